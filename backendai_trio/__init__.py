@@ -1,0 +1,139 @@
+"""A Trio-native client for Backend.AI compute sessions.
+
+The names below are what this library promises. They are loaded on first use, so that the command
+line's ``--help`` does not wait for an event loop it will not run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from ._environment import read_config as read_config
+    from ._groups import one_error as one_error
+    from .admin import list_kernels as list_kernels
+    from .admin import query as query
+    from .config import Config as Config
+    from .errors import ApiError as ApiError
+    from .errors import AuthError as AuthError
+    from .errors import BackendError as BackendError
+    from .errors import ConfigError as ConfigError
+    from .errors import ConnectionFailed as ConnectionFailed
+    from .errors import ExecutionError as ExecutionError
+    from .errors import GatewayError as GatewayError
+    from .errors import InsecureConnectionWarning as InsecureConnectionWarning
+    from .errors import InvalidRequest as InvalidRequest
+    from .errors import KernelLeftBehindWarning as KernelLeftBehindWarning
+    from .errors import LocalProtocolError as LocalProtocolError
+    from .errors import NotFound as NotFound
+    from .errors import QuotaExceeded as QuotaExceeded
+    from .errors import RemoteProtocolError as RemoteProtocolError
+    from .errors import ServerError as ServerError
+    from .errors import UploadError as UploadError
+    from .executions import Execution as Execution
+    from .files import Upload as Upload
+    from .files import check_uploads as check_uploads
+    from .files import plan_uploads as plan_uploads
+    from .gateway import Gateway as Gateway
+    from .gateway import GatewayOptions as GatewayOptions
+    from .gateway import data_folder as data_folder
+    from .gateway import open_gateway as open_gateway
+    from .gateway import serve_gateway as serve_gateway
+    from .gateway import stored_config as stored_config
+    from .kernels import TrioKernel as TrioKernel
+    from .kernels import attach_kernel as attach_kernel
+    from .kernels import new_token as new_token
+    from .kernels import open_kernel as open_kernel
+    from .kernels import run_kernel as run_kernel
+    from .transport.client import Client as Client
+    from .transport.client import open_client as open_client
+    from .wire.execution import BatchOptions as BatchOptions
+    from .wire.execution import BuildFinished as BuildFinished
+    from .wire.execution import CleanFinished as CleanFinished
+    from .wire.execution import Event as Event
+    from .wire.execution import Finished as Finished
+    from .wire.execution import Html as Html
+    from .wire.execution import InputRequest as InputRequest
+    from .wire.execution import Log as Log
+    from .wire.execution import Media as Media
+    from .wire.execution import Other as Other
+    from .wire.execution import Stderr as Stderr
+    from .wire.execution import Stdout as Stdout
+    from .wire.execution import TimedOut as TimedOut
+    from .wire.graphql import SessionRow as SessionRow
+    from .wire.kernels import KernelInfo as KernelInfo
+    from .wire.kernels import KernelSpec as KernelSpec
+    from .wire.kernels import Statistics as Statistics
+
+_HOMES = {
+    "_environment": ("read_config",),
+    "_groups": ("one_error",),
+    "admin": ("list_kernels", "query"),
+    "config": ("Config",),
+    "errors": (
+        "ApiError",
+        "AuthError",
+        "BackendError",
+        "ConfigError",
+        "ConnectionFailed",
+        "ExecutionError",
+        "GatewayError",
+        "InsecureConnectionWarning",
+        "InvalidRequest",
+        "KernelLeftBehindWarning",
+        "LocalProtocolError",
+        "NotFound",
+        "QuotaExceeded",
+        "RemoteProtocolError",
+        "ServerError",
+        "UploadError",
+    ),
+    "executions": ("Execution",),
+    "files": ("Upload", "check_uploads", "plan_uploads"),
+    "gateway": (
+        "Gateway",
+        "GatewayOptions",
+        "data_folder",
+        "open_gateway",
+        "serve_gateway",
+        "stored_config",
+    ),
+    "kernels": ("TrioKernel", "attach_kernel", "new_token", "open_kernel", "run_kernel"),
+    "transport.client": ("Client", "open_client"),
+    "wire.execution": (
+        "BatchOptions",
+        "BuildFinished",
+        "CleanFinished",
+        "Event",
+        "Finished",
+        "Html",
+        "InputRequest",
+        "Log",
+        "Media",
+        "Other",
+        "Stderr",
+        "Stdout",
+        "TimedOut",
+    ),
+    "wire.graphql": ("SessionRow",),
+    "wire.kernels": ("KernelInfo", "KernelSpec", "Statistics"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

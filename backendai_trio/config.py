@@ -1,0 +1,217 @@
+"""What a client needs to know before it can talk to a server. Pure: reads no file, no environment.
+
+`parse_config` takes the variables as a mapping, so every rule here can be tested without touching
+the process. `backendai_trio.read_config` is the one place that hands it the real environment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from .errors import ConfigError
+
+__all__ = ["DEFAULT_ENDPOINT", "Config", "Endpoint", "parse_config", "parse_dotenv"]
+
+DEFAULT_ENDPOINT = "https://api.backend.ai"
+"""Where the official service was in the seed era; used when keys are set and no endpoint is."""
+
+# Contract section 2.1. Managers generate the 16 characters as base32, but fixtures of theirs hold
+# any capital letter or digit, so only the shape is checked.
+_ACCESS_KEY = re.compile(r"AKIA[A-Z0-9]{16}")
+_SECRET_KEY = re.compile(r"[\x21-\x7e]{40}")
+_TRUE = frozenset({"1", "y", "yes", "t", "true", "on"})
+_FALSE = frozenset({"", "0", "n", "no", "f", "false", "off"})
+_CONNECT_SECONDS = 10.0
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Endpoint(NamedTuple):
+    """A server's address, taken apart once."""
+
+    scheme: str
+    """``http`` or ``https``."""
+    host: str
+    """Host name or address, ASCII (IDNA), lower case, IPv6 without brackets."""
+    port: int
+    """TCP port, the scheme's own when the URL had none."""
+    base_path: str
+    """Path below which the API lies: ``""`` or ``/prefix`` without a trailing slash."""
+
+    @property
+    def host_header(self) -> str:
+        """The Host header that is sent and signed: the port only when it is not the default.
+
+        Both sides must agree on this text byte by byte (contract section 2.2, "HOST trap").
+        """
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        return name if self.port == _DEFAULT_PORTS[self.scheme] else f"{name}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The address as text, without a trailing slash."""
+        return f"{self.scheme}://{self.host_header}{self.base_path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Settings of one client. The secret key never shows in `repr`."""
+
+    endpoint: Endpoint
+    access_key: str
+    secret_key: str = field(repr=False)
+    hash_name: str = "sha256"
+    """Hash of the signature, a name of `hashlib.algorithms_guaranteed`."""
+    ca_file: str | None = None
+    """PEM file with certificates to trust beside the system's own."""
+    verify_tls: bool = True
+    proxy: str | None = field(default=None, repr=False)
+    """URL of the HTTP or SOCKS proxy to go through; may hold a password."""
+    connect_seconds: float = _CONNECT_SECONDS
+    """Limit for opening a connection, TLS included."""
+    grace_seconds: float = 10.0
+    """How long a cancelled block may take to interrupt code and destroy its kernel."""
+    user_agent: str = "backendai-trio"
+
+    @property
+    def masked_secret_key(self) -> str:
+        """The secret key with all but its first and last four characters hidden."""
+        return f"{self.secret_key[:4]}{'*' * 32}{self.secret_key[-4:]}"
+
+
+def parse_endpoint(text: str, *, variable: str = "BACKEND_ENDPOINT") -> Endpoint:
+    """Take a URL apart.
+
+    Raises:
+        ConfigError: it is not an http(s) URL with a host, or it carries what an endpoint must not
+            (user name, query, fragment).
+    """
+    shown = repr(text if len(text) <= 80 else text[:77] + "...")
+    hint = "set it to a URL such as https://manager.example.com or http://127.0.0.1:8081"
+    try:
+        parts = urlsplit(text.strip())
+        port = parts.port
+        host = (parts.hostname or "").encode("idna" if _has_unicode(text) else "ascii").decode()
+    except ValueError:  # bad port or bracket, or a host name that IDNA refuses
+        raise ConfigError(variable, f"{shown} is not a URL; {hint}") from None
+    if parts.scheme not in _DEFAULT_PORTS or not host or re.search(r"[\s,]", host):
+        raise ConfigError(variable, f"{shown} is not an http or https URL with a host; {hint}")
+    if parts.username is not None or parts.password is not None:
+        # Not shown: what stands there is likely a password.
+        raise ConfigError(variable, f"the URL must not hold a user name or password; {hint}")
+    if parts.query or parts.fragment:
+        raise ConfigError(variable, f"{shown} must end with its path, without ? or #; {hint}")
+    return Endpoint(
+        parts.scheme,
+        host.lower(),
+        _DEFAULT_PORTS[parts.scheme] if port is None else port,
+        parts.path.rstrip("/"),
+    )
+
+
+def parse_config(
+    environ: Mapping[str, str],
+    *,
+    endpoint: str | None = None,
+    access_key: str | None = None,
+    secret_key: str | None = None,
+) -> Config | None:
+    """Read the settings from variables; explicit arguments win over them.
+
+    Each variable is looked up as ``BACKEND_<NAME>`` and then as ``SORNA_<NAME>``, the name of the
+    service before 2017. An empty value counts as not set.
+
+    Args:
+        environ: variable names to values, e.g. ``os.environ``.
+        endpoint: URL of the server; ``BACKEND_ENDPOINT``.
+        access_key: ``BACKEND_ACCESS_KEY``, 20 characters.
+        secret_key: ``BACKEND_SECRET_KEY``, 40 characters.
+
+    Returns:
+        The settings, or None when neither an endpoint nor a key is set at all.
+
+    Raises:
+        ConfigError: something is missing or malformed; `ConfigError.variable` names it.
+    """
+    endpoint_name, endpoint_text = _lookup(environ, "ENDPOINT", endpoint)
+    access_name, access_text = _lookup(environ, "ACCESS_KEY", access_key)
+    secret_name, secret_text = _lookup(environ, "SECRET_KEY", secret_key)
+    if not (endpoint_text or access_text or secret_text):
+        return None
+    parsed = parse_endpoint(endpoint_text or DEFAULT_ENDPOINT, variable=endpoint_name)
+    where = f"for {parsed.url}" + ("" if endpoint_text else " (the default endpoint)")
+    if not access_text:
+        raise ConfigError(access_name, f"not set; {where} an access key is needed (20 characters)")
+    if not secret_text:
+        raise ConfigError(secret_name, f"not set; {where} a secret key is needed (40 characters)")
+    if not _ACCESS_KEY.fullmatch(access_text):
+        raise ConfigError(
+            access_name,
+            "malformed; an access key is AKIA and 16 capital letters or digits. "
+            "Copy it again from where the key pair was issued",
+        )
+    if not _SECRET_KEY.fullmatch(secret_text):
+        raise ConfigError(
+            secret_name,
+            f"malformed; a secret key has 40 printable characters, this has {len(secret_text)}. "
+            "Copy it again from where the key pair was issued",
+        )
+    return Config(
+        endpoint=parsed,
+        access_key=access_text,
+        secret_key=secret_text,
+        ca_file=_lookup(environ, "CA_FILE", None)[1] or None,
+        verify_tls=not _flag(environ, "SKIP_SSLCERT_VALIDATION"),
+        connect_seconds=_seconds(environ, "CONNECTION_TIMEOUT", _CONNECT_SECONDS),
+    )
+
+
+def parse_dotenv(text: str) -> dict[str, str]:
+    """The variables of a ``.env`` file: ``KEY=value`` lines, ``#`` comments, ``export``, quotes.
+
+    Lines that are none of these are passed over, as a shell's own files often hold more.
+    """
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        match = re.fullmatch(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*", line)
+        if match is None:
+            continue
+        name, value = match.groups()
+        quoted = re.match(r"""(["'])(.*?)\1\s*(?:#.*)?$""", value)
+        found[name] = quoted[2] if quoted else re.sub(r"(^|\s+)#.*$", "", value)
+    return found
+
+
+def _lookup(environ: Mapping[str, str], name: str, explicit: str | None) -> tuple[str, str]:
+    """The variable's name as the user wrote it (for messages) and its value, ``""`` if not set."""
+    if explicit:
+        return f"BACKEND_{name}", explicit
+    for variable in (f"BACKEND_{name}", f"SORNA_{name}"):
+        if value := environ.get(variable, "").strip():
+            return variable, value
+    return f"BACKEND_{name}", ""
+
+
+def _flag(environ: Mapping[str, str], name: str) -> bool:
+    variable, text = _lookup(environ, name, None)
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise ConfigError(variable, f"{text!r} is neither yes nor no; set it to 1 or 0")
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    variable, text = _lookup(environ, name, None)
+    if not text:
+        return default
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text):
+        raise ConfigError(variable, f"{text!r} is not a number of seconds; set it to e.g. 10")
+    return float(text) or float("inf")  # 0 means no limit, as for the official client
+
+
+def _has_unicode(text: str) -> bool:
+    return not text.isascii()

@@ -1,0 +1,161 @@
+"""The web application: routes of each era, authentication, and errors as problems."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..errors import RemoteProtocolError
+from ..wire.http import PROBLEM, Problem, encode_problem
+from ..wire.versions import SEED, SESSION_5, SESSION_6, Era, Hello
+from . import handlers
+from .auth import authenticate
+from .handlers import Answer, Call, Handler
+from .sessions import Refused, Sessions
+
+__all__ = ["make_app"]
+
+_log = logging.getLogger("backendai_trio.gateway")
+MAX_BODY_BYTES = 64 * 1024 * 1024
+"""Largest body that is read whole; forms are streamed and have limits of their own."""
+
+_SESSION_ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "", handlers.info),
+    ("PATCH", "", handlers.restart),
+    ("DELETE", "", handlers.destroy),
+    ("POST", "", handlers.execute),
+    ("POST", "/interrupt", handlers.interrupt),
+    ("POST", "/complete", handlers.complete),
+    ("GET", "/logs", handlers.logs),
+    ("POST", "/upload", handlers.upload),
+)
+
+
+@dataclass(frozen=True)
+class _Gate:
+    """What every endpoint needs."""
+
+    sessions: Sessions
+
+    def endpoint(self, handler: Handler, era: Era) -> Callable[[Request], Awaitable[Response]]:
+        """Wrap a handler: check the version, read and authenticate, answer, or tell the problem."""
+
+        async def respond(request: Request) -> Response:
+            try:
+                spoken = _spoken(era, request)
+                is_form = request.headers.get("content-type", "").lower().startswith("multipart/")
+                body = b"" if is_form else await _read(request)
+                access_key = authenticate(request, body, self.sessions.store)
+                call = Call(request, body, access_key, spoken, self.sessions)
+                return _response(await handler(call))
+            except Refused as exc:
+                return _problem(exc.problem, era)
+            except RemoteProtocolError as exc:
+                return _problem(
+                    Problem(400, "invalid-api-params", "Malformed request", str(exc)), era
+                )
+
+        return respond
+
+
+def make_app(sessions: Sessions, eras: Sequence[Era], hello: Hello) -> Starlette:
+    """The application.
+
+    Args:
+        sessions: the kernels it serves.
+        eras: whose APIs it speaks, at least one.
+        hello: what it says of itself to who asks for its version.
+    """
+    gate = _Gate(sessions)
+    routes: list[Route] = []
+    for era in eras:
+        base = f"{era.prefix}/{era.noun}"
+        creates = {era.create_path, f"{base}/" if era.prefix else base}
+        if era.names_session:
+            creates.add(f"{base}/_/create")
+        table: list[tuple[str, str, Handler]] = [
+            ("POST", path, handlers.create) for path in sorted(creates)
+        ]
+        table += [("POST", era.graphql_path, handlers.graphql)]
+        table += [
+            (method, f"{base}/{{name}}{tail}", handler) for method, tail, handler in _SESSION_ROUTES
+        ]
+        if era.prefix:
+            table += [("GET", f"{era.prefix}/authorize", handlers.authorize)]
+        else:
+            table += [
+                (m, p, handlers.authorize) for m in ("GET", "POST") for p in ("/auth", "/auth/test")
+            ]
+        routes += [
+            Route(path, gate.endpoint(handler, era), methods=[m]) for m, path, handler in table
+        ]
+
+    async def say_hello(_request: Request) -> Response:
+        return _response(Answer(hello.encode()))
+
+    if any(not era.prefix for era in eras):
+        routes.append(Route("/", say_hello))
+    if SEED in eras:
+        routes += [Route(f"/v{number}", say_hello) for number in (1, 2, 3)]
+    last = eras[-1]
+
+    async def on_http_error(_request: Request, exc: Exception) -> Response:
+        status = exc.status_code if isinstance(exc, HTTPException) else 500
+        kind = {404: "generic-not-found", 405: "method-not-allowed"}.get(
+            status, "generic-bad-request"
+        )
+        return _problem(Problem(status, kind, "No such API here"), last)
+
+    async def on_failure(request: Request, exc: Exception) -> Response:
+        _log.error("%s %s failed", request.method, request.url.path, exc_info=exc)
+        return _problem(
+            Problem(500, "internal-server-error", "The gateway failed", type(exc).__name__), last
+        )
+
+    return Starlette(
+        routes=routes, exception_handlers={HTTPException: on_http_error, Exception: on_failure}
+    )
+
+
+def _spoken(era: Era, request: Request) -> Era:
+    """The era a request is answered in; below ``/session`` the version header decides."""
+    version = request.headers.get("x-backendai-version") or request.headers.get("x-sorna-version")
+    if not era.names_session or version is None:
+        return era
+    for candidate in (SESSION_5, SESSION_6):
+        if candidate.version == version:
+            return era if candidate.name == era.name else candidate
+    raise Refused(
+        400,
+        "generic-bad-request",
+        "Unsupported API version",
+        f"{version!r}; this gateway speaks {SESSION_5.version} and {SESSION_6.version} here",
+    )
+
+
+async def _read(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise Refused(400, "invalid-api-params", "The body is too large")
+    return bytes(body)
+
+
+def _response(answer: Answer) -> Response:
+    # Client 1.1.1 reads both headers of every reply, 204 included, and cannot do without
+    # (contract section 12, item 2). Given here, Starlette leaves them alone.
+    headers = {"content-type": answer.content_type, "content-length": str(len(answer.body))}
+    return Response(answer.body, answer.status, headers)
+
+
+def _problem(problem: Problem, era: Era) -> Response:
+    body = encode_problem(problem, separate_detail=era.separate_detail)
+    return _response(Answer(body, problem.status, PROBLEM))

@@ -1,0 +1,158 @@
+"""What each request does: one set of handlers for all eras, which differ only in their encoding."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import trio
+from starlette.requests import ClientDisconnect, Request
+
+from ..wire.execution import ExecuteReply, ExecuteRequest
+from ..wire.fields import Fields, encode_json
+from ..wire.graphql import GraphQLQuery, encode_answer
+from ..wire.http import JSON, OCTETS
+from ..wire.kernels import CreateReply, CreateRequest
+from ..wire.versions import Era
+from .sessions import Refused, Session, Sessions
+from .uploads import receive_files
+
+__all__ = ["Answer", "Call", "Handler"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that was let in."""
+
+    request: Request
+    body: bytes
+    """The body; empty when `request` still streams it (forms)."""
+    access_key: str
+    era: Era
+    sessions: Sessions
+
+    @property
+    def session(self) -> Session:
+        """The kernel that the path names."""
+        return self.sessions.find(self.access_key, self.request.path_params["name"])
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back."""
+
+    body: bytes = b""
+    status: int = 200
+    content_type: str = JSON
+
+
+Handler = Callable[[Call], Awaitable[Answer]]
+NO_CONTENT = Answer(status=204, content_type=OCTETS)
+
+
+async def create(call: Call) -> Answer:
+    """``POST /kernel/create``, ``POST /session``."""
+    wanted = CreateRequest.decode(call.body)
+    session, created = await call.sessions.create(wanted, call.access_key)
+    reply = CreateReply(session.token, session.session_id, created)
+    # Seed servers answer 201 either way (contract section 3.2).
+    return Answer(reply.encode(call.era), 201 if created or not call.era.names_session else 200)
+
+
+async def info(call: Call) -> Answer:
+    """``GET /session/{name}``."""
+    return Answer(call.session.info().encode(call.era))
+
+
+async def restart(call: Call) -> Answer:
+    """``PATCH /session/{name}``."""
+    await call.session.restart()
+    return NO_CONTENT
+
+
+async def destroy(call: Call) -> Answer:
+    """``DELETE /session/{name}``."""
+    try:
+        session = call.session
+    except Refused:
+        if not call.era.prefix:
+            raise
+        return Answer(encode_json({"stats": None}))  # seed servers know no 404 here (section 3.6)
+    return Answer((await call.sessions.destroy(session)).encode(call.era))
+
+
+async def execute(call: Call) -> Answer:
+    """``POST /session/{name}``."""
+    wanted = ExecuteRequest.decode(call.body)
+    if wanted.mode == "complete":
+        return await _completions(call.session, wanted)
+    reply: ExecuteReply | None = None
+    async with trio.open_nursery() as nursery:
+        # A poll must not take output out for a client that has gone.
+        nursery.start_soon(_cancel_when_gone, call.request, nursery.cancel_scope)
+        reply = await call.session.execute(wanted)
+        nursery.cancel_scope.cancel()
+    if reply is None:
+        raise ClientDisconnect
+    return Answer(reply.encode())
+
+
+async def interrupt(call: Call) -> Answer:
+    """``POST /session/{name}/interrupt``; our own clients name the run they mean."""
+    run_id = ""
+    if call.body:
+        run_id = Fields.parse(call.body, "interrupt").text("runId", "run_id", default="")
+    call.session.interrupt(run_id or None)
+    return NO_CONTENT
+
+
+async def complete(call: Call) -> Answer:
+    """``POST /session/{name}/complete``."""
+    return await _completions(call.session, ExecuteRequest.decode(call.body))
+
+
+async def logs(call: Call) -> Answer:
+    """``GET /session/{name}/logs``."""
+    return Answer(encode_json({"result": {"logs": call.session.logs()}}))
+
+
+async def upload(call: Call) -> Answer:
+    """``POST /session/{name}/upload``."""
+    session = call.session
+    content_type = call.request.headers.get("content-type", "")
+    stream: AsyncIterator[bytes] = call.request.stream()
+    await receive_files(content_type, stream, session.host.work, session.host.tmp, call.era)
+    return NO_CONTENT
+
+
+async def authorize(call: Call) -> Answer:
+    """``GET /v2/authorize``, ``/auth``: tells that the signature is right."""
+    echo = Fields.parse(call.body, "authorize").raw("echo") if call.body else None
+    return Answer(encode_json({"authorized": "yes"} | ({} if echo is None else {"echo": echo})))
+
+
+async def graphql(call: Call) -> Answer:
+    """``POST /admin/graphql``."""
+    from . import admin  # costs 200 ms to import, and most runs never ask
+
+    question = GraphQLQuery.decode(call.body)
+    data, errors = admin.answer(question, call.sessions, call.access_key)
+    if errors:
+        raise Refused(
+            400,
+            "graphql-error" if call.era.separate_detail else "invalid-api-params",
+            "The query failed",
+            "; ".join(errors),
+        )
+    return Answer(encode_answer(data, call.era))
+
+
+async def _completions(session: Session, wanted: ExecuteRequest) -> Answer:
+    items = await session.complete(wanted.code, wanted.options)
+    return Answer(encode_json({"result": {"status": "finished", "completions": items}}))
+
+
+async def _cancel_when_gone(request: Request, scope: trio.CancelScope) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()

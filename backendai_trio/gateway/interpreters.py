@@ -1,0 +1,212 @@
+"""Query mode: an interpreter that keeps its state from one execution to the next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import trio
+
+from ..errors import GatewayError
+from .children import Ask, Child, Sink
+from .processes import KernelHost
+
+__all__ = ["Interpreter", "open_interpreter"]
+
+
+@asynccontextmanager
+async def open_interpreter(
+    host: KernelHost, argv: Sequence[str], *, env: Mapping[str, str]
+) -> AsyncIterator[Interpreter]:
+    """Start `runner.py` (see `Runtime.interpreter`) in the work folder; kill it at the end.
+
+    Does not wait for it to be ready: an interpreter that fails to start is seen by the first
+    `Interpreter.execute`.
+
+    Raises:
+        ProgramNotStarted: it could not be started at all.
+    """
+    async with host.open_child(argv, env=env, cwd=host.work, stdout="pipe", control=True) as child:
+        yield Interpreter(child)
+
+
+class Interpreter:
+    """A running interpreter. Made by `open_interpreter`.
+
+    It does one thing at a time; a second call meanwhile is a `trio.BusyResourceError`.
+    """
+
+    def __init__(self, child: Child) -> None:
+        assert child.control is not None
+        self._child = child
+        self._control = child.control
+        self._received = bytearray()
+        self._busy = False
+        self._run = 0
+        self._started = False
+        self._interrupt_at_start = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs; code can end it (``os._exit``, a crash)."""
+        return self._child.exit_code is None
+
+    def interrupt(self) -> None:
+        """SIGINT to the code that runs, and to its child processes; nothing if no code runs."""
+        if not self._busy:
+            return
+        if self._started:
+            self._child.interrupt()
+        else:
+            # Before the interpreter is set up, the signal would kill it.
+            self._interrupt_at_start = True
+
+    async def execute(self, source: str, sink: Sink, ask: Ask) -> int:
+        """Run `source` and return its exit code; all its output is delivered then.
+
+        Output of background threads since the last run is given to this one's sink; between two
+        runs a pipe (64 KiB) holds it, and the thread waits when that is full.
+
+        Returns:
+            0; 1 after an exception; 130 after an interrupt; what ``sys.exit`` said; if the process
+            has died, its exit code (128 + n for signal n), with `alive` False from then on.
+
+        Raises:
+            trio.BusyResourceError: something else is being done.
+            GatewayError: the interpreter died in an earlier run, or the process host died.
+
+        Cancellation: the code is interrupted. A run that goes on nevertheless delays the next one.
+        """
+        with self._doing_one_thing():
+            self._run += 1
+            self._started = self._interrupt_at_start = False
+            try:
+                async with self._child.streaming(sink, ask):
+                    return await self._converse(source, sink, ask)
+            except BaseException:
+                # Cancelled, or sink or ask failed: nobody listens to that code any more.
+                self.interrupt()
+                raise
+
+    async def complete(self, code: str, options: Mapping[str, Any]) -> list[str]:
+        """What the code may go on with.
+
+        Args:
+            code: the code up to the cursor.
+            options: ``line``, the text left of the cursor, counts more than `code` if it is there.
+
+        Raises:
+            trio.BusyResourceError: code is running.
+            GatewayError: the interpreter has died.
+        """
+        with self._doing_one_thing():
+            await self._send({"op": "complete", "code": code, "options": dict(options)})
+            while (event := await self._receive()) is not None:
+                if event["ev"] == "completions":
+                    return [str(item) for item in event["items"]]
+                await self._dismiss(event)
+            raise GatewayError("the interpreter has ended")
+
+    @contextmanager
+    def _doing_one_thing(self) -> Iterator[None]:
+        if self._busy:
+            raise trio.BusyResourceError("this interpreter is doing something else")
+        if not self.alive:
+            raise GatewayError("the interpreter has ended")
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+
+    async def _converse(self, source: str, sink: Sink, ask: Ask) -> int:
+        """Follow a run until it is done or the process has ended."""
+        code: int | None = None
+
+        async def converse() -> None:
+            nonlocal code
+            try:
+                await self._send({"op": "execute", "run": self._run, "code": source})
+                code = await self._follow(nursery, sink, ask)
+            except trio.BrokenResourceError:
+                code = None  # it has just died
+            if code is not None:
+                nursery.cancel_scope.cancel()
+
+        # The end of the process, not of the socket: a fork can hold the socket open.
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(converse)
+            ended = await self._child.wait()
+            nursery.cancel_scope.cancel()
+        return ended if code is None else code
+
+    async def _follow(self, nursery: trio.Nursery, sink: Sink, ask: Ask) -> int | None:
+        """Take events of this run until it is done; None when the socket has closed."""
+        question = trio.CancelScope()
+        while (event := await self._receive()) is not None:
+            if event["run"] != self._run:
+                await self._dismiss(event)
+                continue
+            match event["ev"]:
+                case "started":
+                    self._started = True
+                    if self._interrupt_at_start:
+                        self._child.interrupt()
+                case "input":
+                    question = trio.CancelScope()
+                    nursery.start_soon(self._ask, question, event, sink, ask)
+                case "input-over":
+                    question.cancel()
+                case "done":
+                    return int(event["code"])
+        return None
+
+    async def _ask(
+        self, scope: trio.CancelScope, event: Mapping[str, Any], sink: Sink, ask: Ask
+    ) -> None:
+        with scope:
+            await self._child.drain(sink)
+            line = await ask(event["password"])
+            await self._answer(event, line)
+
+    async def _answer(self, event: Mapping[str, Any], line: bytes | None) -> None:
+        answer: dict[str, object] = {"op": "answer", "id": event["id"]}
+        if line is None:
+            answer["eof"] = True
+        else:
+            answer["text"] = line.decode("utf-8", "surrogateescape").removesuffix("\n")
+        await self._send(answer)
+
+    async def _dismiss(self, event: Mapping[str, Any]) -> None:
+        """Deal with an event of a run that was cancelled: its questions have no answer."""
+        if event["ev"] == "input":
+            await self._answer(event, None)
+
+    # -- the control socket ---------------------------------------------------------------------
+
+    async def _send(self, message: Mapping[str, object]) -> None:
+        rest = data = json.dumps(message).encode() + b"\n"
+        try:
+            while rest:
+                rest = rest[await self._control.socket.send(rest) :]
+        except trio.Cancelled:
+            if len(rest) < len(data):
+                # Half a line is on its way and would spoil every later one. Only a long program
+                # can get here, while code of a cancelled run still goes on.
+                self._child.kill()
+            raise
+        except OSError as exc:
+            raise trio.BrokenResourceError from exc
+
+    async def _receive(self) -> dict[str, Any] | None:
+        while b"\n" not in self._received:
+            data = await self._control.receive_some()
+            if not data:
+                return None
+            self._received += data
+        line, _, rest = self._received.partition(b"\n")
+        self._received = rest
+        event: dict[str, Any] = json.loads(line)
+        return event

@@ -1,0 +1,323 @@
+"""The Trio side of a kernel's processes: hosts and the programs they run.
+
+`open_host` owns one kernel's process host (`host.py`, which says how nothing survives a kernel)
+and its folders; `KernelHost.open_child` owns one program in it; `Child.run` carries the program's
+output to a sink and its questions to the client until it ends. Everything here lives in these three
+blocks; there is no task without one. A long-lived interpreter is a child, too: `interpreters.py`.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from array import array
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import trio
+
+from .._groups import one_error
+from ..errors import GatewayError
+from . import host as host_script
+from .children import Ask, Child, Lifetime, Sink, Source
+from .waiting import Terminal
+
+__all__ = ["Ask", "Child", "KernelHost", "ProgramNotStarted", "Sink", "Usage", "open_host"]
+
+#: How long the polite end may take before the host is killed.
+STOP_SECONDS = 2.0
+
+
+class ProgramNotStarted(GatewayError):
+    """The operating system could not start a program.
+
+    Attributes:
+        errno: why, e.g. ``ENOENT`` for a program that does not exist.
+    """
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.errno = number
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a kernel's processes used in all."""
+
+    cpu_ms: int = 0
+    max_rss_bytes: int = 0
+    """Of the largest process, not a sum."""
+    read_bytes: int = 0
+    """From storage; what came out of the page cache does not count."""
+    write_bytes: int = 0
+    scratch_bytes: int = 0
+    """Size of the files in the work folder at the end."""
+
+
+@asynccontextmanager
+async def open_host(root: Path) -> AsyncIterator[KernelHost]:
+    """One kernel's process host and folders. At the end no process and no file of it is left.
+
+    Args:
+        root: an existing empty folder with mode 0700, for this kernel alone. It is removed.
+
+    Raises:
+        GatewayError: this is not Linux, or the host did not start.
+    """
+    if sys.platform != "linux":
+        raise GatewayError("the local gateway runs kernels on Linux only")
+    root = Path.cwd() / root
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        with theirs:
+            for end in (ours, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, host_script.MESSAGE_BYTES)
+            ours.setblocking(False)
+            host = KernelHost(root, ours)
+            for folder in (host.work, host.home, host.tmp):
+                folder.mkdir(mode=0o700)
+            # In a session of its own, a Ctrl-C at the user's terminal does not reach it.
+            process = await trio.lowlevel.open_process(
+                [sys.executable, "-I", "-S", host_script.__file__, str(theirs.fileno()), str(root)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                cwd="/",
+                env={"LC_ALL": "C.UTF-8"},
+            )
+        try:
+            with one_error():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(host._listen)
+                    try:
+                        yield host
+                    finally:
+                        with trio.move_on_after(STOP_SECONDS, shield=True):
+                            await host._stop()
+                        nursery.cancel_scope.cancel()
+        finally:
+            with trio.CancelScope(shield=True):
+                await _reap(process, root)
+
+
+async def _reap(process: trio.Process, root: Path) -> None:
+    """Wait for the host's end; what it did not do itself is done here."""
+    with trio.move_on_after(STOP_SECONDS):
+        await process.wait()
+    if process.returncode is None:
+        # Stopped but alive it remains the parent of orphans, so that they can be found.
+        process.send_signal(signal.SIGSTOP)
+        await trio.to_thread.run_sync(_kill_all, process.pid, root)
+        process.kill()
+        await process.wait()
+    elif process.returncode != 0:
+        await trio.to_thread.run_sync(_kill_all, None, root)
+    await trio.to_thread.run_sync(_remove, root)
+
+
+def _kill_all(host: int | None, root: Path) -> None:
+    """Kill the host's descendants and everything that runs with the kernel's HOME."""
+    mark = f"HOME={root}/home\0".encode()
+    deadline = time.monotonic() + STOP_SECONDS
+    while time.monotonic() < deadline:
+        pids = set() if host is None else set(host_script.below(host))
+        pids.update(_processes_with(mark))
+        if not pids:
+            return
+        host_script.kill(list(pids))
+        time.sleep(0.005)
+
+
+def _processes_with(mark: bytes) -> Iterator[int]:
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                # The environment of a zombie is empty.
+                if mark in (folder / "environ").read_bytes() + b"\0":
+                    yield int(folder.name)
+            except OSError:
+                pass
+
+
+def _remove(root: Path) -> None:
+    """Usually there is nothing left to remove."""
+    shutil.rmtree(root, ignore_errors=True)
+
+
+class KernelHost:
+    """A running process host. Made by `open_host`.
+
+    Attributes:
+        work: where the kernel's programs run; the user's files.
+        home: HOME of the programs.
+        tmp: TMPDIR of the programs.
+        usage: what the processes used; None until the host has stopped (or if it died).
+    """
+
+    def __init__(self, root: Path, control: socket.socket) -> None:
+        self.work = root / "work"
+        self.home = root / "home"
+        self.tmp = root / "tmp"
+        self.usage: Usage | None = None
+        self._control = control
+        self._processes: dict[int, Lifetime] = {}
+        self._last_id = 0
+        self._gone = False
+
+    @asynccontextmanager
+    async def open_child(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: str | Path,
+        stdout: Literal["terminal", "pipe"],
+        control: bool = False,
+    ) -> AsyncIterator[Child]:
+        """Start a program; kill it at the end of the block if it still runs then.
+
+        Standard input is a terminal and standard error a pipe. What an ended program left running
+        in the background goes on until the kernel ends.
+
+        Args:
+            argv: the program and its arguments; found with the PATH in `env`.
+            env: the whole environment.
+            cwd: where it runs.
+            stdout: "terminal" makes C programs flush their prompts before they read; "pipe" lets
+                the program see when its output was taken.
+            control: give it a socket as descriptor 3, whose other end is `Child.control`.
+
+        Raises:
+            ProgramNotStarted: there is no such program, or it may not be run.
+            GatewayError: the host has died.
+        """
+        self._last_id += 1
+        ident = self._last_id
+        process = self._processes[ident] = Lifetime()
+        with ExitStack() as ours:
+            terminal = ours.enter_context(Terminal.open())
+            sources = [Source("stdout", terminal.master)]
+            connection: trio.SocketStream | None = None
+            with ExitStack() as theirs:
+                fds = [terminal.slave, terminal.slave]
+                if stdout == "pipe":
+                    fds[1] = _output_pipe("stdout", sources, ours, theirs)
+                fds.append(_output_pipe("stderr", sources, ours, theirs))
+                if control:
+                    near, far = socket.socketpair()
+                    theirs.callback(far.close)
+                    ours.callback(near.close)
+                    connection = trio.SocketStream(trio.socket.from_stdlib_socket(near))
+                    fds.append(far.fileno())
+                request = {
+                    "op": "spawn",
+                    "id": ident,
+                    "argv": list(argv),
+                    "env": dict(env),
+                    "cwd": str(cwd),
+                    "terminal": True,
+                }
+                self._send(request, fds)
+            child = Child(process, partial(self._tell, ident), terminal, sources, connection)
+            try:
+                await process.answered.wait()
+                if process.failure is not None:
+                    raise ProgramNotStarted(*process.failure)
+                if self._gone:
+                    raise GatewayError("the kernel's process host has died")
+                yield child
+            finally:
+                # Also when we never heard the answer: the host works off its messages in order.
+                if not process.ended.is_set():
+                    self._tell(ident, {"op": "kill"})
+                    with trio.move_on_after(STOP_SECONDS, shield=True):
+                        await process.ended.wait()
+                del self._processes[ident]
+
+    # -- the conversation with host.py ----------------------------------------------------------
+
+    def _send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
+        """Send a message with descriptors; never blocks (they are small and the host is quick)."""
+        try:
+            attached = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
+            self._control.sendmsg([marshal.dumps(message)], attached)
+        except OSError as exc:
+            raise GatewayError(f"cannot reach the kernel's process host: {exc}") from exc
+
+    def _tell(self, ident: int, message: dict[str, object]) -> None:
+        """Send a message about a child; one that has ended needs none."""
+        process = self._processes.get(ident)
+        if process is not None and not process.ended.is_set():
+            self._send({**message, "id": ident})
+
+    async def _listen(self) -> None:
+        """Take the host's messages until it closes the socket (that is, until it ends)."""
+        while True:
+            await trio.lowlevel.wait_readable(self._control)
+            try:
+                data = self._control.recv(host_script.MESSAGE_BYTES)
+            except BlockingIOError:
+                continue
+            except OSError:
+                data = b""
+            if not data:
+                break
+            self._take(marshal.loads(data))  # noqa: S302 (host.py says why marshal)
+        self._gone = True
+        for process in self._processes.values():
+            process.answered.set()
+            process.ended.set()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message["ev"] == "stopped":
+            self.usage = Usage(**message["usage"])
+            return
+        process = self._processes.get(message["id"])
+        if process is None:
+            return  # its block has ended
+        match message["ev"]:
+            case "spawned":
+                process.pid = message["pid"]
+                process.answered.set()
+            case "failed":
+                process.failure = (message["errno"], message["error"])
+                process.answered.set()
+                process.ended.set()
+            case "exit":
+                process.code = message["code"]
+                process.ended.set()
+
+    async def _stop(self) -> None:
+        """Ask the host to end and wait until it has closed the socket."""
+        if self._gone:
+            return
+        end = self._processes[0] = Lifetime()
+        try:
+            self._send({"op": "stop"})
+        except GatewayError:
+            return  # it is gone; `_reap` sees to the rest
+        await end.ended.wait()
+
+
+def _output_pipe(
+    name: Literal["stdout", "stderr"], sources: list[Source], ours: ExitStack, theirs: ExitStack
+) -> int:
+    """Make a pipe, add our end to `sources`, and return the program's end."""
+    near, far = os.pipe()
+    ours.callback(os.close, near)
+    theirs.callback(os.close, far)
+    os.set_blocking(near, False)
+    # In front of the terminal: a question on /dev/tty comes after what was printed before it.
+    sources.insert(len(sources) - 1 if name == "stdout" else len(sources), Source(name, near))
+    return far

@@ -1,0 +1,336 @@
+"""Kernels on this machine: who has which, what runs in them, and when they end."""
+
+from __future__ import annotations
+
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import trio
+
+from ..errors import GatewayError
+from ..wire.execution import ExecuteReply, ExecuteRequest
+from ..wire.http import Problem
+from ..wire.kernels import CreateRequest, KernelInfo, Statistics
+from .driver import Driver
+from .faults import Faults
+from .processes import KernelHost, open_host
+from .runs import Run
+from .runtimes import Runtime, UnknownRuntime, resolve
+from .store import EndedSession, Store
+
+__all__ = ["Refused", "Session", "Sessions"]
+
+POLL_SECONDS = 2.0
+"""How long a poll waits for something to tell (contract section 4.3)."""
+ABANDONED_SECONDS = 10.0
+"""A run that nobody has polled for so long gives way to the next one."""
+LOG_CHARS = 1024 * 1024
+_REMEMBERED_RUNS = 64
+
+
+class Refused(Exception):
+    """A request that gets a problem as its answer."""
+
+    def __init__(self, status: int, kind: str, title: str, detail: str = "") -> None:
+        super().__init__(title)
+        self.problem = Problem(status, kind, title, detail)
+
+
+class Session:
+    """One kernel. Its processes and runs live in the task that `Sessions` started for it."""
+
+    def __init__(
+        self,
+        create: CreateRequest,
+        access_key: str,
+        runtime: Runtime,
+        host: KernelHost,
+        nursery: trio.Nursery,
+    ) -> None:
+        self.session_id = str(uuid.uuid4())
+        self.token = create.token
+        self.access_key = access_key
+        self.runtime = runtime
+        self.created_at = datetime.now(UTC)
+        self.queries = 0
+        self.last_used = trio.current_time()
+        self.ended = trio.Event()
+        """Set to end the kernel."""
+        self.gone = trio.Event()
+        """Set when nothing of it is left."""
+        self.statistics: Statistics | None = None
+        self.host = host
+        self.driver = Driver(runtime, host, create.spec.environ, nursery)
+        self._nursery = nursery
+        self._turn = trio.Lock()
+        self._current: Run | None = None
+        self._runs: dict[str, Run] = {}
+        self._outcomes: OrderedDict[str, int] = OrderedDict()
+        self._interrupted_early: deque[str] = deque(maxlen=_REMEMBERED_RUNS)
+        self._log: deque[str] = deque()
+        self._log_chars = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is going on or waits for its turn."""
+        return bool(self._runs)
+
+    def touch(self) -> None:
+        """A client was here: idle time starts anew."""
+        self.queries += 1
+        self.last_used = trio.current_time()
+
+    async def execute(self, request: ExecuteRequest) -> ExecuteReply:
+        """Start a run or go on with one; waits for news for `POLL_SECONDS` at most."""
+        run = self._run_for(request)
+        if isinstance(run, ExecuteReply):
+            return run
+        if run is not self._current:
+            self._discard_abandoned()
+        reply = await run.poll(POLL_SECONDS)
+        if reply.status == "finished":
+            self._runs.pop(run.run_id, None)
+        return reply
+
+    def interrupt(self, run_id: str | None) -> None:
+        """Stop a run, or the current one; a run that has yet to arrive will stop at once."""
+        run = self._current if run_id is None else self._runs.get(run_id)
+        if run is not None:
+            run.stop()
+        elif run_id is not None and run_id not in self._outcomes:
+            self._interrupted_early.append(run_id)
+
+    async def complete(self, code: str, options: Mapping[str, Any]) -> list[str]:
+        """Candidates for going on after `code`; none while a run holds the interpreter."""
+        if self._turn.locked():
+            return []
+        async with self._turn:
+            return await self.driver.complete(code, options)
+
+    async def restart(self) -> None:
+        """End all runs and processes; files stay."""
+        for run in list(self._runs.values()):
+            run.stop()
+        await self.driver.restart()
+
+    def info(self) -> KernelInfo:
+        """What ``GET /session/{name}`` tells."""
+        age = datetime.now(UTC) - self.created_at
+        return KernelInfo(
+            runtime=self.runtime.name, age_ms=int(age.total_seconds() * 1000), queries=self.queries
+        )
+
+    def logs(self) -> str:
+        """The end of all that was printed so far."""
+        return "".join(self._log)
+
+    def _run_for(self, request: ExecuteRequest) -> Run | ExecuteReply:
+        run_id = request.run_id or uuid.uuid4().hex
+        known = self._runs.get(run_id)
+        if known is not None:
+            # Client 1.1.1 repeats its first mode with every call (contract section 4.5).
+            if request.mode != "continue" and known.waiting:
+                known.answer(None if request.eof else request.code)
+            return known
+        if request.mode in ("continue", "input"):
+            if run_id in self._outcomes:
+                # The reply that told it was lost on its way; the end is told again.
+                return ExecuteReply("finished", run_id, (), self._outcomes[run_id])
+            raise Refused(
+                400,
+                "invalid-api-params",
+                "No such run",
+                f"run {request.run_id!r} is not known to this kernel; start one with mode 'query' "
+                "or 'batch'",
+            )
+        run = self._runs[run_id] = Run(run_id, request, self._remember)
+        self._outcomes.pop(run_id, None)
+        self._nursery.start_soon(self._drive, run)
+        return run
+
+    async def _drive(self, run: Run) -> None:
+        async with self._turn:
+            self._current = run
+            if run.run_id in self._interrupted_early:
+                run.interrupted = True
+            try:
+                await self.driver.drive(run)
+            finally:
+                self._current = None
+                self.last_used = trio.current_time()
+                if run.outcome is None:  # restarted or destroyed under it (contract section 4.4)
+                    run.finish(130)
+                self._outcomes[run.run_id] = run.outcome if run.outcome is not None else 130
+                while len(self._outcomes) > _REMEMBERED_RUNS:
+                    self._outcomes.popitem(last=False)
+
+    def _discard_abandoned(self) -> None:
+        run = self._current
+        if run and trio.current_time() - run.last_polled > ABANDONED_SECONDS:
+            run.discard()
+            run.stop()
+            self._runs.pop(run.run_id, None)
+
+    def _remember(self, text: str) -> None:
+        self._log.append(text)
+        self._log_chars += len(text)
+        while self._log_chars > LOG_CHARS and len(self._log) > 1:
+            self._log_chars -= len(self._log.popleft())
+
+
+@dataclass
+class Sessions:
+    """All kernels of a gateway. Its nursery owns them."""
+
+    nursery: trio.Nursery
+    folder: Path
+    store: Store
+    idle_seconds: float
+    max_sessions: int
+    faults: Faults = field(default_factory=Faults)
+    _by_token: dict[tuple[str, str], Session] = field(default_factory=dict)
+    _creating: dict[tuple[str, str], trio.Lock] = field(default_factory=dict)
+
+    def running(self, access_key: str | None = None) -> list[Session]:
+        """The kernels of a key pair, or all, newest first."""
+        found = [s for s in self._by_token.values() if access_key in (None, s.access_key)]
+        return sorted(found, key=lambda session: session.created_at, reverse=True)
+
+    def find(self, access_key: str, name: str) -> Session:
+        """A key pair's kernel by its token or id.
+
+        Raises:
+            Refused: 404, there is none.
+        """
+        session = self._by_token.get((access_key, name))
+        if session is None:
+            session = next((s for s in self.running(access_key) if s.session_id == name), None)
+        if session is None or session.ended.is_set():
+            raise Refused(
+                404, "session-not-found", "No such kernel", f"no kernel is named {name!r}"
+            )
+        session.touch()
+        return session
+
+    async def create(self, create: CreateRequest, access_key: str) -> tuple[Session, bool]:
+        """Join the kernel with this token or make it; says whether it was made.
+
+        Raises:
+            Refused: no such runtime or folder, another runtime under this token, too many kernels.
+        """
+        try:
+            runtime = await trio.to_thread.run_sync(resolve, create.spec.runtime)
+        except UnknownRuntime as exc:
+            raise Refused(404, "image-not-found", "No such runtime", str(exc)) from None
+        if create.spec.mounts:
+            names = ", ".join(create.spec.mounts)
+            raise Refused(404, "folder-not-found", "No such virtual folder", names)
+        if self.faults.create_delay_seconds:
+            await trio.sleep(self.faults.create_delay_seconds)
+        key = (access_key, create.token)
+        # Two creates with one token make one kernel.
+        async with self._creating.setdefault(key, trio.Lock()):
+            session = self._by_token.get(key)
+            if session is not None and session.ended.is_set():
+                await session.gone.wait()
+                session = None
+            if session is None:
+                if len(self._by_token) >= self.max_sessions:
+                    raise Refused(
+                        412,
+                        "quota-exceeded",
+                        "Too many kernels",
+                        f"this gateway runs at most {self.max_sessions}; destroy one first",
+                    )
+                try:
+                    return await self.nursery.start(self._hold, create, access_key, runtime), True
+                except (GatewayError, OSError) as exc:
+                    raise Refused(
+                        500, "kernel-creation-failed", "The kernel could not be started", str(exc)
+                    ) from exc
+        if session.runtime is not runtime or not create.reuse:
+            raise Refused(
+                400,
+                "session-already-exists",
+                "The token is taken",
+                f"kernel {create.token!r} exists and runs {session.runtime.name}; "
+                "use another token, or destroy it first",
+            )
+        session.touch()
+        return session, False
+
+    async def destroy(self, session: Session) -> Statistics:
+        """End a kernel and wait until nothing of it is left."""
+        session.ended.set()
+        await session.gone.wait()
+        return session.statistics or Statistics()
+
+    async def _hold(
+        self,
+        create: CreateRequest,
+        access_key: str,
+        runtime: Runtime,
+        *,
+        task_status: trio.TaskStatus[Session],
+    ) -> None:
+        """A kernel's life, from its first process to its last."""
+        root = Path(await trio.to_thread.run_sync(partial(mkdtemp, dir=self.folder)))
+        session: Session | None = None
+        host: KernelHost | None = None
+        key = (access_key, create.token)
+        try:
+            async with open_host(root) as host, trio.open_nursery() as nursery:
+                session = Session(create, access_key, runtime, host, nursery)
+                self._by_token[key] = session
+                task_status.started(session)
+                await self._until_end(session)
+                nursery.cancel_scope.cancel()
+        finally:
+            if session is not None and host is not None:
+                session.statistics = _statistics(host.usage)
+                del self._by_token[key]
+                self._creating.pop(key, None)
+                self.store.add_ended(_ended(session))
+                session.ended.set()
+                session.gone.set()
+
+    async def _until_end(self, session: Session) -> None:
+        """Return when the kernel shall end: on demand, or after it has been idle long enough."""
+        while not session.ended.is_set():
+            with trio.move_on_at(session.last_used + self.idle_seconds):
+                await session.ended.wait()
+            if session.busy:
+                session.last_used = trio.current_time()
+            elif trio.current_time() >= session.last_used + self.idle_seconds:
+                return
+
+
+def _statistics(usage: Mapping[str, int]) -> Statistics:
+    scratch = usage.get("scratch_bytes", 0)
+    return Statistics(
+        cpu_used=usage.get("cpu_ms", 0),
+        mem_max_bytes=usage.get("max_rss_bytes", 0),
+        io_read_bytes=usage.get("read_bytes", 0),
+        io_write_bytes=usage.get("write_bytes", 0),
+        io_max_scratch_size=scratch,
+        io_cur_scratch_size=scratch,
+    )
+
+
+def _ended(session: Session) -> EndedSession:
+    return EndedSession(
+        session.session_id,
+        session.token,
+        session.access_key,
+        session.runtime.name,
+        session.created_at.isoformat(),
+        datetime.now(UTC).isoformat(),
+        session.statistics.cpu_used if session.statistics else 0,
+    )

@@ -1,0 +1,171 @@
+"""Files that arrive in a form: streamed beside their place, and put there when all are whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import IO, TYPE_CHECKING
+
+import trio
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from ..errors import RemoteProtocolError
+from ..wire.uploads import parse_name
+from ..wire.versions import Era
+from .sessions import Refused
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+__all__ = ["receive_files"]
+
+
+async def receive_files(
+    content_type: str, body: AsyncIterator[bytes], work: Path, staging: Path, era: Era
+) -> list[str]:
+    """Store the files of a form in a kernel's work folder.
+
+    A form that is refused or cut short leaves nothing: files are written to a folder of their own
+    and renamed into place at the end.
+
+    Args:
+        content_type: the header, with the boundary.
+        body: the form's bytes.
+        work: where the files go.
+        staging: a folder on the same file system, for the time they are incomplete.
+        era: whose limits hold.
+
+    Returns:
+        The names of the files.
+
+    Raises:
+        Refused: 400, the form is malformed, has too many files, or one that is too large; 500 for
+            a name that leads out of the work folder (as agents answer; contract section 5.1).
+    """
+    media_type, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary")
+    if not media_type.startswith(b"multipart/") or not boundary:
+        raise Refused(400, "invalid-api-params", "Not a multipart form")
+    form = _Form(Path(await trio.to_thread.run_sync(lambda: mkdtemp(dir=staging))), era)
+    try:
+        parser = MultipartParser(boundary, form.callbacks())
+        async for chunk in body:
+            await trio.to_thread.run_sync(parser.write, chunk)
+        if not form.complete:
+            raise Refused(400, "invalid-api-params", "The form was cut short")
+        await trio.to_thread.run_sync(form.place, work)
+    except (FormParserError, RemoteProtocolError) as exc:
+        raise Refused(400, "invalid-api-params", "Malformed upload", str(exc)) from None
+    finally:
+        with trio.CancelScope(shield=True):  # local disk: ends by itself
+            await trio.to_thread.run_sync(form.clean)
+    return [name for name, _ in form.files]
+
+
+class _Form:
+    """What the parser's callbacks write to."""
+
+    def __init__(self, folder: Path, era: Era) -> None:
+        self.files: list[tuple[str, Path]] = []
+        self.complete = False
+        self._folder = folder
+        self._era = era
+        self._header: tuple[bytes, bytes] = (b"", b"")
+        self._name: str | None = None
+        self._file: IO[bytes] | None = None
+        self._written = 0
+
+    def callbacks(self) -> MultipartCallbacks:
+        return {
+            "on_part_begin": self._part_begin,
+            "on_header_field": self._header_field,
+            "on_header_value": self._header_value,
+            "on_header_end": self._header_end,
+            "on_headers_finished": self._headers_finished,
+            "on_part_data": self._part_data,
+            "on_part_end": self._part_end,
+            "on_end": self._end,
+        }
+
+    def place(self, work: Path) -> None:
+        """Move the finished files to their names; parents are made (agents do since 1.3)."""
+        root = work.resolve()
+        targets = [(source, root / name) for name, source in self.files]
+        for _, target in targets:
+            # A symbolic link made by the kernel's own code must not lead the gateway elsewhere.
+            if not target.parent.resolve().is_relative_to(root) or target.is_dir():
+                raise Refused(
+                    500,
+                    "kernel-execution-failed",
+                    "The file cannot be stored",
+                    f"{target.name!r} leads out of the work folder, or is a folder there",
+                )
+        for source, target in targets:
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                source.replace(target)
+            except OSError as exc:
+                raise Refused(
+                    500, "kernel-execution-failed", "The file cannot be stored", str(exc.strerror)
+                ) from None
+
+    def clean(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _part_begin(self) -> None:
+        self._header, self._name, self._written = (b"", b""), None, 0
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header = (self._header[0] + data[start:end], b"")
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header = (self._header[0], self._header[1] + data[start:end])
+
+    def _header_end(self) -> None:
+        field, value = self._header
+        self._header = (b"", b"")
+        if field.lower() == b"content-disposition":
+            _, options = parse_options_header(value)
+            if b"filename" in options:
+                self._name = parse_name(options[b"filename"])
+
+    def _headers_finished(self) -> None:
+        if self._name is None:
+            raise Refused(400, "invalid-api-params", "A part of the form has no file name")
+        if len(self.files) >= self._era.upload_max_files:
+            raise Refused(
+                400,
+                "invalid-api-params",
+                "Too many files",
+                f"one request takes at most {self._era.upload_max_files}",
+            )
+        path = self._folder / str(len(self.files))
+        self.files.append((self._name, path))
+        self._file = path.open("wb")
+        os.fchmod(self._file.fileno(), 0o644)
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        self._written += end - start
+        if self._written > self._era.upload_max_bytes:
+            raise Refused(
+                400,
+                "invalid-api-params",
+                "Too large file",
+                f"{self._name!r} has more than {self._era.upload_max_bytes:,} bytes",
+            )
+        if self._file is not None:
+            self._file.write(data[start:end])
+
+    def _part_end(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _end(self) -> None:
+        self.complete = True

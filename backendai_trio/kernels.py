@@ -1,0 +1,300 @@
+"""Kernels: remote compute sessions, and who ends them.
+
+There are two ways to own one, and they are the same function underneath::
+
+    async with open_kernel(client, KernelSpec(runtime="python")) as kernel: ...
+
+    kernel = await nursery.start(run_kernel, client, KernelSpec(runtime="python"))
+
+`attach_kernel` gives a kernel that is not ours to destroy. A kernel is only a name on a server: no
+task runs for it here, so it needs no nursery of its own.
+"""
+
+from __future__ import annotations
+
+import secrets
+import warnings
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Literal
+
+import trio
+
+from .errors import ApiError, BackendError, KernelLeftBehindWarning, NotFound
+from .executions import Execution, open_execution
+from .files import Upload, send_files
+from .transport.client import Client
+from .wire.execution import BatchOptions, ExecuteRequest
+from .wire.fields import Fields
+from .wire.http import Request
+from .wire.kernels import CreateReply, CreateRequest, KernelInfo, KernelSpec, Statistics
+
+__all__ = ["TrioKernel", "attach_kernel", "new_token", "open_kernel", "run_kernel"]
+
+_OVERTAKEN_SECONDS = 3.0
+"""How long a destroy repeats when it may have overtaken its own create. Measured on manager
+23.9.10: a create cancelled after 20-100 ms came into being up to 0.5 s later."""
+
+
+def new_token() -> str:
+    """A client token that nobody else has: 32 hexadecimal digits."""
+    return secrets.token_hex(16)
+
+
+class TrioKernel:
+    """A kernel on a server. Made by `open_kernel`, `run_kernel` or `attach_kernel`.
+
+    Attributes:
+        client: the client it was made with.
+        token: client session token; the session's name from 20.03 on.
+        kernel_id: session UUID from 20.03 on, before that the token.
+        created: False when an existing kernel was joined.
+        statistics: what it used in its life; None until it is destroyed, or if nobody tells.
+    """
+
+    def __init__(self, client: Client, reply: CreateReply) -> None:
+        self.client = client
+        self.token = reply.token
+        self.kernel_id = reply.kernel_id
+        self.created = reply.created
+        self.statistics: Statistics | None = None
+        self._destroyed = False
+
+    def __repr__(self) -> str:
+        return f"<TrioKernel {self.token} at {self.client.config.endpoint.url}>"
+
+    def execute(
+        self,
+        code: str = "",
+        *,
+        mode: Literal["query", "batch"] = "query",
+        options: BatchOptions | None = None,
+        run_id: str | None = None,
+    ) -> AbstractAsyncContextManager[Execution]:
+        """Run code; use as ``async with kernel.execute(...) as run: async for event in run: ...``
+
+        Args:
+            code: the source, in query mode.
+            mode: ``query`` runs `code` in the kernel's interpreter, where it has one; ``batch``
+                builds and executes the files in the work folder.
+            options: commands of a batch run; default: the runtime's own rules.
+            run_id: name of the run, at most 64 characters; default: a fresh one.
+
+        Cancellation:
+            Interrupts the code in the kernel and waits, for the grace time at most, until it has
+            stopped. Leaving the block early does the same.
+
+        Endpoint: ``POST /session/{name}`` (contract section 4).
+        """
+        batch = (options or BatchOptions()).as_json() if mode == "batch" else {}
+        first = ExecuteRequest(mode, run_id or secrets.token_hex(8), code, batch)
+        return open_execution(self.client, self.token, first)
+
+    async def upload(self, uploads: Sequence[Upload]) -> None:
+        """Put files into the work folder.
+
+        Args:
+            uploads: what to send, made by `plan_uploads`.
+
+        Raises:
+            UploadError: a file cannot be read, or does not fit the server's limits; it names the
+                path. Files sent before it may have arrived.
+
+        Endpoint: ``POST /session/{name}/upload`` (contract section 5.1).
+        """
+        await send_files(self.client, self.token, uploads)
+
+    async def interrupt(self) -> None:
+        """Stop the code that runs now, as Ctrl-C would; without one, nothing happens."""
+        await self.client.call(self._request("POST", "interrupt"))
+
+    async def restart(self) -> None:
+        """Start the kernel anew: files stay, variables and processes go.
+
+        Raises:
+            ServerError: the server cannot (managers from 26.4.4 on answer 501).
+        """
+        await self.client.call(self._request("PATCH"), answer_seconds=None)
+
+    async def complete(
+        self, code: str, *, row: int = 0, col: int = 0, line: str = "", post: str = ""
+    ) -> list[str]:
+        """Candidates to go on with after `code`.
+
+        Args:
+            code: the text up to the cursor.
+            row, col: the cursor's place, from 0.
+            line: the text of its line.
+            post: the text behind it.
+
+        Returns:
+            The candidates; an empty list where the server fails to complete, which several
+            generations of managers always do (contract section 4.6).
+        """
+        options = {"row": row, "col": col, "line": line, "post": post}
+        body = {"code": code, "options": options}
+        path = self.client.era.session_path(self.token, "complete")
+        try:
+            reply = await self.client.call(Request.of_json("POST", path, body))
+        except ApiError as exc:
+            if exc.status >= 500:
+                return []
+            raise
+        return _candidates(Fields.parse(reply.body, "reply to complete").raw("result"))
+
+    async def info(self) -> KernelInfo:
+        """What the server says of the kernel."""
+        return KernelInfo.decode((await self.client.call(self._request("GET"))).body)
+
+    async def logs(self) -> str:
+        """What the kernel has printed so far, as far as the server keeps it."""
+        reply = await self.client.call(self._request("GET", "logs"))
+        return Fields.parse(reply.body, "logs").nested("result").text("logs", default="")
+
+    async def destroy(self) -> Statistics | None:
+        """End the kernel. May be repeated; one that is gone already is fine.
+
+        Returns:
+            What it used in its life, where the server tells.
+        """
+        if not self._destroyed:
+            self.statistics = await _destroy(self.client, self.token, seen=True)
+            self._destroyed = True
+        return self.statistics
+
+    def _request(self, method: str, *tail: str) -> Request:
+        return Request(method, self.client.era.session_path(self.token, *tail))
+
+
+@asynccontextmanager
+async def open_kernel(
+    client: Client, spec: KernelSpec, *, token: str | None = None
+) -> AsyncIterator[TrioKernel]:
+    """Create a kernel that ends with the block, whatever ends the block.
+
+    Args:
+        client: where to create it.
+        spec: what to create.
+        token: its client token, which no other kernel may have; default: a fresh one.
+
+    Raises:
+        NotFound: the server has no such runtime, or no such folder to mount.
+        QuotaExceeded: the key pair has as many kernels as it may have.
+
+    Cancellation:
+        Leaves no kernel behind, at whatever point it comes: the token is chosen before the create
+        is sent, and the destroy goes by token, under a shield, for `Config.grace_seconds` at most.
+        Running out of that is reported as a `KernelLeftBehindWarning` with the token.
+    """
+    token = token or new_token()
+    kernel: TrioKernel | None = None
+    refused = False
+    try:
+        try:
+            kernel = await _create(client, CreateRequest(token, spec, reuse=False))
+        except ApiError as exc:
+            # A refusal makes no kernel, and with a given token one may be there that is not ours.
+            # A 5xx may still have made one.
+            refused = exc.status < 500
+            raise
+        yield kernel
+    except BaseException as exc:
+        if not refused:
+            await _end(client, token, kernel, exc)
+        raise
+    else:
+        await _end(client, token, kernel, None)
+
+
+async def run_kernel(
+    client: Client,
+    spec: KernelSpec,
+    *,
+    task_status: trio.TaskStatus[TrioKernel] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Hold a kernel until cancelled; for ``kernel = await nursery.start(run_kernel, ...)``."""
+    async with open_kernel(client, spec) as kernel:
+        task_status.started(kernel)
+        await trio.sleep_forever()
+
+
+async def attach_kernel(client: Client, spec: KernelSpec, *, token: str) -> TrioKernel:
+    """Join the kernel that has this token, or create it. It stays until somebody destroys it.
+
+    Args:
+        client: where it is.
+        spec: what to create if it is not there; the runtime must be that of the existing one.
+        token: its client token: letters, digits, ``_``, ``.``, ``-``. Managers want 4 to 64.
+
+    Raises:
+        InvalidRequest: a kernel with this token exists and has another runtime.
+
+    Cancellation:
+        The kernel may have been created.
+    """
+    return await _create(client, CreateRequest(token, spec))
+
+
+async def _create(client: Client, create: CreateRequest) -> TrioKernel:
+    path = client.era.create_path
+    request = Request("POST", path, (), create.encode(client.era), "application/json")
+    # No limit: a manager holds the answer back until the kernel runs, which may take minutes.
+    reply = await client.call(request, answer_seconds=None)
+    return TrioKernel(client, CreateReply.decode(reply.body, create.token))
+
+
+async def _end(
+    client: Client, token: str, kernel: TrioKernel | None, cause: BaseException | None
+) -> None:
+    """Destroy under a shield; `cause`, what ended the block, stays the error that is raised."""
+    with trio.move_on_after(client.config.grace_seconds, shield=True) as grace:
+        try:
+            if kernel is not None:
+                await kernel.destroy()
+            else:
+                await _destroy(client, token, seen=False)
+        except BackendError as exc:
+            if cause is None:
+                raise
+            cause.add_note(f"The kernel {token} may still run; destroying it failed: {exc}")
+    if grace.cancelled_caught:
+        warnings.warn(
+            f"the kernel {token} may still run: {client.config.endpoint.url} did not confirm its "
+            f"end within {client.config.grace_seconds:g} s; destroy it by its token",
+            KernelLeftBehindWarning,
+            stacklevel=2,
+        )
+
+
+async def _destroy(client: Client, token: str, *, seen: bool) -> Statistics | None:
+    """Destroy by token. With `seen` False the create's own answer never came: then "not there" may
+    mean "not there yet", and is asked again for a while."""
+    request = Request("DELETE", client.era.session_path(token))
+    give_up_at = trio.current_time() + (0 if seen else _OVERTAKEN_SECONDS)
+    pause = 0.05
+    while True:
+        statistics: Statistics | None = None
+        gone = False
+        try:
+            reply = await client.call(request, answer_seconds=None)
+            statistics = Statistics.decode(reply.body)
+        except NotFound:
+            gone = True
+        # Seed servers answer 200 with null statistics for a kernel that never was (section 3.6).
+        gone = gone or (statistics is None and bool(client.era.prefix))
+        if not gone or trio.current_time() + pause > give_up_at:
+            return statistics
+        await trio.sleep(pause)
+        pause = min(pause * 2, 0.5)
+
+
+def _candidates(result: Any) -> list[str]:
+    """Candidates in any of the forms that servers have used (contract section 4.6)."""
+    while isinstance(result, Mapping):
+        for name in ("completions", "suggestions", "result"):
+            if result.get(name) is not None:
+                result = result[name]
+                break
+        else:
+            return []
+    return [item for item in result if isinstance(item, str)] if isinstance(result, list) else []

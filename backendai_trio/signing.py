@@ -1,0 +1,207 @@
+"""Request signatures: `sign` for the client, `verify` for the gateway. Pure, every era.
+
+Source: contract section 2 (read from the managers 1.0 to 26.8). The vectors there are tests here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+__all__ = [
+    "Credential",
+    "SignatureRefused",
+    "Signed",
+    "body_is_signed",
+    "parse_authorization",
+    "parse_date",
+    "sign",
+    "verify",
+]
+
+MAX_SKEW = timedelta(minutes=15)
+"""How far a request's date may be from the server's clock, either way."""
+
+FIRST_VERSION_WITHOUT_BODY = "v4.20181215"
+"""From this API version on the body is left out. Managers compare the two as text, and so do we."""
+
+_AUTHORIZATION = re.compile(r"\s*(?:BackendAI|Sorna)\s+(.*)", re.DOTALL)
+
+
+class SignatureRefused(Exception):
+    """Why a request was not let in. `kind` is the problem type the server answers with."""
+
+    def __init__(self, status: int, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.kind = kind
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The parts of a request that stand under its signature."""
+
+    method: str
+    target: str
+    """Path and query exactly as on the request line."""
+    date: str
+    """The raw text of the date header."""
+    host: str
+    """The Host header, port included when it is sent."""
+    content_type: str
+    """The media type; parameters such as a boundary are dropped before signing."""
+    version: str
+    """The API version header's text, e.g. ``v6.20200815``."""
+    version_header: str = "x-backendai-version"
+    """Lower-case name of the header that carried the version (``x-sorna-version`` of old)."""
+    body: bytes = field(default=b"", repr=False)
+
+    def text(self, hash_name: str) -> str:
+        """The string to sign (contract section 2.2): seven lines, no newline at the end."""
+        media_type = self.content_type.partition(";")[0].strip().lower()
+        body = self.body if body_is_signed(self.version, media_type) else b""
+        return "\n".join(
+            (
+                self.method.upper(),
+                self.target,
+                self.date,
+                f"host:{self.host}",
+                f"content-type:{media_type}",
+                f"{self.version_header}:{self.version}",
+                hashlib.new(hash_name, body).hexdigest(),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What an Authorization header says."""
+
+    access_key: str
+    signature: str
+    hash_name: str = "sha256"
+
+    def header(self) -> str:
+        """The header's value."""
+        return (
+            f"BackendAI signMethod=HMAC-{self.hash_name.upper()}, "
+            f"credential={self.access_key}:{self.signature}"
+        )
+
+
+def body_is_signed(version: str, media_type: str) -> bool:
+    """Whether the body's hash goes into the signature; otherwise the hash of nothing does."""
+    return version < FIRST_VERSION_WITHOUT_BODY and not media_type.startswith("multipart/")
+
+
+def sign(request: Signed, *, access_key: str, secret_key: str, hash_name: str = "sha256") -> str:
+    """The Authorization header's value for a request.
+
+    Raises:
+        ValueError: the date is not one, or the hash is not known.
+    """
+    signature = _signature(request, secret_key, hash_name, parse_date(request.date))
+    return Credential(access_key, signature, hash_name).header()
+
+
+def verify(
+    request: Signed,
+    authorization: str | None,
+    *,
+    now: datetime,
+    secret_key_of: Callable[[str], str | None],
+) -> str:
+    """Check a request against its Authorization header; the twin of `sign`.
+
+    Args:
+        request: what arrived, byte for byte.
+        authorization: the header's value, None if there was none.
+        now: the server's clock, with a zone.
+        secret_key_of: looks an access key up; None for one that does not exist.
+
+    Returns:
+        The access key that signed the request.
+
+    Raises:
+        SignatureRefused: with the status and problem kind that the contract gives for the case.
+    """
+    if authorization is None:
+        raise SignatureRefused(401, "auth-failed", "The request is not signed")
+    credential = parse_authorization(authorization)
+    try:
+        date = parse_date(request.date)
+    except ValueError:
+        raise SignatureRefused(
+            400, "invalid-auth-params", "Date/time sync error: the date header cannot be read"
+        ) from None
+    if abs(now - date) > MAX_SKEW:
+        raise SignatureRefused(
+            400,
+            "invalid-auth-params",
+            "Date/time sync error: the clocks are more than 15 minutes apart; "
+            f"the server's says {now.astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z",
+        )
+    secret_key = secret_key_of(credential.access_key)
+    # An unknown key takes the same steps and gives the same answer as a wrong signature, so that
+    # neither the text nor the time tells which access keys exist.
+    expected = _signature(request, secret_key or "0" * 40, credential.hash_name, date)
+    matches = hmac.compare_digest(expected.encode(), credential.signature.encode())
+    if secret_key is None or not matches:
+        raise SignatureRefused(
+            401, "auth-failed", "The access key is unknown or the signature does not match"
+        )
+    return credential.access_key
+
+
+def parse_authorization(value: str) -> Credential:
+    """Read an Authorization header: scheme BackendAI or Sorna, parameters in any order.
+
+    Raises:
+        SignatureRefused: it has another form, or a hash that gives no fixed-size digest.
+    """
+    match = _AUTHORIZATION.fullmatch(value)
+    parameters = {
+        name.strip(): text.strip()
+        for name, _, text in (
+            part.partition("=") for part in (match[1] if match else "").split(",")
+        )
+    }
+    access_key, colon, signature = parameters.get("credential", "").partition(":")
+    method, dash, hash_name = parameters.get("signMethod", "").lower().partition("-")
+    if not (colon and access_key and signature.isascii() and method == "hmac" and dash):
+        raise SignatureRefused(400, "invalid-auth-params", "Malformed Authorization header")
+    if hash_name not in hashlib.algorithms_guaranteed or hash_name.startswith("shake"):
+        raise SignatureRefused(400, "invalid-auth-params", "The signature's hash is not supported")
+    return Credential(access_key, signature.lower(), hash_name)
+
+
+def parse_date(text: str) -> datetime:
+    """Read a request's date: ISO 8601 or the form of RFC 7231; no zone means UTC.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError:
+        # Imported here: only foreign clients send this form, and it costs every start 8 ms.
+        from email.utils import parsedate_to_datetime
+
+        try:
+            date = parsedate_to_datetime(text)
+        except (TypeError, IndexError, OverflowError) as exc:
+            raise ValueError("not a date") from exc
+    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+
+
+def _signature(request: Signed, secret_key: str, hash_name: str, date: datetime) -> str:
+    # The day is that of the date in its own zone, not in UTC (vector A5).
+    day = f"{date.year:04}{date.month:02}{date.day:02}"
+    key = hmac.digest(secret_key.encode(), day.encode(), hash_name)
+    key = hmac.digest(key, request.host.encode(), hash_name)
+    return hmac.new(key, request.text(hash_name).encode(), hash_name).hexdigest()

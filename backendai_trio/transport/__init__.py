@@ -1,0 +1,1 @@
+"""All network code of the client: HTTP in `client`, WebSocket in `websocket`."""

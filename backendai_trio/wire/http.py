@@ -1,0 +1,126 @@
+"""What travels over HTTP whatever the message: targets, replies, problems.
+
+Source: contract sections 1.2, 2.2 and 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlencode
+
+from ..errors import ApiError, RemoteProtocolError, api_error
+from .fields import Fields, decode_json, encode_json
+
+__all__ = ["JSON", "OCTETS", "Problem", "Reply", "Request", "decode_problem", "encode_problem"]
+
+JSON = "application/json"
+OCTETS = "application/octet-stream"
+PROBLEM = "application/problem+json"
+_PROBLEM_BASE = "https://api.backend.ai/probs/"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request before it is signed."""
+
+    method: str
+    path: str
+    """Path on the server, already percent-encoded (`path_of`), without the endpoint's base path."""
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes = field(default=b"", repr=False)
+    content_type: str = OCTETS
+
+    @property
+    def target(self) -> str:
+        """Path and query as they stand on the request line, and as they are signed."""
+        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @classmethod
+    def of_json(
+        cls, method: str, path: str, value: object, query: tuple[tuple[str, str], ...] = ()
+    ) -> Request:
+        """A request that carries a JSON body."""
+        return cls(method, path, query, encode_json(value), JSON)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply with its body read whole."""
+
+    status: int
+    content_type: str
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error on its way from a server (RFC 7807, with the fields that managers add)."""
+
+    status: int
+    kind: str
+    """Last part of the type URI; the only thing a program should look at beside the status."""
+    title: str
+    detail: str = ""
+    data: object = None
+
+    def as_error(self, request: str) -> ApiError:
+        """The exception a client raises for it."""
+        return api_error(
+            self.status,
+            kind=self.kind,
+            title=self.title,
+            detail=self.detail,
+            data=self.data,
+            request=request,
+        )
+
+
+def path_of(*segments: str) -> str:
+    """Join segments to a path; each is encoded, so that a ``/`` in a name stays in its segment."""
+    return "".join("/" + quote(segment, safe="") for segment in segments)
+
+
+def encode_problem(problem: Problem, *, separate_detail: bool) -> bytes:
+    """The body of an error reply.
+
+    Args:
+        problem: what went wrong.
+        separate_detail: True for managers from 18.12 on (keys ``msg`` and ``data``); before, the
+            detail stands in parentheses in the title.
+    """
+    title = problem.title
+    fields: dict[str, object] = {"type": _PROBLEM_BASE + problem.kind}
+    if separate_detail:
+        fields |= {"title": title}
+        if problem.detail:
+            fields["msg"] = problem.detail
+        if problem.data is not None:
+            fields["data"] = problem.data
+    else:
+        fields["title"] = f"{title} ({problem.detail})" if problem.detail else title
+    return encode_json(fields)
+
+
+def decode_problem(reply: Reply) -> Problem:
+    """Read an error reply. A body of any other kind (a proxy's page, say) becomes the title."""
+    try:
+        fields = Fields(decode_json(reply.body, "error reply"), "error reply")
+        kind = fields.text("type", default="").removeprefix(_PROBLEM_BASE)
+        agent = fields.nested("agent-details")
+        detail = fields.text("msg", default="") or agent.text("exception", "title", default="")
+        return Problem(
+            reply.status,
+            kind,
+            fields.text("title", default="") or kind,
+            detail,
+            fields.raw("data"),
+        )
+    except RemoteProtocolError:
+        text = " ".join(reply.body[:300].decode("utf-8", "replace").split())
+        return Problem(reply.status, "", text or f"HTTP status {reply.status} without a body")

@@ -1,0 +1,238 @@
+"""Life-cycle messages of a kernel: create, describe, destroy.
+
+Source: contract section 3.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from ..errors import LocalProtocolError, RemoteProtocolError
+from .fields import Fields, encode_json
+from .versions import Era
+
+__all__ = ["CreateReply", "CreateRequest", "KernelInfo", "KernelSpec", "Statistics"]
+
+# What every manager takes is narrower (4 to 64 characters); a server's refusal is shown as its own.
+_TOKEN = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelSpec:
+    """What kind of kernel to create."""
+
+    runtime: str
+    """Image name or alias, optionally with a tag: ``python``, ``lua5``, ``python:3.11``."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables of every program in the kernel."""
+    mounts: tuple[str, ...] = ()
+    """Names of virtual folders to mount below the work folder."""
+    resources: Mapping[str, str] = field(default_factory=dict)
+    """Resource slots to amounts, e.g. ``{"cpu": "1", "mem": "1g"}``; ignored by seed servers."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRequest:
+    """Create a kernel, or join the one that has this token."""
+
+    token: str
+    """Client session token; the session's name from 20.03 on."""
+    spec: KernelSpec
+    reuse: bool = True
+    """Whether an existing kernel with this token may be joined (20.03+; earlier ones always do)."""
+
+    def __post_init__(self) -> None:
+        if not _TOKEN.fullmatch(self.token):
+            raise LocalProtocolError(
+                f"{self.token!r} cannot be a client token: use 1 to 64 letters, digits, "
+                "'_', '.' or '-', beginning and ending with a letter, digit or '_'"
+            )
+
+    def encode(self, era: Era) -> bytes:
+        """JSON body for an era."""
+        spec = self.spec
+        config: dict[str, object] = {}
+        if spec.mounts:
+            config["mounts"] = list(spec.mounts)
+        if spec.environ:
+            config["environ"] = dict(spec.environ)
+        if spec.resources and era.metric_statistics:
+            config["resources"] = dict(spec.resources)
+        if era.names_session:
+            return encode_json(
+                {
+                    "name": self.token,
+                    "image": spec.runtime,
+                    "reuseIfExists": self.reuse,
+                    "config": config,
+                }
+            )
+        return encode_json(
+            {"lang": spec.runtime, "clientSessionToken": self.token, "config": config}
+        )
+
+    @classmethod
+    def decode(cls, body: bytes) -> CreateRequest:
+        """Read any era's body; each key has had several names."""
+        top = Fields.parse(body, "create request")
+        config = top.nested("config")
+        # Client 1.1.1 sends `envs`, which no manager of its time read (section 3.2).
+        environ = config.mapping("environ", "envs")
+        for name, value in environ.items():
+            if not name or "=" in name or "\0" in name + value:
+                raise RemoteProtocolError(f"create request: {name!r} cannot be a variable")
+        try:
+            return cls(
+                top.text("name", "session_name", "sessionName", "clientSessionToken"),
+                KernelSpec(
+                    runtime=top.text("image", "lang"),
+                    environ=environ,
+                    mounts=config.texts("mounts"),
+                    resources=config.mapping("resources"),
+                ),
+                top.flag("reuseIfExists", "reuse", default=True),
+            )
+        except LocalProtocolError as exc:
+            raise RemoteProtocolError(str(exc)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class CreateReply:
+    """The kernel that was created or joined."""
+
+    token: str
+    kernel_id: str
+    """Session UUID from 20.03 on; before, the token again."""
+    created: bool
+    """False when an existing kernel was joined. The HTTP status does not tell (section 12)."""
+    status: str = "RUNNING"
+
+    def encode(self, era: Era) -> bytes:
+        """JSON body for an era."""
+        if not era.names_session:
+            return encode_json({"kernelId": self.token, "created": self.created})
+        return encode_json(
+            {
+                "sessionId": self.kernel_id,
+                "sessionName": self.token,
+                "status": self.status,
+                "servicePorts": [],
+                "service_ports": [],
+                "created": self.created,
+            }
+        )
+
+    @classmethod
+    def decode(cls, body: bytes, token: str) -> CreateReply:
+        """Read any era's body; `token` is what was asked for, for servers that do not repeat it."""
+        top = Fields.parse(body, "reply to create")
+        return cls(
+            top.text("sessionName", default=token),
+            top.text("sessionId", "kernelId"),
+            top.flag("created", default=True),
+            top.text("status", default="RUNNING"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KernelInfo:
+    """A running kernel as its server describes it."""
+
+    runtime: str
+    status: str = "RUNNING"
+    age_ms: int = 0
+    """Milliseconds since it was created."""
+    queries: int = 0
+    """How many requests it has answered."""
+    memory_kib: int = 0
+    """Memory limit in KiB, 0 where the server does not say."""
+    cpu_ms: int = 0
+    """CPU time used so far, 0 where the server does not say."""
+
+    def encode(self, era: Era) -> bytes:
+        """JSON body for an era."""
+        if not era.names_session:
+            return encode_json(
+                {
+                    "lang": self.runtime,
+                    "age": self.age_ms,
+                    "queryTimeout": -1,
+                    "idleTimeout": -1,
+                    "memoryLimit": self.memory_kib,
+                    "maxCpuCredit": -1,
+                    "numQueriesExecuted": self.queries,
+                    "idle": -1,
+                    "memoryUsed": -1,
+                    "cpuCreditUsed": self.cpu_ms,
+                }
+            )
+        return encode_json(
+            {
+                "domainName": "default",
+                "lang": self.runtime,
+                "image": self.runtime,
+                "status": self.status,
+                "statusInfo": "None",  # a string in every release (section 3.5)
+                "age": self.age_ms,
+                "numQueriesExecuted": self.queries,
+            }
+        )
+
+    @classmethod
+    def decode(cls, body: bytes) -> KernelInfo:
+        """Read any era's body."""
+        top = Fields.parse(body, "kernel info")
+        age = top.raw("age")
+        return cls(
+            runtime=top.text("image", "lang"),
+            status=top.text("status", default="RUNNING"),
+            # A float of milliseconds in the seed era.
+            age_ms=int(age) if isinstance(age, int | float) and abs(age) < 1e15 else 0,
+            queries=top.integer("numQueriesExecuted", default=0),
+            memory_kib=top.integer("memoryLimit", default=0),
+            cpu_ms=top.integer("cpuCreditUsed", default=0),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """What a kernel used in its life, as told by destroy. Bytes unless the name says otherwise."""
+
+    cpu_used: int = 0
+    """Milliseconds of CPU time."""
+    mem_max_bytes: int = 0
+    mem_cur_bytes: int = 0
+    net_rx_bytes: int = 0
+    net_tx_bytes: int = 0
+    io_read_bytes: int = 0
+    io_write_bytes: int = 0
+    io_max_scratch_size: int = 0
+    io_cur_scratch_size: int = 0
+
+    def encode(self, era: Era) -> bytes:
+        """JSON body of the reply to destroy."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        if not era.metric_statistics:
+            return encode_json({"stats": values})
+        metrics: dict[str, object] = {"version": 2, "status": "terminated"}
+        for name, value in values.items():
+            unit = "msec" if name == "cpu_used" else "bytes"
+            metrics[name] = {"current": str(value), "capacity": None, "pct": "0", "unit_hint": unit}
+        return encode_json({"stats": metrics})
+
+    @classmethod
+    def decode(cls, body: bytes) -> Statistics | None:
+        """Read either form; None when the server gave no statistics."""
+        stats = Fields.parse(body, "reply to destroy").nested("stats")
+        found: dict[str, int] = {}
+        for item in fields(cls):
+            value = stats.raw(item.name)
+            if isinstance(value, dict):  # a metric: {"current": "123", ...}
+                value = value.get("current")
+            try:
+                found[item.name] = int(value)
+            except (TypeError, ValueError, OverflowError):
+                continue  # one metric that cannot be read does not take the others with it
+        return cls(**found) if found else None

@@ -1,0 +1,85 @@
+"""Files on their way into a kernel: the multipart form of section 5.1.
+
+Each file is one part named ``src``; the server looks at the filename alone, which is a path
+relative to the kernel's work folder.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+from ..errors import LocalProtocolError, RemoteProtocolError
+
+__all__ = ["check_name", "encode_part_head", "multipart_type", "parse_name", "part_end"]
+
+
+def multipart_type(boundary: str) -> str:
+    """The Content-Type header; only its media type is signed (section 2.2)."""
+    return f"multipart/form-data; boundary={boundary}"
+
+
+def encode_part_head(name: str, boundary: str) -> bytes:
+    """What stands before a file's bytes.
+
+    The name is escaped as browsers do (quote, CR and LF percent-encoded), so that no name can end
+    the header. `check_name` has refused control characters before; this holds on its own too.
+
+    Args:
+        name: path relative to the work folder, with forward slashes.
+        boundary: the form's boundary.
+    """
+    escaped = name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+    return (
+        f"--{boundary}\r\n"
+        f'Content-Disposition: form-data; name="src"; filename="{escaped}"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    ).encode()
+
+
+def part_end(boundary: str, *, last: bool) -> bytes:
+    """What stands behind a file's bytes; after the last one, the end of the form."""
+    return f"\r\n--{boundary}--\r\n".encode() if last else b"\r\n"
+
+
+def check_name(name: str) -> str:
+    """Refuse names that could leave the work folder or break a header; returns it normalised.
+
+    Raises:
+        LocalProtocolError: it is absolute, climbs with ``..``, is empty, has a control character,
+            or a component of more than 255 bytes.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or re.match(r"[A-Za-z]:", name):
+        raise LocalProtocolError(f"{name!r} is absolute; name it relative to the work folder")
+    if ".." in path.parts:
+        raise LocalProtocolError(f"{name!r} climbs out of the work folder with '..'")
+    if not path.parts or name.endswith("/"):
+        raise LocalProtocolError(f"{name!r} does not name a file")
+    if re.search(r"[\x00-\x1f\x7f]", name):
+        raise LocalProtocolError(f"{name!r} has a control character in it")
+    if "\\" in name:
+        raise LocalProtocolError(f"{name!r} has a backslash in it; use forward slashes")
+    try:
+        too_long = any(len(part.encode()) > 255 for part in path.parts)
+    except UnicodeEncodeError:
+        raise LocalProtocolError(f"{name!r} is not valid Unicode") from None
+    if too_long or len(path.parts) > 128:
+        raise LocalProtocolError(f"{name[:60]!r}... is too long for a file name")
+    return str(path)
+
+
+def parse_name(raw: bytes) -> str:
+    """A file's name as it arrived in a form, checked; the twin of `encode_part_head`.
+
+    Raises:
+        RemoteProtocolError: it is not UTF-8 or `check_name` refuses it.
+    """
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise RemoteProtocolError("upload: a file name is not UTF-8") from None
+    try:
+        return check_name(text.replace("%22", '"'))
+    except LocalProtocolError as exc:
+        raise RemoteProtocolError(f"upload: {exc}") from None

@@ -1,0 +1,156 @@
+"""The eras of the API: what differs between servers stands here, and nowhere else.
+
+Source: contract section 1 (versions and negotiation), 3.1 (routes), 5.1 (limits), 8.1 (GraphQL).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from ..errors import RemoteProtocolError
+from .fields import Fields, encode_json
+from .http import path_of
+
+__all__ = ["ERAS", "SEED", "SESSION_5", "SESSION_6", "TRANSITION", "Era", "Hello", "choose_era"]
+
+_VERSION = re.compile(r"v(\d{1,3})\.(\d{8})")
+_MAX_UPLOAD_BYTES = 1_048_575
+
+
+@dataclass(frozen=True, slots=True)
+class Era:
+    """How one generation of servers wants to be spoken to."""
+
+    name: str
+    version: str
+    """Text of the X-BackendAI-Version header."""
+    prefix: str
+    """What stands before every path: ``/v2`` or nothing."""
+    noun: str
+    """``kernel`` until 19.09, ``session`` from 20.03."""
+    create_path: str
+    graphql_path: str
+    graphql_enveloped: bool = False
+    """Whether the answer is ``{"data": ...}`` or the bare data."""
+    separate_detail: bool = True
+    """Whether problems carry ``msg`` and ``data`` keys."""
+    names_session: bool = False
+    """Whether create takes ``name``/``image`` and answers with ids (20.03+)."""
+    metric_statistics: bool = False
+    """Whether destroy answers with a map of metrics instead of plain numbers (19.03+)."""
+    upload_max_files: int = 20
+    upload_max_bytes: int = _MAX_UPLOAD_BYTES
+    hello_path: str = "/"
+
+    def session_path(self, token: str, *tail: str) -> str:
+        """Path of a kernel, or of something below it."""
+        return self.prefix + path_of(self.noun, token, *tail)
+
+    def path(self, *segments: str) -> str:
+        """Any other path of this era."""
+        return self.prefix + path_of(*segments)
+
+
+SEED = Era(
+    name="seed",
+    version="v2.20170315",  # not v3: agents of the time fail on it in execute (section 1.4)
+    prefix="/v2",
+    noun="kernel",
+    create_path="/v2/kernel/create",
+    graphql_path="/v2/admin/graphql",
+    separate_detail=False,
+    upload_max_files=19,
+    hello_path="/v2",
+)
+"""Managers 1.0 to 1.3.10."""
+
+TRANSITION = Era(
+    name="transition",
+    version="v4.20190615",
+    prefix="",
+    noun="kernel",
+    create_path="/kernel/create",
+    graphql_path="/admin/graphql",
+    metric_statistics=True,
+)
+"""Managers 1.4.6 to 19.09."""
+
+SESSION_5 = Era(
+    name="session-5",
+    version="v5.20191215",
+    prefix="",
+    noun="session",
+    create_path="/session",
+    graphql_path="/admin/graphql",
+    names_session=True,
+    metric_statistics=True,
+)
+"""Managers 20.03."""
+
+SESSION_6 = replace(SESSION_5, name="session-6", version="v6.20200815")
+"""Managers 20.09 to 26.8: the one version that all of them accept for creating (section 1.4)."""
+
+ERAS = (SEED, TRANSITION, SESSION_5, SESSION_6)
+
+# From this server version on, queries go to /admin/gql and answers come in an envelope.
+_ENVELOPE_SINCE = (6, "20210815")
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What a server says of itself (``GET /``; ``GET /v2`` in the seed era)."""
+
+    version: str
+    manager: str = ""
+    """Release of the manager; servers before 19.03 do not tell."""
+    isolation: str = ""
+    """Our gateway only: what keeps kernels apart from the machine."""
+    features: frozenset[str] = frozenset()
+    """Our gateway only: abilities beyond the era's, by name (`backendai_trio.wire.execution`)."""
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """The version in a form that compares: (major, date)."""
+        match = _VERSION.fullmatch(self.version)
+        if match is None:
+            raise RemoteProtocolError(f"{self.version!r} is not an API version")
+        return int(match[1]), match[2]
+
+    def encode(self) -> bytes:
+        """The body of the reply."""
+        body: dict[str, object] = {"version": self.version}
+        if self.manager:
+            body["manager"] = self.manager
+        if self.isolation or self.features:
+            body["gateway"] = {"isolation": self.isolation, "features": sorted(self.features)}
+        return encode_json(body)
+
+    @classmethod
+    def decode(cls, body: bytes) -> Hello:
+        """Read the reply; anything without a version is not a Backend.AI server."""
+        fields = Fields.parse(body, "version probe")
+        ours = fields.nested("gateway")
+        hello = cls(
+            fields.text("version"),
+            fields.text("manager", default=""),
+            ours.text("isolation", default=""),
+            frozenset(ours.texts("features")),
+        )
+        _ = hello.key
+        return hello
+
+
+def choose_era(hello: Hello) -> Era:
+    """The era to speak with a server (the ladder of section 1.4)."""
+    major, _ = hello.key
+    if major <= 3:
+        return SEED
+    if major == 4:
+        # Compared as text, as the servers do: all of major 4 have the same shape.
+        return replace(TRANSITION, version=min(hello.version, TRANSITION.version))
+    if major == 5:
+        return SESSION_5
+    if hello.key >= _ENVELOPE_SINCE:
+        return replace(SESSION_6, graphql_path="/admin/gql", graphql_enveloped=True)
+    return SESSION_6

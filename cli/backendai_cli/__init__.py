@@ -1,0 +1,1 @@
+"""The command line: `backend.ai`, and the short cuts `lcc` and `lpython`."""

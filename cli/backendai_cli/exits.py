@@ -1,0 +1,77 @@
+"""How a command ends: errors become one line and an exit code, in this one place.
+
+A program's own exit code is passed through by `run`. Ours are those that `docker run` and `timeout`
+use, so that they are not mistaken for the program's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+__all__ = [
+    "FAILED",
+    "INTERRUPTED",
+    "NOT_FOUND",
+    "REFUSED",
+    "TIMED_OUT",
+    "leave_with",
+]
+
+TIMED_OUT = 124
+"""The server ended the run because it took too long."""
+FAILED = 125
+"""Wrong usage, wrong settings, or no connection."""
+REFUSED = 126
+"""The server refused or failed."""
+NOT_FOUND = 127
+"""The runtime does not exist there."""
+INTERRUPTED = 130
+_BROKEN_PIPE = 141
+
+
+def leave_with(command: click.Command, arguments: Sequence[str], name: str) -> NoReturn:
+    """Run a command and end the process with its exit code."""
+    try:
+        result = command.main(list(arguments), prog_name=name, standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has enough. Python flushes once more at exit; let that succeed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = _BROKEN_PIPE
+    except (KeyboardInterrupt, click.Abort):
+        code = INTERRUPTED
+    except click.UsageError as exc:
+        hint = f" (see '{exc.ctx.command_path} --help')" if exc.ctx is not None else ""
+        _tell(f"{exc.format_message()}{hint}")
+        code = FAILED
+    except click.ClickException as exc:
+        _tell(exc.format_message())
+        code = FAILED
+    except Exception as exc:
+        known = _code_of(exc)
+        if known is None or os.environ.get("BACKEND_TRACEBACK"):
+            raise
+        _tell(str(exc))
+        code = known
+    sys.exit(code)
+
+
+def _code_of(exc: Exception) -> int | None:
+    """The exit code of an error that is not our fault; None for one that is a defect here."""
+    from backendai_trio import ApiError, BackendError
+
+    if isinstance(exc, ApiError):
+        return NOT_FOUND if exc.kind == "image-not-found" else REFUSED
+    return FAILED if isinstance(exc, BackendError) else None
+
+
+def _tell(message: str) -> None:
+    from .console import Status
+
+    Status().fail(" ".join(message.split()))

@@ -1,0 +1,106 @@
+"""The commands, loaded only when called: `--help` waits for no event loop."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from backendai_trio import __version__
+
+from . import exits
+
+__all__ = ["lcc", "lpython", "main"]
+
+_COMMANDS = {
+    "config": "Show the settings in use, with the secret key masked.",
+    "help": "Show this help.",
+    "ps": "List the running kernels.",
+    "run": "Run code or files in a kernel.",
+    "serve": "Serve the Backend.AI API on this machine.",
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands live in modules of their own name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name == "help":
+            return _help
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f".{name}", __package__).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], _COMMANDS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "see 'backend.ai --help'"
+            raise click.UsageError(f"there is no command {args[0]!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_COMMANDS.items()))
+
+
+@click.command(help=_COMMANDS["help"])
+@click.pass_context
+def _help(ctx: click.Context) -> None:
+    if ctx.parent is not None:
+        click.echo(ctx.parent.get_help())
+
+
+@click.group(
+    cls=_LazyGroup,
+    no_args_is_help=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name="backend.ai", message="%(prog)s (trio) %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Run code in Backend.AI compute sessions.
+
+    A server is set with BACKEND_ENDPOINT, BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY, as variables
+    or in a .env file. With none of them set, code runs on this machine.
+
+    \b
+    Examples:
+      backend.ai run python3 -c "print('hello world')"
+      backend.ai run c main.c mylib.c mylib.h
+      backend.ai serve
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main() -> NoReturn:
+    """`backend.ai`."""
+    exits.leave_with(cli, sys.argv[1:], "backend.ai")
+
+
+def lcc() -> NoReturn:
+    """`lcc ...` is `backend.ai run c ...`."""
+    _shortcut("c", "lcc")
+
+
+def lpython() -> NoReturn:
+    """`lpython ...` is `backend.ai run python ...`."""
+    _shortcut("python", "lpython")
+
+
+def _shortcut(runtime: str, name: str) -> NoReturn:
+    arguments = sys.argv[1:]
+    if arguments != ["--version"]:
+        arguments = ["run", runtime, *arguments]
+    exits.leave_with(cli, arguments, name)

@@ -1,0 +1,169 @@
+"""`backend.ai serve`: a gateway that stays, so that client tokens are reused across commands."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+from pathlib import Path
+
+import click
+import trio
+
+from backendai_trio import (
+    BackendError,
+    Config,
+    ConfigError,
+    Gateway,
+    GatewayOptions,
+    data_folder,
+    one_error,
+    open_client,
+    serve_gateway,
+    stored_config,
+)
+
+from .console import Status
+
+__all__ = ["command"]
+
+_PORT = 8081
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    default=_PORT,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="TCP port; 0 for a free one.",
+)
+@click.option(
+    "--access-key", metavar="KEY", help="Access key to take [default: the one made on first start]."
+)
+@click.option(
+    "--secret-key-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with the secret key [default: BACKEND_SECRET_KEY, else the one made first].",
+)
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for key pairs and history [default: the platform's data folder].",
+)
+@click.option(
+    "--certificate",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="PEM file of a TLS certificate; needed beyond loopback.",
+)
+@click.option(
+    "--certificate-key",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="PEM file of its key.",
+)
+@click.option(
+    "--idle-timeout",
+    default=3600.0,
+    show_default=True,
+    type=click.FloatRange(min=1),
+    metavar="SECONDS",
+    help="End kernels that nobody has used for so long.",
+)
+@click.option(
+    "--print-env",
+    is_flag=True,
+    help="Print the variables that lead to it, as export lines for a shell.",
+)
+def command(
+    host: str,
+    port: int,
+    access_key: str | None,
+    secret_key_file: Path | None,
+    data: Path | None,
+    certificate: Path | None,
+    certificate_key: Path | None,
+    idle_timeout: float,
+    print_env: bool,
+) -> int:
+    """Serve the Backend.AI API on this machine until Ctrl-C.
+
+    Kernels are local processes. A key pair is made on the first start and kept, readable by you
+    alone. With --print-env, a gateway that is already running there is described and left alone.
+
+    \b
+    Examples:
+      backend.ai serve
+      eval "$(backend.ai serve --print-env)"     # in another terminal
+    """
+    if (certificate is None) != (certificate_key is None):
+        raise click.UsageError("--certificate and --certificate-key go together")
+    options = GatewayOptions(
+        host=host,
+        port=port,
+        certificate=(certificate, certificate_key) if certificate and certificate_key else None,
+        data=data or data_folder(),
+        access_key=access_key,
+        secret_key=_secret(secret_key_file),
+        idle_seconds=idle_timeout,
+    )
+    return trio.run(_serve, options, print_env)
+
+
+def _secret(path: Path | None) -> str | None:
+    """The secret from its file or variable; never from an argument, which everybody could see."""
+    if path is None:
+        return os.environ.get("BACKEND_SECRET_KEY") or None
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError("--secret-key-file", f"{path} cannot be read: {exc}") from None
+
+
+async def _serve(options: GatewayOptions, print_env: bool) -> int:
+    status = Status()
+    if print_env and (running := await _running(options)) is not None:
+        _print_env(running)
+        return 0
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    with one_error(), trio.open_signal_receiver(*numbers) as received:
+        async with trio.open_nursery() as nursery:
+            gateway: Gateway = await nursery.start(serve_gateway, options)
+            status.done(f"Serving on {gateway.url} (isolation: {gateway.isolation}).")
+            if print_env:
+                _print_env(gateway.config)
+            else:
+                _print_hint(status, options)
+            status.info("Ctrl-C ends it, and all its kernels.")
+            number = await anext(received)
+            nursery.cancel_scope.cancel()
+    status.done("All kernels have ended.")
+    return 0 if number == signal.SIGINT else 128 + number
+
+
+async def _running(options: GatewayOptions) -> Config | None:
+    """Settings of the gateway that already serves there, None if none does."""
+    if options.port == 0:
+        return None
+    config = stored_config(options)
+    try:
+        async with open_client(config):
+            return config
+    except BackendError:
+        return None
+
+
+def _print_env(config: Config) -> None:
+    click.echo(f"export BACKEND_ENDPOINT={shlex.quote(config.endpoint.url)}")
+    click.echo(f"export BACKEND_ACCESS_KEY={shlex.quote(config.access_key)}")
+    click.echo(f"export BACKEND_SECRET_KEY={shlex.quote(config.secret_key)}")
+
+
+def _print_hint(status: Status, options: GatewayOptions) -> None:
+    """How to use it. The secret is not shown: this output may go to a log."""
+    again = ["backend.ai", "serve", "--print-env"]
+    if options.port != _PORT:
+        again += ["--port", str(options.port)]
+    if options.data is not None and options.data != data_folder():
+        again += ["--data", str(options.data)]
+    status.info(f'To use it from another terminal:  eval "$({shlex.join(again)})"')

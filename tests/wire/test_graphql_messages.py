@@ -1,0 +1,233 @@
+"""Queries of the admin API, and the envelopes their answers come in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import graphql
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from backendai_trio.errors import ApiError, InvalidRequest, RemoteProtocolError
+from backendai_trio.wire.fields import encode_json
+from backendai_trio.wire.graphql import (
+    GraphQLQuery,
+    SessionRow,
+    decode_answer,
+    encode_answer,
+    list_sessions,
+)
+from backendai_trio.wire.versions import (
+    SEED,
+    SESSION_5,
+    SESSION_6,
+    TRANSITION,
+    Era,
+    Hello,
+    choose_era,
+)
+
+quick = settings(deadline=None)
+
+NEWEST = choose_era(Hello("v9.20250722"))
+ALL = [SEED, TRANSITION, SESSION_5, SESSION_6, NEWEST]
+each_era = pytest.mark.parametrize("era", ALL, ids=lambda era: f"{era.name}{era.graphql_path}")
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+_data = st.dictionaries(
+    st.from_regex(r"[a-z][a-z_]{2,9}", fullmatch=True).filter(
+        lambda name: name not in ("data", "errors")
+    ),
+    _json,
+    max_size=3,
+)
+
+
+@given(st.builds(GraphQLQuery, st.text(), st.dictionaries(st.text(), _json, max_size=3)))
+@quick
+def test_query_round_trip(query: GraphQLQuery) -> None:
+    assert GraphQLQuery.decode(query.encode()) == query
+
+
+def test_query_of_the_first_client() -> None:
+    """It sends a variable that its query does not declare; others send none at all."""
+    body = b'{"query": "query { a }", "variables": {"status": "RUNNING", "ak": null}}'
+    assert GraphQLQuery.decode(body).variables == {"status": "RUNNING", "ak": None}
+    for body in (b'{"query": "{ a }"}', b'{"query": "{ a }", "variables": null}'):
+        assert GraphQLQuery.decode(body) == GraphQLQuery("{ a }", {})
+
+
+@pytest.mark.parametrize(
+    "value", [{}, {"query": None}, {"query": 1}, {"query": "", "variables": []}, [], "x"]
+)
+def test_query_refused(value: object) -> None:
+    with pytest.raises(RemoteProtocolError):
+        GraphQLQuery.decode(encode_json(value))
+
+
+@given(_data, st.sampled_from(ALL))
+@quick
+def test_answer_round_trip(data: dict[str, Any], era: Era) -> None:
+    body = encode_answer(data, era)
+    assert (json.loads(body).keys() == {"data"}) is era.graphql_enveloped
+    assert decode_answer(body, "POST /x") == data
+
+
+@pytest.mark.parametrize(
+    ("answer", "data"),
+    [
+        ({"data": {"a": 1}, "errors": None}, {"a": 1}),
+        ({"data": {"a": 1}, "errors": []}, {"a": 1}),
+        ({"data": None}, {}),
+        ({"a": 1}, {"a": 1}),
+        ({}, {}),
+    ],
+)
+def test_forms_of_an_answer(answer: object, data: object) -> None:
+    assert decode_answer(encode_json(answer), "POST /x") == data
+
+
+@pytest.mark.parametrize(
+    ("errors", "title"),
+    [
+        ([{"message": "No such field"}], "No such field"),
+        ([{"message": "a"}, {"message": "b", "path": []}], "a; b"),
+        (["plain"], "plain"),
+        ([{"code": 1}], "{'code': 1}"),
+    ],
+)
+def test_errors_of_an_answer(errors: object, title: str) -> None:
+    body = encode_json({"data": {"a": None}, "errors": errors})
+    with pytest.raises(InvalidRequest) as caught:
+        decode_answer(body, "POST /admin/gql")
+    assert caught.value.title == title
+    assert caught.value.kind == "graphql-error"
+    assert caught.value.request == "POST /admin/gql"
+
+
+@given(
+    st.binary()
+    | st.fixed_dictionaries({}, optional={"data": _json, "errors": _json, "a": _json}).map(
+        encode_json
+    )
+)
+@settings(deadline=None, max_examples=200)
+@example(b'{"errors":[' + b"[" * 900 + b"]" * 900 + b"]}")
+@example(b'{"errors":[' + b"[" * 980 + b"]" * 980 + b"]}")
+def test_any_answer_is_data_or_refused(body: bytes) -> None:
+    try:
+        assert isinstance(decode_answer(body, "POST /x"), dict)
+    except (ApiError, RemoteProtocolError) as exc:
+        assert str(exc)
+
+
+@given(st.binary() | _json.map(encode_json))
+@quick
+def test_any_query_is_read_or_refused(body: bytes) -> None:
+    try:
+        GraphQLQuery.decode(body)
+    except RemoteProtocolError:
+        pass
+
+
+# --- sessions ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (
+            {"sess_id": "t", "lang": "python", "status": "RUNNING", "created_at": "2017"},
+            SessionRow("t", "python", "RUNNING", "2017"),
+        ),
+        (
+            {
+                "name": "t",
+                "image": "python:3.11",
+                "status": "TERMINATED",
+                "created_at": "2026",
+                "terminated_at": "2027",
+                "occupying_slots": '{"cpu": "1"}',
+            },
+            SessionRow("t", "python:3.11", "TERMINATED", "2026", "2027", '{"cpu": "1"}'),
+        ),
+        (
+            {"id": "u", "lang": "c", "status": None, "occupied_slots": "{}"},
+            SessionRow("u", "c", "", "", "", "{}"),
+        ),
+        ({}, SessionRow("", "", "", "")),
+    ],
+)
+def test_session_row(row: dict[str, object], expected: SessionRow) -> None:
+    assert SessionRow.decode(row) == expected
+
+
+@given(
+    _json
+    | st.dictionaries(
+        st.sampled_from(["name", "sess_id", "image", "status", "created_at", "occupied_slots"]),
+        _json,
+    )
+)
+@settings(deadline=None, max_examples=200)
+def test_any_row_is_read_or_refused(row: object) -> None:
+    try:
+        assert isinstance(SessionRow.decode(row), SessionRow)
+    except RemoteProtocolError:
+        pass
+
+
+# What the schemas of the eras have, reduced to what `ps` may ask for.
+_SEED_SCHEMA = graphql.build_schema("""
+    type Session { sess_id: String lang: String status: String created_at: String
+                   terminated_at: String }
+    type Query { compute_sessions(access_key: String, status: String): [Session] }
+""")
+_TRANSITION_SCHEMA = graphql.build_schema("""
+    type Session { sess_id: String lang: String status: String created_at: String
+                   terminated_at: String occupied_slots: String }
+    type Sessions { items: [Session] total_count: Int }
+    type Query { compute_session_list(limit: Int!, offset: Int!, order_key: String,
+                 order_asc: Boolean, access_key: String, status: String): Sessions }
+""")
+_SESSION_SCHEMA = graphql.build_schema("""
+    type Session { id: ID name: String image: String status: String status_info: String
+                   created_at: String terminated_at: String }
+    type Sessions { items: [Session] total_count: Int }
+    type Query { compute_session_list(limit: Int!, offset: Int!, filter: String, order: String,
+                 domain_name: String, group_id: String, access_key: String,
+                 status: String): Sessions }
+""")
+
+
+@each_era
+@pytest.mark.parametrize("status", ["RUNNING", None])
+def test_list_fits_the_schema_of_its_era(era: Era, status: str | None) -> None:
+    schema = {"seed": _SEED_SCHEMA, "transition": _TRANSITION_SCHEMA}.get(
+        era.name, _SESSION_SCHEMA
+    )
+    query, field = list_sessions(era, status=status, offset=20, limit=10)
+    document = graphql.parse(query.text)
+    assert graphql.validate(schema, document) == []
+    row = {"sess_id": "t", "name": "t", "lang": "c", "image": "c", "status": "RUNNING"}
+    rows: object = [row] if era is SEED else {"items": [row], "total_count": 1}
+    result = graphql.execute(
+        schema,
+        document,
+        root_value={field: lambda _info, **arguments: rows},
+        variable_values=dict(query.variables),
+    )
+    assert isinstance(result, graphql.ExecutionResult)
+    assert result.errors is None
+    assert result.data is not None
+    found = result.data[field] if era is SEED else result.data[field]["items"]
+    assert SessionRow.decode(found[0]) == SessionRow("t", "c", "RUNNING", "")
+    assert query.variables["status"] == status
+    if era is not SEED:
+        assert (query.variables["offset"], query.variables["limit"]) == (20, 10)

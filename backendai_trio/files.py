@@ -86,7 +86,7 @@ def check_uploads(uploads: Iterable[Upload], era: Era) -> None:
             raise UploadError(
                 str(upload.path),
                 f"has {upload.size:,} bytes, and a kernel takes at most "
-                f"{era.upload_max_bytes:,} in one file; put it into a virtual folder and mount that",
+                f"{era.upload_max_bytes:,} in one; put it into a virtual folder and mount that",
             )
 
 

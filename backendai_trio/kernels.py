@@ -198,12 +198,18 @@ async def open_kernel(
             refused = exc.status < 500
             raise
         yield kernel
-    except BaseException as exc:
+    finally:
         if not refused:
-            await _end(client, token, kernel, exc)
-        raise
-    else:
-        await _end(client, token, kernel, None)
+            left: str | None = f"it was not confirmed within {client.config.grace_seconds:g} s"
+            with trio.move_on_after(client.config.grace_seconds, shield=True):
+                left = await _end(client, token, kernel)
+            if left is not None:
+                warnings.warn(
+                    f"the kernel {token} at {client.config.endpoint.url} may still run; destroy it "
+                    f"by its token. Its end failed: {left}",
+                    KernelLeftBehindWarning,
+                    stacklevel=3,
+                )
 
 
 async def run_kernel(
@@ -243,27 +249,16 @@ async def _create(client: Client, create: CreateRequest) -> TrioKernel:
     return TrioKernel(client, CreateReply.decode(reply.body, create.token))
 
 
-async def _end(
-    client: Client, token: str, kernel: TrioKernel | None, cause: BaseException | None
-) -> None:
-    """Destroy under a shield; `cause`, what ended the block, stays the error that is raised."""
-    with trio.move_on_after(client.config.grace_seconds, shield=True) as grace:
-        try:
-            if kernel is not None:
-                await kernel.destroy()
-            else:
-                await _destroy(client, token, seen=False)
-        except BackendError as exc:
-            if cause is None:
-                raise
-            cause.add_note(f"The kernel {token} may still run; destroying it failed: {exc}")
-    if grace.cancelled_caught:
-        warnings.warn(
-            f"the kernel {token} may still run: {client.config.endpoint.url} did not confirm its "
-            f"end within {client.config.grace_seconds:g} s; destroy it by its token",
-            KernelLeftBehindWarning,
-            stacklevel=2,
-        )
+async def _end(client: Client, token: str, kernel: TrioKernel | None) -> str | None:
+    """Destroy what a block has made; returns why that failed, None if it did not."""
+    try:
+        if kernel is not None:
+            await kernel.destroy()
+        else:
+            await _destroy(client, token, seen=False)
+    except BackendError as exc:
+        return str(exc)
+    return None
 
 
 async def _destroy(client: Client, token: str, *, seen: bool) -> Statistics | None:

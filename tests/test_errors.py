@@ -102,7 +102,10 @@ def test_every_status_has_a_class() -> None:
             "Failed: disk full [GET / -> 500]",
         ),
         # A detail that the title repeats (seed servers put it there) is not said twice.
-        (api_error(500, title="Failed (disk full)", detail="disk full"), "Failed (disk full) [500]"),
+        (
+            api_error(500, title="Failed (disk full)", detail="disk full"),
+            "Failed (disk full) [500]",
+        ),
         (api_error(503, kind="server-frozen"), "server-frozen [503 server-frozen]"),
         (api_error(502), "the server gave no reason [502]"),
     ],

@@ -180,6 +180,7 @@ class Child:
             while size < LEFTOVER_BYTES and (data := source.read()):
                 await sink(source.name, data)
                 size += len(data)
+        await trio.lowlevel.checkpoint()
 
     async def _pump(self, source: Source, sink: Sink) -> None:
         while True:

@@ -94,7 +94,7 @@ class Driver:
             run.interrupt = None
 
     async def _program(self, run: Run) -> int:
-        """Code for a runtime without an interpreter: a program of its own, built and thrown away."""
+        """Code for a runtime without an interpreter: a program, built, run and thrown away."""
         work = self._host.work
         folder = Path(await trio.to_thread.run_sync(partial(mkdtemp, prefix=".query-", dir=work)))
         try:

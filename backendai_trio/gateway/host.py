@@ -53,7 +53,12 @@ OPEN_FILES = 4096
 #: Programs that do not die of SIGKILL (blocked in the kernel) must not keep the folder forever.
 KILL_SECONDS = 30.0
 
-_prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+def prctl(option: int, value: int) -> None:
+    """Set a property of this process; Python has no function for it."""
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl: {os.strerror(number)}")
 
 
 def _fields(pid: int) -> list[bytes]:
@@ -159,13 +164,7 @@ class Host:
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        self.call("prctl", _prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
-
-    @staticmethod
-    def call(name: str, result: int) -> None:
-        if result != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, f"{name}: {os.strerror(number)}")
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
 
     # -- messages -----------------------------------------------------------------------------
 
@@ -263,7 +262,7 @@ class Host:
                 os.dup2(fd, target)
             if message["terminal"]:
                 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-            self.call("prctl", _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != host:
                 return  # the host died before the line above could take effect
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

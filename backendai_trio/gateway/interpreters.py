@@ -131,7 +131,7 @@ class Interpreter:
                 await self._send({"op": "execute", "run": self._run, "code": source})
                 code = await self._follow(nursery, sink, ask)
             except trio.BrokenResourceError:
-                code = None  # it has just died
+                await trio.lowlevel.checkpoint()  # it has just died: `wait` below will say so
             if code is not None:
                 nursery.cancel_scope.cancel()
 
@@ -183,14 +183,18 @@ class Interpreter:
         """Deal with an event of a run that was cancelled: its questions have no answer."""
         if event["ev"] == "input":
             await self._answer(event, None)
+        else:
+            await trio.lowlevel.checkpoint()
 
     # -- the control socket ---------------------------------------------------------------------
 
     async def _send(self, message: Mapping[str, object]) -> None:
         rest = data = json.dumps(message).encode() + b"\n"
         try:
-            while rest:
+            while True:
                 rest = rest[await self._control.socket.send(rest) :]
+                if not rest:
+                    return
         except trio.Cancelled:
             if len(rest) < len(data):
                 # Half a line is on its way and would spoil every later one. Only a long program
@@ -201,6 +205,7 @@ class Interpreter:
             raise trio.BrokenResourceError from exc
 
     async def _receive(self) -> dict[str, Any] | None:
+        await trio.lowlevel.checkpoint()
         while b"\n" not in self._received:
             data = await self._control.receive_some()
             if not data:

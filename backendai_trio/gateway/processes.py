@@ -19,7 +19,6 @@ import time
 from array import array
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -32,7 +31,7 @@ from . import host as host_script
 from .children import Ask, Child, Lifetime, Sink, Source
 from .waiting import Terminal
 
-__all__ = ["Ask", "Child", "KernelHost", "ProgramNotStarted", "Sink", "Usage", "open_host"]
+__all__ = ["Ask", "Child", "KernelHost", "ProgramNotStarted", "Sink", "open_host"]
 
 #: How long the polite end may take before the host is killed.
 STOP_SECONDS = 2.0
@@ -48,20 +47,6 @@ class ProgramNotStarted(GatewayError):
     def __init__(self, number: int, message: str) -> None:
         super().__init__(message)
         self.errno = number
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What a kernel's processes used in all."""
-
-    cpu_ms: int = 0
-    max_rss_bytes: int = 0
-    """Of the largest process, not a sum."""
-    read_bytes: int = 0
-    """From storage; what came out of the page cache does not count."""
-    write_bytes: int = 0
-    scratch_bytes: int = 0
-    """Size of the files in the work folder at the end."""
 
 
 @asynccontextmanager
@@ -99,13 +84,15 @@ async def open_host(root: Path) -> AsyncIterator[KernelHost]:
         try:
             with one_error():
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(host._listen)
+                    # Shielded: a cancelled kernel still has to hear its programs end.
+                    listening = trio.CancelScope(shield=True)
+                    nursery.start_soon(host._listen, listening)
                     try:
                         yield host
                     finally:
                         with trio.move_on_after(STOP_SECONDS, shield=True):
                             await host._stop()
-                        nursery.cancel_scope.cancel()
+                        listening.cancel()
         finally:
             with trio.CancelScope(shield=True):
                 await _reap(process, root)
@@ -162,14 +149,17 @@ class KernelHost:
         work: where the kernel's programs run; the user's files.
         home: HOME of the programs.
         tmp: TMPDIR of the programs.
-        usage: what the processes used; None until the host has stopped (or if it died).
+        usage: what the processes used; empty until the host has stopped. ``cpu_ms``;
+            ``max_rss_bytes`` of the largest process; ``read_bytes`` and ``write_bytes`` from and to
+            storage (what the page cache served does not count); ``scratch_bytes``, the size of the
+            files in the work folder at the end.
     """
 
     def __init__(self, root: Path, control: socket.socket) -> None:
         self.work = root / "work"
         self.home = root / "home"
         self.tmp = root / "tmp"
-        self.usage: Usage | None = None
+        self.usage: Mapping[str, int] = {}
         self._control = control
         self._processes: dict[int, Lifetime] = {}
         self._last_id = 0
@@ -261,19 +251,20 @@ class KernelHost:
         if process is not None and not process.ended.is_set():
             self._send({**message, "id": ident})
 
-    async def _listen(self) -> None:
+    async def _listen(self, scope: trio.CancelScope) -> None:
         """Take the host's messages until it closes the socket (that is, until it ends)."""
-        while True:
-            await trio.lowlevel.wait_readable(self._control)
-            try:
-                data = self._control.recv(host_script.MESSAGE_BYTES)
-            except BlockingIOError:
-                continue
-            except OSError:
-                data = b""
-            if not data:
-                break
-            self._take(marshal.loads(data))  # noqa: S302 (host.py says why marshal)
+        with scope:
+            while True:
+                await trio.lowlevel.wait_readable(self._control)
+                try:
+                    data = self._control.recv(host_script.MESSAGE_BYTES)
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    break
+                if not data:
+                    break
+                self._take(marshal.loads(data))  # noqa: S302 (host.py says why marshal)
         self._gone = True
         for process in self._processes.values():
             process.answered.set()
@@ -281,7 +272,7 @@ class KernelHost:
 
     def _take(self, message: dict[str, Any]) -> None:
         if message["ev"] == "stopped":
-            self.usage = Usage(**message["usage"])
+            self.usage = message["usage"]
             return
         process = self._processes.get(message["id"])
         if process is None:
@@ -300,13 +291,11 @@ class KernelHost:
 
     async def _stop(self) -> None:
         """Ask the host to end and wait until it has closed the socket."""
-        if self._gone:
-            return
         end = self._processes[0] = Lifetime()
         try:
             self._send({"op": "stop"})
         except GatewayError:
-            return  # it is gone; `_reap` sees to the rest
+            end.ended.set()  # it is gone; `_reap` sees to the rest
         await end.ended.wait()
 
 

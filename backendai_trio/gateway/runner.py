@@ -24,8 +24,8 @@ from __future__ import annotations
 import sys
 
 if __name__ == "__main__":
-    # The folder of this file. Its other files must not be importable, or shadow the library.
-    del sys.path[0]
+    # The folder of this file: its other files must not be importable, or shadow the library.
+    HERE: str = sys.path.pop(0)
 
 import builtins
 import fcntl
@@ -237,7 +237,7 @@ class Python:
             self.flags |= code.co_flags & FUTURE_FLAGS
             self.call(code)
             status = 0
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: ASYNC103 (what ends the user's code is a result)
             status = self.report(exc)
         with self.asking:
             self.running = False
@@ -385,7 +385,7 @@ class Lua:
         self.lock = threading.Lock()
         runtime, library = lua_runtime()
         self.set_hook: Callable[[bool], None] = lambda on: None
-        with open(f"{os.path.dirname(__file__)}/lua_driver.lua", "rb") as file:  # noqa: PTH
+        with open(f"{HERE}/lua_driver.lua", "rb") as file:  # noqa: PTH123
             driver = file.read()
         self.driver = runtime.execute(
             driver, wait_until_taken, lambda: self.interrupted, lambda: self.set_hook(False)

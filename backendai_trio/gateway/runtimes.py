@@ -1,7 +1,6 @@
 """The languages a kernel can be for: a table, and pure functions that turn it into commands.
 
-Nothing here starts a program, but `resolve` when it is given a version to check. The functions named
-`default_*` and `query_program` are pure: names of files in, commands out.
+Nothing here starts a program, but `resolve` when it is given a version to check.
 """
 
 from __future__ import annotations
@@ -15,9 +14,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,7 +22,18 @@ from typing import Literal
 from ..errors import GatewayError
 from . import runner
 
-__all__ = ["Program", "Runtime", "UnknownRuntime", "installed", "kernel_environment", "resolve"]
+__all__ = [
+    "Runtime",
+    "Steps",
+    "UnknownRuntime",
+    "build_argv",
+    "exec_argv",
+    "installed",
+    "kernel_environment",
+    "query_file",
+    "query_steps",
+    "resolve",
+]
 
 #: How long a `--version` may take; a cold JVM needs about a second.
 VERSION_SECONDS = 20
@@ -36,11 +44,11 @@ class UnknownRuntime(GatewayError):
 
 
 @dataclass(frozen=True)
-class Program:
-    """Commands that run one piece of code: `build` first, if there is one, then `exec`."""
+class Steps:
+    """Commands that run one piece of code: `build` first, if there is one, then `run`."""
 
     build: list[str] | None
-    exec: list[str]
+    run: list[str]
 
 
 @dataclass(frozen=True)
@@ -65,42 +73,11 @@ class Runtime:
     makefile: bool = False
     """A Makefile in the work folder takes precedence over `build`."""
 
-    @property
-    def interpreter(self) -> list[str] | None:
+    def interpreter_argv(self) -> list[str] | None:
         """The command of `open_interpreter`; None for a runtime without one."""
         if self.language is None:
             return None
         return [sys.executable, runner.__file__, self.language, "3"]
-
-    @contextmanager
-    def program(self, code: str, work: Path) -> Iterator[Program]:
-        """A piece of code as a program of its own; its folder in `work` goes with the block.
-
-        Only for runtimes without an interpreter.
-        """
-        folder = Path(tempfile.mkdtemp(prefix=".query-", dir=work))
-        try:
-            source = folder / f"main.{self.suffixes[0]}"
-            source.write_bytes(code.encode("utf-8", "surrogateescape"))
-            yield query_program(self, f"{folder.name}/{source.name}")
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def clean_command(self, command: str, work: Path) -> list[str] | None:
-        """The step before a build; `command` as for `exec_command`. None if nothing is to be done."""
-        return _shell(default_clean(self, _files(work)) if command == "*" else command)
-
-    def build_command(self, command: str, work: Path) -> list[str] | None:
-        """The build step of a batch run; `command` as for `exec_command`. None if there is none."""
-        return _shell(default_build(self, _files(work)) if command == "*" else command)
-
-    def exec_command(self, command: str, work: Path) -> list[str]:
-        """The execution step of a batch run; called after the build.
-
-        Args:
-            command: for the shell; ``"*"`` is the usual one for the files in `work`.
-        """
-        return _shell(default_exec(self, _files(work)) if command == "*" else command) or ["true"]
 
 
 _C = (("gcc", "cc", "clang"),)
@@ -252,28 +229,48 @@ def _fill(command: str, runtime: Runtime, **values: str) -> str:
     return command.format(*found, **values)
 
 
-def query_program(runtime: Runtime, source: str) -> Program:
-    """How to run the code in `source`, a path relative to the work folder, where both steps run."""
+def query_file(runtime: Runtime) -> str:
+    """What the file with the code of a query is called."""
+    return f"main.{runtime.suffixes[0]}"
+
+
+def query_steps(runtime: Runtime, folder: str) -> Steps:
+    """How to run one piece of code in a runtime without an interpreter.
+
+    Args:
+        folder: one of its own, relative to the work folder (where both steps run), for example
+            ``.query-1a2b``; the code is in its `query_file`.
+    """
+    source = f"{folder}/{query_file(runtime)}"
     # A Java class may have any name in source-file mode, which compiles in memory.
     if runtime.build is None or runtime.name == "java":
-        return Program(None, shlex.split(_fill(runtime.run, runtime, file=source)))
-    out = f"./{source.rpartition('.')[0]}"
+        return Steps(None, shlex.split(_fill(runtime.run, runtime, file=source)))
+    out = f"./{folder}/main"
     build = shlex.split(_fill(runtime.build, runtime, files=source, out=out))
     if runtime.name in ("c", "cpp"):
         build.append("-I.")  # the user's own headers
-    return Program(build, [out])
+    return Steps(build, [out])
 
 
-def default_clean(runtime: Runtime, files: Sequence[str]) -> str | None:
-    """What ``clean`` means for these files: something only where there is a Makefile."""
-    return "exec make clean" if runtime.makefile and _MAKEFILES.intersection(files) else None
+def build_argv(runtime: Runtime, command: str | None, files: Sequence[str]) -> list[str] | None:
+    """The build step of a batch run; None if there is nothing to do.
 
+    Args:
+        command: for the shell; ``"*"`` is the usual one; empty or None means no such step.
+        files: the names of the files directly in the work folder.
 
-def default_build(runtime: Runtime, files: Sequence[str]) -> str | None:
-    """The shell command that builds the program in these files; None if nothing is to be built.
-
-    Where sources are missing, the command says what was looked for and exits with 127.
+    With ``"*"`` and nothing to build, the command says on standard error what was looked for and
+    exits with 127, as a shell does.
     """
+    return _shell(_default_build(runtime, files) if command == "*" else command)
+
+
+def exec_argv(runtime: Runtime, command: str | None, files: Sequence[str]) -> list[str] | None:
+    """The execution step of a batch run: as `build_argv`, with the files there are by then."""
+    return _shell(_default_exec(runtime, files) if command == "*" else command)
+
+
+def _default_build(runtime: Runtime, files: Sequence[str]) -> str | None:
     if runtime.makefile and _MAKEFILES.intersection(files):
         return "exec make"
     if runtime.build is None:
@@ -289,11 +286,7 @@ def default_build(runtime: Runtime, files: Sequence[str]) -> str | None:
     return "exec " + _fill(runtime.build, runtime, files=shlex.join(sources), out="main")
 
 
-def default_exec(runtime: Runtime, files: Sequence[str]) -> str:
-    """The shell command that runs the program in these files.
-
-    Where there is none, the command says what was looked for and exits with 127, as a shell does.
-    """
+def _default_exec(runtime: Runtime, files: Sequence[str]) -> str:
     if runtime.name == "java":
         return _default_java(runtime, files)
     if runtime.build is not None:
@@ -304,7 +297,7 @@ def default_exec(runtime: Runtime, files: Sequence[str]) -> str:
     main = [name for name in sources if name.startswith("main.")] or sources
     if len(main) != 1:
         found = f" (there are {', '.join(sources)})" if sources else ""
-        usual = f"main.{runtime.suffixes[0]}"
+        usual = query_file(runtime)
         return _missing(f"nothing to run: no {usual}, nor a single {_patterns(runtime)}{found}")
     return "exec " + _fill(runtime.run, runtime, file=shlex.quote(main[0]))
 
@@ -326,10 +319,6 @@ def _sources(runtime: Runtime, files: Sequence[str]) -> list[str]:
     return sorted(name for name in names if name.endswith(ends))
 
 
-def _files(work: Path) -> list[str]:
-    return [path.name for path in work.iterdir() if path.is_file()]
-
-
 def _shell(command: str | None) -> list[str] | None:
     return ["/bin/sh", "-c", command] if command else None
 
@@ -346,7 +335,7 @@ def _missing(text: str) -> str:
 
 
 def kernel_environment(
-    runtime: Runtime, home: Path, tmp: Path, user: Mapping[str, str]
+    runtime: Runtime, *, home: Path, tmp: Path, user: Mapping[str, str]
 ) -> dict[str, str]:
     """The whole environment of a kernel's programs.
 

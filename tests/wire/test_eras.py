@@ -22,7 +22,7 @@ from backendai_trio.wire.versions import (
     choose_era,
 )
 
-quick = settings(deadline=None)
+quick = settings(deadline=None, max_examples=50)
 
 
 class Expected(NamedTuple):
@@ -34,9 +34,7 @@ class Expected(NamedTuple):
     enveloped: bool
 
 
-SEED_ERA = Expected(
-    "v2.20170315", "/v2", "kernel", "/v2/kernel/create", "/v2/admin/graphql", False
-)
+SEED_ERA = Expected("v2.20170315", "/v2", "kernel", "/v2/kernel/create", "/v2/admin/graphql", False)
 
 
 def transition(sent: str) -> Expected:
@@ -200,14 +198,12 @@ def test_hello_of_a_manager() -> None:
         optional={
             "version": _versions | _json,
             "manager": _json,
-            "gateway": st.fixed_dictionaries(
-                {}, optional={"isolation": _json, "features": _json}
-            )
+            "gateway": st.fixed_dictionaries({}, optional={"isolation": _json, "features": _json})
             | _json,
         },
     ).map(encode_json)
 )
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @example('{"version": "v٤.٢٠١٨١٢١٥"}'.encode())
 def test_any_body_is_a_hello_or_refused(body: bytes) -> None:
     try:

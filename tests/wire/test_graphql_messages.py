@@ -29,7 +29,7 @@ from backendai_trio.wire.versions import (
     choose_era,
 )
 
-quick = settings(deadline=None)
+quick = settings(deadline=None, max_examples=50)
 
 NEWEST = choose_era(Hello("v9.20250722"))
 ALL = [SEED, TRANSITION, SESSION_5, SESSION_6, NEWEST]
@@ -117,7 +117,7 @@ def test_errors_of_an_answer(errors: object, title: str) -> None:
         encode_json
     )
 )
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @example(b'{"errors":[' + b"[" * 900 + b"]" * 900 + b"]}")
 @example(b'{"errors":[' + b"[" * 980 + b"]" * 980 + b"]}")
 def test_any_answer_is_data_or_refused(body: bytes) -> None:
@@ -175,7 +175,7 @@ def test_session_row(row: dict[str, object], expected: SessionRow) -> None:
         _json,
     )
 )
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 def test_any_row_is_read_or_refused(row: object) -> None:
     try:
         assert isinstance(SessionRow.decode(row), SessionRow)
@@ -209,9 +209,7 @@ _SESSION_SCHEMA = graphql.build_schema("""
 @each_era
 @pytest.mark.parametrize("status", ["RUNNING", None])
 def test_list_fits_the_schema_of_its_era(era: Era, status: str | None) -> None:
-    schema = {"seed": _SEED_SCHEMA, "transition": _TRANSITION_SCHEMA}.get(
-        era.name, _SESSION_SCHEMA
-    )
+    schema = {"seed": _SEED_SCHEMA, "transition": _TRANSITION_SCHEMA}.get(era.name, _SESSION_SCHEMA)
     query, field = list_sessions(era, status=status, offset=20, limit=10)
     document = graphql.parse(query.text)
     assert graphql.validate(schema, document) == []

@@ -29,7 +29,7 @@ from backendai_trio.wire.versions import (
     choose_era,
 )
 
-quick = settings(deadline=None)
+quick = settings(deadline=None, max_examples=50)
 
 ALL = [*ERAS, choose_era(Hello("v4.20181215")), choose_era(Hello("v9.20250722"))]
 _eras = st.sampled_from(ALL)
@@ -58,7 +58,7 @@ _counts = st.integers(0, 2**60)
 
 
 @given(st.builds(CreateRequest, _tokens, _specs, st.booleans()), _eras)
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 def test_create_request_round_trip(request: CreateRequest, era: Era) -> None:
     expected = request
     if era.prefix:  # seed servers know no resources
@@ -203,7 +203,7 @@ def test_token_is_refused(token: str) -> None:
         },
     ).map(encode_json)
 )
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=80)
 @example(b"[" * 100_000)
 def test_any_create_request_is_read_or_refused(body: bytes) -> None:
     try:
@@ -262,7 +262,7 @@ def test_forms_of_a_create_reply(body: object, reply: CreateReply) -> None:
         },
     ).map(encode_json)
 )
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 def test_any_create_reply_is_read_or_refused(body: bytes) -> None:
     try:
         reply = CreateReply.decode(body, "t")
@@ -332,7 +332,7 @@ def test_forms_of_info(body: object, info: KernelInfo) -> None:
         },
     ).map(encode_json)
 )
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 def test_any_info_is_read_or_refused(body: bytes) -> None:
     try:
         info = KernelInfo.decode(body)
@@ -348,7 +348,7 @@ def test_any_info_is_read_or_refused(body: bytes) -> None:
 NAMES = [item.name for item in fields(Statistics)]
 
 
-@given(st.fixed_dictionaries({name: _counts for name in NAMES}), _eras)
+@given(st.fixed_dictionaries(dict.fromkeys(NAMES, _counts)), _eras)
 @quick
 def test_statistics_round_trip(values: dict[str, int], era: Era) -> None:
     statistics = Statistics(**values)
@@ -364,9 +364,13 @@ def test_statistics_of_the_seed_era_are_plain_numbers() -> None:
 
 def metrics(**values: object) -> bytes:
     return encode_json(
-        {"stats": {"version": 2, "status": "terminated"}
-         | {name: {"current": value, "capacity": None, "pct": "0.0"}
-            for name, value in values.items()}}
+        {
+            "stats": {"version": 2, "status": "terminated"}
+            | {
+                name: {"current": value, "capacity": None, "pct": "0.0"}
+                for name, value in values.items()
+            }
+        }
     )
 
 
@@ -408,7 +412,7 @@ def test_metric_with_a_fraction(written: str) -> None:
         }
     ).map(encode_json)
 )
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=80)
 @example(metrics(cpu_used="nan", mem_max_bytes="inf", io_read_bytes="-1e999"))
 def test_any_statistics_are_read_or_refused(body: bytes) -> None:
     try:

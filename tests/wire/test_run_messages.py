@@ -26,7 +26,7 @@ from backendai_trio.wire.execution import (
 )
 from backendai_trio.wire.fields import encode_json
 
-quick = settings(deadline=None)
+quick = settings(deadline=None, max_examples=50)
 
 # Undecodable bytes of a program, as Python carries them (PEP 383).
 _console = st.binary(max_size=20).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
@@ -67,7 +67,7 @@ _replies = st.builds(
 
 
 @given(_requests)
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 def test_request_round_trip(request: ExecuteRequest) -> None:
     body = request.encode()
     assert body.isascii()
@@ -156,7 +156,7 @@ def test_request_refused(value: object) -> None:
         },
     ).map(encode_json)
 )
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=80)
 @example(b"[" * 100_000)
 def test_any_body_is_a_request_or_refused(body: bytes) -> None:
     try:
@@ -197,7 +197,7 @@ def test_batch_options_of_old_servers() -> None:
 
 
 @given(_replies)
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @example(ExecuteReply("finished", "r", (("stdout", "\udcff\udcfe"), ("stderr", "\udc80é")), 0))
 def test_reply_round_trip(reply: ExecuteReply) -> None:
     body = reply.encode()
@@ -306,7 +306,7 @@ def test_reply_refused(value: object) -> None:
         }
     ).map(encode_json)
 )
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=80)
 @example(b"[" * 100_000)
 def test_any_body_is_a_reply_or_refused(body: bytes) -> None:
     try:

@@ -151,7 +151,7 @@ class Run(RuleBasedStateMachine):
 
 
 def test_any_run() -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Run,
         settings=settings(
             deadline=None,
@@ -183,7 +183,7 @@ _statuses = st.sampled_from(
     ),
     st.sampled_from(["own", None]),
 )
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 def test_any_replies(replies: list[ExecuteReply], run_id: str | None) -> None:
     """Whatever comes, there is a next request, a question, or a typed outcome: one of the three."""
     state = RunState(ExecuteRequest("query", run_id, "code"))

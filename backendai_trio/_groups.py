@@ -7,25 +7,31 @@ Trio's nurseries always raise groups. Callers of `open_*` should be able to writ
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 import trio
 
 __all__ = ["one_error"]
 
 
-@contextmanager
-def one_error() -> Iterator[None]:
+class one_error:
     """Unwrap groups that hold a single error beside cancellations.
 
     Several errors stay a group. A group of nothing but cancellations is one cancellation.
+    A class, not a generator: a generator could not let a StopIteration of the caller through.
     """
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        single = _single(group)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not isinstance(error, BaseExceptionGroup):
+            return
+        single = _single(error)
         if single is None:
-            raise
+            return
         # `raise single` alone would chain the group as context and print everything twice.
         context, cause, suppress = single.__context__, single.__cause__, single.__suppress_context__
         try:
@@ -33,7 +39,7 @@ def one_error() -> Iterator[None]:
         finally:
             single.__context__ = context
             single.__cause__, single.__suppress_context__ = cause, suppress
-            del single, context, cause
+            del single, error, context, cause
 
 
 def _single(group: BaseExceptionGroup[BaseException]) -> BaseException | None:

@@ -23,6 +23,9 @@ DEFAULT_ENDPOINT = "https://api.backend.ai"
 # any capital letter or digit, so only the shape is checked.
 _ACCESS_KEY = re.compile(r"AKIA[A-Z0-9]{16}")
 _SECRET_KEY = re.compile(r"[\x21-\x7e]{40}")
+# What a Host header and a request line can carry; an IPv6 address may name its interface.
+_HOST = re.compile(r"[A-Za-z0-9._~-]+|[0-9A-Fa-f:.]+(%\w+)?")
+_PATH = re.compile(r"[!-~]*")
 _TRUE = frozenset({"1", "y", "yes", "t", "true", "on"})
 _FALSE = frozenset({"", "0", "n", "no", "f", "false", "off"})
 _CONNECT_SECONDS = 10.0
@@ -89,25 +92,27 @@ def parse_endpoint(text: str, *, variable: str = "BACKEND_ENDPOINT") -> Endpoint
         ConfigError: it is not an http(s) URL with a host, or it carries what an endpoint must not
             (user name, query, fragment).
     """
-    shown = repr(text if len(text) <= 80 else text[:77] + "...")
+    # Whatever stands before an "@" may be a password, and never goes into a message.
+    shown = repr(text if "@" not in text else "...@" + text.rpartition("@")[2])
     hint = "set it to a URL such as https://manager.example.com or http://127.0.0.1:8081"
     try:
         parts = urlsplit(text.strip())
         port = parts.port
-        host = (parts.hostname or "").encode("idna" if _has_unicode(text) else "ascii").decode()
+        host = (parts.hostname or "").encode("ascii" if text.isascii() else "idna").decode()
     except ValueError:  # bad port or bracket, or a host name that IDNA refuses
         raise ConfigError(variable, f"{shown} is not a URL; {hint}") from None
-    if parts.scheme not in _DEFAULT_PORTS or not host or re.search(r"[\s,]", host):
-        raise ConfigError(variable, f"{shown} is not an http or https URL with a host; {hint}")
-    if parts.username is not None or parts.password is not None:
-        # Not shown: what stands there is likely a password.
+    if "@" in text:
         raise ConfigError(variable, f"the URL must not hold a user name or password; {hint}")
-    if parts.query or parts.fragment:
-        raise ConfigError(variable, f"{shown} must end with its path, without ? or #; {hint}")
+    if parts.scheme not in _DEFAULT_PORTS or not _HOST.fullmatch(host) or port == 0:
+        raise ConfigError(variable, f"{shown} is not an http or https URL with a host; {hint}")
+    if parts.query or parts.fragment or not _PATH.fullmatch(parts.path):
+        raise ConfigError(
+            variable, f"{shown} must end with its path, percent-encoded, without ? or #; {hint}"
+        )
     return Endpoint(
         parts.scheme,
         host.lower(),
-        _DEFAULT_PORTS[parts.scheme] if port is None else port,
+        port or _DEFAULT_PORTS[parts.scheme],
         parts.path.rstrip("/"),
     )
 
@@ -211,7 +216,3 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
     if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text):
         raise ConfigError(variable, f"{text!r} is not a number of seconds; set it to e.g. 10")
     return float(text) or float("inf")  # 0 means no limit, as for the official client
-
-
-def _has_unicode(text: str) -> bool:
-    return not text.isascii()

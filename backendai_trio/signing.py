@@ -105,7 +105,8 @@ def sign(request: Signed, *, access_key: str, secret_key: str, hash_name: str = 
     Raises:
         ValueError: the date is not one, or the hash is not known.
     """
-    signature = _signature(request, secret_key, hash_name, parse_date(request.date))
+    key = _signing_key(secret_key, parse_date(request.date), request.host.encode(), hash_name)
+    signature = hmac.new(key, request.text(hash_name).encode(), hash_name).hexdigest()
     return Credential(access_key, signature, hash_name).header()
 
 
@@ -146,10 +147,16 @@ def verify(
             "Date/time sync error: the clocks are more than 15 minutes apart; "
             f"the server's says {now.astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z",
         )
+    try:
+        text = request.text(credential.hash_name).encode()
+        host = request.host.encode()
+    except UnicodeEncodeError:
+        raise SignatureRefused(400, "invalid-auth-params", "A header is not valid text") from None
     secret_key = secret_key_of(credential.access_key)
     # An unknown key takes the same steps and gives the same answer as a wrong signature, so that
     # neither the text nor the time tells which access keys exist.
-    expected = _signature(request, secret_key or "0" * 40, credential.hash_name, date)
+    key = _signing_key(secret_key or "0" * 40, date, host, credential.hash_name)
+    expected = hmac.new(key, text, credential.hash_name).hexdigest()
     matches = hmac.compare_digest(expected.encode(), credential.signature.encode())
     if secret_key is None or not matches:
         raise SignatureRefused(
@@ -173,7 +180,14 @@ def parse_authorization(value: str) -> Credential:
     }
     access_key, colon, signature = parameters.get("credential", "").partition(":")
     method, dash, hash_name = parameters.get("signMethod", "").lower().partition("-")
-    if not (colon and access_key and signature.isascii() and method == "hmac" and dash):
+    if not (
+        colon
+        and access_key.isascii()
+        and access_key
+        and signature.isascii()
+        and method == "hmac"
+        and dash
+    ):
         raise SignatureRefused(400, "invalid-auth-params", "Malformed Authorization header")
     if hash_name not in hashlib.algorithms_guaranteed or hash_name.startswith("shake"):
         raise SignatureRefused(400, "invalid-auth-params", "The signature's hash is not supported")
@@ -199,9 +213,8 @@ def parse_date(text: str) -> datetime:
     return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
 
 
-def _signature(request: Signed, secret_key: str, hash_name: str, date: datetime) -> str:
+def _signing_key(secret_key: str, date: datetime, host: bytes, hash_name: str) -> bytes:
     # The day is that of the date in its own zone, not in UTC (vector A5).
     day = f"{date.year:04}{date.month:02}{date.day:02}"
     key = hmac.digest(secret_key.encode(), day.encode(), hash_name)
-    key = hmac.digest(key, request.host.encode(), hash_name)
-    return hmac.new(key, request.text(hash_name).encode(), hash_name).hexdigest()
+    return hmac.digest(key, host, hash_name)

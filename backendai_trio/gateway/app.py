@@ -54,7 +54,8 @@ class _Gate:
                 body = b"" if is_form else await _read(request)
                 access_key = authenticate(request, body, self.sessions.store)
                 call = Call(request, body, access_key, spoken, self.sessions)
-                return _response(await handler(call))
+                answer = handler(call)
+                return _response(answer if isinstance(answer, Answer) else await answer)
             except Refused as exc:
                 return _problem(exc.problem, era)
             except RemoteProtocolError as exc:
@@ -97,7 +98,8 @@ def make_app(sessions: Sessions, eras: Sequence[Era], hello: Hello) -> Starlette
             Route(path, gate.endpoint(handler, era), methods=[m]) for m, path, handler in table
         ]
 
-    async def say_hello(_request: Request) -> Response:
+    # Coroutines without an await, since Starlette would run plain functions in threads.
+    async def say_hello(_request: Request) -> Response:  # noqa: ASYNC124
         return _response(Answer(hello.encode()))
 
     if any(not era.prefix for era in eras):
@@ -106,14 +108,14 @@ def make_app(sessions: Sessions, eras: Sequence[Era], hello: Hello) -> Starlette
         routes += [Route(f"/v{number}", say_hello) for number in (1, 2, 3)]
     last = eras[-1]
 
-    async def on_http_error(_request: Request, exc: Exception) -> Response:
+    async def on_http_error(_request: Request, exc: Exception) -> Response:  # noqa: ASYNC124
         status = exc.status_code if isinstance(exc, HTTPException) else 500
         kind = {404: "generic-not-found", 405: "method-not-allowed"}.get(
             status, "generic-bad-request"
         )
         return _problem(Problem(status, kind, "No such API here"), last)
 
-    async def on_failure(request: Request, exc: Exception) -> Response:
+    async def on_failure(request: Request, exc: Exception) -> Response:  # noqa: ASYNC124
         _log.error("%s %s failed", request.method, request.url.path, exc_info=exc)
         return _problem(
             Problem(500, "internal-server-error", "The gateway failed", type(exc).__name__), last

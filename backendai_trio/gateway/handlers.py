@@ -46,7 +46,7 @@ class Answer:
     content_type: str = JSON
 
 
-Handler = Callable[[Call], Awaitable[Answer]]
+Handler = Callable[[Call], Answer | Awaitable[Answer]]
 NO_CONTENT = Answer(status=204, content_type=OCTETS)
 
 
@@ -59,7 +59,7 @@ async def create(call: Call) -> Answer:
     return Answer(reply.encode(call.era), 201 if created or not call.era.names_session else 200)
 
 
-async def info(call: Call) -> Answer:
+def info(call: Call) -> Answer:
     """``GET /session/{name}``."""
     return Answer(call.session.info().encode(call.era))
 
@@ -97,7 +97,7 @@ async def execute(call: Call) -> Answer:
     return Answer(reply.encode())
 
 
-async def interrupt(call: Call) -> Answer:
+def interrupt(call: Call) -> Answer:
     """``POST /session/{name}/interrupt``; our own clients name the run they mean."""
     run_id = ""
     if call.body:
@@ -111,7 +111,7 @@ async def complete(call: Call) -> Answer:
     return await _completions(call.session, ExecuteRequest.decode(call.body))
 
 
-async def logs(call: Call) -> Answer:
+def logs(call: Call) -> Answer:
     """``GET /session/{name}/logs``."""
     return Answer(encode_json({"result": {"logs": call.session.logs()}}))
 
@@ -125,13 +125,13 @@ async def upload(call: Call) -> Answer:
     return NO_CONTENT
 
 
-async def authorize(call: Call) -> Answer:
+def authorize(call: Call) -> Answer:
     """``GET /v2/authorize``, ``/auth``: tells that the signature is right."""
     echo = Fields.parse(call.body, "authorize").raw("echo") if call.body else None
     return Answer(encode_json({"authorized": "yes"} | ({} if echo is None else {"echo": echo})))
 
 
-async def graphql(call: Call) -> Answer:
+def graphql(call: Call) -> Answer:
     """``POST /admin/graphql``."""
     from . import admin  # costs 200 ms to import, and most runs never ask
 

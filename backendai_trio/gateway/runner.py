@@ -73,7 +73,8 @@ class Control:
     """Our end of the socket.
 
     An interrupt may raise anywhere in user code, and user code gets here through input(). The
-    functions named in `UNINTERRUPTED` are spared, so that no message is lost or torn.
+    functions named in `UNINTERRUPTED` are spared, so that no message is lost or torn; `receive`
+    raises for them.
     """
 
     def __init__(self, fd: int) -> None:
@@ -81,6 +82,7 @@ class Control:
         os.set_inheritable(fd, False)
         self.received = b""
         self.open = True
+        self.interrupted = False
         # A fork has a copy of the socket, and must neither speak for us nor keep it open.
         os.register_at_fork(after_in_child=self.close)
 
@@ -97,6 +99,9 @@ class Control:
     def receive(self) -> dict[str, Any] | None:
         """The next message; None when the gateway has closed the socket."""
         while (message := self.take()) is None and self.open:
+            if self.interrupted:
+                self.interrupted = False
+                raise KeyboardInterrupt
             select.select([self.fd], [], [])
             self.fill()
         return message
@@ -205,13 +210,19 @@ class Python:
 
     def on_interrupt(self, number: int, frame: types.FrameType | None, /) -> None:
         """Raise in user code, and nowhere else: an interrupt that comes late hits no one."""
+        put_off = False
         while frame is not None:
-            if frame.f_code in Control.UNINTERRUPTED or frame.f_code is self.execute_code:
-                break
-            if frame.f_code is self.call_code:
-                raise KeyboardInterrupt
+            if frame.f_code in Control.UNINTERRUPTED:
+                put_off = True
+            elif frame.f_code is self.execute_code:
+                self.interrupted = True  # user code is about to begin, or has just ended
+                return
+            elif frame.f_code is self.call_code:
+                if not put_off:
+                    raise KeyboardInterrupt
+                self.control.interrupted = True
+                return
             frame = frame.f_back
-        self.interrupted = True
 
     def call(self, code: types.CodeType) -> None:
         if self.interrupted:
@@ -228,7 +239,7 @@ class Python:
         lines = source.splitlines(keepends=True)
         # Size None marks an entry that never expires: tracebacks and `inspect` find the source.
         linecache.cache[name] = (len(source), None, lines, name)
-        self.interrupted = False
+        self.interrupted = self.control.interrupted = False
         self.running = True
         self.control.send(ev="started", run=run)
         try:

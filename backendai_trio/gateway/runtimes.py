@@ -281,7 +281,7 @@ def _default_build(runtime: Runtime, files: Sequence[str]) -> str | None:
     if runtime.name == "rust" and "main.rs" in sources:
         sources = ["main.rs"]  # the other files are its modules
     if not sources:
-        wanted = "a Makefile or " if runtime.makefile else ""
+        wanted = "Makefile or " if runtime.makefile else ""
         return _missing(f"nothing to build: no {wanted}{_patterns(runtime)} in the work folder")
     return "exec " + _fill(runtime.build, runtime, files=shlex.join(sources), out="main")
 

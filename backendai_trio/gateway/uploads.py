@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import IO, TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 import trio
 from python_multipart.exceptions import FormParserError
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 __all__ = ["receive_files"]
+
+# RFC 5987, as some clients write names beyond ASCII; the parser does not know it.
+_EXTENDED_NAME = re.compile(rb"(?i);\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]+)")
 
 
 async def receive_files(
@@ -132,7 +137,9 @@ class _Form:
         self._header = (b"", b"")
         if field.lower() == b"content-disposition":
             _, options = parse_options_header(value)
-            if b"filename" in options:
+            if (extended := _EXTENDED_NAME.search(value)) is not None:
+                self._name = parse_name(unquote_to_bytes(extended[1]))
+            elif b"filename" in options:
                 self._name = parse_name(options[b"filename"])
 
     def _headers_finished(self) -> None:

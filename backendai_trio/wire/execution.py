@@ -350,8 +350,9 @@ class RunState:
             raise LocalProtocolError(f"run {self._run_id} expects no reply")
         if reply.status not in _STATUSES:
             raise RemoteProtocolError(f"reply to execute: unknown status {reply.status!r}")
-        if reply.run_id:
-            self._run_id = reply.run_id
+        self._run_id = reply.run_id or self._run_id
+        if self._run_id is None and reply.status not in ("finished", "exec-timeout"):
+            raise RemoteProtocolError("reply to execute: the run goes on and has no id")
         events = [event_of(kind, payload) for kind, payload in reply.console]
         self._next = ExecuteRequest("continue", self._run_id, raw_console=self._raw_console)
         match reply.status:

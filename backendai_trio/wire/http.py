@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode
 
-from ..errors import ApiError, RemoteProtocolError, api_error
+from ..errors import ApiError, LocalProtocolError, RemoteProtocolError, api_error
 from .fields import Fields, decode_json, encode_json
 
 __all__ = ["JSON", "OCTETS", "Problem", "Reply", "Request", "decode_problem", "encode_problem"]
@@ -34,7 +34,10 @@ class Request:
     @property
     def target(self) -> str:
         """Path and query as they stand on the request line, and as they are signed."""
-        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+        try:
+            return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+        except UnicodeEncodeError:
+            raise LocalProtocolError(f"{self}: a query value is not valid Unicode") from None
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -82,7 +85,15 @@ class Problem:
 
 
 def path_of(*segments: str) -> str:
-    """Join segments to a path; each is encoded, so that a ``/`` in a name stays in its segment."""
+    """Join segments to a path; each is encoded, so that a ``/`` in a name stays in its segment.
+
+    Raises:
+        LocalProtocolError: a segment is ``.`` or ``..``, which servers on the way would resolve, or
+            is not valid Unicode.
+    """
+    for segment in segments:
+        if segment in (".", "..") or not _is_unicode(segment):
+            raise LocalProtocolError(f"{segment!r} cannot be part of a path")
     return "".join("/" + quote(segment, safe="") for segment in segments)
 
 
@@ -124,3 +135,11 @@ def decode_problem(reply: Reply) -> Problem:
     except RemoteProtocolError:
         text = " ".join(reply.body[:300].decode("utf-8", "replace").split())
         return Problem(reply.status, "", text or f"HTTP status {reply.status} without a body")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -231,8 +231,21 @@ class Statistics:
             value = stats.raw(item.name)
             if isinstance(value, dict):  # a metric: {"current": "123", ...}
                 value = value.get("current")
-            try:
-                found[item.name] = int(value)
-            except (TypeError, ValueError, OverflowError):
-                continue  # one metric that cannot be read does not take the others with it
+            # One metric that cannot be read does not take the others with it.
+            if (number := _whole(value)) is not None:
+                found[item.name] = number
         return cls(**found) if found else None
+
+
+def _whole(value: object) -> int | None:
+    """A number as servers write it: an integer, or a decimal text (agents from 19.03 on)."""
+    if not isinstance(value, int | float | str):
+        return None
+    try:
+        return int(value)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return int(float(value))
+    except (ValueError, OverflowError):
+        return None

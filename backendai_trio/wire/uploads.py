@@ -22,14 +22,15 @@ def multipart_type(boundary: str) -> str:
 def encode_part_head(name: str, boundary: str) -> bytes:
     """What stands before a file's bytes.
 
-    The name is escaped as browsers do (quote, CR and LF percent-encoded), so that no name can end
-    the header. `check_name` has refused control characters before; this holds on its own too.
+    The name is escaped as a quoted string, so that no name can end the header. `check_name` has
+    refused control characters before; this holds on its own too.
 
     Args:
         name: path relative to the work folder, with forward slashes.
         boundary: the form's boundary.
     """
-    escaped = name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = escaped.replace("\r", "%0D").replace("\n", "%0A")
     return (
         f"--{boundary}\r\n"
         f'Content-Disposition: form-data; name="src"; filename="{escaped}"\r\n'
@@ -80,6 +81,6 @@ def parse_name(raw: bytes) -> str:
     except UnicodeDecodeError:
         raise RemoteProtocolError("upload: a file name is not UTF-8") from None
     try:
-        return check_name(text.replace("%22", '"'))
+        return check_name(text)
     except LocalProtocolError as exc:
         raise RemoteProtocolError(f"upload: {exc}") from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from ..errors import RemoteProtocolError
+from ..errors import LocalProtocolError, RemoteProtocolError
 from .fields import Fields, encode_json
 from .http import path_of
 
@@ -44,7 +44,13 @@ class Era:
     hello_path: str = "/"
 
     def session_path(self, token: str, *tail: str) -> str:
-        """Path of a kernel, or of something below it."""
+        """Path of a kernel, or of something below it.
+
+        Raises:
+            LocalProtocolError: the token is empty, or cannot be part of a path.
+        """
+        if not token:
+            raise LocalProtocolError("a kernel's token or id must not be empty")
         return self.prefix + path_of(self.noun, token, *tail)
 
     def path(self, *segments: str) -> str:

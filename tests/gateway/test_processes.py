@@ -32,9 +32,7 @@ def environment(host: KernelHost) -> dict[str, str]:
 async def run(
     host: KernelHost, argv: list[str], talk: Any, stdout: Literal["terminal", "pipe"] = "terminal"
 ) -> int:
-    async with host.open_child(
-        argv, env=environment(host), cwd=host.work, stdout=stdout
-    ) as child:
+    async with host.open_child(argv, env=environment(host), cwd=host.work, stdout=stdout) as child:
         return await child.run(talk.sink, talk.ask)
 
 
@@ -152,9 +150,7 @@ async def test_every_way_of_waiting_is_seen(root: Path, conversation: TALK, wait
     assert talk.questions == [False]
 
 
-async def test_busy_and_sleeping_programs_are_not_asked_for(
-    root: Path, conversation: TALK
-) -> None:
+async def test_busy_and_sleeping_programs_are_not_asked_for(root: Path, conversation: TALK) -> None:
     source = "import time; time.sleep(0.2); sum(range(3_000_000)); print('done')"
     with trio.fail_after(30):
         async with open_host(root) as host:
@@ -215,7 +211,8 @@ async def test_a_question_is_dropped_when_the_program_stops_waiting(
             ) as child,
         ):
             assert await child.run(talk.sink, ask) == 0
-    assert talk.text("stdout") == b"quick! too late\nagain? yes\n"
+    assert talk.text("stderr") == b"quick! again? "
+    assert talk.text("stdout") == b"too late\nyes\n"
 
 
 # -- output ---------------------------------------------------------------------------------------
@@ -428,7 +425,9 @@ async def test_forks_do_not_disturb(root: Path, conversation: TALK) -> None:
 async def test_the_death_of_an_interpreter_is_a_result(root: Path, conversation: TALK) -> None:
     async with interpreter(root, "python") as interp:
         talk = conversation()
-        source = "import os, subprocess\nprint('last')\nsubprocess.Popen(['sleep', '1000'])\nos._exit(3)"
+        source = (
+            "import os, subprocess\nprint('last')\nsubprocess.Popen(['sleep', '1000'])\nos._exit(3)"
+        )
         assert await interp.execute(source, talk.sink, talk.ask) == 3
         assert talk.said == [("stdout", b"last\n")]
         assert not interp.alive

@@ -186,10 +186,13 @@ async def test_attached_kernel_is_joined_and_stays(gateway: Gateway, client: Cli
     async with open_client(gateway.config) as other:
         second = await attach_kernel(other, PYTHON, token="lab1")
         assert await run(second, "print(x)") == "42\n"
+    # The client that joined has gone, and so may the one that made it.
+    async with open_client(gateway.config) as third:
+        assert await run(await attach_kernel(third, PYTHON, token="lab1"), "print(x)") == "42\n"
     assert (first.created, second.created) == (True, False)
     assert first.kernel_id == second.kernel_id
     assert gateway.tokens() == ["lab1"]
-    await second.destroy()
+    await first.destroy()
     assert gateway.tokens() == []
 
 
@@ -453,6 +456,7 @@ async def test_list_kernels(client: Client) -> None:
     assert {row.status for row in await list_kernels(client, status=None)} == {"TERMINATED"}
 
 
+@pytest.mark.parametrize("era", [SESSION_6], ids=lambda era: era.name)
 async def test_runtime_that_cannot_be_started(
     gateway: Gateway, client: Client, gateway_parent: Path
 ) -> None:

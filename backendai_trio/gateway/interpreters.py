@@ -15,6 +15,10 @@ from .processes import KernelHost
 
 __all__ = ["Interpreter", "open_interpreter"]
 
+#: How long a run that was cancelled at once is waited for to begin, so that it can be interrupted.
+#: An interpreter that starts takes 50 ms.
+START_SECONDS = 2.0
+
 
 @asynccontextmanager
 async def open_interpreter(
@@ -45,6 +49,7 @@ class Interpreter:
         self._received = bytearray()
         self._busy = False
         self._run = 0
+        self._submitted = False
         self._started = False
         self._interrupt_at_start = False
 
@@ -81,13 +86,14 @@ class Interpreter:
         """
         with self._doing_one_thing():
             self._run += 1
-            self._started = self._interrupt_at_start = False
+            self._submitted = self._started = self._interrupt_at_start = False
             try:
                 async with self._child.streaming(sink, ask):
                     return await self._converse(source, sink, ask)
             except BaseException:
                 # Cancelled, or sink or ask failed: nobody listens to that code any more.
-                self.interrupt()
+                with trio.move_on_after(START_SECONDS, shield=True):
+                    await self._abandon()
                 raise
 
     async def complete(self, code: str, options: Mapping[str, Any]) -> list[str]:
@@ -121,6 +127,19 @@ class Interpreter:
         finally:
             self._busy = False
 
+    async def _abandon(self) -> None:
+        """Interrupt this run, which has to begin first if it was submitted at all."""
+        self.interrupt()
+        while self._submitted and not self._started and self.alive:
+            event = await self._receive()
+            if event is None:
+                return
+            if event["run"] != self._run:
+                await self._dismiss(event)
+            elif event["ev"] == "started":
+                self._started = True
+                self.interrupt()
+
     async def _converse(self, source: str, sink: Sink, ask: Ask) -> int:
         """Follow a run until it is done or the process has ended."""
         code: int | None = None
@@ -129,6 +148,7 @@ class Interpreter:
             nonlocal code
             try:
                 await self._send({"op": "execute", "run": self._run, "code": source})
+                self._submitted = True
                 code = await self._follow(nursery, sink, ask)
             except trio.BrokenResourceError:
                 await trio.lowlevel.checkpoint()  # it has just died: `wait` below will say so

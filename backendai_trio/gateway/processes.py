@@ -54,7 +54,8 @@ async def open_host(root: Path) -> AsyncIterator[KernelHost]:
     """One kernel's process host and folders. At the end no process and no file of it is left.
 
     Args:
-        root: an existing empty folder with mode 0700, for this kernel alone. It is removed.
+        root: an existing empty folder with mode 0700, for this kernel alone. It is removed in the
+            end, however this ends.
 
     Raises:
         GatewayError: this is not Linux, or the host did not start.
@@ -63,25 +64,12 @@ async def open_host(root: Path) -> AsyncIterator[KernelHost]:
         raise GatewayError("the local gateway runs kernels on Linux only")
     root = Path.cwd() / root
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours:
-        with theirs:
-            for end in (ours, theirs):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, host_script.MESSAGE_BYTES)
-            ours.setblocking(False)
+    process: trio.Process | None = None
+    try:
+        with ours:
             host = KernelHost(root, ours)
-            for folder in (host.work, host.home, host.tmp):
-                folder.mkdir(mode=0o700)
-            # In a session of its own, a Ctrl-C at the user's terminal does not reach it.
-            process = await trio.lowlevel.open_process(
-                [sys.executable, "-I", "-S", host_script.__file__, str(theirs.fileno()), str(root)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                cwd="/",
-                env={"LC_ALL": "C.UTF-8"},
-            )
-        try:
+            with theirs:
+                process = await _start_host(host, root, theirs)
             with one_error():
                 async with trio.open_nursery() as nursery:
                     # Shielded: a cancelled kernel still has to hear its programs end.
@@ -93,9 +81,28 @@ async def open_host(root: Path) -> AsyncIterator[KernelHost]:
                         with trio.move_on_after(STOP_SECONDS, shield=True):
                             await host._stop()
                         listening.cancel()
-        finally:
-            with trio.CancelScope(shield=True):
+    finally:
+        with trio.CancelScope(shield=True):
+            if process is not None:
                 await _reap(process, root)
+            await trio.to_thread.run_sync(_remove, root)
+
+
+async def _start_host(host: KernelHost, root: Path, theirs: socket.socket) -> trio.Process:
+    for end in (host._control, theirs):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, host_script.MESSAGE_BYTES)
+    host._control.setblocking(False)
+    for folder in (host.work, host.home, host.tmp):
+        folder.mkdir(mode=0o700)
+    return await trio.lowlevel.open_process(
+        [sys.executable, "-I", "-S", host_script.__file__, str(theirs.fileno()), str(root)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=[theirs.fileno()],
+        start_new_session=True,  # a Ctrl-C at the user's terminal is not for the kernel
+        cwd="/",
+        env={"LC_ALL": "C.UTF-8"},
+    )
 
 
 async def _reap(process: trio.Process, root: Path) -> None:
@@ -110,7 +117,6 @@ async def _reap(process: trio.Process, root: Path) -> None:
         await process.wait()
     elif process.returncode != 0:
         await trio.to_thread.run_sync(_kill_all, None, root)
-    await trio.to_thread.run_sync(_remove, root)
 
 
 def _kill_all(host: int | None, root: Path) -> None:

@@ -83,6 +83,7 @@ class Control:
         self.received = b""
         self.open = True
         self.interrupted = False
+        self.postponed: list[dict[str, Any]] = []
         # A fork has a copy of the socket, and must neither speak for us nor keep it open.
         os.register_at_fork(after_in_child=self.close)
 
@@ -96,8 +97,12 @@ class Control:
         while rest:
             rest = rest[os.write(self.fd, rest) :]
 
+    def next(self) -> dict[str, Any] | None:
+        """The next message in the order they were sent."""
+        return self.postponed.pop(0) if self.postponed else self.receive()
+
     def receive(self) -> dict[str, Any] | None:
-        """The next message; None when the gateway has closed the socket."""
+        """The next message to arrive; None when the gateway has closed the socket."""
         while (message := self.take()) is None and self.open:
             if self.interrupted:
                 self.interrupted = False
@@ -312,6 +317,9 @@ class Python:
                 while (answer := self.control.receive()) is not None:
                     if answer.get("id") == ident:
                         break
+                    if answer["op"] != "answer":
+                        # The gateway has given up on this run and is ahead of us.
+                        self.control.postponed.append(answer)
             except KeyboardInterrupt:
                 self.control.send(ev="input-over", run=self.run, id=ident)
                 raise
@@ -482,7 +490,7 @@ def run_lua_script(argv: list[str]) -> None:
 
 def serve(control: Control, language: Python | Lua) -> None:
     """Do what the gateway asks until it closes the socket."""
-    while (message := control.receive()) is not None:
+    while (message := control.next()) is not None:
         if message["op"] == "execute":
             language.execute(message["run"], message["code"])
         elif message["op"] == "complete":

@@ -1,110 +1,164 @@
-"""A run as the gateway sees it: a bounded buffer between a program that prints and its polls."""
+"""A run as the gateway sees it: a program that prints and asks, and a client that fetches.
+
+Output goes into a `Ring`. Clients that poll get it as text, one poll after the other, and need no
+positions; clients that stream (`backendai_trio.gateway.streams`) read the ring themselves.
+"""
 
 from __future__ import annotations
 
 import codecs
-from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import trio
 
 from ..wire.execution import ExecuteReply, ExecuteRequest
+from ..wire.lines import LineBuffer
+from .ring import Ring
 
-__all__ = ["Run"]
+__all__ = ["Input", "Run"]
 
-FULL_CHARS = 1024 * 1024
-"""Output held for the next poll; a program that prints more blocks until it is fetched."""
 GATHER_SECONDS = 0.05
 """After the first output, how long a poll waits for more before it answers: soon enough to look
 live, and a program that prints line by line does not cost a request for each."""
+_READ_BYTES = 1024 * 1024
+_INPUT_BYTES = 256 * 1024
 
 
-class _Mark:
-    """A point in the output where a poll must stop and tell its status."""
+class Input:
+    """What a client typed and the program has not taken yet.
 
-    def __init__(self, status: str, exit_code: int | None, options: dict[str, Any]) -> None:
-        self.status = status
-        self.exit_code = exit_code
-        self.options = options
+    Attributes:
+        position: how many bytes were put in, ever.
+    """
+
+    def __init__(self) -> None:
+        self.position = 0
+        self._buffer = LineBuffer()
+        self._changed = trio.lowlevel.ParkingLot()
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there is nothing, and nothing will come."""
+        return self._buffer.exhausted
+
+    @property
+    def has_line(self) -> bool:
+        """Whether `line` would return at once."""
+        return self._buffer.has_line
+
+    async def put(self, data: bytes) -> None:
+        """Append; waits while more is held than a program is likely to read soon."""
+        self._buffer.put(data)
+        self.position += len(data)
+        self._changed.unpark_all()
+        while len(self._buffer) > _INPUT_BYTES:
+            await self._changed.park()
+
+    def end(self) -> None:
+        """Nothing more will come."""
+        self._buffer.end()
+        self._changed.unpark_all()
+
+    async def line(self) -> bytes | None:
+        """The next line with its newline (the last one may lack it); None at the end of input."""
+        while not self._buffer.has_line:
+            await self._changed.park()
+        self._changed.unpark_all()
+        return self._buffer.line()
+
+    async def some(self, limit: int) -> bytes | None:
+        """What is there, at least a byte and at most `limit`; None at the end of input."""
+        while not self._buffer and not self._buffer.closed:
+            await self._changed.park()
+        self._changed.unpark_all()
+        return self._buffer.some(limit)
 
 
 class Run:
-    """One execution: written by the task that drives the program, read by polls.
+    """One execution.
 
     Attributes:
         request: what was asked.
         run_id: its name.
+        ring: its output; marks carry ``status`` and the fields that go with it.
+        input: what the client typed.
+        live: the client streams: input goes to the program as it comes, not when it is asked for.
         outcome: the exit code once the program has ended, else None.
         interrupt: stops what runs now; None while nothing does.
         interrupted: whether somebody asked to stop it.
-        last_polled: when a poll was last here, in Trio's time.
+        last_seen: when a client was last here, in Trio's time; in the future while one is.
     """
 
-    def __init__(self, run_id: str, request: ExecuteRequest, log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        request: ExecuteRequest,
+        log: Callable[[str], None],
+        *,
+        live: bool = False,
+    ) -> None:
         self.run_id = run_id
         self.request = request
+        self.ring = Ring()
+        self.input = Input()
+        self.live = live
         self.outcome: int | None = None
         self.interrupt: Callable[[], None] | None = None
         self.interrupted = False
-        self.last_polled = trio.current_time()
+        self.last_seen = trio.current_time()
         self._log = log
-        self._items: deque[_Mark | tuple[str, list[str]]] = deque()
-        self._chars = 0
-        self._marks = 0
-        self._question: _Mark | None = None
-        self._answer: bytes | None = None
-        self._answered = trio.Event()
-        self._discarding = False
-        self._written = trio.lowlevel.ParkingLot()
-        self._fetched = trio.lowlevel.ParkingLot()
+        self._question: dict[str, Any] | None = None
+        # Incremental: a character cut in two by a read comes out whole. The log has its own, since
+        # a poll may be far behind it.
         errors = "surrogateescape" if request.raw_console else "replace"
-        # Incremental: a character cut in two by a read comes out whole.
-        decoder = codecs.getincrementaldecoder("utf-8")
-        self._decoders = {kind: decoder(errors) for kind in ("stdout", "stderr")}
+        self._decoders = _decoders(errors)
+        self._log_decoders = _decoders("replace")
 
     # --- the program's side ----------------------------------------------------------------------
 
-    async def write(self, kind: str, data: bytes) -> None:
-        """Take output in; waits while the buffer is full."""
-        self._append(kind, self._decoders[kind].decode(data))
-        while self._chars >= FULL_CHARS and not self._discarding:
-            await self._fetched.park()
+    async def write(self, kind: Literal["stdout", "stderr"], data: bytes) -> None:
+        """Take output in; waits while the client is far behind."""
+        self._log(self._log_decoders[kind].decode(data))
+        await self.ring.write(kind, data)
 
     def stage_finished(self, status: str, exit_code: int) -> None:
         """Tell that a stage of a batch run (``build-finished``) has ended."""
-        self._mark(status, exit_code, {})
+        self.ring.mark({"status": status, "exit_code": exit_code})
 
     async def ask(self, is_password: bool) -> bytes | None:
-        """Ask the client for a line; returns it with its newline, None for end of input."""
-        self._answered = trio.Event()
-        self._question = self._mark("waiting-input", None, {"is_password": is_password})
+        """A line for the program, with its newline; None for end of input.
+
+        The client is told that the program waits, unless it has typed ahead.
+        """
+        if not self.input.has_line:
+            self._question = {"status": "waiting-input", "is_password": is_password}
+            self.ring.mark(self._question)
         try:
-            await self._answered.wait()
+            return await self.input.line()
         finally:
             self._question = None
-        return self._answer
 
     def finish(self, exit_code: int) -> None:
         """The program has ended, and all it printed was written."""
-        for kind, decoder in self._decoders.items():
-            self._append(kind, decoder.decode(b"", final=True))
         self.outcome = exit_code
-        self._mark("finished", exit_code, {})
+        self.ring.mark({"status": "finished", "exit_code": exit_code})
 
     # --- the client's side -----------------------------------------------------------------------
 
     @property
     def waiting(self) -> bool:
-        """Whether the program waits for `answer`."""
+        """Whether the program waits for input and the client was told so."""
         return self._question is not None
 
-    def answer(self, line: str | None) -> None:
-        """Give the program its line, or end of input."""
-        if self._question is not None:
-            self._question = None
-            self._answer = None if line is None else line.encode("utf-8", "surrogateescape") + b"\n"
-            self._answered.set()
+    async def answer(self, line: str | None) -> None:
+        """Give the program a line without its newline, or end of input."""
+        self._question = None
+        if line is None:
+            self.input.end()
+            await trio.lowlevel.checkpoint()
+        else:
+            await self.input.put(line.encode("utf-8", "surrogateescape") + b"\n")
 
     def stop(self) -> None:
         """Interrupt the program; a question that is open needs no answer any more."""
@@ -113,67 +167,60 @@ class Run:
         if self.interrupt is not None:
             self.interrupt()
 
-    def discard(self) -> None:
-        """Drop all output from here on: nobody will fetch it."""
-        self._discarding = True
-        self._items.clear()
-        self._chars = self._marks = 0
-        self._fetched.unpark_all()
+    def abandon(self) -> None:
+        """Interrupt it, and drop what it prints: nobody will fetch it."""
+        self.ring.drop()
+        self.stop()
 
     async def poll(self, window: float) -> ExecuteReply:
         """Wait for something to tell, `window` seconds at most.
 
         Output is taken out at the end, without a checkpoint: a poll that is cancelled loses none.
         """
+        ring = self.ring
         try:
-            self.last_polled = trio.current_time() + window
+            self.last_seen = trio.current_time() + window
             with trio.move_on_after(window):
-                while not (self._items or self.waiting):
-                    await self._written.park()
+                while ring.end == ring.start and not self.waiting:
+                    await ring.wait_written()
             with trio.move_on_after(min(window, GATHER_SECONDS)):
-                while not (self._marks or self.waiting or self._chars >= FULL_CHARS):
-                    await self._written.park()
+                while not (ring.marks or self.waiting or ring.full):
+                    await ring.wait_written()
             return self._take()
         finally:
-            self.last_polled = trio.current_time()
+            self.last_seen = trio.current_time()
 
     def _take(self) -> ExecuteReply:
         console: list[tuple[str, Any]] = []
-        mark: _Mark | None = None
-        while self._items and mark is None:
-            item = self._items.popleft()
-            if isinstance(item, _Mark):
-                mark = item
-                self._marks -= 1
-            else:
-                console.append((item[0], "".join(item[1])))
-                self._chars -= sum(map(len, item[1]))
-        self._fetched.unpark_all()
-        if mark is None and not self._items:
+        position = self.ring.start
+        mark: Mapping[str, Any] | None = None
+        while mark is None and (piece := self.ring.read(position, _READ_BYTES)) is not None:
+            position, mark = piece.end, piece.mark
+            if mark is None and (text := self._decoders[piece.kind].decode(piece.data)):
+                _append(console, piece.kind, text)
+        self.ring.release(position)
+        if mark is None and self.ring.start == self.ring.end:
             mark = self._question  # told before, and still not answered
-        if mark is None or (mark.status == "waiting-input" and mark is not self._question):
+        status = mark["status"] if mark is not None else "continued"
+        if mark is None or (status == "waiting-input" and mark is not self._question):
             return ExecuteReply("continued", self.run_id, tuple(console))
-        return ExecuteReply(mark.status, self.run_id, tuple(console), mark.exit_code, mark.options)
+        options: dict[str, Any] = {}
+        if status == "waiting-input":
+            options["is_password"] = mark["is_password"]
+        elif status == "finished":
+            for kind, decoder in self._decoders.items():
+                if text := decoder.decode(b"", final=True):
+                    _append(console, kind, text)
+        return ExecuteReply(status, self.run_id, tuple(console), mark.get("exit_code"), options)
 
-    # --- both ------------------------------------------------------------------------------------
 
-    def _append(self, kind: str, text: str) -> None:
-        if not text:
-            return
-        self._log(text)
-        if self._discarding:
-            return
-        last = self._items[-1] if self._items else None
-        if isinstance(last, tuple) and last[0] == kind:
-            last[1].append(text)
-        else:
-            self._items.append((kind, [text]))
-        self._chars += len(text)
-        self._written.unpark_all()
+def _append(console: list[tuple[str, Any]], kind: str, text: str) -> None:
+    """Add text to the records of a reply; adjacent ones of one kind are one (section 4.2)."""
+    if console and console[-1][0] == kind:
+        text = console.pop()[1] + text
+    console.append((kind, text))
 
-    def _mark(self, status: str, exit_code: int | None, options: dict[str, Any]) -> _Mark:
-        mark = _Mark(status, exit_code, options)
-        self._items.append(mark)
-        self._marks += 1
-        self._written.unpark_all()
-        return mark
+
+def _decoders(errors: str) -> dict[str, codecs.IncrementalDecoder]:
+    decoder = codecs.getincrementaldecoder("utf-8")
+    return {"stdout": decoder(errors), "stderr": decoder(errors)}

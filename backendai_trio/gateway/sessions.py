@@ -89,7 +89,7 @@ class Session:
 
     async def execute(self, request: ExecuteRequest) -> ExecuteReply:
         """Start a run or go on with one; waits for news for `POLL_SECONDS` at most."""
-        run = self._run_for(request)
+        run = await self._run_for(request)
         if isinstance(run, ExecuteReply):
             return run
         if run is not self._current:
@@ -131,13 +131,13 @@ class Session:
         """The end of all that was printed so far."""
         return "".join(self._log)
 
-    def _run_for(self, request: ExecuteRequest) -> Run | ExecuteReply:
+    async def _run_for(self, request: ExecuteRequest) -> Run | ExecuteReply:
         run_id = request.run_id or uuid.uuid4().hex
         known = self._runs.get(run_id)
         if known is not None:
             # Client 1.1.1 repeats its first mode with every call (contract section 4.5).
             if request.mode != "continue" and known.waiting:
-                known.answer(None if request.eof else request.code)
+                await known.answer(None if request.eof else request.code)
             return known
         if request.mode in ("continue", "input"):
             if run_id in self._outcomes:
@@ -173,9 +173,8 @@ class Session:
 
     def _discard_abandoned(self) -> None:
         run = self._current
-        if run and trio.current_time() - run.last_polled > ABANDONED_SECONDS:
-            run.discard()
-            run.stop()
+        if run and trio.current_time() - run.last_seen > ABANDONED_SECONDS:
+            run.abandon()
             self._runs.pop(run.run_id, None)
 
     def _remember(self, text: str) -> None:

@@ -40,7 +40,8 @@ def leave_with(command: click.Command, arguments: Sequence[str], name: str) -> N
         result = command.main(list(arguments), prog_name=name, standalone_mode=False)
         code = result if isinstance(result, int) else 0
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):
+        # Click makes a SystemExit of a broken pipe, and of nothing else when not "standalone".
         # Whoever read our output has enough. Python flushes once more at exit; let that succeed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = _BROKEN_PIPE

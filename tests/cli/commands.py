@@ -118,9 +118,7 @@ class Commands:
         self, *arguments: str, env: Mapping[str, str] | None = None
     ) -> AbstractContextManager[Running]:
         """Start a command on a terminal."""
-        return on_terminal(
-            self.argv(*arguments), env=self.env | dict(env or {}), cwd=self.work
-        )
+        return on_terminal(self.argv(*arguments), env=self.env | dict(env or {}), cwd=self.work)
 
     @contextmanager
     def serve(self, *options: str, env: Mapping[str, str] | None = None) -> Iterator[Running]:

@@ -115,9 +115,7 @@ def test_no_color(commands: Commands) -> None:
 def test_much_output_arrives_whole(commands: Commands) -> None:
     size = 10_000_000
     code = f"import random, sys; sys.stdout.buffer.write(random.Random(1).randbytes({size}))"
-    expected = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, check=True
-    ).stdout
+    expected = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     assert len(expected) == size
     result = python(commands, code)
     assert result.code == 0
@@ -131,9 +129,7 @@ def test_bytes_stay_as_they_are(commands: Commands) -> None:
 
 
 def test_a_reader_that_has_enough(commands: Commands) -> None:
-    script = (
-        '{ backend.ai run -q python3 -c "while True: print(12345)"; echo $? >code; } | head -1'
-    )
+    script = '{ backend.ai run -q python3 -c "while True: print(12345)"; echo $? >code; } | head -1'
     result = commands.shell(script)
     assert result == Result(0, b"12345\n", "")
     assert (commands.work / "code").read_text() == "141\n"
@@ -160,11 +156,7 @@ def test_a_c_program_asks_at_a_terminal(commands: Commands) -> None:
     status = STATUS.fullmatch(run.text().removeprefix(NO_SERVER))
     assert status is not None
     assert status["between"] == (
-        "✔ Uploading done.\n"
-        "✔ Build finished.\n"
-        "myvalue is 42\n"
-        "your name? LABLUP\n"
-        "hello, LABLUP!\n"
+        "✔ Uploading done.\n✔ Build finished.\nmyvalue is 42\nyour name? LABLUP\nhello, LABLUP!\n"
     )
 
 
@@ -524,7 +516,9 @@ def test_a_kernel_of_a_server_ends_with_ctrl_c_too(
         run.expect("started")
         run.send("\x03")
         assert run.wait(5) == 130
-    assert commands.run("ps", env=served).text == "There are no compute sessions currently running.\n"
+    assert (
+        commands.run("ps", env=served).text == "There are no compute sessions currently running.\n"
+    )
 
 
 def test_a_server_that_dies_under_a_run(commands: Commands) -> None:

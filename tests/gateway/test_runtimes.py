@@ -99,7 +99,7 @@ def test_unknown_runtimes_are_told_what_there_is() -> None:
         resolve("cobol:85")
     with pytest.raises(UnknownRuntime, match=rf"asks for python 2\.7, but .* {VERSION}; installed"):
         resolve("python:2.7")
-    with pytest.raises(UnknownRuntime, match="'' "):
+    with pytest.raises(UnknownRuntime, match="no runtime ''"):
         resolve("")
 
 

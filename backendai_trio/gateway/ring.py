@@ -1,0 +1,142 @@
+"""A numbered buffer between something that writes and somebody who may come back.
+
+Every byte written has a position, and so has every mark (a message between the bytes). A reader reads
+from any position that is still held, and releases what it has surely got; the writer waits while too
+much is held. A reader whose connection broke goes on at the position where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import trio
+
+__all__ = ["Piece", "Ring"]
+
+LIMIT_BYTES = 1024 * 1024
+"""What is held before the writer waits (or, if nobody reads, the oldest is dropped)."""
+
+
+class Piece(NamedTuple):
+    """Something that was written: bytes of one kind, or a mark."""
+
+    kind: str
+    """``stdout`` or ``stderr``; ``""`` for a mark."""
+    data: bytes
+    mark: Mapping[str, Any] | None
+    end: int
+    """The position behind it."""
+
+
+class _Chunk:
+    __slots__ = ("data", "kind", "mark", "start")
+
+    def __init__(self, start: int, kind: str, data: bytes, mark: Mapping[str, Any] | None) -> None:
+        self.start = start
+        self.kind = kind
+        self.data = data
+        self.mark = mark
+
+    @property
+    def end(self) -> int:
+        return self.start + (1 if self.mark is not None else len(self.data))
+
+
+class Ring:
+    """The buffer. One writer; readers know their own positions.
+
+    Attributes:
+        start: the oldest position that is held.
+        end: the position of what is written next.
+        dropping: the writer never waits, and the oldest gives way.
+        marks: how many marks are held.
+    """
+
+    def __init__(self) -> None:
+        self.start = 0
+        self.end = 0
+        self.dropping = False
+        self.marks = 0
+        self._chunks: deque[_Chunk] = deque()
+        self._written = trio.lowlevel.ParkingLot()
+        self._released = trio.lowlevel.ParkingLot()
+
+    @property
+    def full(self) -> bool:
+        """Whether the writer waits."""
+        return self.end - self.start >= LIMIT_BYTES
+
+    async def write(self, kind: str, data: bytes) -> None:
+        """Append bytes; waits while the buffer is full."""
+        if data:
+            self._append(_Chunk(self.end, kind, bytes(data), None))
+        while self.full and not self.dropping:
+            await self._released.park()
+
+    def mark(self, mark: Mapping[str, Any]) -> int:
+        """Append a mark; returns its position. Never waits: marks are few."""
+        self._append(_Chunk(self.end, "", b"", mark))
+        return self.end - 1
+
+    def read(self, position: int, limit: int) -> Piece | None:
+        """What stands at a position: bytes of one kind, at most `limit`, or a mark; None if nothing.
+
+        A position before `start` is taken as `start`: what was there is lost.
+        """
+        position = max(position, self.start)
+        parts: list[bytes] = []
+        size = 0
+        kind = ""
+        for chunk in self._chunks:
+            if chunk.end <= position:
+                continue
+            if chunk.mark is not None:
+                if not parts:
+                    return Piece("", b"", chunk.mark, chunk.end)
+                break
+            if parts and (chunk.kind != kind or size >= limit):
+                break
+            kind = chunk.kind
+            part = chunk.data[max(position - chunk.start, 0) :][: limit - size]
+            parts.append(part)
+            size += len(part)
+        return Piece(kind, b"".join(parts), None, position + size) if parts else None
+
+    def release(self, position: int) -> None:
+        """Let go of everything before a position."""
+        while self._chunks and self._chunks[0].end <= position:
+            self.marks -= self._chunks.popleft().mark is not None
+        self.start = max(self.start, min(position, self.end))
+        self._released.unpark_all()
+
+    def drop(self) -> None:
+        """From here on the writer never waits, and the oldest gives way."""
+        self.dropping = True
+        self._released.unpark_all()
+
+    def keep(self) -> None:
+        """The writer waits again when the buffer is full."""
+        self.dropping = False
+
+    async def wait_beyond(self, position: int) -> None:
+        """Wait until something is written behind a position."""
+        while self.end <= position:
+            await self._written.park()
+
+    async def wait_written(self) -> None:
+        """Wait for the next write, or the next `wake`."""
+        await self._written.park()
+
+    def wake(self) -> None:
+        """Wake who waits in `wait_written`, so that it looks at the world again."""
+        self._written.unpark_all()
+
+    def _append(self, chunk: _Chunk) -> None:
+        self._chunks.append(chunk)
+        self.end = chunk.end
+        self.marks += chunk.mark is not None
+        if self.dropping and self.full:
+            self.release(self._chunks[0].end)
+        self._written.unpark_all()

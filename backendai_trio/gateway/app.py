@@ -6,19 +6,23 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+import trio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketState
 
+from .._groups import one_error
 from ..errors import RemoteProtocolError
 from ..wire.http import PROBLEM, Problem, encode_problem
 from ..wire.versions import SEED, SESSION_5, SESSION_6, Era, Hello
 from . import handlers
 from .auth import authenticate
 from .handlers import Answer, Call, Handler
-from .sessions import Refused, Sessions
+from .sessions import Refused, Session, Sessions
+from .streams import serve_execution, serve_screen
 
 __all__ = ["make_app"]
 
@@ -52,7 +56,7 @@ class _Gate:
                 spoken = _spoken(era, request)
                 is_form = request.headers.get("content-type", "").lower().startswith("multipart/")
                 body = b"" if is_form else await _read(request)
-                access_key = authenticate(request, body, self.sessions.store)
+                access_key = authenticate(request, request.method, body, self.sessions.store)
                 call = Call(request, body, access_key, spoken, self.sessions)
                 answer = handler(call)
                 return _response(answer if isinstance(answer, Answer) else await answer)
@@ -62,6 +66,30 @@ class _Gate:
                 return _problem(
                     Problem(400, "invalid-api-params", "Malformed request", str(exc)), era
                 )
+
+        return respond
+
+    def socket(
+        self, serve: Callable[[WebSocket, Session], Awaitable[None]], era: Era
+    ) -> Callable[[WebSocket], Awaitable[None]]:
+        """Wrap a WebSocket's handler likewise; it ends when its kernel ends."""
+
+        async def respond(socket: WebSocket) -> None:
+            try:
+                _spoken(era, socket)
+                access_key = authenticate(socket, "GET", b"", self.sessions.store)
+                session = self.sessions.find(access_key, socket.path_params["name"])
+            except Refused as exc:
+                await socket.send_denial_response(_problem(exc.problem, era))
+                return
+            await socket.accept()
+            with one_error():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_cancel_when_ended, session, nursery.cancel_scope)
+                    await serve(socket, session)
+                    nursery.cancel_scope.cancel()
+            if socket.client_state is socket.application_state is WebSocketState.CONNECTED:
+                await socket.close()
 
         return respond
 
@@ -75,7 +103,7 @@ def make_app(sessions: Sessions, eras: Sequence[Era], hello: Hello) -> Starlette
         hello: what it says of itself to who asks for its version.
     """
     gate = _Gate(sessions)
-    routes: list[Route] = []
+    routes: list[Route | WebSocketRoute] = []
     for era in eras:
         base = f"{era.prefix}/{era.noun}"
         creates = {era.create_path, f"{base}/" if era.prefix else base}
@@ -88,6 +116,10 @@ def make_app(sessions: Sessions, eras: Sequence[Era], hello: Hello) -> Starlette
         table += [
             (method, f"{base}/{{name}}{tail}", handler) for method, tail, handler in _SESSION_ROUTES
         ]
+        streams = f"{era.prefix}/stream/{era.noun}/{{name}}"
+        routes.append(WebSocketRoute(f"{streams}/pty", gate.socket(serve_screen, era)))
+        if era.streams_executions:
+            routes.append(WebSocketRoute(f"{streams}/execute", gate.socket(serve_execution, era)))
         if era.prefix:
             table += [("GET", f"{era.prefix}/authorize", handlers.authorize)]
         else:
@@ -126,7 +158,7 @@ def make_app(sessions: Sessions, eras: Sequence[Era], hello: Hello) -> Starlette
     )
 
 
-def _spoken(era: Era, request: Request) -> Era:
+def _spoken(era: Era, request: HTTPConnection) -> Era:
     """The era a request is answered in; below ``/session`` the version header decides."""
     version = request.headers.get("x-backendai-version") or request.headers.get("x-sorna-version")
     if not era.names_session or version is None:
@@ -140,6 +172,11 @@ def _spoken(era: Era, request: Request) -> Era:
         "Unsupported API version",
         f"{version!r}; this gateway speaks {SESSION_5.version} and {SESSION_6.version} here",
     )
+
+
+async def _cancel_when_ended(session: Session, scope: trio.CancelScope) -> None:
+    await session.ended.wait()
+    scope.cancel()
 
 
 async def _read(request: Request) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from ..signing import SignatureRefused, Signed, verify
 from ..wire.http import OCTETS
@@ -17,11 +17,13 @@ _DATE_HEADERS = ("date", "x-backendai-date", "x-sorna-date")
 _VERSION_HEADERS = ("x-backendai-version", "x-sorna-version")
 
 
-def authenticate(request: Request, body: bytes, store: Store) -> str:
+def authenticate(request: HTTPConnection, method: str, body: bytes, store: Store) -> str:
     """The access key that signed a request.
 
     Args:
-        request: as it arrived; target and Host are taken byte for byte.
+        request: as it arrived; target and Host are taken byte for byte. An upgrade to a WebSocket
+            is signed like any GET.
+        method: its method.
         body: its body; empty for a form, whose body no era signs.
         store: knows the key pairs.
 
@@ -46,7 +48,7 @@ def authenticate(request: Request, body: bytes, store: Store) -> str:
         target = request.scope["raw_path"] + (b"?" + query if query else b"")
         return verify(
             Signed(
-                request.method,
+                method,
                 target.decode("latin-1"),
                 date,
                 headers.get("host", ""),

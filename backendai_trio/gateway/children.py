@@ -138,7 +138,21 @@ class Child:
             raise GatewayError("the kernel's process host has died")
         return self._lifetime.code
 
-    async def run(self, sink: Sink, ask: Ask) -> int:
+    async def type(self, data: bytes | None) -> None:
+        """Type at its terminal, whether or not it waits; None for end of file.
+
+        Returns when it is in the program's buffer. An end of file waits until all before it was
+        read, since only one that is read alone counts (see `waiting.py`).
+        """
+        while data is None and self._terminal.has_unread_input():
+            await trio.sleep(FIRST_LOOK)  # Linux has no event for it
+        await self._terminal.type(data)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set its terminal's size in characters; it gets SIGWINCH if the size is new."""
+        self._terminal.resize(rows, columns)
+
+    async def run(self, sink: Sink, ask: Ask | None) -> int:
         """Carry output and questions until the program ends; all its output is delivered then.
 
         An `ask` that is still open when the program ends is cancelled.
@@ -152,7 +166,7 @@ class Child:
             return await self.wait()
 
     @asynccontextmanager
-    async def streaming(self, sink: Sink, ask: Ask) -> AsyncIterator[None]:
+    async def streaming(self, sink: Sink, ask: Ask | None) -> AsyncIterator[None]:
         """Carry output and questions during the block.
 
         What was written before the end of the block is delivered by then, unless it failed.
@@ -161,7 +175,8 @@ class Child:
             async with trio.open_nursery() as nursery:
                 for source in self._sources:
                     nursery.start_soon(self._pump, source, sink)
-                nursery.start_soon(self._watch, sink, ask)
+                if ask is not None:
+                    nursery.start_soon(self._watch, sink, ask)
                 yield
                 # With the turn in hand no pump is between its read and its sink, where a
                 # cancellation would lose what it has read.

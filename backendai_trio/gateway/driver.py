@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 import trio
 
+from .._groups import one_error
 from ..errors import GatewayError
 from .interpreters import Interpreter, open_interpreter
-from .processes import KernelHost, ProgramNotStarted
-from .runs import Run
+from .processes import Child, KernelHost, ProgramNotStarted
+from .runs import Input, Run
 from .runtimes import (
     Runtime,
     build_argv,
@@ -29,6 +30,7 @@ __all__ = ["Driver"]
 
 INTERRUPTED = 130
 _NOT_STARTED = 127
+_TYPE_BYTES = 4096
 
 
 class Driver:
@@ -44,7 +46,7 @@ class Driver:
         self._runtime = runtime
         self._host = host
         self._argv = runtime.interpreter_argv()
-        self._environ = kernel_environment(runtime, home=host.home, tmp=host.tmp, user=environ)
+        self.environ = kernel_environment(runtime, home=host.home, tmp=host.tmp, user=environ)
         self._nursery = nursery
         self._interpreter: Interpreter | None = None
         self._interpreter_scope = trio.CancelScope()
@@ -144,13 +146,20 @@ class Driver:
         if run.interrupted:
             return INTERRUPTED
         async with self._host.open_child(
-            command, env=self._environ, cwd=self._host.work, stdout=stdout
+            command, env=self.environ, cwd=self._host.work, stdout=stdout
         ) as child:
             run.interrupt = child.interrupt
             if run.interrupted:  # while it was being started
                 child.interrupt()
             try:
-                return await child.run(write, run.ask)
+                if not run.live:
+                    return await child.run(write, run.ask)
+                with one_error():
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(_type, run.input, child)
+                        code = await child.run(write, run.ask_end)
+                        nursery.cancel_scope.cancel()
+                return code
             finally:
                 run.interrupt = None
 
@@ -168,10 +177,17 @@ class Driver:
             with trio.CancelScope() as self._interpreter_scope:
                 assert self._argv is not None
                 async with open_interpreter(
-                    self._host, self._argv, env=self._environ
+                    self._host, self._argv, env=self.environ
                 ) as interpreter:
                     task_status.started(interpreter)
                     await trio.sleep_forever()
         finally:
             self._interpreter = None
             self._interpreter_gone.set()
+
+
+async def _type(typed: Input, child: Child) -> None:
+    """Give a program its input as it comes, whether it waits for it or not."""
+    while (data := await typed.some(_TYPE_BYTES)) is not None:
+        await child.type(data)
+    await child.type(None)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import trio
 from starlette.requests import ClientDisconnect, Request
 
+from .._groups import one_error
 from ..wire.execution import ExecuteReply, ExecuteRequest
 from ..wire.fields import Fields, encode_json
 from ..wire.graphql import GraphQLQuery, encode_answer
@@ -87,11 +88,12 @@ async def execute(call: Call) -> Answer:
     if wanted.mode == "complete":
         return await _completions(call.session, wanted)
     reply: ExecuteReply | None = None
-    async with trio.open_nursery() as nursery:
-        # A poll must not take output out for a client that has gone.
-        nursery.start_soon(_cancel_when_gone, call.request, nursery.cancel_scope)
-        reply = await call.session.execute(wanted)
-        nursery.cancel_scope.cancel()
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            # A poll must not take output out for a client that has gone.
+            nursery.start_soon(_cancel_when_gone, call.request, nursery.cancel_scope)
+            reply = await call.session.execute(wanted)
+            nursery.cancel_scope.cancel()
     if reply is None:
         raise ClientDisconnect
     return Answer(reply.encode())

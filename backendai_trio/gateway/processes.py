@@ -178,7 +178,7 @@ class KernelHost:
         *,
         env: Mapping[str, str],
         cwd: str | Path,
-        stdout: Literal["terminal", "pipe"],
+        stdout: Literal["terminal", "pipe", "screen"],
         control: bool = False,
     ) -> AsyncIterator[Child]:
         """Start a program; kill it at the end of the block if it still runs then.
@@ -191,7 +191,8 @@ class KernelHost:
             env: the whole environment.
             cwd: where it runs.
             stdout: "terminal" makes C programs flush their prompts before they read; "pipe" lets
-                the program see when its output was taken.
+                the program see when its output was taken; "screen" is for shells: an ordinary
+                terminal, which standard error goes to as well.
             control: give it a socket as descriptor 3, whose other end is `Child.control`.
 
         Raises:
@@ -202,14 +203,17 @@ class KernelHost:
         ident = self._last_id
         process = self._processes[ident] = Lifetime()
         with ExitStack() as ours:
-            terminal = ours.enter_context(Terminal.open())
+            terminal = ours.enter_context(Terminal.open(ordinary=stdout == "screen"))
             sources = [Source("stdout", terminal.master)]
             connection: trio.SocketStream | None = None
             with ExitStack() as theirs:
                 fds = [terminal.slave, terminal.slave]
                 if stdout == "pipe":
                     fds[1] = _output_pipe("stdout", sources, ours, theirs)
-                fds.append(_output_pipe("stderr", sources, ours, theirs))
+                if stdout == "screen":
+                    fds.append(terminal.slave)
+                else:
+                    fds.append(_output_pipe("stderr", sources, ours, theirs))
                 if control:
                     near, far = socket.socketpair()
                     theirs.callback(far.close)

@@ -52,6 +52,7 @@ class Ring:
         end: the position of what is written next.
         dropping: the writer never waits, and the oldest gives way.
         marks: how many marks are held.
+        closed: nothing will be written any more.
     """
 
     def __init__(self) -> None:
@@ -59,6 +60,7 @@ class Ring:
         self.end = 0
         self.dropping = False
         self.marks = 0
+        self.closed = False
         self._chunks: deque[_Chunk] = deque()
         self._written = trio.lowlevel.ParkingLot()
         self._released = trio.lowlevel.ParkingLot()
@@ -75,10 +77,10 @@ class Ring:
         while self.full and not self.dropping:
             await self._released.park()
 
-    def mark(self, mark: Mapping[str, Any]) -> int:
-        """Append a mark; returns its position. Never waits: marks are few."""
+    def mark(self, mark: Mapping[str, Any], *, last: bool = False) -> None:
+        """Append a mark, perhaps the last thing ever. Never waits: marks are few."""
+        self.closed = self.closed or last
         self._append(_Chunk(self.end, "", b"", mark))
-        return self.end - 1
 
     def read(self, position: int, limit: int) -> Piece | None:
         """What stands at a position: bytes of one kind, at most `limit`, or a mark; None if nothing.

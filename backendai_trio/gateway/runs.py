@@ -67,6 +67,11 @@ class Input:
         self._changed.unpark_all()
         return self._buffer.line()
 
+    async def wait_exhausted(self) -> None:
+        """Wait until there is nothing, and nothing will come."""
+        while not self._buffer.exhausted:
+            await self._changed.park()
+
     async def some(self, limit: int) -> bytes | None:
         """What is there, at least a byte and at most `limit`; None at the end of input."""
         while not self._buffer and not self._buffer.closed:
@@ -132,17 +137,25 @@ class Run:
         The client is told that the program waits, unless it has typed ahead.
         """
         if not self.input.has_line:
-            self._question = {"status": "waiting-input", "is_password": is_password}
-            self.ring.mark(self._question)
+            self._tell_question(is_password)
         try:
             return await self.input.line()
+        finally:
+            self._question = None
+
+    async def ask_end(self, is_password: bool) -> None:
+        """Like `ask`, for a program whose input goes to it by itself: returns at its end."""
+        if not self.input.exhausted:
+            self._tell_question(is_password)
+        try:
+            await self.input.wait_exhausted()
         finally:
             self._question = None
 
     def finish(self, exit_code: int) -> None:
         """The program has ended, and all it printed was written."""
         self.outcome = exit_code
-        self.ring.mark({"status": "finished", "exit_code": exit_code})
+        self.ring.mark({"status": "finished", "exit_code": exit_code}, last=True)
 
     # --- the client's side -----------------------------------------------------------------------
 
@@ -189,6 +202,10 @@ class Run:
             return self._take()
         finally:
             self.last_seen = trio.current_time()
+
+    def _tell_question(self, is_password: bool) -> None:
+        self._question = {"status": "waiting-input", "is_password": is_password}
+        self.ring.mark(self._question)
 
     def _take(self) -> ExecuteReply:
         console: list[tuple[str, Any]] = []

@@ -26,6 +26,7 @@ from .._version import __version__
 from ..config import Config, Endpoint
 from ..errors import GatewayError
 from ..wire.execution import INTERRUPT_RUN, RAW_CONSOLE, STDIN_EOF
+from ..wire.numbered import NUMBERED_STREAMS
 from ..wire.versions import SEED, SESSION_6, Era, Hello
 from .store import KeyPair, MemoryStore, SqliteStore, Store
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Gateway", "GatewayOptions", "open_gateway", "serve_gateway", "stored_config"]
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-FEATURES = frozenset({RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN})
+FEATURES = frozenset({RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN, NUMBERED_STREAMS})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections import OrderedDict, deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from .faults import Faults
 from .processes import KernelHost, open_host
 from .runs import Run
 from .runtimes import Runtime, UnknownRuntime, resolve
+from .screens import Screen, hold_screen
 from .store import EndedSession, Store
 
 __all__ = ["Refused", "Session", "Sessions"]
@@ -31,6 +32,8 @@ POLL_SECONDS = 2.0
 """How long a poll waits for something to tell (contract section 4.3)."""
 ABANDONED_SECONDS = 10.0
 """A run that nobody has polled for so long gives way to the next one."""
+RESUME_SECONDS = 60.0
+"""How long a stream's client may be away before its run is ended."""
 LOG_CHARS = 1024 * 1024
 _REMEMBERED_RUNS = 64
 
@@ -76,11 +79,13 @@ class Session:
         self._interrupted_early: deque[str] = deque(maxlen=_REMEMBERED_RUNS)
         self._log: deque[str] = deque()
         self._log_chars = 0
+        self._screen: Screen | None = None
+        self._screen_lock = trio.Lock()
 
     @property
     def busy(self) -> bool:
-        """Whether a run is going on or waits for its turn."""
-        return bool(self._runs)
+        """Whether a run is going on or waits for its turn, or a terminal is open."""
+        return bool(self._runs) or (self._screen is not None and self._screen.attached)
 
     def touch(self) -> None:
         """A client was here: idle time starts anew."""
@@ -98,6 +103,50 @@ class Session:
         if reply.status == "finished":
             self._runs.pop(run.run_id, None)
         return reply
+
+    def start(self, request: ExecuteRequest, *, live: bool = False) -> Run:
+        """Start a run; it waits for its turn."""
+        run_id = request.run_id or uuid.uuid4().hex
+        run = self._runs[run_id] = Run(run_id, request, self._remember, live=live)
+        self._outcomes.pop(run_id, None)
+        self._nursery.start_soon(self._drive, run)
+        return run
+
+    def stream(self, request: ExecuteRequest) -> Run:
+        """The run with this id, started now if there is none: a client that comes back goes on."""
+        run = self._runs.get(request.run_id or "")
+        if run is None:
+            run = self.start(request, live=True)
+            self._discard_abandoned()
+        return run
+
+    def forget(self, run: Run) -> None:
+        """A run's last word has reached its client."""
+        self._runs.pop(run.run_id, None)
+
+    async def abandon_later(self, run: Run) -> None:
+        """Give a client whose connection broke the time to come back; else end its run."""
+        await trio.sleep(RESUME_SECONDS)
+        if trio.current_time() - run.last_seen >= RESUME_SECONDS:
+            run.abandon()
+            self.forget(run)
+
+    async def open_screen(self) -> Screen:
+        """The kernel's terminal, with a fresh shell if none is running."""
+        async with self._screen_lock:
+            if self._screen is None:
+                self._screen = await self._nursery.start(
+                    hold_screen, self.host, self.driver.environ, self._screen_ended
+                )
+            return self._screen
+
+    def start_soon(self, call: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Do something in the kernel's own time: it ends with the kernel at the latest."""
+        if not self.ended.is_set():
+            self._nursery.start_soon(call, *args)
+
+    def _screen_ended(self) -> None:
+        self._screen = None
 
     def interrupt(self, run_id: str | None) -> None:
         """Stop a run, or the current one; a run that has yet to arrive will stop at once."""
@@ -150,10 +199,7 @@ class Session:
                 f"run {request.run_id!r} is not known to this kernel; start one with mode 'query' "
                 "or 'batch'",
             )
-        run = self._runs[run_id] = Run(run_id, request, self._remember)
-        self._outcomes.pop(run_id, None)
-        self._nursery.start_soon(self._drive, run)
-        return run
+        return self.start(replace(request, run_id=run_id))
 
     async def _drive(self, run: Run) -> None:
         async with self._turn:
@@ -289,7 +335,10 @@ class Sessions:
                 session = Session(create, access_key, runtime, host, nursery)
                 self._by_token[key] = session
                 task_status.started(session)
-                await self._until_end(session)
+                try:
+                    await self._until_end(session)
+                finally:
+                    session.ended.set()
                 nursery.cancel_scope.cancel()
         finally:
             if session is not None and host is not None:

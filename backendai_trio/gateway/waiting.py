@@ -68,24 +68,33 @@ class Terminal:
 
     @classmethod
     @contextmanager
-    def open(cls) -> Iterator[Terminal]:
-        """A fresh terminal; closed at the end of the block."""
+    def open(cls, *, ordinary: bool = False) -> Iterator[Terminal]:
+        """A fresh terminal; closed at the end of the block.
+
+        Args:
+            ordinary: one that echoes, edits and sends signals, as a shell expects it.
+        """
         master, slave = os.openpty()
         try:
-            attributes = termios.tcgetattr(slave)
-            # input: bytes as they come; output: as they are; local: no signals from bytes
-            attributes[0] = 0
-            attributes[1] &= ~termios.OPOST
-            attributes[3] = EXTPROC | termios.ICANON | termios.ECHO
-            termios.tcsetattr(slave, termios.TCSANOW, attributes)
-            size = struct.pack("HHHH", ROWS, COLUMNS, 0, 0)
-            fcntl.ioctl(slave, termios.TIOCSWINSZ, size)
+            if not ordinary:
+                attributes = termios.tcgetattr(slave)
+                # input: bytes as they come; output: as they are; local: no signals from bytes
+                attributes[0] = 0
+                attributes[1] &= ~termios.OPOST
+                attributes[3] = EXTPROC | termios.ICANON | termios.ECHO
+                termios.tcsetattr(slave, termios.TCSANOW, attributes)
             os.set_blocking(master, False)
-            yield cls(master, slave)
+            terminal = cls(master, slave)
+            terminal.resize(ROWS, COLUMNS)
+            yield terminal
         finally:
             os.close(master)
             # Held to the end: with no slave open at all, reading the master fails with EIO.
             os.close(slave)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the window's size in characters; programs in the foreground get SIGWINCH if it is new."""
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def has_unread_input(self) -> bool:
         """Whether something typed was not read yet.

@@ -135,12 +135,12 @@ class Client:
             ConnectionFailed: it cannot be reached.
             ConfigError: what answers there is not a Backend.AI server.
         """
-        reply = await self._probe("/")
         era: Era | None = None
-        if reply.status in (400, 404):
-            # Managers 1.0 to 1.2 know no root; they say hello at /v2 (and check the clock there).
-            reply, era = await self._probe(SEED.hello_path), SEED
         try:
+            reply = await self._probe("/")
+            if reply.status in (400, 404):
+                # Managers 1.0 to 1.2 know no root; they say hello at /v2 (and check the clock).
+                reply, era = await self._probe(SEED.hello_path), SEED
             if reply.status != 200:
                 raise RemoteProtocolError(f"it answered with HTTP status {reply.status}")
             self.hello = Hello.decode(reply.body)
@@ -316,7 +316,10 @@ def _translated(config: Config, request: Request) -> Iterator[None]:
         raise ConnectionFailed(f"the connection to {url} broke during {request}: {exc}") from exc
     except httpcore2.RemoteProtocolError as exc:
         if "disconnected" in str(exc):
-            raise ConnectionFailed(f"{url} closed the connection during {request}") from exc
+            raise ConnectionFailed(
+                f"{url} closed the connection during {request}; "
+                "check BACKEND_ENDPOINT, and that the server is up"
+            ) from exc
         raise RemoteProtocolError(f"{url} does not speak HTTP/1.1 here ({exc})") from exc
     except httpcore2.LocalProtocolError as exc:
         raise ConnectionFailed(f"{request} could not be sent to {url}: {exc}") from exc

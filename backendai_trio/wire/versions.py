@@ -39,6 +39,8 @@ class Era:
     """Whether create takes ``name``/``image`` and answers with ids (20.03+)."""
     metric_statistics: bool = False
     """Whether destroy answers with a map of metrics instead of plain numbers (19.03+)."""
+    streams_executions: bool = True
+    """Whether code can be executed over a WebSocket (18.12+; API v4.20190115 formally)."""
     upload_max_files: int = 20
     upload_max_bytes: int = _MAX_UPLOAD_BYTES
     hello_path: str = "/"
@@ -53,6 +55,10 @@ class Era:
             raise LocalProtocolError("a kernel's token or id must not be empty")
         return self.prefix + path_of(self.noun, token, *tail)
 
+    def stream_path(self, token: str, kind: str) -> str:
+        """Path of a kernel's WebSocket: ``pty`` or ``execute``."""
+        return self.prefix + "/stream" + self.session_path(token, kind).removeprefix(self.prefix)
+
     def path(self, *segments: str) -> str:
         """Any other path of this era."""
         return self.prefix + path_of(*segments)
@@ -66,6 +72,7 @@ SEED = Era(
     create_path="/v2/kernel/create",
     graphql_path="/v2/admin/graphql",
     separate_detail=False,
+    streams_executions=False,
     upload_max_files=19,
     hello_path="/v2",
 )
@@ -154,7 +161,8 @@ def choose_era(hello: Hello) -> Era:
         return SEED
     if major == 4:
         # Compared as text, as the servers do: all of major 4 have the same shape.
-        return replace(TRANSITION, version=min(hello.version, TRANSITION.version))
+        version = min(hello.version, TRANSITION.version)
+        return replace(TRANSITION, version=version, streams_executions=version >= "v4.20190115")
     if major == 5:
         return SESSION_5
     if hello.key >= _ENVELOPE_SINCE:

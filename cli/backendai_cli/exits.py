@@ -7,6 +7,7 @@ use, so that they are not mistaken for the program's.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -19,6 +20,7 @@ __all__ = [
     "NOT_FOUND",
     "REFUSED",
     "TIMED_OUT",
+    "ending_signals",
     "leave_with",
 ]
 
@@ -58,9 +60,20 @@ def leave_with(command: click.Command, arguments: Sequence[str], name: str) -> N
         known = _code_of(exc)
         if known is None or os.environ.get("BACKEND_TRACEBACK"):
             raise
-        _tell(str(exc))
+        hint = "; check BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY"
+        _tell(f"{exc}{hint if getattr(exc, 'status', None) == 401 else ''}")
         code = known
     sys.exit(code)
+
+
+def ending_signals() -> list[signal.Signals]:
+    """The signals that ask a command to end.
+
+    One that was ignored when we started stays so: SIGHUP under nohup, SIGINT behind a script's &.
+    """
+    names = ("SIGINT", "SIGHUP")
+    asking = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    return [signal.SIGTERM, *(n for n in asking if signal.getsignal(n) != signal.SIG_IGN)]
 
 
 def _code_of(exc: Exception) -> int | None:

@@ -293,9 +293,7 @@ class _Runner:
         self, nursery: trio.Nursery, *, task_status: trio.TaskStatus[None]
     ) -> None:
         """Ctrl-C once interrupts the program, twice ends everything; so do the other signals."""
-        names = ("SIGINT", "SIGTERM", "SIGHUP")
-        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-        with trio.open_signal_receiver(*numbers) as received:
+        with trio.open_signal_receiver(*exits.ending_signals()) as received:
             task_status.started()
             async for number in received:
                 run = self._execution

@@ -23,6 +23,7 @@ from backendai_trio import (
     stored_config,
 )
 
+from . import exits
 from .console import Status
 
 __all__ = ["command"]
@@ -125,15 +126,14 @@ async def _serve(options: GatewayOptions, print_env: bool) -> int:
     if print_env and (running := await _running(options)) is not None:
         _print_env(running)
         return 0
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    with one_error(), trio.open_signal_receiver(*numbers) as received:
+    with one_error(), trio.open_signal_receiver(*exits.ending_signals()) as received:
         async with trio.open_nursery() as nursery:
             gateway: Gateway = await nursery.start(serve_gateway, options)
             status.done(f"Serving on {gateway.url} (isolation: {gateway.isolation}).")
             if print_env:
                 _print_env(gateway.config)
             else:
-                _print_hint(status, options)
+                _print_hint(status, options, gateway.config.endpoint.port)
             status.info("Ctrl-C ends it, and all its kernels.")
             number = await anext(received)
             nursery.cancel_scope.cancel()
@@ -159,11 +159,11 @@ def _print_env(config: Config) -> None:
     click.echo(f"export BACKEND_SECRET_KEY={shlex.quote(config.secret_key)}")
 
 
-def _print_hint(status: Status, options: GatewayOptions) -> None:
+def _print_hint(status: Status, options: GatewayOptions, port: int) -> None:
     """How to use it. The secret is not shown: this output may go to a log."""
     again = ["backend.ai", "serve", "--print-env"]
-    if options.port != _PORT:
-        again += ["--port", str(options.port)]
+    if port != _PORT:
+        again += ["--port", str(port)]
     if options.data is not None and options.data != data_folder():
         again += ["--data", str(options.data)]
     status.info(f'To use it from another terminal:  eval "$({shlex.join(again)})"')

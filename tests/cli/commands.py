@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sysconfig
 from collections.abc import Iterator, Mapping
@@ -93,18 +94,23 @@ class Commands:
         return Result(done.returncode, done.stdout, done.stderr.decode())
 
     def shell(self, script: str, env: Mapping[str, str] | None = None) -> Result:
-        """Run a line of shell in which the commands are found by name."""
+        """Run lines of shell in which the commands are found by name."""
         path = f"{sysconfig.get_path('scripts')}:{self.env['PATH']}"
-        done = subprocess.run(
+        with subprocess.Popen(
             ["/bin/sh", "-c", script],
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=self.env | {"PATH": path} | dict(env or {}),
             cwd=self.work,
-            timeout=PATIENCE_SECONDS,
-            check=False,
-        )
-        return Result(done.returncode, done.stdout, done.stderr.decode())
+            start_new_session=True,
+        ) as shell:
+            try:
+                stdout, stderr = shell.communicate(timeout=PATIENCE_SECONDS)
+            except BaseException:
+                os.killpg(shell.pid, signal.SIGKILL)  # the shell, and all that it started
+                raise
+        return Result(shell.returncode, stdout, stderr.decode())
 
     def start(
         self, *arguments: str, env: Mapping[str, str] | None = None, stdin: int = subprocess.DEVNULL

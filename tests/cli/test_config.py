@@ -1,10 +1,11 @@
-"""Settings as a person meets them: `backend.ai config`, help, and one clear line for what is wrong."""
+"""Settings as a person meets them: `config`, help, and one clear line for what is wrong."""
 
 from __future__ import annotations
 
 import json
 import re
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -182,6 +183,7 @@ def some_server(status: int, kind: str, body: bytes) -> Iterator[dict[str, str]]
         (503, "text/plain", b"Service Unavailable"),
         (200, "application/octet-stream", b"\x00\xff" * 50),
     ],
+    ids=["page", "no page", "other json", "broken json", "null", "redirect", "error", "bytes"],
 )
 def test_another_http_server(commands: Commands, status: int, kind: str, body: bytes) -> None:
     with some_server(status, kind, body) as settings:
@@ -256,8 +258,6 @@ def test_an_unknown_command_like_no_other(commands: Commands) -> None:
 
 
 def test_the_module(commands: Commands) -> None:
-    import subprocess
-
     done = subprocess.run(
         [sys.executable, "-m", "backendai_cli", "run", "-q", "python3", "-c", "print('hello')"],
         capture_output=True,

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import pytest
 
 from .commands import ACCESS_KEY, NO_SERVER, SECRET_KEY, Commands, Result, variables_of
-from .terminal import Running, eventually
+from .terminal import Running, eventually, on_pipes
 
 GREETING_C = {
     "main.c": r"""
@@ -489,6 +489,19 @@ def test_a_signal_ends_the_kernel(commands: Commands, name: str) -> None:
     assert "Traceback" not in run.text("stderr")
 
 
+def test_nohup(commands: Commands) -> None:
+    """A signal that is ignored when the command starts stays ignored."""
+    code = "print('started', flush=True); import time; time.sleep(0.5); print('done')"
+    argv = commands.argv("run", "-q", "python3", "-c", code)
+    script = """trap "" HUP INT; exec "$@" """
+    with on_pipes(["/bin/sh", "-c", script, "sh", *argv], env=commands.env) as run:
+        run.expect("started")
+        run.signal(signal.SIGHUP)
+        run.signal(signal.SIGINT)
+        assert run.wait() == 0
+    assert run.text() == "started\ndone\n" and run.text("stderr") == ""
+
+
 def test_sigterm_when_the_program_ignores_interrupts(commands: Commands) -> None:
     code = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n{FOREVER}"
     with commands.start("run", "python3", "-c", code) as run:
@@ -522,13 +535,14 @@ def test_a_kernel_of_a_server_ends_with_ctrl_c_too(
 
 
 def test_a_server_that_dies_under_a_run(commands: Commands) -> None:
-    keys = ("--access-key", ACCESS_KEY)
-    with commands.serve(*keys, env={"BACKEND_SECRET_KEY": SECRET_KEY}) as gateway:
-        with commands.start("run", "python3", "-c", FOREVER, env=variables_of(gateway)) as run:
+    keys = {"BACKEND_SECRET_KEY": SECRET_KEY}
+    with commands.serve("--access-key", ACCESS_KEY, env=keys) as gateway:
+        variables = variables_of(gateway)
+        with commands.start("run", "python3", "-c", FOREVER, env=variables) as run:
             run.expect("started")
             gateway.signal(signal.SIGKILL)
             gateway.wait()
             assert run.wait(20) == 125
-    said = run.text("stderr")
+            said = run.text("stderr")
     assert "Traceback" not in said, said
     assert sum(line.startswith("✘") for line in said.splitlines()) == 1, said

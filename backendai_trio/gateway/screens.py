@@ -1,0 +1,121 @@
+"""A kernel's terminal: a shell that goes on when its client goes, and waits for it to come back."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import trio
+
+from .._groups import one_error
+from ..errors import GatewayError
+from .children import Child
+from .processes import KernelHost
+from .ring import Ring
+from .runs import Input
+
+__all__ = ["Screen", "hold_screen"]
+
+HISTORY_BYTES = 32 * 1024
+"""What a client that attaches anew gets to see of what was printed before."""
+KEEP_SECONDS = 60.0
+"""How long output waits for a client whose connection broke, before the oldest gives way."""
+
+
+class Screen:
+    """A shell on a terminal. Made by `hold_screen`.
+
+    Attributes:
+        ring: what it prints.
+        input: what is typed.
+        history: the end of what it printed, for who attaches anew.
+    """
+
+    def __init__(self, child: Child) -> None:
+        self.ring = Ring()
+        self.input = Input()
+        self.history = bytearray()
+        self._child = child
+        self._size = (0, 0)
+        self._attached: trio.CancelScope | None = None
+
+    @property
+    def attached(self) -> bool:
+        """Whether it has a client."""
+        return self._attached is not None
+
+    def attach(self, scope: trio.CancelScope) -> None:
+        """Become the client; whoever was it before is cancelled."""
+        if self._attached is not None:
+            self._attached.cancel()
+        self._attached = scope
+        self.ring.keep()
+
+    async def detach(self, scope: trio.CancelScope) -> None:
+        """Go; output is held for a while, and then gives way."""
+        if self._attached is not scope:
+            return
+        self._attached = None
+        await trio.sleep(KEEP_SECONDS)
+        if self._attached is None:
+            self.ring.drop()
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the window's size. The same size again makes full-screen programs paint anew."""
+        if (rows, columns) == self._size:
+            self._child.resize(rows, max(columns - 1, 1))
+        self._child.resize(rows, columns)
+        self._size = (rows, columns)
+
+    async def write(self, kind: Literal["stdout", "stderr"], data: bytes) -> None:
+        """Take output in."""
+        self.history += data
+        del self.history[:-HISTORY_BYTES]
+        await self.ring.write(kind, data)
+
+
+async def hold_screen(
+    host: KernelHost,
+    env: Mapping[str, str],
+    ended: Callable[[], None],
+    *,
+    task_status: trio.TaskStatus[Screen],
+) -> None:
+    """Run a shell in the work folder until it ends, or this is cancelled.
+
+    Args:
+        host: the kernel's.
+        env: the kernel's environment.
+        ended: called when the shell has ended; the screen's last mark tells its exit code.
+        task_status: gets the screen.
+    """
+    shell = shutil.which("bash") or "/bin/sh"
+    environment = {**env, "TERM": "xterm-256color", "SHELL": shell, "PS1": r"\w\$ "}
+    screen: Screen | None = None
+    code = 127
+    try:
+        async with host.open_child(
+            [shell], env=environment, cwd=Path(host.work), stdout="screen"
+        ) as child:
+            screen = Screen(child)
+            with one_error():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_type, screen.input, child)
+                    task_status.started(screen)
+                    code = await child.run(screen.write, None)
+                    nursery.cancel_scope.cancel()
+    except GatewayError:
+        if screen is None:
+            raise
+    finally:
+        ended()
+        if screen is not None:
+            screen.ring.mark({"status": "finished", "exit_code": code}, last=True)
+
+
+async def _type(typed: Input, child: Child) -> None:
+    while (data := await typed.some(4096)) is not None:
+        await child.type(data)
+    await child.type(b"\x04")  # the end of input, as a person at a terminal types it

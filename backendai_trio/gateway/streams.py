@@ -1,0 +1,305 @@
+"""WebSockets: executions and terminals, as numbered streams for our own clients and in the managers'
+form for all others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import trio
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from .._groups import one_error
+from ..errors import RemoteProtocolError
+from ..wire.execution import ExecuteReply, ExecuteRequest
+from ..wire.numbered import (
+    Ack,
+    Control,
+    EndOfInput,
+    Input,
+    InputSeen,
+    Mark,
+    Output,
+    decode_from_client,
+    encode_frame,
+)
+from ..wire.streaming import (
+    Resize,
+    Restart,
+    Stdin,
+    decode_start,
+    decode_typed,
+    encode_reply,
+    encode_typed_out,
+)
+from .ring import Ring
+from .runs import Input as TypedInput
+from .screens import Screen
+from .sessions import Session
+
+__all__ = ["serve_execution", "serve_screen"]
+
+FRAME_BYTES = 256 * 1024
+AGGREGATE_SECONDS = 0.2
+"""A message of the managers' streaming execution covers about this much time (section 6.2)."""
+NORMAL = 1000
+GOING_AWAY = 1001
+POLICY = 1008
+
+
+async def serve_execution(socket: WebSocket, session: Session) -> None:
+    """A run over a WebSocket that was accepted; returns when it is over or the client has gone."""
+    position = _position(socket)
+    try:
+        first = await _receive(socket)
+        if position is None:
+            await _serve_managers_execution(socket, session, decode_start(first))
+        else:
+            body = first.encode() if isinstance(first, str) else first
+            await _serve_numbered_execution(socket, session, ExecuteRequest.decode(body), position)
+    except RemoteProtocolError as exc:
+        await socket.close(POLICY, str(exc)[:120])
+    except WebSocketDisconnect:
+        pass
+
+
+async def serve_screen(socket: WebSocket, session: Session) -> None:
+    """The kernel's terminal over a WebSocket that was accepted."""
+    position = _position(socket)
+    screen = await session.open_screen()
+    scope = trio.CancelScope()
+    screen.attach(scope)
+    try:
+        with scope:
+            if position is None:
+                await _serve_managers_screen(socket, session, screen)
+            else:
+                await _serve_numbered_screen(socket, session, screen, position)
+            return
+        await socket.close(GOING_AWAY, "attached from elsewhere")
+    except RemoteProtocolError as exc:
+        await socket.close(POLICY, str(exc)[:120])
+    except WebSocketDisconnect:
+        pass
+    finally:
+        session.start_soon(screen.detach, scope)
+
+
+# --- numbered streams ----------------------------------------------------------------------------
+
+
+async def _serve_numbered_execution(
+    socket: WebSocket, session: Session, request: ExecuteRequest, position: int
+) -> None:
+    run = session.stream(request)
+    run.last_seen = math.inf
+    closed_by_client = False
+    try:
+        await _exchange(socket, run.ring, run.input, position, _no_control)
+    except WebSocketDisconnect as exc:
+        closed_by_client = exc.code == NORMAL
+    finally:
+        run.last_seen = trio.current_time()
+        if run.outcome is not None and run.ring.start == run.ring.end:
+            session.forget(run)
+        elif closed_by_client:
+            run.abandon()
+        else:
+            session.start_soon(session.abandon_later, run)
+
+
+async def _serve_numbered_screen(
+    socket: WebSocket, session: Session, screen: Screen, position: int
+) -> None:
+    if position == 0 and screen.ring.end > 0:
+        # A new client, not one that comes back: what it missed is history, and its place is now.
+        past, position = bytes(screen.history), screen.ring.end
+        screen.ring.release(position)
+        await _send(socket, Output("stdout", position, past))
+
+    async def control(fields: Mapping[str, Any]) -> None:
+        await _control_screen(session, screen, fields)
+
+    await _exchange(socket, screen.ring, screen.input, position, control)
+
+
+async def _exchange(
+    socket: WebSocket,
+    ring: Ring,
+    typed: TypedInput,
+    position: int,
+    control: Callable[[Mapping[str, Any]], Awaitable[None]],
+) -> None:
+    """Carry a numbered stream until its last mark was acknowledged, or the client has gone.
+
+    Raises:
+        WebSocketDisconnect: the client has gone.
+    """
+    seen = typed.position
+    await _send(socket, InputSeen(seen))
+    lost: WebSocketDisconnect | None = None
+
+    async def send() -> None:
+        cursor = position
+        while True:
+            piece = ring.read(cursor, FRAME_BYTES)
+            if piece is None:
+                await ring.wait_beyond(cursor)
+                continue
+            cursor = piece.end
+            if piece.mark is not None:
+                await _send(socket, Mark(piece.end, piece.mark))
+            else:
+                await _send(socket, Output(piece.kind, piece.end, piece.data))
+
+    async def receive() -> None:
+        nonlocal lost
+        try:
+            while True:
+                match decode_from_client(await _receive(socket)):
+                    case Input(start, data):
+                        if start > typed.position:
+                            raise RemoteProtocolError(f"input is missing before position {start}")
+                        await typed.put(data[typed.position - start :])
+                        await _send(socket, InputSeen(typed.position))
+                    case EndOfInput():
+                        typed.end()
+                    case Ack(acknowledged):
+                        ring.release(acknowledged)
+                        if ring.closed and ring.start == ring.end:
+                            break
+                    case Control(fields):
+                        await control(fields)
+        except WebSocketDisconnect as exc:
+            lost = exc
+        nursery.cancel_scope.cancel()
+
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            nursery.start_soon(receive)
+    if lost is not None:
+        raise lost
+
+
+async def _control_screen(session: Session, screen: Screen, fields: Mapping[str, Any]) -> None:
+    size = fields.get("resize")
+    if isinstance(size, list) and len(size) == 2 and all(type(n) is int for n in size):
+        screen.resize(min(max(size[0], 1), 10_000), min(max(size[1], 1), 10_000))
+    if fields.get("restart") is True:
+        await session.restart()
+    else:
+        await trio.lowlevel.checkpoint()
+
+
+async def _no_control(_fields: Mapping[str, Any]) -> None:
+    await trio.lowlevel.checkpoint()
+
+
+# --- the managers' form --------------------------------------------------------------------------
+
+
+async def _serve_managers_execution(
+    socket: WebSocket, session: Session, request: ExecuteRequest
+) -> None:
+    """Contract section 6.2: JSON replies, answers as plain text, interrupted when the client goes."""
+    run = session.start(request)
+    run.last_seen = math.inf
+    finished = False
+
+    async def receive() -> None:
+        try:
+            while True:
+                answer = await _receive(socket)
+                await run.answer(answer if isinstance(answer, str) else answer.decode())
+        except (WebSocketDisconnect, UnicodeDecodeError):
+            nursery.cancel_scope.cancel()
+
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            told: ExecuteReply | None = None
+            while not finished:
+                reply = await run.poll(AGGREGATE_SECONDS)
+                finished = reply.status == "finished"
+                if reply.status == "waiting-input":
+                    if told == reply:  # nothing new: do not ask again
+                        await trio.sleep(AGGREGATE_SECONDS)
+                        continue
+                    told = reply
+                elif reply.status == "continued" and not reply.console:
+                    continue
+                await socket.send_text(encode_reply(reply))
+            nursery.cancel_scope.cancel()
+    finally:
+        session.forget(run)
+        if not finished:
+            run.abandon()
+    if finished:
+        await socket.close(NORMAL)
+
+
+async def _serve_managers_screen(socket: WebSocket, session: Session, screen: Screen) -> None:
+    """Contract section 6.1: JSON with base64; nothing is acknowledged, so nothing can be resumed."""
+    ring = screen.ring
+
+    async def receive() -> None:
+        try:
+            while True:
+                match decode_typed(await _receive(socket)):
+                    case Stdin(data):
+                        await screen.input.put(data)
+                    case Resize(rows, columns):
+                        screen.resize(rows, columns)
+                    case Restart():
+                        await session.restart()
+                    case _:
+                        pass
+        except WebSocketDisconnect:
+            nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(receive)
+        if screen.history:
+            await socket.send_text(encode_typed_out(bytes(screen.history)))
+        cursor = ring.end
+        while True:
+            piece = ring.read(cursor, FRAME_BYTES)
+            if piece is None:
+                await ring.wait_beyond(cursor)
+                continue
+            cursor = piece.end
+            if piece.mark is not None:
+                break
+            await socket.send_text(encode_typed_out(piece.data))
+            ring.release(cursor)
+        await socket.close(NORMAL)
+        nursery.cancel_scope.cancel()
+
+
+# --- both ----------------------------------------------------------------------------------------
+
+
+def _position(socket: WebSocket) -> int | None:
+    """Where a numbered stream goes on; None for a client that does not know them."""
+    text = socket.query_params.get("position")
+    return int(text) if text is not None and text.isdecimal() and len(text) < 19 else None
+
+
+async def _receive(socket: WebSocket) -> str | bytes:
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code") or GOING_AWAY)
+    text: str | None = message.get("text")
+    data: bytes = message.get("bytes") or b""
+    return data if text is None else text
+
+
+async def _send(socket: WebSocket, message: Output | Mark | InputSeen) -> None:
+    frame = encode_frame(message)
+    if isinstance(frame, bytes):
+        await socket.send_bytes(frame)
+    else:
+        await socket.send_text(frame)

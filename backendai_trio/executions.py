@@ -1,4 +1,4 @@
-"""A run of code in a kernel, seen as a stream of events."""
+"""A run of code in a kernel, seen as a stream of events with a standard input."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from dataclasses import replace
 
 import trio
 
-from .errors import BackendError, ExecutionError
+from .channels import Channel, open_channel
+from .errors import BackendError, LocalProtocolError
 from .transport.client import Client
 from .wire.execution import (
     INTERRUPT_RUN,
     RAW_CONSOLE,
-    STDIN_EOF,
     Event,
-    ExecuteReply,
     ExecuteRequest,
     Finished,
-    RunState,
+    InputRequest,
     TimedOut,
 )
 from .wire.fields import encode_json
@@ -28,34 +27,32 @@ from .wire.http import JSON, Request
 
 __all__ = ["Execution", "open_execution"]
 
-# One poll comes back after about 2 s; a manager may wait up to 300 s for its agent (section 4.3).
-_POLL_SECONDS = 330.0
 _INTERRUPT_ATTEMPTS = 3
 
 
 class Execution:
-    """A run in progress: iterate over it for its events, answer its questions.
+    """A run in progress: iterate over it for its events, type into it.
 
     The last event is always `Finished` or `TimedOut`; a run that ends in any other way raises.
-    One task iterates. `interrupt` may be called from any task.
+    One task iterates; others may type and interrupt meanwhile.
     """
 
-    def __init__(self, client: Client, token: str, first: ExecuteRequest) -> None:
+    def __init__(self, client: Client, token: str, channel: Channel) -> None:
         self._client = client
         self._token = token
-        self._state = RunState(replace(first, raw_console=client.has(RAW_CONSOLE)))
+        self._channel = channel
         self._events: deque[Event] = deque()
-        self._started = False
+        self._asked = False
 
     @property
     def run_id(self) -> str | None:
-        """The run's id on the server."""
-        return self._state.run_id
+        """The run's id on the server; None where it is the server's secret."""
+        return self._channel.run_id
 
     @property
     def outcome(self) -> Finished | TimedOut | None:
         """How the run ended; None until its last event was received."""
-        return self._state.outcome
+        return self._channel.outcome
 
     def __aiter__(self) -> Execution:
         return self
@@ -64,34 +61,51 @@ class Execution:
         """The next event.
 
         Raises:
-            LocalProtocolError: the last one was an `InputRequest` that has not been answered.
-            ExecutionError: the server does not know the run any more.
+            ExecutionError: the run ended without an outcome, or asks for input that has ended on a
+                server that cannot tell it so.
             ApiError, ConnectionFailed: the server failed, or could not be reached.
         """
         await trio.lowlevel.checkpoint()
-        while not self._events:
-            if self._state.outcome is not None:
+        if not self._events:
+            if self._channel.outcome is not None:
                 raise StopAsyncIteration
-            await self._exchange()
-        return self._events.popleft()
+            self._events.extend(await self._channel.receive())
+        event = self._events.popleft()
+        self._asked = isinstance(event, InputRequest)
+        return event
 
     async def send_input(self, line: str | None) -> None:
-        """Answer an `InputRequest`; the answer travels with the next event that is awaited.
+        """Answer an `InputRequest`.
 
         Args:
             line: the text without its newline, or None for end of input.
 
         Raises:
-            LocalProtocolError: the program does not wait for input.
-            ExecutionError: end of input, on a server that has no way to tell a program so.
+            LocalProtocolError: the last event was no `InputRequest`; see `send_stdin`.
         """
-        await trio.lowlevel.checkpoint()
-        if line is None and not self._client.has(STDIN_EOF):
-            raise ExecutionError(
-                "the program asks for input, there is none left, and this server cannot tell it "
-                "so; interrupt the run or give it more input"
+        if not self._asked:
+            raise LocalProtocolError(
+                "the program does not wait for input; to type ahead, use send_stdin"
             )
-        self._state.answer(line)
+        self._asked = False
+        if line is None:
+            await self._channel.end_input()
+        else:
+            await self._channel.type(line.encode("utf-8", "surrogateescape") + b"\n")
+
+    async def send_stdin(self, data: bytes) -> None:
+        """Type, whether or not the program waits for it.
+
+        On our own gateway bytes reach the program at once; elsewhere they are kept here and given
+        line by line when it asks. Waits while the program is far behind.
+
+        Cancellation: a part of the data may have been typed.
+        """
+        await self._channel.type(data)
+
+    async def close_stdin(self) -> None:
+        """End the program's standard input; may be repeated."""
+        await self._channel.end_input()
 
     async def interrupt(self) -> None:
         """Interrupt the code, as Ctrl-C would; the run goes on until its `Finished` event."""
@@ -101,29 +115,29 @@ class Execution:
             body = encode_json({"runId": self.run_id, "run_id": self.run_id})
             request = Request("POST", path, (), body, JSON)
         await self._client.call(request)
-        self._state.interrupted()
+        self._channel.interrupted()
 
-    async def _exchange(self) -> None:
-        """One request, one reply."""
-        path = self._client.era.session_path(self._token)
-        body = self._state.request().encode()
-        self._started = True
-        reply = await self._client.call(
-            Request("POST", path, (), body, JSON), answer_seconds=_POLL_SECONDS
-        )
-        self._events.extend(self._state.feed(ExecuteReply.decode(reply.body)))
+    async def _stop(self) -> str | None:
+        """Interrupt what runs and wait until it has ended; output that comes is dropped.
 
-    async def _stop(self) -> None:
-        """Interrupt what runs and poll until it has ended; output that comes is dropped."""
-        if not self._started or self._state.outcome is not None:
-            return
-        for _ in range(_INTERRUPT_ATTEMPTS):
-            # A program may catch the interrupt and ask for input again.
-            await self.interrupt()
-            while self._state.outcome is None and not self._state.waiting:
-                await self._exchange()
-            if self._state.outcome is not None:
-                return
+        Returns:
+            Why that failed, None if it did not. It is no exception, since what ended the block is
+            the error to report, and a broken connection breaks this as well.
+        """
+        if not self._channel.begun:
+            return None
+        try:
+            for _ in range(_INTERRUPT_ATTEMPTS):
+                # A program may catch the interrupt and ask for input again.
+                if self._channel.outcome is not None:
+                    return None
+                await self.interrupt()
+                events: list[Event] = []
+                while self._channel.outcome is None and not _asks(events):
+                    events = await self._channel.receive()
+        except BackendError as exc:
+            return str(exc)
+        return None if self._channel.outcome is not None else "it asks for input again and again"
 
 
 @asynccontextmanager
@@ -134,25 +148,22 @@ async def open_execution(
 
     Running out of grace is reported as a `RuntimeWarning` that names kernel and run.
     """
-    run = Execution(client, token, first)
-    try:
-        yield run
-    finally:
-        with trio.move_on_after(client.config.grace_seconds, shield=True) as grace:
-            try:
-                await run._stop()
-            except BackendError as exc:
-                # What ended the block is the error to report; a broken connection breaks this too.
+    first = replace(first, raw_console=client.has(RAW_CONSOLE))
+    async with open_channel(client, token, first) as channel:
+        run = Execution(client, token, channel)
+        try:
+            yield run
+        finally:
+            left: str | None = f"it did not stop within {client.config.grace_seconds:g} s"
+            with trio.move_on_after(client.config.grace_seconds, shield=True):
+                left = await run._stop()
+            if left is not None:
                 warnings.warn(
-                    f"run {run.run_id} in kernel {token} may still go on; interrupting it failed: "
-                    f"{exc}",
+                    f"run {run.run_id} in kernel {token} may still go on; stopping it failed: {left}",
                     RuntimeWarning,
-                    stacklevel=2,
+                    stacklevel=3,
                 )
-        if grace.cancelled_caught:
-            warnings.warn(
-                f"run {run.run_id} in kernel {token} did not stop within "
-                f"{client.config.grace_seconds:g} s of its interruption",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+
+
+def _asks(events: list[Event]) -> bool:
+    return bool(events) and isinstance(events[-1], InputRequest)

@@ -38,6 +38,7 @@ FLOORS = {
     "executions": "api",
     "terminals": "api",
     "files": "api",
+    "channels": "api",
     "vfolders": "api",
     "admin": "api",
     "_portal": "portal",

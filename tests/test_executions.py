@@ -11,7 +11,6 @@ from typing import Literal
 
 import pytest
 import trio
-import trio.testing
 
 from backendai_trio import (
     ApiError,
@@ -103,6 +102,15 @@ async def run(
         assert execution.outcome is ran.events[-1]
     assert list(rest) == []
     return ran
+
+
+async def arrived(kernel: TrioKernel, task_is_sending: trio.Event) -> None:
+    """Wait until the kernel has got one more request than those that are made here."""
+    before = (await kernel.info()).queries
+    task_is_sending.set()
+    mine = 0
+    while (await kernel.info()).queries - before - mine <= 1:
+        mine += 1
 
 
 def need(program: str) -> None:
@@ -605,23 +613,20 @@ async def test_kernel_that_ends_under_its_run(client: Client) -> None:
 
 async def test_kernel_that_ends_during_a_poll(kernel: TrioKernel) -> None:
     """It is told as an exit code of 130 (contract section 4.2), not as a success."""
-    async with trio.open_nursery() as nursery, kernel.execute(FOR_EVER) as execution:
-        async for event in execution:
-            if isinstance(event, Stdout):
-                nursery.start_soon(kernel.destroy)
-    assert execution.outcome == Finished(130)
+    go = trio.Event()
+
+    async def destroy() -> None:
+        await arrived(kernel, go)
+        await kernel.destroy()
+
+    async with kernel.execute(FOR_EVER) as execution, trio.open_nursery() as nursery:
+        assert await anext(execution) == Stdout("up\n")
+        nursery.start_soon(destroy)
+        await go.wait()
+        assert [event async for event in execution] == [Finished(130)]
 
 
 # --- several runs --------------------------------------------------------------------------------
-
-
-async def arrived(kernel: TrioKernel, task_is_sending: trio.Event) -> None:
-    """Wait until the kernel has got one more request than those that are made here."""
-    before = (await kernel.info()).queries
-    task_is_sending.set()
-    mine = 0
-    while (await kernel.info()).queries - before - mine <= 1:
-        mine += 1
 
 
 async def test_two_runs_at_once_take_turns(kernel: TrioKernel) -> None:
@@ -683,33 +688,44 @@ async def test_run_that_its_client_abandoned_gives_way(
 
 
 async def test_poll_of_a_client_that_went_away_loses_nothing(
-    gateway: Gateway, kernel: TrioKernel
+    gateway: Gateway, kernel: TrioKernel, tmp_path: Path
 ) -> None:
     """Output is taken out only by a poll whose client is still there."""
-    gone = trio.CancelScope()
+    signal = tmp_path / "signal"
+    code = (
+        f"import os, time\nprint('up')\n"
+        f"while not os.path.exists({str(signal)!r}): time.sleep(0.01)\n"
+        "print('here')\n"
+    )
+    go, gone = trio.Event(), trio.CancelScope()
     async with open_client(gateway.config) as other:
-        lost = ExecuteRequest("query", "shared", "input(); print('here')").encode()
-        path = other.era.session_path(kernel.token)
-        await other.call(Request("POST", path, (), lost, JSON))
+
+        async def exchange(request: ExecuteRequest) -> ExecuteReply:
+            path = other.era.session_path(kernel.token)
+            return ExecuteReply.decode(
+                (await other.call(Request("POST", path, (), request.encode(), JSON))).body
+            )
 
         async def poll() -> None:
+            await go.wait()
             with gone:
-                body = ExecuteRequest("input", "shared", "").encode()
-                await other.call(Request("POST", path, (), body, JSON))
+                await exchange(ExecuteRequest("continue", "shared"))
 
+        reply = await exchange(ExecuteRequest("query", "shared", code))
+        assert reply.console == (("stdout", "up\n"),)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(poll)
-            await trio.testing.wait_all_tasks_blocked()
+            await arrived(kernel, go)
             gone.cancel()
-        # Whether the answer arrived or not, whoever asks next gets all of the output, or has it.
-        for _ in range(3):
-            body = ExecuteRequest("continue", "shared").encode()
-            reply = ExecuteReply.decode(
-                (await other.call(Request("POST", path, (), body, JSON))).body
-            )
-            if reply.status == "finished":
-                break
-        assert reply.console == (("stdout", "here\n"),)
+        assert gone.cancelled_caught
+        for _ in range(3):  # by then the gateway has seen the closed connection
+            await kernel.info()
+        signal.touch()
+        console: list[object] = []
+        while reply.status != "finished":
+            reply = await exchange(ExecuteRequest("continue", "shared"))
+            console += reply.console
+        assert console == [("stdout", "here\n")]
 
 
 # --- output, much and odd ------------------------------------------------------------------------

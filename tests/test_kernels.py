@@ -269,6 +269,10 @@ async def test_other_tokens_are_refused_before_anything_is_sent(
 ) -> None:
     with pytest.raises(LocalProtocolError, match="client token"):
         await attach_kernel(client, PYTHON, token=token)
+    # Nothing was sent, so there is nothing to be patient for (`open_kernel` would try for 3 s).
+    with trio.fail_after(2), pytest.raises(LocalProtocolError, match="client token"):
+        async with open_kernel(client, PYTHON, token=token or "/"):
+            pass
     assert gateway.tokens() == []
 
 

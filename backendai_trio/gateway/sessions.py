@@ -192,6 +192,8 @@ class Session:
             if run_id in self._outcomes:
                 # The reply that told it was lost on its way; the end is told again.
                 return ExecuteReply("finished", run_id, (), self._outcomes[run_id])
+            if run_id in self._interrupted_early:
+                return ExecuteReply("finished", run_id, (), 130)
             raise Refused(
                 400,
                 "invalid-api-params",

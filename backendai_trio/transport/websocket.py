@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,11 +9,11 @@ import trio
 import trio_websocket
 
 from .._groups import one_error
-from ..errors import ConnectionFailed, RemoteProtocolError
+from ..errors import ConnectionFailed
 from ..wire.http import Reply, Request, decode_problem
 from .client import Client, tls_context
 
-__all__ = ["open_websocket"]
+__all__ = ["connect_websocket", "open_websocket"]
 
 # Measured at 4 KiB and 64 KiB frames: the library's defaults give 56 and 130 MB/s, these 130 and
 # 700. The message limit is that of managers from 20.03 on (contract section 6.1).
@@ -29,52 +28,75 @@ async def open_websocket(
 ) -> AsyncIterator[trio_websocket.WebSocketConnection]:
     """Open a WebSocket on the client's server; closed when the block ends.
 
-    The handshake is signed like any GET, with the content type that servers assume for a request
-    that has none (contract section 2.2).
-
     Raises:
         ApiError: the server refused the upgrade with an error of its own.
         ConnectionFailed: it cannot be reached, or did not finish the handshake in time.
     """
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            connection, stream = await connect_websocket(client, nursery, path, query=query)
+            try:
+                yield connection
+            finally:
+                with trio.move_on_after(client.config.grace_seconds, shield=True) as grace:
+                    await connection.aclose()
+                if grace.cancelled_caught:
+                    await trio.aclose_forcefully(stream)
+                nursery.cancel_scope.cancel()
+
+
+async def connect_websocket(
+    client: Client,
+    nursery: trio.Nursery,
+    path: str,
+    *,
+    query: tuple[tuple[str, str], ...] = (),
+) -> tuple[trio_websocket.WebSocketConnection, trio.abc.Stream]:
+    """Connect; the connection's reader runs in `nursery`. Returns it and the stream below it.
+
+    The handshake is signed like any GET, with the content type that servers assume for a request
+    that has none (contract section 2.2).
+
+    Raises:
+        ApiError, ConnectionFailed: as for `open_websocket`.
+    """
     config = client.config
+    endpoint = config.endpoint
     request = Request("GET", path, query)
     headers = client.signed_headers(request)
     del headers["Host"], headers["Content-Type"]  # the first is the library's to send
-    endpoint = config.endpoint
-    context: ssl.SSLContext | None = tls_context(config)
-    scheme = "wss" if endpoint.scheme == "https" else "ws"
-    url = f"{scheme}://{endpoint.host_header}{endpoint.base_path}{request.target}"
-    with one_error():
-        async with trio.open_nursery() as nursery:
-            try:
-                with trio.fail_after(config.connect_seconds):
-                    connection = await trio_websocket.connect_websocket_url(
-                        nursery,
-                        url,
-                        ssl_context=context,
-                        extra_headers=[(k.encode(), v.encode()) for k, v in headers.items()],
-                        message_queue_size=MESSAGE_QUEUE_SIZE,
-                        max_message_size=MAX_MESSAGE_BYTES,
-                        receive_buffer_size=RECEIVE_BUFFER_BYTES,
-                    )
-            except trio_websocket.ConnectionRejected as exc:
-                reply = Reply(exc.status_code, "", bytes(exc.body or b""))
-                raise decode_problem(reply).as_error(str(request)) from None
-            except (trio_websocket.HandshakeError, OSError, trio.BrokenResourceError) as exc:
-                raise ConnectionFailed(
-                    f"no WebSocket at {endpoint.url} for {request}: {exc}"
-                ) from exc
-            except trio.TooSlowError:
-                raise ConnectionFailed(
-                    f"{endpoint.url} did not open a WebSocket within {config.connect_seconds:g} s"
-                ) from None
-            try:
-                yield connection
-            except trio_websocket.ConnectionClosed as exc:
-                raise RemoteProtocolError(
-                    f"{request}: closed by the server ({exc.reason})"
-                ) from exc
-            finally:
-                with trio.move_on_after(config.grace_seconds, shield=True):
-                    await connection.aclose()
-                nursery.cancel_scope.cancel()
+    stream: trio.abc.Stream | None = None
+    try:
+        with trio.fail_after(config.connect_seconds):
+            stream = await trio.open_tcp_stream(endpoint.host, endpoint.port)
+            if (context := tls_context(config)) is not None:
+                secure = trio.SSLStream(
+                    stream, context, server_hostname=endpoint.host, https_compatible=True
+                )
+                stream = secure
+                await secure.do_handshake()
+            # Given the stream, the library sends the Host text that was signed, for IPv6 as well.
+            connection = await trio_websocket.wrap_client_stream(
+                nursery,
+                stream,
+                endpoint.host_header,
+                endpoint.base_path + request.target,
+                extra_headers=[(k.encode(), v.encode()) for k, v in headers.items()],
+                message_queue_size=MESSAGE_QUEUE_SIZE,
+                max_message_size=MAX_MESSAGE_BYTES,
+                receive_buffer_size=RECEIVE_BUFFER_BYTES,
+            )
+    except BaseException as exc:
+        if stream is not None:
+            await trio.aclose_forcefully(stream)
+        if isinstance(exc, trio_websocket.ConnectionRejected):
+            reply = Reply(exc.status_code, "", bytes(exc.body or b""))
+            raise decode_problem(reply).as_error(str(request)) from None
+        if isinstance(exc, trio.TooSlowError):
+            raise ConnectionFailed(
+                f"{endpoint.url} did not open a WebSocket within {config.connect_seconds:g} s"
+            ) from None
+        if isinstance(exc, trio_websocket.HandshakeError | OSError | trio.BrokenResourceError):
+            raise ConnectionFailed(f"no WebSocket at {endpoint.url} for {request}: {exc}") from exc
+        raise
+    return connection, stream

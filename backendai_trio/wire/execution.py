@@ -323,6 +323,8 @@ class RunState:
         self._next: ExecuteRequest | None = first
         self._run_id = first.run_id
         self._raw_console = first.raw_console
+        self.begun = False
+        """Whether the first request was handed out."""
         self.waiting = False
         """Whether the program waits for `answer`."""
         self.outcome: Finished | TimedOut | None = None
@@ -342,6 +344,7 @@ class RunState:
         if self._next is None:
             why = "it waits for input" if self.waiting else "it has ended"
             raise LocalProtocolError(f"nothing to send for run {self._run_id}: {why}")
+        self.begun = True
         return self._next
 
     def feed(self, reply: ExecuteReply) -> list[Event]:
@@ -389,7 +392,11 @@ class RunState:
         )
 
     def interrupted(self) -> None:
-        """The code was told to stop: a pending question needs no answer any more."""
-        if self.waiting:
+        """The code was told to stop: a pending question needs no answer any more.
+
+        Nor must the first request be repeated if its reply was not seen: it may have started the
+        code, and would start it again on managers (section 4.5).
+        """
+        if self.begun and self.outcome is None and self._run_id is not None:
             self.waiting = False
             self._next = ExecuteRequest("continue", self._run_id, raw_console=self._raw_console)

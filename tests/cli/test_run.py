@@ -491,13 +491,20 @@ def test_a_signal_ends_the_kernel(commands: Commands, name: str) -> None:
 
 def test_nohup(commands: Commands) -> None:
     """A signal that is ignored when the command starts stays ignored."""
-    code = "print('started', flush=True); import time; time.sleep(0.5); print('done')"
+    go_on = commands.work / "go-on"
+    code = f"""
+import os, time
+print("started", flush=True)
+while not os.path.exists({str(go_on)!r}): time.sleep(0.01)
+print("done")
+"""
     argv = commands.argv("run", "-q", "python3", "-c", code)
     script = """trap "" HUP INT; exec "$@" """
     with on_pipes(["/bin/sh", "-c", script, "sh", *argv], env=commands.env) as run:
         run.expect("started")
         run.signal(signal.SIGHUP)
         run.signal(signal.SIGINT)
+        go_on.touch()
         assert run.wait() == 0
     assert run.text() == "started\ndone\n" and run.text("stderr") == ""
 

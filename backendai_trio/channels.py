@@ -1,0 +1,281 @@
+"""The ways a run's messages travel: polls, a manager's WebSocket, or a numbered stream.
+
+Which one is taken is negotiated (`open_channel`); a run looks the same over each.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import trio
+import trio_websocket
+
+from .errors import ExecutionError, RemoteProtocolError
+from .transport.client import Client
+from .transport.numbered import NumberedStream, open_numbered
+from .transport.websocket import open_websocket
+from .wire.execution import (
+    STDIN_EOF,
+    BuildFinished,
+    CleanFinished,
+    Event,
+    ExecuteReply,
+    ExecuteRequest,
+    Finished,
+    InputRequest,
+    RunState,
+    Stderr,
+    Stdout,
+    TimedOut,
+)
+from .wire.http import JSON, Request
+from .wire.lines import LineBuffer
+from .wire.numbered import NUMBERED_STREAMS, Output
+from .wire.streaming import decode_reply, encode_start
+
+__all__ = ["Channel", "open_channel"]
+
+# One poll comes back after about 2 s; a manager may wait up to 300 s for its agent (section 4.3).
+_POLL_SECONDS = 330.0
+_INPUT_BYTES = 256 * 1024
+
+
+class Channel(Protocol):
+    """A run's connection to its kernel."""
+
+    @property
+    def outcome(self) -> Finished | TimedOut | None:
+        """How the run ended; None until that was received."""
+
+    @property
+    def run_id(self) -> str | None:
+        """The run's id on the server."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether the server may have heard of the run."""
+
+    async def receive(self) -> list[Event]:
+        """The next events, at least one; not to be called after the outcome."""
+
+    async def type(self, data: bytes) -> None:
+        """Input for the program; waits while too much was not read."""
+
+    async def end_input(self) -> None:
+        """No more input will come."""
+
+    def interrupted(self) -> None:
+        """The code was told to stop."""
+
+
+@asynccontextmanager
+async def open_channel(client: Client, token: str, first: ExecuteRequest) -> AsyncIterator[Channel]:
+    """Connect a new run to its kernel by the best way that the server has."""
+    path = client.era.stream_path(token, "execute")
+    if client.config.proxy is None and client.has(NUMBERED_STREAMS):
+        async with open_numbered(client, path, first=first.encode().decode("ascii")) as stream:
+            yield _NumberedChannel(stream, first)
+    elif client.config.proxy is None and client.era.streams_executions:
+        async with open_websocket(client, path) as socket:
+            channel = _SocketChannel(socket)
+            await socket.send_message(encode_start(first))
+            yield channel
+    else:
+        # The seed era, and networks where WebSockets would have to go through a proxy.
+        yield _PollChannel(client, token, first)
+
+
+class _NumberedChannel:
+    """Our own gateway: input and output flow by themselves, and survive a broken connection."""
+
+    def __init__(self, stream: NumberedStream, first: ExecuteRequest) -> None:
+        self.outcome: Finished | TimedOut | None = None
+        self.run_id = first.run_id
+        self.begun = True
+        self._stream = stream
+        # Incremental: a character may be cut by the frames it came in.
+        decoder = codecs.getincrementaldecoder("utf-8")
+        self._decoders = {kind: decoder("surrogateescape") for kind in ("stdout", "stderr")}
+
+    async def receive(self) -> list[Event]:
+        while True:
+            try:
+                message = await self._stream.receive()
+            except trio.EndOfChannel:
+                raise ExecutionError(
+                    f"run {self.run_id} ended without an outcome: its kernel has gone"
+                ) from None
+            if isinstance(message, Output):
+                text = self._decoders[message.kind].decode(message.data)
+                if text:
+                    return [_output(message.kind, text)]
+            else:
+                return self._mark(message.fields)
+
+    async def type(self, data: bytes) -> None:
+        await self._stream.send(data)
+
+    async def end_input(self) -> None:
+        await self._stream.end()
+
+    def interrupted(self) -> None:
+        pass
+
+    def _mark(self, fields: Mapping[str, Any]) -> list[Event]:
+        code = fields.get("exit_code")
+        match fields.get("status"):
+            case "waiting-input":
+                return [InputRequest(fields.get("is_password") is True)]
+            case "build-finished":
+                return [BuildFinished(code)]
+            case "clean-finished":
+                return [CleanFinished(code)]
+            case "finished" if code is None or isinstance(code, int):
+                rest = {kind: d.decode(b"", final=True) for kind, d in self._decoders.items()}
+                self.outcome = Finished(code)
+                return [*(_output(kind, text) for kind, text in rest.items() if text), self.outcome]
+        raise RemoteProtocolError(f"stream: unknown mark {dict(fields)!r}")
+
+
+class _AskedChannel:
+    """What the others share: input waits here until the program asks for it, line by line."""
+
+    def __init__(self) -> None:
+        self._typed = LineBuffer()
+        self._room = trio.lowlevel.ParkingLot()
+
+    async def type(self, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        self._typed.put(data)
+        self._room.unpark_all()
+        while len(self._typed) > _INPUT_BYTES:
+            await self._room.park()
+
+    async def end_input(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self._typed.end()
+        self._room.unpark_all()
+
+    async def _line(self) -> str | None:
+        """The next line, without its newline; None at the end of input."""
+        while not self._typed.has_line:
+            await self._room.park()
+        line = self._typed.line()
+        self._room.unpark_all()
+        return None if line is None else line.decode("utf-8", "surrogateescape").removesuffix("\n")
+
+
+class _PollChannel(_AskedChannel):
+    """Long polls over HTTP: every server has them (contract section 4)."""
+
+    def __init__(self, client: Client, token: str, first: ExecuteRequest) -> None:
+        super().__init__()
+        self._client = client
+        self._path = client.era.session_path(token)
+        self._state = RunState(first)
+        self._stopped = trio.Event()
+
+    @property
+    def outcome(self) -> Finished | TimedOut | None:
+        return self._state.outcome
+
+    @property
+    def run_id(self) -> str | None:
+        return self._state.run_id
+
+    @property
+    def begun(self) -> bool:
+        return self._state.begun
+
+    async def receive(self) -> list[Event]:
+        events: list[Event] = []
+        while not events:
+            if self._state.waiting:
+                await self._answer()
+            body = self._state.request().encode()
+            reply = await self._client.call(
+                Request("POST", self._path, (), body, JSON), answer_seconds=_POLL_SECONDS
+            )
+            events = self._state.feed(ExecuteReply.decode(reply.body))
+            if self._state.waiting and self._typed.has_line:
+                events.pop()  # typed ahead: the question needs no asking
+        return events
+
+    def interrupted(self) -> None:
+        self._state.interrupted()
+        self._stopped.set()
+
+    async def _answer(self) -> None:
+        """Wait for the answer, or for the interruption that makes it needless."""
+        self._stopped = trio.Event()
+        line: str | None = None
+
+        async def stop_when_interrupted() -> None:
+            await self._stopped.wait()
+            nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop_when_interrupted)
+            line = await self._line()
+            nursery.cancel_scope.cancel()
+        if not self._state.waiting:
+            return
+        if line is None and not self._client.has(STDIN_EOF):
+            raise _no_end_of_input()
+        self._state.answer(line)
+
+
+class _SocketChannel(_AskedChannel):
+    """A manager's streaming execution (contract section 6.2). It cannot be resumed."""
+
+    def __init__(self, socket: trio_websocket.WebSocketConnection) -> None:
+        super().__init__()
+        self.outcome: Finished | TimedOut | None = None
+        self.run_id: str | None = None
+        self.begun = True
+        self._socket = socket
+        self._asked = False
+
+    async def receive(self) -> list[Event]:
+        events: list[Event] = []
+        while not events:
+            if self._asked:
+                await self._answer()
+            try:
+                frame = await self._socket.get_message()
+            except trio_websocket.ConnectionClosed as exc:
+                raise ExecutionError(
+                    f"the stream ended before the run did ({exc.reason}); output may be missing"
+                ) from exc
+            # A fresh state for each message: the run's id is private to the socket.
+            state = RunState(ExecuteRequest("query", "socket"))
+            events = state.feed(decode_reply(frame))
+            self._asked = state.waiting
+            self.outcome = state.outcome
+            if self._asked and self._typed.has_line:
+                events.pop()
+        return events
+
+    def interrupted(self) -> None:
+        self._asked = False
+
+    async def _answer(self) -> None:
+        line = await self._line()
+        if line is None:
+            raise _no_end_of_input()
+        self._asked = False
+        await self._socket.send_message(line)
+
+
+def _output(kind: str, text: str) -> Event:
+    return Stdout(text) if kind == "stdout" else Stderr(text)
+
+
+def _no_end_of_input() -> ExecutionError:
+    return ExecutionError(
+        "the program asks for input, there is none left, and this server cannot tell it so; "
+        "interrupt the run, or give it more input"
+    )

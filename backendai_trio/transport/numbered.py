@@ -1,0 +1,318 @@
+"""Numbered streams: WebSockets that come back when their connection breaks, without a gap."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+import trio_websocket
+
+from .._groups import one_error
+from ..errors import ConnectionFailed, RemoteProtocolError
+from ..wire.numbered import (
+    Ack,
+    Control,
+    EndOfInput,
+    FromClient,
+    Input,
+    InputSeen,
+    Mark,
+    Output,
+    decode_from_server,
+    encode_frame,
+)
+from .client import Client
+from .websocket import connect_websocket
+
+__all__ = ["NumberedStream", "open_numbered"]
+
+PING_SECONDS = 10.0
+"""After so long without a word from the server it is asked whether it is alive ..."""
+PONG_SECONDS = 10.0
+"""... and after so long without an answer the connection counts as dead: 20 s in all."""
+WAKE_SECONDS = 5.0
+"""A jump of the wall clock beyond this means that the machine slept; the server is asked at once."""
+OUTAGE_SECONDS = 60.0
+"""How long reconnecting is tried; the gateway holds a stream's output for as long."""
+CLOSE_SECONDS = 2.0
+"""How long a polite end may take."""
+_FIRST_PAUSE, _LAST_PAUSE = 0.02, 5.0
+_ACK_BYTES = 128 * 1024
+_INPUT_WINDOW = 256 * 1024
+_INPUT_PIECE = 32 * 1024
+_NORMAL, _GOING_AWAY, _POLICY = 1000, 1001, 1008
+
+
+class NumberedStream:
+    """A two-way stream with positions. Made by `open_numbered`.
+
+    One task receives; others may send meanwhile. Sending more than the program reads waits, and so
+    does the program when it writes more than is received.
+
+    Attributes:
+        position: how much output was received, marks included.
+        reconnects: how often the connection was replaced.
+    """
+
+    def __init__(self, client: Client, nursery: trio.Nursery, path: str, first: str | None) -> None:
+        self.position = 0
+        self.reconnects = 0
+        self._client = client
+        self._nursery = nursery
+        self._path = path
+        self._first = first
+        self._socket: trio_websocket.WebSocketConnection | None = None
+        self._stream: trio.abc.Stream | None = None
+        self._acknowledged = 0
+        self._unseen = bytearray()
+        self._typed = 0
+        self._ended = False
+        # Whether the server has said, on this connection, how much input it has. Before that,
+        # typing is only noted; it goes out in answer to the greeting.
+        self._greeted = False
+        self._known = False
+        self._control: Mapping[str, Any] | None = None
+        self._room = trio.lowlevel.ParkingLot()
+        self._waiting_since: float | None = None
+
+    async def receive(self) -> Output | Mark:
+        """The next piece of output, or the next mark.
+
+        Raises:
+            trio.EndOfChannel: the server has closed the stream after its last word.
+            ConnectionFailed: no connection for `OUTAGE_SECONDS`, or the server sent us away.
+            RemoteProtocolError: output is missing, or a message is malformed.
+        """
+        if self.position - self._acknowledged >= _ACK_BYTES:
+            await self._acknowledge()
+        while True:
+            frame = await self._next_frame()
+            if frame is None:
+                await self._reconnect()
+                continue
+            message = decode_from_server(frame)
+            if isinstance(message, InputSeen):
+                await self._saw_input(message.position)
+                continue
+            if message.end <= self.position:
+                continue  # sent again after a reconnect
+            if isinstance(message, Output):
+                message = self._unseen_part(message)
+            self.position = message.end
+            return message
+
+    async def send(self, data: bytes) -> None:
+        """Type; waits while the program is far behind.
+
+        Cancellation: a part of the data may have been typed.
+        """
+        await trio.lowlevel.checkpoint()
+        view = memoryview(data)
+        while view:
+            while len(self._unseen) >= _INPUT_WINDOW:
+                await self._room.park()
+            piece = bytes(view[:_INPUT_PIECE])
+            view = view[_INPUT_PIECE:]
+            start = self._typed
+            self._unseen += piece
+            self._typed += len(piece)
+            if self._greeted:
+                await self._send(Input(start, piece))
+
+    async def end(self) -> None:
+        """Tell that no more is typed; may be repeated."""
+        self._ended = True
+        if self._greeted:
+            await self._send(EndOfInput(self._typed))
+        else:
+            await trio.lowlevel.checkpoint()
+
+    async def control(self, fields: Mapping[str, Any]) -> None:
+        """Send a message beside the stream; the last one is repeated after a reconnect."""
+        self._control = fields
+        await self._send(Control(fields))
+
+    # --- connection ------------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        """Connect, for the first time or again.
+
+        Raises:
+            ApiError: the server refused it.
+            ConnectionFailed: it cannot be reached.
+        """
+        self._greeted = False
+        query = (("position", str(self.position)),)
+        self._socket, self._stream = await connect_websocket(
+            self._client, self._nursery, self._path, query=query
+        )
+        self._acknowledged = self.position
+        if self._first is not None:
+            await self._send_frame(self._first)
+        if self._control is not None:
+            await self._send(Control(self._control))
+
+    async def close(self) -> None:
+        """Say what was received, and close."""
+        await self._acknowledge()
+        if self._socket is not None:
+            await self._socket.aclose()
+
+    async def abort(self) -> None:
+        """Drop the connection without a word."""
+        if self._stream is not None:
+            await trio.aclose_forcefully(self._stream)
+
+    async def keep_alive(self) -> None:
+        """Notice a server that is silent because it, or the way to it, is dead."""
+        wall, steady = time.time(), time.monotonic()
+        while True:
+            await trio.sleep(WAKE_SECONDS)
+            slept = (time.time() - wall) - (time.monotonic() - steady)
+            wall, steady = time.time(), time.monotonic()
+            since = self._waiting_since
+            # A receiver that is busy elsewhere says nothing about the server.
+            if since is None or self._socket is None:
+                continue
+            if slept < WAKE_SECONDS and trio.current_time() - since < PING_SECONDS:
+                continue
+            try:
+                with trio.move_on_after(PONG_SECONDS) as patience:
+                    await self._socket.ping()
+                if patience.cancelled_caught and self._waiting_since == since:
+                    await self.abort()  # the receiver notices, and reconnects
+            except trio_websocket.ConnectionClosed:
+                pass  # the receiver notices
+
+    async def _next_frame(self) -> str | bytes | None:
+        """A frame; None when the connection has broken.
+
+        Raises:
+            trio.EndOfChannel, ConnectionFailed, RemoteProtocolError: the server closed it on purpose.
+        """
+        assert self._socket is not None
+        self._waiting_since = trio.current_time()
+        try:
+            return await self._socket.get_message()
+        except trio_websocket.ConnectionClosed as exc:
+            code = exc.reason.code if exc.reason is not None else None
+            reason = (exc.reason.reason if exc.reason is not None else None) or "without a reason"
+        finally:
+            self._waiting_since = None
+        if code == _NORMAL:
+            raise trio.EndOfChannel
+        if code == _GOING_AWAY:
+            raise ConnectionFailed(f"the server closed the stream: {reason}")
+        if code == _POLICY:
+            raise RemoteProtocolError(f"the server refused the stream: {reason}")
+        return None
+
+    async def _reconnect(self) -> None:
+        """Connect again, with growing pauses that differ from client to client."""
+        give_up_at = trio.current_time() + OUTAGE_SECONDS
+        pause = _FIRST_PAUSE
+        await self.abort()
+        while True:
+            try:
+                await self.connect()
+            except ConnectionFailed as exc:
+                if trio.current_time() + pause > give_up_at:
+                    raise ConnectionFailed(
+                        f"the connection broke and did not come back within {OUTAGE_SECONDS:g} s; "
+                        f"output may be missing ({exc})"
+                    ) from exc
+            else:
+                self.reconnects += 1
+                return
+            # Jitter: many clients of a server that restarts must not all come at once.
+            await trio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+            pause = min(pause * 2, _LAST_PAUSE)
+
+    # --- messages --------------------------------------------------------------------------------
+
+    def _unseen_part(self, output: Output) -> Output:
+        """The part of an output that was not received before."""
+        start = output.end - len(output.data)
+        if start > self.position > 0:
+            raise RemoteProtocolError(
+                f"the server has lost {start - self.position:,} bytes of output at position "
+                f"{self.position:,}"
+            )
+        if start >= self.position:
+            return output
+        return Output(output.kind, output.end, output.data[self.position - start :])
+
+    async def _saw_input(self, position: int) -> None:
+        """The server has input up to here; the first time on a connection, it gets what it lacks."""
+        if not self._known:
+            # A terminal may have had users before us: our own count starts where theirs ended.
+            self._known = True
+            self._typed += position
+        start = self._typed - len(self._unseen)
+        if not start <= position <= self._typed:
+            raise RemoteProtocolError(
+                f"the server has input up to {position}, we sent {self._typed}"
+            )
+        del self._unseen[: position - start]
+        self._room.unpark_all()
+        if self._greeted:
+            return
+        self._greeted = True
+        if self._unseen:
+            await self._send(Input(position, bytes(self._unseen)))
+        if self._ended:
+            await self._send(EndOfInput(self._typed))
+
+    async def _acknowledge(self) -> None:
+        self._acknowledged = self.position
+        await self._send(Ack(self.position))
+
+    async def _send(self, message: FromClient) -> None:
+        await self._send_frame(encode_frame(message))
+
+    async def _send_frame(self, frame: str | bytes) -> None:
+        """Send if there is a connection; what must arrive is repeated after a reconnect."""
+        if self._socket is None:
+            await trio.lowlevel.checkpoint()
+            return
+        try:
+            await self._socket.send_message(frame)
+        except trio_websocket.ConnectionClosed:
+            pass
+        except trio.Cancelled:
+            # Half a frame may be out; whatever follows would be taken for its other half.
+            await self.abort()
+            raise
+
+
+@asynccontextmanager
+async def open_numbered(
+    client: Client, path: str, *, first: str | None = None
+) -> AsyncIterator[NumberedStream]:
+    """Open a numbered stream; closed when the block ends.
+
+    Args:
+        client: whose server has `NUMBERED_STREAMS`.
+        path: of the WebSocket.
+        first: a message that begins every connection.
+
+    Raises:
+        ApiError: the server refused it.
+        ConnectionFailed: it cannot be reached.
+    """
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            stream = NumberedStream(client, nursery, path, first)
+            await stream.connect()
+            nursery.start_soon(stream.keep_alive)
+            try:
+                yield stream
+            finally:
+                with trio.move_on_after(CLOSE_SECONDS, shield=True):
+                    await stream.close()
+                await stream.abort()
+                nursery.cancel_scope.cancel()

@@ -1,0 +1,62 @@
+"""Fixtures for tests against other people's programs, unmodified, as their users install them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from ..cli.commands import ACCESS_KEY, SECRET_KEY, Commands, variables_of
+
+INSTALL_SECONDS = 600.0
+# 1.1.1 asks for an aiohttp of 2017, which no Python that we support can build or import. 3.8.6 is
+# the newest of the old kind, and Python 3.12 needs a newer one.
+AIOHTTP = "aiohttp==3.8.6" if sys.version_info < (3, 12) else "aiohttp"
+
+
+@pytest.fixture(scope="session")
+def client_1_1_1(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The official client of January 2018, in a venv of its own; the folder of its commands.
+
+    It comes from the package index. Without one the tests are skipped, unless
+    BACKENDAI_TESTS_REQUIRE_ALL is set.
+    """
+    venv = tmp_path_factory.mktemp("client-1.1.1")
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    steps = [
+        [sys.executable, "-m", "venv", str(venv)],
+        [str(venv / "bin" / "pip"), "install", "-q", "backend.ai-client==1.1.1"],
+        [str(venv / "bin" / "pip"), "install", "-q", "--upgrade", AIOHTTP],
+    ]
+    for step in steps:
+        try:
+            subprocess.run(
+                step, env=environ, check=True, capture_output=True, timeout=INSTALL_SECONDS
+            )
+        except (OSError, subprocess.SubprocessError) as exc:
+            said = getattr(exc, "stderr", None) or str(exc).encode()
+            reason = f"client 1.1.1 could not be installed: {said.decode(errors='replace')[-500:]}"
+            if os.environ.get("BACKENDAI_TESTS_REQUIRE_ALL"):
+                pytest.fail(reason)
+            pytest.skip(reason)
+    return venv / "bin"
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Iterator[Commands]:
+    """Our commands, with folders of their own; no kernel may be left at the end."""
+    made = Commands(tmp_path)
+    yield made
+    assert made.nothing_is_left(), (made.kernel_processes(), made.kernel_files())
+
+
+@pytest.fixture
+def served(commands: Commands) -> Iterator[Mapping[str, str]]:
+    """A gateway that `backend.ai serve` keeps; the variables that lead to it."""
+    secret = {"BACKEND_SECRET_KEY": SECRET_KEY}
+    with commands.serve("--access-key", ACCESS_KEY, env=secret) as gateway:
+        yield variables_of(gateway)

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from .kernels import new_token as new_token
     from .kernels import open_kernel as open_kernel
     from .kernels import run_kernel as run_kernel
+    from .terminals import Terminal as Terminal
+    from .terminals import open_terminal as open_terminal
     from .transport.client import Client as Client
     from .transport.client import open_client as open_client
     from .wire.execution import BatchOptions as BatchOptions
@@ -101,6 +103,7 @@ _HOMES = {
         "stored_config",
     ),
     "kernels": ("TrioKernel", "attach_kernel", "new_token", "open_kernel", "run_kernel"),
+    "terminals": ("Terminal", "open_terminal"),
     "transport.client": ("Client", "open_client"),
     "wire.execution": (
         "BatchOptions",

@@ -159,7 +159,7 @@ async def open_execution(
                 left = await run._stop()
             if left is not None:
                 warnings.warn(
-                    f"run {run.run_id} in kernel {token} may still go on; stopping it failed: {left}",
+                    f"run {run.run_id} in kernel {token} may still go on, not stopped: {left}",
                     RuntimeWarning,
                     stacklevel=3,
                 )

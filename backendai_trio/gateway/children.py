@@ -144,8 +144,9 @@ class Child:
         Returns when it is in the program's buffer. An end of file waits until all before it was
         read, since only one that is read alone counts (see `waiting.py`).
         """
-        while data is None and self._terminal.has_unread_input():
-            await trio.sleep(FIRST_LOOK)  # Linux has no event for it
+        # Linux has no event for "all was read".
+        while data is None and self._terminal.has_unread_input():  # noqa: ASYNC110
+            await trio.sleep(FIRST_LOOK)
         await self._terminal.type(data)
 
     def resize(self, rows: int, columns: int) -> None:

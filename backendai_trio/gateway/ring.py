@@ -1,8 +1,8 @@
 """A numbered buffer between something that writes and somebody who may come back.
 
-Every byte written has a position, and so has every mark (a message between the bytes). A reader reads
-from any position that is still held, and releases what it has surely got; the writer waits while too
-much is held. A reader whose connection broke goes on at the position where it stopped.
+Every byte written has a position, and so has every mark (a message between the bytes). A reader
+reads from any position that is still held, and releases what it has surely got; the writer waits
+while too much is held. A reader whose connection broke goes on at the position where it stopped.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Ring:
         self._append(_Chunk(self.end, "", b"", mark))
 
     def read(self, position: int, limit: int) -> Piece | None:
-        """What stands at a position: bytes of one kind, at most `limit`, or a mark; None if nothing.
+        """What stands at a position: bytes of one kind, at most `limit`, or a mark; or None.
 
         A position before `start` is taken as `start`: what was there is lost.
         """

@@ -1,6 +1,4 @@
-"""WebSockets: executions and terminals, as numbered streams for our own clients and in the managers'
-form for all others.
-"""
+"""WebSockets: executions and terminals, numbered for our clients, else in the managers' form."""
 
 from __future__ import annotations
 
@@ -204,7 +202,7 @@ async def _no_control(_fields: Mapping[str, Any]) -> None:
 async def _serve_managers_execution(
     socket: WebSocket, session: Session, request: ExecuteRequest
 ) -> None:
-    """Contract section 6.2: JSON replies, answers as plain text, interrupted when the client goes."""
+    """Contract section 6.2: JSON replies, answers as plain text; a client that goes interrupts."""
     run = session.start(request)
     run.last_seen = math.inf
     finished = False
@@ -242,7 +240,7 @@ async def _serve_managers_execution(
 
 
 async def _serve_managers_screen(socket: WebSocket, session: Session, screen: Screen) -> None:
-    """Contract section 6.1: JSON with base64; nothing is acknowledged, so nothing can be resumed."""
+    """Contract section 6.1: JSON with base64; not acknowledged, so it cannot be resumed."""
     ring = screen.ring
 
     async def receive() -> None:

@@ -93,7 +93,7 @@ class Terminal:
             os.close(slave)
 
     def resize(self, rows: int, columns: int) -> None:
-        """Set the window's size in characters; programs in the foreground get SIGWINCH if it is new."""
+        """Set the window's size in characters; foreground programs get SIGWINCH if it is new."""
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def has_unread_input(self) -> bool:

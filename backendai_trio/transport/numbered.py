@@ -35,7 +35,7 @@ PING_SECONDS = 10.0
 PONG_SECONDS = 10.0
 """... and after so long without an answer the connection counts as dead: 20 s in all."""
 WAKE_SECONDS = 5.0
-"""A jump of the wall clock beyond this means that the machine slept; the server is asked at once."""
+"""A jump of the wall clock beyond this: the machine slept, and the server is asked at once."""
 OUTAGE_SECONDS = 60.0
 """How long reconnecting is tried; the gateway holds a stream's output for as long."""
 CLOSE_SECONDS = 2.0
@@ -131,9 +131,16 @@ class NumberedStream:
         else:
             await trio.lowlevel.checkpoint()
 
-    async def control(self, fields: Mapping[str, Any]) -> None:
-        """Send a message beside the stream; the last one is repeated after a reconnect."""
-        self._control = fields
+    async def control(self, fields: Mapping[str, Any], *, keep: bool = False) -> None:
+        """Send a message beside the stream.
+
+        Args:
+            fields: the message.
+            keep: it describes a state, such as a window's size: the last such is repeated after a
+                reconnect. Any other is lost if the connection breaks now.
+        """
+        if keep:
+            self._control = fields
         await self._send(Control(fields))
 
     # --- connection ------------------------------------------------------------------------------
@@ -192,7 +199,7 @@ class NumberedStream:
         """A frame; None when the connection has broken.
 
         Raises:
-            trio.EndOfChannel, ConnectionFailed, RemoteProtocolError: the server closed it on purpose.
+            trio.EndOfChannel, ConnectionFailed, RemoteProtocolError: the server closed it.
         """
         assert self._socket is not None
         self._waiting_since = trio.current_time()
@@ -247,7 +254,7 @@ class NumberedStream:
         return Output(output.kind, output.end, output.data[self.position - start :])
 
     async def _saw_input(self, position: int) -> None:
-        """The server has input up to here; the first time on a connection, it gets what it lacks."""
+        """The server has input up to here; at first on a connection, it gets what it lacks."""
         if not self._known:
             # A terminal may have had users before us: our own count starts where theirs ended.
             self._known = True
@@ -285,7 +292,8 @@ class NumberedStream:
             pass
         except trio.Cancelled:
             # Half a frame may be out; whatever follows would be taken for its other half.
-            await self.abort()
+            with trio.move_on_after(CLOSE_SECONDS, shield=True):
+                await self.abort()
             raise
 
 
@@ -314,5 +322,6 @@ async def open_numbered(
             finally:
                 with trio.move_on_after(CLOSE_SECONDS, shield=True):
                     await stream.close()
-                await stream.abort()
+                with trio.move_on_after(CLOSE_SECONDS, shield=True):
+                    await stream.abort()
                 nursery.cancel_scope.cancel()

@@ -9,6 +9,7 @@ import trio
 import trio_websocket
 
 from .._groups import one_error
+from ..config import Config
 from ..errors import ConnectionFailed
 from ..wire.http import Reply, Request, decode_problem
 from .client import Client, tls_context
@@ -20,6 +21,10 @@ __all__ = ["connect_websocket", "open_websocket"]
 RECEIVE_BUFFER_BYTES = 256 * 1024
 MESSAGE_QUEUE_SIZE = 64
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+ABORT_SECONDS = 1.0
+"""Closing without a word takes no time to speak of; this bounds it all the same."""
+
+Socket = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 
 @asynccontextmanager
@@ -40,8 +45,9 @@ async def open_websocket(
             finally:
                 with trio.move_on_after(client.config.grace_seconds, shield=True) as grace:
                     await connection.aclose()
-                if grace.cancelled_caught:
-                    await trio.aclose_forcefully(stream)
+                with trio.move_on_after(ABORT_SECONDS, shield=True):
+                    if grace.cancelled_caught:
+                        await trio.aclose_forcefully(stream)
                 nursery.cancel_scope.cancel()
 
 
@@ -51,7 +57,7 @@ async def connect_websocket(
     path: str,
     *,
     query: tuple[tuple[str, str], ...] = (),
-) -> tuple[trio_websocket.WebSocketConnection, trio.abc.Stream]:
+) -> tuple[trio_websocket.WebSocketConnection, Socket]:
     """Connect; the connection's reader runs in `nursery`. Returns it and the stream below it.
 
     The handshake is signed like any GET, with the content type that servers assume for a request
@@ -65,38 +71,48 @@ async def connect_websocket(
     request = Request("GET", path, query)
     headers = client.signed_headers(request)
     del headers["Host"], headers["Content-Type"]  # the first is the library's to send
-    stream: trio.abc.Stream | None = None
     try:
         with trio.fail_after(config.connect_seconds):
-            stream = await trio.open_tcp_stream(endpoint.host, endpoint.port)
-            if (context := tls_context(config)) is not None:
-                secure = trio.SSLStream(
-                    stream, context, server_hostname=endpoint.host, https_compatible=True
+            stream = await _open_stream(config)
+            try:
+                # Given the stream, the library sends the Host text that was signed, for IPv6 too.
+                connection = await trio_websocket.wrap_client_stream(
+                    nursery,
+                    stream,
+                    endpoint.host_header,
+                    endpoint.base_path + request.target,
+                    extra_headers=[(k.encode(), v.encode()) for k, v in headers.items()],
+                    message_queue_size=MESSAGE_QUEUE_SIZE,
+                    max_message_size=MAX_MESSAGE_BYTES,
+                    receive_buffer_size=RECEIVE_BUFFER_BYTES,
                 )
-                stream = secure
-                await secure.do_handshake()
-            # Given the stream, the library sends the Host text that was signed, for IPv6 as well.
-            connection = await trio_websocket.wrap_client_stream(
-                nursery,
-                stream,
-                endpoint.host_header,
-                endpoint.base_path + request.target,
-                extra_headers=[(k.encode(), v.encode()) for k, v in headers.items()],
-                message_queue_size=MESSAGE_QUEUE_SIZE,
-                max_message_size=MAX_MESSAGE_BYTES,
-                receive_buffer_size=RECEIVE_BUFFER_BYTES,
-            )
-    except BaseException as exc:
-        if stream is not None:
-            await trio.aclose_forcefully(stream)
-        if isinstance(exc, trio_websocket.ConnectionRejected):
-            reply = Reply(exc.status_code, "", bytes(exc.body or b""))
-            raise decode_problem(reply).as_error(str(request)) from None
-        if isinstance(exc, trio.TooSlowError):
-            raise ConnectionFailed(
-                f"{endpoint.url} did not open a WebSocket within {config.connect_seconds:g} s"
-            ) from None
-        if isinstance(exc, trio_websocket.HandshakeError | OSError | trio.BrokenResourceError):
-            raise ConnectionFailed(f"no WebSocket at {endpoint.url} for {request}: {exc}") from exc
-        raise
+            except BaseException:
+                with trio.move_on_after(ABORT_SECONDS, shield=True):
+                    await trio.aclose_forcefully(stream)
+                raise
+    except trio_websocket.ConnectionRejected as exc:
+        reply = Reply(exc.status_code, "", bytes(exc.body or b""))
+        raise decode_problem(reply).as_error(str(request)) from None
+    except trio.TooSlowError:
+        raise ConnectionFailed(
+            f"{endpoint.url} did not open a WebSocket within {config.connect_seconds:g} s"
+        ) from None
+    except (trio_websocket.HandshakeError, OSError, trio.BrokenResourceError) as exc:
+        raise ConnectionFailed(f"no WebSocket at {endpoint.url} for {request}: {exc}") from exc
     return connection, stream
+
+
+async def _open_stream(config: Config) -> Socket:
+    """A TCP connection to the server, with TLS if it has that."""
+    endpoint = config.endpoint
+    stream = await trio.open_tcp_stream(endpoint.host, endpoint.port)
+    if (context := tls_context(config)) is None:
+        return stream
+    secure = trio.SSLStream(stream, context, server_hostname=endpoint.host, https_compatible=True)
+    try:
+        await secure.do_handshake()
+    except BaseException:
+        with trio.move_on_after(ABORT_SECONDS, shield=True):
+            await trio.aclose_forcefully(stream)
+        raise
+    return secure

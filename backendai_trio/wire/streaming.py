@@ -15,6 +15,7 @@ from .execution import ExecuteReply, ExecuteRequest
 from .fields import Fields, decode_json, encode_json
 
 __all__ = [
+    "FromTerminal",
     "Ping",
     "Resize",
     "Restart",

@@ -20,7 +20,7 @@ AIOHTTP = "aiohttp==3.8.6" if sys.version_info < (3, 12) else "aiohttp"
 
 @pytest.fixture(scope="session")
 def client_1_1_1(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The official client of January 2018, in a venv of its own; the folder of its commands.
+    """The official client 1.1.1 of early 2018, in a venv of its own; the folder of its commands.
 
     It comes from the package index. Without one the tests are skipped, unless
     BACKENDAI_TESTS_REQUIRE_ALL is set.

@@ -1,4 +1,4 @@
-"""The official client 1.1.1 (January 2018), unmodified, against `backend.ai serve`."""
+"""The official client 1.1.1 of early 2018, unmodified, against `backend.ai serve`."""
 
 from __future__ import annotations
 
@@ -68,13 +68,6 @@ def script(client_1_1_1: Path, commands: Commands, served: Mapping[str, str]) ->
     return run
 
 
-def shown(result: Result) -> list[str]:
-    """The lines it printed, without its status lines and colours."""
-    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", result.text)
-    lines = re.split(r"[\r\n]+", text)
-    return [line for line in lines if line and line[0] not in "∙⋯✔"]
-
-
 # -- its command line -----------------------------------------------------------------------------
 
 
@@ -86,16 +79,15 @@ def test_config(official: Official, served: Mapping[str, str]) -> None:
 
 def test_python(official: Official) -> None:
     result = official("run", "python3", "-c", "print('hello world')")
-    assert (result.code, shown(result)) == (0, ["hello world"]), result.stderr
-    quiet = official("run", "-q", "python3", "-c", "print('hello world')")
-    assert quiet.stdout == b"hello world\n"
+    assert (result.code, result.text) == (0, "hello world\n"), result.stderr
+    assert "is ready." in result.stderr and "Cleaned up the kernel." in result.stderr
 
 
 @pytest.mark.usefixtures("c_compiler")
 def test_c(official: Official) -> None:
     code = '#include <stdio.h>\nint main() {printf("hello world\\n");}'
     result = official("run", "c", "-c", code)
-    assert (result.code, shown(result)) == (0, ["hello world"]), result.stderr
+    assert (result.code, result.text) == (0, "hello world\n"), result.stderr
 
 
 def test_lua(official: Official) -> None:
@@ -109,8 +101,8 @@ def test_files_and_an_answer(official: Official, commands: Commands, program: st
         (commands.work / name).write_text(text)
     arguments = ["run", "c"] if program == "backend.ai" else []
     result = official(*arguments, *GREETING_C, stdin=b"LABLUP\n", program=program)
-    assert shown(result) == ["myvalue is 42", "your name? hello, LABLUP!"], result.stderr
-    assert "Build finished." in result.text and "Uploading done." in result.text
+    assert result.text == "myvalue is 42\nyour name? hello, LABLUP!\n", result.stderr
+    assert "Uploading done." in result.stderr and "Build finished." in result.stderr
 
 
 @pytest.mark.usefixtures("c_compiler")
@@ -198,6 +190,8 @@ def test_no_such_runtime(official: Official) -> None:
 
 
 # -- its library ----------------------------------------------------------------------------------
+# The blocking half alone: its asyncio half leaves aiohttp sessions with a plain `with`, which every
+# aiohttp since 3.0 refuses.
 
 
 def test_a_kernel_of_the_library(script: Script) -> None:
@@ -277,27 +271,3 @@ print(json.dumps({"outputs": outputs, "after": result["console"]}))
     )
     assert len(said["outputs"]) == 1 and "KeyboardInterrupt" in said["outputs"][0]
     assert said["after"] == [["stdout", "still here\n"]]
-
-
-def test_the_asyncio_library(script: Script) -> None:
-    said = script(
-        """
-import asyncio
-from ai.backend.client.asyncio.kernel import AsyncKernel
-
-async def main():
-    kernel = await AsyncKernel.get_or_create("lua5", client_token="a-token-of-mine")
-    output, code = "", "print('hello world')"
-    while True:
-        result = await kernel.execute("run-1", code, mode="query")
-        output += "".join(text for kind, text in result["console"])
-        if result["status"] == "finished":
-            break
-        code = ""
-    await kernel.destroy()
-    return output
-
-print(json.dumps(asyncio.run(main())))
-"""
-    )
-    assert said == "hello world\n"

@@ -1,0 +1,264 @@
+"""A kernel's terminal, as a stream of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Protocol
+
+import trio
+import trio_websocket
+
+from ._groups import one_error
+from .errors import BackendError, ConnectionFailed, LocalProtocolError
+from .kernels import TrioKernel
+from .transport.numbered import NumberedStream, open_numbered
+from .transport.websocket import open_websocket
+from .wire.numbered import NUMBERED_STREAMS, Output
+from .wire.streaming import (
+    FromTerminal,
+    Ping,
+    Resize,
+    Restart,
+    Stdin,
+    decode_typed_out,
+    encode_typed,
+)
+
+__all__ = ["Terminal", "open_terminal"]
+
+_PING_SECONDS = 30.0
+_INTERRUPT = b"\x03"
+_END_OF_INPUT = b"\x04"
+_PIECE_BYTES = 64 * 1024
+_MAX_WINDOW = 10_000
+_NORMAL = 1000
+
+
+class _Wire(Protocol):
+    """How a terminal's messages travel."""
+
+    async def receive(self) -> bytes:
+        """The next output; ``b""`` at the end."""
+
+    async def type(self, data: bytes) -> None:
+        """Type."""
+
+    async def end(self) -> None:
+        """No more is typed."""
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Set the window's size."""
+
+    async def restart(self) -> None:
+        """Start the kernel anew."""
+
+
+class Terminal(trio.abc.HalfCloseableStream):
+    """A terminal in a kernel. Made by `open_terminal`.
+
+    Bytes are those of an xterm-like terminal, output and errors in one. Closing detaches; what
+    runs there goes on, and a later `open_terminal` finds it again.
+
+    One task sends at a time, and one receives; a clash raises `trio.BusyResourceError`. When the
+    connection is gone for good, `trio.BrokenResourceError` is raised; its cause says why.
+    """
+
+    def __init__(self, wire: _Wire) -> None:
+        self._wire = wire
+        self._left = b""
+        self._finished = False
+        self._input_ended = False
+        self._closed = False
+        self._calls: dict[str, trio.CancelScope] = {}
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """What the terminal shows next; ``b""`` when its shell has ended.
+
+        Args:
+            max_bytes: at most so many, at least 1.
+        """
+        if max_bytes is not None and max_bytes < 1:
+            raise ValueError("max_bytes must be at least 1")
+        await trio.lowlevel.checkpoint()
+        with self._call("receive"):
+            if not self._left and not self._finished:
+                self._left = await self._wire.receive()
+                self._finished = not self._left
+        size = len(self._left) if max_bytes is None else max_bytes
+        data, self._left = self._left[:size], self._left[size:]
+        return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Type; waits while the program is far behind.
+
+        Cancellation: a part of the data may have been typed.
+        """
+        await trio.lowlevel.checkpoint()
+        with self._call("send"):
+            if self._input_ended:
+                raise trio.ClosedResourceError("the input of this terminal was ended")
+            view = memoryview(data)
+            for start in range(0, len(view), _PIECE_BYTES):
+                await self._wire.type(bytes(view[start : start + _PIECE_BYTES]))
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Returns at once: how far the program has read shows only in typing."""
+        await trio.lowlevel.checkpoint()
+        with self._call("send"):
+            pass
+
+    async def send_eof(self) -> None:
+        """End the input, as Ctrl-D at an empty line does; may be repeated."""
+        await trio.lowlevel.checkpoint()
+        with self._call("send"):
+            if not self._input_ended:
+                self._input_ended = True
+                await self._wire.end()
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Set the window's size in characters. The same size again makes programs paint anew.
+
+        Raises:
+            LocalProtocolError: one of them is not between 1 and 10,000.
+        """
+        if not (0 < rows <= _MAX_WINDOW and 0 < columns <= _MAX_WINDOW):
+            raise LocalProtocolError(f"a terminal cannot have {rows} rows and {columns} columns")
+        await trio.lowlevel.checkpoint()
+        with self._call("resize"):
+            await self._wire.resize(rows, columns)
+
+    async def interrupt(self) -> None:
+        """Type Ctrl-C."""
+        await self.send_all(_INTERRUPT)
+
+    async def restart(self) -> None:
+        """Start the kernel anew: files stay, variables and processes go."""
+        await trio.lowlevel.checkpoint()
+        with self._call("restart"):
+            await self._wire.restart()
+
+    async def aclose(self) -> None:
+        """Detach; may be repeated. Calls that wait raise `trio.ClosedResourceError`."""
+        self._closed = True
+        for scope in list(self._calls.values()):
+            scope.cancel()
+        await trio.lowlevel.checkpoint()
+
+    @contextmanager
+    def _call(self, kind: str) -> Iterator[None]:
+        """One call of a kind at a time; closing ends it, and foreign errors become Trio's."""
+        if self._closed:
+            raise trio.ClosedResourceError("this terminal was closed")
+        if kind in self._calls:
+            raise trio.BusyResourceError(f"another task is in {kind} on this terminal")
+        try:
+            with trio.CancelScope() as self._calls[kind]:
+                yield
+        except (BackendError, trio_websocket.ConnectionClosed) as exc:
+            raise trio.BrokenResourceError(str(exc)) from exc
+        finally:
+            scope = self._calls.pop(kind)
+        if scope.cancelled_caught:
+            raise trio.ClosedResourceError("this terminal was closed")
+
+
+@asynccontextmanager
+async def open_terminal(kernel: TrioKernel) -> AsyncIterator[Terminal]:
+    """Attach to a kernel's terminal; detached when the block ends.
+
+    On our own gateway the terminal is a shell in the work folder that outlives the attachment, a
+    broken connection is replaced without a gap, and attaching from elsewhere ends this one.
+
+    Raises:
+        ApiError: the kernel is not there, or has no terminal.
+        ConnectionFailed: the server cannot be reached.
+
+    Endpoint: WebSocket ``/stream/session/{name}/pty`` (contract section 6.1).
+    """
+    client = kernel.client
+    path = client.era.stream_path(kernel.token, "pty")
+    if client.has(NUMBERED_STREAMS):
+        async with open_numbered(client, path) as stream:
+            yield Terminal(_NumberedWire(stream))
+        return
+    with one_error():
+        async with open_websocket(client, path) as socket, trio.open_nursery() as nursery:
+            wire = _ManagerWire(socket)
+            nursery.start_soon(wire.keep_alive)
+            yield Terminal(wire)
+            nursery.cancel_scope.cancel()
+
+
+class _NumberedWire:
+    """Our own gateway's."""
+
+    def __init__(self, stream: NumberedStream) -> None:
+        self._stream = stream
+
+    async def receive(self) -> bytes:
+        try:
+            message = await self._stream.receive()
+        except trio.EndOfChannel:
+            return b""
+        # The one mark of a terminal is its shell's end.
+        return message.data if isinstance(message, Output) else b""
+
+    async def type(self, data: bytes) -> None:
+        await self._stream.send(data)
+
+    async def end(self) -> None:
+        await self._stream.end()
+
+    async def resize(self, rows: int, columns: int) -> None:
+        await self._stream.control({"resize": [rows, columns]}, keep=True)
+
+    async def restart(self) -> None:
+        await self._stream.control({"restart": True})
+
+
+class _ManagerWire:
+    """A manager's: JSON with base64, in text frames and from 25.6 on in binary ones."""
+
+    def __init__(self, socket: trio_websocket.WebSocketConnection) -> None:
+        self._socket = socket
+
+    async def receive(self) -> bytes:
+        data = b""
+        try:
+            while not data:
+                data = decode_typed_out(await self._socket.get_message())
+        except trio_websocket.ConnectionClosed as exc:
+            if exc.reason is None or exc.reason.code != _NORMAL:
+                raise ConnectionFailed(
+                    f"the terminal's connection broke ({exc.reason}); output may be missing"
+                ) from exc
+        return data
+
+    async def type(self, data: bytes) -> None:
+        await self._send(Stdin(data))
+
+    async def end(self) -> None:
+        await self._send(Stdin(_END_OF_INPUT))
+
+    async def resize(self, rows: int, columns: int) -> None:
+        await self._send(Resize(rows, columns))
+
+    async def restart(self) -> None:
+        await self._send(Restart())
+
+    async def keep_alive(self) -> None:
+        """Keep the server's idle timer fresh, and notice when it no longer answers."""
+        while True:
+            await trio.sleep(_PING_SECONDS)
+            try:
+                await self._send(Ping())
+                with trio.move_on_after(_PING_SECONDS) as patience:
+                    await self._socket.ping()
+                if patience.cancelled_caught:
+                    await self._socket.aclose(1011, "no answer to a ping")
+            except trio_websocket.ConnectionClosed:
+                return  # whoever receives notices as well
+
+    async def _send(self, message: FromTerminal) -> None:
+        await self._socket.send_message(encode_typed(message))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import wraps
+from inspect import iscoroutinefunction
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,26 @@ import trio
 
 from backendai_trio import Client, Gateway, open_client, open_gateway
 
-HANG_SECONDS = 60
+HANG_SECONDS = 30
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that hangs fails instead."""
+    for item in items:
+        if isinstance(item, pytest.Function) and iscoroutinefunction(item.obj):
+            item.obj = _guarded(item.obj)
+
+
+def _guarded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    if hasattr(test, "hypothesis"):  # pytest-trio takes these apart by itself
+        return test
+
+    @wraps(test)
+    async def guarded(**arguments: object) -> None:
+        with trio.fail_after(HANG_SECONDS):
+            await test(**arguments)
+
+    return guarded
 
 
 @pytest.fixture(autouse=True)
@@ -23,20 +44,6 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         if name.startswith(("BACKEND_", "SORNA_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     yield
-
-
-@pytest.fixture
-async def hang_guard() -> AsyncIterator[None]:
-    """A test that hangs fails instead."""
-
-    async def give_up() -> None:
-        await trio.sleep(HANG_SECONDS)
-        raise trio.TooSlowError(f"the test did not end within {HANG_SECONDS} s")
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(give_up)
-        yield
-        nursery.cancel_scope.cancel()
 
 
 @pytest.fixture

@@ -35,8 +35,6 @@ from backendai_trio.wire.versions import SESSION_6, Hello
 
 PYTHON = KernelSpec(runtime="python")
 
-pytestmark = pytest.mark.usefixtures("hang_guard")
-
 
 # --- what is left --------------------------------------------------------------------------------
 

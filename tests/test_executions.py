@@ -37,13 +37,35 @@ from backendai_trio import (
     plan_uploads,
 )
 from backendai_trio.gateway import sessions
-from backendai_trio.wire.execution import INTERRUPT_RUN, ExecuteReply, ExecuteRequest
+from backendai_trio.wire.execution import (
+    INTERRUPT_RUN,
+    RAW_CONSOLE,
+    ExecuteReply,
+    ExecuteRequest,
+)
 from backendai_trio.wire.http import JSON, Request
 
 PYTHON = KernelSpec(runtime="python")
+# How a run's messages may travel (`backendai_trio.channels`).
+WAYS = ("numbered", "socket", "polls")
 FOR_EVER = "print('up', flush=True)\nwhile True: pass"
 
-pytestmark = pytest.mark.usefixtures("hang_guard")
+
+@pytest.fixture
+def way() -> str:
+    """How messages travel; tests that hold for each way are parametrised by it."""
+    return "numbered"
+
+
+@pytest.fixture
+async def client(gateway: Gateway, way: str) -> AsyncIterator[Client]:
+    """A client that makes use of no more than this way needs."""
+    async with open_client(gateway.config) as opened:
+        if way != "numbered":
+            opened.hello = replace(opened.hello, features=frozenset({INTERRUPT_RUN, RAW_CONSOLE}))
+        if way == "polls":
+            opened.era = replace(opened.era, streams_executions=False)
+        yield opened
 
 
 @pytest.fixture
@@ -51,6 +73,9 @@ async def kernel(client: Client) -> AsyncIterator[TrioKernel]:
     """A kernel for Python."""
     async with open_kernel(client, PYTHON) as opened:
         yield opened
+
+
+every_way = pytest.mark.parametrize("way", WAYS)
 
 
 @dataclass
@@ -121,6 +146,7 @@ def need(program: str) -> None:
 # --- events --------------------------------------------------------------------------------------
 
 
+@every_way
 async def test_events_are_typed_and_in_order(kernel: TrioKernel) -> None:
     ran = await run(
         kernel,
@@ -141,6 +167,7 @@ async def test_events_are_typed_and_in_order(kernel: TrioKernel) -> None:
     ]
 
 
+@every_way
 async def test_child_processes_are_heard(kernel: TrioKernel) -> None:
     ran = await run(kernel, "import subprocess; subprocess.run('echo out; echo err >&2', shell=1)")
     assert (ran.stdout, ran.stderr, ran.exit_code) == ("out\n", "err\n", 0)
@@ -151,6 +178,7 @@ async def test_run_that_prints_nothing(kernel: TrioKernel) -> None:
     assert (await run(kernel, "")).events == [Finished(0)]
 
 
+@every_way
 async def test_iterating_on_after_the_end(kernel: TrioKernel) -> None:
     async with kernel.execute("pass") as execution:
         assert execution.outcome is None
@@ -161,11 +189,19 @@ async def test_iterating_on_after_the_end(kernel: TrioKernel) -> None:
             await execution.send_input("too late")
 
 
-async def test_run_that_was_never_iterated_does_not_start(kernel: TrioKernel) -> None:
+@pytest.mark.parametrize("way", ["polls"])
+async def test_poll_that_was_never_made_starts_nothing(kernel: TrioKernel) -> None:
     async with kernel.execute("open('trace', 'w')"):
         pass
     ran = await run(kernel, "import os; print(os.listdir())")
     assert ran.stdout == "[]\n"
+
+
+async def test_run_that_nobody_looks_at_is_stopped(kernel: TrioKernel) -> None:
+    async with kernel.execute("while True: pass") as execution:
+        pass
+    assert execution.outcome == Finished(130)
+    assert (await run(kernel, "print(1)")).stdout == "1\n"
 
 
 async def test_run_id_is_ours_to_choose(kernel: TrioKernel) -> None:
@@ -226,6 +262,7 @@ async def test_exit_codes_of_others(
         assert (await run(kernel, code)).exit_code == exit_code
 
 
+@every_way
 async def test_state_is_kept_in_python(kernel: TrioKernel) -> None:
     await run(kernel, "import math\nx = 40\ndef double(n): return 2 * n")
     await run(kernel, "1 / 0")
@@ -242,6 +279,7 @@ async def test_state_is_kept_in_lua(client: Client) -> None:
 # --- questions -----------------------------------------------------------------------------------
 
 
+@every_way
 async def test_input_and_password(kernel: TrioKernel) -> None:
     code = (
         "from getpass import getpass\n"
@@ -283,28 +321,39 @@ async def test_questions_of_lua(client: Client) -> None:
         assert ran.exit_code == 0
 
 
-async def test_question_must_be_answered_before_more_is_asked_for(kernel: TrioKernel) -> None:
+@every_way
+async def test_answer_needs_a_question(kernel: TrioKernel) -> None:
     async with kernel.execute("print(input())") as execution:
         with pytest.raises(LocalProtocolError, match="does not wait"):
             await execution.send_input("too early")
         assert await anext(execution) == InputRequest()
-        with pytest.raises(LocalProtocolError, match="waits for input"):
-            await anext(execution)
         await execution.send_input("now")
         with pytest.raises(LocalProtocolError, match="does not wait"):
             await execution.send_input("twice")
         assert await anext(execution) == Stdout("now\n")
 
 
-async def test_no_end_of_input_where_the_server_cannot(gateway: Gateway) -> None:
-    async with open_client(gateway.config) as client, open_kernel(client, PYTHON) as kernel:
-        client.hello = replace(client.hello, features=frozenset())
+@pytest.mark.parametrize("way", ["socket", "polls"])
+async def test_no_end_of_input_where_the_server_cannot(kernel: TrioKernel) -> None:
+    with pytest.raises(ExecutionError, match="cannot tell"):
         async with kernel.execute("print(input())") as execution:
             assert await anext(execution) == InputRequest()
-            with pytest.raises(ExecutionError, match="cannot tell"):
-                await execution.send_input(None)
-            await execution.send_input("still waiting")
-            assert await anext(execution) == Stdout("still waiting\n")
+            await execution.send_input(None)
+            await anext(execution)
+    assert (await run(kernel, "print(1)")).stdout == "1\n"
+
+
+@every_way
+async def test_typing_ahead(kernel: TrioKernel) -> None:
+    async with kernel.execute("print(input()); print(input())") as execution:
+        await execution.send_stdin(b"one\ntw")
+        assert await anext(execution) == Stdout("one\n")
+        await execution.send_stdin(b"o\n")
+        rest = Ran()
+        async for event in execution:
+            rest.add(event)
+    assert rest.stdout == "two\n"
+    assert rest.exit_code == 0
 
 
 # --- batch ---------------------------------------------------------------------------------------
@@ -350,6 +399,7 @@ int main(void) {
 """
 
 
+@every_way
 async def test_batch_of_c(client: Client, tmp_path: Path, c_compiler: str) -> None:
     paths = write(
         tmp_path,
@@ -371,6 +421,7 @@ async def test_batch_of_c(client: Client, tmp_path: Path, c_compiler: str) -> No
         assert (ran.stderr, ran.exit_code) == ("no name\n", 3)
 
 
+@every_way
 async def test_build_that_fails(client: Client, tmp_path: Path, c_compiler: str) -> None:
     paths = write(tmp_path, main_c="int main(void) { return nonsense; }\n")
     async with open_kernel(client, KernelSpec(runtime="c")) as kernel:
@@ -457,6 +508,7 @@ async def test_file_that_changes_while_it_is_sent(kernel: TrioKernel, tmp_path: 
 # --- stopping ------------------------------------------------------------------------------------
 
 
+@every_way
 async def test_interrupt_from_another_task(kernel: TrioKernel) -> None:
     ran = Ran()
     async with kernel.execute(FOR_EVER) as execution, trio.open_nursery() as nursery:
@@ -469,6 +521,7 @@ async def test_interrupt_from_another_task(kernel: TrioKernel) -> None:
     assert ran.exit_code == 130
 
 
+@every_way
 async def test_interrupt_of_the_kernel(kernel: TrioKernel) -> None:
     async with kernel.execute(FOR_EVER) as execution:
         async for event in execution:
@@ -477,6 +530,7 @@ async def test_interrupt_of_the_kernel(kernel: TrioKernel) -> None:
         assert execution.outcome == Finished(130)
 
 
+@every_way
 async def test_interrupt_that_overtakes_its_run(kernel: TrioKernel) -> None:
     async with kernel.execute("while True: pass") as execution:
         await execution.interrupt()
@@ -497,6 +551,7 @@ async def test_interrupt_of_a_run_that_has_ended_hits_no_other(kernel: TrioKerne
             assert [event async for event in second] == [Stdout("not hit\n"), Finished(0)]
 
 
+@every_way
 async def test_interrupt_while_it_waits_for_input(kernel: TrioKernel) -> None:
     async with kernel.execute("input()") as execution:
         assert await anext(execution) == InputRequest()
@@ -506,6 +561,7 @@ async def test_interrupt_while_it_waits_for_input(kernel: TrioKernel) -> None:
     assert (await run(kernel, "print(1)")).stdout == "1\n"
 
 
+@every_way
 async def test_program_that_minds_no_interrupt_goes_on(kernel: TrioKernel) -> None:
     code = (
         "try:\n    print('up', flush=True)\n    while True: pass\n"
@@ -537,6 +593,7 @@ async def test_cancel_interrupts_other_runtimes(client: Client, runtime: str) ->
         assert (await run(kernel, after)).stdout == "well\n"
 
 
+@every_way
 async def test_cancel_interrupts_and_the_kernel_is_usable(kernel: TrioKernel) -> None:
     await run(kernel, "x, hit = 1, False")
     code = (
@@ -554,6 +611,7 @@ async def test_cancel_interrupts_and_the_kernel_is_usable(kernel: TrioKernel) ->
     assert (await run(kernel, "print(x, hit)")).stdout == "1 True\n"
 
 
+@every_way
 async def test_cancel_while_it_waits_for_input(kernel: TrioKernel) -> None:
     with trio.CancelScope() as scope:
         async with kernel.execute("input()") as execution:
@@ -564,6 +622,7 @@ async def test_cancel_while_it_waits_for_input(kernel: TrioKernel) -> None:
     assert (await run(kernel, "print(1)")).stdout == "1\n"
 
 
+@every_way
 async def test_leaving_the_block_early(kernel: TrioKernel) -> None:
     async with kernel.execute(FOR_EVER) as execution:
         async for _ in execution:
@@ -577,6 +636,7 @@ async def test_leaving_the_block_early(kernel: TrioKernel) -> None:
     assert (await run(kernel, "print(1)")).stdout == "1\n"
 
 
+@every_way
 async def test_program_that_asks_again_when_interrupted(kernel: TrioKernel) -> None:
     code = (
         "for _ in '12':\n    try:\n        input()\n    except KeyboardInterrupt:\n        pass\n"
@@ -599,6 +659,7 @@ async def test_program_that_cannot_be_stopped_is_reported(gateway: Gateway) -> N
     assert gateway.tokens() == []
 
 
+@every_way
 async def test_kernel_that_ends_under_its_run(client: Client) -> None:
     """The error is told once, and nobody claims that the run may still go on."""
     async with open_kernel(client, PYTHON) as kernel:
@@ -611,24 +672,25 @@ async def test_kernel_that_ends_under_its_run(client: Client) -> None:
                     pass
 
 
-async def test_kernel_that_ends_during_a_poll(kernel: TrioKernel) -> None:
-    """It is told as an exit code of 130 (contract section 4.2), not as a success."""
-    go = trio.Event()
-
-    async def destroy() -> None:
-        await arrived(kernel, go)
-        await kernel.destroy()
-
-    async with kernel.execute(FOR_EVER) as execution, trio.open_nursery() as nursery:
-        assert await anext(execution) == Stdout("up\n")
-        nursery.start_soon(destroy)
-        await go.wait()
-        assert [event async for event in execution] == [Finished(130)]
+@every_way
+async def test_kernel_that_ends_while_it_runs(kernel: TrioKernel) -> None:
+    """A poll is told an exit code of 130 (contract section 4.2), a stream has no outcome at all:
+    either way it is no success."""
+    try:
+        async with kernel.execute(FOR_EVER) as execution, trio.open_nursery() as nursery:
+            assert await anext(execution) == Stdout("up\n")
+            nursery.start_soon(kernel.destroy)
+            async for _ in execution:
+                pass
+        assert execution.outcome == Finished(130)
+    except* (ExecutionError, ApiError):
+        pass
 
 
 # --- several runs --------------------------------------------------------------------------------
 
 
+@every_way
 async def test_two_runs_at_once_take_turns(kernel: TrioKernel) -> None:
     order: list[str] = []
     go = trio.Event()
@@ -652,6 +714,7 @@ async def test_two_runs_at_once_take_turns(kernel: TrioKernel) -> None:
     assert sorted(order) == ["first", "second"]
 
 
+@every_way
 async def test_cancel_of_a_run_that_waits_for_its_turn(kernel: TrioKernel) -> None:
     go = trio.Event()
 
@@ -672,6 +735,7 @@ async def test_cancel_of_a_run_that_waits_for_its_turn(kernel: TrioKernel) -> No
     assert (await run(kernel, "print(log)")).stdout == "['a1', 'a2']\n"
 
 
+@every_way
 async def test_run_that_its_client_abandoned_gives_way(
     client: Client, kernel: TrioKernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -742,12 +806,14 @@ async def hash_of(execution: Execution) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
+@every_way
 async def test_ten_megabytes_arrive_whole_and_in_order(kernel: TrioKernel) -> None:
     lines = b"".join(b"%063d\n" % number for number in range(160_000))
     async with kernel.execute("for i in range(160_000): print(f'{i:063d}')") as execution:
         assert await hash_of(execution) == (hashlib.sha256(lines).hexdigest(), len(lines))
 
 
+@every_way
 async def test_ten_megabytes_of_a_batch(kernel: TrioKernel, tmp_path: Path) -> None:
     lines = b"".join(b"%063d\n" % number for number in range(160_000))
     (path,) = write(tmp_path, main_py="for i in range(160_000): print(f'{i:063d}')\n")
@@ -756,12 +822,14 @@ async def test_ten_megabytes_of_a_batch(kernel: TrioKernel, tmp_path: Path) -> N
         assert await hash_of(execution) == (hashlib.sha256(lines).hexdigest(), len(lines))
 
 
+@every_way
 async def test_characters_split_across_writes(kernel: TrioKernel) -> None:
     text = "ä€😀" * 50
     ran = await run(kernel, f"import os\nfor b in {text.encode()!r}: os.write(1, bytes([b]))")
     assert ran.events == [Stdout(text), Finished(0)]
 
 
+@every_way
 async def test_character_split_across_polls(kernel: TrioKernel) -> None:
     code = "import os; os.write(1, b'<\\xe2\\x82'); input(); os.write(1, b'\\xac>')"
     async with kernel.execute(code) as execution:
@@ -774,6 +842,7 @@ async def test_character_split_across_polls(kernel: TrioKernel) -> None:
 EVERY_BYTE = "import os; os.write(1, bytes(range(256))); os.write(2, b'\\xff\\n')"
 
 
+@every_way
 async def test_bytes_that_are_no_utf8_come_unchanged(kernel: TrioKernel) -> None:
     ran = await run(kernel, EVERY_BYTE)
     assert ran.stdout.encode("utf-8", "surrogateescape") == bytes(range(256))
@@ -783,12 +852,14 @@ async def test_bytes_that_are_no_utf8_come_unchanged(kernel: TrioKernel) -> None
     assert ran.stdout.encode("utf-8", "surrogateescape") == b"\xe2\x82"
 
 
-async def test_bytes_that_are_no_utf8_for_a_client_that_does_not_know(gateway: Gateway) -> None:
-    async with open_client(gateway.config) as client, open_kernel(client, PYTHON) as kernel:
-        client.hello = replace(client.hello, features=frozenset({INTERRUPT_RUN}))
-        ran = await run(kernel, EVERY_BYTE)
-        assert ran.stdout == bytes(range(256)).decode("utf-8", "replace")
-        assert ran.stderr == "\ufffd\n"
+@pytest.mark.parametrize("way", ["socket", "polls"])
+async def test_bytes_that_are_no_utf8_for_a_client_that_does_not_know(
+    client: Client, kernel: TrioKernel
+) -> None:
+    client.hello = replace(client.hello, features=frozenset({INTERRUPT_RUN}))
+    ran = await run(kernel, EVERY_BYTE)
+    assert ran.stdout == bytes(range(256)).decode("utf-8", "replace")
+    assert ran.stderr == "\ufffd\n"
 
 
 def resident_bytes() -> int:
@@ -806,6 +877,7 @@ for number in range(800):
 """
 
 
+@every_way
 async def test_nobody_polls_and_nothing_grows(kernel: TrioKernel, tmp_path: Path) -> None:
     """50 MB: the program blocks until they are fetched, and at no time are they held here."""
     progress = trio.Path(tmp_path / "progress")

@@ -42,8 +42,6 @@ LUA = KernelSpec(runtime="lua")
 # For what does not depend on the era.
 newest = pytest.mark.parametrize("era", [SESSION_6], ids=lambda era: era.name)
 
-pytestmark = pytest.mark.usefixtures("hang_guard")
-
 
 @pytest.fixture(params=ERAS, ids=lambda era: era.name)
 def era(request: pytest.FixtureRequest) -> Era:

@@ -91,7 +91,9 @@ class Driver:
             return INTERRUPTED
         run.interrupt = interpreter.interrupt
         try:
-            return await interpreter.execute(run.request.code, run.write, run.ask)
+            return await interpreter.execute(
+                run.request.code, run.write, run.ask_line, run.ask_bytes
+            )
         finally:
             run.interrupt = None
 
@@ -153,7 +155,7 @@ class Driver:
                 child.interrupt()
             try:
                 if not run.live:
-                    return await child.run(write, run.ask)
+                    return await child.run(write, run.ask_bytes)
                 with one_error():
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(_type, run.input, child)

@@ -52,6 +52,7 @@ class Interpreter:
         self._submitted = False
         self._started = False
         self._interrupt_at_start = False
+        self._reads_terminal = False
 
     @property
     def alive(self) -> bool:
@@ -68,8 +69,16 @@ class Interpreter:
             # Before the interpreter is set up, the signal would kill it.
             self._interrupt_at_start = True
 
-    async def execute(self, source: str, sink: Sink, ask: Ask) -> int:
+    async def execute(self, source: str, sink: Sink, ask: Ask, ask_bytes: Ask | None = None) -> int:
         """Run `source` and return its exit code; all its output is delivered then.
+
+        Args:
+            source: the code.
+            sink: gets the output.
+            ask: asked when the code calls ``input`` or ``getpass``.
+            ask_bytes: asked when it reads descriptor 0 itself; may return any amount. Default:
+                `ask`. Once it was asked, ``input`` reads the descriptor too, since the code may
+                have read further than it has used.
 
         Output of background threads since the last run is given to this one's sink; between two
         runs a pipe (64 KiB) holds it, and the thread waits when that is full.
@@ -87,8 +96,14 @@ class Interpreter:
         with self._doing_one_thing():
             self._run += 1
             self._submitted = self._started = self._interrupt_at_start = False
+            self._reads_terminal = False
+
+            async def ask_terminal(is_password: bool) -> bytes | None:
+                self._reads_terminal = True
+                return await (ask_bytes or ask)(is_password)
+
             try:
-                async with self._child.streaming(sink, ask):
+                async with self._child.streaming(sink, ask_terminal):
                     return await self._converse(source, sink, ask)
             except BaseException:
                 # Cancelled, or sink or ask failed: nobody listens to that code any more.
@@ -188,8 +203,10 @@ class Interpreter:
     ) -> None:
         with scope:
             await self._child.drain(sink)
-            line = await ask(event["password"])
-            await self._answer(event, line)
+            if self._reads_terminal and not event["password"]:
+                await self._send({"op": "answer", "id": event["id"], "stdin": True})
+            else:
+                await self._answer(event, await ask(event["password"]))
 
     async def _answer(self, event: Mapping[str, Any], line: bytes | None) -> None:
         answer: dict[str, object] = {"op": "answer", "id": event["id"]}

@@ -9,7 +9,8 @@ Both sides of the control socket send JSON, a line each. The gateway sends::
 
     {"op": "execute", "run": 1, "code": "..."}
     {"op": "complete", "code": "...", "options": {...}}
-    {"op": "answer", "id": 7, "text": "..."} or {"op": "answer", "id": 7, "eof": true}
+    {"op": "answer", "id": 7, "text": "..."} or {"op": "answer", "id": 7, "eof": true} or, when
+    the answer is to be read from descriptor 0, {"op": "answer", "id": 7, "stdin": true}
 
 and gets ``started``, ``input`` (id, password), ``input-over`` (id: no answer is needed any more),
 ``done`` (code) and ``completions`` (items); all but the last carry their ``run``.
@@ -323,7 +324,11 @@ class Python:
             except KeyboardInterrupt:
                 self.control.send(ev="input-over", run=self.run, id=ident)
                 raise
-        if answer is None or answer.get("eof"):
+        if answer is not None and answer.get("stdin") and sys.stdin is not None:
+            line = sys.stdin.readline()
+            if line:
+                return line.removesuffix("\n")
+        if answer is None or "text" not in answer:
             raise EOFError("EOF when reading a line")
         return str(answer["text"])
 

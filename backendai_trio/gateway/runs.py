@@ -23,6 +23,7 @@ GATHER_SECONDS = 0.05
 live, and a program that prints line by line does not cost a request for each."""
 _READ_BYTES = 1024 * 1024
 _INPUT_BYTES = 256 * 1024
+_ANSWER_BYTES = 64 * 1024
 
 
 class Input:
@@ -131,7 +132,7 @@ class Run:
         """Tell that a stage of a batch run (``build-finished``) has ended."""
         self.ring.mark({"status": status, "exit_code": exit_code})
 
-    async def ask(self, is_password: bool) -> bytes | None:
+    async def ask_line(self, is_password: bool) -> bytes | None:
         """A line for the program, with its newline; None for end of input.
 
         The client is told that the program waits, unless it has typed ahead.
@@ -143,8 +144,17 @@ class Run:
         finally:
             self._question = None
 
+    async def ask_bytes(self, is_password: bool) -> bytes | None:
+        """Like `ask_line`, for a program that reads its terminal itself: whatever is there."""
+        if not self.input.has_line:
+            self._tell_question(is_password)
+        try:
+            return await self.input.some(_ANSWER_BYTES)
+        finally:
+            self._question = None
+
     async def ask_end(self, is_password: bool) -> None:
-        """Like `ask`, for a program whose input goes to it by itself: returns at its end."""
+        """Like `ask_line`, for a program whose input goes to it by itself: returns at its end."""
         if not self.input.exhausted:
             self._tell_question(is_password)
         try:

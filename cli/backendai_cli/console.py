@@ -1,20 +1,19 @@
-"""The user's end: status lines on stderr, program output on stdout, lines from stdin."""
+"""The user's end: status lines on stderr, program output on stdout, keys from stdin."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["Lines", "Status", "hidden_input", "write_bytes"]
+__all__ = ["Status", "Stdin", "TerminalMode", "write_bytes"]
 
 _INFO, _WAIT, _DONE, _FAIL = ("96", "∙"), ("93", "⋯"), ("92", "✔"), ("91", "✘")
 _ERASE_LINE = "\x1b[2K"
+_READ = 65536
 
 
 class Status:
@@ -77,8 +76,8 @@ def write_bytes(stream: TextIO, data: bytes) -> None:
     stream.buffer.flush()
 
 
-class Lines:
-    """Lines of standard input, read only when a program asks for one.
+class Stdin:
+    """Standard input, read only when somebody asks for it.
 
     Reading can be cancelled and leaves nothing behind: no thread stays in a read, and the terminal
     is never made non-blocking (which the parent shell would inherit).
@@ -86,57 +85,68 @@ class Lines:
 
     def __init__(self, fd: int = 0) -> None:
         self._fd = fd
-        self._buffer = bytearray()
-        self._ended = False
 
-    async def next(self) -> bytes | None:
-        """The next line without its newline; None at the end of input."""
-        while (end := self._buffer.find(b"\n")) < 0 and not self._ended:
-            data = await self._read()
-            self._ended = not data
-            self._buffer += data
-            if self._ended and os.isatty(self._fd):
-                self._ended = False  # Ctrl-D at a terminal ends one answer, not the input for good
-                break
-        if end >= 0:
-            line = bytes(self._buffer[:end])
-            del self._buffer[: end + 1]
-            return line
-        if not self._buffer:
-            return None
-        line = bytes(self._buffer)
-        self._buffer.clear()
-        return line
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person types."""
+        try:
+            return os.isatty(self._fd)
+        except OSError:  # closed
+            return False
 
-    async def _read(self) -> bytes:
+    async def read(self) -> bytes:
+        """What is there, at least a byte; ``b""`` at the end of input."""
         import trio
 
-        if sys.platform != "win32":
-            try:
-                # Level-triggered: after this, a read does not block.
-                await trio.lowlevel.wait_readable(self._fd)
-            except PermissionError:
-                pass  # a regular file: epoll refuses it, and reading it never waits
-            except OSError:
-                return b""  # closed
-            return os.read(self._fd, 65536)
-        return await trio.to_thread.run_sync(os.read, self._fd, 65536, abandon_on_cancel=True)
+        if sys.platform == "win32":
+            return await trio.to_thread.run_sync(os.read, self._fd, _READ, abandon_on_cancel=True)
+        try:
+            # Level-triggered: after this, a read does not block.
+            await trio.lowlevel.wait_readable(self._fd)
+        except PermissionError:
+            # A regular file: epoll refuses it, and reading it never waits long.
+            await trio.lowlevel.checkpoint()
+        except OSError:
+            return b""  # closed
+        return os.read(self._fd, _READ)
 
 
-@contextmanager
-def hidden_input(fd: int = 0) -> Iterator[None]:
-    """Do not show what is typed, as long as the block lasts; nothing happens without a terminal."""
-    if sys.platform == "win32" or not os.isatty(fd):
-        yield
-        return
-    import termios
+class TerminalMode:
+    """What the terminal does with keys; as it was before when the block ends, however it ends."""
 
-    before = termios.tcgetattr(fd)
-    hidden = [*before]
-    hidden[3] &= ~termios.ECHO
-    hidden[3] |= termios.ECHONL
-    termios.tcsetattr(fd, termios.TCSADRAIN, hidden)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+    def __init__(self, fd: int = 0) -> None:
+        self._fd = fd
+        self._before: list[Any] | None = None
+
+    def __enter__(self) -> TerminalMode:
+        if sys.platform != "win32" and Stdin(self._fd).is_terminal:
+            import termios
+
+            self._before = termios.tcgetattr(self._fd)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.restore()
+
+    def hide(self) -> None:
+        """Do not show what is typed."""
+        if sys.platform != "win32" and self._before is not None:
+            import termios
+
+            mode = [*self._before]
+            mode[3] = (mode[3] & ~termios.ECHO) | termios.ECHONL
+            termios.tcsetattr(self._fd, termios.TCSADRAIN, mode)
+
+    def raw(self) -> None:
+        """Hand every key on as it is, Ctrl-C among them."""
+        if sys.platform != "win32" and self._before is not None:
+            import tty
+
+            tty.setraw(self._fd)
+
+    def restore(self) -> None:
+        """As it was before."""
+        if sys.platform != "win32" and self._before is not None:
+            import termios
+
+            termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import StreamRequestHandler, TCPServer, ThreadingTCPServer
 from threading import Thread
 
 import pytest
@@ -160,15 +161,16 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def some_server(status: int, kind: str, body: bytes) -> Iterator[dict[str, str]]:
-    """An HTTP server that has nothing to do with Backend.AI; the settings that lead to it."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
-        server.answer = (status, kind, body)  # type: ignore[attr-defined]
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+def running(server: TCPServer) -> Iterator[dict[str, str]]:
+    """Serve during the block, which gets the settings that lead there."""
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    with server:
         thread.start()
-        yield KEYS | {"BACKEND_ENDPOINT": f"http://127.0.0.1:{server.server_port}"}
-        server.shutdown()
-        thread.join()
+        try:
+            yield KEYS | {"BACKEND_ENDPOINT": f"http://127.0.0.1:{server.server_address[1]}"}
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.mark.parametrize(
@@ -186,27 +188,24 @@ def some_server(status: int, kind: str, body: bytes) -> Iterator[dict[str, str]]
     ids=["page", "no page", "other json", "broken json", "null", "redirect", "error", "bytes"],
 )
 def test_another_http_server(commands: Commands, status: int, kind: str, body: bytes) -> None:
-    with some_server(status, kind, body) as settings:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.answer = (status, kind, body)  # type: ignore[attr-defined]
+    with running(server) as settings:
         problem = nothing_ran(commands, settings)
     assert "BACKEND_ENDPOINT" in problem
 
 
+class _Greeter(StreamRequestHandler):
+    """Talks first, in another protocol, and hangs up."""
+
+    def handle(self) -> None:
+        self.request.recv(65536)
+        self.wfile.write(b"220 mail.example.com ESMTP\r\n")
+
+
 def test_a_server_that_is_no_http_server(commands: Commands) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def answer() -> None:
-            for _ in range(2):
-                connection, _ = server.accept()
-                with connection:
-                    connection.recv(65536)
-                    connection.sendall(b"220 mail.example.com ESMTP\r\n")
-
-        thread = Thread(target=answer, daemon=True)
-        thread.start()
-        port = server.getsockname()[1]
-        problem = nothing_ran(commands, KEYS | {"BACKEND_ENDPOINT": f"http://127.0.0.1:{port}"})
-        thread.join()
-    assert "BACKEND_ENDPOINT" in problem
+    with running(ThreadingTCPServer(("127.0.0.1", 0), _Greeter)) as settings:
+        assert "BACKEND_ENDPOINT" in nothing_ran(commands, settings)
 
 
 def test_the_wrong_key_pair(commands: Commands, served: Mapping[str, str]) -> None:

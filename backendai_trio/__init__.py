@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .gateway import stored_config as stored_config
     from .kernels import TrioKernel as TrioKernel
     from .kernels import attach_kernel as attach_kernel
+    from .kernels import find_kernel as find_kernel
     from .kernels import new_token as new_token
     from .kernels import open_kernel as open_kernel
     from .kernels import run_kernel as run_kernel
@@ -102,7 +103,14 @@ _HOMES = {
         "serve_gateway",
         "stored_config",
     ),
-    "kernels": ("TrioKernel", "attach_kernel", "new_token", "open_kernel", "run_kernel"),
+    "kernels": (
+        "TrioKernel",
+        "attach_kernel",
+        "find_kernel",
+        "new_token",
+        "open_kernel",
+        "run_kernel",
+    ),
     "terminals": ("Terminal", "open_terminal"),
     "transport.client": ("Client", "open_client"),
     "wire.execution": (

@@ -29,7 +29,7 @@ from .wire.fields import Fields
 from .wire.http import Request
 from .wire.kernels import CreateReply, CreateRequest, KernelInfo, KernelSpec, Statistics
 
-__all__ = ["TrioKernel", "attach_kernel", "new_token", "open_kernel", "run_kernel"]
+__all__ = ["TrioKernel", "attach_kernel", "find_kernel", "new_token", "open_kernel", "run_kernel"]
 
 _OVERTAKEN_SECONDS = 3.0
 """How long a destroy repeats when it may have overtaken its own create. Measured on manager
@@ -50,6 +50,7 @@ class TrioKernel:
         kernel_id: session UUID from 20.03 on, before that the token.
         created: False when an existing kernel was joined.
         statistics: what it used in its life; None until it is destroyed, or if nobody tells.
+        released: whether `release` was called.
     """
 
     def __init__(self, client: Client, reply: CreateReply) -> None:
@@ -59,6 +60,7 @@ class TrioKernel:
         self.created = reply.created
         self.statistics: Statistics | None = None
         self._destroyed = False
+        self.released = False
 
     def __repr__(self) -> str:
         return f"<TrioKernel {self.token} at {self.client.config.endpoint.url}>"
@@ -162,6 +164,10 @@ class TrioKernel:
             self._destroyed = True
         return self.statistics
 
+    def release(self) -> None:
+        """Let the kernel live on when the block of its `open_kernel` ends."""
+        self.released = True
+
     def _request(self, method: str, *tail: str) -> Request:
         return Request(method, self.client.era.session_path(self.token, *tail))
 
@@ -199,7 +205,7 @@ async def open_kernel(
             raise
         yield kernel
     finally:
-        if not refused:
+        if not (refused or (kernel is not None and kernel.released)):
             left: str | None = f"it was not confirmed within {client.config.grace_seconds:g} s"
             with trio.move_on_after(client.config.grace_seconds, shield=True):
                 left = await _end(client, token, kernel)
@@ -239,6 +245,17 @@ async def attach_kernel(client: Client, spec: KernelSpec, *, token: str) -> Trio
         The kernel may have been created.
     """
     return await _create(client, CreateRequest(token, spec))
+
+
+async def find_kernel(client: Client, token: str) -> TrioKernel:
+    """A kernel that exists, by its token or (from 20.09 on) its id. It is not ours to destroy.
+
+    Raises:
+        NotFound: there is none.
+    """
+    kernel = TrioKernel(client, CreateReply(token, token, created=False))
+    await kernel.info()
+    return kernel
 
 
 async def _create(client: Client, create: CreateRequest) -> TrioKernel:

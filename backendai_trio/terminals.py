@@ -38,6 +38,8 @@ _NORMAL = 1000
 class _Wire(Protocol):
     """How a terminal's messages travel."""
 
+    exit_code: int | None
+
     async def receive(self) -> bytes:
         """The next output; ``b""`` at the end."""
 
@@ -145,6 +147,11 @@ class Terminal(trio.abc.HalfCloseableStream):
             scope.cancel()
         await trio.lowlevel.checkpoint()
 
+    @property
+    def exit_code(self) -> int | None:
+        """How the shell ended, after `receive_some` has returned ``b""``; None if nobody told."""
+        return self._wire.exit_code
+
     @contextmanager
     def _call(self, kind: str) -> Iterator[None]:
         """One call of a kind at a time; closing ends it, and foreign errors become Trio's."""
@@ -194,6 +201,7 @@ class _NumberedWire:
     """Our own gateway's."""
 
     def __init__(self, stream: NumberedStream) -> None:
+        self.exit_code: int | None = None
         self._stream = stream
 
     async def receive(self) -> bytes:
@@ -201,8 +209,12 @@ class _NumberedWire:
             message = await self._stream.receive()
         except trio.EndOfChannel:
             return b""
+        if isinstance(message, Output):
+            return message.data
         # The one mark of a terminal is its shell's end.
-        return message.data if isinstance(message, Output) else b""
+        code = message.fields.get("exit_code")
+        self.exit_code = code if isinstance(code, int) else None
+        return b""
 
     async def type(self, data: bytes) -> None:
         await self._stream.send(data)
@@ -221,6 +233,7 @@ class _ManagerWire:
     """A manager's: JSON with base64, in text frames and from 25.6 on in binary ones."""
 
     def __init__(self, socket: trio_websocket.WebSocketConnection) -> None:
+        self.exit_code: int | None = None
         self._socket = socket
 
     async def receive(self) -> bytes:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import NoReturn
 
 import click
@@ -20,6 +21,7 @@ __all__ = [
     "NOT_FOUND",
     "REFUSED",
     "TIMED_OUT",
+    "ending_on_signals",
     "ending_signals",
     "leave_with",
 ]
@@ -47,6 +49,8 @@ def leave_with(command: click.Command, arguments: Sequence[str], name: str) -> N
         # Whoever read our output has enough. Python flushes once more at exit; let that succeed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = _BROKEN_PIPE
+    except Ended as exc:
+        code = 128 + exc.number
     except (KeyboardInterrupt, click.Abort):
         code = INTERRUPTED
     except click.UsageError as exc:
@@ -74,6 +78,34 @@ def ending_signals() -> list[signal.Signals]:
     names = ("SIGINT", "SIGHUP")
     asking = [getattr(signal, name) for name in names if hasattr(signal, name)]
     return [signal.SIGTERM, *(n for n in asking if signal.getsignal(n) != signal.SIG_IGN)]
+
+
+class Ended(Exception):
+    """A signal has ended the command."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@asynccontextmanager
+async def ending_on_signals() -> AsyncIterator[None]:
+    """Let a signal cancel the block, so that it cleans up; the exit code is then 128 + signal."""
+    import trio
+
+    from backendai_trio import one_error
+
+    async def watch(*, task_status: trio.TaskStatus[None]) -> None:
+        with trio.open_signal_receiver(*ending_signals()) as received:
+            task_status.started()
+            async for number in received:
+                raise Ended(number)
+
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            await nursery.start(watch)
+            yield
+            nursery.cancel_scope.cancel()
 
 
 def _code_of(exc: Exception) -> int | None:

@@ -15,10 +15,12 @@ from . import exits
 __all__ = ["lcc", "lpython", "main"]
 
 _COMMANDS = {
+    "attach": "Attach to the terminal of a running kernel.",
     "config": "Show the settings in use, with the secret key masked.",
     "help": "Show this help.",
     "ps": "List the running kernels.",
     "run": "Run code or files in a kernel.",
+    "shell": "Open a terminal in a kernel.",
     "serve": "Serve the Backend.AI API on this machine.",
 }
 

@@ -14,7 +14,7 @@ from backendai_trio import (
 from .console import Status
 from .runner import Job, Runner
 
-__all__ = ["command"]
+__all__ = ["command", "parse_environment"]
 
 
 @click.command("run", context_settings={"show_default": False})
@@ -90,7 +90,7 @@ def command(
     if code is not None and (build is not None or execute is not None):
         raise click.UsageError("--build and --exec go with files, not with -c")
     job = Job(
-        spec=KernelSpec(runtime=lang, environ=_environment(env), mounts=mount),
+        spec=KernelSpec(runtime=lang, environ=parse_environment(env), mounts=mount),
         token=client_token,
         code=code,
         uploads=plan_uploads(files),
@@ -102,7 +102,8 @@ def command(
     return trio.run(Runner(job, Status(quiet=quiet)).run)
 
 
-def _environment(pairs: tuple[str, ...]) -> dict[str, str]:
+def parse_environment(pairs: tuple[str, ...]) -> dict[str, str]:
+    """The variables of -e options."""
     environ: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")

@@ -1,0 +1,37 @@
+"""`backend.ai attach`."""
+
+from __future__ import annotations
+
+import click
+import trio
+
+from backendai_trio import find_kernel
+
+from . import exits
+from .console import Status
+from .screen import Detached, check_terminal, connect
+from .target import open_target
+
+__all__ = ["command"]
+
+
+@click.command("attach")
+@click.argument("kernel")
+@click.option("-q", "--quiet", is_flag=True, help="Show no status lines.")
+def command(kernel: str, quiet: bool) -> int:
+    """Attach to the terminal of a running KERNEL, named by its token or id ('backend.ai ps').
+
+    Its shell is the one that was detached from, or a fresh one. Ctrl-] detaches.
+    """
+    check_terminal()
+    return trio.run(_attach, kernel, Status(quiet=quiet))
+
+
+async def _attach(name: str, status: Status) -> int:
+    async with exits.ending_on_signals(), open_target(status) as client:
+        kernel = await find_kernel(client, name)
+        try:
+            return await connect(kernel, status)
+        except Detached:
+            status.info(f"Detached. To come back:  backend.ai attach {name}")
+            return 0

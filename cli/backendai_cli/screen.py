@@ -1,0 +1,93 @@
+"""The user's terminal, connected to one in a kernel."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import click
+import trio
+
+from backendai_trio import Terminal, TrioKernel, one_error, open_terminal
+
+from . import exits
+from .console import Status, Stdin, TerminalMode, write_bytes
+
+__all__ = ["DETACH", "Detached", "check_terminal", "connect"]
+
+DETACH = b"\x1d"
+"""Ctrl-], as in telnet: hardly any program uses it."""
+
+
+class Detached(Exception):
+    """The user has left; what runs in the kernel goes on."""
+
+
+def check_terminal() -> None:
+    """Refuse to go on where nobody sits at a terminal.
+
+    Raises:
+        click.UsageError: standard input or output is none.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError("this needs a terminal; to run something in a script, use 'run'")
+
+
+async def connect(kernel: TrioKernel, status: Status) -> int:
+    """Hand every key to the kernel's terminal and show what it shows; returns the exit code.
+
+    Raises:
+        Detached: the user typed Ctrl-].
+    """
+    detached = False
+    code = exits.FAILED
+    status.info("Connected; Ctrl-] detaches.")
+    async with open_terminal(kernel) as terminal:
+        with TerminalMode() as mode, one_error():
+            mode.raw()
+            async with trio.open_nursery() as nursery:
+
+                async def show() -> None:
+                    nonlocal code
+                    while data := await terminal.receive_some():
+                        await trio.to_thread.run_sync(
+                            write_bytes, sys.stdout, data, abandon_on_cancel=True
+                        )
+                    code = terminal.exit_code or 0
+                    nursery.cancel_scope.cancel()
+
+                async def type_keys() -> None:
+                    nonlocal detached
+                    stdin = Stdin()
+                    while keys := await stdin.read():
+                        keys, detach, _ = keys.partition(DETACH)
+                        await terminal.send_all(keys)
+                        if detach:
+                            detached = True
+                            nursery.cancel_scope.cancel()
+                    await terminal.send_eof()
+
+                nursery.start_soon(show)
+                nursery.start_soon(type_keys)
+                nursery.start_soon(_follow_size, terminal)
+    click.echo(err=True)
+    if detached:
+        raise Detached
+    return code
+
+
+async def _follow_size(terminal: Terminal) -> None:
+    """Tell the size of the window, now and whenever it changes."""
+    await _tell_size(terminal)
+    if not hasattr(signal, "SIGWINCH"):
+        return
+    with trio.open_signal_receiver(signal.SIGWINCH) as changes:
+        async for _ in changes:
+            await _tell_size(terminal)
+
+
+async def _tell_size(terminal: Terminal) -> None:
+    columns, rows = os.get_terminal_size(sys.stdout.fileno())
+    if rows and columns:  # a serial line knows no size
+        await terminal.resize(rows, columns)

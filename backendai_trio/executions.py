@@ -17,9 +17,11 @@ from .wire.execution import (
     INTERRUPT_RUN,
     RAW_CONSOLE,
     Event,
+    ExecuteReply,
     ExecuteRequest,
     Finished,
     InputRequest,
+    RunState,
     TimedOut,
 )
 from .wire.fields import encode_json
@@ -120,24 +122,33 @@ class Execution:
     async def _stop(self) -> str | None:
         """Interrupt what runs and wait until it has ended; output that comes is dropped.
 
+        All of it goes over plain HTTP: a cancellation has just killed the reader of any WebSocket.
+
         Returns:
             Why that failed, None if it did not. It is no exception, since what ended the block is
             the error to report, and a broken connection breaks this as well.
         """
-        if not self._channel.begun:
+        if not self._channel.begun or self._channel.outcome is not None:
             return None
         try:
             for _ in range(_INTERRUPT_ATTEMPTS):
-                # A program may catch the interrupt and ask for input again.
-                if self._channel.outcome is not None:
-                    return None
                 await self.interrupt()
-                events: list[Event] = []
-                while self._channel.outcome is None and not _asks(events):
-                    events = await self._channel.receive()
+                # Without an id nobody can be asked; the end of its socket interrupts it again.
+                if self.run_id is None or await self._has_ended(self.run_id):
+                    return None
         except BackendError as exc:
             return str(exc)
-        return None if self._channel.outcome is not None else "it asks for input again and again"
+        return "it asks for input again and again"
+
+    async def _has_ended(self, run_id: str) -> bool:
+        """Wait until the run has ended, or asks for input (it may catch the interruption)."""
+        state = RunState(ExecuteRequest("continue", run_id))
+        path = self._client.era.session_path(self._token)
+        while state.outcome is None and not state.waiting:
+            body = state.request().encode()
+            reply = await self._client.call(Request("POST", path, (), body, JSON))
+            state.feed(ExecuteReply.decode(reply.body))
+        return state.outcome is not None
 
 
 @asynccontextmanager
@@ -163,7 +174,3 @@ async def open_execution(
                     RuntimeWarning,
                     stacklevel=3,
                 )
-
-
-def _asks(events: list[Event]) -> bool:
-    return bool(events) and isinstance(events[-1], InputRequest)

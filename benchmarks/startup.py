@@ -84,11 +84,13 @@ def main() -> None:
 
 
 def clean_environment(folder: Path) -> dict[str, str]:
-    """The caller's environment without settings of a server, and with a HOME of its own."""
+    """The caller's environment without settings of a server or of Python, and with a HOME."""
+    # PYTHONDONTWRITEBYTECODE, for one, would have every run compile a checkout anew.
+    ours = ("BACKEND_", "SORNA_", "PYTHON")
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("BACKEND_", "SORNA_")) and not name.lower().endswith("_proxy")
+        if not name.startswith(ours) and not name.lower().endswith("_proxy")
     }
     return kept | {"HOME": str(folder)}
 

@@ -417,6 +417,12 @@ async def test_batch_of_c(client: Client, tmp_path: Path, c_compiler: str) -> No
             Stdout("hello, LABLUP!\n"),
             Finished(0),
         ]
+
+
+async def test_end_of_input_in_c(client: Client, tmp_path: Path, c_compiler: str) -> None:
+    paths = write(tmp_path, main_c=C_MAIN, mylib_h="static int myvalue(void) { return 42; }\n")
+    async with open_kernel(client, KernelSpec(runtime="c")) as kernel:
+        await kernel.upload(plan_uploads(paths, base=tmp_path))
         ran = await run(kernel, mode="batch", answers=[None])
         assert (ran.stderr, ran.exit_code) == ("no name\n", 3)
 
@@ -842,7 +848,7 @@ async def test_character_split_across_polls(kernel: TrioKernel) -> None:
 EVERY_BYTE = "import os; os.write(1, bytes(range(256))); os.write(2, b'\\xff\\n')"
 
 
-@every_way
+@pytest.mark.parametrize("way", ["numbered", "polls"])
 async def test_bytes_that_are_no_utf8_come_unchanged(kernel: TrioKernel) -> None:
     ran = await run(kernel, EVERY_BYTE)
     assert ran.stdout.encode("utf-8", "surrogateescape") == bytes(range(256))
@@ -877,7 +883,7 @@ for number in range(800):
 """
 
 
-@every_way
+@pytest.mark.parametrize("way", ["numbered", "polls"])
 async def test_nobody_polls_and_nothing_grows(kernel: TrioKernel, tmp_path: Path) -> None:
     """50 MB: the program blocks until they are fetched, and at no time are they held here."""
     progress = trio.Path(tmp_path / "progress")

@@ -118,8 +118,8 @@ def make_app(sessions: Sessions, eras: Sequence[Era], hello: Hello) -> Starlette
         ]
         streams = f"{era.prefix}/stream/{era.noun}/{{name}}"
         routes.append(WebSocketRoute(f"{streams}/pty", gate.socket(serve_screen, era)))
-        if era.streams_executions:
-            routes.append(WebSocketRoute(f"{streams}/execute", gate.socket(serve_execution, era)))
+        # Not in the seed era's API; there, numbered streams are an addition of ours.
+        routes.append(WebSocketRoute(f"{streams}/execute", gate.socket(serve_execution, era)))
         if era.prefix:
             table += [("GET", f"{era.prefix}/authorize", handlers.authorize)]
         else:

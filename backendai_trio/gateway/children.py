@@ -232,6 +232,9 @@ class Child:
             if not self._terminal.is_awaited_by(self.pid):
                 continue
             answer = await self._ask(ask)
+            if answer is None and not self._terminal.is_awaited_by(self.pid):
+                # `type` has just typed the end of input, and two of them would be read as data.
+                continue
             if not isinstance(answer, _NotWaiting):
                 await self._terminal.type(answer)
             self._activity += 1

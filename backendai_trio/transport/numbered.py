@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -320,8 +321,10 @@ async def open_numbered(
             try:
                 yield stream
             finally:
-                with trio.move_on_after(CLOSE_SECONDS, shield=True):
-                    await stream.close()
+                # When cancelled, the reader is gone that a polite end needs.
+                if trio.current_effective_deadline() > -math.inf:
+                    with trio.move_on_after(CLOSE_SECONDS, shield=True):
+                        await stream.close()
                 with trio.move_on_after(CLOSE_SECONDS, shield=True):
                     await stream.abort()
                 nursery.cancel_scope.cancel()

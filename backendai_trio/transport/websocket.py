@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -21,6 +22,8 @@ __all__ = ["connect_websocket", "open_websocket"]
 RECEIVE_BUFFER_BYTES = 256 * 1024
 MESSAGE_QUEUE_SIZE = 64
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+CLOSE_SECONDS = 2.0
+"""How long a polite end may take."""
 ABORT_SECONDS = 1.0
 """Closing without a word takes no time to speak of; this bounds it all the same."""
 
@@ -43,11 +46,12 @@ async def open_websocket(
             try:
                 yield connection
             finally:
-                with trio.move_on_after(client.config.grace_seconds, shield=True) as grace:
-                    await connection.aclose()
+                # When cancelled, the reader is gone that a polite end needs.
+                if trio.current_effective_deadline() > -math.inf:
+                    with trio.move_on_after(CLOSE_SECONDS, shield=True):
+                        await connection.aclose()
                 with trio.move_on_after(ABORT_SECONDS, shield=True):
-                    if grace.cancelled_caught:
-                        await trio.aclose_forcefully(stream)
+                    await trio.aclose_forcefully(stream)
                 nursery.cancel_scope.cancel()
 
 
@@ -66,30 +70,48 @@ async def connect_websocket(
     Raises:
         ApiError, ConnectionFailed: as for `open_websocket`.
     """
+    pair: tuple[trio_websocket.WebSocketConnection, Socket] = await nursery.start(
+        _hold_socket, client, Request("GET", path, query)
+    )
+    return pair
+
+
+async def _hold_socket(
+    client: Client,
+    request: Request,
+    *,
+    task_status: trio.TaskStatus[tuple[trio_websocket.WebSocketConnection, Socket]],
+) -> None:
+    """Connect, and hold the connection's reader until the connection has ended.
+
+    The library reports a refused handshake from its reader; a nursery around both brings it here.
+    """
     config = client.config
     endpoint = config.endpoint
-    request = Request("GET", path, query)
     headers = client.signed_headers(request)
     del headers["Host"], headers["Content-Type"]  # the first is the library's to send
     try:
-        with trio.fail_after(config.connect_seconds):
-            stream = await _open_stream(config)
-            try:
-                # Given the stream, the library sends the Host text that was signed, for IPv6 too.
-                connection = await trio_websocket.wrap_client_stream(
-                    nursery,
-                    stream,
-                    endpoint.host_header,
-                    endpoint.base_path + request.target,
-                    extra_headers=[(k.encode(), v.encode()) for k, v in headers.items()],
-                    message_queue_size=MESSAGE_QUEUE_SIZE,
-                    max_message_size=MAX_MESSAGE_BYTES,
-                    receive_buffer_size=RECEIVE_BUFFER_BYTES,
-                )
-            except BaseException:
-                with trio.move_on_after(ABORT_SECONDS, shield=True):
-                    await trio.aclose_forcefully(stream)
-                raise
+        with one_error():
+            async with trio.open_nursery() as nursery:
+                with trio.fail_after(config.connect_seconds):
+                    stream = await _open_stream(config)
+                    try:
+                        # Given the stream, the library sends the Host text that was signed.
+                        connection = await trio_websocket.wrap_client_stream(
+                            nursery,
+                            stream,
+                            endpoint.host_header,
+                            endpoint.base_path + request.target,
+                            extra_headers=[(k.encode(), v.encode()) for k, v in headers.items()],
+                            message_queue_size=MESSAGE_QUEUE_SIZE,
+                            max_message_size=MAX_MESSAGE_BYTES,
+                            receive_buffer_size=RECEIVE_BUFFER_BYTES,
+                        )
+                    except BaseException:
+                        with trio.move_on_after(ABORT_SECONDS, shield=True):
+                            await trio.aclose_forcefully(stream)
+                        raise
+                task_status.started((connection, stream))
     except trio_websocket.ConnectionRejected as exc:
         reply = Reply(exc.status_code, "", bytes(exc.body or b""))
         raise decode_problem(reply).as_error(str(request)) from None
@@ -99,7 +121,6 @@ async def connect_websocket(
         ) from None
     except (trio_websocket.HandshakeError, OSError, trio.BrokenResourceError) as exc:
         raise ConnectionFailed(f"no WebSocket at {endpoint.url} for {request}: {exc}") from exc
-    return connection, stream
 
 
 async def _open_stream(config: Config) -> Socket:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import NoReturn
@@ -40,6 +41,7 @@ _BROKEN_PIPE = 141
 
 def leave_with(command: click.Command, arguments: Sequence[str], name: str) -> NoReturn:
     """Run a command and end the process with its exit code."""
+    warnings.showwarning = _warn
     try:
         result = command.main(list(arguments), prog_name=name, standalone_mode=False)
         code = result if isinstance(result, int) else 0
@@ -115,6 +117,11 @@ def _code_of(exc: Exception) -> int | None:
     if isinstance(exc, ApiError):
         return NOT_FOUND if exc.kind == "image-not-found" else REFUSED
     return FAILED if isinstance(exc, BackendError) else None
+
+
+def _warn(message: Warning | str, *details: object, **more: object) -> None:
+    """In place of `warnings.showwarning`, which would show a line of our source with it."""
+    _tell(str(message))
 
 
 def _tell(message: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from copy import copy
+from functools import partial
 from importlib import import_module
 from typing import NoReturn
 
@@ -102,7 +104,18 @@ def lpython() -> NoReturn:
 
 
 def _shortcut(runtime: str, name: str) -> NoReturn:
-    arguments = sys.argv[1:]
-    if arguments != ["--version"]:
-        arguments = ["run", runtime, *arguments]
-    exits.leave_with(cli, arguments, name)
+    if sys.argv[1:] == ["--version"]:
+        exits.leave_with(cli, sys.argv[1:], name)
+    from .run import command as run
+
+    # A copy of `run` without its first argument, so that help and errors speak of what was typed.
+    short = copy(run)
+    assert run.callback is not None
+    short.callback = partial(run.callback, lang=runtime)
+    short.params = [param for param in run.params if param.name != "lang"]
+    short.help = (
+        f"Run code or files in a kernel of the runtime {runtime!r}.\n\n"
+        f"The same as 'backend.ai run {runtime} ...'; 'backend.ai run --help' tells more."
+    )
+    short.context_settings = {"help_option_names": ["-h", "--help"]}
+    exits.leave_with(short, sys.argv[1:], name)

@@ -81,6 +81,11 @@ class Running:
         flags: list[int] = termios.tcgetattr(self._keyboard)[:4]
         return flags
 
+    @property
+    def ended(self) -> bool:
+        """Whether the process has ended."""
+        return not self._alive()
+
     def signal(self, number: int) -> None:
         """Send a signal to the process, and to nothing else."""
         self._process.send_signal(number)

@@ -541,7 +541,7 @@ def test_a_kernel_of_a_server_ends_with_ctrl_c_too(
     )
 
 
-def test_a_server_that_dies_under_a_run(commands: Commands) -> None:
+def test_ctrl_c_when_the_server_has_died(commands: Commands) -> None:
     keys = {"BACKEND_SECRET_KEY": SECRET_KEY}
     with commands.serve("--access-key", ACCESS_KEY, env=keys) as gateway:
         variables = variables_of(gateway)
@@ -549,7 +549,10 @@ def test_a_server_that_dies_under_a_run(commands: Commands) -> None:
             run.expect("started")
             gateway.signal(signal.SIGKILL)
             gateway.wait()
-            assert run.wait(20) == 125
+            run.signal(signal.SIGINT)
+            if not eventually(lambda: run.ended, 2):
+                run.signal(signal.SIGINT)
+            assert run.wait(5) in (125, 130)
             said = run.text("stderr")
-    assert "Traceback" not in said, said
-    assert sum(line.startswith("✘") for line in said.splitlines()) == 1, said
+    assert variables["BACKEND_ENDPOINT"] in said
+    assert "Traceback" not in said and "Warning: " not in said and ".py" not in said, said

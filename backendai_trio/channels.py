@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import trio
 import trio_websocket
 
-from .errors import ExecutionError, RemoteProtocolError
+from .errors import ConnectionFailed, ExecutionError, RemoteProtocolError
 from .transport.client import Client
 from .transport.numbered import NumberedStream, open_numbered
 from .transport.websocket import open_websocket
@@ -104,10 +104,10 @@ class _NumberedChannel:
         while True:
             try:
                 message = await self._stream.receive()
-            except trio.EndOfChannel:
+            except (trio.EndOfChannel, ConnectionFailed) as exc:
                 raise ExecutionError(
-                    f"run {self.run_id} ended without an outcome: its kernel has gone"
-                ) from None
+                    f"run {self.run_id} has no outcome: {str(exc) or 'the server ended its stream'}"
+                ) from exc
             if isinstance(message, Output):
                 text = self._decoders[message.kind].decode(message.data)
                 if text:
@@ -242,9 +242,9 @@ class _SocketChannel(_AskedChannel):
     async def receive(self) -> list[Event]:
         events: list[Event] = []
         while not events:
-            if self._asked:
-                await self._answer()
             try:
+                if self._asked:
+                    await self._answer()
                 frame = await self._socket.get_message()
             except trio_websocket.ConnectionClosed as exc:
                 raise ExecutionError(

@@ -11,7 +11,7 @@ from dataclasses import replace
 import trio
 
 from .channels import Channel, open_channel
-from .errors import BackendError, LocalProtocolError
+from .errors import BackendError, LocalProtocolError, NotFound
 from .transport.client import Client
 from .wire.execution import (
     INTERRUPT_RUN,
@@ -45,6 +45,7 @@ class Execution:
         self._channel = channel
         self._events: deque[Event] = deque()
         self._asked = False
+        self._stopped: Finished | TimedOut | None = None
 
     @property
     def run_id(self) -> str | None:
@@ -53,8 +54,12 @@ class Execution:
 
     @property
     def outcome(self) -> Finished | TimedOut | None:
-        """How the run ended; None until its last event was received."""
-        return self._channel.outcome
+        """How the run ended; None until its last event was received.
+
+        After a block that was left early, how the interrupted run ended; None where the server
+        tells that to nobody (a manager's streaming execution).
+        """
+        return self._channel.outcome or self._stopped
 
     def __aiter__(self) -> Execution:
         return self
@@ -136,6 +141,8 @@ class Execution:
                 # Without an id nobody can be asked; the end of its socket interrupts it again.
                 if self.run_id is None or await self._has_ended(self.run_id):
                     return None
+        except NotFound:
+            return None  # its kernel has gone, and took it along
         except BackendError as exc:
             return str(exc)
         return "it asks for input again and again"
@@ -148,7 +155,8 @@ class Execution:
             body = state.request().encode()
             reply = await self._client.call(Request("POST", path, (), body, JSON))
             state.feed(ExecuteReply.decode(reply.body))
-        return state.outcome is not None
+        self._stopped = state.outcome
+        return self._stopped is not None
 
 
 @asynccontextmanager

@@ -20,7 +20,14 @@ from typing import Any, Literal
 
 import trio
 
-from .errors import ApiError, BackendError, KernelLeftBehindWarning, NotFound
+from .errors import (
+    ApiError,
+    BackendError,
+    InvalidRequest,
+    KernelLeftBehindWarning,
+    LocalProtocolError,
+    NotFound,
+)
 from .executions import Execution, open_execution
 from .files import Upload, send_files
 from .transport.client import Client
@@ -88,6 +95,8 @@ class TrioKernel:
 
         Endpoint: ``POST /session/{name}`` (contract section 4).
         """
+        if run_id is not None and not 0 < len(run_id) <= 64:
+            raise LocalProtocolError(f"run id {run_id[:70]!r}: it must have 1 to 64 characters")
         batch = (options or BatchOptions()).as_json() if mode == "batch" else {}
         first = ExecuteRequest(mode, run_id or secrets.token_hex(8), code, batch)
         return open_execution(self.client, self.token, first)
@@ -192,17 +201,26 @@ async def open_kernel(
         is sent, and the destroy goes by token, under a shield, for `Config.grace_seconds` at most.
         Running out of that is reported as a `KernelLeftBehindWarning` with the token.
     """
-    token = token or new_token()
+    create = CreateRequest(token or new_token(), spec, reuse=False)
+    token = create.token
     kernel: TrioKernel | None = None
     refused = False
     try:
         try:
-            kernel = await _create(client, CreateRequest(token, spec, reuse=False))
+            kernel = await _create(client, create)
+            refused = not kernel.created
         except ApiError as exc:
             # A refusal makes no kernel, and with a given token one may be there that is not ours.
             # A 5xx may still have made one.
             refused = exc.status < 500
             raise
+        if refused:  # servers before 20.03 join where later ones refuse
+            raise InvalidRequest(
+                400,
+                kind="kernel-already-exists",
+                title=f"The token is taken: a kernel {token!r} exists; use another token",
+                request=f"POST {client.era.create_path}",
+            )
         yield kernel
     finally:
         if not (refused or (kernel is not None and kernel.released)):

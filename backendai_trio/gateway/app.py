@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 from starlette.applications import Starlette
@@ -22,13 +22,19 @@ from . import handlers
 from .auth import authenticate
 from .handlers import Answer, Call, Handler
 from .sessions import Refused, Session, Sessions
-from .streams import serve_execution, serve_screen
+from .streams import GOING_AWAY, NORMAL, serve_execution, serve_screen
 
 __all__ = ["make_app"]
 
 _log = logging.getLogger("backendai_trio.gateway")
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """Largest body that is read whole; forms are streamed and have limits of their own."""
+
+# What the kinds of problems were called before sessions were (contract section 10).
+_OLD_KINDS = {
+    "session-not-found": "kernel-not-found",
+    "session-already-exists": "kernel-already-exists",
+}
 
 _SESSION_ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "", handlers.info),
@@ -87,9 +93,11 @@ class _Gate:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_cancel_when_ended, session, nursery.cancel_scope)
                     await serve(socket, session)
+                    if _is_open(socket):
+                        await socket.close(NORMAL)
                     nursery.cancel_scope.cancel()
-            if socket.client_state is socket.application_state is WebSocketState.CONNECTED:
-                await socket.close()
+            if _is_open(socket):
+                await socket.close(GOING_AWAY, "the kernel has ended")
 
         return respond
 
@@ -174,6 +182,10 @@ def _spoken(era: Era, request: HTTPConnection) -> Era:
     )
 
 
+def _is_open(socket: WebSocket) -> bool:
+    return socket.client_state is socket.application_state is WebSocketState.CONNECTED
+
+
 async def _cancel_when_ended(session: Session, scope: trio.CancelScope) -> None:
     await session.ended.wait()
     scope.cancel()
@@ -196,5 +208,7 @@ def _response(answer: Answer) -> Response:
 
 
 def _problem(problem: Problem, era: Era) -> Response:
+    if not era.names_session:
+        problem = replace(problem, kind=_OLD_KINDS.get(problem.kind, problem.kind))
     body = encode_problem(problem, separate_detail=era.separate_detail)
     return _response(Answer(body, problem.status, PROBLEM))

@@ -191,6 +191,12 @@ class Host:
                     return
                 self.handle(message, fds)
         self.finish()
+        if os.getppid() != self.parent:
+            # The gateway was killed: its own folder is nobody's, and empty after the last kernel.
+            try:
+                os.rmdir(self.root.rpartition("/")[0])  # noqa: PTH106 (no pathlib here)
+            except OSError:
+                pass
 
     def receive(self) -> tuple[dict[str, Any] | None, list[int]]:
         try:

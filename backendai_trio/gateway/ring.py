@@ -123,8 +123,8 @@ class Ring:
         self.dropping = False
 
     async def wait_beyond(self, position: int) -> None:
-        """Wait until something is written behind a position."""
-        while self.end <= position:
+        """Wait until there is something to read at or behind a position."""
+        while self.end <= max(position, self.start):
             await self._written.park()
 
     async def wait_written(self) -> None:

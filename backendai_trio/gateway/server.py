@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["Gateway", "GatewayOptions", "open_gateway", "serve_gateway", "stored_config"]
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+CLOSE_SECONDS = 5.0
+"""How long the kernels' ends may take; each is bounded by itself."""
 FEATURES = frozenset({RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN, NUMBERED_STREAMS})
 
 
@@ -134,7 +136,12 @@ async def open_gateway(options: GatewayOptions | None = None) -> AsyncIterator[G
                 )
                 app = make_app(sessions, options.eras, hello)
                 await nursery.start(partial(_serve, cast(ASGIFramework, app), listener, options))
-                yield Gateway(config, isolation, sessions)
+                try:
+                    yield Gateway(config, isolation, sessions)
+                finally:
+                    # While it still serves, so that clients hear of it.
+                    with trio.move_on_after(CLOSE_SECONDS, shield=True):
+                        await sessions.close()
                 nursery.cancel_scope.cancel()
     finally:
         listener.close()

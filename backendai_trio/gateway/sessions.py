@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,7 +19,7 @@ from ..errors import GatewayError
 from ..wire.execution import ExecuteReply, ExecuteRequest
 from ..wire.http import Problem
 from ..wire.kernels import CreateRequest, KernelInfo, Statistics
-from .driver import Driver
+from .driver import INTERRUPTED, Driver
 from .faults import Faults
 from .processes import KernelHost, open_host
 from .runs import Run
@@ -97,8 +98,6 @@ class Session:
         run = await self._run_for(request)
         if isinstance(run, ExecuteReply):
             return run
-        if run is not self._current:
-            self._discard_abandoned()
         reply = await run.poll(POLL_SECONDS)
         if reply.status == "finished":
             self._runs.pop(run.run_id, None)
@@ -117,7 +116,6 @@ class Session:
         run = self._runs.get(request.run_id or "")
         if run is None:
             run = self.start(request, live=True)
-            self._discard_abandoned()
         return run
 
     def forget(self, run: Run) -> None:
@@ -153,6 +151,8 @@ class Session:
         run = self._current if run_id is None else self._runs.get(run_id)
         if run is not None:
             run.stop()
+            if run is not self._current and run.outcome is None:
+                run.finish(INTERRUPTED)  # it waits for its turn, and will not take it
         elif run_id is not None and run_id not in self._outcomes:
             self._interrupted_early.append(run_id)
 
@@ -193,7 +193,7 @@ class Session:
                 # The reply that told it was lost on its way; the end is told again.
                 return ExecuteReply("finished", run_id, (), self._outcomes[run_id])
             if run_id in self._interrupted_early:
-                return ExecuteReply("finished", run_id, (), 130)
+                return ExecuteReply("finished", run_id, (), INTERRUPTED)
             raise Refused(
                 400,
                 "invalid-api-params",
@@ -204,7 +204,10 @@ class Session:
         return self.start(replace(request, run_id=run_id))
 
     async def _drive(self, run: Run) -> None:
-        async with self._turn:
+        await self._take_turn()
+        try:
+            if run.outcome is not None:
+                return
             self._current = run
             if run.run_id in self._interrupted_early:
                 run.interrupted = True
@@ -214,16 +217,26 @@ class Session:
                 self._current = None
                 self.last_used = trio.current_time()
                 if run.outcome is None:  # restarted or destroyed under it (contract section 4.4)
-                    run.finish(130)
-                self._outcomes[run.run_id] = run.outcome if run.outcome is not None else 130
+                    run.finish(INTERRUPTED)
+                self._outcomes[run.run_id] = run.outcome or 0
                 while len(self._outcomes) > _REMEMBERED_RUNS:
                     self._outcomes.popitem(last=False)
+        finally:
+            self._turn.release()
 
-    def _discard_abandoned(self) -> None:
-        run = self._current
-        if run and trio.current_time() - run.last_seen > ABANDONED_SECONDS:
-            run.abandon()
-            self._runs.pop(run.run_id, None)
+    async def _take_turn(self) -> None:
+        """Wait for the current run to end; one whose client has gone is made to."""
+        while True:
+            patience = ABANDONED_SECONDS
+            if self._current is not None and self._current.last_seen < math.inf:
+                patience += self._current.last_seen - trio.current_time()
+            with trio.move_on_after(max(patience, 0.05)):
+                await self._turn.acquire()
+                return
+            run = self._current
+            if run and trio.current_time() - run.last_seen >= ABANDONED_SECONDS:
+                run.abandon()
+                self.forget(run)
 
     def _remember(self, text: str) -> None:
         self._log.append(text)
@@ -318,6 +331,14 @@ class Sessions:
         session.ended.set()
         await session.gone.wait()
         return session.statistics or Statistics()
+
+    async def close(self) -> None:
+        """End all kernels, and tell their clients so."""
+        ending = list(self._by_token.values())
+        for session in ending:
+            session.ended.set()
+        for session in ending:
+            await session.gone.wait()
 
     async def _hold(
         self,

@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from .._groups import one_error
 from ..errors import RemoteProtocolError
-from ..wire.execution import ExecuteReply, ExecuteRequest
+from ..wire.execution import ExecuteRequest
 from ..wire.numbered import (
     Ack,
     Control,
@@ -206,11 +206,13 @@ async def _serve_managers_execution(
     run = session.start(request)
     run.last_seen = math.inf
     finished = False
+    answered = trio.Event()
 
     async def receive() -> None:
         try:
             while True:
                 answer = await _receive(socket)
+                answered.set()
                 await run.answer(answer if isinstance(answer, str) else answer.decode())
         except (WebSocketDisconnect, UnicodeDecodeError):
             nursery.cancel_scope.cancel()
@@ -218,18 +220,21 @@ async def _serve_managers_execution(
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(receive)
-            told: ExecuteReply | None = None
+            asked = False
             while not finished:
                 reply = await run.poll(AGGREGATE_SECONDS)
                 finished = reply.status == "finished"
-                if reply.status == "waiting-input":
-                    if told == reply:  # nothing new: do not ask again
-                        await trio.sleep(AGGREGATE_SECONDS)
-                        continue
-                    told = reply
-                elif reply.status == "continued" and not reply.console:
-                    continue
-                await socket.send_text(encode_reply(reply))
+                news = bool(reply.console) or reply.status not in ("continued", "waiting-input")
+                if reply.status == "waiting-input" and not asked:
+                    news, asked, answered = True, True, trio.Event()
+                elif news:
+                    asked = False
+                if news:
+                    await socket.send_text(encode_reply(reply))
+                elif asked:  # nothing new: polls would come back at once
+                    with trio.move_on_after(AGGREGATE_SECONDS):
+                        await answered.wait()
+                        asked = False
             nursery.cancel_scope.cancel()
     finally:
         session.forget(run)

@@ -1,4 +1,4 @@
-"""The gateway's API as foreign clients see it: requests byte by byte, and headers of the replies."""
+"""The gateway's API as foreign clients see it: requests and replies byte by byte."""
 
 from __future__ import annotations
 
@@ -158,11 +158,8 @@ async def test_unsigned_requests_are_refused(gateway: Gateway) -> None:
 
 
 async def create(raw: Raw, lang: str = "python3", token: str = "mysession01") -> Answer:
-    body = {
-        "lang": lang,
-        "clientSessionToken": token,
-        "config": {"mounts": None, "envs": {"GREETING": "hi"}},
-    }
+    config = {"mounts": None, "envs": {"GREETING": "hi"}}
+    body = {"lang": lang, "clientSessionToken": token, "config": config}
     return await raw("POST", "/v2/kernel/create", body)
 
 
@@ -181,7 +178,7 @@ async def test_seed_environment_is_called_envs(seed: Raw) -> None:
     result = await seed_run(seed, "query", code)
     assert result["console"] == [["stdout", "hi\n"]]
     # Null is a normal value for it.
-    body = {"lang": "python3", "clientSessionToken": "another01", "config": {"envs": None}}
+    body: object = {"lang": "python3", "clientSessionToken": "another01", "config": {"envs": None}}
     assert (await seed("POST", "/v2/kernel/create", body)).status == 201
 
 
@@ -267,7 +264,7 @@ async def test_seed_completion(seed: Raw) -> None:
     body = {"code": "pri", "options": {"row": 0, "col": 3, "line": "pri", "post": ""}}
     answer = await seed("POST", "/v2/kernel/mysession01/complete", body)
     assert "print" in answer.result["completions"]
-    body |= {"mode": "complete", "runId": None}
+    body |= {"mode": "complete"}
     answer = await seed("POST", "/v2/kernel/mysession01", body)
     assert "print" in answer.result["completions"]
 
@@ -388,9 +385,16 @@ async def test_server_chooses_a_run_id(session: Raw) -> None:
     assert result["runId"]
     answer = await session("POST", "/session/lab1", {"mode": "continue", "runId": "unheard-of"})
     assert (answer.status, answer.kind) == (400, "invalid-api-params")
-    for body in ({"mode": "dance"}, {"mode": 1}, {"runId": 7}, {"options": []}, {"code": {}}):
-        answer = await session("POST", "/session/lab1", body)
-        assert (answer.status, answer.kind) == (400, "invalid-api-params"), body
+    bad: list[object] = [
+        {"mode": "dance"},
+        {"mode": 1},
+        {"runId": 7},
+        {"options": []},
+        {"code": {}},
+    ]
+    for wrong in bad:
+        answer = await session("POST", "/session/lab1", wrong)
+        assert (answer.status, answer.kind) == (400, "invalid-api-params"), wrong
 
 
 async def test_end_of_a_run_is_told_again(session: Raw) -> None:
@@ -564,6 +568,11 @@ async def upload_form(raw: Raw, kernel: str, body: bytes) -> Answer:
 async def work(gateway: Gateway, gateway_parent: Path, session: Raw) -> Path:
     """The work folder of a kernel called lab1."""
     assert (await session("POST", "/session", {"name": "lab1", "image": "python"})).status == 201
+    return work_folder(gateway_parent)
+
+
+def work_folder(gateway_parent: Path) -> Path:
+    """Of the only kernel there is."""
     (folder,) = gateway_parent.glob("*/*/work")
     return folder
 
@@ -679,7 +688,7 @@ async def test_limits_of_an_upload(
     raw = Raw(gateway, era.version)
     kernel = era.session_path("mysession01")
     await create(Raw(gateway, SEED.version))
-    (work,) = gateway_parent.glob("*/*/work")
+    work = work_folder(gateway_parent)
     for count in (most + 1, 40):
         files = [(f"f{number}", b"x") for number in range(count)]
         answer = await upload(raw, kernel, *files)
@@ -797,8 +806,9 @@ async def test_everything_ends_with_the_gateway(gateway_parent: Path) -> None:
     async with open_gateway() as gateway, open_client(gateway.config) as client:
         await attach_kernel(client, KernelSpec(runtime="python"), token="left")
         assert files_below(gateway_parent) == []
-        assert len(list(gateway_parent.glob("*/*/work"))) == 1
-    assert list(gateway_parent.iterdir()) == []
+        (work_folder(gateway_parent) / "file").write_text("left")
+        assert files_below(gateway_parent) != []
+    assert not any(await trio.Path(gateway_parent).iterdir())
 
 
 async def test_error_of_the_block_comes_out_as_it_is() -> None:
@@ -820,8 +830,8 @@ async def remembering(tmp_path: Path) -> AsyncIterator[GatewayOptions]:
 
 async def test_key_pair_and_history_survive(remembering: GatewayOptions) -> None:
     async with open_gateway(remembering) as first, open_client(first.config) as client:
-        async with open_kernel(client, KernelSpec(runtime="python"), token="ended"):
-            pass
+        kernel = await attach_kernel(client, KernelSpec(runtime="python"), token="ended")
+        await kernel.destroy()
     async with open_gateway(remembering) as second:
         assert second.config.access_key == first.config.access_key
         assert second.config.secret_key == first.config.secret_key

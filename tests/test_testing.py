@@ -1,0 +1,148 @@
+"""The fixtures for other people's tests, used as other people would: in a pytest run of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import trio
+
+from backendai_trio import (
+    GatewayOptions,
+    KernelSpec,
+    NotFound,
+    attach_kernel,
+    open_client,
+    open_kernel,
+)
+from backendai_trio.testing import gateway_in_thread
+from backendai_trio.wire.versions import SEED
+
+OTHER_PEOPLES_TESTS = """
+import asyncio
+
+import pytest
+import trio
+
+import backendai_trio
+from backendai_trio import KernelSpec, open_client, open_kernel
+
+
+async def use(gateway):
+    async with open_client(gateway.config) as client:
+        async with open_kernel(client, KernelSpec(runtime="python")) as kernel:
+            assert gateway.tokens() == [kernel.token]
+    assert gateway.tokens() == []
+
+
+def test_blocking(backendai_gateway):
+    trio.run(use, backendai_gateway)
+
+
+async def test_trio(backendai_gateway):
+    await use(backendai_gateway)
+
+
+def test_asyncio(backendai_gateway):
+    async def look():
+        await asyncio.sleep(0)
+        assert backendai_gateway.tokens() == []
+        reader, writer = await asyncio.open_connection(*backendai_gateway.config.endpoint[1:3])
+        writer.write(b"GET / HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n")
+        assert b"200" in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+
+    asyncio.run(look())
+
+
+def test_environment(backendai_gateway, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name, value in backendai_gateway.environ.items():
+        monkeypatch.setenv(name, value)
+
+    async def main():
+        async with open_client() as client:
+            assert client.config.endpoint == backendai_gateway.config.endpoint
+
+    trio.run(main)
+
+
+def test_kernels_that_a_test_forgets(backendai_gateway):
+    async def main():
+        async with open_client(backendai_gateway.config) as client:
+            await backendai_trio.attach_kernel(client, KernelSpec(runtime="python"), token="left")
+
+    trio.run(main)
+    assert backendai_gateway.tokens() == ["left"]
+"""
+
+
+def test_fixture_in_other_peoples_tests(tmp_path: Path, gateway_parent: Path) -> None:
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["backendai_trio.testing"]\n')
+    (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\nfilterwarnings = error\n")
+    (tmp_path / "test_theirs.py").write_text(OTHER_PEOPLES_TESTS)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_theirs.py"],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(gateway_parent)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "5 passed" in done.stdout
+    # Nothing of any kernel is left, not even of the forgotten one.
+    assert list(gateway_parent.iterdir()) == []
+
+
+def test_environment_and_repr() -> None:
+    with gateway_in_thread() as gateway:
+        assert gateway.environ == {
+            "BACKEND_ENDPOINT": gateway.config.endpoint.url,
+            "BACKEND_ACCESS_KEY": gateway.config.access_key,
+            "BACKEND_SECRET_KEY": gateway.config.secret_key,
+        }
+        assert gateway.config.secret_key not in repr(gateway)
+        assert gateway.config.endpoint.url in repr(gateway)
+
+
+async def test_faults_work_across_threads() -> None:
+    with gateway_in_thread() as gateway:
+        gateway.faults.create_delay_seconds = 0.3
+        async with open_client(gateway.config) as client:
+            before = trio.current_time()
+            async with open_kernel(client, KernelSpec(runtime="python")):
+                assert trio.current_time() - before >= 0.3
+            with trio.move_on_after(0.1):
+                async with open_kernel(client, KernelSpec(runtime="python")):
+                    pytest.fail("it cannot have been created yet")
+        assert gateway.tokens() == []
+
+
+async def test_options_are_taken() -> None:
+    with gateway_in_thread(GatewayOptions(eras=(SEED,))) as gateway:
+        async with open_client(gateway.config) as client:
+            assert client.era == SEED
+            with pytest.raises(NotFound):
+                await attach_kernel(client, KernelSpec(runtime="cobol"), token="t")
+
+
+def test_thread_ends_with_the_block() -> None:
+    before = threading.active_count()
+    with gateway_in_thread():
+        assert threading.active_count() > before
+    # Trio keeps idle worker threads for a while; the loop's own has gone.
+    assert not [t for t in threading.enumerate() if "portal" in t.name.lower()]
+
+
+def test_error_of_the_block_comes_out_as_it_is() -> None:
+    error = ValueError("of the user")
+    with pytest.raises(ValueError, match="of the user") as caught, gateway_in_thread():
+        raise error
+    assert caught.value is error

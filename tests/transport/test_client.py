@@ -1,0 +1,771 @@
+"""The HTTP client against the real gateway, and against servers that misbehave on real sockets."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import json
+import logging
+import ssl
+import traceback
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import trio
+import trustme
+
+from backendai_trio import (
+    ApiError,
+    AuthError,
+    BackendError,
+    Client,
+    Config,
+    ConfigError,
+    ConnectionFailed,
+    Gateway,
+    GatewayOptions,
+    InsecureConnectionWarning,
+    InvalidRequest,
+    KernelSpec,
+    NotFound,
+    QuotaExceeded,
+    RemoteProtocolError,
+    ServerError,
+    open_client,
+    open_gateway,
+    open_kernel,
+    read_config,
+)
+from backendai_trio.config import parse_endpoint
+from backendai_trio.signing import Signed, sign
+from backendai_trio.transport import client as client_module
+from backendai_trio.wire.http import Reply, Request
+from backendai_trio.wire.versions import SEED, SESSION_6, Hello
+
+KEYS = Config(parse_endpoint("http://127.0.0.1:1"), "AKIA" + "X" * 16, "very-secret-" + "s" * 28)
+INFO = Request("GET", "/auth")
+
+
+# --- servers of our own --------------------------------------------------------------------------
+
+
+Handler = Callable[[trio.SocketStream], Awaitable[None]]
+
+
+@asynccontextmanager
+async def serving(handler: Handler) -> AsyncIterator[Config]:
+    """A TCP server on loopback; gives settings that lead to it."""
+
+    async def handle(stream: trio.SocketStream) -> None:
+        try:
+            await handler(stream)
+        except trio.BrokenResourceError:
+            pass  # the client has seen enough
+
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        await nursery.start(trio.serve_listeners, handle, listeners)
+        port = listeners[0].socket.getsockname()[1]
+        yield replace(KEYS, endpoint=parse_endpoint(f"http://127.0.0.1:{port}"))
+        nursery.cancel_scope.cancel()
+
+
+async def read_head(stream: trio.SocketStream) -> bytes:
+    """A request without a body, or the part of one before its body; b"" at the end."""
+    data = b""
+    while b"\r\n\r\n" not in data and (chunk := await stream.receive_some(65536)):
+        data += chunk
+    return data
+
+
+def reply(status: int, body: bytes, content_type: str = "text/plain", *more: str) -> bytes:
+    lines = [
+        f"HTTP/1.1 {status} Whatever",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {len(body)}",
+        *more,
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+HELLO = reply(200, Hello(SESSION_6.version).encode(), "application/json")
+
+
+@asynccontextmanager
+async def client_of(*replies: bytes) -> AsyncIterator[Client]:
+    """A client of a server that says hello and then these replies, whatever it is asked."""
+    rest = [HELLO, *replies]
+
+    async def handle(stream: trio.SocketStream) -> None:
+        while await read_head(stream):
+            await stream.send_all(rest.pop(0))
+
+    async with serving(handle) as config, open_client(config) as client:
+        yield client
+
+
+# --- signatures ----------------------------------------------------------------------------------
+
+
+async def test_signed_requests_are_accepted(client: Client) -> None:
+    answer = await client.call(Request.of_json("POST", "/auth", {"echo": "hello"}))
+    assert (answer.status, answer.content_type) == (200, "application/json")
+    assert json.loads(answer.body) == {"authorized": "yes", "echo": "hello"}
+
+
+@pytest.mark.parametrize("name", ["sha1", "sha256", "sha512", "sha3_256", "blake2b"])
+async def test_other_hashes(gateway: Gateway, name: str) -> None:
+    async with open_client(replace(gateway.config, hash_name=name)) as client:
+        assert (await client.call(INFO)).status == 200
+
+
+async def test_query_is_signed_too(client: Client) -> None:
+    query = (("a b", "c/d"), ("ünï", "&=+"))
+    assert (await client.call(Request("GET", "/auth", query))).status == 200
+
+
+@pytest.mark.parametrize("minutes", [-16, 16, 60 * 24])
+async def test_clock_that_is_off(
+    client: Client, monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> Clock:
+            shifted = datetime.now(UTC) + timedelta(minutes=minutes)
+            return cls.fromisoformat(shifted.isoformat())
+
+    monkeypatch.setattr(client_module, "datetime", Clock)
+    with pytest.raises(AuthError, match="clocks are more than 15 minutes apart") as caught:
+        await client.call(INFO)
+    assert (caught.value.status, caught.value.kind) == (400, "invalid-auth-params")
+
+
+async def test_clock_that_is_off_by_less(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> Clock:
+            shifted = datetime.now(UTC) - timedelta(minutes=14)
+            return cls.fromisoformat(shifted.isoformat())
+
+    monkeypatch.setattr(client_module, "datetime", Clock)
+    assert (await client.call(INFO)).status == 200
+
+
+async def test_wrong_keys(gateway: Gateway) -> None:
+    texts = set()
+    for config in (
+        replace(gateway.config, secret_key="s" * 40),
+        replace(gateway.config, access_key="AKIA" + "X" * 16),
+    ):
+        async with open_client(config) as client:
+            with pytest.raises(AuthError) as caught:
+                await client.call(INFO)
+        assert (caught.value.status, caught.value.kind) == (401, "auth-failed")
+        texts.add(str(caught.value))
+    # Nobody learns from the text which access keys exist.
+    assert len(texts) == 1
+
+
+async def send(client: Client, headers: dict[str, str], body: bytes = b"") -> Reply:
+    """A POST to the authorization test with these headers."""
+    path = SEED.path("authorize") if client.era == SEED else "/auth"
+    method = "GET" if client.era == SEED else "POST"
+    request = Request(method, path, (), body, "application/json")
+    return await client._exchange(
+        request, headers | {"Content-Length": str(len(body))}, None, answer_seconds=10
+    )
+
+
+async def test_tampered_signatures(client: Client) -> None:
+    request = Request("POST", "/auth", (), b"", "application/json")
+    good = client.signed_headers(request)
+    assert (await send(client, good)).status == 200
+    authorization = good["Authorization"]
+    last = "0" if authorization[-1] != "0" else "1"
+    other = client.signed_headers(replace(request, path="/auth/test"))
+    for changed, status, kind in (
+        ({"Authorization": authorization[:-1] + last}, 401, "auth-failed"),
+        ({"Authorization": other["Authorization"]}, 401, "auth-failed"),
+        ({"Date": datetime.now(UTC).isoformat()}, 401, "auth-failed"),
+        ({"Date": "yesterday"}, 400, "invalid-auth-params"),
+        ({"Content-Type": "text/plain"}, 401, "auth-failed"),
+        ({"X-BackendAI-Version": "v5.20191215"}, 401, "auth-failed"),
+        ({"Host": "elsewhere"}, 401, "auth-failed"),
+        ({"Authorization": "Basic eDp5"}, 400, "invalid-auth-params"),
+        ({"Authorization": authorization.replace("SHA256", "SHAKE_128")}, 400,
+         "invalid-auth-params"),
+        ({"Authorization": authorization.replace("SHA256", "NONE")}, 400, "invalid-auth-params"),
+    ):  # fmt: skip
+        answer = await send(client, good | changed)
+        problem = json.loads(answer.body)
+        assert answer.status == status, changed
+        assert problem["type"].rpartition("/")[2] == kind, changed
+    for missing in ("Authorization", "Date", "X-BackendAI-Version"):
+        answer = await send(client, {key: good[key] for key in good if key != missing})
+        assert answer.status in (400, 401)
+
+
+async def test_replayed_signature_with_another_body(gateway_parent: Path) -> None:
+    """In the seed era the body stands under the signature."""
+    async with (
+        open_gateway(GatewayOptions(eras=(SEED,))) as gateway,
+        open_client(gateway.config) as client,
+    ):
+        body = b'{"echo": "mine"}'
+        request = Request("GET", "/v2/authorize", (), body, "application/json")
+        headers = client.signed_headers(request)
+        assert (await send(client, headers, body)).status == 200
+        answer = await send(client, headers, b'{"echo": "evil"}')
+        assert answer.status == 401
+        assert json.loads(answer.body)["type"].endswith("/auth-failed")
+
+
+async def test_endpoint_with_a_path(gateway: Gateway) -> None:
+    """The path is on the request line, and signed; a proxy in front would strip it for neither."""
+    endpoint = gateway.config.endpoint._replace(base_path="/sub/folder")
+    client = Client.__new__(Client)
+    client.config, client.era = replace(gateway.config, endpoint=endpoint), SESSION_6
+    headers = client.signed_headers(INFO)
+    expected = sign(
+        Signed("GET", "/sub/folder/auth", headers["Date"], endpoint.host_header,
+               "application/octet-stream", SESSION_6.version),
+        access_key=gateway.config.access_key,
+        secret_key=gateway.config.secret_key,
+    )  # fmt: skip
+    assert headers["Authorization"] == expected
+    await trio.lowlevel.checkpoint()
+
+
+async def test_client_that_was_closed_refuses(gateway: Gateway) -> None:
+    """It must not open a connection that nobody will close."""
+    async with open_client(gateway.config) as client:
+        pass
+    try:
+        with pytest.raises((trio.ClosedResourceError, BackendError)):
+            await client.call(INFO)
+    finally:
+        gc.collect()  # a socket that is left open is to be seen here, not in another test
+
+
+async def test_many_requests_at_once(client: Client) -> None:
+    answers: list[Reply] = []
+
+    async def ask(number: int) -> None:
+        answers.append(await client.call(Request.of_json("POST", "/auth", {"echo": str(number)})))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(150):
+            nursery.start_soon(ask, number)
+    assert {json.loads(answer.body)["echo"] for answer in answers} == set(map(str, range(150)))
+
+
+# --- errors of a server --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "error"),
+    [
+        (400, "invalid-api-params", InvalidRequest),
+        (400, "quota-exceeded", QuotaExceeded),
+        (400, "invalid-auth-params", AuthError),
+        (401, "auth-failed", AuthError),
+        (403, "generic-forbidden", AuthError),
+        (404, "session-not-found", NotFound),
+        (405, "method-not-allowed", InvalidRequest),
+        (409, "vfolder-already-exists", InvalidRequest),
+        (410, "vfolder-gone", NotFound),
+        (412, "quota-exceeded", QuotaExceeded),
+        (429, "rate-limit-exceeded", QuotaExceeded),
+        (500, "internal-server-error", ServerError),
+        (501, "not-implemented", ServerError),
+        (503, "instance-not-available", ServerError),
+    ],
+)
+async def test_problems_are_typed_errors(status: int, kind: str, error: type[ApiError]) -> None:
+    problem = {
+        "type": f"https://api.backend.ai/probs/{kind}",
+        "title": "The title.",
+        "msg": "The detail.",
+        "data": {"matches": [1]},
+    }
+    body = json.dumps(problem).encode()
+    async with client_of(reply(status, body, "application/problem+json")) as client:
+        with pytest.raises(ApiError) as caught:
+            await client.call(INFO)
+    assert type(caught.value) is error
+    assert (caught.value.status, caught.value.kind) == (status, kind)
+    assert (caught.value.title, caught.value.detail) == ("The title.", "The detail.")
+    assert caught.value.data == {"matches": [1]}
+    assert caught.value.request == "GET /auth"
+    assert "GET /auth" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "text"),
+    [
+        (b"Bad Gateway", "text/plain", "Bad Gateway"),
+        (b"<html>\n<h1>502</h1>\n</html>", "text/html", "<html> <h1>502</h1> </html>"),
+        (b"", "text/plain", "HTTP status 502 without a body"),
+        (b"\xff\xfe", "text/plain", "\ufffd\ufffd"),
+        (b"[1, 2]", "application/json", "[1, 2]"),
+        (b'{"type": 7}', "application/problem+json", '{"type": 7}'),
+        (b"{}", "application/json", "the server gave no reason"),
+    ],
+)
+async def test_errors_that_are_no_problems(body: bytes, content_type: str, text: str) -> None:
+    async with client_of(reply(502, body, content_type)) as client:
+        with pytest.raises(ServerError) as caught:
+            await client.call(INFO)
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirects_are_not_followed(status: int) -> None:
+    where = "https://elsewhere.example/auth"
+    async with client_of(reply(status, b"", "text/plain", f"Location: {where}")) as client:
+        with pytest.raises(ApiError) as caught:
+            await client.call(INFO)
+    assert caught.value.status == status
+    assert where in str(caught.value)
+    assert "BACKEND_ENDPOINT" in str(caught.value)
+
+
+# --- connections ---------------------------------------------------------------------------------
+
+
+async def closed_port() -> int:
+    """A port where nobody listens."""
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port: int = listener.socket.getsockname()[1]
+    await listener.aclose()
+    return port
+
+
+async def test_nobody_listens() -> None:
+    config = replace(KEYS, endpoint=parse_endpoint(f"http://127.0.0.1:{await closed_port()}"))
+    with pytest.raises(ConnectionFailed, match="cannot connect to http://127") as caught:
+        async with open_client(config):
+            pass
+    assert "BACKEND_ENDPOINT" in str(caught.value)
+
+
+async def test_name_that_does_not_exist() -> None:
+    config = replace(KEYS, endpoint=parse_endpoint("http://nobody.invalid"))
+    with pytest.raises(ConnectionFailed, match=r"nobody\.invalid"):
+        async with open_client(config):
+            pass
+
+
+async def test_connection_that_is_not_taken_in_time() -> None:
+    # A listener that accepts nothing, with its queue full: SYNs are dropped.
+    with trio.socket.socket() as listener:
+        await listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        fillers = [trio.socket.socket() for _ in range(4)]
+        for filler in fillers:
+            with trio.move_on_after(0.05):
+                await filler.connect(("127.0.0.1", port))
+        endpoint = parse_endpoint(f"http://127.0.0.1:{port}")
+        config = replace(KEYS, endpoint=endpoint, connect_seconds=0.2)
+        with pytest.raises(ConnectionFailed, match=r"within 0\.2 s"):
+            async with open_client(config):
+                pass
+        for filler in fillers:
+            filler.close()
+
+
+async def test_server_that_is_not_http() -> None:
+    async def ssh(stream: trio.SocketStream) -> None:
+        await stream.send_all(b"SSH-2.0-OpenSSH_9.6\r\nInvalid SSH identification string.\r\n\r\n")
+        await read_head(stream)
+
+    async with serving(ssh) as config:
+        with pytest.raises(ConfigError, match=r"not a Backend\.AI server") as caught:
+            async with open_client(config):
+                pass
+    assert caught.value.variable == "BACKEND_ENDPOINT"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(200, b"<html>It works!</html>", "text/html"),
+        reply(200, b"{}", "application/json"),
+        reply(200, b'{"version": "latest"}', "application/json"),
+        reply(200, b'{"version": 7}', "application/json"),
+        reply(200, b"[]", "application/json"),
+        reply(404, b"not found"),
+        reply(500, b"broken"),
+        reply(302, b"", "text/plain", "Location: /login"),
+    ],
+)
+async def test_server_that_is_not_backend_ai(answer: bytes) -> None:
+    async def web(stream: trio.SocketStream) -> None:
+        while await read_head(stream):
+            await stream.send_all(answer)
+
+    async with serving(web) as config:
+        with pytest.raises(ConfigError, match=r"not a Backend\.AI server") as caught:
+            async with open_client(config):
+                pass
+    assert caught.value.variable == "BACKEND_ENDPOINT"
+    assert config.endpoint.url in str(caught.value)
+
+
+async def test_https_where_http_is_spoken(gateway: Gateway) -> None:
+    endpoint = gateway.config.endpoint._replace(scheme="https")
+    with pytest.raises(ConnectionFailed, match="http://"):
+        async with open_client(replace(KEYS, endpoint=endpoint)):
+            pass
+
+
+async def test_server_that_closes_without_an_answer() -> None:
+    async def slam(stream: trio.SocketStream) -> None:
+        await read_head(stream)
+
+    async with serving(slam) as config:
+        with pytest.raises(ConnectionFailed, match="closed the connection"):
+            async with open_client(config):
+                pass
+
+
+@pytest.mark.parametrize(
+    "half",
+    [
+        HELLO[:30],
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+    ],
+)
+async def test_server_that_closes_in_the_middle(half: bytes) -> None:
+    hello = [HELLO]
+
+    async def slam(stream: trio.SocketStream) -> None:
+        await read_head(stream)
+        if hello:
+            await stream.send_all(hello.pop())
+            await read_head(stream)
+        await stream.send_all(half)
+
+    async with serving(slam) as config, open_client(config) as client:
+        with pytest.raises((ConnectionFailed, RemoteProtocolError)) as caught:
+            await client.call(INFO)
+        assert config.endpoint.url in str(caught.value)
+
+
+async def test_server_that_falls_silent() -> None:
+    hello = [HELLO]
+
+    async def silent(stream: trio.SocketStream) -> None:
+        while await read_head(stream):
+            if hello:
+                await stream.send_all(hello.pop())
+
+    async with serving(silent) as config, open_client(config) as client:
+        with pytest.raises(ConnectionFailed, match="stopped answering"):
+            await client.call(INFO, answer_seconds=0.1)
+        # No limit means none; only a cancel ends it.
+        with trio.move_on_after(0.2) as scope:
+            await client.call(INFO, answer_seconds=None)
+        assert scope.cancelled_caught
+
+
+async def test_answer_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "MAX_REPLY_BYTES", 1000)
+    async with client_of(reply(200, bytes(1001)), reply(200, bytes(1000))) as client:
+        with pytest.raises(RemoteProtocolError, match="exceeds"):
+            await client.call(INFO)
+        # That connection is not used again; the server's next reply goes to a fresh one.
+        assert len((await client.call(INFO)).body) == 1000
+
+
+# --- TLS -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """A certificate authority that no system trusts."""
+    return trustme.CA()
+
+
+@pytest.fixture
+async def secure(
+    authority: trustme.CA, tmp_path: Path, gateway_parent: Path
+) -> AsyncIterator[Gateway]:
+    """A gateway behind TLS."""
+    certificate = authority.issue_cert("127.0.0.1")
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    for blob in certificate.cert_chain_pems:
+        blob.write_to_path(chain, append=True)
+    certificate.private_key_pem.write_to_path(key)
+    async with open_gateway(GatewayOptions(certificate=(chain, key))) as gateway:
+        yield gateway
+
+
+async def test_own_authority(
+    secure: Gateway, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert secure.url.startswith("https://")
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(ca_file)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BACKEND_ENDPOINT", secure.url)
+    monkeypatch.setenv("BACKEND_ACCESS_KEY", secure.config.access_key)
+    monkeypatch.setenv("BACKEND_SECRET_KEY", secure.config.secret_key)
+    monkeypatch.setenv("BACKEND_CA_FILE", str(ca_file))
+    async with open_client() as client:
+        assert (await client.call(INFO)).status == 200
+        # Code runs over it as well, however its messages travel.
+        async with (
+            open_kernel(client, KernelSpec(runtime="python")) as kernel,
+            kernel.execute("print(1)") as execution,
+        ):
+            assert len([event async for event in execution]) == 2
+
+
+async def test_certificate_that_is_not_trusted(secure: Gateway) -> None:
+    with pytest.raises(ConnectionFailed, match="BACKEND_CA_FILE") as caught:
+        async with open_client(secure.config):
+            pass
+    assert "not trusted" in str(caught.value)
+
+
+async def test_certificate_of_another_host(
+    secure: Gateway, authority: trustme.CA, tmp_path: Path
+) -> None:
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(ca_file)
+    endpoint = secure.config.endpoint._replace(host="localhost")
+    config = replace(secure.config, endpoint=endpoint, ca_file=str(ca_file))
+    with pytest.raises(ConnectionFailed, match="certificate"):
+        async with open_client(config):
+            pass
+
+
+async def test_checks_that_are_off_warn_each_time(secure: Gateway) -> None:
+    config = replace(secure.config, verify_tls=False)
+    for _ in range(2):
+        with pytest.warns(InsecureConnectionWarning, match="SKIP_SSLCERT_VALIDATION") as seen:
+            async with open_client(config) as client:
+                assert (await client.call(INFO)).status == 200
+        # It points at whoever opened the client, not into the library.
+        assert seen[0].filename == __file__
+
+
+async def test_file_that_holds_no_certificates(tmp_path: Path) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_text("no certificate")
+    config = replace(KEYS, endpoint=parse_endpoint("https://127.0.0.1:1"), ca_file=str(path))
+    with pytest.raises(ConfigError, match=r"ca\.pem") as caught:
+        async with open_client(config):
+            pass
+    assert caught.value.variable == "BACKEND_CA_FILE"
+
+
+def test_plain_http_needs_no_context() -> None:
+    assert client_module.tls_context(KEYS) is None
+    secure = replace(KEYS, endpoint=parse_endpoint("https://127.0.0.1:1"))
+    context = client_module.tls_context(secure)
+    assert context is not None
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+
+
+# --- proxies -------------------------------------------------------------------------------------
+
+
+class ForwardingProxy:
+    """A small HTTP proxy that forwards absolute targets and tunnels CONNECT."""
+
+    def __init__(self) -> None:
+        self.heads: list[bytes] = []
+        self.password = ""
+
+    async def handle(self, stream: trio.SocketStream) -> None:
+        head = await read_head(stream)
+        if not head:
+            return
+        self.heads.append(head)
+        method, target, _ = head.split(b" ", 2)
+        wanted = base64.b64encode(b"user:" + self.password.encode())
+        if self.password and b"Basic " + wanted not in head:
+            await stream.send_all(reply(407, b"who are you?"))
+            return
+        authority = target.removeprefix(b"http://").partition(b"/")[0].decode()
+        host, _, port = authority.partition(":")
+        async with await trio.open_tcp_stream(host, int(port)) as server:
+            if method == b"CONNECT":
+                await stream.send_all(b"HTTP/1.1 200 Go on\r\n\r\n")
+            else:
+                path = b"/" + target.removeprefix(b"http://").partition(b"/")[2]
+                await server.send_all(head.replace(target, path, 1))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._copy, stream, server, nursery.cancel_scope)
+                nursery.start_soon(self._copy, server, stream, nursery.cancel_scope)
+
+    async def _copy(
+        self, source: trio.SocketStream, target: trio.SocketStream, scope: trio.CancelScope
+    ) -> None:
+        async for chunk in source:
+            data = bytes(chunk)
+            if data.startswith((b"GET http", b"POST http", b"DELETE http")):
+                self.heads.append(data)
+                _, url, _ = data.split(b" ", 2)
+                data = data.replace(url, b"/" + url.split(b"/", 3)[3], 1)
+            await target.send_all(data)
+        scope.cancel()
+
+
+@pytest.fixture
+async def proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[ForwardingProxy]:
+    """A proxy that the environment names."""
+    forwarding = ForwardingProxy()
+    async with serving(forwarding.handle) as config:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HTTP_PROXY", config.endpoint.url)
+        monkeypatch.setenv("HTTPS_PROXY", config.endpoint.url)
+        yield forwarding
+
+
+def configure(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKEND_ENDPOINT", gateway.url)
+    monkeypatch.setenv("BACKEND_ACCESS_KEY", gateway.config.access_key)
+    monkeypatch.setenv("BACKEND_SECRET_KEY", gateway.config.secret_key)
+
+
+async def test_proxy_is_used(
+    gateway: Gateway, proxy: ForwardingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(gateway, monkeypatch)
+    async with open_client() as client:
+        assert (await client.call(INFO)).status == 200
+        async with (
+            open_kernel(client, KernelSpec(runtime="python")) as kernel,
+            kernel.execute("print(1)") as execution,
+        ):
+            assert len([event async for event in execution]) == 2
+    url = gateway.url.encode()
+    assert proxy.heads[0].startswith(b"GET " + url + b"/ HTTP/1.1\r\n")
+    # What is signed is the path that the server will see, not the proxy's.
+    assert any(head.startswith(b"GET " + url + b"/auth ") for head in proxy.heads)
+    assert any(head.startswith(b"POST " + url + b"/session ") for head in proxy.heads)
+
+
+@pytest.mark.parametrize("exempt", ["127.0.0.1", "*", "localhost,127.0.0.1"])
+async def test_no_proxy(
+    gateway: Gateway, proxy: ForwardingProxy, monkeypatch: pytest.MonkeyPatch, exempt: str
+) -> None:
+    configure(gateway, monkeypatch)
+    monkeypatch.setenv("NO_PROXY", exempt)
+    async with open_client() as client:
+        assert (await client.call(INFO)).status == 200
+    assert proxy.heads == []
+
+
+async def test_no_proxy_with_a_port(
+    gateway: Gateway, proxy: ForwardingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(gateway, monkeypatch)
+    monkeypatch.setenv("NO_PROXY", gateway.config.endpoint.host_header)
+    async with open_client() as client:
+        assert (await client.call(INFO)).status == 200
+    assert proxy.heads == []
+
+
+async def test_proxy_with_a_password(
+    gateway: Gateway, proxy: ForwardingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(gateway, monkeypatch)
+    proxy.password = "pass-word"
+    config = read_config()
+    assert config is not None
+    assert config.proxy is not None
+    address = config.proxy.removeprefix("http://")
+    config = replace(config, proxy=f"http://user:pass-word@{address}")
+    assert "pass-word" not in repr(config)
+    async with open_client(config) as client:
+        assert (await client.call(INFO)).status == 200
+    # Without it, the refusal says who refused, and the password of no one.
+    wrong = replace(config, proxy=f"http://user:wrong-word@{address}")
+    with pytest.raises(BackendError) as caught:
+        async with open_client(wrong):
+            pass
+    assert "wrong-word" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_tunnel_for_tls(
+    secure: Gateway,
+    authority: trustme.CA,
+    proxy: ForwardingProxy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(ca_file)
+    configure(secure, monkeypatch)
+    monkeypatch.setenv("BACKEND_CA_FILE", str(ca_file))
+    async with open_client() as client:
+        assert (await client.call(INFO)).status == 200
+    assert proxy.heads[0].startswith(b"CONNECT ")
+    # The proxy sees where to, and nothing else.
+    assert not any(b"uthorization: BackendAI" in head for head in proxy.heads)
+
+
+async def test_proxy_that_is_gone(gateway: Gateway) -> None:
+    config = replace(gateway.config, proxy=f"http://user:pass-word@127.0.0.1:{await closed_port()}")
+    with pytest.raises(ConnectionFailed) as caught:
+        async with open_client(config):
+            pass
+    assert "pass-word" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("proxy_url", ["http://[::1", "://x", "ftp://127.0.0.1:1"])
+async def test_proxy_that_is_no_url(proxy_url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        async with open_client(replace(KEYS, proxy=proxy_url)):
+            pass
+    assert caught.value.variable == "HTTP_PROXY"
+
+
+# --- secrets -------------------------------------------------------------------------------------
+
+
+async def test_secrets_are_never_shown(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    for name in list(logging.root.manager.loggerDict):
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    shown: list[str] = [repr(gateway), repr(gateway.config), str(gateway.config)]
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        async with open_client(gateway.config) as client:
+            shown += [repr(client), str(client), repr(vars(client))]
+            async with open_kernel(client, KernelSpec(runtime="python")) as kernel:
+                shown += [repr(kernel), repr(vars(kernel))]
+                async with kernel.execute("import os; print(dict(os.environ))") as execution:
+                    shown += [repr(execution), repr(vars(execution))]
+                    shown += [repr(event) async for event in execution]
+                shown.append(await kernel.logs())
+            try:
+                await kernel.info()
+            except NotFound as exc:
+                shown += traceback.format_exception(exc)
+                trace = traceback.TracebackException.from_exception(exc, capture_locals=True)
+                shown += trace.format()
+        try:
+            async with open_client(replace(gateway.config, endpoint=KEYS.endpoint)):
+                pass
+        except ConnectionFailed as exc:
+            trace = traceback.TracebackException.from_exception(exc, capture_locals=True)
+            shown += trace.format()
+    shown += [record.getMessage() + repr(vars(record)) for record in caplog.records]
+    shown += [str(item.message) for item in warned]
+    # Something was logged, or this test would prove nothing.
+    assert len(caplog.records) > 10
+    secret = gateway.config.secret_key  # not earlier: tracebacks above show our variables
+    assert not [text for text in shown if secret in text]

@@ -19,15 +19,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
+from threading import Thread
+from typing import NamedTuple
 
 import pytest
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+import trio
 
 from .config import Config
 from .gateway import Faults, Gateway, GatewayOptions, open_gateway
 
 __all__ = ["TestGateway", "backendai_gateway", "gateway_in_thread"]
+
+
+class _Running(NamedTuple):
+    """What the gateway's thread tells about itself once it is up."""
+
+    gateway: Gateway
+    token: trio.lowlevel.TrioToken
+    stop: trio.Event
 
 
 class TestGateway:
@@ -38,13 +49,12 @@ class TestGateway:
         faults: what it does wrong on purpose; may be changed at any time.
     """
 
-    __test__ = False  # pytest takes classes of this name for tests
+    __test__ = False  # pytest takes classes of such a name for tests
 
-    def __init__(self, gateway: Gateway, portal: BlockingPortal) -> None:
-        self.config: Config = gateway.config
-        self.faults: Faults = gateway.faults
-        self._gateway = gateway
-        self._portal = portal
+    def __init__(self, running: _Running) -> None:
+        self.config: Config = running.gateway.config
+        self.faults: Faults = running.gateway.faults
+        self._running = running
 
     def __repr__(self) -> str:
         return f"<TestGateway at {self.config.endpoint.url}>"
@@ -59,8 +69,19 @@ class TestGateway:
         }
 
     def tokens(self) -> list[str]:
-        """The tokens of the kernels that run now, newest first. Returns at once, in any loop."""
-        return self._portal.call(self._gateway.tokens)
+        """The tokens of the kernels that run now, newest first. Waits for no I/O: fit for any loop.
+
+        Raises:
+            trio.RunFinishedError: the gateway has ended.
+        """
+        # Not anyio's portal, nor `trio.from_thread`: both refuse a caller that runs in Trio itself.
+        answer: Future[list[str]] = Future()
+
+        def ask() -> None:
+            answer.set_result(self._running.gateway.tokens())
+
+        self._running.token.run_sync_soon(ask)
+        return answer.result()
 
 
 @contextmanager
@@ -73,11 +94,40 @@ def gateway_in_thread(options: GatewayOptions | None = None) -> Iterator[TestGat
     Raises:
         GatewayError: see `open_gateway`.
     """
-    with (
-        start_blocking_portal("trio") as portal,
-        portal.wrap_async_context_manager(open_gateway(options)) as gateway,
-    ):
-        yield TestGateway(gateway, portal)
+    opened: Future[_Running] = Future()
+    closed: Future[None] = Future()
+    thread = Thread(
+        target=trio.run,
+        args=(_serve, options, opened, closed),
+        name="backendai-gateway",
+        daemon=True,  # a test run that is killed must not wait; kernels notice it by themselves
+    )
+    thread.start()
+    running = opened.result()
+    try:
+        yield TestGateway(running)
+    finally:
+        try:
+            running.token.run_sync_soon(running.stop.set)
+        except trio.RunFinishedError:
+            pass  # it has failed; `closed` says how
+        thread.join()
+    closed.result()
+
+
+async def _serve(
+    options: GatewayOptions | None, opened: Future[_Running], closed: Future[None]
+) -> None:
+    """Hold a gateway open until told to stop; no error leaves this thread but by the futures."""
+    try:
+        async with open_gateway(options) as gateway:
+            stop = trio.Event()
+            opened.set_result(_Running(gateway, trio.lowlevel.current_trio_token(), stop))
+            await stop.wait()
+    except BaseException as exc:  # noqa: ASYNC103 (the block's thread raises it)
+        (closed if opened.done() else opened).set_exception(exc)
+    else:
+        closed.set_result(None)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from backendai_trio import (
+    GatewayError,
     GatewayOptions,
     KernelSpec,
     NotFound,
@@ -98,7 +99,7 @@ def test_fixture_in_other_peoples_tests(tmp_path: Path, gateway_parent: Path) ->
     assert done.returncode == 0, done.stdout + done.stderr
     assert "5 passed" in done.stdout
     # Nothing of any kernel is left, not even of the forgotten one.
-    assert list(gateway_parent.iterdir()) == []
+    assert list(gateway_parent.glob("backendai-gateway-*")) == []
 
 
 def test_environment_and_repr() -> None:
@@ -134,11 +135,23 @@ async def test_options_are_taken() -> None:
 
 
 def test_thread_ends_with_the_block() -> None:
-    before = threading.active_count()
-    with gateway_in_thread():
-        assert threading.active_count() > before
-    # Trio keeps idle worker threads for a while; the loop's own has gone.
-    assert not [t for t in threading.enumerate() if "portal" in t.name.lower()]
+    def threads() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if "gateway" in thread.name]
+
+    with gateway_in_thread() as gateway:
+        assert threads() == ["backendai-gateway"]
+        assert gateway.tokens() == []
+    assert threads() == []
+    with pytest.raises(trio.RunFinishedError):
+        gateway.tokens()
+
+
+def test_gateway_that_cannot_be_opened() -> None:
+    with (
+        pytest.raises(GatewayError, match="not an IP address"),
+        gateway_in_thread(GatewayOptions(host="nonsense")),
+    ):
+        pytest.fail("it opened")
 
 
 def test_error_of_the_block_comes_out_as_it_is() -> None:

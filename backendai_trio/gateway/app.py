@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 import trio
@@ -193,10 +194,11 @@ async def _cancel_when_ended(session: Session, scope: trio.CancelScope) -> None:
 
 async def _read(request: Request) -> bytes:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise Refused(400, "invalid-api-params", "The body is too large")
+    async with aclosing(request.stream()) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                raise Refused(400, "invalid-api-params", "The body is too large")
     return bytes(body)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import trio
@@ -122,8 +123,8 @@ async def upload(call: Call) -> Answer:
     """``POST /session/{name}/upload``."""
     session = call.session
     content_type = call.request.headers.get("content-type", "")
-    stream: AsyncIterator[bytes] = call.request.stream()
-    await receive_files(content_type, stream, session.host.work, session.host.tmp, call.era)
+    async with aclosing(call.request.stream()) as body:
+        await receive_files(content_type, body, session.host.work, session.host.tmp, call.era)
     return NO_CONTENT
 
 

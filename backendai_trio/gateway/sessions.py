@@ -256,6 +256,7 @@ class Sessions:
     max_sessions: int
     faults: Faults = field(default_factory=Faults)
     _by_token: dict[tuple[str, str], Session] = field(default_factory=dict)
+    _starting: int = 0
     _creating: dict[tuple[str, str], trio.Lock] = field(default_factory=dict)
 
     def running(self, access_key: str | None = None) -> list[Session]:
@@ -302,19 +303,22 @@ class Sessions:
                 await session.gone.wait()
                 session = None
             if session is None:
-                if len(self._by_token) >= self.max_sessions:
+                if len(self._by_token) + self._starting >= self.max_sessions:
                     raise Refused(
                         412,
                         "quota-exceeded",
                         "Too many kernels",
                         f"this gateway runs at most {self.max_sessions}; destroy one first",
                     )
+                self._starting += 1
                 try:
                     return await self.nursery.start(self._hold, create, access_key, runtime), True
                 except (GatewayError, OSError) as exc:
                     raise Refused(
                         500, "kernel-creation-failed", "The kernel could not be started", str(exc)
                     ) from exc
+                finally:
+                    self._starting -= 1
         if session.runtime is not runtime or not create.reuse:
             raise Refused(
                 400,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .admin import list_kernels as list_kernels
     from .admin import query as query
     from .config import Config as Config
+    from .config import check_access_key as check_access_key
+    from .config import check_secret_key as check_secret_key
     from .errors import ApiError as ApiError
     from .errors import AuthError as AuthError
     from .errors import BackendError as BackendError
@@ -74,7 +76,7 @@ _HOMES = {
     "_environment": ("read_config",),
     "_groups": ("one_error",),
     "admin": ("list_kernels", "query"),
-    "config": ("Config",),
+    "config": ("Config", "check_access_key", "check_secret_key"),
     "errors": (
         "ApiError",
         "AuthError",

@@ -14,7 +14,15 @@ from urllib.parse import urlsplit
 
 from .errors import ConfigError
 
-__all__ = ["DEFAULT_ENDPOINT", "Config", "Endpoint", "parse_config", "parse_dotenv"]
+__all__ = [
+    "DEFAULT_ENDPOINT",
+    "Config",
+    "Endpoint",
+    "check_access_key",
+    "check_secret_key",
+    "parse_config",
+    "parse_dotenv",
+]
 
 DEFAULT_ENDPOINT = "https://api.backend.ai"
 """Where the official service was in the seed era; used when keys are set and no endpoint is."""
@@ -117,6 +125,36 @@ def parse_endpoint(text: str, *, variable: str = "BACKEND_ENDPOINT") -> Endpoint
     )
 
 
+def check_access_key(text: str, *, variable: str = "BACKEND_ACCESS_KEY") -> str:
+    """Return an access key that has the right shape.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    if not _ACCESS_KEY.fullmatch(text):
+        raise ConfigError(
+            variable,
+            "malformed; an access key is AKIA and 16 capital letters or digits. "
+            "Copy it again from where the key pair was issued",
+        )
+    return text
+
+
+def check_secret_key(text: str, *, variable: str = "BACKEND_SECRET_KEY") -> str:
+    """Return a secret key that has the right shape.
+
+    Raises:
+        ConfigError: it has not; the text tells no more than its length.
+    """
+    if not _SECRET_KEY.fullmatch(text):
+        raise ConfigError(
+            variable,
+            f"malformed; a secret key has 40 printable characters, this has {len(text)}. "
+            "Copy it again from where the key pair was issued",
+        )
+    return text
+
+
 def parse_config(
     environ: Mapping[str, str],
     *,
@@ -152,22 +190,10 @@ def parse_config(
         raise ConfigError(access_name, f"not set; {where} an access key is needed (20 characters)")
     if not secret_text:
         raise ConfigError(secret_name, f"not set; {where} a secret key is needed (40 characters)")
-    if not _ACCESS_KEY.fullmatch(access_text):
-        raise ConfigError(
-            access_name,
-            "malformed; an access key is AKIA and 16 capital letters or digits. "
-            "Copy it again from where the key pair was issued",
-        )
-    if not _SECRET_KEY.fullmatch(secret_text):
-        raise ConfigError(
-            secret_name,
-            f"malformed; a secret key has 40 printable characters, this has {len(secret_text)}. "
-            "Copy it again from where the key pair was issued",
-        )
     return Config(
         endpoint=parsed,
-        access_key=access_text,
-        secret_key=secret_text,
+        access_key=check_access_key(access_text, variable=access_name),
+        secret_key=check_secret_key(secret_text, variable=secret_name),
         ca_file=_lookup(environ, "CA_FILE", None)[1] or None,
         verify_tls=not _flag(environ, "SKIP_SSLCERT_VALIDATION"),
         connect_seconds=_seconds(environ, "CONNECTION_TIMEOUT", _CONNECT_SECONDS),

@@ -12,6 +12,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from dataclasses import replace as replaced
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -221,22 +222,29 @@ async def test_cancelled_at_every_checkpoint(scene: Scene) -> None:
 
 async def test_endless_run_cancelled_at_every_checkpoint(scene: Scene) -> None:
     """Here a cancel is the only way out, so the kernel must have stopped its code as well."""
+    instrument = CancelAt()
+
+    async def use(kernel: TrioKernel) -> None:
+        async with kernel.execute("print('up')\nwhile True: pass") as execution:
+            async for event in execution:
+                if event == Stdout("up\n"):
+                    return
+
+    async def some(numbers: range) -> None:
+        async with open_kernel(scene.client, PYTHON) as kernel:
+            await say(kernel, "warm")
+            for number in numbers:
+                await instrument.run(number, partial(use, kernel))
+            assert await say(kernel, "still there") == "still there\n"
+
     async with open_kernel(scene.client, PYTHON) as kernel:
         await say(kernel, "warm")
-
-        async def use() -> None:
-            async with kernel.execute("print('up')\nwhile True: pass") as execution:
-                async for event in execution:
-                    if event == Stdout("up\n"):
-                        return
-
-        total = await checkpoints_of(use)
-        instrument = CancelAt()
-        trio.lowlevel.add_instrument(instrument)
-        for number in range(1, total + 1):
-            await instrument.run(number, use)
-        trio.lowlevel.remove_instrument(instrument)
-        assert await say(kernel, "still there") == "still there\n"
+        total = await checkpoints_of(partial(use, kernel))
+    trio.lowlevel.add_instrument(instrument)
+    async with trio.open_nursery() as nursery:
+        for start in range(1, 9):
+            nursery.start_soon(some, range(start, total + 10, 8))
+    trio.lowlevel.remove_instrument(instrument)
     await scene.check()
 
 
@@ -245,7 +253,6 @@ async def test_hundred_cancels_at_random_points(scene: Scene) -> None:
         async with open_kernel(scene.client, PYTHON) as kernel:
             await kernel.info()
             await say(kernel, "hello")
-            await kernel.restart()
 
     total = await checkpoints_of(use)
     pick = random.Random(2017)

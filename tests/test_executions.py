@@ -11,6 +11,7 @@ from typing import Literal
 
 import pytest
 import trio
+import trio.testing
 
 from backendai_trio import (
     ApiError,
@@ -423,8 +424,12 @@ async def test_end_of_input_in_c(client: Client, tmp_path: Path, c_compiler: str
     paths = write(tmp_path, main_c=C_MAIN, mylib_h="static int myvalue(void) { return 42; }\n")
     async with open_kernel(client, KernelSpec(runtime="c")) as kernel:
         await kernel.upload(plan_uploads(paths, base=tmp_path))
-        ran = await run(kernel, mode="batch", answers=[None])
-        assert (ran.stderr, ran.exit_code) == ("no name\n", 3)
+        await run(kernel, mode="batch", answers=["LABLUP"])
+        # Often: the end of input and the look at what the program waits for are two tasks.
+        for _ in range(20):
+            options = BatchOptions(build=None)
+            ran = await run(kernel, mode="batch", options=options, answers=[None])
+            assert (ran.stderr, ran.exit_code) == ("no name\n", 3), ran.stdout
 
 
 @every_way
@@ -625,6 +630,31 @@ async def test_cancel_while_it_waits_for_input(kernel: TrioKernel) -> None:
                 scope.cancel()
                 await trio.lowlevel.checkpoint()
     assert execution.outcome == Finished(130)
+    assert (await run(kernel, "print(1)")).stdout == "1\n"
+
+
+@every_way
+async def test_cancel_while_nothing_is_printed(
+    kernel: TrioKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the cancel hits the wait for a message, and it must not have to wait for a polite end
+    from a connection that died with it."""
+    monkeypatch.setattr("backendai_trio.transport.numbered.CLOSE_SECONDS", 1000)
+    up = trio.Event()
+    scope = trio.CancelScope()
+
+    async def use() -> None:
+        with scope:
+            async with kernel.execute(FOR_EVER) as execution:
+                async for _ in execution:
+                    up.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(use)
+        await up.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        scope.cancel()
+    assert scope.cancelled_caught
     assert (await run(kernel, "print(1)")).stdout == "1\n"
 
 
@@ -929,20 +959,20 @@ async def test_nobody_polls_and_nothing_grows(kernel: TrioKernel, tmp_path: Path
     assert size == 800 * 65536
 
 
-async def test_a_thousand_runs_take_no_memory(client: Client) -> None:
+async def test_many_runs_take_no_memory(client: Client) -> None:
     async with open_kernel(client, KernelSpec(runtime="lua")) as kernel:
         code = "print(string.rep('x', 10000))"
         for _ in range(50):
             await run(kernel, code)
         before = resident_bytes()
-        for _ in range(150):
+        for _ in range(100):
             await run(kernel, code)
         assert resident_bytes() - before < 8 * MIB
 
 
 async def test_many_kernels_one_after_another_take_no_memory(client: Client) -> None:
-    for number in range(40):
-        if number == 20:
+    for number in range(24):
+        if number == 12:
             before = resident_bytes()
         kernel = await attach_kernel(client, PYTHON, token="again")
         await kernel.destroy()

@@ -11,7 +11,6 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, cast
@@ -124,25 +123,35 @@ async def open_gateway(options: GatewayOptions | None = None) -> AsyncIterator[G
     folder = Path(mkdtemp(prefix="backendai-gateway-"))
     isolation = "process-group"
     hello = Hello(options.eras[-1].version, f"backendai-trio/{__version__}", isolation, FEATURES)
+    ready, close = trio.Event(), trio.Event()
+    gateways: list[Gateway] = []
+
+    async def run() -> None:
+        # Shielded: when the block is cancelled, clients still hear that their kernels have ended.
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as nursery:
+                sessions = Sessions(
+                    nursery, folder, store, options.idle_seconds, options.max_sessions
+                )
+                app = cast(ASGIFramework, make_app(sessions, options.eras, hello))
+                await nursery.start(_serve, app, listener, options)
+                gateways.append(Gateway(config, isolation, sessions))
+                ready.set()
+                await close.wait()
+                with trio.move_on_after(CLOSE_SECONDS):
+                    await sessions.close()
+                nursery.cancel_scope.cancel()
+
     try:
         with one_error():
             async with trio.open_nursery() as nursery:
-                sessions = Sessions(
-                    nursery,
-                    folder,
-                    store,
-                    options.idle_seconds,
-                    options.max_sessions,
-                )
-                app = make_app(sessions, options.eras, hello)
-                await nursery.start(partial(_serve, cast(ASGIFramework, app), listener, options))
+                # Not with `start`: a cancellation there would wait for a task that waits for us.
+                nursery.start_soon(run)
                 try:
-                    yield Gateway(config, isolation, sessions)
+                    await ready.wait()
+                    yield gateways[0]
                 finally:
-                    # While it still serves, so that clients hear of it.
-                    with trio.move_on_after(CLOSE_SECONDS, shield=True):
-                        await sessions.close()
-                nursery.cancel_scope.cancel()
+                    close.set()
     finally:
         listener.close()
         store.close()

@@ -16,6 +16,8 @@ from backendai_trio import (
     ConfigError,
     Gateway,
     GatewayOptions,
+    check_access_key,
+    check_secret_key,
     data_folder,
     one_error,
     open_client,
@@ -29,6 +31,8 @@ from .console import Status
 __all__ = ["command"]
 
 _PORT = 8081
+_ABOUT_TO_SECONDS = 3.0
+"""How long --print-env waits for a gateway that was started in the same moment."""
 
 
 @click.command("serve")
@@ -90,7 +94,8 @@ def command(
     """Serve the Backend.AI API on this machine until Ctrl-C.
 
     Kernels are local processes. A key pair is made on the first start and kept, readable by you
-    alone. With --print-env, a gateway that is already running there is described and left alone.
+    alone. With --print-env, a gateway that runs there is described and left alone; if none does
+    within 3 seconds, this one serves, and prints the lines.
 
     \b
     Examples:
@@ -104,7 +109,7 @@ def command(
         port=port,
         certificate=(certificate, certificate_key) if certificate and certificate_key else None,
         data=data or data_folder(),
-        access_key=access_key,
+        access_key=access_key and check_access_key(access_key, variable="--access-key"),
         secret_key=_secret(secret_key_file),
         idle_seconds=idle_timeout,
     )
@@ -114,11 +119,13 @@ def command(
 def _secret(path: Path | None) -> str | None:
     """The secret from its file or variable; never from an argument, which everybody could see."""
     if path is None:
-        return os.environ.get("BACKEND_SECRET_KEY") or None
+        secret = os.environ.get("BACKEND_SECRET_KEY")
+        return check_secret_key(secret) if secret else None
     try:
-        return path.read_text(encoding="ascii").strip()
+        text = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError("--secret-key-file", f"{path} cannot be read: {exc}") from None
+    return check_secret_key(text, variable="--secret-key-file")
 
 
 async def _serve(options: GatewayOptions, print_env: bool) -> int:
@@ -142,15 +149,18 @@ async def _serve(options: GatewayOptions, print_env: bool) -> int:
 
 
 async def _running(options: GatewayOptions) -> Config | None:
-    """Settings of the gateway that already serves there, None if none does."""
+    """Settings of the gateway that serves there, or is about to; None if none does."""
     if options.port == 0:
         return None
     config = stored_config(options)
-    try:
-        async with open_client(config):
-            return config
-    except BackendError:
-        return None
+    with trio.move_on_after(_ABOUT_TO_SECONDS):
+        while True:
+            try:
+                async with open_client(config):
+                    return config
+            except BackendError:
+                await trio.sleep(0.1)
+    return None
 
 
 def _print_env(config: Config) -> None:

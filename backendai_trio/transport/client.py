@@ -6,11 +6,12 @@ import socket
 import ssl
 import warnings
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpcore2
+import trio
 
 from .._environment import read_config
 from ..config import Config
@@ -36,6 +37,7 @@ HEADERS_SECONDS = 60.0
 MAX_REPLY_BYTES = 256 * 1024 * 1024
 """A reply larger than this is refused rather than held in memory."""
 _MAX_CONNECTIONS = 100
+_PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 # Below the keep-alive time of any server we know of (hypercorn 5 s, aiohttp 15 s and more), so that
 # a request is hardly ever sent on a connection that the server is about to close.
 _KEEPALIVE_SECONDS = 4.0
@@ -52,6 +54,7 @@ class Client:
         config: the settings it was opened with.
         hello: what the server said of itself.
         era: how it is spoken to.
+        closed: whether its block has ended; calls then raise `trio.ClosedResourceError`.
     """
 
     def __init__(self, pool: httpcore2.AsyncConnectionPool, config: Config) -> None:
@@ -59,6 +62,7 @@ class Client:
         self.config = config
         self.hello = Hello(SESSION_6.version)
         self.era = SESSION_6
+        self.closed = False
 
     def has(self, feature: str) -> bool:
         """Whether the server announces an ability beyond its era's (our own gateway does)."""
@@ -102,7 +106,13 @@ class Client:
         return reply
 
     def signed_headers(self, request: Request) -> dict[str, str]:
-        """The headers of a request, its signature among them."""
+        """The headers of a request, its signature among them.
+
+        Raises:
+            trio.ClosedResourceError: the client's block has ended.
+        """
+        if self.closed:
+            raise trio.ClosedResourceError("this client was closed")
         endpoint = self.config.endpoint
         date = datetime.now(UTC).isoformat()
         authorization = sign(
@@ -188,10 +198,11 @@ class Client:
                 extensions={"timeout": timeouts},
             ) as response:
                 body = bytearray()
-                async for chunk in response.aiter_stream():
-                    body += chunk
-                    if len(body) > MAX_REPLY_BYTES:
-                        raise RemoteProtocolError(f"{request}: the answer exceeds 256 MiB")
+                async with aclosing(response.aiter_stream()) as chunks:
+                    async for chunk in chunks:
+                        body += chunk
+                        if len(body) > MAX_REPLY_BYTES:
+                            raise RemoteProtocolError(f"{request}: the answer exceeds 256 MiB")
         names = {
             name.decode("latin-1").lower(): value.decode("latin-1")
             for name, value in response.headers
@@ -243,8 +254,11 @@ async def open_client(config: Config | None = None) -> AsyncIterator[Client]:
     )
     async with pool:
         client = Client(pool, config)
-        await client.negotiate()
-        yield client
+        try:
+            await client.negotiate()
+            yield client
+        finally:
+            client.closed = True
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:
@@ -275,11 +289,13 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
 def _proxy(config: Config) -> httpcore2.Proxy | None:
     if config.proxy is None:
         return None
+    scheme, _, rest = config.proxy.partition("://")
+    # The user name and password of the URL go into a header, never into a message.
+    head, at, tail = rest.rpartition("@")
+    user, _, password = head.partition(":")
     try:
-        # The user name and password of the URL go into a header, never into a message.
-        head, at, tail = config.proxy.partition("://")[2].rpartition("@")
-        scheme = config.proxy.partition("://")[0]
-        user, _, password = head.partition(":")
+        if scheme not in _PROXY_SCHEMES or not tail:
+            raise ValueError
         return httpcore2.Proxy(f"{scheme}://{tail}", auth=(user, password) if at else None)
     except (ValueError, TypeError):
         variable = f"{config.endpoint.scheme.upper()}_PROXY"

@@ -230,6 +230,7 @@ async def test_endpoint_with_a_path(gateway: Gateway) -> None:
     endpoint = gateway.config.endpoint._replace(base_path="/sub/folder")
     client = Client.__new__(Client)
     client.config, client.era = replace(gateway.config, endpoint=endpoint), SESSION_6
+    client.closed = False
     headers = client.signed_headers(INFO)
     expected = sign(
         Signed("GET", "/sub/folder/auth", headers["Date"], endpoint.host_header,

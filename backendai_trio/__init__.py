@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from .errors import RemoteProtocolError as RemoteProtocolError
     from .errors import ServerError as ServerError
     from .errors import UploadError as UploadError
+    from .events import EventStream as EventStream
+    from .events import open_events as open_events
     from .executions import Execution as Execution
     from .files import Upload as Upload
     from .files import check_uploads as check_uploads
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from .terminals import open_terminal as open_terminal
     from .transport.client import Client as Client
     from .transport.client import open_client as open_client
+    from .wire.events import SessionEvent as SessionEvent
     from .wire.execution import BatchOptions as BatchOptions
     from .wire.execution import BuildFinished as BuildFinished
     from .wire.execution import CleanFinished as CleanFinished
@@ -95,6 +98,7 @@ _HOMES = {
         "ServerError",
         "UploadError",
     ),
+    "events": ("EventStream", "open_events"),
     "executions": ("Execution",),
     "files": ("Upload", "check_uploads", "plan_uploads"),
     "gateway": (
@@ -115,6 +119,7 @@ _HOMES = {
     ),
     "terminals": ("Terminal", "open_terminal"),
     "transport.client": ("Client", "open_client"),
+    "wire.events": ("SessionEvent",),
     "wire.execution": (
         "BatchOptions",
         "BuildFinished",

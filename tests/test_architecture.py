@@ -35,6 +35,7 @@ FLOORS = {
     "transport": "transport",
     "transport.websocket": "websocket",
     "kernels": "api",
+    "events": "api",
     "executions": "api",
     "terminals": "api",
     "files": "api",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import trio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketState
@@ -66,9 +66,13 @@ class _Gate:
                 access_key = authenticate(request, request.method, body, self.sessions.store)
                 call = Call(request, body, access_key, spoken, self.sessions)
                 answer = handler(call)
+                if isinstance(answer, Response):
+                    return answer
                 return _response(answer if isinstance(answer, Answer) else await answer)
             except Refused as exc:
                 return _problem(exc.problem, era)
+            except ClientDisconnect:
+                return _response(Answer())  # nobody reads it
             except RemoteProtocolError as exc:
                 return _problem(
                     Problem(400, "invalid-api-params", "Malformed request", str(exc)), era
@@ -122,6 +126,9 @@ def make_app(sessions: Sessions, eras: Sequence[Era], hello: Hello) -> Starlette
             ("POST", path, handlers.create) for path in sorted(creates)
         ]
         table += [("POST", era.graphql_path, handlers.graphql)]
+        # In the seed era events are asked for by kernel, and refused by all managers.
+        events = f"{era.prefix}/stream/kernel/{{name}}/events" if era.prefix else era.events_path
+        table += [("GET", events, handlers.events)]
         table += [
             (method, f"{base}/{{name}}{tail}", handler) for method, tail, handler in _SESSION_ROUTES
         ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import trio
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
 from .._groups import one_error
 from ..wire.execution import ExecuteReply, ExecuteRequest
@@ -16,6 +17,7 @@ from ..wire.graphql import GraphQLQuery, encode_answer
 from ..wire.http import JSON, OCTETS
 from ..wire.kernels import CreateReply, CreateRequest
 from ..wire.versions import Era
+from .events import EventFilter, EventResponse
 from .sessions import Refused, Session, Sessions
 from .uploads import receive_files
 
@@ -48,7 +50,7 @@ class Answer:
     content_type: str = JSON
 
 
-Handler = Callable[[Call], Answer | Awaitable[Answer]]
+Handler = Callable[[Call], Answer | Response | Awaitable[Answer]]
 NO_CONTENT = Answer(status=204, content_type=OCTETS)
 
 
@@ -148,6 +150,24 @@ def graphql(call: Call) -> Answer:
             "; ".join(errors),
         )
     return Answer(encode_answer(data, call.era))
+
+
+def events(call: Call) -> Response:
+    """``GET /events/session``: goes on until the client or the gateway ends."""
+    if call.era.prefix:
+        raise Refused(
+            503,
+            "not-implemented",
+            "This API version tells no session events",
+            "use a server of 19.06 or later",
+        )
+    query = call.request.query_params
+    owner = query.get("ownerAccessKey") or call.access_key
+    if owner != call.access_key:
+        raise Refused(
+            403, "generic-forbidden", "Not your key pair", "a user hears of the own sessions alone"
+        )
+    return EventResponse(call.sessions.events, call.access_key, EventFilter(query), call.era)
 
 
 async def _completions(session: Session, wanted: ExecuteRequest) -> Answer:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import trio
 
-__all__ = ["Piece", "Ring"]
+__all__ = ["LIMIT_BYTES", "Piece", "Ring"]
 
 LIMIT_BYTES = 1024 * 1024
 """What is held before the writer waits (or, if nobody reads, the oldest is dropped)."""
@@ -88,6 +88,8 @@ class Ring:
         A position before `start` is taken as `start`: what was there is lost.
         """
         position = max(position, self.start)
+        if limit <= 0:
+            return None
         parts: list[bytes] = []
         size = 0
         kind = ""
@@ -117,6 +119,7 @@ class Ring:
         """From here on the writer never waits, and the oldest gives way."""
         self.dropping = True
         self._released.unpark_all()
+        self._written.unpark_all()
 
     def keep(self) -> None:
         """The writer waits again when the buffer is full."""

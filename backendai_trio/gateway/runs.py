@@ -14,14 +14,13 @@ import trio
 
 from ..wire.execution import ExecuteReply, ExecuteRequest
 from ..wire.lines import LineBuffer
-from .ring import Ring
+from .ring import LIMIT_BYTES, Ring
 
 __all__ = ["Input", "Run"]
 
 GATHER_SECONDS = 0.05
 """After the first output, how long a poll waits for more before it answers: soon enough to look
 live, and a program that prints line by line does not cost a request for each."""
-_READ_BYTES = 1024 * 1024
 _INPUT_BYTES = 256 * 1024
 _ANSWER_BYTES = 64 * 1024
 
@@ -195,8 +194,8 @@ class Run:
         self.ring.drop()
         self.stop()
 
-    async def poll(self, window: float) -> ExecuteReply:
-        """Wait for something to tell, `window` seconds at most.
+    async def poll(self, window: float, limit: int = LIMIT_BYTES) -> ExecuteReply:
+        """Wait for something to tell, `window` seconds at most; tells at most `limit` bytes.
 
         Output is taken out at the end, without a checkpoint: a poll that is cancelled loses none.
         """
@@ -209,7 +208,7 @@ class Run:
             with trio.move_on_after(min(window, GATHER_SECONDS)):
                 while not (ring.marks or self.waiting or ring.full):
                     await ring.wait_written()
-            return self._take()
+            return self._take(limit)
         finally:
             self.last_seen = trio.current_time()
 
@@ -217,11 +216,12 @@ class Run:
         self._question = {"status": "waiting-input", "is_password": is_password}
         self.ring.mark(self._question)
 
-    def _take(self) -> ExecuteReply:
+    def _take(self, limit: int) -> ExecuteReply:
         console: list[tuple[str, Any]] = []
         position = self.ring.start
         mark: Mapping[str, Any] | None = None
-        while mark is None and (piece := self.ring.read(position, _READ_BYTES)) is not None:
+        end = position + limit
+        while mark is None and (piece := self.ring.read(position, end - position)) is not None:
             position, mark = piece.end, piece.mark
             if mark is None and (text := self._decoders[piece.kind].decode(piece.data)):
                 _append(console, piece.kind, text)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import shutil
 import socket
 import ssl
+import stat
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -34,7 +36,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Gateway", "GatewayOptions", "open_gateway", "serve_gateway", "stored_config"]
 
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+FAREWELL_SECONDS = 0.1
+"""Time for last words to leave, before connections are dropped."""
 CLOSE_SECONDS = 5.0
 """How long the kernels' ends may take; each is bounded by itself."""
 FEATURES = frozenset({RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN, NUMBERED_STREAMS})
@@ -140,6 +145,8 @@ async def open_gateway(options: GatewayOptions | None = None) -> AsyncIterator[G
                 await close.wait()
                 with trio.move_on_after(CLOSE_SECONDS):
                     await sessions.close()
+                await trio.sleep(FAREWELL_SECONDS)
+                _drop_connections(config.endpoint.port)
                 nursery.cancel_scope.cancel()
 
     try:
@@ -202,6 +209,25 @@ def _config(options: GatewayOptions, port: int, pair: KeyPair) -> Config:
     # A wildcard address is no destination.
     host = _LOOPBACK.get(options.host, options.host)
     return Config(Endpoint(scheme, host, port, ""), pair.access_key, pair.secret_key)
+
+
+def _drop_connections(port: int) -> None:
+    """Shut down what is still connected to us.
+
+    The HTTP server shields its writes from cancellation, and keeps its connections to itself: a
+    client that has stopped reading would hold it for ever. So they are found as the operating
+    system's: every socket of this process whose own end is our port.
+    """
+    # A list, since the listing's own descriptor vanishes while it is read.
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        try:
+            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                continue
+            with socket.socket(fileno=os.dup(int(name))) as connection:
+                if connection.family in _INTERNET and connection.getsockname()[1] == port:
+                    connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            continue  # closed meanwhile, or not connected
 
 
 def _open_store(options: GatewayOptions) -> tuple[Store, KeyPair]:

@@ -16,10 +16,12 @@ from typing import Any
 import trio
 
 from ..errors import GatewayError
+from ..wire.events import SessionEvent
 from ..wire.execution import ExecuteReply, ExecuteRequest
 from ..wire.http import Problem
 from ..wire.kernels import CreateRequest, KernelInfo, Statistics
 from .driver import INTERRUPTED, Driver
+from .events import EventHub
 from .faults import Faults
 from .processes import KernelHost, open_host
 from .runs import Run
@@ -57,8 +59,9 @@ class Session:
         runtime: Runtime,
         host: KernelHost,
         nursery: trio.Nursery,
+        session_id: str,
     ) -> None:
-        self.session_id = str(uuid.uuid4())
+        self.session_id = session_id
         self.token = create.token
         self.access_key = access_key
         self.runtime = runtime
@@ -67,6 +70,8 @@ class Session:
         self.last_used = trio.current_time()
         self.ended = trio.Event()
         """Set to end the kernel."""
+        self.end_reason = "terminated"
+        """Why it ends, for who listens to events."""
         self.gone = trio.Event()
         """Set when nothing of it is left."""
         self.statistics: Statistics | None = None
@@ -255,6 +260,7 @@ class Sessions:
     idle_seconds: float
     max_sessions: int
     faults: Faults = field(default_factory=Faults)
+    events: EventHub = field(default_factory=EventHub)
     _by_token: dict[tuple[str, str], Session] = field(default_factory=dict)
     _starting: int = 0
     _creating: dict[tuple[str, str], trio.Lock] = field(default_factory=dict)
@@ -332,6 +338,8 @@ class Sessions:
 
     async def destroy(self, session: Session) -> Statistics:
         """End a kernel and wait until nothing of it is left."""
+        if not session.ended.is_set():
+            session.end_reason = "user-requested"
         session.ended.set()
         await session.gone.wait()
         return session.statistics or Statistics()
@@ -340,9 +348,11 @@ class Sessions:
         """End all kernels, and tell their clients so."""
         ending = list(self._by_token.values())
         for session in ending:
+            session.end_reason = "gateway-closed"
             session.ended.set()
         for session in ending:
             await session.gone.wait()
+        await self.events.close()
 
     async def _hold(
         self,
@@ -357,23 +367,39 @@ class Sessions:
         session: Session | None = None
         host: KernelHost | None = None
         key = (access_key, create.token)
+        session_id = str(uuid.uuid4())
+
+        def tell(*names: str, reason: str = "", exit_code: int | None = None) -> None:
+            for name in names:
+                data = {"ownerAccessKey": access_key}
+                event = SessionEvent(name, session_id, create.token, reason, exit_code, data)
+                self.events.publish(access_key, event)
+
+        tell("session_enqueued", "session_scheduled", "kernel_preparing", "kernel_creating")
         try:
             async with open_host(root) as host, trio.open_nursery() as nursery:
-                session = Session(create, access_key, runtime, host, nursery)
+                session = Session(create, access_key, runtime, host, nursery, session_id)
                 self._by_token[key] = session
+                tell("kernel_started", "session_started")
                 task_status.started(session)
                 try:
                     await self._until_end(session)
                 finally:
                     session.ended.set()
+                    reason = session.end_reason
+                    tell("session_terminating", "kernel_terminating", reason=reason)
                 nursery.cancel_scope.cancel()
         finally:
+            if session is None:
+                tell("kernel_cancelled", "session_cancelled", reason="failed-to-start", exit_code=1)
             if session is not None and host is not None:
                 session.statistics = _statistics(host.usage)
                 del self._by_token[key]
                 self._creating.pop(key, None)
                 self.store.add_ended(_ended(session))
                 session.ended.set()
+                reason = session.end_reason
+                tell("kernel_terminated", "session_terminated", reason=reason, exit_code=0)
                 session.gone.set()
 
     async def _until_end(self, session: Session) -> None:
@@ -384,6 +410,7 @@ class Sessions:
             if session.busy:
                 session.last_used = trio.current_time()
             elif trio.current_time() >= session.last_used + self.idle_seconds:
+                session.end_reason = "idle-timeout"
                 return
 
 

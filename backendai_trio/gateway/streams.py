@@ -40,6 +40,8 @@ from .sessions import Session
 __all__ = ["serve_execution", "serve_screen"]
 
 FRAME_BYTES = 256 * 1024
+MESSAGE_BYTES = 64 * 1024
+"""Largest message of a streaming execution: clients queue messages by number, not by size."""
 AGGREGATE_SECONDS = 0.2
 """A message of the managers' streaming execution covers about this much time (section 6.2)."""
 NORMAL = 1000
@@ -222,7 +224,7 @@ async def _serve_managers_execution(
             nursery.start_soon(receive)
             asked = False
             while not finished:
-                reply = await run.poll(AGGREGATE_SECONDS)
+                reply = await run.poll(AGGREGATE_SECONDS, MESSAGE_BYTES)
                 finished = reply.status == "finished"
                 news = bool(reply.console) or reply.status not in ("continued", "waiting-input")
                 if reply.status == "waiting-input" and not asked:

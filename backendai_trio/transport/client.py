@@ -6,7 +6,7 @@ import socket
 import ssl
 import warnings
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ from ..wire.versions import SEED, SESSION_6, Era, Hello, choose_era
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Client", "open_client", "tls_context"]
+__all__ = ["Client", "ReplyStream", "open_client", "tls_context"]
 
 HEADERS_SECONDS = 60.0
 """Limit for the first byte of an ordinary answer. Long polls answer within about 2 s."""
@@ -43,6 +43,58 @@ _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _KEEPALIVE_SECONDS = 4.0
 
 warnings.filterwarnings("always", category=InsecureConnectionWarning)
+
+
+class ReplyStream:
+    """A reply whose body is on its way. Made by `Client.stream`.
+
+    Attributes:
+        status: HTTP status.
+        headers: names in lower case.
+        content_type: without its parameters.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        request: Request,
+        response: httpcore2.Response,
+        chunks: AsyncIterator[bytes],
+    ) -> None:
+        self.status = response.status
+        self.headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in response.headers
+        }
+        content_type = self.headers.get("content-type", OCTETS)
+        self.content_type = content_type.partition(";")[0].strip().lower()
+        self._config = config
+        self._request = request
+        self._chunks = chunks
+
+    async def receive_some(self) -> bytes:
+        """The next piece of the body, ``b""`` at its end.
+
+        Raises:
+            ConnectionFailed: the connection broke, or nothing came in time.
+
+        Cancellation:
+            Ends the stream.
+        """
+        with _translated(self._config, self._request):
+            while (chunk := await anext(self._chunks, None)) is not None:
+                if chunk:
+                    return chunk
+        return b""
+
+    async def read_all(self) -> Reply:
+        """The reply with its body."""
+        body = bytearray()
+        while chunk := await self.receive_some():
+            body += chunk
+            if len(body) > MAX_REPLY_BYTES:
+                raise RemoteProtocolError(f"{self._request}: the answer exceeds 256 MiB")
+        return Reply(self.status, self.content_type, bytes(body), self.headers)
 
 
 class Client:
@@ -104,6 +156,27 @@ class Client:
         if reply.status >= 300:
             raise self._error(request, reply)
         return reply
+
+    @asynccontextmanager
+    async def stream(
+        self, request: Request, *, silence_seconds: float | None = HEADERS_SECONDS
+    ) -> AsyncIterator[ReplyStream]:
+        """Sign a request, send it, and give its answer piece by piece if it is a success.
+
+        Args:
+            request: what to send.
+            silence_seconds: limit for each wait on the answer's headers and pieces.
+
+        Raises:
+            ApiError: the server answered with an error (its subclasses say which kind).
+            ConnectionFailed: no connection, or no answer in time.
+        """
+        headers = self.signed_headers(request)
+        headers["Content-Length"] = str(len(request.body))
+        async with self._opened(request, headers, None, silence_seconds) as stream:
+            if stream.status >= 300:
+                raise self._error(request, await stream.read_all())
+            yield stream
 
     def signed_headers(self, request: Request) -> dict[str, str]:
         """The headers of a request, its signature among them.
@@ -177,6 +250,17 @@ class Client:
         content: AsyncIterator[bytes] | None,
         answer_seconds: float | None,
     ) -> Reply:
+        async with self._opened(request, headers, content, answer_seconds) as stream:
+            return await stream.read_all()
+
+    @asynccontextmanager
+    async def _opened(
+        self,
+        request: Request,
+        headers: dict[str, str],
+        content: AsyncIterator[bytes] | None,
+        answer_seconds: float | None,
+    ) -> AsyncIterator[ReplyStream]:
         endpoint = self.config.endpoint
         url = httpcore2.URL(
             scheme=endpoint.scheme.encode(),
@@ -189,26 +273,19 @@ class Client:
             "read": answer_seconds,
             "write": HEADERS_SECONDS,
         }
-        with _translated(self.config, request):
-            async with self._pool.stream(
-                request.method,
-                url,
-                headers=list(headers.items()),
-                content=request.body if content is None else content,
-                extensions={"timeout": timeouts},
-            ) as response:
-                body = bytearray()
-                async with aclosing(response.aiter_stream()) as chunks:
-                    async for chunk in chunks:
-                        body += chunk
-                        if len(body) > MAX_REPLY_BYTES:
-                            raise RemoteProtocolError(f"{request}: the answer exceeds 256 MiB")
-        names = {
-            name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in response.headers
-        }
-        content_type = names.get("content-type", OCTETS).partition(";")[0].strip().lower()
-        return Reply(response.status, content_type, bytes(body), names)
+        async with AsyncExitStack() as stack:
+            with _translated(self.config, request):
+                response = await stack.enter_async_context(
+                    self._pool.stream(
+                        request.method,
+                        url,
+                        headers=list(headers.items()),
+                        content=request.body if content is None else content,
+                        extensions={"timeout": timeouts},
+                    )
+                )
+            chunks = await stack.enter_async_context(aclosing(response.aiter_stream()))
+            yield ReplyStream(self.config, request, response, chunks)
 
     def _target(self, request: Request) -> str:
         return self.config.endpoint.base_path + request.target

@@ -1,6 +1,7 @@
 """The eras of the API: what differs between servers stands here, and nowhere else.
 
-Source: contract section 1 (versions and negotiation), 3.1 (routes), 5.1 (limits), 8.1 (GraphQL).
+Source: contract section 1 (versions and negotiation), 3.1 (routes), 5.1 (limits), 6.3
+(events), 8.1 (GraphQL).
 """
 
 from __future__ import annotations
@@ -58,6 +59,15 @@ class Era:
     def stream_path(self, token: str, kind: str) -> str:
         """Path of a kernel's WebSocket: ``pty`` or ``execute``."""
         return self.prefix + "/stream" + self.session_path(token, kind).removeprefix(self.prefix)
+
+    @property
+    def events_path(self) -> str:
+        """Path of the stream of session events. Servers before 19.06 have none and answer 503."""
+        return (
+            self.path("events", "session")
+            if self.names_session
+            else self.stream_path("_", "events")
+        )
 
     def path(self, *segments: str) -> str:
         """Any other path of this era."""

@@ -19,6 +19,7 @@ __all__ = ["lcc", "lpython", "main"]
 _COMMANDS = {
     "attach": "Attach to the terminal of a running kernel.",
     "config": "Show the settings in use, with the secret key masked.",
+    "events": "Follow what happens to sessions.",
     "help": "Show this help.",
     "ps": "List the running kernels.",
     "run": "Run code or files in a kernel.",

@@ -1,0 +1,247 @@
+"""What happens to sessions, as servers tell it: server-sent events.
+
+Source: contract section 6.3. The framing is that of the HTML standard ("event stream"); of its
+fields, ``event``, ``data`` and ``retry`` count, and ``id`` is passed over, since no server resumes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..errors import LocalProtocolError, RemoteProtocolError
+from .fields import Fields, encode_json
+from .http import Request
+from .versions import SESSION_5, Era
+
+__all__ = [
+    "CONTENT_TYPE",
+    "KEEPALIVE",
+    "KEEPALIVE_SECONDS",
+    "RECONNECTED",
+    "SERVER_CLOSE",
+    "EventParser",
+    "Message",
+    "SessionEvent",
+    "encode_message",
+    "events_request",
+    "name_in",
+]
+
+CONTENT_TYPE = "text/event-stream"
+KEEPALIVE = b": ping\n\n"
+"""A comment, which says nothing but that the server is there."""
+KEEPALIVE_SECONDS = 15.0
+"""How often servers send one."""
+SERVER_CLOSE = "server_close"
+"""The server ends the stream on purpose; a client does not come back."""
+RECONNECTED = "stream_reconnected"
+"""Name of the one event that no server sends: the client's own, at a place where some may miss."""
+MAX_LINE_BYTES = 64 * 1024
+MAX_MESSAGE_BYTES = 256 * 1024
+
+_LINE_END = re.compile(rb"[\r\n]")
+_ANY_LINE_END = re.compile(r"\r\n|\r|\n")
+_BOM = b"\xef\xbb\xbf"
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+# Events that eras before 20.09 tell under a kernel's name, and those only a kernel has.
+_BOTH = frozenset({"started", "terminating", "terminated", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEvent:
+    """Something that happened to a session, or to one of its kernels."""
+
+    name: str
+    """``session_started``, ``kernel_terminated`` and so on; the set is open (section 6.3).
+    ``stream_reconnected`` is ours: before this point events may be missing."""
+    session_id: str = ""
+    """Session UUID from 20.09 on; ``""`` in 20.03, before that the token."""
+    token: str = ""
+    """The client token: the session's name."""
+    reason: str = ""
+    """Why, in a word, e.g. ``user-requested`` or ``idle-timeout``; ``""`` if nobody says."""
+    exit_code: int | None = None
+    """Exit code of what ended; None for other events, and before 20.09."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """All that the server sent, by its own names."""
+
+    @property
+    def ends_session(self) -> bool:
+        """Whether nothing more will come of this session.
+
+        From 20.09 on a session can have several kernels, and their ends are not its end.
+        """
+        if self.name in ("session_terminated", "session_cancelled"):
+            return True
+        before_clusters = self.session_id in ("", self.token)
+        return before_clusters and self.name in ("kernel_terminated", "kernel_cancelled")
+
+    def encode(self, era: Era) -> bytes:
+        """The message for an era; `data` is sent as far as no other field says the same."""
+        values: dict[str, object] = {**self.data, "reason": self.reason}
+        if not era.names_session:
+            values["sessionId"] = self.token
+        else:
+            values["sessionName"] = self.token
+            if era.name != SESSION_5.name:
+                values |= {"sessionId": self.session_id, "exitCode": self.exit_code}
+        return encode_message(Message(self.name, encode_json(values).decode("ascii")))
+
+    @classmethod
+    def decode(cls, message: Message) -> SessionEvent:
+        """Read any era's message.
+
+        Raises:
+            RemoteProtocolError: its data is not a JSON object, or a field has the wrong type.
+        """
+        fields = Fields.parse(message.data.encode(), f"event {message.event[:40]!r}")
+        session_id = fields.text("sessionId", default="")
+        has_code = fields.raw("exitCode") is not None
+        return cls(
+            message.event,
+            session_id,
+            fields.text("sessionName", default=session_id),
+            fields.text("reason", default=""),
+            fields.integer("exitCode") if has_code else None,
+            fields.everything(),
+        )
+
+
+def events_request(era: Era, token: str | None) -> Request:
+    """What to ask for the events of a session, or with None for those of all.
+
+    From 20.09 on, a `token` in the form of a UUID is taken for a session's id.
+
+    Raises:
+        LocalProtocolError: the token is empty.
+    """
+    if token == "":
+        raise LocalProtocolError("a kernel's token or id must not be empty; use None for all")
+    query: tuple[tuple[str, str], ...] = ()
+    if not era.names_session:
+        query = (("sessionId", token or "*"),)
+    elif token is not None and era.name == SESSION_5.name:
+        query = (("sessionName", token), ("name", token))  # releases differ in which they read
+    elif token is not None:
+        query = (("sessionId" if _UUID.fullmatch(token) else "sessionName", token),)
+    return Request("GET", era.events_path, query)
+
+
+def name_in(era: Era, name: str) -> str | None:
+    """An event's name in an era, given that of 20.09; None if that era has no such event."""
+    if era.names_session and era.name != SESSION_5.name:
+        return name
+    prefix, _, step = name.partition("_")
+    if prefix != "session":
+        return name
+    return None if step in _BOTH or step == "scheduled" else f"kernel_{step}"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of an event stream, whatever it is about."""
+
+    event: str
+    data: str = ""
+
+
+def encode_message(message: Message) -> bytes:
+    """A message's bytes. Line ends within the data arrive as LF.
+
+    Raises:
+        LocalProtocolError: the event's name has a line end in it, or is not valid Unicode.
+    """
+    if not message.event or _ANY_LINE_END.search(message.event):
+        raise LocalProtocolError(f"{message.event!r} cannot name an event: it must be one line")
+    lines = [f"event: {message.event}"]
+    lines += [f"data: {line}" for line in _ANY_LINE_END.split(message.data)]
+    try:
+        return "\n".join([*lines, "\n"]).encode()
+    except UnicodeEncodeError:
+        raise LocalProtocolError(f"event {message.event!r}: it is not valid Unicode") from None
+
+
+class EventParser:
+    """Bytes in, messages out; how the bytes were split makes no difference.
+
+    Attributes:
+        retry_seconds: how long the server wants us to wait before we come back; None if it has
+            not said.
+    """
+
+    def __init__(self) -> None:
+        self.retry_seconds: float | None = None
+        self._buffer = bytearray()
+        self._searched = 0
+        self._at_start = True
+        self._after_cr = False
+        self._pending = Message("")
+        self._lines: list[str] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take what has arrived."""
+        self._buffer += data
+
+    def next_message(self) -> Message | None:
+        """The next whole message; None when more bytes are needed.
+
+        One without data counts if it names its event: some servers close with such a one.
+
+        Raises:
+            RemoteProtocolError: a line or a message is too long to be one of a server's events.
+        """
+        while (line := self._next_line()) is not None:
+            if line:
+                self._take(line)
+                continue
+            message = replace(self._pending, data="\n".join(self._lines))
+            self._pending, self._lines, self._size = Message(""), [], 0
+            if message.event or message.data:
+                return message if message.event else replace(message, event="message")
+        return None
+
+    def _next_line(self) -> bytes | None:
+        buffer = self._buffer
+        if self._at_start:
+            if len(buffer) < len(_BOM) and _BOM.startswith(buffer):
+                return None
+            self._at_start = False
+            if buffer.startswith(_BOM):
+                del buffer[: len(_BOM)]
+        if self._after_cr and buffer:
+            self._after_cr = False
+            if buffer[:1] == b"\n":
+                del buffer[:1]
+        found = _LINE_END.search(buffer, self._searched)
+        end = len(buffer) if found is None else found.start()
+        if end > MAX_LINE_BYTES:
+            raise RemoteProtocolError(
+                f"event stream: a line exceeds {MAX_LINE_BYTES} bytes; is this a Backend.AI server?"
+            )
+        if found is None:
+            self._searched = end
+            return None
+        line = bytes(buffer[:end])
+        self._after_cr = buffer[end : end + 1] == b"\r"
+        del buffer[: end + 1]
+        self._searched = 0
+        return line
+
+    def _take(self, line: bytes) -> None:
+        name, _, value = line.decode("utf-8", "replace").partition(":")
+        value = value.removeprefix(" ")
+        if name == "event":
+            self._pending = Message(value)
+        elif name == "data":
+            self._size += len(line)
+            if self._size > MAX_MESSAGE_BYTES:
+                raise RemoteProtocolError(
+                    f"event stream: a message exceeds {MAX_MESSAGE_BYTES} bytes"
+                )
+            self._lines.append(value)
+        elif name == "retry" and value.isascii() and value.isdigit() and len(value) < 10:
+            self.retry_seconds = int(value) / 1000

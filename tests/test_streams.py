@@ -1,0 +1,377 @@
+"""Streams over a connection that breaks: nothing missing, nothing twice."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import random
+import resource
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trio
+
+from backendai_trio import (
+    Client,
+    ExecutionError,
+    Finished,
+    Gateway,
+    KernelSpec,
+    Stderr,
+    Stdout,
+    TrioKernel,
+    attach_kernel,
+    one_error,
+    open_client,
+    open_kernel,
+    open_terminal,
+)
+from backendai_trio.gateway import sessions
+from backendai_trio.gateway.ring import LIMIT_BYTES, Ring
+from backendai_trio.transport import numbered
+
+PYTHON = KernelSpec(runtime="python")
+#: 5 MB of lines of 15 bytes, in which characters can be cut.
+LINES = "".join(f"{number:08} ä€\n" for number in range(350_000))
+PRINT_LINES = (
+    "import sys\n"
+    "for start in range(0, 350_000, 10_000):\n"
+    "    print(''.join(f'{n:08} ä€\\n' for n in range(start, start + 10_000)), end='')\n"
+    "sys.exit(3)\n"
+)
+
+
+class Proxy:
+    """A way to the gateway that breaks.
+
+    Attributes:
+        connections: how many were made.
+        passed: how many bytes went through, both ways.
+        cuts: at how many bytes it cuts all connections, in order.
+        up: whether it connects at all.
+    """
+
+    def __init__(self, port: int, chance: random.Random) -> None:
+        self.connections = 0
+        self.passed = 0
+        self.cuts: list[int] = []
+        self.up = True
+        self._port = port
+        self._chance = chance
+        self._scopes: set[trio.CancelScope] = set()
+        self._frozen: set[trio.CancelScope] = set()
+
+    def plan(self, count: int, size: int) -> None:
+        """Cut so often at random places within the next `size` bytes."""
+        self.cuts = sorted(self.passed + self._chance.randrange(size) for _ in range(count))
+
+    def freeze(self) -> None:
+        """The connections that are open now stay open and carry nothing any more."""
+        self._frozen |= self._scopes
+
+    def cut(self) -> None:
+        """Break all connections."""
+        for scope in self._scopes:
+            scope.cancel()
+
+    async def carry(self, near: trio.SocketStream) -> None:
+        """Serve one connection."""
+        if not self.up:
+            await near.aclose()
+            return
+        self.connections += 1
+        far = await trio.open_tcp_stream("127.0.0.1", self._port)
+        async with near, far:
+            with trio.CancelScope() as scope:
+                self._scopes.add(scope)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._pump, near, far, scope)
+                    nursery.start_soon(self._pump, far, near, scope)
+            self._scopes.discard(scope)
+            if self._chance.random() < 0.5:  # reset: what is under way is lost, both ways
+                for end in (near, far):
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    async def _pump(
+        self, source: trio.SocketStream, target: trio.SocketStream, scope: trio.CancelScope
+    ) -> None:
+        try:
+            while data := await source.receive_some(16_384):
+                if scope in self._frozen:
+                    await trio.sleep_forever()
+                if self.cuts and self.passed + len(data) > self.cuts[0]:
+                    data = data[: self.cuts[0] - self.passed]
+                    while self.cuts and self.cuts[0] <= self.passed + len(data):
+                        self.cuts.pop(0)
+                    self.passed += len(data)
+                    if data:
+                        await target.send_all(data)
+                    self.cut()
+                    await trio.sleep_forever()
+                self.passed += len(data)
+                await target.send_all(data)
+        except trio.BrokenResourceError:
+            pass
+        scope.cancel()
+
+
+@pytest.fixture
+async def kernel(client: Client) -> AsyncIterator[TrioKernel]:
+    """A kernel for Python, reached directly."""
+    async with open_kernel(client, PYTHON) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def through_proxy(
+    gateway: Gateway, kernel: TrioKernel, seed: int = 0
+) -> AsyncIterator[tuple[Proxy, TrioKernel]]:
+    """A proxy before the gateway, and the kernel seen through it."""
+    proxy = Proxy(gateway.config.endpoint.port, random.Random(seed))
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            port = listeners[0].socket.getsockname()[1]
+            nursery.start_soon(trio.serve_listeners, proxy.carry, listeners)
+            endpoint = gateway.config.endpoint._replace(port=port)
+            async with open_client(replace(gateway.config, endpoint=endpoint)) as client:
+                yield proxy, await attach_kernel(client, PYTHON, token=kernel.token)
+            nursery.cancel_scope.cancel()
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+# --- cuts ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_output_is_whole_however_often_the_connection_breaks(
+    gateway: Gateway, kernel: TrioKernel, seed: int
+) -> None:
+    """Ten breaks at random bytes of 5 MB, ten times over."""
+    got: list[str] = []
+    async with through_proxy(gateway, kernel, seed) as (proxy, distant):
+        proxy.plan(10, len(LINES.encode()))
+        before = proxy.connections
+        async with distant.execute(PRINT_LINES) as run:
+            async for event in run:
+                if isinstance(event, Stdout):
+                    got.append(event.text)
+                else:
+                    assert event == Finished(3)
+        assert proxy.cuts == []
+        # One cut may come while the last one is still being repaired.
+        assert proxy.connections - before >= 5
+    assert digest("".join(got).encode()) == digest(LINES.encode())
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_typing_arrives_exactly_once(
+    gateway: Gateway, kernel: TrioKernel, seed: int
+) -> None:
+    """1 MB goes through a program and comes back."""
+    lines = [random.Random(seed).randbytes(39).hex().encode() + b"\n" for _ in range(13_000)]
+    typed = b"".join(lines)
+    echo = "import sys\nfor line in sys.stdin:\n    sys.stdout.write('>' + line)\n"
+    got: list[str] = []
+    async with through_proxy(gateway, kernel, seed) as (proxy, distant):
+        proxy.plan(20, 2 * len(typed))
+        async with distant.execute(echo) as run, trio.open_nursery() as nursery:
+
+            async def type_all() -> None:
+                for start in range(0, len(typed), 100_000):
+                    await run.send_stdin(typed[start : start + 100_000])
+                await run.close_stdin()
+
+            nursery.start_soon(type_all)
+            async for event in run:
+                match event:
+                    case Stdout(text):
+                        got.append(text)
+                    case Stderr(text):
+                        pytest.fail(text)
+            assert run.outcome == Finished(0)
+        assert proxy.cuts == []
+    assert digest("".join(got).encode()) == digest(b"".join(b">" + line for line in lines))
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_raw_terminal_loses_and_repeats_nothing(
+    gateway: Gateway, kernel: TrioKernel, seed: int
+) -> None:
+    """Any byte goes through a terminal in raw mode and comes back."""
+    typed = random.Random(seed).randbytes(300_000)
+    got = b""
+    async with through_proxy(gateway, kernel, seed) as (proxy, distant):
+        async with open_terminal(distant) as terminal, trio.open_nursery() as nursery:
+            await terminal.send_all(
+                f"stty raw -echo; printf 'rea''dy>'; head -c {len(typed)}; exit 4\n".encode()
+            )
+            while b"ready>" not in got:
+                got += await terminal.receive_some()
+            proxy.plan(5, 2 * len(typed))
+            nursery.start_soon(terminal.send_all, typed)
+            while data := await terminal.receive_some():
+                got += data
+            assert terminal.exit_code == 4
+        assert proxy.cuts == []
+    assert digest(got.partition(b"ready>")[2][: len(typed)]) == digest(typed)
+
+
+# --- silence -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence is noticed within 0.7 s instead of 25."""
+    monkeypatch.setattr(numbered, "WAKE_SECONDS", 0.1)
+    monkeypatch.setattr(numbered, "PING_SECONDS", 0.3)
+    monkeypatch.setattr(numbered, "PONG_SECONDS", 0.3)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_dead_connection_is_noticed_and_replaced(
+    gateway: Gateway, kernel: TrioKernel
+) -> None:
+    async with (
+        through_proxy(gateway, kernel) as (proxy, distant),
+        distant.execute("print('up', flush=True)\nprint(input())") as run,
+    ):
+        assert await anext(run) == Stdout("up\n")
+        proxy.freeze()
+        before = proxy.connections
+        await run.send_stdin(b"typed into the void\n")
+        with trio.fail_after(0.7 + 2):  # 2: for a machine that has other things to do
+            texts = [event.text async for event in run if isinstance(event, Stdout)]
+        assert "".join(texts) == "typed into the void\n"
+        assert run.outcome == Finished(0)
+        assert proxy.connections == before + 1
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_quiet_connection_that_lives_is_kept(gateway: Gateway, kernel: TrioKernel) -> None:
+    async with (
+        through_proxy(gateway, kernel) as (proxy, distant),
+        distant.execute("import time; print('up', flush=True); time.sleep(1.5)") as run,
+    ):
+        assert await anext(run) == Stdout("up\n")
+        before = proxy.connections
+        assert [event async for event in run] == [Finished(0)]
+        assert proxy.connections == before
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_end_of_the_old_connection_does_not_touch_the_run(
+    gateway: Gateway, kernel: TrioKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway may learn late that a connection is dead: its client has come back long ago."""
+    monkeypatch.setattr(sessions, "RESUME_SECONDS", 0.2)
+    code = "import time\nprint(input(), flush=True)\ntime.sleep(1)\nprint('done')\n"
+    async with (
+        through_proxy(gateway, kernel) as (proxy, distant),
+        distant.execute("print('up', flush=True)\n" + code) as run,
+    ):
+        assert await anext(run) == Stdout("up\n")
+        old = set(proxy._scopes)
+        proxy.freeze()
+        await run.send_stdin(b"back\n")
+        async for event in run:
+            if event == Stdout("back\n"):
+                break
+        for scope in old:
+            scope.cancel()
+        assert [event async for event in run] == [Stdout("done\n"), Finished(0)]
+
+
+# --- the end -------------------------------------------------------------------------------------
+
+
+async def test_server_that_does_not_come_back(
+    gateway: Gateway, kernel: TrioKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numbered, "OUTAGE_SECONDS", 0.3)
+    async with through_proxy(gateway, kernel) as (proxy, distant):
+        with (
+            pytest.warns(RuntimeWarning, match="may still go on"),
+            pytest.raises(ExecutionError, match=r"0\.3 s; output may be missing"),
+        ):
+            async with distant.execute("print('up', flush=True)\nwhile True: pass") as run:
+                assert await anext(run) == Stdout("up\n")
+                proxy.up = False
+                proxy.cut()
+                await anext(run)
+
+
+async def test_client_that_comes_back_too_late_does_not_run_its_code_again(
+    gateway: Gateway,
+    kernel: TrioKernel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sessions, "RESUME_SECONDS", 0.1)
+    trace = tmp_path / "trace"
+    code = (
+        f"with open({str(trace)!r}, 'a') as f: f.write('run ')\n"
+        "print('up', flush=True)\n"
+        "try:\n"
+        "    while True: pass\n"
+        "finally:\n"
+        f"    with open({str(trace)!r}, 'a') as f: f.write('end ')\n"
+    )
+    async with through_proxy(gateway, kernel) as (proxy, distant):
+        with pytest.raises(ExecutionError):
+            async with distant.execute(code) as run:
+                assert await anext(run) == Stdout("up\n")
+                proxy.up = False
+                proxy.cut()
+                async with trio.open_nursery() as nursery:
+
+                    async def come_back() -> None:
+                        while trace.read_text() != "run end ":
+                            await trio.sleep(0.01)
+                        proxy.up = True
+
+                    nursery.start_soon(come_back)
+                    async for _ in run:
+                        pass
+    assert trace.read_text() == "run end "
+
+
+# --- a slow reader -------------------------------------------------------------------------------
+
+
+def memory() -> int:
+    """What this process holds, in bytes: client, gateway and proxy in one."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+async def test_slow_reader_holds_the_program_back(kernel: TrioKernel) -> None:
+    """100 MB of output; little of it is ever in memory."""
+    line = "y" * 99 + "\n"
+    code = f"import sys\nfor _ in range(1000): sys.stdout.write({line!r} * 1000)\n"
+    gc.collect()
+    before = peak = memory()
+    size = 0
+    async with kernel.execute(code) as run:
+        rings = [found for found in gc.get_objects() if isinstance(found, Ring)]
+        async for event in run:
+            rings = rings or [found for found in gc.get_objects() if isinstance(found, Ring)]
+            if size == 0:
+                # Not a byte is taken until everything on the way is full.
+                while not rings[0].full:
+                    await trio.sleep(0.01)
+            if isinstance(event, Stdout):
+                size += len(event.text)
+                assert rings[0].end - rings[0].start < LIMIT_BYTES + 256 * 1024
+                peak = max(peak, memory())
+            else:
+                assert event == Finished(0)
+    assert size == 100_000_000
+    assert peak - before < 40_000_000

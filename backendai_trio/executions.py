@@ -45,6 +45,7 @@ class Execution:
         self._channel = channel
         self._events: deque[Event] = deque()
         self._asked = False
+        self._abandoned = False
         self._stopped: Finished | TimedOut | None = None
 
     @property
@@ -124,6 +125,10 @@ class Execution:
         await self._client.call(request)
         self._channel.interrupted()
 
+    def abandon(self) -> None:
+        """Let the end of the block not wait for the code: its kernel is about to be destroyed."""
+        self._abandoned = True
+
     async def _stop(self) -> str | None:
         """Interrupt what runs and wait until it has ended; output that comes is dropped.
 
@@ -133,7 +138,7 @@ class Execution:
             Why that failed, None if it did not. It is no exception, since what ended the block is
             the error to report, and a broken connection breaks this as well.
         """
-        if not self._channel.begun or self._channel.outcome is not None:
+        if self._abandoned or not self._channel.begun or self._channel.outcome is not None:
             return None
         try:
             for _ in range(_INTERRUPT_ATTEMPTS):

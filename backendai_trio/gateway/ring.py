@@ -142,6 +142,6 @@ class Ring:
         self._chunks.append(chunk)
         self.end = chunk.end
         self.marks += chunk.mark is not None
-        if self.dropping and self.full:
+        while self.dropping and self.full and len(self._chunks) > 1:
             self.release(self._chunks[0].end)
         self._written.unpark_all()

@@ -89,6 +89,7 @@ class Run:
         ring: its output; marks carry ``status`` and the fields that go with it.
         input: what the client typed.
         live: the client streams: input goes to the program as it comes, not when it is asked for.
+        streams: how many connections carry it; more than one while a dead one was not noticed.
         outcome: the exit code once the program has ended, else None.
         interrupt: stops what runs now; None while nothing does.
         interrupted: whether somebody asked to stop it.
@@ -108,6 +109,7 @@ class Run:
         self.ring = Ring()
         self.input = Input()
         self.live = live
+        self.streams = 0
         self.outcome: int | None = None
         self.interrupt: Callable[[], None] | None = None
         self.interrupted = False

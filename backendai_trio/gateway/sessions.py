@@ -116,6 +116,10 @@ class Session:
         self._nursery.start_soon(self._drive, run)
         return run
 
+    def knows(self, run_id: str | None) -> bool:
+        """Whether this run goes on, or has output that its client has not got."""
+        return run_id in self._runs
+
     def stream(self, request: ExecuteRequest) -> Run:
         """The run with this id, started now if there is none: a client that comes back goes on."""
         run = self._runs.get(request.run_id or "")

@@ -93,7 +93,11 @@ async def serve_screen(socket: WebSocket, session: Session) -> None:
 async def _serve_numbered_execution(
     socket: WebSocket, session: Session, request: ExecuteRequest, position: int
 ) -> None:
+    if position > 0 and not session.knows(request.run_id):
+        # Its client was away for too long; to start it would be to run the code a second time.
+        raise RemoteProtocolError("the run has ended, and its output is gone")
     run = session.stream(request)
+    run.streams += 1
     run.last_seen = math.inf
     closed_by_client = False
     try:
@@ -101,12 +105,15 @@ async def _serve_numbered_execution(
     except WebSocketDisconnect as exc:
         closed_by_client = exc.code == NORMAL
     finally:
-        run.last_seen = trio.current_time()
+        run.streams -= 1
+        # A connection may be found dead long after its client has come back over another one.
+        if run.streams == 0:
+            run.last_seen = trio.current_time()
         if run.outcome is not None and run.ring.start == run.ring.end:
             session.forget(run)
         elif closed_by_client:
             run.abandon()
-        else:
+        elif run.streams == 0:
             session.start_soon(session.abandon_later, run)
 
 
@@ -267,9 +274,10 @@ async def _serve_managers_screen(socket: WebSocket, session: Session, screen: Sc
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(receive)
+        cursor = ring.end
+        ring.release(cursor)  # history shows the end of it; the shell may be waiting for room
         if screen.history:
             await socket.send_text(encode_typed_out(bytes(screen.history)))
-        cursor = ring.end
         while True:
             piece = ring.read(cursor, FRAME_BYTES)
             if piece is None:

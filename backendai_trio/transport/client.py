@@ -408,7 +408,7 @@ def _translated(config: Config, request: Request) -> Iterator[None]:
     except (httpcore2.NetworkError, OSError) as exc:
         raise ConnectionFailed(f"the connection to {url} broke during {request}: {exc}") from exc
     except httpcore2.RemoteProtocolError as exc:
-        if "disconnected" in str(exc):
+        if "disconnected" in str(exc) or "closed connection" in str(exc):
             raise ConnectionFailed(
                 f"{url} closed the connection during {request}; "
                 "check BACKEND_ENDPOINT, and that the server is up"

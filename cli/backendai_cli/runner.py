@@ -218,6 +218,8 @@ class Runner:
                     nursery.start_soon(run.interrupt)
                 else:
                     self._signal = number
+                    if run is not None and not self._job.keep:
+                        run.abandon()  # its kernel ends now, and that ends everything in it
                     nursery.cancel_scope.cancel()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -45,18 +43,3 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "kernel"
     folder.mkdir(mode=0o700)
     return folder
-
-
-@pytest.fixture(scope="session")
-def c_compiler() -> str:
-    """The C compiler.
-
-    A contributor without one can still run the other tests. Where all must run (in CI),
-    BACKENDAI_TESTS_REQUIRE_ALL is set: a test that is skipped there looks like one that passes.
-    """
-    for name in ("gcc", "cc", "clang"):
-        if (path := shutil.which(name)) is not None:
-            return path
-    if os.environ.get("BACKENDAI_TESTS_REQUIRE_ALL"):
-        pytest.fail("no C compiler was found, and BACKENDAI_TESTS_REQUIRE_ALL is set")
-    pytest.skip("no C compiler was found")

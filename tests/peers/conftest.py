@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from ..cli.commands import ACCESS_KEY, SECRET_KEY, Commands, variables_of
+from ..cli.conftest import commands as commands
+from ..cli.conftest import served as served
 
 INSTALL_SECONDS = 600.0
 # 1.1.1 asks for an aiohttp of 2017, which no Python that we support can build or import. 3.8.6 is
@@ -44,19 +44,3 @@ def client_1_1_1(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 pytest.fail(reason)
             pytest.skip(reason)
     return venv / "bin"
-
-
-@pytest.fixture
-def commands(tmp_path: Path) -> Iterator[Commands]:
-    """Our commands, with folders of their own; no kernel may be left at the end."""
-    made = Commands(tmp_path)
-    yield made
-    assert made.nothing_is_left(), (made.kernel_processes(), made.kernel_files())
-
-
-@pytest.fixture
-def served(commands: Commands) -> Iterator[Mapping[str, str]]:
-    """A gateway that `backend.ai serve` keeps; the variables that lead to it."""
-    secret = {"BACKEND_SECRET_KEY": SECRET_KEY}
-    with commands.serve("--access-key", ACCESS_KEY, env=secret) as gateway:
-        yield variables_of(gateway)

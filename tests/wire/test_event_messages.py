@@ -51,9 +51,7 @@ def split(data: bytes, cuts: list[int]) -> list[bytes]:
 @quick
 def test_round_trip(messages: list[Message], cuts: list[int]) -> None:
     data = KEEPALIVE.join(encode_message(message) for message in messages)
-    unified = [
-        Message(m.event, m.data.replace("\r\n", "\n").replace("\r", "\n")) for m in messages
-    ]
+    unified = [Message(m.event, m.data.replace("\r\n", "\n").replace("\r", "\n")) for m in messages]
     assert parse(*split(data, cuts))[0] == unified
 
 

@@ -241,7 +241,7 @@ async def test_listener_that_goes(client: Client, gateway: Gateway) -> None:
         assert len(hub._subscribers) == 1
     with trio.fail_after(5):
         while hub._subscribers:
-            await trio.sleep(0.01)  # noqa: ASYNC110 (the server's own notice of it is the point)
+            await hub._changed.wait()
 
 
 async def test_keep_alive(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

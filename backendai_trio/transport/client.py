@@ -421,6 +421,7 @@ def _translated(config: Config, request: Request) -> Iterator[None]:
 def _reason(exc: BaseException) -> str:
     """Why a connection failed, and what to do about it."""
     cause: BaseException | None = exc
+    reason = str(exc) or "refused"
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return (
@@ -429,5 +430,10 @@ def _reason(exc: BaseException) -> str:
             )
         if isinstance(cause, ssl.SSLError):
             return f"no TLS there ({cause.reason or cause}); is it http:// instead?"
+        if isinstance(cause, BaseExceptionGroup):  # one for each address; the first will do
+            cause = cause.exceptions[0]
+            continue
+        if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
+            reason = cause.strerror.lower()
         cause = cause.__cause__ or cause.__context__
-    return f"{exc or 'refused'}; check BACKEND_ENDPOINT, and that the server is up"
+    return f"{reason}; check BACKEND_ENDPOINT, and that the server is up"

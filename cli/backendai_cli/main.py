@@ -20,7 +20,7 @@ _COMMANDS = {
     "attach": "Attach to the terminal of a running kernel.",
     "config": "Show the settings in use, with the secret key masked.",
     "events": "Follow what happens to sessions.",
-    "help": "Show this help.",
+    "help": "Show this help, or that of a command.",
     "ps": "List the running kernels.",
     "run": "Run code or files in a kernel.",
     "shell": "Open a terminal in a kernel.",
@@ -58,11 +58,19 @@ class _LazyGroup(click.Group):
             formatter.write_dl(sorted(_COMMANDS.items()))
 
 
-@click.command(help=_COMMANDS["help"])
+@click.command("help", help=_COMMANDS["help"])
+@click.argument("name", metavar="[COMMAND]", required=False)
 @click.pass_context
-def _help(ctx: click.Context) -> None:
-    if ctx.parent is not None:
-        click.echo(ctx.parent.get_help())
+def _help(ctx: click.Context, name: str | None) -> None:
+    parent = ctx.parent
+    if parent is None:
+        return
+    if name is None:
+        click.echo(parent.get_help())
+        return
+    _, command, _ = cli.resolve_command(parent, [name])
+    if command is not None:
+        click.echo(command.get_help(click.Context(command, parent, name)))
 
 
 @click.group(

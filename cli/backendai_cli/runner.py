@@ -121,8 +121,9 @@ class Runner:
         self._status.done("Cleaned up the kernel.")
         if not self._job.stats:
             return
+        status = Status()  # asked for, so shown also when quiet
         if statistics is None:
-            self._status.info("Statistics are not available.")
+            status.info("Statistics are not available.")
             return
         for item in fields(statistics):
             value = getattr(statistics, item.name)
@@ -131,7 +132,7 @@ class Runner:
                 name = "cpu_used_msec"
             elif value >= 1024:
                 text = _readable(value)
-            self._status.info(f"{name:<20} {text:>12}")
+            status.info(f"{name:<20} {text:>12}")
 
     async def _execute(self, kernel: TrioKernel) -> int:
         """Run the code and carry its output and questions; returns its exit code."""

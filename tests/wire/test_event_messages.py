@@ -58,8 +58,10 @@ def test_round_trip(messages: list[Message], cuts: list[int]) -> None:
 @given(
     st.lists(
         st.sampled_from(
-            [b"event", b"data", b"retry", b"id", b":", b" ", b"\r", b"\n", b"\r\n", b"x", b"12"]
-            + [b"\xef\xbb\xbf", b"\xff", b"\n\n", b"data: 1\n", b"event: e\r\n", "é".encode()]
+            [
+                *(b"event", b"data", b"retry", b"id", b":", b" ", b"\r", b"\n", b"\r\n", b"12"),
+                *(b"\xef\xbb\xbf", b"\xff", b"\n\n", b"data: 1\n", b"event: e\r\n", b"x"),
+            ]
         ),
         max_size=30,
     ).map(b"".join),

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import trio
 import trio_websocket
 
-from .errors import ConnectionFailed, ExecutionError, RemoteProtocolError
+from .errors import ConnectionFailed, ExecutionError, LocalProtocolError, RemoteProtocolError
 from .transport.client import Client
 from .transport.numbered import NumberedStream, open_numbered
 from .transport.websocket import open_websocket
@@ -66,6 +66,9 @@ class Channel(Protocol):
 
     async def end_input(self) -> None:
         """No more input will come."""
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Set the size of the program's terminal."""
 
     def interrupted(self) -> None:
         """The code was told to stop."""
@@ -121,6 +124,9 @@ class _NumberedChannel:
     async def end_input(self) -> None:
         await self._stream.end()
 
+    async def resize(self, rows: int, columns: int) -> None:
+        await self._stream.control({"resize": [rows, columns]}, keep=True)
+
     def interrupted(self) -> None:
         pass
 
@@ -158,6 +164,9 @@ class _AskedChannel:
         await trio.lowlevel.checkpoint()
         self._typed.end()
         self._room.unpark_all()
+
+    async def resize(self, rows: int, columns: int) -> None:
+        raise LocalProtocolError("programs have no terminal on this server; use open_terminal")
 
     async def _line(self) -> str | None:
         """The next line, without its newline; None at the end of input."""

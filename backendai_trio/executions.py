@@ -115,6 +115,10 @@ class Execution:
         """End the program's standard input; may be repeated."""
         await self._channel.end_input()
 
+    async def resize(self, rows: int, columns: int) -> None:
+        """Set the size of the program's terminal, in characters; see `TrioKernel.execute`."""
+        await self._channel.resize(rows, columns)
+
     async def interrupt(self) -> None:
         """Interrupt the code, as Ctrl-C would; the run goes on until its `Finished` event."""
         path = self._client.era.session_path(self._token, "interrupt")

@@ -35,6 +35,7 @@ from .wire.execution import BatchOptions, ExecuteRequest
 from .wire.fields import Fields
 from .wire.http import Request
 from .wire.kernels import CreateReply, CreateRequest, KernelInfo, KernelSpec, Statistics
+from .wire.numbered import NUMBERED_STREAMS
 
 __all__ = ["TrioKernel", "attach_kernel", "find_kernel", "new_token", "open_kernel", "run_kernel"]
 
@@ -79,6 +80,7 @@ class TrioKernel:
         mode: Literal["query", "batch"] = "query",
         options: BatchOptions | None = None,
         run_id: str | None = None,
+        window: tuple[int, int] | None = None,
     ) -> AbstractAsyncContextManager[Execution]:
         """Run code; use as ``async with kernel.execute(...) as run: async for event in run: ...``
 
@@ -88,6 +90,11 @@ class TrioKernel:
                 builds and executes the files in the work folder.
             options: commands of a batch run; default: the runtime's own rules.
             run_id: name of the run, at most 64 characters; default: a fresh one.
+            window: rows and columns of a terminal for the program, which then echoes and edits
+                what is typed, and gets all output as `Stdout`. Only our own gateway has that.
+
+        Raises:
+            LocalProtocolError: the run id is malformed, or the server has no terminals for runs.
 
         Cancellation:
             Interrupts the code in the kernel and waits, for the grace time at most, until it has
@@ -98,6 +105,12 @@ class TrioKernel:
         if run_id is not None and not 0 < len(run_id) <= 64:
             raise LocalProtocolError(f"run id {run_id[:70]!r}: it must have 1 to 64 characters")
         batch = (options or BatchOptions()).as_json() if mode == "batch" else {}
+        if window is not None:
+            if not self.client.has(NUMBERED_STREAMS):
+                raise LocalProtocolError(
+                    "programs have no terminal on this server; use open_terminal"
+                )
+            batch["tty"] = list(window)
         first = ExecuteRequest(mode, run_id or secrets.token_hex(8), code, batch)
         return open_execution(self.client, self.token, first)
 

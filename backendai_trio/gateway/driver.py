@@ -59,7 +59,7 @@ class Driver:
             try:
                 if run.request.mode == "batch":
                     code = await self._batch(run)
-                elif self._argv is not None:
+                elif self._argv is not None and run.window is None:
                     code = await self._query(run)
                 else:
                     code = await self._program(run)
@@ -108,7 +108,7 @@ class Driver:
             steps = query_steps(self._runtime, folder.name)
             if steps.build is not None and (failed := await self._stage(run, steps.build, "pipe")):
                 return failed
-            return await self._stage(run, steps.run, "terminal")
+            return await self._stage(run, steps.run, _display(run))
         finally:
             with trio.CancelScope(shield=True):  # local disk: ends by itself
                 await trio.to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
@@ -126,7 +126,7 @@ class Driver:
             if code != 0:
                 return code
         command = exec_argv(self._runtime, options.exec, await self._files())
-        return 0 if command is None else await self._stage(run, command, "terminal")
+        return 0 if command is None else await self._stage(run, command, _display(run))
 
     async def _files(self) -> list[str]:
         return await trio.to_thread.run_sync(os.listdir, self._host.work)
@@ -135,7 +135,7 @@ class Driver:
         self,
         run: Run,
         command: Sequence[str],
-        stdout: Literal["terminal", "pipe"],
+        stdout: Literal["terminal", "pipe", "screen"],
         *,
         show_output: bool = True,
     ) -> int:
@@ -147,10 +147,14 @@ class Driver:
 
         if run.interrupted:
             return INTERRUPTED
+        env = self.environ | ({"TERM": "xterm-256color"} if stdout == "screen" else {})
         async with self._host.open_child(
-            command, env=self.environ, cwd=self._host.work, stdout=stdout
+            command, env=env, cwd=self._host.work, stdout=stdout
         ) as child:
             run.interrupt = child.interrupt
+            if stdout == "screen" and run.window is not None:
+                run.resized = child.resize
+                child.resize(*run.window)
             if run.interrupted:  # while it was being started
                 child.interrupt()
             try:
@@ -159,11 +163,13 @@ class Driver:
                 with one_error():
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(_type, run.input, child)
-                        code = await child.run(write, run.ask_end)
+                        # On a screen, the user sees for himself that a program waits.
+                        ask = None if stdout == "screen" else run.ask_end
+                        code = await child.run(write, ask)
                         nursery.cancel_scope.cancel()
                 return code
             finally:
-                run.interrupt = None
+                run.interrupt = run.resized = None
 
     async def _live_interpreter(self) -> Interpreter:
         if self._interpreter is None or not self._interpreter.alive:
@@ -193,3 +199,8 @@ async def _type(typed: Input, child: Child) -> None:
     while (data := await typed.some(_TYPE_BYTES)) is not None:
         await child.type(data)
     await child.type(None)
+
+
+def _display(run: Run) -> Literal["terminal", "screen"]:
+    """What a program of this run writes to."""
+    return "terminal" if run.window is None else "screen"

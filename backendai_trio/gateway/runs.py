@@ -93,6 +93,8 @@ class Run:
         outcome: the exit code once the program has ended, else None.
         interrupt: stops what runs now; None while nothing does.
         interrupted: whether somebody asked to stop it.
+        window: size of the program's terminal in characters; None if it has no terminal.
+        resized: tells the program of a new size; None while none runs.
         last_seen: when a client was last here, in Trio's time; in the future while one is.
     """
 
@@ -113,6 +115,8 @@ class Run:
         self.outcome: int | None = None
         self.interrupt: Callable[[], None] | None = None
         self.interrupted = False
+        self.window = request.window
+        self.resized: Callable[[int, int], None] | None = None
         self.last_seen = trio.current_time()
         self._log = log
         self._question: dict[str, Any] | None = None
@@ -190,6 +194,12 @@ class Run:
         self._question = None
         if self.interrupt is not None:
             self.interrupt()
+
+    def resize(self, rows: int, columns: int) -> None:
+        """The client's window has a new size."""
+        self.window = rows, columns
+        if self.resized is not None:
+            self.resized(rows, columns)
 
     def abandon(self) -> None:
         """Interrupt it, and drop what it prints: nobody will fetch it."""

@@ -99,9 +99,15 @@ async def _serve_numbered_execution(
     run = session.stream(request)
     run.streams += 1
     run.last_seen = math.inf
+
+    async def control(fields: Mapping[str, Any]) -> None:
+        await trio.lowlevel.checkpoint()
+        if (size := _size(fields)) is not None:
+            run.resize(*size)
+
     closed_by_client = False
     try:
-        await _exchange(socket, run.ring, run.input, position, _no_control)
+        await _exchange(socket, run.ring, run.input, position, control)
     except WebSocketDisconnect as exc:
         closed_by_client = exc.code == NORMAL
     finally:
@@ -192,17 +198,16 @@ async def _exchange(
 
 
 async def _control_screen(session: Session, screen: Screen, fields: Mapping[str, Any]) -> None:
-    size = fields.get("resize")
-    if isinstance(size, list) and len(size) == 2 and all(type(n) is int for n in size):
-        screen.resize(min(max(size[0], 1), 10_000), min(max(size[1], 1), 10_000))
+    await trio.lowlevel.checkpoint()
+    if (size := _size(fields)) is not None:
+        screen.resize(*size)
     if fields.get("restart") is True:
         await session.restart()
-    else:
-        await trio.lowlevel.checkpoint()
 
 
-async def _no_control(_fields: Mapping[str, Any]) -> None:
-    await trio.lowlevel.checkpoint()
+def _size(fields: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The window's size in a control message."""
+    return ExecuteRequest("query", None, options={"tty": fields.get("resize")}).window
 
 
 # --- the managers' form --------------------------------------------------------------------------

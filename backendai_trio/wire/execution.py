@@ -41,6 +41,7 @@ INTERRUPT_RUN = "interrupt-run"
 
 Mode = Literal["query", "batch", "continue", "input", "complete"]
 _MODES: Mapping[str, Mode] = {mode: mode for mode in get_args(Mode)}
+_MAX_WINDOW = 10_000
 _STATUSES = frozenset(
     ("continued", "clean-finished", "build-finished", "waiting-input", "finished", "exec-timeout")
 )
@@ -221,6 +222,20 @@ class ExecuteRequest:
             top.flag("rawConsole", default=False),
             top.flag("eof", default=False),
         )
+
+    @property
+    def window(self) -> tuple[int, int] | None:
+        """Rows and columns of the terminal the program shall have; None for no terminal.
+
+        Our own gateway's; ``tty`` in the options.
+        """
+        size = self.options.get("tty")
+        if not (isinstance(size, list) and len(size) == 2):
+            return None
+        rows, columns = size
+        if type(rows) is not int or type(columns) is not int:
+            return None
+        return min(max(rows, 1), _MAX_WINDOW), min(max(columns, 1), _MAX_WINDOW)
 
     def batch_options(self) -> BatchOptions:
         """The commands of a batch request."""

@@ -13,6 +13,7 @@ from backendai_trio import (
 
 from .console import Status
 from .runner import Job, Runner
+from .screen import check_terminal, window_size
 
 __all__ = ["command", "parse_environment"]
 
@@ -47,6 +48,7 @@ __all__ = ["command", "parse_environment"]
     default=None,
     help="End the kernel afterwards, or let it stay [default: end it, unless -t is given].",
 )
+@click.option("--tty", is_flag=True, help="Give the program this terminal, as for vim or top.")
 @click.option("--local", is_flag=True, help="Run on this machine, whatever server is configured.")
 def command(
     lang: str,
@@ -60,6 +62,7 @@ def command(
     stats: bool,
     quiet: bool,
     remove: bool | None,
+    tty: bool,
     local: bool,
 ) -> int:
     """Run code or files in a kernel of the runtime LANG.
@@ -89,6 +92,8 @@ def command(
         raise click.UsageError("give either code with -c or files, not both")
     if code is not None and (build is not None or execute is not None):
         raise click.UsageError("--build and --exec go with files, not with -c")
+    if tty:
+        check_terminal()
     job = Job(
         spec=KernelSpec(runtime=lang, environ=parse_environment(env), mounts=mount),
         token=client_token,
@@ -97,6 +102,7 @@ def command(
         options=BatchOptions(build=build or "*", exec=execute or "*"),
         keep=(client_token is not None) if remove is None else not remove,
         stats=stats,
+        window=window_size() if tty else None,
         local=local,
     )
     return trio.run(Runner(job, Status(quiet=quiet)).run)

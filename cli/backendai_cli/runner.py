@@ -39,6 +39,7 @@ from backendai_trio import (
 
 from . import exits
 from .console import Status, Stdin, TerminalMode, write_bytes
+from .screen import follow_size
 from .target import open_target
 
 __all__ = ["Job", "Runner"]
@@ -55,6 +56,8 @@ class Job:
     options: BatchOptions
     keep: bool
     stats: bool
+    window: tuple[int, int] | None
+    """Size of the user's terminal if the program shall have it."""
     local: bool
 
 
@@ -140,11 +143,16 @@ class Runner:
         mode: Literal["query", "batch"] = "query" if job.code is not None else "batch"
         with self._mode, one_error():
             async with (
-                kernel.execute(job.code or "", mode=mode, options=job.options) as run,
+                kernel.execute(
+                    job.code or "", mode=mode, options=job.options, window=job.window
+                ) as run,
                 trio.open_nursery() as nursery,
             ):
                 self._execution = run
                 nursery.start_soon(self._type, run)
+                if job.window is not None:
+                    self._mode.raw()
+                    nursery.start_soon(follow_size, run)
                 try:
                     async for event in run:
                         await self._show(event)
@@ -202,7 +210,8 @@ class Runner:
             await self._asked.wait()
         while data := await self._stdin.read():
             await run.send_stdin(data)
-            self._mode.restore()  # after a password
+            if self._job.window is None:
+                self._mode.restore()  # after a password
         await run.close_stdin()
 
     async def _watch_signals(

@@ -9,12 +9,12 @@ import sys
 import click
 import trio
 
-from backendai_trio import Terminal, TrioKernel, one_error, open_terminal
+from backendai_trio import Execution, Terminal, TrioKernel, one_error, open_terminal
 
 from . import exits
 from .console import Status, Stdin, TerminalMode, write_bytes
 
-__all__ = ["DETACH", "Detached", "check_terminal", "connect"]
+__all__ = ["DETACH", "Detached", "check_terminal", "connect", "follow_size", "window_size"]
 
 DETACH = b"\x1d"
 """Ctrl-], as in telnet: hardly any program uses it."""
@@ -70,24 +70,24 @@ async def connect(kernel: TrioKernel, status: Status) -> int:
 
                 nursery.start_soon(show)
                 nursery.start_soon(type_keys)
-                nursery.start_soon(_follow_size, terminal)
+                nursery.start_soon(follow_size, terminal)
     click.echo(err=True)
     if detached:
         raise Detached
     return code
 
 
-async def _follow_size(terminal: Terminal) -> None:
+def window_size() -> tuple[int, int]:
+    """Rows and columns of the user's window; the usual ones where it knows none (a serial line)."""
+    columns, rows = os.get_terminal_size(sys.stdout.fileno())
+    return rows or 24, columns or 80
+
+
+async def follow_size(terminal: Terminal | Execution) -> None:
     """Tell the size of the window, now and whenever it changes."""
-    await _tell_size(terminal)
+    await terminal.resize(*window_size())
     if not hasattr(signal, "SIGWINCH"):
         return
     with trio.open_signal_receiver(signal.SIGWINCH) as changes:
         async for _ in changes:
-            await _tell_size(terminal)
-
-
-async def _tell_size(terminal: Terminal) -> None:
-    columns, rows = os.get_terminal_size(sys.stdout.fileno())
-    if rows and columns:  # a serial line knows no size
-        await terminal.resize(rows, columns)
+            await terminal.resize(*window_size())

@@ -32,7 +32,7 @@ def test_all_events(commands: Commands, served: Mapping[str, str]) -> None:
         lines = events.text().splitlines()
         assert events.text("stderr") == FOLLOWING
     assert all(re.match(rf"{TIME} \w+ lab\b", line) for line in lines), lines
-    assert [line.split()[1] for line in lines][0] == "session_enqueued"
+    assert lines[0].split()[1] == "session_enqueued"
 
 
 def test_one_session(commands: Commands, served: Mapping[str, str]) -> None:

@@ -1,0 +1,59 @@
+"""`run --tty`: a program that has the user's terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import struct
+import termios
+
+from .commands import Commands
+from .terminal import Running
+
+SCREEN = """
+import os, signal, sys
+print("size", *os.get_terminal_size(), os.isatty(0), os.isatty(2), flush=True)
+signal.signal(signal.SIGWINCH, lambda *_: print("now", *os.get_terminal_size(), flush=True))
+try:
+    while True:
+        print("got", ascii(input("? ")), flush=True)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    sys.exit(5)
+"""
+
+
+def resize(run: Running, rows: int, columns: int) -> None:
+    """Change the size of the window; the kernel tells the foreground program."""
+    fcntl.ioctl(run._keyboard, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def test_the_program_has_the_terminal(commands: Commands) -> None:
+    with commands.terminal("run", "--tty", "python3", "-c", SCREEN) as run:
+        before = run.modes()
+        run.expect("size 80 24 True True")
+        run.expect("? ")
+        run.send("ünï\r")
+        run.expect("got '\\xfcn\\xef'")
+        resize(run, 40, 132)
+        run.expect("now 132 40")
+        run.send("\x03")  # belongs to the program, not to us
+        run.expect("interrupted")
+        assert run.wait() == 5
+        assert run.modes() == before
+
+
+def test_the_terminal_is_restored_after_sigterm(commands: Commands) -> None:
+    with commands.terminal("run", "--tty", "bash", "-c", "echo up; sleep 60") as run:
+        before = run.modes()
+        run.expect("up")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 143
+        assert run.modes() == before
+
+
+def test_it_needs_a_terminal(commands: Commands) -> None:
+    result = commands.run("run", "--tty", "python3", "-c", "print(1)")
+    assert "terminal" in result.problem(125)
+    assert os.linesep not in result.problem(125)

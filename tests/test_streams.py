@@ -366,7 +366,7 @@ async def test_slow_reader_holds_the_program_back(kernel: TrioKernel) -> None:
             rings = rings or [found for found in gc.get_objects() if isinstance(found, Ring)]
             if size == 0:
                 # Not a byte is taken until everything on the way is full.
-                while not rings[0].full:
+                while not rings[0].full:  # noqa: ASYNC110
                     await trio.sleep(0.01)
             if isinstance(event, Stdout):
                 size += len(event.text)

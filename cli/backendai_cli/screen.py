@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 import trio
 
-from backendai_trio import Execution, Terminal, TrioKernel, one_error, open_terminal
+from backendai_trio import BackendError, Execution, Terminal, TrioKernel, one_error, open_terminal
 
 from . import exits
 from .console import Status, Stdin, TerminalMode, write_bytes
@@ -44,7 +46,7 @@ async def connect(kernel: TrioKernel, status: Status) -> int:
     code = exits.FAILED
     status.info("Connected; Ctrl-] detaches.")
     async with open_terminal(kernel) as terminal:
-        with TerminalMode() as mode, one_error():
+        with _own_errors(), TerminalMode() as mode, one_error():
             mode.raw()
             async with trio.open_nursery() as nursery:
 
@@ -91,3 +93,14 @@ async def follow_size(terminal: Terminal | Execution) -> None:
     with trio.open_signal_receiver(signal.SIGWINCH) as changes:
         async for _ in changes:
             await terminal.resize(*window_size())
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Errors of the terminal's connection as those of this library, which have a line to say."""
+    try:
+        yield
+    except trio.BrokenResourceError as exc:
+        if isinstance(exc.__cause__, BackendError):
+            raise exc.__cause__ from None
+        raise

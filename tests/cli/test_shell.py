@@ -15,6 +15,7 @@ from .terminal import Running
 def ready(running: Running) -> None:
     """Wait for the remote shell, which echoes what it is told."""
     running.expect("Ctrl-] detaches")
+    running.expect("work")  # the prompt; from here on the terminal is the remote shell's
     running.send("echo re''ady\r")
     running.expect("ready")
 

@@ -105,7 +105,7 @@ def model() -> type[Model]:
 def test_ring_against_the_model(model: type[Model]) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         model, settings=settings(deadline=None, max_examples=60, stateful_step_count=30)
     )
 

@@ -13,7 +13,7 @@ import trio
 import trio_websocket
 
 from .._groups import one_error
-from ..errors import ConnectionFailed, RemoteProtocolError
+from ..errors import ConnectionFailed, RemoteProtocolError, ServerError
 from ..wire.numbered import (
     Ack,
     Control,
@@ -41,7 +41,7 @@ OUTAGE_SECONDS = 60.0
 """How long reconnecting is tried; the gateway holds a stream's output for as long."""
 CLOSE_SECONDS = 2.0
 """How long a polite end may take."""
-_FIRST_PAUSE, _LAST_PAUSE = 0.02, 5.0
+_FIRST_PAUSE, _BROKEN_PAUSE, _LAST_PAUSE = 0.02, 0.25, 5.0
 _ACK_BYTES = 128 * 1024
 _INPUT_WINDOW = 256 * 1024
 _INPUT_PIECE = 32 * 1024
@@ -79,6 +79,7 @@ class NumberedStream:
         self._control: Mapping[str, Any] | None = None
         self._room = trio.lowlevel.ParkingLot()
         self._waiting_since: float | None = None
+        self._pause = 0.0
 
     async def receive(self) -> Output | Mark:
         """The next piece of output, or the next mark.
@@ -104,6 +105,7 @@ class NumberedStream:
             if isinstance(message, Output):
                 message = self._unseen_part(message)
             self.position = message.end
+            self._pause = 0.0
             return message
 
     async def send(self, data: bytes) -> None:
@@ -220,14 +222,21 @@ class NumberedStream:
         return None
 
     async def _reconnect(self) -> None:
-        """Connect again, with growing pauses that differ from client to client."""
+        """Connect again, with growing pauses that differ from client to client.
+
+        A server that takes connections and breaks them at once is not asked in a loop either: its
+        pauses (`_pause`) grow from one reconnect to the next, until something is received.
+        """
         give_up_at = trio.current_time() + OUTAGE_SECONDS
-        pause = _FIRST_PAUSE
+        pause = self._pause
         await self.abort()
         while True:
+            # Jitter: many clients of a server that restarts must not all come at once.
+            await trio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+            pause = min(max(pause * 2, _FIRST_PAUSE), _LAST_PAUSE)
             try:
                 await self.connect()
-            except ConnectionFailed as exc:
+            except (ConnectionFailed, ServerError) as exc:  # a 502 or 503 comes while it restarts
                 if trio.current_time() + pause > give_up_at:
                     raise ConnectionFailed(
                         f"the connection broke and did not come back within {OUTAGE_SECONDS:g} s; "
@@ -235,10 +244,8 @@ class NumberedStream:
                     ) from exc
             else:
                 self.reconnects += 1
+                self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _BROKEN_PAUSE)
                 return
-            # Jitter: many clients of a server that restarts must not all come at once.
-            await trio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-            pause = min(pause * 2, _LAST_PAUSE)
 
     # --- messages --------------------------------------------------------------------------------
 
@@ -265,6 +272,8 @@ class NumberedStream:
             raise RemoteProtocolError(
                 f"the server has input up to {position}, we sent {self._typed}"
             )
+        if position > start:
+            self._pause = 0.0  # the connection carries something
         del self._unseen[: position - start]
         self._room.unpark_all()
         if self._greeted:

@@ -140,9 +140,11 @@ class TerminalMode:
     def raw(self) -> None:
         """Hand every key on as it is, Ctrl-C among them."""
         if sys.platform != "win32" and self._before is not None:
+            import termios
             import tty
 
-            tty.setraw(self._fd)
+            # Not with a flush, as is usual: what was typed already is meant for the program.
+            tty.setraw(self._fd, termios.TCSADRAIN)
 
     def restore(self) -> None:
         """As it was before."""

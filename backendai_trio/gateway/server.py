@@ -143,9 +143,11 @@ async def open_gateway(options: GatewayOptions | None = None) -> AsyncIterator[G
                 gateways.append(Gateway(config, isolation, sessions))
                 ready.set()
                 await close.wait()
+                last_words = bool(sessions.running())
                 with trio.move_on_after(CLOSE_SECONDS):
                     await sessions.close()
-                await trio.sleep(FAREWELL_SECONDS)
+                if last_words:
+                    await trio.sleep(FAREWELL_SECONDS)
                 _drop_connections(config.endpoint.port)
                 nursery.cancel_scope.cancel()
 

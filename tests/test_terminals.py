@@ -151,8 +151,11 @@ async def test_window_size(kernel: TrioKernel) -> None:
 @both_forms
 async def test_interrupt(kernel: TrioKernel) -> None:
     async with open_terminal(kernel) as terminal:
-        await says(terminal, "echo go''ing; sleep 1000; echo $?-ended", "going")
+        await says(terminal, "PS1='pro''mpt>'", "prompt>")
+        await says(terminal, "sh -c 'echo go''ing; exec sleep 1000'", "going")
         await terminal.interrupt()
+        # What is typed before the prompt is back may be lost with the interrupted line.
+        await shows(terminal, "prompt>")
         await says(terminal, "echo $?-sta''tus", "130-status")
 
 

@@ -34,9 +34,12 @@ def test_size_interrupt_and_exit_code(commands: Commands) -> None:
         resize(running, 41, 123)
         running.send("while [ \"$(stty size)\" != '41 123' ]; do :; done; echo re''sized\r")
         running.expect("resized")
-        running.send("echo sl''eeping; sleep 1000\r")
+        running.send("PS1='pro''mpt>'\r")
+        running.expect("prompt>")
+        running.send("sh -c 'echo sl''eeping; exec sleep 1000'\r")
         running.expect("sleeping")
         running.send("\x03")
+        running.expect("prompt>")  # what is typed before may be lost with the interrupted line
         running.send("echo status-$?-en''d\r")
         running.expect("status-130-end")
         running.send("exit 7\r")

@@ -125,6 +125,12 @@ class Ring:
         """The writer waits again when the buffer is full."""
         self.dropping = False
 
+    async def next(self, position: int, limit: int) -> Piece:
+        """Like `read`; waits until there is something."""
+        while (piece := self.read(position, limit)) is None:
+            await self.wait_beyond(position)
+        return piece
+
     async def wait_beyond(self, position: int) -> None:
         """Wait until there is something to read at or behind a position."""
         while self.end <= max(position, self.start):

@@ -157,10 +157,7 @@ async def _exchange(
     async def send() -> None:
         cursor = position
         while True:
-            piece = ring.read(cursor, FRAME_BYTES)
-            if piece is None:
-                await ring.wait_beyond(cursor)
-                continue
+            piece = await ring.next(cursor, FRAME_BYTES)
             cursor = piece.end
             if piece.mark is not None:
                 await _send(socket, Mark(piece.end, piece.mark))
@@ -284,10 +281,7 @@ async def _serve_managers_screen(socket: WebSocket, session: Session, screen: Sc
         if screen.history:
             await socket.send_text(encode_typed_out(bytes(screen.history)))
         while True:
-            piece = ring.read(cursor, FRAME_BYTES)
-            if piece is None:
-                await ring.wait_beyond(cursor)
-                continue
+            piece = await ring.next(cursor, FRAME_BYTES)
             cursor = piece.end
             if piece.mark is not None:
                 break

@@ -40,12 +40,14 @@ if TYPE_CHECKING:
     from .files import Upload as Upload
     from .files import check_uploads as check_uploads
     from .files import plan_uploads as plan_uploads
-    from .gateway import Gateway as Gateway
-    from .gateway import GatewayOptions as GatewayOptions
-    from .gateway import data_folder as data_folder
-    from .gateway import open_gateway as open_gateway
-    from .gateway import serve_gateway as serve_gateway
-    from .gateway import stored_config as stored_config
+    from .gateway.companion import open_gateway_process as open_gateway_process
+    from .gateway.faults import Faults as Faults
+    from .gateway.server import Gateway as Gateway
+    from .gateway.server import open_gateway as open_gateway
+    from .gateway.server import serve_gateway as serve_gateway
+    from .gateway.settings import GatewayOptions as GatewayOptions
+    from .gateway.settings import stored_config as stored_config
+    from .gateway.store import data_folder as data_folder
     from .kernels import TrioKernel as TrioKernel
     from .kernels import attach_kernel as attach_kernel
     from .kernels import find_kernel as find_kernel
@@ -101,14 +103,11 @@ _HOMES = {
     "events": ("EventStream", "open_events"),
     "executions": ("Execution",),
     "files": ("Upload", "check_uploads", "plan_uploads"),
-    "gateway": (
-        "Gateway",
-        "GatewayOptions",
-        "data_folder",
-        "open_gateway",
-        "serve_gateway",
-        "stored_config",
-    ),
+    "gateway.companion": ("open_gateway_process",),
+    "gateway.faults": ("Faults",),
+    "gateway.server": ("Gateway", "open_gateway", "serve_gateway"),
+    "gateway.settings": ("GatewayOptions", "stored_config"),
+    "gateway.store": ("data_folder",),
     "kernels": (
         "TrioKernel",
         "attach_kernel",

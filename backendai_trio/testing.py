@@ -28,7 +28,9 @@ import pytest
 import trio
 
 from .config import Config
-from .gateway import Faults, Gateway, GatewayOptions, open_gateway
+from .gateway.faults import Faults
+from .gateway.server import Gateway, open_gateway
+from .gateway.settings import GatewayOptions
 
 __all__ = ["TestGateway", "backendai_gateway", "gateway_in_thread"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -206,10 +207,10 @@ class Interpreter:
             if self._reads_terminal and not event["password"]:
                 await self._send({"op": "answer", "id": event["id"], "stdin": True})
             else:
-                await self._answer(event, await ask(event["password"]))
+                await self._answer(event, await ask(bool(event["password"])))
 
     async def _answer(self, event: Mapping[str, Any], line: bytes | None) -> None:
-        answer: dict[str, object] = {"op": "answer", "id": event["id"]}
+        answer: dict[str, Any] = {"op": "answer", "id": event["id"]}
         if line is None:
             answer["eof"] = True
         else:
@@ -225,8 +226,9 @@ class Interpreter:
 
     # -- the control socket ---------------------------------------------------------------------
 
-    async def _send(self, message: Mapping[str, object]) -> None:
-        rest = data = json.dumps(message).encode() + b"\n"
+    async def _send(self, message: dict[str, Any]) -> None:
+        body = marshal.dumps(message)
+        rest = data = len(body).to_bytes(4, "little") + body
         try:
             while True:
                 rest = rest[await self._control.socket.send(rest) :]
@@ -234,7 +236,7 @@ class Interpreter:
                     return
         except trio.Cancelled:
             if len(rest) < len(data):
-                # Half a line is on its way and would spoil every later one. Only a long program
+                # Half a message is on its way and would spoil every later one. Only a long program
                 # can get here, while code of a cancelled run still goes on.
                 self._child.kill()
             raise

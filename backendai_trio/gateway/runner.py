@@ -5,15 +5,17 @@
     python runner.py lua-script FILE ...    runs FILE and ends, like a `lua` command
 
 Stands alone: it runs with the user's files first on sys.path and imports nothing of this package.
-Both sides of the control socket send JSON, a line each. The gateway sends::
+The gateway sends marshalled messages, each after its length in 4 bytes (it runs on the same Python
+installation)::
 
     {"op": "execute", "run": 1, "code": "..."}
     {"op": "complete", "code": "...", "options": {...}}
     {"op": "answer", "id": 7, "text": "..."} or {"op": "answer", "id": 7, "eof": true} or, when
     the answer is to be read from descriptor 0, {"op": "answer", "id": 7, "stdin": true}
 
-and gets ``started``, ``input`` (id, password), ``input-over`` (id: no answer is needed any more),
-``done`` (code) and ``completions`` (items); all but the last carry their ``run``.
+and gets JSON, a line each, since what comes from here is not to be trusted: ``started``, ``input``
+(id, password), ``input-over`` (id: no answer is needed any more), ``done`` (code) and
+``completions`` (items); all but the last carry their ``run``, and numbers only.
 
 Output does not go over the socket: it is what arrives on descriptors 1 and 2, so that C extensions
 and child processes are heard too. Two pipes have no common order, so before one of the two is
@@ -28,26 +30,26 @@ if __name__ == "__main__":
     # The folder of this file: its other files must not be importable, or shadow the library.
     HERE: str = sys.path.pop(0)
 
+import _thread
 import builtins
 import fcntl
-import getpass
 import io
-import json
-import linecache
+import marshal
 import os
 import select
-import signal
 import termios
-import threading
 import time
-import traceback
 import types
 
-# Start-up counts: `typing` and `socket` (which the control socket can do without) took 10 ms of 50.
+# Start-up counts: this much takes 25 ms, of which 20 are a bare interpreter's. With `typing`,
+# `socket`, `json`, `threading` and what `Later` puts off it took 70.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
     from typing import Any
+else:
+    import _signal as signal
 
 #: A reader that does not take the other stream's output for so long has to live without the order.
 ORDER_SECONDS = 1.0
@@ -93,8 +95,12 @@ class Control:
             self.open = False
             os.close(self.fd)
 
-    def send(self, **message: object) -> None:
-        rest = json.dumps(message).encode() + b"\n" if self.open else b""
+    def send(self, ev: str, **numbers: int) -> None:
+        fields = "".join(f', "{name}": {value:d}' for name, value in numbers.items())
+        self.write(f'{{"ev": "{ev}"{fields}}}')
+
+    def write(self, line: str) -> None:
+        rest = line.encode() + b"\n" if self.open else b""
         while rest:
             rest = rest[os.write(self.fd, rest) :]
 
@@ -113,22 +119,46 @@ class Control:
         return message
 
     def take(self) -> dict[str, Any] | None:
-        line, newline, rest = self.received.partition(b"\n")
-        if not newline:
+        end = 4 + int.from_bytes(self.received[:4], "little")
+        if len(self.received) < max(4, end):
             return None
-        self.received = rest
-        message: dict[str, Any] = json.loads(line)
+        message: dict[str, Any] = marshal.loads(self.received[4:end])  # noqa: S302 (ours)
+        self.received = self.received[end:]
         return message
 
     def fill(self) -> None:
         data = os.read(self.fd, 1 << 16)
         if not data:
             self.close()
-        # Appending to a long message again and again would be quadratic, but lines are short and
-        # programs are not: 1 MiB of source arrives in 16 pieces.
+        # Appending to a long message again and again would be quadratic, but even 1 MiB of source
+        # arrives in 16 pieces.
         self.received += data
 
-    UNINTERRUPTED = frozenset({send.__code__, take.__code__, fill.__code__})
+    UNINTERRUPTED = frozenset({write.__code__, take.__code__, fill.__code__})
+
+
+class Later(types.ModuleType):
+    """A standard module that is loaded when it is first used, and then prepared."""
+
+    def __init__(self, name: str, prepare: Callable[[Any], None]) -> None:
+        super().__init__(name)
+        self.__dict__["_prepare"] = prepare
+        sys.modules[name] = self
+
+    def _load(self) -> types.ModuleType:
+        if sys.modules[self.__name__] is self:
+            del sys.modules[self.__name__]
+            self._prepare(__import__(self.__name__))
+        return sys.modules[self.__name__]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._load(), name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self._load(), name, value)
+
+    def __dir__(self) -> list[str]:
+        return dir(self._load())
 
 
 class Stdio:
@@ -195,7 +225,7 @@ class Python:
         self.run = 0
         self.running = False
         self.interrupted = False
-        self.asking = threading.Lock()
+        self.asking = _thread.allocate_lock()
         self.questions = 0
         self.flags = 0
         self.own_main = sys.modules["__main__"]  # dropping it would clear our globals
@@ -207,10 +237,21 @@ class Python:
         sys.stdout = sys.__stdout__ = self.stdio.out  # type: ignore[misc]
         sys.stderr = sys.__stderr__ = self.stdio.err  # type: ignore[misc]
         self.builtin_input, builtins.input = builtins.input, self.input
-        self.real_getpass, getpass.getpass = getpass.getpass, self.getpass
+        self.sources: dict[str, tuple[int, None, list[str], str]] = {}
+        Later("getpass", self.prepare_getpass)
+        Later("linecache", self.prepare_linecache)
         # Event loops (asyncio, Trio) take over Ctrl-C only from Python's default handler.
         signal.default_int_handler = self.on_interrupt  # type: ignore[assignment]
+        if "signal" in sys.modules:  # which has copies of what is in `_signal`
+            sys.modules["signal"].default_int_handler = self.on_interrupt  # type: ignore[attr-defined]
         signal.signal(signal.SIGINT, self.on_interrupt)
+
+    def prepare_getpass(self, module: Any) -> None:
+        self.real_getpass, module.getpass = module.getpass, self.getpass
+
+    def prepare_linecache(self, module: Any) -> None:
+        module.cache.update(self.sources)
+        self.sources = module.cache
 
     # -- interrupts ---------------------------------------------------------------------------
 
@@ -243,11 +284,11 @@ class Python:
         self.run = run
         name = f"<input {run}>"
         lines = source.splitlines(keepends=True)
-        # Size None marks an entry that never expires: tracebacks and `inspect` find the source.
-        linecache.cache[name] = (len(source), None, lines, name)
+        # No time marks an entry that never expires: tracebacks and `inspect` find the source.
+        self.sources[name] = (len(source), None, lines, name)
         self.interrupted = self.control.interrupted = False
         self.running = True
-        self.control.send(ev="started", run=run)
+        self.control.send("started", run=run)
         try:
             code = compile(source, name, "exec", self.flags, dont_inherit=True)
             # `from __future__` holds for later input, as at a prompt.
@@ -263,7 +304,7 @@ class Python:
             os._exit(status)  # a fork that came out of the user's code: its work is done
         if signal.getsignal(signal.SIGINT) is not self.on_interrupt:
             signal.signal(signal.SIGINT, self.on_interrupt)
-        self.control.send(ev="done", run=run, code=status)
+        self.control.send("done", run=run, code=status)
 
     execute_code = execute.__code__
 
@@ -281,6 +322,8 @@ class Python:
             except Exception as failure:
                 exc = failure
         if sys.excepthook is sys.__excepthook__ or exc.__traceback__ is not trace:
+            import traceback
+
             self.complain("".join(traceback.format_exception(type(exc), exc, exc.__traceback__)))
         return 130 if isinstance(exc, KeyboardInterrupt) else 1
 
@@ -302,7 +345,8 @@ class Python:
     def getpass(self, prompt: str = "Password: ", stream: Any = None, **options: Any) -> str:
         """Read a line that is not shown. Raises EOFError at the end of input."""
         if not self.control.open:
-            return self.real_getpass(prompt, stream, **options)
+            line: str = self.real_getpass(prompt, stream, **options)
+            return line
         return self.ask(prompt, password=True)
 
     def ask(self, prompt: object, *, password: bool) -> str:
@@ -313,7 +357,7 @@ class Python:
                 raise EOFError("nobody is there to answer while no code runs")
             self.questions += 1
             ident = self.questions
-            self.control.send(ev="input", run=self.run, id=ident, password=password)
+            self.control.send("input", run=self.run, id=ident, password=password)
             try:
                 while (answer := self.control.receive()) is not None:
                     if answer.get("id") == ident:
@@ -322,7 +366,7 @@ class Python:
                         # The gateway has given up on this run and is ahead of us.
                         self.control.postponed.append(answer)
             except KeyboardInterrupt:
-                self.control.send(ev="input-over", run=self.run, id=ident)
+                self.control.send("input-over", run=self.run, id=ident)
                 raise
         if answer is not None and answer.get("stdin") and sys.stdin is not None:
             line = sys.stdin.readline()
@@ -406,7 +450,7 @@ class Lua:
         self.control = control
         self.running = False
         self.interrupted = False
-        self.lock = threading.Lock()
+        self.lock = _thread.allocate_lock()
         runtime, library = lua_runtime()
         self.set_hook: Callable[[bool], None] = lambda on: None
         with open(f"{HERE}/lua_driver.lua", "rb") as file:  # noqa: PTH123
@@ -422,7 +466,7 @@ class Lua:
         os.set_blocking(wakeup_end, False)
         signal.set_wakeup_fd(wakeup_end, warn_on_full_buffer=False)
         signal.signal(signal.SIGINT, lambda number, frame: None)
-        threading.Thread(target=self.watch, args=(wakeup,), daemon=True).start()
+        _thread.start_new_thread(self.watch, (wakeup,))
 
     def find_hook(self, runtime: Any, library: str) -> Callable[[bool], None]:
         """A function that sets and removes Lua's count hook from any thread, at once.
@@ -462,7 +506,7 @@ class Lua:
     def execute(self, run: int, source: str) -> None:
         with self.lock:
             self.interrupted, self.running = False, True
-        self.control.send(ev="started", run=run)
+        self.control.send("started", run=run)
         try:
             code = self.driver.run(source.encode("utf-8", "surrogateescape"))
         except Exception:
@@ -470,7 +514,7 @@ class Lua:
         with self.lock:
             self.running = False
             self.set_hook(False)
-        self.control.send(ev="done", run=run, code=code)
+        self.control.send("done", run=run, code=code)
 
     def complete(self, text: str) -> list[str]:
         return sorted(str(self.driver.complete(text)).splitlines())
@@ -504,7 +548,9 @@ def serve(control: Control, language: Python | Lua) -> None:
                 items = language.complete(text)
             except Exception:
                 items = []  # a user's __dir__ or __getattr__ failed
-            control.send(ev="completions", items=items)
+            import json
+
+            control.write(json.dumps({"ev": "completions", "items": items}))
 
 
 if __name__ == "__main__":

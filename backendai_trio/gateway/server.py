@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 import shutil
 import socket
-import ssl
 import stat
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, cast
@@ -24,49 +21,24 @@ from hypercorn.typing import ASGIFramework
 
 from .._groups import one_error
 from .._version import __version__
-from ..config import Config, Endpoint
+from ..config import Config
 from ..errors import GatewayError
 from ..wire.execution import INTERRUPT_RUN, RAW_CONSOLE, STDIN_EOF
 from ..wire.numbered import NUMBERED_STREAMS
-from ..wire.versions import SEED, SESSION_6, Era, Hello
-from .store import KeyPair, MemoryStore, SqliteStore, Store
+from ..wire.versions import Hello
+from .settings import GatewayOptions, bind, check_platform, client_config, open_store
 
 if TYPE_CHECKING:
     from .sessions import Sessions
 
-__all__ = ["Gateway", "GatewayOptions", "open_gateway", "serve_gateway", "stored_config"]
+__all__ = ["Gateway", "open_gateway", "serve_gateway"]
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
-_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 FAREWELL_SECONDS = 0.1
 """Time for last words to leave, before connections are dropped."""
 CLOSE_SECONDS = 5.0
 """How long the kernels' ends may take; each is bounded by itself."""
 FEATURES = frozenset({RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN, NUMBERED_STREAMS})
-
-
-@dataclass(frozen=True, kw_only=True)
-class GatewayOptions:
-    """How a gateway is set up."""
-
-    host: str = "127.0.0.1"
-    """Address to listen on, as a number."""
-    port: int = 0
-    """TCP port, 0 for a free one."""
-    certificate: tuple[Path, Path] | None = None
-    """PEM files of a certificate chain and its key; needed for any address beyond loopback."""
-    data: Path | None = None
-    """Folder of what it remembers from one start to the next; default: it remembers nothing."""
-    access_key: str | None = None
-    """The access key it takes; default: the one it remembers, else a fresh one."""
-    secret_key: str | None = field(default=None, repr=False)
-    """The secret key, likewise."""
-    eras: Sequence[Era] = (SEED, SESSION_6)
-    """Whose APIs it speaks; the last one is what it announces."""
-    idle_seconds: float = 3600.0
-    """A kernel that nobody has used for so long ends."""
-    max_sessions: int = 100
-    """How many kernels may run at once."""
 
 
 class Gateway:
@@ -98,33 +70,36 @@ class Gateway:
 
 
 @asynccontextmanager
-async def open_gateway(options: GatewayOptions | None = None) -> AsyncIterator[Gateway]:
+async def open_gateway(
+    options: GatewayOptions | None = None, *, listener: socket.socket | None = None
+) -> AsyncIterator[Gateway]:
     """Serve the Backend.AI API on this machine, with kernels as local processes.
 
     Everything ends with the block: kernels, their processes and files. Should this process be
     killed, its kernels notice and end within moments.
+
+    Args:
+        options: how it is set up.
+        listener: a socket that listens already, which is closed in the end; default: one that is
+            bound to the address in the options.
 
     Raises:
         GatewayError: this is not Linux, the address cannot be bound, or it is open to the network
             and there is no certificate.
     """
     options = options or GatewayOptions()
-    if sys.platform != "linux":
-        raise GatewayError(
-            f"the embedded gateway runs kernels as Linux processes, and this is {sys.platform}; "
-            "set BACKEND_ENDPOINT, BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY to use a server"
-        )
+    check_platform()
     # From here on modules are needed that exist on Linux only.
     from .app import make_app
     from .sessions import Sessions
 
-    listener = _bind(options)
+    listener = listener or bind(options)
     try:
-        store, pair = _open_store(options)
+        store, pair = open_store(options)
     except GatewayError:
         listener.close()
         raise
-    config = _config(options, listener.getsockname()[1], pair)
+    config = client_config(options, listener.getsockname()[1], pair)
     folder = Path(mkdtemp(prefix="backendai-gateway-"))
     isolation = "process-group"
     hello = Hello(options.eras[-1].version, f"backendai-trio/{__version__}", isolation, FEATURES)
@@ -199,20 +174,6 @@ async def _serve(
     await hypercorn.trio.serve(app, config, task_status=task_status, mode="asgi")
 
 
-def stored_config(options: GatewayOptions) -> Config:
-    """Settings for a client of the gateway that these options describe, without starting it."""
-    store, pair = _open_store(options)
-    store.close()
-    return _config(options, options.port, pair)
-
-
-def _config(options: GatewayOptions, port: int, pair: KeyPair) -> Config:
-    scheme = "https" if options.certificate else "http"
-    # A wildcard address is no destination.
-    host = _LOOPBACK.get(options.host, options.host)
-    return Config(Endpoint(scheme, host, port, ""), pair.access_key, pair.secret_key)
-
-
 def _drop_connections(port: int) -> None:
     """Shut down what is still connected to us.
 
@@ -230,42 +191,3 @@ def _drop_connections(port: int) -> None:
                     connection.shutdown(socket.SHUT_RDWR)
         except OSError:
             continue  # closed meanwhile, or not connected
-
-
-def _open_store(options: GatewayOptions) -> tuple[Store, KeyPair]:
-    if options.data is not None:
-        stored = SqliteStore(options.data)
-        return stored, stored.keypair(options.access_key, options.secret_key)
-    fresh = KeyPair.generate(options.access_key)
-    pair = KeyPair(fresh.access_key, options.secret_key or fresh.secret_key)
-    return MemoryStore(pair), pair
-
-
-def _bind(options: GatewayOptions) -> socket.socket:
-    """Take the address, before anything else is started."""
-    try:
-        address = ipaddress.ip_address(options.host)
-    except ValueError:
-        raise GatewayError(f"{options.host!r} is not an IP address; use e.g. 127.0.0.1") from None
-    if not address.is_loopback and options.certificate is None:
-        raise GatewayError(
-            f"{options.host} can be reached from the network, and code and output would travel in "
-            "the clear; give a certificate, or listen on 127.0.0.1"
-        )
-    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((options.host, options.port))
-        listener.listen(128)
-        if options.certificate is not None:
-            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
-                *options.certificate
-            )
-    except (OSError, OverflowError) as exc:
-        listener.close()
-        raise GatewayError(
-            f"cannot serve on {options.host} port {options.port}: {exc}; "
-            "choose another port, or 0 for a free one"
-        ) from exc
-    return listener

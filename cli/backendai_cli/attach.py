@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 import trio
 
-from backendai_trio import find_kernel
+from backendai_trio import Config, find_kernel, open_client
 
 from . import exits
-from .console import Status
-from .screen import Detached, check_terminal, connect
-from .target import open_target
+from .console import Status, check_terminal
+from .screen import Detached, connect
+from .target import configured_server
 
 __all__ = ["command"]
 
@@ -24,11 +24,11 @@ def command(kernel: str, quiet: bool) -> int:
     Its shell is the one that was detached from, or a fresh one. Ctrl-] detaches.
     """
     check_terminal()
-    return trio.run(_attach, kernel, Status(quiet=quiet))
+    return trio.run(_attach, kernel, configured_server("attach to"), Status(quiet=quiet))
 
 
-async def _attach(name: str, status: Status) -> int:
-    async with exits.ending_on_signals(), open_target(status) as client:
+async def _attach(name: str, config: Config, status: Status) -> int:
+    async with exits.ending_on_signals(), open_client(config) as client:
         kernel = await find_kernel(client, name)
         try:
             return await connect(kernel, status)

@@ -6,10 +6,12 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+import click
+
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["Status", "Stdin", "TerminalMode", "write_bytes"]
+__all__ = ["Status", "Stdin", "TerminalMode", "check_terminal", "window_size", "write_bytes"]
 
 _INFO, _WAIT, _DONE, _FAIL = ("96", "∙"), ("93", "⋯"), ("92", "✔"), ("91", "✘")
 _ERASE_LINE = "\x1b[2K"
@@ -67,6 +69,22 @@ class Status:
         except UnicodeEncodeError:  # a terminal that is not UTF-8
             self._stream.write(text.encode("ascii", "replace").decode())
         self._stream.flush()
+
+
+def check_terminal() -> None:
+    """Refuse to go on where nobody sits at a terminal.
+
+    Raises:
+        click.UsageError: standard input or output is none.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError("this needs a terminal; to run something in a script, use 'run'")
+
+
+def window_size() -> tuple[int, int]:
+    """Rows and columns of the user's window; the usual ones where it knows none (a serial line)."""
+    columns, rows = os.get_terminal_size(sys.stdout.fileno())
+    return rows or 24, columns or 80
 
 
 def write_bytes(stream: TextIO, data: bytes) -> None:

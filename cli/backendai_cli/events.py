@@ -15,11 +15,11 @@ from backendai_trio import (
     find_kernel,
     open_client,
     open_events,
-    read_config,
 )
 
 from . import exits
 from .console import Status
+from .target import configured_server
 
 __all__ = ["command"]
 
@@ -40,12 +40,7 @@ def command(session: str | None, as_json: bool) -> int:
 
 
 async def _follow(session: str | None, as_json: bool) -> int:
-    config = read_config()
-    if config is None:
-        raise click.ClickException(
-            "no server is configured, so there is nothing to follow; set BACKEND_ENDPOINT, "
-            "BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY, or see 'backend.ai serve --help'"
-        )
+    config = configured_server("follow")
     status = Status()
     async with (
         exits.ending_on_signals(),

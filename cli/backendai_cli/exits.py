@@ -40,36 +40,46 @@ _BROKEN_PIPE = 141
 
 
 def leave_with(command: click.Command, arguments: Sequence[str], name: str) -> NoReturn:
-    """Run a command and end the process with its exit code."""
+    """Run a command and end the process with its exit code.
+
+    All that lives has ended with the command. What the interpreter would do yet is to take its
+    modules apart one by one, and that takes longer than `--help` does; so it is not asked to.
+    """
+    code = _run(command, arguments, name)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        code = _BROKEN_PIPE  # whoever read our output has enough
+    os._exit(code)
+
+
+def _run(command: click.Command, arguments: Sequence[str], name: str) -> int:
     warnings.showwarning = _warn
     try:
         result = command.main(list(arguments), prog_name=name, standalone_mode=False)
-        code = result if isinstance(result, int) else 0
-        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
     except (BrokenPipeError, SystemExit):
         # Click makes a SystemExit of a broken pipe, and of nothing else when not "standalone".
-        # Whoever read our output has enough. Python flushes once more at exit; let that succeed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = _BROKEN_PIPE
+        return _BROKEN_PIPE
     except Ended as exc:
-        code = 128 + exc.number
+        return 128 + exc.number
     except (KeyboardInterrupt, click.Abort):
-        code = INTERRUPTED
+        return INTERRUPTED
     except click.UsageError as exc:
         hint = f" (see '{exc.ctx.command_path} --help')" if exc.ctx is not None else ""
         _tell(f"{exc.format_message()}{hint}")
-        code = FAILED
+        return FAILED
     except click.ClickException as exc:
         _tell(exc.format_message())
-        code = FAILED
+        return FAILED
     except Exception as exc:
         known = _code_of(exc)
         if known is None or os.environ.get("BACKEND_TRACEBACK"):
             raise
         hint = "; check BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY"
         _tell(f"{exc}{hint if getattr(exc, 'status', None) == 401 else ''}")
-        code = known
-    sys.exit(code)
+        return known
 
 
 def ending_signals() -> list[signal.Signals]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from functools import partial
 
 import click
 import trio
 
-from backendai_trio import SessionRow, list_kernels
+from backendai_trio import Config, SessionRow, list_kernels, open_client, read_config
 
 from .console import Status
-from .target import open_target
 
 __all__ = ["command"]
 
@@ -21,7 +19,10 @@ __all__ = ["command"]
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def command(as_json: bool) -> None:
     """List the running kernels of the key pair, newest first."""
-    rows = trio.run(partial(_list, Status(quiet=as_json)))
+    config = read_config()
+    if config is None:
+        Status(quiet=as_json).info("No server is configured (BACKEND_ENDPOINT).")
+    rows = [] if config is None else trio.run(_list, config)
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows]))
     elif rows:
@@ -30,8 +31,8 @@ def command(as_json: bool) -> None:
         click.echo("There are no compute sessions currently running.")
 
 
-async def _list(status: Status) -> list[SessionRow]:
-    async with open_target(status) as client:
+async def _list(config: Config) -> list[SessionRow]:
+    async with open_client(config) as client:
         return await list_kernels(client)
 
 

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import click
-import trio
 
-from backendai_trio import (
-    BatchOptions,
-    KernelSpec,
-    plan_uploads,
-)
-
-from .console import Status
-from .runner import Job, Runner
-from .screen import check_terminal, window_size
+from .console import Status, check_terminal, window_size
+from .target import open_target
 
 __all__ = ["command", "parse_environment"]
 
@@ -94,18 +86,32 @@ def command(
         raise click.UsageError("--build and --exec go with files, not with -c")
     if tty:
         check_terminal()
-    job = Job(
-        spec=KernelSpec(runtime=lang, environ=parse_environment(env), mounts=mount),
-        token=client_token,
-        code=code,
-        uploads=plan_uploads(files),
-        options=BatchOptions(build=build or "*", exec=execute or "*"),
-        keep=(client_token is not None) if remove is None else not remove,
-        stats=stats,
-        window=window_size() if tty else None,
-        local=local,
-    )
-    return trio.run(Runner(job, Status(quiet=quiet)).run)
+    environ = parse_environment(env)
+    uploads = []
+    if files:
+        from backendai_trio import plan_uploads
+
+        uploads = plan_uploads(files)
+    status = Status(quiet=quiet)
+    with open_target(status, local=local) as config:
+        # While the gateway loads, if there is one.
+        import trio
+
+        from backendai_trio import BatchOptions, KernelSpec
+
+        from .runner import Job, Runner
+
+        job = Job(
+            spec=KernelSpec(runtime=lang, environ=environ, mounts=mount),
+            token=client_token,
+            code=code,
+            uploads=uploads,
+            options=BatchOptions(build=build or "*", exec=execute or "*"),
+            keep=(client_token is not None) if remove is None else not remove,
+            stats=stats,
+            window=window_size() if tty else None,
+        )
+        return trio.run(Runner(job, config, status).run)
 
 
 def parse_environment(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from backendai_trio import (
     BatchOptions,
     BuildFinished,
     Client,
+    Config,
     Event,
     Execution,
     Finished,
@@ -34,13 +35,13 @@ from backendai_trio import (
     check_uploads,
     new_token,
     one_error,
+    open_client,
     open_kernel,
 )
 
 from . import exits
 from .console import Status, Stdin, TerminalMode, write_bytes
 from .screen import follow_size
-from .target import open_target
 
 __all__ = ["Job", "Runner"]
 
@@ -58,14 +59,14 @@ class Job:
     stats: bool
     window: tuple[int, int] | None
     """Size of the user's terminal if the program shall have it."""
-    local: bool
 
 
 class Runner:
     """One call of `run`: the job, and what signals may do to it."""
 
-    def __init__(self, job: Job, status: Status) -> None:
+    def __init__(self, job: Job, config: Config, status: Status) -> None:
         self._job = job
+        self._config = config
         self._status = status
         self._stdin = Stdin()
         self._mode = TerminalMode()
@@ -86,7 +87,7 @@ class Runner:
 
     async def _run(self) -> int:
         job = self._job
-        async with open_target(self._status, local=job.local) as client:
+        async with open_client(self._config) as client:
             check_uploads(job.uploads, client.era)
             async with self._open_kernel(client) as kernel:
                 self._status.done(f"Kernel (ID: {kernel.kernel_id}) is ready.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -11,12 +10,24 @@ from contextlib import contextmanager
 import click
 import trio
 
-from backendai_trio import BackendError, Execution, Terminal, TrioKernel, one_error, open_terminal
+from backendai_trio import (
+    BackendError,
+    Config,
+    Execution,
+    KernelSpec,
+    Terminal,
+    TrioKernel,
+    attach_kernel,
+    one_error,
+    open_client,
+    open_kernel,
+    open_terminal,
+)
 
 from . import exits
-from .console import Status, Stdin, TerminalMode, write_bytes
+from .console import Status, Stdin, TerminalMode, window_size, write_bytes
 
-__all__ = ["DETACH", "Detached", "check_terminal", "connect", "follow_size", "window_size"]
+__all__ = ["DETACH", "Detached", "connect", "follow_size", "run_shell"]
 
 DETACH = b"\x1d"
 """Ctrl-], as in telnet: hardly any program uses it."""
@@ -26,14 +37,32 @@ class Detached(Exception):
     """The user has left; what runs in the kernel goes on."""
 
 
-def check_terminal() -> None:
-    """Refuse to go on where nobody sits at a terminal.
+async def run_shell(
+    config: Config, spec: KernelSpec, token: str | None, status: Status, embedded: bool
+) -> int:
+    """A kernel, or the one with this token, and its terminal; returns the shell's exit code."""
+    async with exits.ending_on_signals(), open_client(config) as client:
+        if token is not None:
+            kernel = await attach_kernel(client, spec, token=token)
+            return await _connect_or_detach(kernel, status, embedded)
+        async with open_kernel(client, spec) as kernel:
+            code = await _connect_or_detach(kernel, status, embedded)
+    if not kernel.released:
+        status.done("Cleaned up the kernel.")
+    return code
 
-    Raises:
-        click.UsageError: standard input or output is none.
-    """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise click.UsageError("this needs a terminal; to run something in a script, use 'run'")
+
+async def _connect_or_detach(kernel: TrioKernel, status: Status, embedded: bool) -> int:
+    status.done(f"Kernel (ID: {kernel.kernel_id}) is ready.")
+    try:
+        return await connect(kernel, status)
+    except Detached:
+        if embedded:
+            status.info("Detached. The kernel ends here, since no server keeps it.")
+        else:
+            kernel.release()
+            status.info(f"Detached. To come back:  backend.ai attach {kernel.token}")
+        return 0
 
 
 async def connect(kernel: TrioKernel, status: Status) -> int:
@@ -77,12 +106,6 @@ async def connect(kernel: TrioKernel, status: Status) -> int:
     if detached:
         raise Detached
     return code
-
-
-def window_size() -> tuple[int, int]:
-    """Rows and columns of the user's window; the usual ones where it knows none (a serial line)."""
-    columns, rows = os.get_terminal_size(sys.stdout.fileno())
-    return rows or 24, columns or 80
 
 
 async def follow_size(terminal: Terminal | Execution) -> None:

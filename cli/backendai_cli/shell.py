@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import click
-import trio
 
-from backendai_trio import KernelSpec, TrioKernel, attach_kernel, open_kernel, read_config
-
-from . import exits
-from .console import Status
-from .screen import Detached, check_terminal, connect
+from .console import Status, check_terminal
+from .run import parse_environment
 from .target import open_target
 
 __all__ = ["command"]
@@ -39,34 +35,17 @@ def command(
       backend.ai shell python
       backend.ai shell c -t lab1
     """
-    from .run import parse_environment
-
     check_terminal()
-    spec = KernelSpec(runtime=lang, environ=parse_environment(env))
-    return trio.run(_shell, spec, client_token, Status(quiet=quiet), local)
+    environ = parse_environment(env)
+    status = Status(quiet=quiet)
+    with open_target(status, local=local) as config:
+        # While the gateway loads, if there is one.
+        import trio
 
+        from backendai_trio import KernelSpec, read_config
 
-async def _shell(spec: KernelSpec, token: str | None, status: Status, local: bool) -> int:
-    embedded = local or read_config() is None
-    async with exits.ending_on_signals(), open_target(status, local=local) as client:
-        if token is not None:
-            kernel = await attach_kernel(client, spec, token=token)
-            return await _connect(kernel, status, embedded)
-        async with open_kernel(client, spec) as kernel:
-            code = await _connect(kernel, status, embedded)
-    if not kernel.released:
-        status.done("Cleaned up the kernel.")
-    return code
+        from .screen import run_shell
 
-
-async def _connect(kernel: TrioKernel, status: Status, embedded: bool) -> int:
-    status.done(f"Kernel (ID: {kernel.kernel_id}) is ready.")
-    try:
-        return await connect(kernel, status)
-    except Detached:
-        if embedded:
-            status.info("Detached. The kernel ends here, since no server keeps it.")
-        else:
-            kernel.release()
-            status.info(f"Detached. To come back:  backend.ai attach {kernel.token}")
-        return 0
+        spec = KernelSpec(runtime=lang, environ=environ)
+        embedded = local or read_config() is None
+        return trio.run(run_shell, config, spec, client_token, status, embedded)

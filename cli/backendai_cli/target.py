@@ -1,29 +1,50 @@
-"""Where a command goes: the configured server, or a gateway inside this process."""
+"""Where a command goes: the configured server, or a gateway beside this process."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from backendai_trio import Client, open_client, read_config
+import click
+
+from backendai_trio import Config, read_config
 
 from .console import Status
 
-__all__ = ["open_target"]
+__all__ = ["configured_server", "open_target"]
 
 
-@asynccontextmanager
-async def open_target(status: Status, *, local: bool = False) -> AsyncIterator[Client]:
-    """A client of the configured server; with none configured, or `local`, of a gateway here."""
+@contextmanager
+def open_target(status: Status, *, local: bool = False) -> Iterator[Config]:
+    """Settings of the configured server; with none configured, or `local`, of a gateway here.
+
+    It stands around everything that loads an event loop: a gateway loads at the same time.
+    """
     config = None if local else read_config()
     if config is not None:
-        async with open_client(config) as client:
-            yield client
+        yield config
         return
-    # Imported here: it brings an HTTP server (40 ms), which is of no use when there is one.
-    from backendai_trio import open_gateway
+    from backendai_trio import open_gateway_process
 
     if not local:
         status.info("No server is configured (BACKEND_ENDPOINT): running on this machine.")
-    async with open_gateway() as gateway, open_client(gateway.config) as client:
-        yield client
+    with open_gateway_process() as config:
+        yield config
+
+
+def configured_server(use: str) -> Config:
+    """Settings of the configured server, for a command that can do nothing without one.
+
+    Args:
+        use: what there would be no use in, for the error: "follow".
+
+    Raises:
+        click.ClickException: none is configured.
+    """
+    config = read_config()
+    if config is None:
+        raise click.ClickException(
+            f"no server is configured, so there is nothing to {use}; set BACKEND_ENDPOINT, "
+            "BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY, or see 'backend.ai serve --help'"
+        )
+    return config

@@ -33,11 +33,19 @@ def loaded(commands: Commands, *arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["help"], ["config"], ["config", "--json"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["help"],
+        ["run", "--help"],
+        ["config"],
+        ["config", "--json"],
+    ],
 )
 def test_no_event_loop_and_no_tables(commands: Commands, arguments: list[str]) -> None:
     assert loaded(commands, *arguments) & HEAVY == set()
 
 
 def test_the_check_sees_what_is_loaded(commands: Commands) -> None:
-    assert "trio" in loaded(commands, "run", "--help")
+    assert "trio" in loaded(commands, "run", "--local", "python", "-c", "1")

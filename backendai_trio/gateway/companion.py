@@ -100,7 +100,7 @@ def _become_gateway(
 
         trio.run(serve)
         code = 0
-    except BaseException:
+    except BaseException:  # noqa: ASYNC103 (there is no caller)
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)

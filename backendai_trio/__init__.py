@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ._environment import read_config as read_config
     from ._groups import one_error as one_error
     from .admin import list_kernels as list_kernels
+    from .admin import list_rows as list_rows
     from .admin import query as query
     from .config import Config as Config
     from .config import check_access_key as check_access_key
@@ -72,15 +73,17 @@ if TYPE_CHECKING:
     from .wire.execution import Stderr as Stderr
     from .wire.execution import Stdout as Stdout
     from .wire.execution import TimedOut as TimedOut
-    from .wire.graphql import SessionRow as SessionRow
     from .wire.kernels import KernelInfo as KernelInfo
     from .wire.kernels import KernelSpec as KernelSpec
     from .wire.kernels import Statistics as Statistics
+    from .wire.listings import KINDS as KINDS
+    from .wire.listings import Kind as Kind
+    from .wire.listings import SessionRow as SessionRow
 
 _HOMES = {
     "_environment": ("read_config",),
     "_groups": ("one_error",),
-    "admin": ("list_kernels", "query"),
+    "admin": ("list_kernels", "list_rows", "query"),
     "config": ("Config", "check_access_key", "check_secret_key"),
     "errors": (
         "ApiError",
@@ -134,8 +137,8 @@ _HOMES = {
         "Stdout",
         "TimedOut",
     ),
-    "wire.graphql": ("SessionRow",),
     "wire.kernels": ("KernelInfo", "KernelSpec", "Statistics"),
+    "wire.listings": ("KINDS", "Kind", "SessionRow"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from .transport.client import Client
-from .wire.fields import Fields
-from .wire.graphql import GraphQLQuery, SessionRow, decode_answer, list_sessions
+from .wire.graphql import GraphQLQuery, decode_answer
 from .wire.http import JSON, Request
+from .wire.listings import Kind, SessionRow, listing
 
-__all__ = ["list_kernels", "query"]
+__all__ = ["list_kernels", "list_rows", "query"]
 
 _PAGE = 100
 
@@ -36,24 +36,45 @@ async def query(
     return await _ask(client, GraphQLQuery(text, variables or {}))
 
 
-async def list_kernels(client: Client, *, status: str | None = "RUNNING") -> list[SessionRow]:
-    """The key pair's kernels, newest first.
+async def list_kernels(
+    client: Client, *, status: str | None = "RUNNING", access_key: str | None = None
+) -> list[SessionRow]:
+    """A key pair's kernels, newest first.
 
     Args:
         client: where to ask.
         status: a status name such as ``RUNNING`` or ``TERMINATED``; None for all.
+        access_key: whose; default: the own ones.
     """
-    rows: list[SessionRow] = []
+    which = {"status": status, "access_key": access_key}
+    arguments = {name: value for name, value in which.items() if value is not None}
+    return [SessionRow.decode(row) for row in await list_rows(client, "sessions", arguments)]
+
+
+async def list_rows(
+    client: Client, kind: Kind, arguments: Mapping[str, str] | None = None
+) -> list[Mapping[str, Any]]:
+    """What the server has of one kind, as far as the key pair may see it.
+
+    Args:
+        client: where to ask.
+        kind: e.g. ``"agents"`` or ``"images"``; see `backendai_trio.wire.listings`.
+        arguments: which ones, e.g. ``{"status": "ALIVE"}``.
+
+    Returns:
+        A mapping of JSON values each, with the server's own names. Eras tell different things.
+
+    Raises:
+        LocalProtocolError: servers of this era have no such list, or not by these arguments.
+        ApiError: the key pair may not see it.
+    """
+    question = listing(kind, client.era)
+    rows: list[Mapping[str, Any]] = []
     while True:
-        question, root = list_sessions(client.era, status=status, offset=len(rows), limit=_PAGE)
-        answer = Fields(await _ask(client, question), "list of sessions")
-        page = answer.raw(root)
-        if isinstance(page, list):  # seed servers: all rows at once
-            return [SessionRow.decode(row) for row in page]
-        listing = answer.nested(root)
-        items = [SessionRow.decode(row) for row in listing.items("items")]
-        rows += items
-        if not items or len(rows) >= listing.integer("total_count", default=0):
+        query = question.query(offset=len(rows), limit=_PAGE, arguments=arguments)
+        page, total = question.decode(await _ask(client, query))
+        rows += page
+        if not page or len(rows) >= total:
             return rows
 
 

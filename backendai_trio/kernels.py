@@ -34,7 +34,14 @@ from .transport.client import Client
 from .wire.execution import BatchOptions, ExecuteRequest
 from .wire.fields import Fields
 from .wire.http import Request
-from .wire.kernels import CreateReply, CreateRequest, KernelInfo, KernelSpec, Statistics
+from .wire.kernels import (
+    CreateReply,
+    CreateRequest,
+    KernelInfo,
+    KernelSpec,
+    Statistics,
+    check_token,
+)
 from .wire.numbered import NUMBERED_STREAMS
 
 __all__ = ["TrioKernel", "attach_kernel", "find_kernel", "new_token", "open_kernel", "run_kernel"]
@@ -139,6 +146,26 @@ class TrioKernel:
             ServerError: the server cannot (managers from 26.4.4 on answer 501).
         """
         await self.client.call(self._request("PATCH"), answer_seconds=None)
+
+    async def rename(self, token: str) -> None:
+        """Give the kernel another token; `TrioKernel.token` is the new one from then on.
+
+        Raises:
+            LocalProtocolError: the token is malformed, or the server is older than 20.03.
+            NotFound: the server cannot rename (before 21.09.3), or the kernel is gone.
+            InvalidRequest: another kernel has the token.
+
+        Endpoint: ``POST /session/{name}/rename`` (contract section 3.1).
+        """
+        if not self.client.era.names_session:
+            raise LocalProtocolError(
+                f"kernel {self.token!r} cannot be renamed: servers before 20.03 have no names"
+            )
+        body = {"name": check_token(token)}
+        path = self.client.era.session_path(self.token, "rename")
+        # In both places: servers have looked in the one and in the other (contract section 3.8).
+        await self.client.call(Request.of_json("POST", path, body, query=tuple(body.items())))
+        self.token = token
 
     async def complete(
         self, code: str, *, row: int = 0, col: int = 0, line: str = "", post: str = ""

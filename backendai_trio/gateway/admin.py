@@ -1,126 +1,228 @@
-"""The admin API: a GraphQL schema over the gateway's kernels.
-
-Field names are those of contract section 8.2 (seed era) and 8.3 (20.03 on); one schema has both,
-since their root fields have different names.
-"""
+"""The admin API: GraphQL over the gateway's kernels, and over what it is itself."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphql import GraphQLSchema, build_schema, graphql_sync
 
 from ..wire.graphql import GraphQLQuery
+from . import catalog
+from .filters import filtered, ordered
+from .schema import SCHEMA
 from .sessions import Session, Sessions
 from .store import EndedSession
 
 __all__ = ["answer"]
 
-_SCHEMA: GraphQLSchema = build_schema(
-    """
-    type Query {
-      compute_sessions(access_key: String, status: String): [SeedSession]
-      compute_session_list(
-        limit: Int!, offset: Int!, access_key: String, status: String, domain_name: String,
-        group_id: String, order_key: String, order_asc: Boolean, filter: String, order: String
-      ): SessionList
-      vfolders(access_key: String): [VirtualFolder]
-    }
-    type SeedSession {
-      sess_id: String, id: ID, role: String, lang: String, status: String, status_info: String,
-      created_at: String, terminated_at: String, agent: String, container_id: String,
-      mem_slot: Int, cpu_slot: Int, gpu_slot: Int, num_queries: Int, cpu_used: Int
-    }
-    type SessionList { items: [Session], total_count: Int }
-    type Session {
-      id: ID, session_id: ID, name: String, type: String, image: String, tag: String,
-      domain_name: String, group_name: String, access_key: String, status: String,
-      status_info: String, status_changed: String, result: String, created_at: String,
-      terminated_at: String, occupied_slots: String, occupying_slots: String, num_queries: Int,
-      sess_id: String, lang: String
-    }
-    type VirtualFolder {
-      id: ID, host: String, name: String, max_files: Int, max_size: Int, created_at: String,
-      last_used: String, num_files: Int, cur_size: Int
-    }
-    """
-)
+Row = dict[str, Any]
+_SCHEMA: GraphQLSchema = build_schema(SCHEMA)
 _PAGE_LIMIT = 100
 
 
 def answer(
-    question: GraphQLQuery, sessions: Sessions, access_key: str
+    question: GraphQLQuery, sessions: Sessions, access_key: str, images: Sequence[Row]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The data of a query and what went wrong with it. A key pair sees its own kernels."""
+    """The data of a query and what went wrong with it.
 
-    def wanted(asked: str | None, status: str | None) -> list[dict[str, Any]]:
-        if asked not in (None, access_key):
-            return []
-        rows = [_row(item) for item in sessions.running(access_key)]
-        rows += [_ended_row(item) for item in sessions.store.ended(access_key)]
-        names = {name.strip() for name in status.split(",")} if status else None
-        return [row for row in rows if names is None or row["status"] in names]
-
-    def compute_sessions(_info: object, **asked: Any) -> list[dict[str, Any]]:
-        return wanted(asked.get("access_key"), asked.get("status"))
-
-    def compute_session_list(
-        _info: object, limit: int, offset: int, **asked: Any
-    ) -> dict[str, Any]:
-        rows = wanted(asked.get("access_key"), asked.get("status"))
-        page = rows[max(offset, 0) :][: min(limit, _PAGE_LIMIT)]
-        return {"items": page, "total_count": len(rows)}
-
-    root = {
-        "compute_sessions": compute_sessions,
-        "compute_session_list": compute_session_list,
-        "vfolders": lambda _info, **_asked: [],
-    }
+    Args:
+        question: the query.
+        sessions: the kernels.
+        access_key: who asks; sees its own kernels, and those of another key pair when it names that
+            (all of them belong to the gateway's one user).
+        images: see `catalog.images`, which may take its time.
+    """
     # Variables that the query does not declare are passed over: client 1.1.1 always sends one.
     result = graphql_sync(
-        _SCHEMA, question.text, root_value=root, variable_values=dict(question.variables)
+        _SCHEMA,
+        question.text,
+        root_value=_roots(sessions, access_key, images),
+        variable_values=dict(question.variables),
     )
     return result.data or {}, [error.message for error in result.errors or ()]
 
 
-def _row(session: Session) -> dict[str, Any]:
-    return _common(session.session_id, session.token, session.access_key, session.runtime.name) | {
-        "created_at": session.created_at.isoformat(),
-        "status": "RUNNING",
-        "status_changed": session.created_at.isoformat(),
-        "num_queries": session.queries,
-        "cpu_used": 0,
+def _roots(
+    sessions: Sessions, access_key: str, images: Sequence[Row]
+) -> dict[str, Callable[..., Any]]:
+    """The root fields: functions of (info, **arguments)."""
+    owner = {**catalog.user(), "main_access_key": access_key}
+
+    def kernels(asked: dict[str, Any]) -> list[Row]:
+        key = asked.get("access_key") or access_key
+        rows = [_running_row(item) for item in sessions.running(key)]
+        rows += [_ended_row(item) for item in sessions.store.ended(key)]
+        status = asked.get("status")
+        names = {name.strip() for name in status.split(",")} if status else None
+        return [row for row in rows if names is None or row["status"] in names]
+
+    def kernel(_info: object, id: str | None = None, sess_id: str | None = None) -> Row | None:
+        return next((row for row in kernels({}) if sess_id == row["name"] or id == row["id"]), None)
+
+    def agents(asked: dict[str, Any]) -> list[Row]:
+        status = asked.get("status")
+        row = catalog.agent(sessions)
+        return [row] if status in (None, "", row["status"]) else []
+
+    def agent(_info: object, agent_id: str | None = None) -> Row | None:
+        return catalog.agent(sessions) if agent_id in (None, catalog.AGENT) else None
+
+    def image(_info: object, reference: str, architecture: str | None = None) -> Row | None:
+        name, _, tag = reference.rpartition("/")[2].partition(":")
+        return next((r for r in images if r["name"] == name and tag in ("", r["tag"])), None)
+
+    def users(asked: dict[str, Any]) -> list[Row]:
+        status = asked.get("status")
+        inactive = asked.get("is_active") is False or status not in (None, "active")
+        return [] if inactive else [owner]
+
+    def user(_info: object, domain_name: str | None = None, email: str | None = None) -> Row | None:
+        return owner if email in (None, owner["email"]) else None
+
+    def user_from_uuid(_info: object, user_id: str | None = None, **_asked: object) -> Row | None:
+        return owner if user_id in (None, owner["uuid"]) else None
+
+    def keypairs(asked: dict[str, Any]) -> list[Row]:
+        inactive = asked.get("is_active") is False
+        foreign = asked.get("email") not in (None, owner["email"])
+        return [] if inactive or foreign else [catalog.keypair(sessions, access_key)]
+
+    def keypair(
+        _info: object, domain_name: str | None = None, access_key: str | None = access_key
+    ) -> Row | None:
+        known = next(iter(keypairs({})))
+        return known if access_key in (None, known["access_key"]) else None
+
+    def named(row: Row) -> Callable[..., Row | None]:
+        """The one thing of its kind there is, if that is asked for."""
+        return lambda _info, name=None, **_asked: row if name in (None, row["name"]) else None
+
+    def list_of(row: Row) -> Callable[..., list[Row]]:
+        return lambda _info, name=None, is_active=None, **_asked: (
+            [row] if name in (None, row["name"]) and is_active in (None, True) else []
+        )
+
+    policy = catalog.resource_policy(sessions)
+    group, domain, scaling_group = catalog.group(), catalog.domain(), catalog.scaling_group()
+    return {
+        "compute_sessions": lambda _info, **asked: kernels(asked),
+        "compute_session_list": _paged(kernels),
+        "legacy_compute_session_list": _paged(kernels),
+        "compute_session": kernel,
+        "agents": lambda _info, **asked: agents(asked),
+        "agent": agent,
+        "agent_list": _paged(agents),
+        "agent_summary_list": _paged(agents),
+        "images": lambda _info, **_asked: list(images),
+        "image": image,
+        "users": lambda _info, **asked: users(asked),
+        "user": user,
+        "user_from_uuid": user_from_uuid,
+        "user_list": _paged(users),
+        "keypairs": lambda _info, **asked: keypairs(asked),
+        "keypair": keypair,
+        "keypair_list": _paged(keypairs),
+        "keypair_resource_policies": list_of(policy),
+        "keypair_resource_policy": named(policy),
+        "scaling_groups": list_of(scaling_group),
+        "scaling_group": named(scaling_group),
+        "domains": list_of(domain),
+        "domain": named(domain),
+        "groups": list_of(group),
+        "group": lambda _info, id, **_asked: group if id == group["id"] else None,
+        "groups_by_name": list_of(group),
+        "vfolders": lambda _info, **_asked: [],
+        "vfolder_list": _paged(lambda _asked: []),
+        "vfolder_own_list": _paged(lambda _asked: []),
+        "vfolder_invited_list": _paged(lambda _asked: []),
     }
 
 
-def _ended_row(session: EndedSession) -> dict[str, Any]:
-    return _common(session.session_id, session.token, session.access_key, session.runtime) | {
+def _paged(select: Callable[[dict[str, Any]], list[Row]]) -> Callable[..., dict[str, Any]]:
+    """A root field that gives a page of the selected rows, and their number."""
+
+    def resolve(_info: object, limit: int, offset: int, **asked: Any) -> dict[str, Any]:
+        rows = filtered(select(asked), asked.get("filter"))
+        order = asked.get("order")
+        if order is None and asked.get("order_key"):
+            order = ("+" if asked.get("order_asc", True) else "-") + asked["order_key"]
+        page = ordered(rows, order)[max(offset, 0) :][: min(max(limit, 0), _PAGE_LIMIT)]
+        return {"items": page, "total_count": len(rows)}
+
+    return resolve
+
+
+def _running_row(session: Session) -> Row:
+    created = session.created_at.isoformat()
+    row = _session_row(session.session_id, session.token, session.access_key, session.runtime.name)
+    return row | {
+        "created_at": created,
+        "terminated_at": None,
+        "status": "RUNNING",
+        "status_changed": created,
+        "num_queries": session.queries,
+        "cpu_used": 0,
+        "occupying_slots": '{"cpu": "1"}',
+        "occupied_slots": '{"cpu": "1"}',
+    }
+
+
+def _ended_row(session: EndedSession) -> Row:
+    row = _session_row(session.session_id, session.token, session.access_key, session.runtime)
+    return row | {
         "created_at": session.created_at,
         "terminated_at": session.terminated_at,
         "status": "TERMINATED",
         "status_changed": session.terminated_at,
+        "num_queries": 0,
         "cpu_used": session.cpu_ms,
+        "occupying_slots": "{}",
+        "occupied_slots": "{}",
     }
 
 
-def _common(session_id: str, token: str, access_key: str, runtime: str) -> dict[str, Any]:
+def _session_row(session_id: str, token: str, access_key: str, runtime: str) -> Row:
+    owner = catalog.user()
     return {
         "id": session_id,
         "session_id": session_id,
+        "main_kernel_id": session_id,
         "sess_id": token,
         "name": token,
+        "tag": None,
         "lang": runtime,
         "image": runtime,
+        "registry": "local",
         "access_key": access_key,
         "role": "master",
         "type": "INTERACTIVE",
-        "agent": "local",
-        "domain_name": "default",
-        "group_name": "default",
+        "sess_type": "INTERACTIVE",
+        "cluster_mode": "SINGLE_NODE",
+        "cluster_size": 1,
+        "agent": catalog.AGENT,
+        "agent_ids": [catalog.AGENT],
+        "agents": [catalog.AGENT],
+        "domain_name": catalog.DOMAIN,
+        "group_name": catalog.GROUP,
+        "group_id": catalog.GROUP_ID,
+        "user_id": owner["uuid"],
+        "user_email": owner["email"],
+        "created_user_id": owner["uuid"],
+        "created_user_email": owner["email"],
+        "scaling_group": catalog.SCALING_GROUP,
         "result": "UNDEFINED",
+        "status_info": None,
+        "status_data": "{}",
+        "resource_opts": "{}",
+        "service_ports": "[]",
+        "mounts": [],
+        "requested_slots": '{"cpu": "1"}',
+        "idle_checks": "{}",
         "mem_slot": 0,
         "cpu_slot": 1,
         "gpu_slot": 0,
-        "occupied_slots": "{}",
-        "occupying_slots": "{}",
+        "containers": [],
+        "dependencies": [],
+        "abusing_reports": [],
     }

@@ -19,7 +19,7 @@ from .._groups import one_error
 from ..errors import RemoteProtocolError
 from ..wire.http import PROBLEM, Problem, encode_problem
 from ..wire.versions import SEED, SESSION_5, SESSION_6, Era, Hello
-from . import handlers
+from . import about, handlers
 from .auth import authenticate
 from .handlers import Answer, Call, Handler
 from .sessions import Refused, Session, Sessions
@@ -45,6 +45,7 @@ _SESSION_ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/interrupt", handlers.interrupt),
     ("POST", "/complete", handlers.complete),
     ("GET", "/logs", handlers.logs),
+    ("POST", "/rename", handlers.rename),
     ("POST", "/upload", handlers.upload),
 )
 
@@ -142,6 +143,7 @@ def make_app(sessions: Sessions, eras: Sequence[Era], hello: Hello) -> Starlette
             table += [
                 (m, p, handlers.authorize) for m in ("GET", "POST") for p in ("/auth", "/auth/test")
             ]
+            table += about.ROUTES
         routes += [
             Route(path, gate.endpoint(handler, era), methods=[m]) for m, path, handler in table
         ]

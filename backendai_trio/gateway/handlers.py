@@ -11,11 +11,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from .._groups import one_error
+from ..errors import LocalProtocolError
 from ..wire.execution import ExecuteReply, ExecuteRequest
 from ..wire.fields import Fields, encode_json
 from ..wire.graphql import GraphQLQuery, encode_answer
 from ..wire.http import JSON, OCTETS
-from ..wire.kernels import CreateReply, CreateRequest
+from ..wire.kernels import CreateReply, CreateRequest, check_token
 from ..wire.versions import Era
 from .events import EventFilter, EventResponse
 from .sessions import Refused, Session, Sessions
@@ -71,6 +72,19 @@ def info(call: Call) -> Answer:
 async def restart(call: Call) -> Answer:
     """``PATCH /session/{name}``."""
     await call.session.restart()
+    return NO_CONTENT
+
+
+def rename(call: Call) -> Answer:
+    """``POST /session/{name}/rename``: the new name in the query, the body, or both."""
+    name = call.request.query_params.get("name") or ""
+    if call.body:
+        name = Fields.parse(call.body, "rename").text("name", default=name)
+    try:
+        token = check_token(name)
+    except LocalProtocolError as exc:
+        raise Refused(400, "invalid-api-params", "Not a name for a kernel", str(exc)) from None
+    call.sessions.rename(call.session, token)
     return NO_CONTENT
 
 
@@ -136,12 +150,13 @@ def authorize(call: Call) -> Answer:
     return Answer(encode_json({"authorized": "yes"} | ({} if echo is None else {"echo": echo})))
 
 
-def graphql(call: Call) -> Answer:
+async def graphql(call: Call) -> Answer:
     """``POST /admin/graphql``."""
-    from . import admin  # costs 200 ms to import, and most runs never ask
+    from . import admin, catalog  # costs 200 ms to import, and most runs never ask
 
     question = GraphQLQuery.decode(call.body)
-    data, errors = admin.answer(question, call.sessions, call.access_key)
+    images = await trio.to_thread.run_sync(catalog.images) if "image" in question.text else []
+    data, errors = admin.answer(question, call.sessions, call.access_key, images)
     if errors:
         raise Refused(
             400,

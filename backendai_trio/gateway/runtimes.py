@@ -29,6 +29,7 @@ __all__ = [
     "build_argv",
     "exec_argv",
     "installed",
+    "installed_versions",
     "kernel_environment",
     "query_file",
     "query_steps",
@@ -134,6 +135,14 @@ _BY_NAME = {name: row for row in _TABLE for name in (row.name, *row.aliases)}
 def installed() -> list[str]:
     """The names of the runtimes that this machine has."""
     return [runtime.name for runtime in _TABLE if _is_installed(runtime)]
+
+
+def installed_versions() -> list[tuple[Runtime, str]]:
+    """The runtimes that this machine has, and their versions ("" for one that does not tell).
+
+    Runs a ``--version`` command (once) for each: call it in a thread.
+    """
+    return [(runtime, _version(runtime)) for runtime in _TABLE if _is_installed(runtime)]
 
 
 def resolve(name: str) -> Runtime:

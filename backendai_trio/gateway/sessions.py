@@ -340,6 +340,24 @@ class Sessions:
         session.touch()
         return session, False
 
+    def rename(self, session: Session, token: str) -> None:
+        """Give a kernel another token.
+
+        Raises:
+            Refused: another kernel of the key pair has it, or is about to.
+        """
+        key = (session.access_key, token)
+        creating = self._creating.get(key)
+        if key in self._by_token or (creating is not None and creating.locked()):
+            raise Refused(
+                400,
+                "session-already-exists",
+                "The token is taken",
+                f"a kernel {token!r} exists; use another name",
+            )
+        self._by_token[key] = self._by_token.pop((session.access_key, session.token))
+        session.token = token
+
     async def destroy(self, session: Session) -> Statistics:
         """End a kernel and wait until nothing of it is left."""
         if not session.ended.is_set():
@@ -370,20 +388,20 @@ class Sessions:
         root = Path(await trio.to_thread.run_sync(partial(mkdtemp, dir=self.folder)))
         session: Session | None = None
         host: KernelHost | None = None
-        key = (access_key, create.token)
         session_id = str(uuid.uuid4())
 
         def tell(*names: str, reason: str = "", exit_code: int | None = None) -> None:
+            token = create.token if session is None else session.token
             for name in names:
                 data = {"ownerAccessKey": access_key}
-                event = SessionEvent(name, session_id, create.token, reason, exit_code, data)
+                event = SessionEvent(name, session_id, token, reason, exit_code, data)
                 self.events.publish(access_key, event)
 
         tell("session_enqueued", "session_scheduled", "kernel_preparing", "kernel_creating")
         try:
             async with open_host(root) as host, trio.open_nursery() as nursery:
                 session = Session(create, access_key, runtime, host, nursery, session_id)
-                self._by_token[key] = session
+                self._by_token[access_key, create.token] = session
                 tell("kernel_started", "session_started")
                 task_status.started(session)
                 try:
@@ -398,8 +416,8 @@ class Sessions:
                 tell("kernel_cancelled", "session_cancelled", reason="failed-to-start", exit_code=1)
             if session is not None and host is not None:
                 session.statistics = _statistics(host.usage)
-                del self._by_token[key]
-                self._creating.pop(key, None)
+                del self._by_token[access_key, session.token]
+                self._creating.pop((access_key, create.token), None)
                 self.store.add_ended(_ended(session))
                 session.ended.set()
                 reason = session.end_reason

@@ -1,7 +1,6 @@
 """Queries of the admin API and the envelopes their answers come in.
 
-Source: contract section 8. A field that an older schema lacks makes the whole query fail there, so
-each era asks for the least it needs.
+Source: contract section 8.1.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from ..errors import RemoteProtocolError, api_error
 from .fields import Fields, encode_json
 from .versions import Era
 
-__all__ = ["GraphQLQuery", "SessionRow", "decode_answer", "encode_answer", "list_sessions"]
+__all__ = ["GraphQLQuery", "decode_answer", "encode_answer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,63 +62,3 @@ def decode_answer(body: bytes, request: str) -> Mapping[str, Any]:
     if "data" not in everything:
         return everything
     return top.nested("data").everything()
-
-
-@dataclass(frozen=True, slots=True)
-class SessionRow:
-    """One line of ``ps``."""
-
-    token: str
-    runtime: str
-    status: str
-    created_at: str
-    """ISO 8601, as the server wrote it."""
-    terminated_at: str = ""
-    slots: str = ""
-    """Resources in use, as the server wrote them."""
-
-    @classmethod
-    def decode(cls, row: object) -> SessionRow:
-        """Read a row of any era."""
-        fields = Fields(row, "session row")
-        slots = fields.raw("occupying_slots", "occupied_slots")
-        return cls(
-            fields.text("name", "sess_id", "id", default=""),
-            fields.text("image", "lang", default=""),
-            fields.text("status", default=""),
-            fields.text("created_at", default=""),
-            fields.text("terminated_at", default=""),
-            slots if isinstance(slots, str) else "",
-        )
-
-
-def list_sessions(
-    era: Era, *, status: str | None, offset: int = 0, limit: int = 100
-) -> tuple[GraphQLQuery, str]:
-    """The query for a page of sessions, and the name of the field that holds them.
-
-    Args:
-        era: whose schema to ask.
-        status: one of the status names (a comma list from 20.03 on), None for all.
-        offset: rows to skip; seed servers give all rows at once.
-        limit: rows at most, 1-100.
-    """
-    if era.prefix:
-        return (
-            GraphQLQuery(
-                "query($status:String) { compute_sessions(status:$status) "
-                "{ sess_id lang status created_at terminated_at } }",
-                {"status": status},
-            ),
-            "compute_sessions",
-        )
-    names = "name image" if era.names_session else "sess_id lang"
-    text = (
-        "query($limit:Int!, $offset:Int!, $status:String) "
-        "{ compute_session_list(limit:$limit, offset:$offset, status:$status) "
-        f"{{ items {{ {names} status created_at }} total_count }} }}"
-    )
-    return (
-        GraphQLQuery(text, {"limit": limit, "offset": offset, "status": status}),
-        "compute_session_list",
-    )

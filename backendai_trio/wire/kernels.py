@@ -13,10 +13,31 @@ from ..errors import LocalProtocolError, RemoteProtocolError
 from .fields import Fields, encode_json
 from .versions import Era
 
-__all__ = ["CreateReply", "CreateRequest", "KernelInfo", "KernelSpec", "Statistics"]
+__all__ = [
+    "CreateReply",
+    "CreateRequest",
+    "KernelInfo",
+    "KernelSpec",
+    "Statistics",
+    "check_token",
+]
 
 # What every manager takes is narrower (4 to 64 characters); a server's refusal is shown as its own.
 _TOKEN = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?")
+
+
+def check_token(token: str) -> str:
+    """The token as it is.
+
+    Raises:
+        LocalProtocolError: it cannot be a client token.
+    """
+    if not _TOKEN.fullmatch(token):
+        raise LocalProtocolError(
+            f"{token!r} cannot be a client token: use 1 to 64 letters, digits, "
+            "'_', '.' or '-', beginning and ending with a letter, digit or '_'"
+        )
+    return token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +65,7 @@ class CreateRequest:
     """Whether an existing kernel with this token may be joined (20.03+; earlier ones always do)."""
 
     def __post_init__(self) -> None:
-        if not _TOKEN.fullmatch(self.token):
-            raise LocalProtocolError(
-                f"{self.token!r} cannot be a client token: use 1 to 64 letters, digits, "
-                "'_', '.' or '-', beginning and ending with a letter, digit or '_'"
-            )
+        check_token(self.token)
 
     def encode(self, era: Era) -> bytes:
         """JSON body for an era."""

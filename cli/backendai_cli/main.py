@@ -21,14 +21,21 @@ __all__ = ["lcc", "lpython", "main"]
 gc.set_threshold(50_000, 20, 20)
 
 _COMMANDS = {
+    "admin": "Ask the server what it has.",
     "attach": "Attach to the terminal of a running kernel.",
     "config": "Show the settings in use, with the secret key masked.",
     "events": "Follow what happens to sessions.",
     "help": "Show this help, or that of a command.",
+    "images": "List the images, or runtimes, that kernels can be made from.",
     "ps": "List the running kernels.",
     "run": "Run code or files in a kernel.",
     "shell": "Open a terminal in a kernel.",
     "serve": "Serve the Backend.AI API on this machine.",
+}
+
+# Those whose module is not called like them, or has several: module and name in it.
+_ELSEWHERE = {
+    "images": ("admin", "images"),
 }
 
 
@@ -43,7 +50,8 @@ class _LazyGroup(click.Group):
             return _help
         if name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f".{name}", __package__).command
+        module, attribute = _ELSEWHERE.get(name, (name, "command"))
+        command: click.Command = getattr(import_module(f".{module}", __package__), attribute)
         return command
 
     def resolve_command(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -11,7 +12,12 @@ from backendai_trio import Config, read_config
 
 from .console import Status
 
-__all__ = ["configured_server", "open_target"]
+if TYPE_CHECKING:
+    from backendai_trio import Client
+
+__all__ = ["ask", "configured_server", "open_target"]
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -48,3 +54,16 @@ def configured_server(use: str) -> Config:
             "BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY, or see 'backend.ai serve --help'"
         )
     return config
+
+
+def ask(config: Config, call: Callable[[Client], Awaitable[T]]) -> T:
+    """What `call` answers, given a client of the server; for commands that ask and print."""
+    import trio
+
+    from backendai_trio import open_client
+
+    async def main() -> T:
+        async with open_client(config) as client:
+            return await call(client)
+
+    return trio.run(main)

@@ -5,20 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import graphql
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backendai_trio.errors import ApiError, InvalidRequest, RemoteProtocolError
 from backendai_trio.wire.fields import encode_json
-from backendai_trio.wire.graphql import (
-    GraphQLQuery,
-    SessionRow,
-    decode_answer,
-    encode_answer,
-    list_sessions,
-)
+from backendai_trio.wire.graphql import GraphQLQuery, decode_answer, encode_answer
 from backendai_trio.wire.versions import (
     SEED,
     SESSION_5,
@@ -134,98 +127,3 @@ def test_any_query_is_read_or_refused(body: bytes) -> None:
         GraphQLQuery.decode(body)
     except RemoteProtocolError:
         pass
-
-
-# --- sessions ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("row", "expected"),
-    [
-        (
-            {"sess_id": "t", "lang": "python", "status": "RUNNING", "created_at": "2017"},
-            SessionRow("t", "python", "RUNNING", "2017"),
-        ),
-        (
-            {
-                "name": "t",
-                "image": "python:3.11",
-                "status": "TERMINATED",
-                "created_at": "2026",
-                "terminated_at": "2027",
-                "occupying_slots": '{"cpu": "1"}',
-            },
-            SessionRow("t", "python:3.11", "TERMINATED", "2026", "2027", '{"cpu": "1"}'),
-        ),
-        (
-            {"id": "u", "lang": "c", "status": None, "occupied_slots": "{}"},
-            SessionRow("u", "c", "", "", "", "{}"),
-        ),
-        ({}, SessionRow("", "", "", "")),
-    ],
-)
-def test_session_row(row: dict[str, object], expected: SessionRow) -> None:
-    assert SessionRow.decode(row) == expected
-
-
-@given(
-    _json
-    | st.dictionaries(
-        st.sampled_from(["name", "sess_id", "image", "status", "created_at", "occupied_slots"]),
-        _json,
-    )
-)
-@settings(deadline=None, max_examples=80)
-def test_any_row_is_read_or_refused(row: object) -> None:
-    try:
-        assert isinstance(SessionRow.decode(row), SessionRow)
-    except RemoteProtocolError:
-        pass
-
-
-# What the schemas of the eras have, reduced to what `ps` may ask for.
-_SEED_SCHEMA = graphql.build_schema("""
-    type Session { sess_id: String lang: String status: String created_at: String
-                   terminated_at: String }
-    type Query { compute_sessions(access_key: String, status: String): [Session] }
-""")
-_TRANSITION_SCHEMA = graphql.build_schema("""
-    type Session { sess_id: String lang: String status: String created_at: String
-                   terminated_at: String occupied_slots: String }
-    type Sessions { items: [Session] total_count: Int }
-    type Query { compute_session_list(limit: Int!, offset: Int!, order_key: String,
-                 order_asc: Boolean, access_key: String, status: String): Sessions }
-""")
-_SESSION_SCHEMA = graphql.build_schema("""
-    type Session { id: ID name: String image: String status: String status_info: String
-                   created_at: String terminated_at: String }
-    type Sessions { items: [Session] total_count: Int }
-    type Query { compute_session_list(limit: Int!, offset: Int!, filter: String, order: String,
-                 domain_name: String, group_id: String, access_key: String,
-                 status: String): Sessions }
-""")
-
-
-@each_era
-@pytest.mark.parametrize("status", ["RUNNING", None])
-def test_list_fits_the_schema_of_its_era(era: Era, status: str | None) -> None:
-    schema = {"seed": _SEED_SCHEMA, "transition": _TRANSITION_SCHEMA}.get(era.name, _SESSION_SCHEMA)
-    query, field = list_sessions(era, status=status, offset=20, limit=10)
-    document = graphql.parse(query.text)
-    assert graphql.validate(schema, document) == []
-    row = {"sess_id": "t", "name": "t", "lang": "c", "image": "c", "status": "RUNNING"}
-    rows: object = [row] if era is SEED else {"items": [row], "total_count": 1}
-    result = graphql.execute(
-        schema,
-        document,
-        root_value={field: lambda _info, **arguments: rows},
-        variable_values=dict(query.variables),
-    )
-    assert isinstance(result, graphql.ExecutionResult)
-    assert result.errors is None
-    assert result.data is not None
-    found = result.data[field] if era is SEED else result.data[field]["items"]
-    assert SessionRow.decode(found[0]) == SessionRow("t", "c", "RUNNING", "")
-    assert query.variables["status"] == status
-    if era is not SEED:
-        assert (query.variables["offset"], query.variables["limit"]) == (20, 10)

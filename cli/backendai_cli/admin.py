@@ -1,0 +1,156 @@
+"""`backend.ai admin`: what the server has, and questions of one's own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from typing import Any, TextIO
+
+import click
+
+from backendai_trio import KINDS, Kind, list_rows, query
+
+from .console import Status
+from .ps import list_sessions
+from .tables import show_rows
+from .target import ask, open_target
+
+__all__ = ["command", "images"]
+
+_ABOUT: dict[Kind, str] = {
+    "agents": "List the machines that run kernels.",
+    "images": "List the images, or runtimes, that kernels can be made from.",
+    "keypairs": "List key pairs, without their secrets.",
+    "resource-policies": "List what key pairs may use.",
+    "scaling-groups": "List groups of machines.",
+    "users": "List users.",
+    "vfolders": "List virtual folders.",
+}
+# Of these, not all is for a table. What JSON has is what the server told.
+_TITLES: dict[Kind, dict[str, str]] = {
+    "images": {"name": "Name", "tag": "Tag", "registry": "Registry", "aliases": "Aliases"},
+}
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+_local_option = click.option(
+    "--local", is_flag=True, help="Ask this machine, whatever server is configured."
+)
+
+
+@click.group("admin", context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Ask the server what it has. Some lists are for administrators' key pairs alone.
+
+    \b
+    Examples:
+      backend.ai admin sessions --status ALL
+      backend.ai admin images --json
+      backend.ai admin query '{ keypair { access_key } }'
+    """
+
+
+@command.command("sessions")
+@click.option(
+    "--status",
+    default="RUNNING",
+    metavar="NAME",
+    help="Status they have, or ALL; from 20.03 on also several, with commas [default: RUNNING].",
+)
+@click.option("--access-key", metavar="KEY", help="Whose; for administrators.")
+@_json_option
+def sessions(status: str, access_key: str | None, as_json: bool) -> None:
+    """List kernels, newest first."""
+    status = status.upper()
+    list_sessions(None if status == "ALL" else status, access_key, as_json=as_json)
+
+
+def _list(
+    kind: Kind, as_json: bool, local: bool, access_key: str | None = None, status: str | None = None
+) -> None:
+    which = {"access_key": access_key, "status": status}
+    arguments = {name: value for name, value in which.items() if value is not None}
+    with open_target(Status(quiet=as_json), local=local) as config:
+        rows = ask(config, partial(list_rows, kind=kind, arguments=arguments))
+    show_rows(
+        [_readable(dict(row)) for row in rows],
+        _TITLES.get(kind),
+        as_json=as_json,
+        empty=f"There are no {kind.replace('-', ' ')}.",
+    )
+
+
+def _listing(kind: Kind) -> click.Command:
+    listing = click.Command(kind, callback=partial(_list, kind), help=_ABOUT[kind], params=[])
+    options = [_json_option, _local_option]
+    if kind == "vfolders":
+        options.append(
+            click.option("--access-key", metavar="KEY", help="Whose; for administrators.")
+        )
+    if kind == "agents":
+        options.append(click.option("--status", metavar="NAME", help="Status they have."))
+    for option in reversed(options):
+        option(listing)
+    return listing
+
+
+for _kind in KINDS:
+    if _kind != "sessions":
+        command.add_command(_listing(_kind))
+images = command.commands["images"]
+"""`backend.ai images`, for everybody."""
+
+
+@command.command("query")
+@click.argument("text", required=False)
+@click.option("-f", "--file", type=click.File("r", encoding="utf-8"), help="File with the query.")
+@click.option(
+    "--var",
+    "variables",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Variable of the query; the value is JSON, else text. May be repeated.",
+)
+@_local_option
+def query_command(
+    text: str | None, file: TextIO | None, variables: tuple[str, ...], local: bool
+) -> None:
+    """Ask the admin API a GraphQL query and print the data as JSON.
+
+    The query is TEXT, or the content of a file, or what standard input has.
+
+    \b
+    Examples:
+      backend.ai admin query '{ scaling_groups { name } }'
+      backend.ai admin query -f sessions.graphql --var limit=10 --var status=RUNNING
+    """
+    if text is not None and file is not None:
+        raise click.UsageError("give either TEXT or --file, not both")
+    if text is None:
+        if file is None and sys.stdin.isatty():
+            raise click.UsageError("give a query: as TEXT, with --file, or on standard input")
+        text = (file or sys.stdin).read()
+    values = dict(map(_variable, variables))
+    with open_target(Status(), local=local) as config:
+        data = ask(config, partial(query, text=text, variables=values))
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def _variable(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise click.UsageError(f"--var {text}: write it as NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _readable(row: dict[str, Any]) -> dict[str, Any]:
+    """Maps that the server wrote as text, such as slots, as maps."""
+    for name, value in row.items():
+        if name.endswith("slots") and isinstance(value, str):
+            try:
+                row[name] = json.loads(value)
+            except ValueError:
+                continue
+    return row

@@ -1,0 +1,97 @@
+"""Listings: a table that fits the window, or JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+
+__all__ = ["show_rows"]
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
+_PIPE_WIDTH = 10_000
+"""In a pipe there is no window to fit: every row stays one line."""
+
+
+def show_rows(
+    rows: Sequence[Mapping[str, Any]],
+    titles: Mapping[str, str] | None = None,
+    *,
+    as_json: bool,
+    empty: str,
+) -> None:
+    """Print rows on standard output.
+
+    Args:
+        rows: a mapping each; the first one's keys are the columns.
+        titles: titles of the columns to show, by key; default: all, titled by their keys.
+        as_json: print one JSON array, whole, instead of a table.
+        empty: the line to print when there are no rows, and a table was wanted.
+    """
+    if as_json:
+        click.echo(json.dumps([dict(row) for row in rows]))
+        return
+    if not rows:
+        click.echo(empty)
+        return
+    titles = titles or {key: key.replace("_", " ").capitalize() for key in rows[0]}
+    _print([[_cell(row.get(key)) for key in titles] for row in rows], list(titles.values()))
+
+
+def _print(cells: list[list[str]], titles: list[str]) -> None:
+    """A table; where the window is too narrow for it, a line a value."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _PIPE_WIDTH
+    # As Text: square brackets in what a server sends are no markup.
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    for row in cells:
+        table.add_row(*map(Text, row))
+    if console.measure(table, options=console.options.update(width=_PIPE_WIDTH)).maximum <= (
+        console.width
+    ):
+        console.print(table)
+        return
+    for row in cells:
+        record = Table(box=None, show_header=False, pad_edge=False)
+        record.add_column(overflow="fold", style="bold")
+        record.add_column(overflow="fold")
+        for title, value in zip(titles, row, strict=True):
+            if value:
+                record.add_row(title, Text(value))
+        if row is not cells[0]:
+            console.print()
+        console.print(record)
+
+
+def _cell(value: object) -> str:
+    """A value as text for a person, without what would steer the terminal."""
+    if isinstance(value, bool):
+        text = "yes" if value else "no"
+    elif isinstance(value, list):
+        text = ", ".join(map(_cell, value))
+    elif isinstance(value, dict):
+        text = ", ".join(f"{name}: {_cell(item)}" for name, item in value.items())
+    else:
+        text = "" if value is None else str(value)
+        if _TIME.match(text):
+            text = _local_time(text)
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _local_time(text: str) -> str:
+    try:
+        return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError):
+        return text

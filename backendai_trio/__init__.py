@@ -13,6 +13,7 @@ from ._version import __version__ as __version__
 if TYPE_CHECKING:
     from ._environment import read_config as read_config
     from ._groups import one_error as one_error
+    from .admin import authorize as authorize
     from .admin import list_kernels as list_kernels
     from .admin import list_rows as list_rows
     from .admin import query as query
@@ -83,7 +84,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "_environment": ("read_config",),
     "_groups": ("one_error",),
-    "admin": ("list_kernels", "list_rows", "query"),
+    "admin": ("authorize", "list_kernels", "list_rows", "query"),
     "config": ("Config", "check_access_key", "check_secret_key"),
     "errors": (
         "ApiError",

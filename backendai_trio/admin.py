@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from .transport.client import Client
@@ -10,7 +12,7 @@ from .wire.graphql import GraphQLQuery, decode_answer
 from .wire.http import JSON, Request
 from .wire.listings import Kind, SessionRow, listing
 
-__all__ = ["list_kernels", "list_rows", "query"]
+__all__ = ["authorize", "list_kernels", "list_rows", "query"]
 
 _PAGE = 100
 
@@ -76,6 +78,30 @@ async def list_rows(
         rows += page
         if not page or len(rows) >= total:
             return rows
+
+
+async def authorize(client: Client) -> timedelta | None:
+    """Have the server check the key pair and the signature.
+
+    Returns:
+        How far the server's clock is ahead of this machine's; None if it does not tell the time.
+
+    Raises:
+        AuthError: it refuses them; more than 15 minutes between the clocks are a reason, too.
+
+    Endpoint: ``POST /auth``, in the seed era ``GET /v2/authorize`` (contract section 9).
+    """
+    body = {"echo": "hello"}
+    if client.era.prefix:
+        request = Request.of_json("GET", client.era.path("authorize"), body)
+    else:
+        request = Request.of_json("POST", "/auth", body)
+    reply = await client.call(request)
+    try:
+        told = parsedate_to_datetime(reply.headers.get("date", ""))
+        return told - datetime.now(UTC)
+    except (TypeError, ValueError):  # no date, a malformed one, or one without a zone
+        return None
 
 
 async def _ask(client: Client, question: GraphQLQuery) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ __all__ = [
     "NOT_FOUND",
     "REFUSED",
     "TIMED_OUT",
+    "code_of",
     "ending_on_signals",
     "ending_signals",
     "leave_with",
@@ -74,7 +75,7 @@ def _run(command: click.Command, arguments: Sequence[str], name: str) -> int:
         _tell(exc.format_message())
         return FAILED
     except Exception as exc:
-        known = _code_of(exc)
+        known = code_of(exc)
         if known is None or os.environ.get("BACKEND_TRACEBACK"):
             raise
         hint = "; check BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY"
@@ -120,7 +121,7 @@ async def ending_on_signals() -> AsyncIterator[None]:
             nursery.cancel_scope.cancel()
 
 
-def _code_of(exc: Exception) -> int | None:
+def code_of(exc: Exception) -> int | None:
     """The exit code of an error that is not our fault; None for one that is a defect here."""
     from backendai_trio import ApiError, BackendError
 

@@ -23,11 +23,21 @@ gc.set_threshold(50_000, 20, 20)
 _COMMANDS = {
     "admin": "Ask the server what it has.",
     "attach": "Attach to the terminal of a running kernel.",
+    "complete": "Print how code may go on in a kernel.",
     "config": "Show the settings in use, with the secret key masked.",
+    "create": "Create a kernel that stays ('start' is the same).",
+    "doctor": "Look whether all is well.",
     "events": "Follow what happens to sessions.",
+    "exec": "Run a command in a running kernel.",
     "help": "Show this help, or that of a command.",
     "images": "List the images, or runtimes, that kernels can be made from.",
+    "info": "Show what the server says of a kernel.",
+    "interrupt": "Stop what runs in a kernel.",
+    "logs": "Show what a kernel has printed.",
     "ps": "List the running kernels.",
+    "rename": "Give a kernel another token.",
+    "restart": "Start a kernel anew.",
+    "rm": "End kernels ('destroy' and 'kill' are the same).",
     "run": "Run code or files in a kernel.",
     "shell": "Open a terminal in a kernel.",
     "serve": "Serve the Backend.AI API on this machine.",
@@ -35,8 +45,18 @@ _COMMANDS = {
 
 # Those whose module is not called like them, or has several: module and name in it.
 _ELSEWHERE = {
+    "exec": ("execute", "command"),
+    "complete": ("sessions", "complete"),
+    "create": ("sessions", "create"),
     "images": ("admin", "images"),
+    "info": ("sessions", "info"),
+    "interrupt": ("sessions", "interrupt"),
+    "rename": ("sessions", "rename"),
+    "restart": ("sessions", "restart"),
+    "rm": ("sessions", "remove"),
 }
+# Other words for them, which the official clients have taught.
+_ALIASES = {"destroy": "rm", "kill": "rm", "start": "create"}
 
 
 class _LazyGroup(click.Group):
@@ -46,6 +66,7 @@ class _LazyGroup(click.Group):
         return sorted(_COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        name = _ALIASES.get(name, name)
         if name == "help":
             return _help
         if name not in _COMMANDS:
@@ -57,7 +78,11 @@ class _LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+        if (
+            args
+            and args[0] not in _COMMANDS.keys() | _ALIASES.keys()
+            and not args[0].startswith("-")
+        ):
             from difflib import get_close_matches
 
             close = get_close_matches(args[0], _COMMANDS, n=1)

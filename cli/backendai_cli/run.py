@@ -114,12 +114,14 @@ def command(
         return trio.run(Runner(job, config, status).run)
 
 
-def parse_environment(pairs: tuple[str, ...]) -> dict[str, str]:
-    """The variables of -e options."""
+def parse_environment(
+    pairs: tuple[str, ...], *, option: str = "-e", form: str = "KEY=VALUE"
+) -> dict[str, str]:
+    """The pairs of an option that may be repeated, such as ``-e``."""
     environ: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not name or not equals:
-            raise click.UsageError(f"-e {pair}: write it as KEY=VALUE")
+            raise click.UsageError(f"{option} {pair}: write it as {form}")
         environ[name] = value
     return environ

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal, TextIO
 
 import trio
@@ -33,6 +33,7 @@ from backendai_trio import (
     Upload,
     attach_kernel,
     check_uploads,
+    find_kernel,
     new_token,
     one_error,
     open_client,
@@ -50,7 +51,8 @@ __all__ = ["Job", "Runner"]
 class Job:
     """What the command line asked for."""
 
-    spec: KernelSpec
+    spec: KernelSpec | None
+    """The kernel to create, or to join by its token; None for one that must be there."""
     token: str | None
     code: str | None
     uploads: list[Upload]
@@ -103,6 +105,9 @@ class Runner:
         """The kernel: joined or created, and ended afterwards or not, as the options say."""
         job, status = self._job, self._status
         token = job.token or new_token()
+        if job.spec is None:
+            yield await find_kernel(client, token)
+            return
         status.info(f"Client session token: {token}")
         if job.token is None and not job.keep:
             status.wait("Creating a temporary kernel...")
@@ -123,20 +128,10 @@ class Runner:
 
     def _tell_end(self, statistics: Statistics | None) -> None:
         self._status.done("Cleaned up the kernel.")
-        if not self._job.stats:
-            return
-        status = Status()  # asked for, so shown also when quiet
-        if statistics is None:
-            status.info("Statistics are not available.")
-            return
-        for item in fields(statistics):
-            value = getattr(statistics, item.name)
-            name, text = item.name, f"{value:,}"
-            if name == "cpu_used":
-                name = "cpu_used_msec"
-            elif value >= 1024:
-                text = _readable(value)
-            status.info(f"{name:<20} {text:>12}")
+        if self._job.stats:
+            from .tables import show_statistics
+
+            show_statistics(statistics)
 
     async def _execute(self, kernel: TrioKernel) -> int:
         """Run the code and carry its output and questions; returns its exit code."""
@@ -240,11 +235,3 @@ def _as_bytes(text: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # other surrogates, which no server should send
         return text.encode("utf-8", "replace")
-
-
-def _readable(size: float) -> str:
-    units = ["bytes", "KiB", "MiB", "GiB", "TiB"]
-    while size >= 1024 and len(units) > 1:
-        size /= 1024
-        del units[0]
-    return f"{size:.1f} {units[0]}"

@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-__all__ = ["show_rows"]
+from .console import Status
+
+if TYPE_CHECKING:
+    from backendai_trio import Statistics
+
+__all__ = ["show_record", "show_rows", "show_statistics"]
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
 _PIPE_WIDTH = 10_000
@@ -40,6 +46,30 @@ def show_rows(
         return
     titles = titles or {key: key.replace("_", " ").capitalize() for key in rows[0]}
     _print([[_cell(row.get(key)) for key in titles] for row in rows], list(titles.values()))
+
+
+def show_record(values: Mapping[str, Any]) -> None:
+    """Print one thing on standard output, a line a value."""
+    titles = [key.replace("_", " ").capitalize() for key in values]
+    width = max(map(len, titles), default=0)
+    for title, value in zip(titles, values.values(), strict=True):
+        click.echo(f"{title:<{width}}  {_cell(value)}")
+
+
+def show_statistics(statistics: Statistics | None) -> None:
+    """What a kernel used, in status lines; they were asked for, so nothing silences them."""
+    status = Status()
+    if statistics is None:
+        status.info("Statistics are not available.")
+        return
+    for item in fields(statistics):
+        value = getattr(statistics, item.name)
+        name, text = item.name, f"{value:,}"
+        if name == "cpu_used":
+            name = "cpu_used_msec"
+        elif value >= 1024:
+            text = _readable(value)
+        status.info(f"{name:<20} {text:>12}")
 
 
 def _print(cells: list[list[str]], titles: list[str]) -> None:
@@ -95,3 +125,11 @@ def _local_time(text: str) -> str:
         return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     except (ValueError, OverflowError):
         return text
+
+
+def _readable(size: float) -> str:
+    units = ["bytes", "KiB", "MiB", "GiB", "TiB"]
+    while size >= 1024 and len(units) > 1:
+        size /= 1024
+        del units[0]
+    return f"{size:.1f} {units[0]}"

@@ -1,0 +1,53 @@
+"""`backend.ai exec`."""
+
+from __future__ import annotations
+
+import shlex
+
+import click
+
+from .console import Status, check_terminal, window_size
+from .target import configured_server
+
+__all__ = ["command"]
+
+
+@click.command("exec", context_settings={"ignore_unknown_options": True})
+@click.argument("kernel")
+@click.argument("arguments", nargs=-1, required=True, metavar="COMMAND...", type=click.UNPROCESSED)
+@click.option("--tty", is_flag=True, help="Give the command this terminal, as for vim or top.")
+def command(kernel: str, arguments: tuple[str, ...], tty: bool) -> int:
+    """Run a COMMAND in the work folder of a running KERNEL, named by its token or id.
+
+    Its output, questions and exit code are those of this command, as with 'run'. One argument is a
+    line for the kernel's shell; several are a program and its arguments. What begins with a dash
+    comes after '--'.
+
+    \b
+    Examples:
+      backend.ai exec lab1 -- ls -l
+      backend.ai exec lab1 'sort data.csv | uniq -c'
+      backend.ai exec --tty lab1 vim notes.txt
+    """
+    if tty:
+        check_terminal()
+    config = configured_server("run a command in")
+
+    import trio
+
+    from backendai_trio import BatchOptions
+
+    from .runner import Job, Runner
+
+    line = arguments[0] if len(arguments) == 1 else shlex.join(arguments)
+    job = Job(
+        spec=None,
+        token=kernel,
+        code=None,
+        uploads=[],
+        options=BatchOptions(build=None, exec=line),
+        keep=True,
+        stats=False,
+        window=window_size() if tty else None,
+    )
+    return trio.run(Runner(job, config, Status(quiet=True)).run)

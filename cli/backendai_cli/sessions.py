@@ -1,0 +1,224 @@
+"""Commands on kernels that stay: `create`, `rm`, `info`, `restart`, `interrupt`, `rename`,
+`complete`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from backendai_trio import BackendError, KernelSpec, attach_kernel, find_kernel
+
+from . import exits
+from .console import Status
+from .run import parse_environment
+from .tables import show_record, show_statistics
+from .target import ask, configured_server
+
+if TYPE_CHECKING:
+    from backendai_trio import Client, TrioKernel
+
+__all__ = ["complete", "create", "info", "interrupt", "remove", "rename", "restart"]
+
+_quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show no status lines.")
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def _with_kernel(
+    name: str, use: str, call: Callable[[TrioKernel], Awaitable[object]]
+) -> TrioKernel:
+    """Find a kernel and do something with it."""
+
+    async def find_and_call(client: Client) -> TrioKernel:
+        kernel = await find_kernel(client, name)
+        await call(kernel)
+        return kernel
+
+    return ask(configured_server(use), find_and_call)
+
+
+@click.command("create")
+@click.argument("lang")
+@click.option(
+    "-t", "--client-token", metavar="TOKEN", help="Name of the kernel [default: a random one]."
+)
+@click.option(
+    "-e", "--env", multiple=True, metavar="KEY=VALUE", help="Environment variable; may be repeated."
+)
+@click.option(
+    "-m", "--mount", multiple=True, metavar="NAME", help="Virtual folder to mount; may be repeated."
+)
+@click.option(
+    "-r",
+    "--resource",
+    multiple=True,
+    metavar="SLOT=AMOUNT",
+    help="Resources, e.g. cpu=2 or mem=4g; may be repeated.",
+)
+@_quiet_option
+@_json_option
+def create(
+    lang: str,
+    client_token: str | None,
+    env: tuple[str, ...],
+    mount: tuple[str, ...],
+    resource: tuple[str, ...],
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Create a kernel of the runtime LANG that stays, and print its token.
+
+    With the token of one that exists, nothing is created.
+
+    \b
+    Examples:
+      backend.ai create python -t lab1
+      backend.ai exec $(backend.ai create -q c) -- cc --version
+    """
+    from backendai_trio import new_token
+
+    spec = KernelSpec(
+        runtime=lang,
+        environ=parse_environment(env),
+        mounts=mount,
+        resources=parse_environment(resource, option="-r", form="SLOT=AMOUNT"),
+    )
+    token = client_token or new_token()
+
+    async def make(client: Client) -> TrioKernel:
+        return await attach_kernel(client, spec, token=token)
+
+    kernel = ask(configured_server("create a kernel on"), make)
+    said = "is ready" if kernel.created else "was there already"
+    Status(quiet=quiet).done(f"Kernel (ID: {kernel.kernel_id}) {said}.")
+    if as_json:
+        keys = {"token": kernel.token, "id": kernel.kernel_id, "created": kernel.created}
+        click.echo(json.dumps(keys))
+    else:
+        click.echo(kernel.token)
+
+
+@click.command("rm")
+@click.argument("kernels", nargs=-1, required=True, metavar="KERNEL...")
+@click.option("-s", "--stats", is_flag=True, help="Show what they used.")
+@_quiet_option
+def remove(kernels: tuple[str, ...], stats: bool, quiet: bool) -> int:
+    """End kernels, named by their tokens or ids ('backend.ai ps').
+
+    All of them are tried; the exit code is that of the first failure.
+
+    \b
+    Examples:
+      backend.ai rm lab1 lab2
+    """
+    status = Status(quiet=quiet)
+    code = 0
+
+    async def end(client: Client) -> None:
+        nonlocal code
+        for name in kernels:
+            try:
+                kernel = await find_kernel(client, name)
+                used = await kernel.destroy()
+            except BackendError as exc:
+                failure = exits.code_of(exc)
+                if failure is None:
+                    raise
+                Status().fail(" ".join(str(exc).split()))
+                code = code or failure
+                continue
+            status.done(f"Ended the kernel {name}.")
+            if stats:
+                show_statistics(used)
+
+    ask(configured_server("end"), end)
+    return code
+
+
+@click.command("info")
+@click.argument("kernel")
+@_json_option
+def info(kernel: str, as_json: bool) -> None:
+    """Show what the server says of a KERNEL, named by its token or id."""
+    found: dict[str, object] = {}
+
+    async def look(kernel: TrioKernel) -> None:
+        found.update(asdict(await kernel.info()))
+
+    _with_kernel(kernel, "show", look)
+    shown = {"kernel": kernel, **found}
+    if as_json:
+        click.echo(json.dumps(shown))
+    else:
+        # Servers of some eras do not tell everything; nothing is no answer.
+        told = {key: value for key, value in shown.items() if value not in (0, "")}
+        show_record(told)
+
+
+@click.command("restart")
+@click.argument("kernel")
+@_quiet_option
+def restart(kernel: str, quiet: bool) -> None:
+    """Start a KERNEL anew: its files stay, its variables and processes go."""
+
+    async def call(found: TrioKernel) -> None:
+        await found.restart()
+
+    _with_kernel(kernel, "restart", call)
+    Status(quiet=quiet).done(f"Restarted the kernel {kernel}.")
+
+
+@click.command("interrupt")
+@click.argument("kernel")
+@_quiet_option
+def interrupt(kernel: str, quiet: bool) -> None:
+    """Stop what runs in a KERNEL, as Ctrl-C would. The kernel stays as it is."""
+
+    async def call(found: TrioKernel) -> None:
+        await found.interrupt()
+
+    _with_kernel(kernel, "interrupt", call)
+    Status(quiet=quiet).done(f"Interrupted the kernel {kernel}.")
+
+
+@click.command("rename")
+@click.argument("kernel")
+@click.argument("name")
+@_quiet_option
+def rename(kernel: str, name: str, quiet: bool) -> None:
+    """Give a KERNEL another token, NAME."""
+
+    async def call(found: TrioKernel) -> None:
+        await found.rename(name)
+
+    _with_kernel(kernel, "rename", call)
+    Status(quiet=quiet).done(f"The kernel {kernel} is called {name} now.")
+
+
+@click.command("complete")
+@click.argument("kernel")
+@click.argument("code")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+def complete(kernel: str, code: str, as_json: bool) -> None:
+    """Print how CODE may go on in a KERNEL, a candidate a line.
+
+    \b
+    Examples:
+      backend.ai complete lab1 'sys.std'
+    """
+    found: list[str] = []
+
+    async def call(kernel: TrioKernel) -> None:
+        line = code.rpartition("\n")[2]
+        row = code.count("\n")
+        found.extend(await kernel.complete(code, row=row, col=len(line), line=line))
+
+    _with_kernel(kernel, "complete", call)
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        for item in found:
+            click.echo(item)

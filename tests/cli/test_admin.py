@@ -1,0 +1,138 @@
+"""`admin`, `images`, `ps` and `doctor`: lists for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from .commands import ACCESS_KEY, SECRET_KEY, Commands
+
+Env = Mapping[str, str]
+LISTS = [
+    "agents",
+    "images",
+    "keypairs",
+    "resource-policies",
+    "scaling-groups",
+    "users",
+    "vfolders",
+]
+
+
+def test_ps(commands: Commands, served: Env) -> None:
+    assert commands.run("ps", env=served).text == (
+        "There are no compute sessions currently running.\n"
+    )
+    for token in ("lab1", "lab2"):
+        commands.run("create", "-q", "python", "-t", token, env=served)
+    commands.run("rm", "-q", "lab1", env=served)
+    lines = commands.run("ps", env=served).text.splitlines()
+    assert lines[0].split() == "Token Session ID Runtime Status Created at Slots".split()  # noqa: SIM905
+    assert len(lines) == 3 and lines[2].startswith("lab2 ") and "RUNNING" in lines[2]
+    everything = json.loads(commands.run("ps", "-a", "--json", env=served).text)
+    assert [(row["token"], row["status"]) for row in everything] == [
+        ("lab2", "RUNNING"),
+        ("lab1", "TERMINATED"),
+    ]
+    ended = commands.run("admin", "sessions", "--status", "terminated", env=served).text
+    assert "lab1" in ended and "lab2" not in ended
+    own = commands.run("admin", "sessions", "--access-key", ACCESS_KEY, "--json", env=served)
+    assert len(json.loads(own.text)) == 1
+    commands.run("rm", "-q", "lab2", env=served)
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists(commands: Commands, served: Env, name: str) -> None:
+    result = commands.run("admin", name, env=served)
+    assert result.code == 0 and result.stderr == ""
+    as_json = commands.run("admin", name, "--json", env=served)
+    rows = json.loads(as_json.text)
+    assert isinstance(rows, list)
+    if rows:
+        lines = result.text.splitlines()
+        assert len(lines) == 2 + len(rows)  # one a row, however long: there is no window here
+    else:
+        assert result.text == f"There are no {name}.\n"
+    assert SECRET_KEY not in as_json.text
+
+
+def test_images_of_this_machine(commands: Commands) -> None:
+    rows = json.loads(commands.run("images", "--json").text)
+    assert {"python", "lua"} <= {row["name"] for row in rows}
+    assert commands.nothing_is_left(2.0)
+
+
+@pytest.mark.parametrize("columns", [60, 200])
+def test_a_list_fits_the_window(commands: Commands, served: Env, columns: int) -> None:
+    env = dict(served) | {"COLUMNS": str(columns)}
+    with commands.terminal("admin", "keypairs", env=env) as shown:
+        assert shown.wait() == 0
+        text = shown.text()
+    lines = [line.rstrip("\r") for line in text.split("\n")]
+    assert ACCESS_KEY in text
+    assert max(len(_plain(line)) for line in lines) <= columns
+
+
+def _plain(line: str) -> str:
+    import re
+
+    return re.sub(r"\x1b\[[0-9;]*m", "", line)
+
+
+def test_query(commands: Commands, served: Env) -> None:
+    text = "query($ak: String) { keypair(access_key: $ak) { access_key } }"
+    expected = {"keypair": {"access_key": ACCESS_KEY}}
+    given = commands.run("admin", "query", text, "--var", f"ak={ACCESS_KEY}", env=served)
+    assert json.loads(given.text) == expected
+    piped = commands.run("admin", "query", env=served, stdin=text.encode())
+    assert json.loads(piped.text) == expected
+    (commands.work / "q.graphql").write_text(
+        "query($n: Int!) { compute_session_list(limit: $n, offset: 0) { total_count } }"
+    )
+    read = commands.run("admin", "query", "-f", "q.graphql", "--var", "n=1", env=served)
+    assert json.loads(read.text) == {"compute_session_list": {"total_count": 0}}
+
+
+def test_query_in_which_something_is_wrong(commands: Commands, served: Env) -> None:
+    wrong = commands.run("admin", "query", "{ nonsense }", env=served)
+    assert "Cannot query field 'nonsense'" in wrong.problem(126)
+    both = commands.run("admin", "query", "{ a }", "-f", "/dev/null", env=served)
+    assert "not both" in both.problem(125)
+    assert "NAME=VALUE" in commands.run(
+        "admin", "query", "{ a }", "--var", "x", env=served
+    ).problem(125)
+
+
+def test_doctor(commands: Commands, served: Env) -> None:
+    result = commands.run("doctor", env=served)
+    assert result.code == 0, result.text
+    for said in (served["BACKEND_ENDPOINT"], "the server takes it", "Clock", "Isolation", "python"):
+        assert said in result.text
+    assert SECRET_KEY not in result.text + result.stderr
+    wrong = commands.run(
+        "doctor", "--json", env=dict(served) | {"BACKEND_SECRET_KEY": SECRET_KEY[::-1]}
+    )
+    assert wrong.code == 125
+    bad = [finding for finding in json.loads(wrong.text) if not finding["good"]]
+    assert [finding["what"] for finding in bad] == ["Key pair"]
+    assert "BACKEND_SECRET_KEY" in bad[0]["advice"]
+
+
+def test_doctor_without_a_server(commands: Commands) -> None:
+    result = commands.run("doctor")
+    assert result.code == 0
+    assert "kernels run on this machine" in result.text
+    assert commands.nothing_is_left(2.0)
+    away = commands.run(
+        "doctor",
+        env={
+            "BACKEND_ENDPOINT": "http://127.0.0.1:9",
+            "BACKEND_ACCESS_KEY": ACCESS_KEY,
+            "BACKEND_SECRET_KEY": SECRET_KEY,
+        },
+    )
+    assert away.code == 125 and "✘ Connection: cannot connect" in away.text
+    half = commands.run("doctor", env={"BACKEND_ENDPOINT": "http://127.0.0.1:9"})
+    assert half.code == 125 and "BACKEND_ACCESS_KEY" in half.text

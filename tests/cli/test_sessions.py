@@ -1,0 +1,179 @@
+"""Commands on kernels that stay: create, rm, info, exec, logs and the like."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from .commands import Commands
+
+Env = Mapping[str, str]
+
+
+@pytest.fixture
+def lab(commands: Commands, served: Env) -> Iterator[str]:
+    """A Python kernel called "lab", on a served gateway."""
+    result = commands.run("create", "python", "-t", "lab", env=served)
+    assert (result.code, result.text) == (0, "lab\n")
+    yield "lab"
+    commands.run("rm", "-q", "lab", env=served)
+
+
+def tokens(commands: Commands, env: Env) -> list[str]:
+    return [row["token"] for row in json.loads(commands.run("ps", "--json", env=env).text)]
+
+
+def test_create_prints_the_token_alone(commands: Commands, served: Env) -> None:
+    result = commands.run("create", "lua", env=served)
+    assert result.code == 0
+    assert result.stderr.startswith("✔ Kernel (ID: ") and result.stderr.endswith(") is ready.\n")
+    (token,) = result.text.splitlines()
+    assert tokens(commands, served) == [token]
+    again = commands.run("start", "lua", "-t", token, "--json", env=served)
+    assert json.loads(again.text) | {"id": ""} == {"token": token, "id": "", "created": False}
+    assert "was there already" in again.stderr
+    assert commands.run("rm", "-q", token, env=served).stderr == ""
+    assert tokens(commands, served) == []
+
+
+def test_create_in_which_something_is_wrong(commands: Commands, served: Env) -> None:
+    assert "installed here: " in commands.run("create", "nosuchlang", env=served).problem(127)
+    assert "-r cpu: write it as SLOT=AMOUNT" in commands.run(
+        "create", "python", "-r", "cpu", env=served
+    ).problem(125)
+    assert "cannot be a client token" in commands.run(
+        "create", "python", "-t", "a b", env=served
+    ).problem(125)
+    assert tokens(commands, served) == []
+
+
+@pytest.mark.parametrize("word", ["rm", "kill", "destroy"])
+def test_rm_tries_all(commands: Commands, served: Env, lab: str, word: str) -> None:
+    result = commands.run(word, "nobody", lab, "-s", env=served)
+    assert result.code == 126
+    assert "no kernel is named 'nobody'" in result.stderr
+    assert "✔ Ended the kernel lab.\n" in result.stderr
+    assert "cpu_used_msec" in result.stderr
+    assert tokens(commands, served) == []
+
+
+def test_info(commands: Commands, served: Env, lab: str) -> None:
+    shown = commands.run("info", lab, env=served)
+    assert "Runtime  python\n" in shown.text and "Status   RUNNING\n" in shown.text
+    told = json.loads(commands.run("info", lab, "--json", env=served).text)
+    assert (told["kernel"], told["runtime"]) == ("lab", "python")
+    assert "no kernel is named 'nobody'" in commands.run("info", "nobody", env=served).problem(126)
+
+
+def test_state_restart_and_complete(commands: Commands, served: Env, lab: str) -> None:
+    commands.run("run", "-q", "-t", lab, "python", "-c", "number_of_things = 5", env=served)
+    found = commands.run("complete", lab, "number_of", env=served)
+    assert found.text == "number_of_things\n"
+    found = commands.run("complete", lab, "a = 1\nnumber_of", "--json", env=served)
+    assert json.loads(found.text) == ["number_of_things"]
+    commands.run("exec", lab, "--", "touch", "kept", env=served)
+    assert commands.run("restart", lab, env=served).stderr == "✔ Restarted the kernel lab.\n"
+    assert commands.run("complete", lab, "number_of", env=served).text == ""
+    assert commands.run("exec", lab, "ls", env=served).text == "kept\n"
+
+
+def test_rename(commands: Commands, served: Env, lab: str) -> None:
+    assert commands.run("rename", lab, "other", env=served).code == 0
+    assert tokens(commands, served) == ["other"]
+    assert "cannot be a client token" in commands.run("rename", "other", "/", env=served).problem(
+        125
+    )
+    commands.run("rename", "-q", "other", lab, env=served)
+
+
+def test_interrupt(commands: Commands, served: Env, lab: str) -> None:
+    forever = "print('started', flush=True)\nwhile True: pass"
+    with commands.start("run", "-q", "-t", lab, "python", "-c", forever, env=served) as run:
+        run.expect("started")
+        assert commands.run("interrupt", lab, env=served).code == 0
+        assert run.wait() == 130
+
+
+def test_exec(commands: Commands, served: Env, lab: str) -> None:
+    result = commands.run("exec", lab, "--", "sh", "-c", "echo $1; exit 3", "-", "a b", env=served)
+    assert (result.code, result.text, result.stderr) == (3, "a b\n", "")
+    result = commands.run("exec", lab, "echo a b | wc -w; echo no >&2", env=served)
+    assert (result.code, result.text.strip(), result.stderr) == (0, "2", "no\n")
+    result = commands.run("exec", lab, "cat", stdin=b"\x00\xff bytes\n", env=served)
+    assert result.stdout == b"\x00\xff bytes\n"
+    assert "no kernel is named" in commands.run("exec", "nobody", "ls", env=served).problem(126)
+    assert commands.run("exec", lab, env=served).code == 125
+
+
+def test_exec_on_a_terminal(commands: Commands, served: Env, lab: str) -> None:
+    script = "read answer; test -t 1 && echo you typed $answer; exit 7"
+    with commands.terminal("exec", "--tty", lab, "--", "sh", "-c", script, env=served) as shell:
+        shell.send("this\r")
+        shell.expect("you typed this")
+        assert shell.wait() == 7
+    assert "this needs a terminal" in commands.run("exec", "--tty", lab, "sh", env=served).problem(
+        125
+    )
+
+
+def test_logs(commands: Commands, served: Env, lab: str) -> None:
+    commands.run("run", "-q", "-t", lab, "python", "-c", "print('héllo')", env=served)
+    assert commands.run("logs", lab, env=served).text == "héllo\n"
+
+
+def test_logs_are_followed_until_the_kernel_ends(commands: Commands, served: Env, lab: str) -> None:
+    with commands.start("logs", "-f", lab, env=served) as logs:
+        for text in ("first", "second"):
+            commands.run("run", "-q", "-t", lab, "python", "-c", f"print('{text}')", env=served)
+            logs.expect(text)
+        commands.run("rm", "-q", lab, env=served)
+        assert logs.wait() == 0
+        assert logs.text() == "first\nsecond\n"
+        assert "The kernel has ended." in logs.text("stderr")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "news"),
+    [
+        ("", "", ""),
+        ("", "a", "a"),
+        ("ab", "abc", "c"),
+        ("ab", "ab", ""),
+        ("0123456789", "3456789x", None),  # shorter than the overlap: told anew
+        ("a" * 5000 + "end", "a" * 4500 + "end" + "more", "more"),
+        ("a" * 5000 + "end", "other", "other"),
+    ],
+)
+def test_news_of_a_log(before: str, now: str, news: str | None) -> None:
+    from backendai_cli.logs import news as news_of
+
+    assert news_of(before, now) == (now if news is None else news)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["create", "python"],
+        ["rm", "x"],
+        ["info", "x"],
+        ["restart", "x"],
+        ["interrupt", "x"],
+        ["rename", "x", "y"],
+        ["complete", "x", "y"],
+        ["exec", "x", "y"],
+        ["logs", "x"],
+        ["attach", "x"],
+    ],
+)
+def test_without_a_server(commands: Commands, arguments: list[str]) -> None:
+    """There is nothing they could be about; no gateway is started for it."""
+    if arguments[0] == "attach":
+        with commands.terminal(*arguments) as attach:
+            attach.expect("no server is configured")
+            assert attach.wait() == 125
+        return
+    result = commands.run(*arguments)
+    assert "no server is configured" in result.problem(125)
+    assert len(result.stderr.splitlines()) == 1

@@ -82,9 +82,10 @@ class Terminal(trio.abc.HalfCloseableStream):
         """
         if max_bytes is not None and max_bytes < 1:
             raise ValueError("max_bytes must be at least 1")
-        await trio.lowlevel.checkpoint()
         with self._call("receive"):
-            if not self._left and not self._finished:
+            if self._left or self._finished:
+                await trio.lowlevel.checkpoint()
+            else:
                 self._left = await self._wire.receive()
                 self._finished = not self._left
         size = len(self._left) if max_bytes is None else max_bytes
@@ -96,11 +97,14 @@ class Terminal(trio.abc.HalfCloseableStream):
 
         Cancellation: a part of the data may have been typed.
         """
-        await trio.lowlevel.checkpoint()
+        # No full checkpoint before typing, which is one: a key's way is to be short.
+        await trio.lowlevel.checkpoint_if_cancelled()
         with self._call("send"):
             if self._input_ended:
                 raise trio.ClosedResourceError("the input of this terminal was ended")
             view = memoryview(data)
+            if not view:
+                await trio.lowlevel.checkpoint()
             for start in range(0, len(view), _PIECE_BYTES):
                 await self._wire.type(bytes(view[start : start + _PIECE_BYTES]))
 

@@ -42,6 +42,9 @@ __all__ = ["serve_execution", "serve_screen"]
 FRAME_BYTES = 256 * 1024
 MESSAGE_BYTES = 64 * 1024
 """Largest message of a streaming execution: clients queue messages by number, not by size."""
+SEEN_BYTES = 32 * 1024
+"""A client is told after so much input that it has arrived; to be told after every key would keep
+the key's echo waiting."""
 AGGREGATE_SECONDS = 0.2
 """A message of the managers' streaming execution covers about this much time (section 6.2)."""
 NORMAL = 1000
@@ -165,7 +168,7 @@ async def _exchange(
                 await _send(socket, Output(piece.kind, piece.end, piece.data))
 
     async def receive() -> None:
-        nonlocal lost
+        nonlocal lost, seen
         try:
             while True:
                 match decode_from_client(await _receive(socket)):
@@ -173,7 +176,9 @@ async def _exchange(
                         if start > typed.position:
                             raise RemoteProtocolError(f"input is missing before position {start}")
                         await typed.put(data[typed.position - start :])
-                        await _send(socket, InputSeen(typed.position))
+                        if typed.position - seen >= SEEN_BYTES:
+                            seen = typed.position
+                            await _send(socket, InputSeen(seen))
                     case EndOfInput():
                         typed.end()
                     case Ack(acknowledged):

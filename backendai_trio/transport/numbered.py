@@ -113,7 +113,12 @@ class NumberedStream:
 
         Cancellation: a part of the data may have been typed.
         """
-        await trio.lowlevel.checkpoint()
+        if data and self._greeted:
+            # Sending is a checkpoint itself, and the fewer there are, the sooner comes the echo.
+            # But a cancel should come before a frame: within one it costs the connection.
+            await trio.lowlevel.checkpoint_if_cancelled()
+        else:
+            await trio.lowlevel.checkpoint()
         view = memoryview(data)
         while view:
             while len(self._unseen) >= _INPUT_WINDOW:

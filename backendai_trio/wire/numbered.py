@@ -7,7 +7,8 @@ server says how much it has. So after a reconnect nothing is missing and nothing
 ==================  ======  ======================================================================
 server to client    binary  kind (1 byte: 1 stdout, 2 stderr), position behind (8 bytes), data
 ..                  text    ``{"end": position, "mark": {...}}``: something between the bytes
-..                  text    ``{"input": position}``: input received so far
+..                  text    ``{"input": position}``: input received so far; at first on a
+                            connection, then now and then
 client to server    binary  position before (8 bytes), data: input
 ..                  text    ``{"ack": position}``: output up to here need not be kept
 ..                  text    ``{"eof": position}``: input ends here

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from .terminals import open_terminal as open_terminal
     from .transport.client import Client as Client
     from .transport.client import open_client as open_client
+    from .transport.connection import Connection as Connection
     from .wire.events import SessionEvent as SessionEvent
     from .wire.execution import BatchOptions as BatchOptions
     from .wire.execution import BuildFinished as BuildFinished
@@ -119,6 +120,7 @@ _HOMES = {
     ),
     "terminals": ("Terminal", "open_terminal"),
     "transport.client": ("Client", "open_client"),
+    "transport.connection": ("Connection",),
     "wire.events": ("SessionEvent",),
     "wire.execution": (
         "BatchOptions",

@@ -13,6 +13,7 @@ import trio
 from .channels import Channel, open_channel
 from .errors import BackendError, LocalProtocolError, NotFound
 from .transport.client import Client
+from .transport.connection import Connection
 from .wire.execution import (
     INTERRUPT_RUN,
     RAW_CONSOLE,
@@ -61,6 +62,11 @@ class Execution:
         tells that to nobody (a manager's streaming execution).
         """
         return self._channel.outcome or self._stopped
+
+    @property
+    def connection(self) -> Connection:
+        """Whether the connection is there, for who wants to tell a person when it is lost."""
+        return self._channel.connection
 
     def __aiter__(self) -> Execution:
         return self

@@ -1,4 +1,4 @@
-"""How fast streams are, beside the official client; README.md beside this file says how to read it."""
+"""How fast streams are, beside the official client; README.md here says how to read it."""
 
 from __future__ import annotations
 
@@ -32,8 +32,10 @@ TELLS_WHEN = (
     "import time\ntry:\n    print('up', flush=True)\n    while True: pass\n"
     "except KeyboardInterrupt:\n    print(time.time())\n"
 )
-TELLS_WHO = BUSY["c"].replace('puts("up")', 'printf("up %d\\n", getpid())').replace(
-    "#include", "#include <unistd.h>\n#include", 1
+TELLS_WHO = (
+    BUSY["c"]
+    .replace('puts("up")', 'printf("up %d\\n", getpid())')
+    .replace("#include", "#include <unistd.h>\n#include", 1)
 )
 
 

@@ -13,7 +13,7 @@ READY = b"ready>"
 OUTPUT_BYTES = 100 * 1024 * 1024
 ECHOES = 500
 
-# In quotes that the shell takes away, so that the echo of the command does not look like its output.
+# In quotes that the shell takes away: the echo of the command must not look like its output.
 _RAW = "stty raw -echo; printf 'rea''dy>'; "
 TERMINAL_OUTPUT = f"{_RAW}yes | head -c {OUTPUT_BYTES}\n".encode()
 TERMINAL_ECHO = f"{_RAW}exec cat\n".encode()

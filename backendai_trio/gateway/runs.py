@@ -60,6 +60,11 @@ class Input:
         self._buffer.end()
         self._changed.unpark_all()
 
+    def discard(self) -> None:
+        """Drop what was not taken: the program it was meant for is gone."""
+        self._buffer.some(len(self._buffer))
+        self._changed.unpark_all()
+
     async def line(self) -> bytes | None:
         """The next line with its newline (the last one may lack it); None at the end of input."""
         while not self._buffer.has_line:

@@ -33,13 +33,14 @@ class Screen:
         history: the end of what it printed, for who attaches anew.
     """
 
-    def __init__(self, child: Child) -> None:
+    def __init__(self) -> None:
         self.ring = Ring()
         self.input = Input()
         self.history = bytearray()
-        self._child = child
         self._size = (0, 0)
         self._attached: trio.CancelScope | None = None
+        self._child: Child | None = None
+        self._life = trio.CancelScope()
 
     @property
     def attached(self) -> bool:
@@ -64,10 +65,32 @@ class Screen:
 
     def resize(self, rows: int, columns: int) -> None:
         """Set the window's size. The same size again makes full-screen programs paint anew."""
-        if (rows, columns) == self._size:
-            self._child.resize(rows, max(columns - 1, 1))
-        self._child.resize(rows, columns)
+        if self._child is not None:
+            if (rows, columns) == self._size:
+                self._child.resize(rows, max(columns - 1, 1))
+            self._child.resize(rows, columns)
         self._size = (rows, columns)
+
+    def restart(self) -> None:
+        """End the shell and all below it; a fresh one takes its place."""
+        self.input.discard()
+        self._life.cancel()
+
+    async def show(self, child: Child) -> int | None:
+        """Be the terminal of a shell until it ends; its exit code, None if it is to be replaced."""
+        self._child = child
+        if self._size != (0, 0):
+            child.resize(*self._size)
+        code: int | None = None
+        try:
+            with trio.CancelScope() as self._life, one_error():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_type, self.input, child)
+                    code = await child.run(self.write, None)
+                    nursery.cancel_scope.cancel()
+        finally:
+            self._child = None
+        return code
 
     async def write(self, kind: Literal["stdout", "stderr"], data: bytes) -> None:
         """Take output in."""
@@ -83,7 +106,7 @@ async def hold_screen(
     *,
     task_status: trio.TaskStatus[Screen],
 ) -> None:
-    """Run a shell in the work folder until it ends, or this is cancelled.
+    """Run a shell in the work folder until it ends, or this is cancelled; anew when told so.
 
     Args:
         host: the kernel's.
@@ -93,26 +116,26 @@ async def hold_screen(
     """
     shell = shutil.which("bash") or "/bin/sh"
     environment = {**env, "TERM": "xterm-256color", "SHELL": shell, "PS1": r"\w\$ "}
-    screen: Screen | None = None
-    code = 127
+    screen = Screen()
+    started = False
+    code: int | None = None
     try:
-        async with host.open_child(
-            [shell], env=environment, cwd=Path(host.work), stdout="screen"
-        ) as child:
-            screen = Screen(child)
-            with one_error():
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_type, screen.input, child)
+        while code is None:
+            async with host.open_child(
+                [shell], env=environment, cwd=Path(host.work), stdout="screen"
+            ) as child:
+                if not started:
                     task_status.started(screen)
-                    code = await child.run(screen.write, None)
-                    nursery.cancel_scope.cancel()
+                    started = True
+                code = await screen.show(child)
     except GatewayError:
-        if screen is None:
+        if not started:
             raise
     finally:
         ended()
-        if screen is not None:
-            screen.ring.mark({"status": "finished", "exit_code": code}, last=True)
+        screen.ring.mark(
+            {"status": "finished", "exit_code": 127 if code is None else code}, last=True
+        )
 
 
 async def _type(typed: Input, child: Child) -> None:

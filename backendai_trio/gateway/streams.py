@@ -96,10 +96,10 @@ async def serve_screen(socket: WebSocket, session: Session) -> None:
 async def _serve_numbered_execution(
     socket: WebSocket, session: Session, request: ExecuteRequest, position: int
 ) -> None:
-    if position > 0 and not session.knows(request.run_id):
+    run = session.stream(request, position)
+    if run is None:
         # Its client was away for too long; to start it would be to run the code a second time.
         raise RemoteProtocolError("the run has ended, and its output is gone")
-    run = session.stream(request)
     run.streams += 1
     run.last_seen = math.inf
 

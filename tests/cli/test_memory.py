@@ -1,4 +1,4 @@
-"""Much output, through a gateway and a client that are processes of their own: memory stays flat."""
+"""Much output through a gateway and a client, each a process: memory stays flat."""
 
 from __future__ import annotations
 

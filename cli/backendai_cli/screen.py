@@ -11,12 +11,29 @@ from contextlib import contextmanager
 import click
 import trio
 
-from backendai_trio import BackendError, Execution, Terminal, TrioKernel, one_error, open_terminal
+from backendai_trio import (
+    BackendError,
+    Connection,
+    Execution,
+    Terminal,
+    TrioKernel,
+    one_error,
+    open_terminal,
+)
 
 from . import exits
 from .console import Status, Stdin, TerminalMode, write_bytes
 
-__all__ = ["DETACH", "Detached", "check_terminal", "connect", "follow_size", "window_size"]
+__all__ = [
+    "DETACH",
+    "Detached",
+    "check_terminal",
+    "connect",
+    "follow_size",
+    "raw_terminal",
+    "tell_outages",
+    "window_size",
+]
 
 DETACH = b"\x1d"
 """Ctrl-], as in telnet: hardly any program uses it."""
@@ -46,8 +63,7 @@ async def connect(kernel: TrioKernel, status: Status) -> int:
     code = exits.FAILED
     status.info("Connected; Ctrl-] detaches.")
     async with open_terminal(kernel) as terminal:
-        with _own_errors(), TerminalMode() as mode, one_error():
-            mode.raw()
+        with _own_errors(), raw_terminal(TerminalMode(), status), one_error():
             async with trio.open_nursery() as nursery:
 
                 async def show() -> None:
@@ -73,6 +89,7 @@ async def connect(kernel: TrioKernel, status: Status) -> int:
                 nursery.start_soon(show)
                 nursery.start_soon(type_keys)
                 nursery.start_soon(follow_size, terminal)
+                nursery.start_soon(tell_outages, terminal.connection, status)
     click.echo(err=True)
     if detached:
         raise Detached
@@ -93,6 +110,27 @@ async def follow_size(terminal: Terminal | Execution) -> None:
     with trio.open_signal_receiver(signal.SIGWINCH) as changes:
         async for _ in changes:
             await terminal.resize(*window_size())
+
+
+async def tell_outages(connection: Connection, status: Status) -> None:
+    """Say when the connection is lost, and when it is back."""
+    while True:
+        await connection.wait_lost()
+        status.info("The connection is lost; trying again...")
+        await connection.wait_back()
+        status.done("The connection is back.")
+
+
+@contextmanager
+def raw_terminal(mode: TerminalMode, status: Status) -> Iterator[None]:
+    """Hand every key on as it is during the block; status lines still begin where lines begin."""
+    with mode:
+        mode.raw()
+        status.line_end = "\r\n"
+        try:
+            yield
+        finally:
+            status.line_end = "\n"
 
 
 @contextmanager

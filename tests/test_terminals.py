@@ -329,6 +329,19 @@ async def test_shell_that_printed_much_meanwhile(kernel: TrioKernel) -> None:
                 tail = tail[-10:] + await terminal.receive_some()
 
 
+@both_forms
+async def test_history_asks_the_terminal_nothing(kernel: TrioKernel) -> None:
+    """A terminal would answer again, and its answers would be typed into the shell."""
+    asked = (
+        r"\033[6n\033[?6n\033[c\033[>c\033[?25$p\033[18t\033[>q\033]11;?\007\033P+q544e\033\134\005"
+    )
+    async with open_terminal(kernel) as terminal:
+        got = await says(terminal, f"printf 'a{asked}\033[1;31mb''c'; echo fi''n", "bcfin")
+        assert "a\x1b[6n\x1b[?6n\x1b[c\x1b[>c\x1b[?25$p" in got
+    async with open_terminal(kernel) as terminal:
+        assert "a\x1b[1;31mbcfin" in await shows(terminal, "bcfin")
+
+
 async def test_attaching_elsewhere_ends_this_one(kernel: TrioKernel) -> None:
     async with open_terminal(kernel) as first:
         await says(first, "mine=kept; echo s''et", "set")

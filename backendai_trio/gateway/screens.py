@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,23 +25,45 @@ KEEP_SECONDS = 60.0
 """How long output waits for a client whose connection broke, before the oldest gives way."""
 
 
+# What programs ask a terminal, and it answers as if typed: its state (DSR), kind (DA, DECID, ENQ,
+# XTVERSION), modes (DECRQM), settings (DCS), colours (OSC), window and keyboard.
+_QUERIES = re.compile(
+    rb"\x05|\x1bZ"
+    rb"|\x1b\[[?>=]?[0-9;]*[nc]"
+    rb"|\x1b\[\??[0-9;]*\$p"
+    rb"|\x1b\[>[0-9;]*q"
+    rb"|\x1b\[[0-9;]*t"
+    rb"|\x1b\[\?u"
+    rb"|\x1bP[+$]q[^\x1b]*\x1b\\"
+    rb"|\x1b\][0-9;]*\?(?:\x07|\x1b\\)"
+)
+
+
 class Screen:
     """A shell on a terminal. Made by `hold_screen`.
 
     Attributes:
         ring: what it prints.
         input: what is typed.
-        history: the end of what it printed, for who attaches anew.
     """
 
     def __init__(self) -> None:
         self.ring = Ring()
         self.input = Input()
-        self.history = bytearray()
+        self._history = bytearray()
         self._size = (0, 0)
         self._attached: trio.CancelScope | None = None
         self._child: Child | None = None
         self._life = trio.CancelScope()
+
+    @property
+    def past(self) -> bytes:
+        """The end of what was printed, for who attaches anew.
+
+        Without questions to the terminal: they were answered, and to answer them again would be to
+        type into whatever runs now.
+        """
+        return _QUERIES.sub(b"", self._history)
 
     @property
     def attached(self) -> bool:
@@ -94,8 +117,8 @@ class Screen:
 
     async def write(self, kind: Literal["stdout", "stderr"], data: bytes) -> None:
         """Take output in."""
-        self.history += data
-        del self.history[:-HISTORY_BYTES]
+        self._history += data
+        del self._history[:-HISTORY_BYTES]
         await self.ring.write(kind, data)
 
 

@@ -131,7 +131,7 @@ async def _serve_numbered_screen(
 ) -> None:
     if position == 0 and screen.ring.end > 0:
         # A new client, not one that comes back: what it missed is history, and its place is now.
-        past, position = bytes(screen.history), screen.ring.end
+        past, position = screen.past, screen.ring.end
         screen.ring.release(position)
         await _send(socket, Output("stdout", position, past))
 
@@ -282,9 +282,9 @@ async def _serve_managers_screen(socket: WebSocket, session: Session, screen: Sc
     async with trio.open_nursery() as nursery:
         nursery.start_soon(receive)
         cursor = ring.end
-        ring.release(cursor)  # history shows the end of it; the shell may be waiting for room
-        if screen.history:
-            await socket.send_text(encode_typed_out(bytes(screen.history)))
+        ring.release(cursor)  # the past shows the end of it; the shell may be waiting for room
+        if past := screen.past:
+            await socket.send_text(encode_typed_out(past))
         while True:
             piece = await ring.next(cursor, FRAME_BYTES)
             cursor = piece.end

@@ -336,7 +336,7 @@ async def test_history_asks_the_terminal_nothing(kernel: TrioKernel) -> None:
         r"\033[6n\033[?6n\033[c\033[>c\033[?25$p\033[18t\033[>q\033]11;?\007\033P+q544e\033\134\005"
     )
     async with open_terminal(kernel) as terminal:
-        got = await says(terminal, f"printf 'a{asked}\033[1;31mb''c'; echo fi''n", "bcfin")
+        got = await says(terminal, rf"printf 'a{asked}\033[1;31mb''c'; echo fi''n", "bcfin")
         assert "a\x1b[6n\x1b[?6n\x1b[c\x1b[>c\x1b[?25$p" in got
     async with open_terminal(kernel) as terminal:
         assert "a\x1b[1;31mbcfin" in await shows(terminal, "bcfin")

@@ -216,6 +216,30 @@ async def test_typing_arrives_exactly_once(gateway: Gateway, kernel: TrioKernel,
     assert digest("".join(got).encode()) == digest(b"".join(b">" + line for line in lines))
 
 
+async def test_program_that_writes_much_before_it_reads(kernel: TrioKernel) -> None:
+    """Input that waits for the program must not hold up what lets the program go on."""
+    code = (
+        "import sys\n"
+        "sys.stdin.readline()\n"
+        "print('x' * 4_000_000)\n"
+        "print(sum(map(len, sys.stdin)))\n"
+    )
+    line = "y" * 99 + "\n"
+    got: list[str] = []
+    async with kernel.execute(code) as run, trio.open_nursery() as nursery:
+
+        async def type_all() -> None:
+            for _ in range(100):
+                await run.send_stdin(line.encode() * 100)
+            await run.close_stdin()
+
+        nursery.start_soon(type_all)
+        async for event in run:
+            if isinstance(event, Stdout):
+                got.append(event.text)
+    assert "".join(got) == "x" * 4_000_000 + f"\n{(100 * 100 - 1) * 100}\n"
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_raw_terminal_loses_and_repeats_nothing(
     gateway: Gateway, kernel: TrioKernel, seed: int

@@ -37,6 +37,9 @@ class Input:
         self._buffer = LineBuffer()
         self._changed = trio.lowlevel.ParkingLot()
 
+    def __len__(self) -> int:
+        return len(self._buffer)
+
     @property
     def exhausted(self) -> bool:
         """Whether there is nothing, and nothing will come."""
@@ -49,10 +52,19 @@ class Input:
 
     async def put(self, data: bytes) -> None:
         """Append; waits while more is held than a program is likely to read soon."""
+        self.put_nowait(data)
+        while len(self._buffer) > _INPUT_BYTES:
+            await self._changed.park()
+
+    def put_nowait(self, data: bytes) -> None:
+        """Append, for who bounds by himself what is held: see `wait_room`."""
         self._buffer.put(data)
         self.position += len(data)
         self._changed.unpark_all()
-        while len(self._buffer) > _INPUT_BYTES:
+
+    async def wait_room(self, position: int) -> None:
+        """Wait until input was put in up to a position, and the program has taken most of it."""
+        while self.position < position or len(self._buffer) > _INPUT_BYTES:
             await self._changed.park()
 
     def end(self) -> None:

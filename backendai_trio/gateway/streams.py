@@ -43,8 +43,10 @@ FRAME_BYTES = 256 * 1024
 MESSAGE_BYTES = 64 * 1024
 """Largest message of a streaming execution: clients queue messages by number, not by size."""
 SEEN_BYTES = 32 * 1024
-"""A client is told after so much input that it has arrived; to be told after every key would keep
+"""A client hears after so much input that it may send more; to tell it after every key would keep
 the key's echo waiting."""
+MAX_INPUT_BYTES = 8 * 1024 * 1024
+"""More than any number of our clients send without having been asked for more."""
 AGGREGATE_SECONDS = 0.2
 """A message of the managers' streaming execution covers about this much time (section 6.2)."""
 NORMAL = 1000
@@ -153,8 +155,7 @@ async def _exchange(
     Raises:
         WebSocketDisconnect: the client has gone.
     """
-    seen = typed.position
-    await _send(socket, InputSeen(seen))
+    await _send(socket, InputSeen(typed.position))
     lost: WebSocketDisconnect | None = None
 
     async def send() -> None:
@@ -167,18 +168,27 @@ async def _exchange(
             else:
                 await _send(socket, Output(piece.kind, piece.end, piece.data))
 
+    async def ask_for_more() -> None:
+        wanted = typed.position
+        while True:
+            await typed.wait_room(wanted)
+            seen = typed.position
+            await _send(socket, InputSeen(seen))
+            wanted = seen + SEEN_BYTES
+
     async def receive() -> None:
-        nonlocal lost, seen
+        nonlocal lost
         try:
             while True:
                 match decode_from_client(await _receive(socket)):
                     case Input(start, data):
                         if start > typed.position:
                             raise RemoteProtocolError(f"input is missing before position {start}")
-                        await typed.put(data[typed.position - start :])
-                        if typed.position - seen >= SEEN_BYTES:
-                            seen = typed.position
-                            await _send(socket, InputSeen(seen))
+                        # Without waiting for the program, which may itself wait for the
+                        # acknowledgement behind this.
+                        typed.put_nowait(data[typed.position - start :])
+                        if len(typed) > MAX_INPUT_BYTES:
+                            raise RemoteProtocolError("more input than was asked for")
                     case EndOfInput():
                         typed.end()
                     case Ack(acknowledged):
@@ -193,6 +203,7 @@ async def _exchange(
 
     with one_error():
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask_for_more)
             nursery.start_soon(send)
             nursery.start_soon(receive)
     if lost is not None:

@@ -80,6 +80,7 @@ class NumberedStream:
         self._acknowledged = 0
         self._unseen = bytearray()
         self._typed = 0
+        self._asked = 0
         self._ended = False
         # Whether the server has said, on this connection, how much input it has. Before that,
         # typing is only noted; it goes out in answer to the greeting.
@@ -131,7 +132,7 @@ class NumberedStream:
             await trio.lowlevel.checkpoint()
         view = memoryview(data)
         while view:
-            while len(self._unseen) >= _INPUT_WINDOW:
+            while self._typed >= self._asked + _INPUT_WINDOW:
                 await self._room.park()
             piece = bytes(view[:_INPUT_PIECE])
             view = view[_INPUT_PIECE:]
@@ -289,6 +290,7 @@ class NumberedStream:
             # A terminal may have had users before us: our own count starts where theirs ended.
             self._known = True
             self._typed += position
+            self._asked = position
         start = self._typed - len(self._unseen)
         if not start <= position <= self._typed:
             raise RemoteProtocolError(
@@ -297,8 +299,9 @@ class NumberedStream:
         if position > start:
             self._pause = 0.0  # the connection carries something
         del self._unseen[: position - start]
-        self._room.unpark_all()
         if self._greeted:
+            self._asked = position
+            self._room.unpark_all()
             return
         self._greeted = True
         if self._unseen:

@@ -76,8 +76,11 @@ class Channel(Protocol):
     async def resize(self, rows: int, columns: int) -> None:
         """Set the size of the program's terminal."""
 
+    async def interrupt(self) -> bool:
+        """Tell the code to stop; False where that has to go another way."""
+
     def interrupted(self) -> None:
-        """The code was told to stop."""
+        """The code was told to stop, another way."""
 
 
 @asynccontextmanager
@@ -108,6 +111,7 @@ class _NumberedChannel:
         self.run_id = first.run_id
         self.begun = True
         self.connection = stream.connection
+        self._interrupts = 0
         self._stream = stream
         # Incremental: a character may be cut by the frames it came in.
         decoder = codecs.getincrementaldecoder("utf-8")
@@ -136,6 +140,12 @@ class _NumberedChannel:
 
     async def resize(self, rows: int, columns: int) -> None:
         await self._stream.control({"resize": [rows, columns]}, keep=True)
+
+    async def interrupt(self) -> bool:
+        # Counted: when it is repeated after a reconnect, the code is not interrupted again.
+        self._interrupts += 1
+        await self._stream.control({"interrupts": self._interrupts}, keep=True)
+        return True
 
     def interrupted(self) -> None:
         pass
@@ -178,6 +188,10 @@ class _AskedChannel:
 
     async def resize(self, rows: int, columns: int) -> None:
         raise LocalProtocolError("programs have no terminal on this server; use open_terminal")
+
+    async def interrupt(self) -> bool:
+        await trio.lowlevel.checkpoint()
+        return False
 
     async def _line(self) -> str | None:
         """The next line, without its newline; None at the end of input."""

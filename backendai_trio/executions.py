@@ -127,6 +127,10 @@ class Execution:
 
     async def interrupt(self) -> None:
         """Interrupt the code, as Ctrl-C would; the run goes on until its `Finished` event."""
+        if not await self._channel.interrupt():
+            await self._interrupt_over_http()
+
+    async def _interrupt_over_http(self) -> None:
         path = self._client.era.session_path(self._token, "interrupt")
         request = Request("POST", path)
         if self._client.has(INTERRUPT_RUN):
@@ -152,7 +156,7 @@ class Execution:
             return None
         try:
             for _ in range(_INTERRUPT_ATTEMPTS):
-                await self.interrupt()
+                await self._interrupt_over_http()
                 # Without an id nobody can be asked; the end of its socket interrupts it again.
                 if self.run_id is None or await self._has_ended(self.run_id):
                     return None

@@ -110,6 +110,7 @@ class Run:
         outcome: the exit code once the program has ended, else None.
         interrupt: stops what runs now; None while nothing does.
         interrupted: whether somebody asked to stop it.
+        interrupts: how often its stream's client says that it did.
         window: size of the program's terminal in characters; None if it has no terminal.
         resized: tells the program of a new size; None while none runs.
         last_seen: when a client was last here, in Trio's time; in the future while one is.
@@ -132,6 +133,7 @@ class Run:
         self.outcome: int | None = None
         self.interrupt: Callable[[], None] | None = None
         self.interrupted = False
+        self.interrupts = 0
         self.window = request.window
         self.resized: Callable[[int, int], None] | None = None
         self.last_seen = trio.current_time()

@@ -109,6 +109,10 @@ async def _serve_numbered_execution(
         await trio.lowlevel.checkpoint()
         if (size := _size(fields)) is not None:
             run.resize(*size)
+        interrupts = fields.get("interrupts")
+        if isinstance(interrupts, int) and interrupts > run.interrupts:
+            run.interrupts = interrupts
+            session.interrupt(run.run_id)
 
     closed_by_client = False
     try:

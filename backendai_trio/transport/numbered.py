@@ -86,7 +86,7 @@ class NumberedStream:
         # typing is only noted; it goes out in answer to the greeting.
         self._greeted = False
         self._known = False
-        self._control: Mapping[str, Any] | None = None
+        self._state: dict[str, Any] = {}
         self._room = trio.lowlevel.ParkingLot()
         self._waiting_since: float | None = None
         self._pause = 0.0
@@ -155,11 +155,11 @@ class NumberedStream:
 
         Args:
             fields: the message.
-            keep: it describes a state, such as a window's size: the last such is repeated after a
-                reconnect. Any other is lost if the connection breaks now.
+            keep: its fields describe a state, such as a window's size: the last of each is repeated
+                after a reconnect. Any other message is lost if the connection breaks now.
         """
         if keep:
-            self._control = fields
+            self._state |= fields
         await self._send(Control(fields))
 
     # --- connection ------------------------------------------------------------------------------
@@ -181,8 +181,8 @@ class NumberedStream:
         opening = self._again if self._known else self._first
         if opening is not None:
             await self._send_frame(opening)
-        if self._control is not None:
-            await self._send(Control(self._control))
+        if self._state:
+            await self._send(Control(self._state))
 
     async def aclose(self) -> None:
         """Say what was received, and close; may be repeated. Bounded, also when cancelled."""

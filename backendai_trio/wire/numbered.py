@@ -12,7 +12,8 @@ server to client    binary  kind (1 byte: 1 stdout, 2 stderr), position behind (
 client to server    binary  position before (8 bytes), data: input
 ..                  text    ``{"ack": position}``: output up to here need not be kept
 ..                  text    ``{"eof": position}``: input ends here
-..                  text    ``{"control": {...}}``: anything else, e.g. a window's size
+..                  text    ``{"control": {...}}``: anything else: ``resize`` (rows and columns),
+                            ``interrupts`` (how many there were), ``restart``
 ==================  ======  ======================================================================
 
 A mark counts one position. Feature name: `NUMBERED_STREAMS`.

@@ -291,6 +291,31 @@ async def test_connection_can_be_followed(gateway: Gateway, kernel: TrioKernel) 
         assert (run.connection.up, run.connection.replaced) == (True, 1)
 
 
+async def test_interrupt_arrives_exactly_once(gateway: Gateway, kernel: TrioKernel) -> None:
+    """Also one that was sent while there was no connection; a later break does not repeat it."""
+    code = (
+        "import time\n"
+        "print('up', flush=True)\n"
+        "try:\n"
+        "    while True: time.sleep(1)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted', flush=True)\n"
+        "print(input())\n"
+    )
+    async with through_proxy(gateway, kernel) as (proxy, distant), distant.execute(code) as run:
+        assert await anext(run) == Stdout("up\n")
+        proxy.go_down()
+        await run.interrupt()
+        await proxy.listen()
+        assert await anext(run) == Stdout("interrupted\n")
+        proxy.cut()
+        await run.send_stdin(b"went on\n")
+        texts = [event.text async for event in run if isinstance(event, Stdout)]
+        assert "".join(texts) == "went on\n"
+        assert run.outcome == Finished(0)
+        assert run.connection.replaced == 2
+
+
 # --- silence -------------------------------------------------------------------------------------
 
 

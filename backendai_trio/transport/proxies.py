@@ -58,26 +58,26 @@ async def open_tunnel(config: Config, proxy: httpcore2.Proxy) -> trio.abc.Stream
     way = httpcore2.AsyncHTTPConnection(
         httpcore2.Origin(proxy.url.scheme, proxy.url.host, _port(proxy))
     )
-    target = f"{endpoint.host}:{endpoint.port}".encode()
-    if ":" in endpoint.host:
-        target = f"[{endpoint.host}]:{endpoint.port}".encode()
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    target = f"{host}:{endpoint.port}".encode()
     url = httpcore2.URL(
         scheme=proxy.url.scheme, host=proxy.url.host, port=proxy.url.port, target=target
     )
     headers = [(b"Host", target), (b"User-Agent", config.user_agent.encode()), *proxy.headers]
+    request = httpcore2.Request("CONNECT", url, headers=headers)
     try:
-        answer = await way.handle_async_request(httpcore2.Request("CONNECT", url, headers=headers))
+        answer = await way.handle_async_request(request)
         if not 200 <= answer.status < 300:
             raise ConnectionFailed(
                 f"the proxy on the way to {endpoint.url} refused: HTTP status {answer.status}"
             )
-    except BaseException as exc:
-        with trio.move_on_after(_ABORT_SECONDS, shield=True):
-            await way.aclose()
-        if isinstance(exc, httpcore2.NetworkError | httpcore2.ProtocolError):
-            raise ConnectionFailed(
-                f"cannot go through the proxy on the way to {endpoint.url}: {exc or 'no answer'}"
-            ) from exc
+    except (httpcore2.NetworkError, httpcore2.ProtocolError) as exc:
+        await _drop(way)
+        raise ConnectionFailed(
+            f"cannot go through the proxy on the way to {endpoint.url}: {exc or 'no answer'}"
+        ) from exc
+    except BaseException:
+        await _drop(way)  # noqa: ASYNC102 (it is shielded)
         raise
     return _Tunnel(answer.extensions["network_stream"])
 
@@ -101,6 +101,11 @@ class _Tunnel(trio.abc.Stream):
 
     async def aclose(self) -> None:
         await self._network.aclose()
+
+
+async def _drop(way: httpcore2.AsyncHTTPConnection) -> None:
+    with trio.move_on_after(_ABORT_SECONDS, shield=True):
+        await way.aclose()
 
 
 @contextmanager

@@ -46,7 +46,7 @@ async def open_websocket(
             try:
                 yield connection
             finally:
-                await close_politely(connection)
+                await close_politely(connection)  # noqa: ASYNC102 (it is shielded)
                 with trio.move_on_after(ABORT_SECONDS, shield=True):
                     await trio.aclose_forcefully(stream)
                 nursery.cancel_scope.cancel()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import trio
@@ -30,29 +29,45 @@ LINE = b"y\n"
 async def main(kind: str, pace: str) -> None:
     read = {"terminal": from_terminal, "execute": from_execution}[kind]
     async with open_client() as client, open_kernel(client, KernelSpec(runtime="python")) as kernel:
-        await digest(read(kernel, 2 * MIB), slow=False)  # whatever is loaded late is there now
+        await read(kernel, 2 * MIB, Digest(slow=False))  # whatever is loaded late is there now
         before = memory("VmRSS")
         print(json.dumps({"ready": True}), flush=True)
         await trio.to_thread.run_sync(sys.stdin.readline)
-        size, sha256 = await digest(read(kernel, 100 * MIB), slow=pace == "slow")
-        said = {"size": size, "sha256": sha256, "grown": memory("VmHWM") - before}
-        print(json.dumps(said), flush=True)
+        digest = Digest(slow=pace == "slow")
+        await read(kernel, 100 * MIB, digest)
+        grown = memory("VmHWM") - before
+        print(
+            json.dumps({"size": digest.size, "sha256": digest.sha256, "grown": grown}), flush=True
+        )
 
 
-async def digest(pieces: AsyncIterator[bytes], *, slow: bool) -> tuple[int, str]:
-    """Size and hash of what comes."""
-    found, size, pause_at = hashlib.sha256(), 0, 0
-    async for piece in pieces:
-        found.update(piece)
-        size += len(piece)
-        if slow and size >= pause_at:
+class Digest:
+    """Takes what comes, at its own pace.
+
+    Attributes:
+        size: how many bytes came.
+    """
+
+    def __init__(self, *, slow: bool) -> None:
+        self.size = 0
+        self._slow = slow
+        self._hash = hashlib.sha256()
+        self._pause_at = 0
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    async def take(self, piece: bytes) -> None:
+        self._hash.update(piece)
+        self.size += len(piece)
+        if self._slow and self.size >= self._pause_at:
             # At first until all is full that lies between; then it stays full.
-            await trio.sleep(1 if pause_at == 0 else 0.02)
-            pause_at = size + MIB
-    return size, found.hexdigest()
+            await trio.sleep(1 if self._pause_at == 0 else 0.02)
+            self._pause_at = self.size + MIB
 
 
-async def from_terminal(kernel: TrioKernel, size: int) -> AsyncIterator[bytes]:
+async def from_terminal(kernel: TrioKernel, size: int, digest: Digest) -> None:
     async with open_terminal(kernel) as terminal:
         command = f"stty raw -echo; printf 'rea''dy>'; yes | head -c {size}; stty sane"
         await terminal.send_all(command.encode() + b"\n")
@@ -60,20 +75,18 @@ async def from_terminal(kernel: TrioKernel, size: int) -> AsyncIterator[bytes]:
         while b"ready>" not in got:
             got += await terminal.receive_some()
         piece = got.partition(b"ready>")[2]
-        while True:
-            yield piece[:size]
-            size -= len(piece)
-            if size <= 0:
-                return
+        while digest.size + len(piece) < size:
+            await digest.take(piece)
             piece = await terminal.receive_some()
+        await digest.take(piece[: size - digest.size])
 
 
-async def from_execution(kernel: TrioKernel, size: int) -> AsyncIterator[bytes]:
+async def from_execution(kernel: TrioKernel, size: int, digest: Digest) -> None:
     code = f"import sys\nfor _ in range({size // 65536}): sys.stdout.write('y\\n' * 32768)"
     async with kernel.execute(code) as run:
         async for event in run:
             if isinstance(event, Stdout):
-                yield event.text.encode()
+                await digest.take(event.text.encode())
 
 
 def memory(name: str, pid: int | str = "self") -> int:

@@ -65,20 +65,22 @@ async def open_tunnel(config: Config, proxy: httpcore2.Proxy) -> trio.abc.Stream
     )
     headers = [(b"Host", target), (b"User-Agent", config.user_agent.encode()), *proxy.headers]
     request = httpcore2.Request("CONNECT", url, headers=headers)
+    opened = False
     try:
         answer = await way.handle_async_request(request)
         if not 200 <= answer.status < 300:
             raise ConnectionFailed(
                 f"the proxy on the way to {endpoint.url} refused: HTTP status {answer.status}"
             )
+        opened = True
     except (httpcore2.NetworkError, httpcore2.ProtocolError) as exc:
-        await _drop(way)
         raise ConnectionFailed(
             f"cannot go through the proxy on the way to {endpoint.url}: {exc or 'no answer'}"
         ) from exc
-    except BaseException:
-        await _drop(way)  # noqa: ASYNC102 (it is shielded)
-        raise
+    finally:
+        if not opened:
+            with trio.move_on_after(_ABORT_SECONDS, shield=True):
+                await way.aclose()
     return _Tunnel(answer.extensions["network_stream"])
 
 
@@ -101,11 +103,6 @@ class _Tunnel(trio.abc.Stream):
 
     async def aclose(self) -> None:
         await self._network.aclose()
-
-
-async def _drop(way: httpcore2.AsyncHTTPConnection) -> None:
-    with trio.move_on_after(_ABORT_SECONDS, shield=True):
-        await way.aclose()
 
 
 @contextmanager

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from .terminals import open_terminal as open_terminal
     from .transport.client import Client as Client
     from .transport.client import open_client as open_client
+    from .transport.connection import Connection as Connection
     from .wire.events import SessionEvent as SessionEvent
     from .wire.execution import BatchOptions as BatchOptions
     from .wire.execution import BuildFinished as BuildFinished
@@ -122,6 +123,7 @@ _HOMES = {
     ),
     "terminals": ("Terminal", "open_terminal"),
     "transport.client": ("Client", "open_client"),
+    "transport.connection": ("Connection",),
     "wire.events": ("SessionEvent",),
     "wire.execution": (
         "BatchOptions",

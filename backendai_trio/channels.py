@@ -15,7 +15,9 @@ import trio_websocket
 
 from .errors import ConnectionFailed, ExecutionError, LocalProtocolError, RemoteProtocolError
 from .transport.client import Client
+from .transport.connection import Connection
 from .transport.numbered import NumberedStream, open_numbered
+from .transport.proxies import takes_tunnels
 from .transport.websocket import open_websocket
 from .wire.execution import (
     STDIN_EOF,
@@ -58,6 +60,10 @@ class Channel(Protocol):
     def begun(self) -> bool:
         """Whether the server may have heard of the run."""
 
+    @property
+    def connection(self) -> Connection:
+        """Whether the connection is there."""
+
     async def receive(self) -> list[Event]:
         """The next events, at least one; not to be called after the outcome."""
 
@@ -70,24 +76,30 @@ class Channel(Protocol):
     async def resize(self, rows: int, columns: int) -> None:
         """Set the size of the program's terminal."""
 
+    async def interrupt(self) -> bool:
+        """Tell the code to stop; False where that has to go another way."""
+
     def interrupted(self) -> None:
-        """The code was told to stop."""
+        """The code was told to stop, another way."""
 
 
 @asynccontextmanager
 async def open_channel(client: Client, token: str, first: ExecuteRequest) -> AsyncIterator[Channel]:
     """Connect a new run to its kernel by the best way that the server has."""
     path = client.era.stream_path(token, "execute")
-    if client.config.proxy is None and client.has(NUMBERED_STREAMS):
-        async with open_numbered(client, path, first=first.encode().decode("ascii")) as stream:
+    if not takes_tunnels(client.config):
+        yield _PollChannel(client, token, first)
+    elif client.has(NUMBERED_STREAMS):
+        again = ExecuteRequest("continue", first.run_id)
+        messages = {"first": _text(first), "again": _text(again)}
+        async with open_numbered(client, path, **messages) as stream:
             yield _NumberedChannel(stream, first)
-    elif client.config.proxy is None and client.era.streams_executions:
+    elif client.era.streams_executions:
         async with open_websocket(client, path) as socket:
             channel = _SocketChannel(socket)
             await socket.send_message(encode_start(first))
             yield channel
     else:
-        # The seed era, and networks where WebSockets would have to go through a proxy.
         yield _PollChannel(client, token, first)
 
 
@@ -98,6 +110,8 @@ class _NumberedChannel:
         self.outcome: Finished | TimedOut | None = None
         self.run_id = first.run_id
         self.begun = True
+        self.connection = stream.connection
+        self._interrupts = 0
         self._stream = stream
         # Incremental: a character may be cut by the frames it came in.
         decoder = codecs.getincrementaldecoder("utf-8")
@@ -127,6 +141,12 @@ class _NumberedChannel:
     async def resize(self, rows: int, columns: int) -> None:
         await self._stream.control({"resize": [rows, columns]}, keep=True)
 
+    async def interrupt(self) -> bool:
+        # Counted: when it is repeated after a reconnect, the code is not interrupted again.
+        self._interrupts += 1
+        await self._stream.control({"interrupts": self._interrupts}, keep=True)
+        return True
+
     def interrupted(self) -> None:
         pass
 
@@ -150,6 +170,7 @@ class _AskedChannel:
     """What the others share: input waits here until the program asks for it, line by line."""
 
     def __init__(self) -> None:
+        self.connection = Connection()
         self._typed = LineBuffer()
         self._room = trio.lowlevel.ParkingLot()
 
@@ -167,6 +188,10 @@ class _AskedChannel:
 
     async def resize(self, rows: int, columns: int) -> None:
         raise LocalProtocolError("programs have no terminal on this server; use open_terminal")
+
+    async def interrupt(self) -> bool:
+        await trio.lowlevel.checkpoint()
+        return False
 
     async def _line(self) -> str | None:
         """The next line, without its newline; None at the end of input."""
@@ -277,6 +302,10 @@ class _SocketChannel(_AskedChannel):
             raise _no_end_of_input()
         self._asked = False
         await self._socket.send_message(line)
+
+
+def _text(request: ExecuteRequest) -> str:
+    return request.encode().decode("ascii")
 
 
 def _output(kind: str, text: str) -> Event:

@@ -13,6 +13,7 @@ import trio
 from .channels import Channel, open_channel
 from .errors import BackendError, LocalProtocolError, NotFound
 from .transport.client import Client
+from .transport.connection import Connection
 from .wire.execution import (
     INTERRUPT_RUN,
     RAW_CONSOLE,
@@ -61,6 +62,11 @@ class Execution:
         tells that to nobody (a manager's streaming execution).
         """
         return self._channel.outcome or self._stopped
+
+    @property
+    def connection(self) -> Connection:
+        """Whether the connection is there, for who wants to tell a person when it is lost."""
+        return self._channel.connection
 
     def __aiter__(self) -> Execution:
         return self
@@ -121,6 +127,10 @@ class Execution:
 
     async def interrupt(self) -> None:
         """Interrupt the code, as Ctrl-C would; the run goes on until its `Finished` event."""
+        if not await self._channel.interrupt():
+            await self._interrupt_over_http()
+
+    async def _interrupt_over_http(self) -> None:
         path = self._client.era.session_path(self._token, "interrupt")
         request = Request("POST", path)
         if self._client.has(INTERRUPT_RUN):
@@ -146,7 +156,7 @@ class Execution:
             return None
         try:
             for _ in range(_INTERRUPT_ATTEMPTS):
-                await self.interrupt()
+                await self._interrupt_over_http()
                 # Without an id nobody can be asked; the end of its socket interrupts it again.
                 if self.run_id is None or await self._has_ended(self.run_id):
                     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from operator import index
 from typing import Protocol
 
 import trio
@@ -12,8 +13,9 @@ import trio_websocket
 from ._groups import one_error
 from .errors import BackendError, ConnectionFailed, LocalProtocolError
 from .kernels import TrioKernel
+from .transport.connection import Connection
 from .transport.numbered import NumberedStream, open_numbered
-from .transport.websocket import open_websocket
+from .transport.websocket import close_politely, open_websocket
 from .wire.numbered import NUMBERED_STREAMS, Output
 from .wire.streaming import (
     FromTerminal,
@@ -39,6 +41,7 @@ class _Wire(Protocol):
     """How a terminal's messages travel."""
 
     exit_code: int | None
+    connection: Connection
 
     async def receive(self) -> bytes:
         """The next output; ``b""`` at the end."""
@@ -54,6 +57,9 @@ class _Wire(Protocol):
 
     async def restart(self) -> None:
         """Start the kernel anew."""
+
+    async def aclose(self) -> None:
+        """Close the connection; may be repeated. Bounded, also when cancelled."""
 
 
 class Terminal(trio.abc.HalfCloseableStream):
@@ -80,11 +86,12 @@ class Terminal(trio.abc.HalfCloseableStream):
         Args:
             max_bytes: at most so many, at least 1.
         """
-        if max_bytes is not None and max_bytes < 1:
+        if max_bytes is not None and index(max_bytes) < 1:
             raise ValueError("max_bytes must be at least 1")
-        await trio.lowlevel.checkpoint()
         with self._call("receive"):
-            if not self._left and not self._finished:
+            if self._left or self._finished:
+                await trio.lowlevel.checkpoint()
+            else:
                 self._left = await self._wire.receive()
                 self._finished = not self._left
         size = len(self._left) if max_bytes is None else max_bytes
@@ -96,11 +103,14 @@ class Terminal(trio.abc.HalfCloseableStream):
 
         Cancellation: a part of the data may have been typed.
         """
-        await trio.lowlevel.checkpoint()
+        # No full checkpoint before typing, which is one: a key's way is to be short.
+        await trio.lowlevel.checkpoint_if_cancelled()
         with self._call("send"):
             if self._input_ended:
                 raise trio.ClosedResourceError("the input of this terminal was ended")
             view = memoryview(data)
+            if not view:
+                await trio.lowlevel.checkpoint()
             for start in range(0, len(view), _PIECE_BYTES):
                 await self._wire.type(bytes(view[start : start + _PIECE_BYTES]))
 
@@ -135,7 +145,10 @@ class Terminal(trio.abc.HalfCloseableStream):
         await self.send_all(_INTERRUPT)
 
     async def restart(self) -> None:
-        """Start the kernel anew: files stay, variables and processes go."""
+        """Start the kernel anew: files stay, variables and processes go.
+
+        The terminal goes on, with a fresh shell.
+        """
         await trio.lowlevel.checkpoint()
         with self._call("restart"):
             await self._wire.restart()
@@ -145,7 +158,13 @@ class Terminal(trio.abc.HalfCloseableStream):
         self._closed = True
         for scope in list(self._calls.values()):
             scope.cancel()
+        await self._wire.aclose()
         await trio.lowlevel.checkpoint()
+
+    @property
+    def connection(self) -> Connection:
+        """Whether the connection is there, for who wants to tell a person when it is lost."""
+        return self._wire.connection
 
     @property
     def exit_code(self) -> int | None:
@@ -202,6 +221,7 @@ class _NumberedWire:
 
     def __init__(self, stream: NumberedStream) -> None:
         self.exit_code: int | None = None
+        self.connection = stream.connection
         self._stream = stream
 
     async def receive(self) -> bytes:
@@ -228,12 +248,16 @@ class _NumberedWire:
     async def restart(self) -> None:
         await self._stream.control({"restart": True})
 
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
 
 class _ManagerWire:
     """A manager's: JSON with base64, in text frames and from 25.6 on in binary ones."""
 
     def __init__(self, socket: trio_websocket.WebSocketConnection) -> None:
         self.exit_code: int | None = None
+        self.connection = Connection()
         self._socket = socket
 
     async def receive(self) -> bytes:
@@ -259,6 +283,9 @@ class _ManagerWire:
 
     async def restart(self) -> None:
         await self._send(Restart())
+
+    async def aclose(self) -> None:
+        await close_politely(self._socket)
 
     async def keep_alive(self) -> None:
         """Keep the server's idle timer fresh, and notice when it no longer answers."""

@@ -6,23 +6,21 @@ import argparse
 import json
 import os
 import platform
-import re
 import statistics
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-ACCESS_KEY = "AKIABENCHMARKSTARTUP"
-SECRET_KEY = "Secret-key-of-the-start-benchmark-012345"
+from setting import backend_ai, clean_environment, installed_peer, served
+
 REFERENCE_MS = 12.0
 """`python3 -c pass` on the machine for which the limits were set."""
 OFFICIAL = "backend.ai-client==1.1.1"
+# Its own requirement, an aiohttp of 2017, does not import on any Python that we support.
 AIOHTTP = "aiohttp==3.8.6" if sys.version_info < (3, 12) else "aiohttp"
 
 
@@ -72,7 +70,7 @@ def main() -> None:
         with served(Path(folder), plain) as variables:
             commands = our_commands(plain, variables)
             if not arguments.no_peer:
-                peer = arguments.peer_venv or installed_peer()
+                peer = arguments.peer_venv or installed_peer("1.1.1", [OFFICIAL, AIOHTTP])
                 commands += peer_commands(peer, plain | variables)
             load_before = os.getloadavg()[0]
             figures = measure(commands, arguments.runs)
@@ -83,78 +81,23 @@ def main() -> None:
         print_table(figures, arguments.runs, load)
 
 
-def clean_environment(folder: Path) -> dict[str, str]:
-    """The caller's environment without settings of a server or of Python, and with a HOME."""
-    # PYTHONDONTWRITEBYTECODE, for one, would have every run compile a checkout anew.
-    ours = ("BACKEND_", "SORNA_", "PYTHON")
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(ours) and not name.lower().endswith("_proxy")
-    }
-    return kept | {"HOME": str(folder)}
-
-
 def our_commands(plain: dict[str, str], variables: Mapping[str, str]) -> list[Command]:
-    backend_ai = str(Path(sysconfig.get_path("scripts")) / "backend.ai")
-    run = [backend_ai, "run", "-q", "python3", "-c", "pass"]
+    run = [backend_ai(), "run", "-q", "python3", "-c", "pass"]
     return [
         Command("python3 -c pass", [sys.executable, "-c", "pass"], plain),
-        Command("backend.ai --help", [backend_ai, "--help"], plain, 100),
+        Command("backend.ai --help", [backend_ai(), "--help"], plain, 100),
         Command("backend.ai run -q python3 -c pass (embedded)", run, plain, 600),
         Command("backend.ai run -q python3 -c pass (served)", run, plain | dict(variables)),
     ]
 
 
 def peer_commands(venv: Path, env: dict[str, str]) -> list[Command]:
-    backend_ai = str(venv / "bin" / "backend.ai")
-    run = [backend_ai, "run", "-q", "python3", "-c", "pass"]
+    theirs = str(venv / "bin" / "backend.ai")
+    run = [theirs, "run", "-q", "python3", "-c", "pass"]
     return [
-        Command("client 1.1.1 --help", [backend_ai, "--help"], env),
+        Command("client 1.1.1 --help", [theirs, "--help"], env),
         Command("client 1.1.1 run -q python3 -c pass (served)", run, env),
     ]
-
-
-def installed_peer() -> Path:
-    """The official client in a venv below the user's cache folder; installed the first time."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    venv = cache / "backendai-trio" / f"client-1.1.1-python-{version}"
-    done = venv / "complete"
-    if not done.exists():
-        print(f"Installing {OFFICIAL} in {venv} ...", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
-        pip = [str(venv / "bin" / "pip"), "install", "-q"]
-        subprocess.run([*pip, OFFICIAL], check=True)
-        # The aiohttp of 2017 that it asks for does not import on any Python that we support.
-        subprocess.run([*pip, "--upgrade", AIOHTTP], check=True)
-        done.touch()
-    return venv
-
-
-@contextmanager
-def served(folder: Path, env: dict[str, str]) -> Iterator[dict[str, str]]:
-    """A gateway that `backend.ai serve` keeps; the variables that lead to it."""
-    backend_ai = str(Path(sysconfig.get_path("scripts")) / "backend.ai")
-    with subprocess.Popen(
-        [backend_ai, "serve", "--port", "0", "--access-key", ACCESS_KEY, "--data", str(folder)],
-        env=env | {"BACKEND_SECRET_KEY": SECRET_KEY},
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as gateway:
-        try:
-            assert gateway.stderr is not None
-            said = gateway.stderr.readline()
-            url = re.search(r"Serving on (\S+)", said)
-            if url is None:
-                sys.exit(f"the gateway did not start: {said}")
-            yield {
-                "BACKEND_ENDPOINT": url[1],
-                "BACKEND_ACCESS_KEY": ACCESS_KEY,
-                "BACKEND_SECRET_KEY": SECRET_KEY,
-            }
-        finally:
-            gateway.terminate()
 
 
 def measure(commands: list[Command], runs: int) -> list[Figure]:

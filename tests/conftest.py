@@ -70,15 +70,26 @@ async def client(gateway: Gateway) -> AsyncIterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def c_compiler() -> str:
-    """The C compiler.
+def installed() -> Callable[..., str]:
+    """Finds a program by the names it may have; a test for which there is none is skipped.
 
-    A contributor without one can still run the other tests. Where all must run (in CI),
+    So a contributor without it can still run the other tests. Where all must run (in CI),
     BACKENDAI_TESTS_REQUIRE_ALL is set: a test that is skipped there looks like one that passes.
     """
-    for name in ("gcc", "cc", "clang"):
-        if (path := shutil.which(name)) is not None:
-            return path
-    if os.environ.get("BACKENDAI_TESTS_REQUIRE_ALL"):
-        pytest.fail("no C compiler was found, and BACKENDAI_TESTS_REQUIRE_ALL is set")
-    pytest.skip("no C compiler was found")
+
+    def find(*names: str) -> str:
+        for name in names:
+            if (path := shutil.which(name)) is not None:
+                return path
+        missing = f"none of {', '.join(names)} was found"
+        if os.environ.get("BACKENDAI_TESTS_REQUIRE_ALL"):
+            pytest.fail(f"{missing}, and BACKENDAI_TESTS_REQUIRE_ALL is set")
+        pytest.skip(missing)
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def c_compiler(installed: Callable[..., str]) -> str:
+    """The C compiler."""
+    return installed("gcc", "cc", "clang")

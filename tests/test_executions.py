@@ -284,6 +284,22 @@ async def test_state_is_kept_in_lua(client: Client) -> None:
 
 
 @every_way
+async def test_password_after_other_input(client: Client) -> None:
+    """A program that reads its terminal itself; the answer to one question brings the next."""
+    code = "read -p 'name? ' name; read -s -p 'password? ' word; echo; echo $name-$word"
+    questions: list[bool] = []
+    async with (
+        open_kernel(client, KernelSpec(runtime="bash")) as kernel,
+        kernel.execute(code) as run,
+    ):
+        async for event in run:
+            if isinstance(event, InputRequest):
+                questions.append(event.is_password)
+                await run.send_input(f"answer{len(questions)}")
+        assert run.outcome == Finished(0)
+    assert questions == [False, True]
+
+
 async def test_input_and_password(kernel: TrioKernel) -> None:
     code = (
         "from getpass import getpass\n"

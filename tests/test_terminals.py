@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 import trio
@@ -12,12 +13,14 @@ import trio.testing
 
 from backendai_trio import (
     Client,
+    Connection,
     ConnectionFailed,
     Gateway,
     GatewayOptions,
     KernelSpec,
     LocalProtocolError,
     NotFound,
+    Stdout,
     Terminal,
     TrioKernel,
     open_client,
@@ -29,6 +32,9 @@ from backendai_trio.wire.numbered import NUMBERED_STREAMS
 from backendai_trio.wire.versions import ERAS, SESSION_6, Era
 
 PYTHON = KernelSpec(runtime="python")
+
+MemorySend: TypeAlias = trio.testing.MemorySendStream
+MemoryReceive: TypeAlias = trio.testing.MemoryReceiveStream
 
 
 @pytest.fixture
@@ -186,7 +192,78 @@ async def test_max_bytes(kernel: TrioKernel) -> None:
                 await terminal.receive_some(wrong)
 
 
+@both_forms
+async def test_restart(kernel: TrioKernel) -> None:
+    """Variables and processes go, files stay, and so do the terminal and its size."""
+    async with kernel.execute("left = 1"):
+        pass
+    async with open_terminal(kernel) as terminal:
+        await terminal.resize(33, 111)
+        await says(terminal, "mine=kept; echo $$ > shell; echo s''et", "set")
+        await says(terminal, "sh -c 'echo go''ing; exec sleep 1000'", "going")
+        await terminal.restart()
+        await shows(terminal, "work")  # the prompt of a fresh shell
+        await says(terminal, "stty size", "33 111")
+        await says(terminal, "kill -0 $(cat shell) || echo o''ver,mi''ne=$mine.", "over,mine=.")
+        async with kernel.execute("print('left' in globals())") as run:
+            assert await anext(run) == Stdout("False\n")
+        await terminal.send_all(b"exit 5\n")
+        await rest(terminal)
+
+
 # --- rules of Trio's streams ---------------------------------------------------------------------
+
+
+class PairedWire:
+    """One end of a terminal whose other end is a terminal as well."""
+
+    def __init__(self, stream: trio.StapledStream[MemorySend, MemoryReceive]) -> None:
+        self.exit_code: int | None = None
+        self.connection = Connection()
+        self._stream = stream
+
+    async def receive(self) -> bytes:
+        return bytes(await self._stream.receive_some())
+
+    async def type(self, data: bytes) -> None:
+        await self._stream.send_all(data)
+
+    async def end(self) -> None:
+        await self._stream.send_eof()
+
+    async def resize(self, rows: int, columns: int) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def restart(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def test_conformance() -> None:
+    """Trio's own test of streams.
+
+    It wants a pair of streams. A kernel's terminal has a program at its other end, and on a real
+    one the end of input is a character, so the pair is made below `Terminal`.
+    """
+
+    async def make_pair() -> tuple[Terminal, Terminal]:
+        await trio.lowlevel.checkpoint()
+        one, other = trio.testing.memory_stream_pair()
+        return Terminal(PairedWire(one)), Terminal(PairedWire(other))
+
+    await trio.testing.check_half_closeable_stream(make_pair, None)
+
+
+@both_forms
+async def test_closed_terminal_has_detached(kernel: TrioKernel) -> None:
+    """At once, not when its block ends."""
+    async with open_terminal(kernel) as first:
+        await says(first, "echo re''ady", "ready")
+        await first.aclose()
+        async with open_terminal(kernel) as second:
+            await says(second, "echo an''other", "another")
 
 
 async def test_two_receivers_clash(kernel: TrioKernel) -> None:
@@ -250,6 +327,19 @@ async def test_shell_that_printed_much_meanwhile(kernel: TrioKernel) -> None:
             tail = b""
             while b"end" not in tail:
                 tail = tail[-10:] + await terminal.receive_some()
+
+
+@both_forms
+async def test_history_asks_the_terminal_nothing(kernel: TrioKernel) -> None:
+    """A terminal would answer again, and its answers would be typed into the shell."""
+    asked = (
+        r"\033[6n\033[?6n\033[c\033[>c\033[?25$p\033[18t\033[>q\033]11;?\007\033P+q544e\033\134\005"
+    )
+    async with open_terminal(kernel) as terminal:
+        got = await says(terminal, rf"printf 'a{asked}\033[1;31mb''c'; echo fi''n", "bcfin")
+        assert "a\x1b[6n\x1b[?6n\x1b[c\x1b[>c\x1b[?25$p" in got
+    async with open_terminal(kernel) as terminal:
+        assert "a\x1b[1;31mbcfin" in await shows(terminal, "bcfin")
 
 
 async def test_attaching_elsewhere_ends_this_one(kernel: TrioKernel) -> None:

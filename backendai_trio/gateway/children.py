@@ -109,6 +109,7 @@ class Child:
         # Whoever reads output holds this until the sink has it: the order stays as it was written.
         self._turn = trio.Lock()
         self._activity = 0
+        self._read = trio.lowlevel.ParkingLot()
 
     @property
     def pid(self) -> int:
@@ -207,6 +208,7 @@ class Child:
                     return
                 if data:
                     self._activity += 1
+                    self._read.unpark_all()
                     await sink(source.name, data)
 
     async def _watch(self, sink: Sink, ask: Ask) -> None:
@@ -240,19 +242,30 @@ class Child:
             self._activity += 1
 
     async def _ask(self, ask: Ask) -> bytes | _NotWaiting | None:
-        """Ask, but give up when the program stops waiting (by a signal, say) before the answer."""
+        """Ask, but give up when the question is void before the answer.
+
+        It is when the program stops waiting (by a signal, say), and when it asks for a password
+        where it asked for something else, or the other way round: input that is typed ahead or
+        goes to it by itself can end a wait, and begin the next, between two looks.
+        """
         answer: bytes | _NotWaiting | None = _NotWaiting()
+        hidden = self._terminal.hides_input()
 
         async def question() -> None:
             nonlocal answer
-            answer = await ask(self._terminal.hides_input())
+            answer = await ask(hidden)
             nursery.cancel_scope.cancel()
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(question)
             doubts = 0
             while doubts < 2:  # once may be a thread that stirred for a moment
-                await trio.sleep(WAITING_LOOK)
+                with trio.move_on_after(WAITING_LOOK) as unchanged:
+                    # The next question is printed, so here it is seen at once.
+                    while self._terminal.hides_input() == hidden:
+                        await self._read.park()
+                if not unchanged.cancelled_caught:
+                    break
                 waits = self._terminal.is_awaited_by(self.pid)
                 doubts = 0 if waits else doubts + 1
             nursery.cancel_scope.cancel()

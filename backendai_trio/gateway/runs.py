@@ -7,6 +7,7 @@ positions; clients that stream (`backendai_trio.gateway.streams`) read the ring 
 from __future__ import annotations
 
 import codecs
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -36,6 +37,12 @@ class Input:
         self.position = 0
         self._buffer = LineBuffer()
         self._changed = trio.lowlevel.ParkingLot()
+        self._room = trio.lowlevel.ParkingLot()
+        self._wanted: float = math.inf
+        """The least position that somebody in `wait_room` waits for."""
+
+    def __len__(self) -> int:
+        return len(self._buffer)
 
     @property
     def exhausted(self) -> bool:
@@ -49,23 +56,38 @@ class Input:
 
     async def put(self, data: bytes) -> None:
         """Append; waits while more is held than a program is likely to read soon."""
-        self._buffer.put(data)
-        self.position += len(data)
-        self._changed.unpark_all()
+        self.put_nowait(data)
         while len(self._buffer) > _INPUT_BYTES:
             await self._changed.park()
+
+    def put_nowait(self, data: bytes) -> None:
+        """Append, for who bounds by himself what is held: see `wait_room`."""
+        self._buffer.put(data)
+        self.position += len(data)
+        self._stir()
+
+    async def wait_room(self, position: int) -> None:
+        """Wait until input was put in up to a position, and the program has taken most of it."""
+        while not self._has_room(position):
+            self._wanted = min(self._wanted, position)
+            await self._room.park()
 
     def end(self) -> None:
         """Nothing more will come."""
         self._buffer.end()
-        self._changed.unpark_all()
+        self._stir()
+
+    def discard(self) -> None:
+        """Drop what was not taken: the program it was meant for is gone."""
+        self._take(len(self._buffer))
 
     async def line(self) -> bytes | None:
         """The next line with its newline (the last one may lack it); None at the end of input."""
         while not self._buffer.has_line:
             await self._changed.park()
-        self._changed.unpark_all()
-        return self._buffer.line()
+        line = self._buffer.line()
+        self._stir()
+        return line
 
     async def wait_exhausted(self) -> None:
         """Wait until there is nothing, and nothing will come."""
@@ -76,8 +98,22 @@ class Input:
         """What is there, at least a byte and at most `limit`; None at the end of input."""
         while not self._buffer and not self._buffer.closed:
             await self._changed.park()
+        return self._take(limit)
+
+    def _take(self, limit: int) -> bytes | None:
+        data = self._buffer.some(limit)
+        self._stir()
+        return data
+
+    def _has_room(self, position: float) -> bool:
+        return self.position >= position and len(self._buffer) <= _INPUT_BYTES
+
+    def _stir(self) -> None:
+        """Wake who waits; not for each key those who wait for room, which would slow its echo."""
         self._changed.unpark_all()
-        return self._buffer.some(limit)
+        if self._has_room(self._wanted):
+            self._wanted = math.inf
+            self._room.unpark_all()
 
 
 class Run:
@@ -93,6 +129,7 @@ class Run:
         outcome: the exit code once the program has ended, else None.
         interrupt: stops what runs now; None while nothing does.
         interrupted: whether somebody asked to stop it.
+        interrupts: how often its stream's client says that it did.
         window: size of the program's terminal in characters; None if it has no terminal.
         resized: tells the program of a new size; None while none runs.
         last_seen: when a client was last here, in Trio's time; in the future while one is.
@@ -115,6 +152,7 @@ class Run:
         self.outcome: int | None = None
         self.interrupt: Callable[[], None] | None = None
         self.interrupted = False
+        self.interrupts = 0
         self.window = request.window
         self.resized: Callable[[int, int], None] | None = None
         self.last_seen = trio.current_time()

@@ -116,16 +116,21 @@ class Session:
         self._nursery.start_soon(self._drive, run)
         return run
 
-    def knows(self, run_id: str | None) -> bool:
-        """Whether this run goes on, or has output that its client has not got."""
-        return run_id in self._runs
+    def stream(self, request: ExecuteRequest, position: int) -> Run | None:
+        """The run with this id for a client that has its output up to a position.
 
-    def stream(self, request: ExecuteRequest) -> Run:
-        """The run with this id, started now if there is none: a client that comes back goes on."""
-        run = self._runs.get(request.run_id or "")
-        if run is None:
-            run = self.start(request, live=True)
-        return run
+        Started now if it is new: not if the client comes back (it goes on, with mode ``continue``
+        or from some position), nor if such a run has been here. None if there is none to go on
+        with.
+        """
+        run_id = request.run_id or ""
+        known = self._runs.get(run_id)
+        if known is not None:
+            return known
+        has_been = run_id in self._outcomes or (self._current and self._current.run_id == run_id)
+        if position > 0 or request.mode not in ("query", "batch") or has_been:
+            return None
+        return self.start(request, live=True)
 
     def forget(self, run: Run) -> None:
         """A run's last word has reached its client."""
@@ -173,10 +178,12 @@ class Session:
             return await self.driver.complete(code, options)
 
     async def restart(self) -> None:
-        """End all runs and processes; files stay."""
+        """End all runs and processes; files stay, and an open terminal gets a fresh shell."""
         for run in list(self._runs.values()):
             run.stop()
         await self.driver.restart()
+        if self._screen is not None:
+            self._screen.restart()
 
     def info(self) -> KernelInfo:
         """What ``GET /session/{name}`` tells."""

@@ -42,6 +42,11 @@ __all__ = ["serve_execution", "serve_screen"]
 FRAME_BYTES = 256 * 1024
 MESSAGE_BYTES = 64 * 1024
 """Largest message of a streaming execution: clients queue messages by number, not by size."""
+SEEN_BYTES = 32 * 1024
+"""A client hears after so much input that it may send more; to tell it after every key would keep
+the key's echo waiting."""
+MAX_INPUT_BYTES = 8 * 1024 * 1024
+"""More than any number of our clients send without having been asked for more."""
 AGGREGATE_SECONDS = 0.2
 """A message of the managers' streaming execution covers about this much time (section 6.2)."""
 NORMAL = 1000
@@ -93,10 +98,10 @@ async def serve_screen(socket: WebSocket, session: Session) -> None:
 async def _serve_numbered_execution(
     socket: WebSocket, session: Session, request: ExecuteRequest, position: int
 ) -> None:
-    if position > 0 and not session.knows(request.run_id):
+    run = session.stream(request, position)
+    if run is None:
         # Its client was away for too long; to start it would be to run the code a second time.
         raise RemoteProtocolError("the run has ended, and its output is gone")
-    run = session.stream(request)
     run.streams += 1
     run.last_seen = math.inf
 
@@ -104,6 +109,10 @@ async def _serve_numbered_execution(
         await trio.lowlevel.checkpoint()
         if (size := _size(fields)) is not None:
             run.resize(*size)
+        interrupts = fields.get("interrupts")
+        if isinstance(interrupts, int) and interrupts > run.interrupts:
+            run.interrupts = interrupts
+            session.interrupt(run.run_id)
 
     closed_by_client = False
     try:
@@ -128,7 +137,7 @@ async def _serve_numbered_screen(
 ) -> None:
     if position == 0 and screen.ring.end > 0:
         # A new client, not one that comes back: what it missed is history, and its place is now.
-        past, position = bytes(screen.history), screen.ring.end
+        past, position = screen.past, screen.ring.end
         screen.ring.release(position)
         await _send(socket, Output("stdout", position, past))
 
@@ -150,8 +159,7 @@ async def _exchange(
     Raises:
         WebSocketDisconnect: the client has gone.
     """
-    seen = typed.position
-    await _send(socket, InputSeen(seen))
+    await _send(socket, InputSeen(typed.position))
     lost: WebSocketDisconnect | None = None
 
     async def send() -> None:
@@ -164,6 +172,14 @@ async def _exchange(
             else:
                 await _send(socket, Output(piece.kind, piece.end, piece.data))
 
+    async def ask_for_more() -> None:
+        wanted = typed.position
+        while True:
+            await typed.wait_room(wanted)
+            seen = typed.position
+            await _send(socket, InputSeen(seen))
+            wanted = seen + SEEN_BYTES
+
     async def receive() -> None:
         nonlocal lost
         try:
@@ -172,8 +188,11 @@ async def _exchange(
                     case Input(start, data):
                         if start > typed.position:
                             raise RemoteProtocolError(f"input is missing before position {start}")
-                        await typed.put(data[typed.position - start :])
-                        await _send(socket, InputSeen(typed.position))
+                        # Without waiting for the program, which may itself wait for the
+                        # acknowledgement behind this.
+                        typed.put_nowait(data[typed.position - start :])
+                        if len(typed) > MAX_INPUT_BYTES:
+                            raise RemoteProtocolError("more input than was asked for")
                     case EndOfInput():
                         typed.end()
                     case Ack(acknowledged):
@@ -188,6 +207,7 @@ async def _exchange(
 
     with one_error():
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask_for_more)
             nursery.start_soon(send)
             nursery.start_soon(receive)
     if lost is not None:
@@ -277,9 +297,9 @@ async def _serve_managers_screen(socket: WebSocket, session: Session, screen: Sc
     async with trio.open_nursery() as nursery:
         nursery.start_soon(receive)
         cursor = ring.end
-        ring.release(cursor)  # history shows the end of it; the shell may be waiting for room
-        if screen.history:
-            await socket.send_text(encode_typed_out(bytes(screen.history)))
+        ring.release(cursor)  # the past shows the end of it; the shell may be waiting for room
+        if past := screen.past:
+            await socket.send_text(encode_typed_out(past))
         while True:
             piece = await ring.next(cursor, FRAME_BYTES)
             cursor = piece.end

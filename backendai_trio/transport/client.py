@@ -26,6 +26,7 @@ from ..errors import (
 from ..signing import Signed, sign
 from ..wire.http import OCTETS, Reply, Request, decode_problem
 from ..wire.versions import SEED, SESSION_6, Era, Hello, choose_era
+from .proxies import proxy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,6 @@ HEADERS_SECONDS = 60.0
 MAX_REPLY_BYTES = 256 * 1024 * 1024
 """A reply larger than this is refused rather than held in memory."""
 _MAX_CONNECTIONS = 100
-_PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 # Below the keep-alive time of any server we know of (hypercorn 5 s, aiohttp 15 s and more), so that
 # a request is hardly ever sent on a connection that the server is about to close.
 _KEEPALIVE_SECONDS = 4.0
@@ -324,7 +324,7 @@ async def open_client(config: Config | None = None) -> AsyncIterator[Client]:
         )
     pool = httpcore2.AsyncConnectionPool(
         ssl_context=tls_context(config),
-        proxy=_proxy(config),
+        proxy=proxy_of(config),
         max_connections=_MAX_CONNECTIONS,
         keepalive_expiry=_KEEPALIVE_SECONDS,
         socket_options=_keepalive_options(),
@@ -361,22 +361,6 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _proxy(config: Config) -> httpcore2.Proxy | None:
-    if config.proxy is None:
-        return None
-    scheme, _, rest = config.proxy.partition("://")
-    # The user name and password of the URL go into a header, never into a message.
-    head, at, tail = rest.rpartition("@")
-    user, _, password = head.partition(":")
-    try:
-        if scheme not in _PROXY_SCHEMES or not tail:
-            raise ValueError
-        return httpcore2.Proxy(f"{scheme}://{tail}", auth=(user, password) if at else None)
-    except (ValueError, TypeError):
-        variable = f"{config.endpoint.scheme.upper()}_PROXY"
-        raise ConfigError(variable, "not a proxy URL such as http://host:port") from None
 
 
 def _keepalive_options() -> list[tuple[int, int, int]]:

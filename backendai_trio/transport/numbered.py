@@ -27,6 +27,7 @@ from ..wire.numbered import (
     encode_frame,
 )
 from .client import Client
+from .connection import Connection
 from .websocket import connect_websocket
 
 __all__ = ["NumberedStream", "open_numbered"]
@@ -56,27 +57,36 @@ class NumberedStream:
 
     Attributes:
         position: how much output was received, marks included.
-        reconnects: how often the connection was replaced.
+        connection: whether it is there.
     """
 
-    def __init__(self, client: Client, nursery: trio.Nursery, path: str, first: str | None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        nursery: trio.Nursery,
+        path: str,
+        first: str | None,
+        again: str | None,
+    ) -> None:
         self.position = 0
-        self.reconnects = 0
+        self.connection = Connection()
         self._client = client
         self._nursery = nursery
         self._path = path
         self._first = first
+        self._again = again
         self._socket: trio_websocket.WebSocketConnection | None = None
         self._stream: trio.abc.Stream | None = None
         self._acknowledged = 0
         self._unseen = bytearray()
         self._typed = 0
+        self._asked = 0
         self._ended = False
         # Whether the server has said, on this connection, how much input it has. Before that,
         # typing is only noted; it goes out in answer to the greeting.
         self._greeted = False
         self._known = False
-        self._control: Mapping[str, Any] | None = None
+        self._state: dict[str, Any] = {}
         self._room = trio.lowlevel.ParkingLot()
         self._waiting_since: float | None = None
         self._pause = 0.0
@@ -96,6 +106,7 @@ class NumberedStream:
             if frame is None:
                 await self._reconnect()
                 continue
+            self.connection.set_back()
             message = decode_from_server(frame)
             if isinstance(message, InputSeen):
                 await self._saw_input(message.position)
@@ -113,10 +124,15 @@ class NumberedStream:
 
         Cancellation: a part of the data may have been typed.
         """
-        await trio.lowlevel.checkpoint()
+        if data and self._greeted:
+            # Sending is a checkpoint itself, and the fewer there are, the sooner comes the echo.
+            # But a cancel should come before a frame: within one it costs the connection.
+            await trio.lowlevel.checkpoint_if_cancelled()
+        else:
+            await trio.lowlevel.checkpoint()
         view = memoryview(data)
         while view:
-            while len(self._unseen) >= _INPUT_WINDOW:
+            while self._typed >= self._asked + _INPUT_WINDOW:
                 await self._room.park()
             piece = bytes(view[:_INPUT_PIECE])
             view = view[_INPUT_PIECE:]
@@ -139,11 +155,11 @@ class NumberedStream:
 
         Args:
             fields: the message.
-            keep: it describes a state, such as a window's size: the last such is repeated after a
-                reconnect. Any other is lost if the connection breaks now.
+            keep: its fields describe a state, such as a window's size: the last of each is repeated
+                after a reconnect. Any other message is lost if the connection breaks now.
         """
         if keep:
-            self._control = fields
+            self._state |= fields
         await self._send(Control(fields))
 
     # --- connection ------------------------------------------------------------------------------
@@ -161,18 +177,25 @@ class NumberedStream:
             self._client, self._nursery, self._path, query=query
         )
         self._acknowledged = self.position
-        if self._first is not None:
-            await self._send_frame(self._first)
-        if self._control is not None:
-            await self._send(Control(self._control))
+        # A server that knows us is not asked to begin: if it has given us up, it would begin anew.
+        opening = self._again if self._known else self._first
+        if opening is not None:
+            await self._send_frame(opening)
+        if self._state:
+            await self._send(Control(self._state))
 
-    async def close(self) -> None:
-        """Say what was received, and close."""
-        await self._acknowledge()
-        if self._socket is not None:
-            await self._socket.aclose()
+    async def aclose(self) -> None:
+        """Say what was received, and close; may be repeated. Bounded, also when cancelled."""
+        # When cancelled, the reader is gone that a polite end needs.
+        if trio.current_effective_deadline() > -math.inf:
+            with trio.move_on_after(CLOSE_SECONDS, shield=True):
+                await self._acknowledge()
+                if self._socket is not None:
+                    await self._socket.aclose()
+        with trio.move_on_after(CLOSE_SECONDS, shield=True):
+            await self._abort()
 
-    async def abort(self) -> None:
+    async def _abort(self) -> None:
         """Drop the connection without a word."""
         if self._stream is not None:
             await trio.aclose_forcefully(self._stream)
@@ -194,7 +217,7 @@ class NumberedStream:
                 with trio.move_on_after(PONG_SECONDS) as patience:
                     await self._socket.ping()
                 if patience.cancelled_caught and self._waiting_since == since:
-                    await self.abort()  # the receiver notices, and reconnects
+                    await self._abort()  # the receiver notices, and reconnects
             except trio_websocket.ConnectionClosed:
                 pass  # the receiver notices
 
@@ -227,9 +250,10 @@ class NumberedStream:
         A server that takes connections and breaks them at once is not asked in a loop either: its
         pauses (`_pause`) grow from one reconnect to the next, until something is received.
         """
+        self.connection.set_lost()
         give_up_at = trio.current_time() + OUTAGE_SECONDS
         pause = self._pause
-        await self.abort()
+        await self._abort()
         while True:
             # Jitter: many clients of a server that restarts must not all come at once.
             await trio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
@@ -243,7 +267,6 @@ class NumberedStream:
                         f"output may be missing ({exc})"
                     ) from exc
             else:
-                self.reconnects += 1
                 self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _BROKEN_PAUSE)
                 return
 
@@ -267,6 +290,7 @@ class NumberedStream:
             # A terminal may have had users before us: our own count starts where theirs ended.
             self._known = True
             self._typed += position
+            self._asked = position
         start = self._typed - len(self._unseen)
         if not start <= position <= self._typed:
             raise RemoteProtocolError(
@@ -275,8 +299,9 @@ class NumberedStream:
         if position > start:
             self._pause = 0.0  # the connection carries something
         del self._unseen[: position - start]
-        self._room.unpark_all()
         if self._greeted:
+            self._asked = position
+            self._room.unpark_all()
             return
         self._greeted = True
         if self._unseen:
@@ -303,20 +328,21 @@ class NumberedStream:
         except trio.Cancelled:
             # Half a frame may be out; whatever follows would be taken for its other half.
             with trio.move_on_after(CLOSE_SECONDS, shield=True):
-                await self.abort()
+                await self._abort()
             raise
 
 
 @asynccontextmanager
 async def open_numbered(
-    client: Client, path: str, *, first: str | None = None
+    client: Client, path: str, *, first: str | None = None, again: str | None = None
 ) -> AsyncIterator[NumberedStream]:
     """Open a numbered stream; closed when the block ends.
 
     Args:
         client: whose server has `NUMBERED_STREAMS`.
         path: of the WebSocket.
-        first: a message that begins every connection.
+        first: a message that begins a connection, until the server has answered once.
+        again: the message that does so from then on.
 
     Raises:
         ApiError: the server refused it.
@@ -324,16 +350,11 @@ async def open_numbered(
     """
     with one_error():
         async with trio.open_nursery() as nursery:
-            stream = NumberedStream(client, nursery, path, first)
+            stream = NumberedStream(client, nursery, path, first, again)
             await stream.connect()
             nursery.start_soon(stream.keep_alive)
             try:
                 yield stream
             finally:
-                # When cancelled, the reader is gone that a polite end needs.
-                if trio.current_effective_deadline() > -math.inf:
-                    with trio.move_on_after(CLOSE_SECONDS, shield=True):
-                        await stream.close()
-                with trio.move_on_after(CLOSE_SECONDS, shield=True):
-                    await stream.abort()
+                await stream.aclose()
                 nursery.cancel_scope.cancel()

@@ -7,11 +7,13 @@ server says how much it has. So after a reconnect nothing is missing and nothing
 ==================  ======  ======================================================================
 server to client    binary  kind (1 byte: 1 stdout, 2 stderr), position behind (8 bytes), data
 ..                  text    ``{"end": position, "mark": {...}}``: something between the bytes
-..                  text    ``{"input": position}``: input received so far
+..                  text    ``{"input": position}``: input received so far. First of all on a
+                            connection; after that it also says that more may be sent
 client to server    binary  position before (8 bytes), data: input
 ..                  text    ``{"ack": position}``: output up to here need not be kept
 ..                  text    ``{"eof": position}``: input ends here
-..                  text    ``{"control": {...}}``: anything else, e.g. a window's size
+..                  text    ``{"control": {...}}``: anything else: ``resize`` (rows and columns),
+                            ``interrupts`` (how many there were), ``restart``
 ==================  ======  ======================================================================
 
 A mark counts one position. Feature name: `NUMBERED_STREAMS`.
@@ -74,7 +76,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class InputSeen:
-    """How much input the server has taken in."""
+    """How much input the server has received; but for the first, it asks for more."""
 
     position: int
 

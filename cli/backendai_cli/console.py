@@ -22,9 +22,13 @@ class Status:
     """Lines that tell what is going on, in the form of the seed client.
 
     "Wait" lines show on a terminal alone, where the next line takes their place.
+
+    Attributes:
+        line_end: what ends a line; a terminal in raw mode needs a carriage return as well.
     """
 
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
+        self.line_end = "\n"
         self._quiet = quiet
         self._stream = stream or sys.stderr
         self._terminal = self._stream.isatty()
@@ -57,11 +61,11 @@ class Status:
             self._waiting = False
             self._write(_ERASE_LINE)
 
-    def _show(self, sign: tuple[str, str], message: str, end: str = "\n") -> None:
+    def _show(self, sign: tuple[str, str], message: str, end: str | None = None) -> None:
         self.clear()
         color, mark = sign
         text = f"\x1b[{color}m{mark} {message}\x1b[0m" if self._color else f"{mark} {message}"
-        self._write(text + end)
+        self._write(text + (end or self.line_end))
 
     def _write(self, text: str) -> None:
         try:

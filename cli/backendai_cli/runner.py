@@ -42,7 +42,7 @@ from backendai_trio import (
 
 from . import exits
 from .console import Status, Stdin, TerminalMode, write_bytes
-from .screen import follow_size
+from .screen import follow_size, raw_terminal, tell_outages
 
 __all__ = ["Job", "Runner"]
 
@@ -137,7 +137,8 @@ class Runner:
         """Run the code and carry its output and questions; returns its exit code."""
         job = self._job
         mode: Literal["query", "batch"] = "query" if job.code is not None else "batch"
-        with self._mode, one_error():
+        keys = self._mode if job.window is None else raw_terminal(self._mode, self._status)
+        with keys, one_error():
             async with (
                 kernel.execute(
                     job.code or "", mode=mode, options=job.options, window=job.window
@@ -146,8 +147,8 @@ class Runner:
             ):
                 self._execution = run
                 nursery.start_soon(self._type, run)
+                nursery.start_soon(tell_outages, run.connection, self._status)
                 if job.window is not None:
-                    self._mode.raw()
                     nursery.start_soon(follow_size, run)
                 try:
                     async for event in run:

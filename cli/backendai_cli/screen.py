@@ -13,6 +13,7 @@ import trio
 from backendai_trio import (
     BackendError,
     Config,
+    Connection,
     Execution,
     KernelSpec,
     Terminal,
@@ -27,7 +28,15 @@ from backendai_trio import (
 from . import exits
 from .console import Status, Stdin, TerminalMode, window_size, write_bytes
 
-__all__ = ["DETACH", "Detached", "connect", "follow_size", "run_shell"]
+__all__ = [
+    "DETACH",
+    "Detached",
+    "connect",
+    "follow_size",
+    "raw_terminal",
+    "run_shell",
+    "tell_outages",
+]
 
 DETACH = b"\x1d"
 """Ctrl-], as in telnet: hardly any program uses it."""
@@ -75,8 +84,7 @@ async def connect(kernel: TrioKernel, status: Status) -> int:
     code = exits.FAILED
     status.info("Connected; Ctrl-] detaches.")
     async with open_terminal(kernel) as terminal:
-        with _own_errors(), TerminalMode() as mode, one_error():
-            mode.raw()
+        with _own_errors(), raw_terminal(TerminalMode(), status), one_error():
             async with trio.open_nursery() as nursery:
 
                 async def show() -> None:
@@ -102,6 +110,7 @@ async def connect(kernel: TrioKernel, status: Status) -> int:
                 nursery.start_soon(show)
                 nursery.start_soon(type_keys)
                 nursery.start_soon(follow_size, terminal)
+                nursery.start_soon(tell_outages, terminal.connection, status)
     click.echo(err=True)
     if detached:
         raise Detached
@@ -116,6 +125,27 @@ async def follow_size(terminal: Terminal | Execution) -> None:
     with trio.open_signal_receiver(signal.SIGWINCH) as changes:
         async for _ in changes:
             await terminal.resize(*window_size())
+
+
+async def tell_outages(connection: Connection, status: Status) -> None:
+    """Say when the connection is lost, and when it is back."""
+    while True:
+        await connection.wait_lost()
+        status.info("The connection is lost; trying again...")
+        await connection.wait_back()
+        status.done("The connection is back.")
+
+
+@contextmanager
+def raw_terminal(mode: TerminalMode, status: Status) -> Iterator[None]:
+    """Hand every key on as it is during the block; status lines still begin where lines begin."""
+    with mode:
+        mode.raw()
+        status.line_end = "\r\n"
+        try:
+            yield
+        finally:
+            status.line_end = "\n"
 
 
 @contextmanager

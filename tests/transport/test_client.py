@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import gc
 import json
 import logging
 import ssl
 import traceback
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +21,6 @@ from backendai_trio import (
     AuthError,
     BackendError,
     Client,
-    Config,
     ConfigError,
     ConnectionFailed,
     Gateway,
@@ -39,75 +35,14 @@ from backendai_trio import (
     open_client,
     open_gateway,
     open_kernel,
-    read_config,
 )
 from backendai_trio.config import parse_endpoint
 from backendai_trio.signing import Signed, sign
 from backendai_trio.transport import client as client_module
 from backendai_trio.wire.http import Reply, Request
-from backendai_trio.wire.versions import SEED, SESSION_6, Hello
+from backendai_trio.wire.versions import SEED, SESSION_6
 
-KEYS = Config(parse_endpoint("http://127.0.0.1:1"), "AKIA" + "X" * 16, "very-secret-" + "s" * 28)
-INFO = Request("GET", "/auth")
-
-
-# --- servers of our own --------------------------------------------------------------------------
-
-
-Handler = Callable[[trio.SocketStream], Awaitable[None]]
-
-
-@asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[Config]:
-    """A TCP server on loopback; gives settings that lead to it."""
-
-    async def handle(stream: trio.SocketStream) -> None:
-        try:
-            await handler(stream)
-        except trio.BrokenResourceError:
-            pass  # the client has seen enough
-
-    async with trio.open_nursery() as nursery:
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        await nursery.start(trio.serve_listeners, handle, listeners)
-        port = listeners[0].socket.getsockname()[1]
-        yield replace(KEYS, endpoint=parse_endpoint(f"http://127.0.0.1:{port}"))
-        nursery.cancel_scope.cancel()
-
-
-async def read_head(stream: trio.SocketStream) -> bytes:
-    """A request without a body, or the part of one before its body; b"" at the end."""
-    data = b""
-    while b"\r\n\r\n" not in data and (chunk := await stream.receive_some(65536)):
-        data += chunk
-    return data
-
-
-def reply(status: int, body: bytes, content_type: str = "text/plain", *more: str) -> bytes:
-    lines = [
-        f"HTTP/1.1 {status} Whatever",
-        f"Content-Type: {content_type}",
-        f"Content-Length: {len(body)}",
-        *more,
-    ]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-
-HELLO = reply(200, Hello(SESSION_6.version).encode(), "application/json")
-
-
-@asynccontextmanager
-async def client_of(*replies: bytes) -> AsyncIterator[Client]:
-    """A client of a server that says hello and then these replies, whatever it is asked."""
-    rest = [HELLO, *replies]
-
-    async def handle(stream: trio.SocketStream) -> None:
-        while await read_head(stream):
-            await stream.send_all(rest.pop(0))
-
-    async with serving(handle) as config, open_client(config) as client:
-        yield client
-
+from .servers import HELLO, INFO, KEYS, client_of, closed_port, read_head, reply, serving
 
 # --- signatures ----------------------------------------------------------------------------------
 
@@ -339,14 +274,6 @@ async def test_redirects_are_not_followed(status: int) -> None:
 # --- connections ---------------------------------------------------------------------------------
 
 
-async def closed_port() -> int:
-    """A port where nobody listens."""
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    port: int = listener.socket.getsockname()[1]
-    await listener.aclose()
-    return port
-
-
 async def test_nobody_listens() -> None:
     config = replace(KEYS, endpoint=parse_endpoint(f"http://127.0.0.1:{await closed_port()}"))
     with pytest.raises(ConnectionFailed, match="cannot connect to http://127") as caught:
@@ -490,26 +417,6 @@ async def test_answer_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None
 # --- TLS -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    """A certificate authority that no system trusts."""
-    return trustme.CA()
-
-
-@pytest.fixture
-async def secure(
-    authority: trustme.CA, tmp_path: Path, gateway_parent: Path
-) -> AsyncIterator[Gateway]:
-    """A gateway behind TLS."""
-    certificate = authority.issue_cert("127.0.0.1")
-    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
-    for blob in certificate.cert_chain_pems:
-        blob.write_to_path(chain, append=True)
-    certificate.private_key_pem.write_to_path(key)
-    async with open_gateway(GatewayOptions(certificate=(chain, key))) as gateway:
-        yield gateway
-
-
 async def test_own_authority(
     secure: Gateway, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -577,162 +484,6 @@ def test_plain_http_needs_no_context() -> None:
     assert context is not None
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
-
-
-# --- proxies -------------------------------------------------------------------------------------
-
-
-class ForwardingProxy:
-    """A small HTTP proxy that forwards absolute targets and tunnels CONNECT."""
-
-    def __init__(self) -> None:
-        self.heads: list[bytes] = []
-        self.password = ""
-
-    async def handle(self, stream: trio.SocketStream) -> None:
-        head = await read_head(stream)
-        if not head:
-            return
-        self.heads.append(head)
-        method, target, _ = head.split(b" ", 2)
-        wanted = base64.b64encode(b"user:" + self.password.encode())
-        if self.password and b"Basic " + wanted not in head:
-            await stream.send_all(reply(407, b"who are you?"))
-            return
-        authority = target.removeprefix(b"http://").partition(b"/")[0].decode()
-        host, _, port = authority.partition(":")
-        async with await trio.open_tcp_stream(host, int(port)) as server:
-            if method == b"CONNECT":
-                await stream.send_all(b"HTTP/1.1 200 Go on\r\n\r\n")
-            else:
-                path = b"/" + target.removeprefix(b"http://").partition(b"/")[2]
-                await server.send_all(head.replace(target, path, 1))
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._copy, stream, server, nursery.cancel_scope)
-                nursery.start_soon(self._copy, server, stream, nursery.cancel_scope)
-
-    async def _copy(
-        self, source: trio.SocketStream, target: trio.SocketStream, scope: trio.CancelScope
-    ) -> None:
-        async for chunk in source:
-            data = bytes(chunk)
-            if data.startswith((b"GET http", b"POST http", b"DELETE http")):
-                self.heads.append(data)
-                _, url, _ = data.split(b" ", 2)
-                data = data.replace(url, b"/" + url.split(b"/", 3)[3], 1)
-            await target.send_all(data)
-        scope.cancel()
-
-
-@pytest.fixture
-async def proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[ForwardingProxy]:
-    """A proxy that the environment names."""
-    forwarding = ForwardingProxy()
-    async with serving(forwarding.handle) as config:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("HTTP_PROXY", config.endpoint.url)
-        monkeypatch.setenv("HTTPS_PROXY", config.endpoint.url)
-        yield forwarding
-
-
-def configure(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BACKEND_ENDPOINT", gateway.url)
-    monkeypatch.setenv("BACKEND_ACCESS_KEY", gateway.config.access_key)
-    monkeypatch.setenv("BACKEND_SECRET_KEY", gateway.config.secret_key)
-
-
-async def test_proxy_is_used(
-    gateway: Gateway, proxy: ForwardingProxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    configure(gateway, monkeypatch)
-    async with open_client() as client:
-        assert (await client.call(INFO)).status == 200
-        async with (
-            open_kernel(client, KernelSpec(runtime="python")) as kernel,
-            kernel.execute("print(1)") as execution,
-        ):
-            assert len([event async for event in execution]) == 2
-    url = gateway.url.encode()
-    assert proxy.heads[0].startswith(b"GET " + url + b"/ HTTP/1.1\r\n")
-    # What is signed is the path that the server will see, not the proxy's.
-    assert any(head.startswith(b"GET " + url + b"/auth ") for head in proxy.heads)
-    assert any(head.startswith(b"POST " + url + b"/session ") for head in proxy.heads)
-
-
-@pytest.mark.parametrize("exempt", ["127.0.0.1", "*", "localhost,127.0.0.1"])
-async def test_no_proxy(
-    gateway: Gateway, proxy: ForwardingProxy, monkeypatch: pytest.MonkeyPatch, exempt: str
-) -> None:
-    configure(gateway, monkeypatch)
-    monkeypatch.setenv("NO_PROXY", exempt)
-    async with open_client() as client:
-        assert (await client.call(INFO)).status == 200
-    assert proxy.heads == []
-
-
-async def test_no_proxy_with_a_port(
-    gateway: Gateway, proxy: ForwardingProxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    configure(gateway, monkeypatch)
-    monkeypatch.setenv("NO_PROXY", gateway.config.endpoint.host_header)
-    async with open_client() as client:
-        assert (await client.call(INFO)).status == 200
-    assert proxy.heads == []
-
-
-async def test_proxy_with_a_password(
-    gateway: Gateway, proxy: ForwardingProxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    configure(gateway, monkeypatch)
-    proxy.password = "pass-word"
-    config = read_config()
-    assert config is not None
-    assert config.proxy is not None
-    address = config.proxy.removeprefix("http://")
-    config = replace(config, proxy=f"http://user:pass-word@{address}")
-    assert "pass-word" not in repr(config)
-    async with open_client(config) as client:
-        assert (await client.call(INFO)).status == 200
-    # Without it, the refusal says who refused, and the password of no one.
-    wrong = replace(config, proxy=f"http://user:wrong-word@{address}")
-    with pytest.raises(BackendError) as caught:
-        async with open_client(wrong):
-            pass
-    assert "wrong-word" not in "".join(traceback.format_exception(caught.value))
-
-
-async def test_tunnel_for_tls(
-    secure: Gateway,
-    authority: trustme.CA,
-    proxy: ForwardingProxy,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    ca_file = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(ca_file)
-    configure(secure, monkeypatch)
-    monkeypatch.setenv("BACKEND_CA_FILE", str(ca_file))
-    async with open_client() as client:
-        assert (await client.call(INFO)).status == 200
-    assert proxy.heads[0].startswith(b"CONNECT ")
-    # The proxy sees where to, and nothing else.
-    assert not any(b"uthorization: BackendAI" in head for head in proxy.heads)
-
-
-async def test_proxy_that_is_gone(gateway: Gateway) -> None:
-    config = replace(gateway.config, proxy=f"http://user:pass-word@127.0.0.1:{await closed_port()}")
-    with pytest.raises(ConnectionFailed) as caught:
-        async with open_client(config):
-            pass
-    assert "pass-word" not in "".join(traceback.format_exception(caught.value))
-
-
-@pytest.mark.parametrize("proxy_url", ["http://[::1", "://x", "ftp://127.0.0.1:1"])
-async def test_proxy_that_is_no_url(proxy_url: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        async with open_client(replace(KEYS, proxy=proxy_url)):
-            pass
-    assert caught.value.variable == "HTTP_PROXY"
 
 
 # --- secrets -------------------------------------------------------------------------------------

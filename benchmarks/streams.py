@@ -1,0 +1,215 @@
+"""How fast streams are, beside the official client; README.md here says how to read it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import select
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from setting import backend_ai, clean_environment, installed_peer, served
+from streams_work import BUSY, MEASURES, OUTPUT_BYTES, SETTLE_SECONDS
+
+HERE = Path(__file__).parent
+OFFICIAL = "backend.ai-client==23.9.10"
+REQUIREMENTS = [f"{OFFICIAL} yarl<1.10"]  # newer ones lack what it imports
+STOP_MS = 50.0
+PATIENCE_SECONDS = 120.0
+
+# For Ctrl-C in `backend.ai run`: each tells when, or by whose end, it has stopped.
+TELLS_WHEN = (
+    "import time\ntry:\n    print('up', flush=True)\n    while True: pass\n"
+    "except KeyboardInterrupt:\n    print(time.time())\n"
+)
+TELLS_WHO = (
+    BUSY["c"]
+    .replace('puts("up")', 'printf("up %d\\n", getpid())')
+    .replace("#include", "#include <unistd.h>\n#include", 1)
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What was measured: medians of all rounds."""
+
+    name: str
+    unit: str
+    peer: float | None
+    ours: float
+    limit: float | None
+    """The peer's figure, or one of the project's own where that is stricter."""
+    spread: tuple[float, float]
+    """The least and the most of ours."""
+
+    @property
+    def verdict(self) -> str:
+        if self.limit is None:
+            return ""
+        if self.unit == "MB/s":
+            return "within" if self.ours >= self.limit else "SLOWER"
+        return "within" if self.ours <= self.limit else "SLOWER"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure streams beside the official client.")
+    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="rounds of each [9]")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument(
+        "--peer-venv", type=Path, metavar="DIR", help=f"a venv that has {OFFICIAL} already"
+    )
+    parser.add_argument("--no-peer", action="store_true", help="leave the official client out")
+    arguments = parser.parse_args()
+    if arguments.rounds < 1:
+        parser.error("--rounds must be 1 or more")
+
+    with tempfile.TemporaryDirectory(prefix="backendai-streams-") as folder, ExitStack() as stack:
+        plain = clean_environment(Path(folder))
+        env = plain | stack.enter_context(served(Path(folder), plain))
+        workers = {"ours": stack.enter_context(worker([sys.executable, "streams_ours.py"], env))}
+        if not arguments.no_peer:
+            venv = arguments.peer_venv or installed_peer("23.9.10", REQUIREMENTS)
+            python = str(venv / "bin" / "python")
+            workers["peer"] = stack.enter_context(worker([python, "streams_peer.py"], env))
+        load_before = os.getloadavg()[0]
+        figures = measure(workers, env, arguments.rounds)
+    load = (load_before, os.getloadavg()[0])
+    if arguments.json:
+        print(json.dumps(report(figures, arguments.rounds, load), indent=2))
+    else:
+        print_table(figures, arguments.rounds, load)
+
+
+@contextmanager
+def worker(argv: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A client that waits for orders; see streams_work.py."""
+    with subprocess.Popen(
+        argv, cwd=HERE, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            try:
+                process.wait(PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def ask(process: subprocess.Popen[str], order: str) -> dict[str, float]:
+    """Have a client measure something."""
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(f"{order}\n")
+    process.stdin.flush()
+    ready, _, _ = select.select([process.stdout], [], [], PATIENCE_SECONDS)
+    answer = process.stdout.readline() if ready else ""
+    if not answer:
+        sys.exit(f"{process.args!r} did not measure {order!r}")
+    figures: dict[str, float] = json.loads(answer)
+    return figures
+
+
+def measure(
+    workers: dict[str, subprocess.Popen[str]], env: dict[str, str], rounds: int
+) -> list[Figure]:
+    """Let the clients take turns, so that whatever else the machine does hits both alike."""
+    taken: dict[tuple[str, str], list[float]] = {}
+    for number in range(rounds + 1):
+        for order in MEASURES:
+            # The first in a round is sometimes the one, sometimes the other.
+            for who in sorted(workers, reverse=number % 2 == 0):
+                for key, seconds in ask(workers[who], order).items():
+                    if number > 0:  # the first round fills caches
+                        taken.setdefault((who, f"{order} {key}"), []).append(seconds)
+        for runtime in ("python", "c"):
+            seconds = stop_by_ctrl_c(runtime, env)
+            if number > 0:
+                taken.setdefault(("ours", f"ctrl-c {runtime}"), []).append(seconds)
+
+    def figure(name: str, unit: str, key: str, limit: float | None = None) -> Figure:
+        def convert(seconds: float) -> float:
+            return OUTPUT_BYTES / 1e6 / seconds if unit == "MB/s" else seconds * 1000
+
+        ours = [convert(seconds) for seconds in taken["ours", key]]
+        theirs = [convert(seconds) for seconds in taken.get(("peer", key), [])]
+        peer = statistics.median(theirs) if theirs else None
+        limits = [value for value in (peer, limit) if value is not None]
+        strictest = (max if unit == "MB/s" else min)(limits, default=None)
+        return Figure(name, unit, peer, statistics.median(ours), strictest, (min(ours), max(ours)))
+
+    return [
+        figure("terminal, 100 MiB of output", "MB/s", "terminal seconds"),
+        figure("streaming execution, 100 MiB", "MB/s", "execute seconds"),
+        figure("echo of a key in a terminal, p50", "ms", "echo p50"),
+        figure("echo of a key in a terminal, p99", "ms", "echo p99"),
+        figure("interrupt, python", "ms", "interrupt python seconds", STOP_MS),
+        figure("interrupt, C", "ms", "interrupt c seconds", STOP_MS),
+        figure("Ctrl-C in backend.ai run, python", "ms", "ctrl-c python", STOP_MS),
+        figure("Ctrl-C in backend.ai run, C", "ms", "ctrl-c c", STOP_MS),
+    ]
+
+
+def stop_by_ctrl_c(runtime: str, env: dict[str, str]) -> float:
+    """Seconds from the signal of Ctrl-C to the end of a busy loop in a kernel."""
+    code = TELLS_WHEN if runtime == "python" else TELLS_WHO
+    with subprocess.Popen(
+        [backend_ai(), "run", "-q", runtime, "-c", code], env=env, stdout=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        try:
+            _, _, pid = run.stdout.readline().strip().partition(" ")
+            program = os.pidfd_open(int(pid)) if pid else None
+            time.sleep(SETTLE_SECONDS)
+            start = time.time()
+            run.send_signal(signal.SIGINT)
+            if program is None:
+                return float(run.stdout.readline()) - start
+            select.select([program], [], [])
+            end = time.time()
+            os.close(program)
+            return end - start
+        finally:
+            run.wait(PATIENCE_SECONDS)
+
+
+def report(figures: list[Figure], rounds: int, load: tuple[float, float]) -> dict[str, object]:
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "load_before": load[0],
+        "load_after": load[1],
+        "rounds": rounds,
+        "figures": [asdict(figure) | {"verdict": figure.verdict} for figure in figures],
+    }
+
+
+def print_table(figures: list[Figure], rounds: int, load: tuple[float, float]) -> None:
+    width = max(len(figure.name) for figure in figures)
+    print(
+        f"Python {platform.python_version()}, {os.cpu_count()} CPUs, medians of {rounds} rounds; "
+        f"load {load[0]:.1f} before, {load[1]:.1f} after"
+    )
+    print(f"{'':{width}}  {'peer':>12} {'ours':>12} {'limit':>12}")
+    for figure in figures:
+        values = [figure.peer, figure.ours, figure.limit]
+        columns = " ".join(
+            f"{'' if value is None else f'{value:.2f} {figure.unit}':>12}" for value in values
+        )
+        low, high = figure.spread
+        print(f"{figure.name:{width}}  {columns}  {figure.verdict:6} ({low:.2f}-{high:.2f})")
+
+
+if __name__ == "__main__":
+    main()

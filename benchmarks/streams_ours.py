@@ -1,0 +1,99 @@
+"""Our side of the benchmark of streams; started by streams.py."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import trio
+from streams_work import (
+    BUSY,
+    ECHOES,
+    EXECUTE_OUTPUT,
+    OUTPUT_BYTES,
+    READY,
+    SETTLE_SECONDS,
+    TERMINAL_ECHO,
+    TERMINAL_OUTPUT,
+    answer,
+    next_order,
+)
+
+from backendai_trio import (
+    Finished,
+    KernelSpec,
+    Stdout,
+    Terminal,
+    TrioKernel,
+    open_client,
+    open_kernel,
+    open_terminal,
+)
+
+
+async def main() -> None:
+    async with open_client() as client:
+        while order := await trio.to_thread.run_sync(next_order):
+            measure, _, runtime = order.partition(" ")
+            async with open_kernel(client, KernelSpec(runtime=runtime or "python")) as kernel:
+                answer(await _MEASURES[measure](kernel, runtime))
+
+
+async def terminal(kernel: TrioKernel, _runtime: str) -> dict[str, float]:
+    async with open_terminal(kernel) as opened:
+        start = time.perf_counter()
+        size = len(await _begin(opened, TERMINAL_OUTPUT))
+        while size < OUTPUT_BYTES:
+            size += len(await opened.receive_some())
+        return {"seconds": time.perf_counter() - start}
+
+
+async def execute(kernel: TrioKernel, _runtime: str) -> dict[str, float]:
+    start = time.perf_counter()
+    size = 0
+    async with kernel.execute(EXECUTE_OUTPUT) as run:
+        async for event in run:
+            if isinstance(event, Stdout):
+                size += len(event.text)
+    assert size == OUTPUT_BYTES, size
+    return {"seconds": time.perf_counter() - start}
+
+
+async def echo(kernel: TrioKernel, _runtime: str) -> dict[str, float]:
+    taken = []
+    async with open_terminal(kernel) as opened:
+        await _begin(opened, TERMINAL_ECHO)
+        for _ in range(ECHOES):
+            start = time.perf_counter()
+            await opened.send_all(b"x")
+            assert await opened.receive_some() == b"x"
+            taken.append(time.perf_counter() - start)
+    parts = statistics.quantiles(taken, n=100)
+    return {"p50": parts[49], "p99": parts[98]}
+
+
+async def interrupt(kernel: TrioKernel, runtime: str) -> dict[str, float]:
+    async with kernel.execute(BUSY[runtime]) as run:
+        assert await anext(run) == Stdout("up\n")
+        await trio.sleep(SETTLE_SECONDS)
+        start = time.perf_counter()
+        await run.interrupt()
+        async for event in run:
+            if isinstance(event, Finished):
+                return {"seconds": time.perf_counter() - start}
+    raise AssertionError("the run has no end")
+
+
+async def _begin(opened: Terminal, command: bytes) -> bytes:
+    """Give a command; what it has printed when it was ready."""
+    await opened.send_all(command)
+    got = b""
+    while READY not in got:
+        got += await opened.receive_some()
+    return got.partition(READY)[2]
+
+
+_MEASURES = {"terminal": terminal, "execute": execute, "echo": echo, "interrupt": interrupt}
+
+if __name__ == "__main__":
+    trio.run(main)

@@ -1,0 +1,40 @@
+"""What both clients do in the benchmark of streams, and how their processes are told to.
+
+Runs under the peer's Python as well: only the standard library, and nothing of this package.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+
+READY = b"ready>"
+OUTPUT_BYTES = 100 * 1024 * 1024
+ECHOES = 500
+
+# In quotes that the shell takes away: the echo of the command must not look like its output.
+_RAW = "stty raw -echo; printf 'rea''dy>'; "
+TERMINAL_OUTPUT = f"{_RAW}yes | head -c {OUTPUT_BYTES}\n".encode()
+TERMINAL_ECHO = f"{_RAW}exec cat\n".encode()
+EXECUTE_OUTPUT = (
+    f"import sys\nfor _ in range({OUTPUT_BYTES // 65536}):\n    sys.stdout.write('y\\n' * 32768)\n"
+)
+BUSY = {
+    "python": "print('up', flush=True)\nwhile True: pass\n",
+    "c": '#include <stdio.h>\nint main(void) { puts("up"); fflush(stdout); for (;;); }\n',
+}
+SETTLE_SECONDS = 0.1
+"""Between the program's first output and the interrupt: by then it is in its loop."""
+
+MEASURES = ("terminal", "execute", "echo", "interrupt python", "interrupt c")
+
+
+def next_order() -> str:
+    """The measure that is wanted next; empty at the end. Blocks."""
+    return sys.stdin.readline().strip()
+
+
+def answer(figures: Mapping[str, float]) -> None:
+    """Report what was measured, in seconds."""
+    print(json.dumps(figures), flush=True)

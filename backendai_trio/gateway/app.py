@@ -22,7 +22,8 @@ from ..wire.versions import SEED, SESSION_5, SESSION_6, Era, Hello
 from . import handlers
 from .auth import authenticate
 from .handlers import Answer, Call, Handler
-from .sessions import Refused, Session, Sessions
+from .refusals import Refused
+from .sessions import Session, Sessions
 from .streams import GOING_AWAY, NORMAL, serve_execution, serve_screen
 
 __all__ = ["make_app"]

@@ -18,7 +18,8 @@ from ..wire.http import JSON, OCTETS
 from ..wire.kernels import CreateReply, CreateRequest
 from ..wire.versions import Era
 from .events import EventFilter, EventResponse
-from .sessions import Refused, Session, Sessions
+from .refusals import Refused
+from .sessions import Session, Sessions
 from .uploads import receive_files
 
 __all__ = ["Answer", "Call", "Handler"]

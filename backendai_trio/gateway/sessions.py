@@ -18,18 +18,18 @@ import trio
 from ..errors import GatewayError
 from ..wire.events import SessionEvent
 from ..wire.execution import ExecuteReply, ExecuteRequest
-from ..wire.http import Problem
 from ..wire.kernels import CreateRequest, KernelInfo, Statistics
 from .driver import INTERRUPTED, Driver
 from .events import EventHub
 from .faults import Faults
 from .processes import KernelHost, open_host
+from .refusals import Refused
 from .runs import Run
 from .runtimes import Runtime, UnknownRuntime, resolve
 from .screens import Screen, hold_screen
 from .store import EndedSession, Store
 
-__all__ = ["Refused", "Session", "Sessions"]
+__all__ = ["Session", "Sessions"]
 
 POLL_SECONDS = 2.0
 """How long a poll waits for something to tell (contract section 4.3)."""
@@ -39,14 +39,6 @@ RESUME_SECONDS = 60.0
 """How long a stream's client may be away before its run is ended."""
 LOG_CHARS = 1024 * 1024
 _REMEMBERED_RUNS = 64
-
-
-class Refused(Exception):
-    """A request that gets a problem as its answer."""
-
-    def __init__(self, status: int, kind: str, title: str, detail: str = "") -> None:
-        super().__init__(title)
-        self.problem = Problem(status, kind, title, detail)
 
 
 class Session:

@@ -18,7 +18,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from ..errors import RemoteProtocolError
 from ..wire.uploads import parse_name
 from ..wire.versions import Era
-from .sessions import Refused
+from .refusals import Refused
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks

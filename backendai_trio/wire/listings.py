@@ -83,7 +83,9 @@ def encode_listing(entries: Iterable[FileEntry]) -> bytes:
     ]
     # A JSON text within JSON (section 12, item 19).
     text = encode_json(files).decode("ascii")
-    return encode_json({"items": items, "files": text, "errors": "", "abspath": "", "error_msg": ""})
+    return encode_json(
+        {"items": items, "files": text, "errors": "", "abspath": "", "error_msg": ""}
+    )
 
 
 def decode_listing(body: bytes) -> list[FileEntry]:

@@ -46,8 +46,8 @@ class Era:
     upload_max_files: int = 20
     upload_max_bytes: int = _MAX_UPLOAD_BYTES
     folder_transfer: Literal["form", "manager", "proxy"] = "manager"
-    """How files reach a virtual folder: a form to the manager (seed era), signed tus requests to the
-    manager (19.09 and 20.03), or unsigned ones to a storage proxy (20.09+; section 7)."""
+    """How files reach a virtual folder: a form to the manager (seed era), signed tus requests to
+    the manager (19.09 and 20.03), or unsigned ones to a storage proxy (20.09+; section 7)."""
     hello_path: str = "/"
 
     def session_path(self, token: str, *tail: str) -> str:
@@ -76,7 +76,7 @@ class Era:
 
     @property
     def folders_path(self) -> str:
-        """Where virtual folders are listed and made; with a slash in the seed era, and never later."""
+        """Where virtual folders are listed and made; in the seed era alone with a slash."""
         return self.path("folders") + ("/" if self.prefix else "")
 
     @property
@@ -131,9 +131,7 @@ SESSION_5 = Era(
 )
 """Managers 20.03."""
 
-SESSION_6 = replace(
-    SESSION_5, name="session-6", version="v6.20200815", folder_transfer="proxy"
-)
+SESSION_6 = replace(SESSION_5, name="session-6", version="v6.20200815", folder_transfer="proxy")
 """Managers 20.09 to 26.8: the one version that all of them accept for creating (section 1.4)."""
 
 ERAS = (SEED, TRANSITION, SESSION_5, SESSION_6)

@@ -51,7 +51,9 @@ def check_folder_name(name: str) -> str:
             "'.', '_' or '-', beginning and ending with a letter or digit"
         )
     if name in _RESERVED:
-        raise LocalProtocolError(f"{name!r} cannot name a virtual folder: servers use it themselves")
+        raise LocalProtocolError(
+            f"{name!r} cannot name a virtual folder: servers use it themselves"
+        )
     return name
 
 
@@ -217,9 +219,7 @@ class MakeDirectory:
 
     def encode(self) -> bytes:
         """JSON body."""
-        return encode_json(
-            {"path": self.path, "parents": self.parents, "exist_ok": self.exist_ok}
-        )
+        return encode_json({"path": self.path, "parents": self.parents, "exist_ok": self.exist_ok})
 
     @classmethod
     def decode(cls, body: bytes) -> MakeDirectory:
@@ -269,7 +269,9 @@ class MoveFile:
             return cls(top.text("src"), top.text("dst"))
         source, name = top.text("target_path"), top.text("new_name")
         if "/" in name:
-            raise RemoteProtocolError(f"rename file: {name[:80]!r} has a slash in it; use move-file")
+            raise RemoteProtocolError(
+                f"rename file: {name[:80]!r} has a slash in it; use move-file"
+            )
         parent, slash, _ = source.rstrip("/").rpartition("/")
         return cls(source, f"{parent}{slash}{name}")
 

@@ -6,13 +6,17 @@ since their root fields have different names.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from graphql import GraphQLSchema, build_schema, graphql_sync
 
 from ..wire.graphql import GraphQLQuery
+from .folder_index import Folder
 from .sessions import Session, Sessions
 from .store import EndedSession
+from .vfolder_files import measure
+from .vfolders import HOST, VFolders
 
 __all__ = ["answer"]
 
@@ -25,7 +29,20 @@ _SCHEMA: GraphQLSchema = build_schema(
         group_id: String, order_key: String, order_asc: Boolean, filter: String, order: String
       ): SessionList
       vfolders(access_key: String): [VirtualFolder]
+      vfolder_list(
+        limit: Int!, offset: Int!, access_key: String, domain_name: String, group_id: UUID,
+        filter: String, order: String
+      ): VirtualFolderList
+      vfolder_own_list(
+        limit: Int!, offset: Int!, access_key: String, domain_name: String, filter: String,
+        order: String
+      ): VirtualFolderList
+      vfolder_invited_list(
+        limit: Int!, offset: Int!, access_key: String, domain_name: String, filter: String,
+        order: String
+      ): VirtualFolderList
     }
+    scalar UUID
     type SeedSession {
       sess_id: String, id: ID, role: String, lang: String, status: String, status_info: String,
       created_at: String, terminated_at: String, agent: String, container_id: String,
@@ -41,8 +58,11 @@ _SCHEMA: GraphQLSchema = build_schema(
     }
     type VirtualFolder {
       id: ID, host: String, name: String, max_files: Int, max_size: Int, created_at: String,
-      last_used: String, num_files: Int, cur_size: Int
+      last_used: String, num_files: Int, cur_size: Float, user: String, group: String,
+      creator: String, status: String, unmanaged_path: String, usage_mode: String,
+      permission: String, ownership_type: String, cloneable: Boolean
     }
+    type VirtualFolderList { items: [VirtualFolder], total_count: Int }
     """
 )
 _PAGE_LIMIT = 100
@@ -71,10 +91,27 @@ def answer(
         page = rows[max(offset, 0) :][: min(limit, _PAGE_LIMIT)]
         return {"items": page, "total_count": len(rows)}
 
+    def listed(which: Callable[[Folder], bool]) -> Callable[..., dict[str, Any]]:
+        def resolve(_info: object, limit: int, offset: int, **asked: Any) -> dict[str, Any]:
+            rows = folders(asked.get("access_key"), which)
+            page = rows[max(offset, 0) :][: min(limit, _PAGE_LIMIT)]
+            return {"items": page, "total_count": len(rows)}
+
+        return resolve
+
+    def folders(asked: str | None, which: Callable[[Folder], bool]) -> list[dict[str, Any]]:
+        if asked not in (None, access_key):
+            return []
+        found = sessions.folders.of_user(access_key)
+        return [_folder_row(item, sessions.folders) for item in found if which(item)]
+
     root = {
         "compute_sessions": compute_sessions,
         "compute_session_list": compute_session_list,
-        "vfolders": lambda _info, **_asked: [],
+        "vfolders": lambda _info, access_key=None: folders(access_key, lambda item: item.is_owner),
+        "vfolder_list": listed(lambda _item: True),
+        "vfolder_own_list": listed(lambda item: item.is_owner),
+        "vfolder_invited_list": listed(lambda item: not item.is_owner),
     }
     # Variables that the query does not declare are passed over: client 1.1.1 always sends one.
     result = graphql_sync(
@@ -100,6 +137,30 @@ def _ended_row(session: EndedSession) -> dict[str, Any]:
         "status": "TERMINATED",
         "status_changed": session.terminated_at,
         "cpu_used": session.cpu_ms,
+    }
+
+
+def _folder_row(folder: Folder, folders: VFolders) -> dict[str, Any]:
+    def measured(which: int) -> Callable[..., int]:
+        # Called only when the field is asked for: it looks at every file.
+        return lambda _info: measure(folders.files_of(folder))[which]
+
+    return {
+        "id": folder.folder_id,
+        "host": HOST,
+        "name": folder.name,
+        "user": folder.owner,
+        "creator": folder.owner,
+        "status": "ready",
+        "usage_mode": folder.usage_mode,
+        "permission": folder.permission,
+        "ownership_type": "user",
+        "max_files": 0,
+        "max_size": folders.quota_of(folder) // 1024,  # KiB (section 8.2)
+        "created_at": folder.created_at,
+        "num_files": measured(0),
+        "cur_size": measured(1),
+        "cloneable": folder.cloneable,
     }
 
 

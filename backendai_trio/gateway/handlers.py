@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 from starlette.requests import ClientDisconnect, Request
@@ -20,7 +20,7 @@ from ..wire.versions import Era
 from .events import EventFilter, EventResponse
 from .refusals import Refused
 from .sessions import Session, Sessions
-from .uploads import receive_files
+from .uploads import FormLimits, receive_files
 
 __all__ = ["Answer", "Call", "Handler"]
 
@@ -49,9 +49,11 @@ class Answer:
     body: bytes = b""
     status: int = 200
     content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Further ones."""
 
 
-Handler = Callable[[Call], Answer | Response | Awaitable[Answer]]
+Handler = Callable[[Call], Answer | Response | Awaitable[Answer | Response]]
 NO_CONTENT = Answer(status=204, content_type=OCTETS)
 
 
@@ -126,8 +128,9 @@ async def upload(call: Call) -> Answer:
     """``POST /session/{name}/upload``."""
     session = call.session
     content_type = call.request.headers.get("content-type", "")
+    limits = FormLimits(call.era.upload_max_files, call.era.upload_max_bytes)
     async with aclosing(call.request.stream()) as body:
-        await receive_files(content_type, body, session.host.work, session.host.tmp, call.era)
+        await receive_files(content_type, body, session.host.work, session.host.tmp, limits)
     return NO_CONTENT
 
 

@@ -28,6 +28,7 @@ from ..config import Config, Endpoint
 from ..errors import GatewayError
 from ..wire.execution import INTERRUPT_RUN, RAW_CONSOLE, STDIN_EOF
 from ..wire.numbered import NUMBERED_STREAMS
+from ..wire.transfers import TUS_CHECKSUM
 from ..wire.versions import SEED, SESSION_6, Era, Hello
 from .store import KeyPair, MemoryStore, SqliteStore, Store
 
@@ -42,7 +43,7 @@ FAREWELL_SECONDS = 0.1
 """Time for last words to leave, before connections are dropped."""
 CLOSE_SECONDS = 5.0
 """How long the kernels' ends may take; each is bounded by itself."""
-FEATURES = frozenset({RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN, NUMBERED_STREAMS})
+FEATURES = frozenset({RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN, NUMBERED_STREAMS, TUS_CHECKSUM})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,8 @@ class GatewayOptions:
     certificate: tuple[Path, Path] | None = None
     """PEM files of a certificate chain and its key; needed for any address beyond loopback."""
     data: Path | None = None
-    """Folder of what it remembers from one start to the next; default: it remembers nothing."""
+    """Folder of what it remembers from one start to the next, virtual folders among it; default: it
+    remembers nothing, and they end with it."""
     access_key: str | None = None
     """The access key it takes; default: the one it remembers, else a fresh one."""
     secret_key: str | None = field(default=None, repr=False)
@@ -67,6 +69,10 @@ class GatewayOptions:
     """A kernel that nobody has used for so long ends."""
     max_sessions: int = 100
     """How many kernels may run at once."""
+    max_vfolders: int = 100
+    """How many virtual folders a key pair may have."""
+    max_vfolder_bytes: int = 0
+    """Bytes that each of them may hold, 0 for as many as there is room on the disk."""
 
 
 class Gateway:
@@ -117,6 +123,7 @@ async def open_gateway(options: GatewayOptions | None = None) -> AsyncIterator[G
     # From here on modules are needed that exist on Linux only.
     from .app import make_app
     from .sessions import Sessions
+    from .vfolders import VFolders
 
     listener = _bind(options)
     try:
@@ -126,6 +133,12 @@ async def open_gateway(options: GatewayOptions | None = None) -> AsyncIterator[G
         raise
     config = _config(options, listener.getsockname()[1], pair)
     folder = Path(mkdtemp(prefix="backendai-gateway-"))
+    folders = VFolders(
+        (options.data or folder) / "vfolders",
+        lasting=options.data is not None,
+        max_folders=options.max_vfolders,
+        max_bytes=options.max_vfolder_bytes,
+    )
     isolation = "process-group"
     hello = Hello(options.eras[-1].version, f"backendai-trio/{__version__}", isolation, FEATURES)
     ready, close = trio.Event(), trio.Event()
@@ -136,7 +149,7 @@ async def open_gateway(options: GatewayOptions | None = None) -> AsyncIterator[G
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as nursery:
                 sessions = Sessions(
-                    nursery, folder, store, options.idle_seconds, options.max_sessions
+                    nursery, folder, store, folders, options.idle_seconds, options.max_sessions
                 )
                 app = cast(ASGIFramework, make_app(sessions, options.eras, hello))
                 await nursery.start(_serve, app, listener, options)
@@ -164,6 +177,7 @@ async def open_gateway(options: GatewayOptions | None = None) -> AsyncIterator[G
     finally:
         listener.close()
         store.close()
+        folders.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import IO, TYPE_CHECKING
@@ -17,22 +18,32 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from ..errors import RemoteProtocolError
 from ..wire.uploads import parse_name
-from ..wire.versions import Era
 from .refusals import Refused
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-__all__ = ["receive_files"]
+__all__ = ["FormLimits", "receive_files"]
 
 # RFC 5987, as some clients write names beyond ASCII; the parser does not know it.
 _EXTENDED_NAME = re.compile(rb"(?i);\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]+)")
 
 
+@dataclass(frozen=True, slots=True)
+class FormLimits:
+    """What a form may bring; None for any number."""
+
+    max_files: int | None = None
+    max_bytes: int | None = None
+    """Bytes of one file."""
+    total_bytes: int | None = None
+    """Bytes of all files: the room that is left."""
+
+
 async def receive_files(
-    content_type: str, body: AsyncIterator[bytes], work: Path, staging: Path, era: Era
+    content_type: str, body: AsyncIterator[bytes], work: Path, staging: Path, limits: FormLimits
 ) -> list[str]:
-    """Store the files of a form in a kernel's work folder.
+    """Store the files of a form in a kernel's work folder, or a virtual folder.
 
     A form that is refused or cut short leaves nothing: files are written to a folder of their own
     and renamed into place at the end.
@@ -42,20 +53,21 @@ async def receive_files(
         body: the form's bytes.
         work: where the files go.
         staging: a folder on the same file system, for the time they are incomplete.
-        era: whose limits hold.
+        limits: what it may bring.
 
     Returns:
         The names of the files.
 
     Raises:
-        Refused: 400, the form is malformed, has too many files, or one that is too large; 500 for
-            a name that leads out of the work folder (as agents answer; contract section 5.1).
+        Refused: 400, the form is malformed, has too many files, or one that is too large; 412,
+            there is no room for all; 500 for a name that leads out of the work folder (as agents
+            answer; contract section 5.1).
     """
     media_type, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if not media_type.startswith(b"multipart/") or not boundary:
         raise Refused(400, "invalid-api-params", "Not a multipart form")
-    form = _Form(Path(await trio.to_thread.run_sync(lambda: mkdtemp(dir=staging))), era)
+    form = _Form(Path(await trio.to_thread.run_sync(lambda: mkdtemp(dir=staging))), limits)
     try:
         parser = MultipartParser(boundary, form.callbacks())
         async for chunk in body:
@@ -74,15 +86,15 @@ async def receive_files(
 class _Form:
     """What the parser's callbacks write to."""
 
-    def __init__(self, folder: Path, era: Era) -> None:
+    def __init__(self, folder: Path, limits: FormLimits) -> None:
         self.files: list[tuple[str, Path]] = []
         self.complete = False
         self._folder = folder
-        self._era = era
+        self._limits = limits
         self._header: tuple[bytes, bytes] = (b"", b"")
         self._name: str | None = None
         self._file: IO[bytes] | None = None
-        self._written = 0
+        self._written = self._total = 0
 
     def callbacks(self) -> MultipartCallbacks:
         return {
@@ -145,12 +157,13 @@ class _Form:
     def _headers_finished(self) -> None:
         if self._name is None:
             raise Refused(400, "invalid-api-params", "A part of the form has no file name")
-        if len(self.files) >= self._era.upload_max_files:
+        max_files = self._limits.max_files
+        if max_files is not None and len(self.files) >= max_files:
             raise Refused(
                 400,
                 "invalid-api-params",
                 "Too many files",
-                f"one request takes at most {self._era.upload_max_files}",
+                f"one request takes at most {max_files}",
             )
         path = self._folder / str(len(self.files))
         self.files.append((self._name, path))
@@ -159,12 +172,21 @@ class _Form:
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         self._written += end - start
-        if self._written > self._era.upload_max_bytes:
+        self._total += end - start
+        max_bytes, room = self._limits.max_bytes, self._limits.total_bytes
+        if max_bytes is not None and self._written > max_bytes:
             raise Refused(
                 400,
                 "invalid-api-params",
                 "Too large file",
-                f"{self._name!r} has more than {self._era.upload_max_bytes:,} bytes",
+                f"{self._name!r} has more than {max_bytes:,} bytes",
+            )
+        if room is not None and self._total > room:
+            raise Refused(
+                412,
+                "quota-exceeded",
+                "The folder's quota is exceeded",
+                f"there is room for {room:,} bytes; remove files first",
             )
         if self._file is not None:
             self._file.write(data[start:end])

@@ -1,0 +1,158 @@
+"""Answers that carry a file, or the part of it that was asked for."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import IO
+
+import trio
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from ..errors import RemoteProtocolError
+from ..wire.http import OCTETS
+from ..wire.transfers import ContentRange, attachment, parse_range
+from .refusals import Refused
+
+__all__ = ["ArchiveResponse", "DownloadTicket", "FileResponse", "Tickets"]
+
+TICKET_SECONDS = 24 * 3600.0
+"""How long a download may be gone on with."""
+MAX_TICKETS = 10_000
+_PIECE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadTicket:
+    """Leave to download a file."""
+
+    user: str
+    folder_id: str
+    path: str
+    archive: bool
+    expires_at: float
+
+
+class Tickets:
+    """The tickets that are out; forgotten when the gateway ends, and then asked for anew."""
+
+    def __init__(self) -> None:
+        self._tickets: OrderedDict[str, DownloadTicket] = OrderedDict()
+
+    def issue(self, user: str, folder_id: str, path: str, *, archive: bool) -> str:
+        """A token for a file."""
+        expires_at = trio.current_time() + TICKET_SECONDS
+        token = secrets.token_urlsafe(32)
+        self._tickets[token] = DownloadTicket(user, folder_id, path, archive, expires_at)
+        while len(self._tickets) > MAX_TICKETS:
+            self._tickets.popitem(last=False)
+        return token
+
+    def find(self, token: str) -> DownloadTicket:
+        """What a token is for.
+
+        Raises:
+            Refused: nothing, or nothing any more.
+        """
+        ticket = self._tickets.get(token)
+        if ticket is None or trio.current_time() > ticket.expires_at:
+            detail = "the token is not known, or has expired; ask for another"
+            raise Refused(404, "generic-not-found", "No such download", detail)
+        return ticket
+
+
+class FileResponse(StreamingResponse):
+    """A file that was opened safely; it is closed in the end, whatever happens.
+
+    Starlette's own opens files by name, and would follow what a kernel has put in their place.
+    """
+
+    def __init__(
+        self,
+        file: IO[bytes],
+        state: os.stat_result,
+        name: str,
+        *,
+        wanted: str | None = None,
+        unchanged_since: str | None = None,
+        head_only: bool = False,
+    ) -> None:
+        """Take the request's wishes.
+
+        Args:
+            file: unbuffered; closed by this.
+            state: of the file.
+            name: what to call it.
+            wanted: the Range header.
+            unchanged_since: the If-Range header: an ETag or a date that must still fit.
+            head_only: leave the body out.
+        """
+        self._file = file
+        size = state.st_size
+        modified = format_datetime(datetime.fromtimestamp(int(state.st_mtime), UTC), usegmt=True)
+        etag = f'"{state.st_mtime_ns:x}-{size:x}-{state.st_ino:x}"'
+        headers = {
+            "accept-ranges": "bytes",
+            "last-modified": modified,
+            "etag": etag,
+            "content-disposition": attachment(name),
+            "x-content-type-options": "nosniff",
+        }
+        part = ContentRange(0, size, size)
+        status = 200
+        try:
+            if unchanged_since in (None, etag, modified):
+                found = parse_range(wanted, size)
+                if found is not None:
+                    part, status = found, 206
+                    headers["content-range"] = part.encode()
+        except RemoteProtocolError:
+            part, status = ContentRange(0, 0, size), 416
+            headers["content-range"] = f"bytes */{size}"
+        headers["content-length"] = str(part.end - part.start)
+        body = _nothing() if head_only else self._pieces(part)
+        super().__init__(body, status, headers, OCTETS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, and close the file."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._file.close()
+
+    async def _pieces(self, part: ContentRange) -> AsyncIterator[bytes]:
+        position = part.start
+        while position < part.end:
+            length = min(_PIECE_BYTES, part.end - position)
+            piece = await trio.to_thread.run_sync(os.pread, self._file.fileno(), length, position)
+            if not piece:
+                # Less than was said: the connection breaks, which is how a client learns of it.
+                raise OSError("the file was cut while it was sent")
+            position += len(piece)
+            yield piece
+
+
+class ArchiveResponse(StreamingResponse):
+    """A folder as a ZIP archive, made while it is sent."""
+
+    def __init__(self, pieces: Iterator[bytes], name: str) -> None:
+        headers = {"content-disposition": attachment(f"{name}.zip")}
+        super().__init__(self._pieces(pieces), 200, headers, "application/zip")
+
+    @staticmethod
+    async def _pieces(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+        while (piece := await trio.to_thread.run_sync(next, pieces, None)) is not None:
+            if piece:
+                yield piece
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    await trio.lowlevel.checkpoint()
+    return
+    yield b""

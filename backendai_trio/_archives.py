@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import IO
 
 from .errors import LocalProtocolError, RemoteProtocolError
-from .wire.archives import END, ArchiveDecoder, Entry, encode_entry, encode_seal, padding
+from .wire.archives import BLOCK, END, ArchiveDecoder, Entry, encode_entry, encode_seal, padding
 from .wire.uploads import check_name
 
 __all__ = ["MAX_ENTRIES", "Extractor", "archive", "sealed"]
@@ -82,7 +82,8 @@ def _file(path: Path, name: str) -> Iterator[bytes]:
             piece = _exactly(file, min(left, _CHUNK_BYTES), path)
             left -= len(piece)
             yield piece
-        yield padding(size)
+        if size % BLOCK:
+            yield padding(size)
 
 
 def _exactly(file: IO[bytes], size: int, path: Path) -> bytes:

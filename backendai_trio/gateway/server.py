@@ -27,6 +27,7 @@ from .._version import __version__
 from ..config import Config, Endpoint
 from ..errors import GatewayError
 from ..wire.execution import INTERRUPT_RUN, RAW_CONSOLE, STDIN_EOF
+from ..wire.files import ARCHIVES
 from ..wire.numbered import NUMBERED_STREAMS
 from ..wire.versions import SEED, SESSION_6, Era, Hello
 from .store import KeyPair, MemoryStore, SqliteStore, Store
@@ -67,6 +68,9 @@ class GatewayOptions:
     """A kernel that nobody has used for so long ends."""
     max_sessions: int = 100
     """How many kernels may run at once."""
+    manager_limits: bool = False
+    """Keep a manager's limits on files: 20 of under 1 MiB in an upload (19 in the seed era), 5
+    archives of 1 MiB in a download, and none of our own ways around them."""
 
 
 class Gateway:
@@ -127,7 +131,8 @@ async def open_gateway(options: GatewayOptions | None = None) -> AsyncIterator[G
     config = _config(options, listener.getsockname()[1], pair)
     folder = Path(mkdtemp(prefix="backendai-gateway-"))
     isolation = "process-group"
-    hello = Hello(options.eras[-1].version, f"backendai-trio/{__version__}", isolation, FEATURES)
+    features = FEATURES if options.manager_limits else FEATURES | {ARCHIVES}
+    hello = Hello(options.eras[-1].version, f"backendai-trio/{__version__}", isolation, features)
     ready, close = trio.Event(), trio.Event()
     gateways: list[Gateway] = []
 
@@ -136,7 +141,12 @@ async def open_gateway(options: GatewayOptions | None = None) -> AsyncIterator[G
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as nursery:
                 sessions = Sessions(
-                    nursery, folder, store, options.idle_seconds, options.max_sessions
+                    nursery,
+                    folder,
+                    store,
+                    options.idle_seconds,
+                    options.max_sessions,
+                    options.manager_limits,
                 )
                 app = cast(ASGIFramework, make_app(sessions, options.eras, hello))
                 await nursery.start(_serve, app, listener, options)

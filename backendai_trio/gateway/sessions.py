@@ -263,6 +263,7 @@ class Sessions:
     store: Store
     idle_seconds: float
     max_sessions: int
+    manager_limits: bool = False
     faults: Faults = field(default_factory=Faults)
     events: EventHub = field(default_factory=EventHub)
     _by_token: dict[tuple[str, str], Session] = field(default_factory=dict)

@@ -13,10 +13,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import LocalProtocolError, RemoteProtocolError
-from .uploads import check_name
+from ..errors import RemoteProtocolError
+from .uploads import check_name, received_name
 
-__all__ = ["END", "TAR", "ArchiveDecoder", "Entry", "encode_entry", "encode_seal", "padding"]
+__all__ = [
+    "BLOCK",
+    "END",
+    "TAR",
+    "ArchiveDecoder",
+    "Entry",
+    "encode_entry",
+    "encode_seal",
+    "padding",
+]
 
 TAR = "application/x-tar"
 BLOCK = 512
@@ -251,7 +260,4 @@ def _checked(raw: str) -> str:
     name = raw.rstrip("/") if raw.strip("/") else raw
     if name in ("", "."):
         return ""
-    try:
-        return check_name(name)
-    except LocalProtocolError as exc:
-        raise RemoteProtocolError(f"archive: {exc}") from None
+    return received_name(name, "archive")

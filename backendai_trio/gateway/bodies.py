@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import trio
 from starlette.requests import Request
@@ -11,24 +11,24 @@ from starlette.types import Receive, Scope, Send
 
 from .._groups import one_error
 
-__all__ = ["PiecesResponse", "cancel_when_gone", "large_pieces"]
+__all__ = ["PiecesResponse", "cancel_when_gone", "feed_in_thread"]
 
 _PIECE_BYTES = 512 * 1024
 """How much is handed to a thread at once: the way there costs as much as to write 100 KiB."""
 
 
-async def large_pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """A body as it comes from the network, in pieces worth a thread's time."""
+async def feed_in_thread(chunks: AsyncIterator[bytes], feed: Callable[[bytes], object]) -> None:
+    """Hand a body to a function that may block, in pieces worth a thread's time."""
     pieces: list[bytes] = []
     size = 0
     async for chunk in chunks:
         pieces.append(chunk)
         size += len(chunk)
         if size >= _PIECE_BYTES:
-            yield b"".join(pieces)
+            await trio.to_thread.run_sync(feed, b"".join(pieces))
             pieces, size = [], 0
     if pieces:
-        yield b"".join(pieces)
+        await trio.to_thread.run_sync(feed, b"".join(pieces))
 
 
 async def cancel_when_gone(request: Request, scope: trio.CancelScope) -> None:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from ..wire.archives import TAR
 from ..wire.fields import Fields
 from ..wire.files import PathsRequest, encode_digests
-from .bodies import PiecesResponse, large_pieces
+from .bodies import PiecesResponse, feed_in_thread
 from .files import Workspace
 from .handlers import NO_CONTENT, Answer, Call
 from .uploads import UploadLimits, receive_files
@@ -25,8 +25,7 @@ async def upload(call: Call) -> Answer:
     """``POST /session/{name}/upload``: a form."""
     content_type = call.request.headers.get("content-type", "")
     limits = UploadLimits.of(call.era) if call.sessions.manager_limits else None
-    async with aclosing(call.request.stream()) as chunks:
-        body = large_pieces(chunks)
+    async with aclosing(call.request.stream()) as body:
         await receive_files(content_type, body, _workspace(call), limits)
     return NO_CONTENT
 
@@ -37,9 +36,8 @@ async def upload_archive(call: Call) -> Answer:
     reception = await run_sync(_workspace(call).receive, path)
     await run_sync(reception.__enter__)
     try:
-        async with aclosing(call.request.stream()) as chunks:
-            async for piece in large_pieces(chunks):
-                await run_sync(reception.feed, piece)
+        async with aclosing(call.request.stream()) as body:
+            await feed_in_thread(body, reception.feed)
         await run_sync(reception.complete)
     finally:
         with trio.CancelScope(shield=True):  # local disk: ends by itself

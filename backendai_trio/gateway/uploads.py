@@ -18,6 +18,7 @@ from .._paths import pending_folder
 from ..errors import RemoteProtocolError
 from ..wire.uploads import parse_name
 from ..wire.versions import Era
+from .bodies import feed_in_thread
 from .files import Workspace
 from .sessions import Refused
 
@@ -75,8 +76,7 @@ async def receive_files(
     form = _Form(await trio.to_thread.run_sync(pending.__enter__), limits)
     try:
         parser = MultipartParser(boundary, form.callbacks())
-        async for chunk in body:
-            await trio.to_thread.run_sync(parser.write, chunk)
+        await feed_in_thread(body, parser.write)
         if not form.complete:
             raise Refused(400, "invalid-api-params", "The form was cut short")
         await trio.to_thread.run_sync(form.place, workspace)

@@ -9,7 +9,7 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +23,7 @@ __all__ = ["PendingFile", "is_temporary", "pending_folder", "place", "place_tree
 _PREFIX, _SUFFIX = ".backendai-", ".part"
 
 
-def safe_join(root: Path, name: str) -> Path:
+def safe_join(root: Path, name: str, *, also: Iterable[Path] = ()) -> Path:
     """The place of `name` below `root`; no symbolic link on the way leads out of it.
 
     The file need not exist, nor its folders. `root` itself may be a link.
@@ -31,13 +31,15 @@ def safe_join(root: Path, name: str) -> Path:
     Args:
         root: an existing folder.
         name: relative, with forward slashes.
+        also: resolved folders that a link may lead to, e.g. mounted ones.
 
     Raises:
         LocalProtocolError: the name is hostile (`check_name`), or leads out of `root`.
     """
     root = root.resolve()
     target = root / check_name(name)
-    if not target.parent.resolve().is_relative_to(root):
+    parent = target.parent.resolve()
+    if not any(parent.is_relative_to(folder) for folder in (root, *also)):
         raise LocalProtocolError(f"{name!r} leads out of the folder through a symbolic link")
     return target
 

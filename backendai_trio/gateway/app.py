@@ -17,10 +17,11 @@ from starlette.websockets import WebSocket, WebSocketState
 
 from .._groups import one_error
 from ..errors import RemoteProtocolError
+from ..wire.archives import TAR
 from ..wire.http import PROBLEM, Problem, encode_problem
 from ..wire.transfers import TUS_CONTENT_TYPE
 from ..wire.versions import SEED, SESSION_5, SESSION_6, Era, Hello
-from . import handlers
+from . import handlers, transfers
 from .auth import authenticate
 from .handlers import Answer, Call, Handler
 from .refusals import Refused
@@ -33,7 +34,7 @@ __all__ = ["make_app"]
 _log = logging.getLogger("backendai_trio.gateway")
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """Largest body that is read whole; files are streamed and have limits of their own."""
-_STREAMED = ("multipart/", TUS_CONTENT_TYPE)
+_STREAMED = ("multipart/", TAR, TUS_CONTENT_TYPE)
 """Content types of files; no era signs such bodies."""
 
 # What the kinds of problems were called before sessions were (contract section 10).
@@ -51,7 +52,21 @@ _SESSION_ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/interrupt", handlers.interrupt),
     ("POST", "/complete", handlers.complete),
     ("GET", "/logs", handlers.logs),
-    ("POST", "/upload", handlers.upload),
+    ("POST", "/upload", transfers.upload),
+)
+# From 1.4 on (contract section 5). Managers have changed the methods to and fro.
+_FILE_ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "/files", transfers.list_files),
+    *((method, "/download", transfers.download) for method in ("GET", "POST")),
+    *((method, "/download_single", transfers.download_single) for method in ("GET", "POST")),
+)
+# Ours alone, in all eras, unless the limits of managers are to be kept.
+_ARCHIVE_ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("PUT", "/archive", transfers.upload_archive),
+    ("POST", "/archive", transfers.download_archive),
+    ("POST", "/files/digests", transfers.digests),
+    ("POST", "/files/remove", transfers.remove),
+    ("POST", "/files/mkdir", transfers.mkdir),
 )
 
 
@@ -141,8 +156,15 @@ def make_app(sessions: Sessions, eras: Sequence[Era], hello: Hello) -> Starlette
         # In the seed era events are asked for by kernel, and refused by all managers.
         events = f"{era.prefix}/stream/kernel/{{name}}/events" if era.prefix else era.events_path
         table += [("GET", events, handlers.events)]
+        of_session = list(_SESSION_ROUTES)
+        if not era.prefix:
+            of_session += _FILE_ROUTES
+        if not sessions.manager_limits:
+            of_session += _ARCHIVE_ROUTES
+            if era.prefix:
+                of_session.append(("GET", "/files", transfers.list_files))
         table += [
-            (method, f"{base}/{{name}}{tail}", handler) for method, tail, handler in _SESSION_ROUTES
+            (method, f"{base}/{{name}}{tail}", handler) for method, tail, handler in of_session
         ]
         streams = f"{era.prefix}/stream/{era.noun}/{{name}}"
         routes.append(WebSocketRoute(f"{streams}/pty", gate.socket(serve_screen, era)))

@@ -5,22 +5,21 @@ from __future__ import annotations
 import os
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import IO
 
 import trio
-from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
 
 from ..errors import RemoteProtocolError
 from ..wire.http import OCTETS
 from ..wire.transfers import ContentRange, attachment, parse_range
+from .bodies import PiecesResponse
 from .refusals import Refused
 
-__all__ = ["ArchiveResponse", "DownloadTicket", "FileResponse", "Tickets"]
+__all__ = ["DownloadTicket", "Tickets", "archive_response", "file_response"]
 
 TICKET_SECONDS = 24 * 3600.0
 """How long a download may be gone on with."""
@@ -67,92 +66,65 @@ class Tickets:
         return ticket
 
 
-class FileResponse(StreamingResponse):
-    """A file that was opened safely; it is closed in the end, whatever happens.
+def file_response(
+    file: IO[bytes],
+    state: os.stat_result,
+    name: str,
+    *,
+    wanted: str | None = None,
+    unchanged_since: str | None = None,
+    head_only: bool = False,
+) -> PiecesResponse:
+    """Answer with a file that was opened safely, or the part of it that was asked for.
 
-    Starlette's own opens files by name, and would follow what a kernel has put in their place.
+    Starlette's own response opens files by name, and would follow what a kernel has put there.
+
+    Args:
+        file: unbuffered; closed when the answer has ended.
+        state: of the file.
+        name: what to call it.
+        wanted: the Range header.
+        unchanged_since: the If-Range header: an ETag or a date that must still fit.
+        head_only: leave the body out.
     """
+    size = state.st_size
+    modified = format_datetime(datetime.fromtimestamp(int(state.st_mtime), UTC), usegmt=True)
+    etag = f'"{state.st_mtime_ns:x}-{size:x}-{state.st_ino:x}"'
+    headers = {
+        "accept-ranges": "bytes",
+        "last-modified": modified,
+        "etag": etag,
+        "content-disposition": attachment(name),
+        "x-content-type-options": "nosniff",
+    }
+    part, status = ContentRange(0, size, size), 200
+    try:
+        if unchanged_since in (None, etag, modified):
+            found = parse_range(wanted, size)
+            if found is not None:
+                part, status = found, 206
+                headers["content-range"] = part.encode()
+    except RemoteProtocolError:
+        part, status = ContentRange(0, 0, size), 416
+        headers["content-range"] = f"bytes */{size}"
+    shown = ContentRange(0, 0, size) if head_only else part
+    length = part.end - part.start
+    return PiecesResponse(_pieces(file, shown), OCTETS, length, status=status, headers=headers)
 
-    def __init__(
-        self,
-        file: IO[bytes],
-        state: os.stat_result,
-        name: str,
-        *,
-        wanted: str | None = None,
-        unchanged_since: str | None = None,
-        head_only: bool = False,
-    ) -> None:
-        """Take the request's wishes.
 
-        Args:
-            file: unbuffered; closed by this.
-            state: of the file.
-            name: what to call it.
-            wanted: the Range header.
-            unchanged_since: the If-Range header: an ETag or a date that must still fit.
-            head_only: leave the body out.
-        """
-        self._file = file
-        size = state.st_size
-        modified = format_datetime(datetime.fromtimestamp(int(state.st_mtime), UTC), usegmt=True)
-        etag = f'"{state.st_mtime_ns:x}-{size:x}-{state.st_ino:x}"'
-        headers = {
-            "accept-ranges": "bytes",
-            "last-modified": modified,
-            "etag": etag,
-            "content-disposition": attachment(name),
-            "x-content-type-options": "nosniff",
-        }
-        part = ContentRange(0, size, size)
-        status = 200
-        try:
-            if unchanged_since in (None, etag, modified):
-                found = parse_range(wanted, size)
-                if found is not None:
-                    part, status = found, 206
-                    headers["content-range"] = part.encode()
-        except RemoteProtocolError:
-            part, status = ContentRange(0, 0, size), 416
-            headers["content-range"] = f"bytes */{size}"
-        headers["content-length"] = str(part.end - part.start)
-        body = _nothing() if head_only else self._pieces(part)
-        super().__init__(body, status, headers, OCTETS)
+def archive_response(pieces: Iterator[bytes], name: str) -> PiecesResponse:
+    """Answer with a folder as a ZIP archive, made while it is sent."""
+    headers = {"content-disposition": attachment(f"{name}.zip")}
+    return PiecesResponse(pieces, "application/zip", headers=headers)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, and close the file."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._file.close()
 
-    async def _pieces(self, part: ContentRange) -> AsyncIterator[bytes]:
-        position = part.start
+def _pieces(file: IO[bytes], part: ContentRange) -> Iterator[bytes]:
+    position = part.start
+    with file:
         while position < part.end:
-            length = min(_PIECE_BYTES, part.end - position)
-            piece = await trio.to_thread.run_sync(os.pread, self._file.fileno(), length, position)
+            piece = os.pread(file.fileno(), min(_PIECE_BYTES, part.end - position), position)
             if not piece:
                 # Less than was said: the connection breaks, which is how a client learns of it.
                 raise OSError("the file was cut while it was sent")
             position += len(piece)
             yield piece
-
-
-class ArchiveResponse(StreamingResponse):
-    """A folder as a ZIP archive, made while it is sent."""
-
-    def __init__(self, pieces: Iterator[bytes], name: str) -> None:
-        headers = {"content-disposition": attachment(f"{name}.zip")}
-        super().__init__(self._pieces(pieces), 200, headers, "application/zip")
-
-    @staticmethod
-    async def _pieces(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-        while (piece := await trio.to_thread.run_sync(next, pieces, None)) is not None:
-            if piece:
-                yield piece
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    await trio.lowlevel.checkpoint()
-    return
-    yield b""

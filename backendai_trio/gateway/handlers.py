@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import trio
@@ -17,12 +16,12 @@ from ..wire.graphql import GraphQLQuery, encode_answer
 from ..wire.http import JSON, OCTETS
 from ..wire.kernels import CreateReply, CreateRequest
 from ..wire.versions import Era
+from .bodies import cancel_when_gone
 from .events import EventFilter, EventResponse
 from .refusals import Refused
 from .sessions import Session, Sessions
-from .uploads import FormLimits, receive_files
 
-__all__ = ["Answer", "Call", "Handler"]
+__all__ = ["NO_CONTENT", "Answer", "Call", "Handler"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ async def execute(call: Call) -> Answer:
     with one_error():
         async with trio.open_nursery() as nursery:
             # A poll must not take output out for a client that has gone.
-            nursery.start_soon(_cancel_when_gone, call.request, nursery.cancel_scope)
+            nursery.start_soon(cancel_when_gone, call.request, nursery.cancel_scope)
             reply = await call.session.execute(wanted)
             nursery.cancel_scope.cancel()
     if reply is None:
@@ -122,16 +121,6 @@ async def complete(call: Call) -> Answer:
 def logs(call: Call) -> Answer:
     """``GET /session/{name}/logs``."""
     return Answer(encode_json({"result": {"logs": call.session.logs()}}))
-
-
-async def upload(call: Call) -> Answer:
-    """``POST /session/{name}/upload``."""
-    session = call.session
-    content_type = call.request.headers.get("content-type", "")
-    limits = FormLimits(call.era.upload_max_files, call.era.upload_max_bytes)
-    async with aclosing(call.request.stream()) as body:
-        await receive_files(content_type, body, session.host.work, session.host.tmp, limits)
-    return NO_CONTENT
 
 
 def authorize(call: Call) -> Answer:
@@ -177,9 +166,3 @@ def events(call: Call) -> Response:
 async def _completions(session: Session, wanted: ExecuteRequest) -> Answer:
     items = await session.complete(wanted.code, wanted.options)
     return Answer(encode_json({"result": {"status": "finished", "completions": items}}))
-
-
-async def _cancel_when_gone(request: Request, scope: trio.CancelScope) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()

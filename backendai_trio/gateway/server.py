@@ -27,6 +27,7 @@ from .._version import __version__
 from ..config import Config, Endpoint
 from ..errors import GatewayError
 from ..wire.execution import INTERRUPT_RUN, RAW_CONSOLE, STDIN_EOF
+from ..wire.files import ARCHIVES
 from ..wire.numbered import NUMBERED_STREAMS
 from ..wire.transfers import TUS_CHECKSUM
 from ..wire.versions import SEED, SESSION_6, Era, Hello
@@ -73,6 +74,9 @@ class GatewayOptions:
     """How many virtual folders a key pair may have."""
     max_vfolder_bytes: int = 0
     """Bytes that each of them may hold, 0 for as many as there is room on the disk."""
+    manager_limits: bool = False
+    """Keep a manager's limits on files: 20 of under 1 MiB in an upload (19 in the seed era), 5
+    archives of 1 MiB in a download, and none of our own ways around them."""
 
 
 class Gateway:
@@ -140,7 +144,8 @@ async def open_gateway(options: GatewayOptions | None = None) -> AsyncIterator[G
         max_bytes=options.max_vfolder_bytes,
     )
     isolation = "process-group"
-    hello = Hello(options.eras[-1].version, f"backendai-trio/{__version__}", isolation, FEATURES)
+    features = FEATURES if options.manager_limits else FEATURES | {ARCHIVES}
+    hello = Hello(options.eras[-1].version, f"backendai-trio/{__version__}", isolation, features)
     ready, close = trio.Event(), trio.Event()
     gateways: list[Gateway] = []
 
@@ -149,7 +154,13 @@ async def open_gateway(options: GatewayOptions | None = None) -> AsyncIterator[G
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as nursery:
                 sessions = Sessions(
-                    nursery, folder, store, folders, options.idle_seconds, options.max_sessions
+                    nursery,
+                    folder,
+                    store,
+                    folders,
+                    options.idle_seconds,
+                    options.max_sessions,
+                    options.manager_limits,
                 )
                 app = cast(ASGIFramework, make_app(sessions, options.eras, hello))
                 await nursery.start(_serve, app, listener, options)

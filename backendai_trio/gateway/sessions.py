@@ -262,6 +262,7 @@ class Sessions:
     folders: VFolders
     idle_seconds: float
     max_sessions: int
+    manager_limits: bool = False
     faults: Faults = field(default_factory=Faults)
     events: EventHub = field(default_factory=EventHub)
     _by_token: dict[tuple[str, str], Session] = field(default_factory=dict)

@@ -17,14 +17,12 @@ import trio
 
 from ..wire.transfers import CHECKSUM_MISMATCH, PatchHead, TusState
 from . import vfolder_files
+from .bodies import feed_in_thread
 from .folder_index import Folder, PendingUpload
 from .refusals import Refused
 from .vfolders import VFolders
 
 __all__ = ["TusUploads"]
-
-_WRITE_BYTES = 512 * 1024
-"""What is gathered before it is written: pieces come in much smaller ones from the socket."""
 
 
 @dataclass
@@ -172,13 +170,7 @@ class _Writer:
         self._digest = hashlib.sha256()
 
     async def take(self, body: AsyncIterator[bytes]) -> None:
-        gathered = bytearray()
-        async for chunk in body:
-            gathered += chunk
-            if len(gathered) >= _WRITE_BYTES:
-                await self._write(gathered)
-                gathered = bytearray()
-        await self._write(gathered)
+        await feed_in_thread(body, self._write)
         if self._expected is not None and self._digest.digest() != self._expected:
             raise Refused(
                 CHECKSUM_MISMATCH,
@@ -190,26 +182,22 @@ class _Writer:
         await trio.to_thread.run_sync(os.fdatasync, self._descriptor)
         self.good = self._position
 
-    async def _write(self, data: bytearray) -> None:
+    def _write(self, data: bytes) -> None:
         if self._position + len(data) > self._size:
             detail = f"the file was said to have {self._size:,} bytes"
             raise Refused(413, "invalid-api-params", "More bytes than were said", detail)
+        view = memoryview(data)
         try:
-            await trio.to_thread.run_sync(self._write_now, data)
+            while view:
+                written = os.pwrite(self._descriptor, view, self._position)
+                self._position, view = self._position + written, view[written:]
         except OSError as exc:
             raise Refused(
                 507, "storage-full", "The gateway cannot store the file", str(exc.strerror)
             ) from None
-        self._position += len(data)
         if self._expected is None:
             self.good = self._position
-
-    def _write_now(self, data: bytearray) -> None:
-        position, view = self._position, memoryview(data)
-        while view:
-            written = os.pwrite(self._descriptor, view, position)
-            position, view = position + written, view[written:]
-        if self._expected is not None:
+        else:
             self._digest.update(data)
 
 

@@ -17,7 +17,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from .._paths import place, safe_join
 from ..errors import LocalProtocolError
-from ..wire.listings import FileEntry, FileKind
+from ..wire.files import FileInfo, Listing
 from ..wire.vfolders import MakeDirectory, MoveFile, RemoveFiles
 from .refusals import Refused
 
@@ -51,7 +51,7 @@ def inside(root: Path, path: str) -> Path:
         raise Refused(400, "invalid-api-params", "No such path in the folder", str(exc)) from None
 
 
-def list_entries(root: Path, path: str) -> list[FileEntry]:
+def list_entries(root: Path, path: str) -> Listing:
     """What is in a folder, by name. Links are told as links, with their own size."""
     folder = _existing(root, path)
     if folder.is_symlink() and not folder.resolve().is_relative_to(root.resolve()):
@@ -65,16 +65,8 @@ def list_entries(root: Path, path: str) -> list[FileEntry]:
                 state = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue  # gone meanwhile
-            found.append(
-                FileEntry(
-                    entry.name,
-                    _kind(state.st_mode),
-                    state.st_size,
-                    state.st_mtime,
-                    state.st_mode & 0o777,
-                )
-            )
-    return sorted(found, key=lambda entry: entry.name)
+            found.append(FileInfo.of(entry.name, (state.st_mode, state.st_size, state.st_mtime)))
+    return Listing(tuple(sorted(found, key=lambda file: file.name)), path)
 
 
 def make_directory(root: Path, wanted: MakeDirectory) -> None:
@@ -260,14 +252,6 @@ def _existing(root: Path, path: str) -> Path:
 
 def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
-
-
-def _kind(mode: int) -> FileKind:
-    if stat.S_ISREG(mode):
-        return "file"
-    if stat.S_ISDIR(mode):
-        return "directory"
-    return "link" if stat.S_ISLNK(mode) else "other"
 
 
 def _missing(path: str) -> Refused:

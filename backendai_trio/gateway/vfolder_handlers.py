@@ -14,7 +14,6 @@ from starlette.responses import Response
 
 from ..wire.fields import Fields, encode_json
 from ..wire.http import OCTETS
-from ..wire.listings import encode_listing
 from ..wire.transfers import TUS_CONTENT_TYPE, TUS_VERSION, PatchHead
 from ..wire.versions import Era
 from ..wire.vfolders import (
@@ -28,11 +27,12 @@ from ..wire.vfolders import (
     parse_permission,
 )
 from . import vfolder_files
-from .downloads import ArchiveResponse, FileResponse
+from .downloads import archive_response, file_response
+from .files import Workspace
 from .folder_index import Folder
 from .handlers import NO_CONTENT, Answer, Call, Handler
 from .refusals import Refused
-from .uploads import FormLimits, receive_files
+from .uploads import UploadLimits, receive_files
 from .vfolders import HOST
 
 __all__ = ["folder_routes", "storage_routes"]
@@ -188,10 +188,10 @@ def update_options(call: Call) -> Answer:
 async def list_files(call: Call) -> Answer:
     """``GET /folders/{name}/files``."""
     path = _wish(call, "path", default=".")
-    entries = await call.sessions.folders.within(
+    listing = await call.sessions.folders.within(
         _folder(call), lambda root: vfolder_files.list_entries(root, path)
     )
-    return Answer(encode_listing(entries))
+    return Answer(listing.encode_items())
 
 
 async def make_directory(call: Call) -> Answer:
@@ -225,16 +225,11 @@ async def upload_form(call: Call) -> Answer:
     """``POST /folders/{name}/upload``."""
     folders = call.sessions.folders
     folder = _folder(call, write=True)
-    limits = FormLimits(total_bytes=await folders.room_in(folder))
+    limits = UploadLimits(room_bytes=await folders.room_in(folder))
+    workspace = Workspace(folders.files_of(folder), folders.staging_of(folder.folder_id))
     content_type = call.request.headers.get("content-type", "")
     async with aclosing(call.request.stream()) as body:
-        await receive_files(
-            content_type,
-            body,
-            folders.files_of(folder),
-            folders.staging_of(folder.folder_id),
-            limits,
-        )
+        await receive_files(content_type, body, workspace, limits)
     return Answer(status=201)
 
 
@@ -412,12 +407,12 @@ async def _send(call: Call, folder: Folder, path: str, *, archive: bool) -> Resp
         pieces = await call.sessions.folders.within(
             folder, lambda root: vfolder_files.zip_pieces(root, path)
         )
-        return ArchiveResponse(pieces, name)
+        return archive_response(pieces, name)
     file, state = await call.sessions.folders.within(
         folder, lambda root: vfolder_files.open_file(root, path)
     )
     headers = call.request.headers
-    return FileResponse(
+    return file_response(
         file,
         state,
         name,

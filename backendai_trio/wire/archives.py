@@ -7,15 +7,25 @@ block behind the end mark, where other readers have stopped, with the SHA-256 of
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import LocalProtocolError, RemoteProtocolError
-from .uploads import check_name
+from ..errors import RemoteProtocolError
+from .uploads import check_name, received_name
 
-__all__ = ["END", "TAR", "ArchiveDecoder", "Entry", "encode_entry", "encode_seal", "padding"]
+__all__ = [
+    "BLOCK",
+    "END",
+    "TAR",
+    "ArchiveDecoder",
+    "Entry",
+    "encode_entry",
+    "encode_seal",
+    "padding",
+]
 
 TAR = "application/x-tar"
 BLOCK = 512
@@ -26,6 +36,7 @@ MAX_EXTENSION_BYTES = 64 * 1024
 MAX_EXTENSIONS = 4
 """How many extension headers one entry may have."""
 _SEAL = b"backendai-seal sha256="
+_MORE = "BACKENDAI.more"
 _EXTENDED, _GLOBAL = tarfile.XHDTYPE, tarfile.XGLTYPE
 _LONG_NAME, _LONG_LINK = tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK
 _KINDS: dict[bytes, Literal["file", "folder", "symlink", "hardlink"]] = {
@@ -54,6 +65,9 @@ class Entry:
     """Seconds since 1970."""
     target: str = ""
     """Where a link leads, as it stands in the archive."""
+    more: bool = False
+    """Whether this is a further piece of the file of this name that came just before. Only our own
+    client sends such, for streams whose size nobody knows beforehand."""
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -69,6 +83,8 @@ def encode_entry(entry: Entry) -> bytes:
     info.mode = _DEFAULT_MODES[entry.kind] | (0o111 if entry.executable else 0)
     info.mtime = entry.modified
     info.linkname = entry.target
+    if entry.more:
+        info.pax_headers = {_MORE: "1"}
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
@@ -90,17 +106,12 @@ class ArchiveDecoder:
     """Reads an archive: feed it bytes as they come, take entries and pieces of files out.
 
     Each `Entry` of a file is followed by its content, as `bytes` of any length.
-
-    Attributes:
-        ended: the end mark was seen.
-        seal: the digest in the seal, hexadecimal; ``""`` where there is none.
-        sealed_bytes: how many bytes of the archive the seal is about.
     """
 
     def __init__(self) -> None:
-        self.ended = False
-        self.seal = ""
-        self.sealed_bytes = 0
+        self._digest = hashlib.sha256()
+        self._ended = False
+        self._seal = ""
         self._buffer = bytearray()
         self._content = 0
         self._padding = 0
@@ -119,12 +130,9 @@ class ArchiveDecoder:
         while view:
             if self._content:
                 piece, view = view[: self._content], view[self._content :]
+                self._digest.update(piece)
                 self._content -= len(piece)
                 yield bytes(piece)
-                continue
-            if self._padding:
-                skipped = min(self._padding, len(view))
-                self._padding, view = self._padding - skipped, view[skipped:]
                 continue
             wanted = self._wanted() - len(self._buffer)
             self._buffer += view[:wanted]
@@ -132,37 +140,48 @@ class ArchiveDecoder:
             if len(self._buffer) == self._wanted():
                 block = bytes(self._buffer)
                 self._buffer.clear()
-                entry = self._take(block)
-                if entry is not None:
+                if self._ended:
+                    self._take_seal(block)
+                    continue
+                self._digest.update(block)
+                if self._padding:
+                    self._padding = 0
+                elif (entry := self._take(block)) is not None:
                     yield entry
 
-    def finish(self) -> None:
+    def finish(self, *, sealed: bool = False) -> None:
         """Check, when no more bytes come, that the archive is whole.
 
+        Args:
+            sealed: whether it must have a seal; a seal that is there must fit in any case.
+
         Raises:
-            RemoteProtocolError: it was cut short.
+            RemoteProtocolError: it was cut short, or altered on its way.
         """
-        if not self.ended:
+        if not self._ended or (sealed and not self._seal):
             raise RemoteProtocolError("archive: it was cut short")
+        if self._seal and self._seal != self._digest.hexdigest():
+            raise RemoteProtocolError("archive: it was altered on its way (SHA-256 differs)")
 
     def _wanted(self) -> int:
+        if self._padding:
+            return self._padding
         if self._extension is not None:
             return self._extension.size + len(padding(self._extension.size))
         return BLOCK
 
+    def _take_seal(self, block: bytes) -> None:
+        if block.startswith(_SEAL) and not self._seal:
+            self._seal = block[len(_SEAL) :].rstrip(b"\0").decode("ascii", "replace")
+
     def _take(self, block: bytes) -> Entry | None:
-        if self.ended:
-            if block.startswith(_SEAL) and not self.seal:
-                self.seal = block[len(_SEAL) :].rstrip(b"\0").decode("ascii", "replace")
-            return None
-        self.sealed_bytes += len(block)
         if self._extension is not None:
             self._take_extension(self._extension, block)
             self._extension = None
             return None
         if not any(block):
             self._empty_blocks += 1
-            self.ended = self._empty_blocks == 2
+            self._ended = self._empty_blocks == 2
             return None
         if self._empty_blocks:
             raise RemoteProtocolError("archive: an entry stands behind the end mark")
@@ -203,10 +222,10 @@ class ArchiveDecoder:
         # What is no file has no content, whatever its header says (as all tar programs have it).
         size = size if kind == "file" else 0
         self._content, self._padding = size, len(padding(size))
-        self.sealed_bytes += size + self._padding
         target = extended.get("linkpath", info.linkname)
         modified = info.mtime if isinstance(info.mtime, int) else 0
-        return Entry(name, kind, size, bool(info.mode & 0o100), max(modified, 0), target)
+        more = kind == "file" and extended.get(_MORE) == "1"
+        return Entry(name, kind, size, bool(info.mode & 0o100), max(modified, 0), target, more)
 
     def _take_extension(self, info: tarfile.TarInfo, block: bytes) -> None:
         data = block[: info.size]
@@ -241,7 +260,4 @@ def _checked(raw: str) -> str:
     name = raw.rstrip("/") if raw.strip("/") else raw
     if name in ("", "."):
         return ""
-    try:
-        return check_name(name)
-    except LocalProtocolError as exc:
-        raise RemoteProtocolError(f"archive: {exc}") from None
+    return received_name(name, "archive")

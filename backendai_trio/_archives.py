@@ -105,6 +105,7 @@ class Extractor:
     Use as a context manager, so that no file stays open.
 
     Attributes:
+        folder: where it is extracted.
         names: what stands at the top of the archive, in order.
         files: how many files were extracted.
         size: bytes of their content.
@@ -114,14 +115,15 @@ class Extractor:
         self.names: list[str] = []
         self.files = 0
         self.size = 0
-        self._folder = folder
+        self.folder = folder
         self._max_entries = max_entries
         self._entries = 0
         self._decoder = ArchiveDecoder()
         self._file: IO[bytes] | None = None
-        self._left = 0
+        self._left = self._size = 0
         self._last = ""
         self._links: list[Entry] = []
+        self._news: dict[str, tuple[int, int]] = {}
 
     def feed(self, data: bytes) -> None:
         """Take bytes of the archive.
@@ -146,12 +148,27 @@ class Extractor:
             RemoteProtocolError: it was cut short, or altered on its way, or a link leads out.
         """
         self._decoder.finish(sealed=sealed)
-        for link in self._links:
+        self._make_links()
+
+    def next_archive(self) -> None:
+        """Begin with another archive, once one is whole: its content goes into the same folder."""
+        self._decoder.finish()
+        self._decoder = ArchiveDecoder()
+        self._make_links()
+
+    def news(self) -> list[tuple[str, int, int]]:
+        """Files that have grown since it was last asked: name, bytes so far, bytes in all."""
+        news, self._news = self._news, {}
+        return [(name, done, size) for name, (done, size) in news.items()]
+
+    def _make_links(self) -> None:
+        links, self._links = self._links, []
+        for link in links:
             if not _stays_inside(link):
                 raise RemoteProtocolError(
                     f"archive: the link {link.name!r} leads out of the folder; refused"
                 )
-            path = self._folder / link.name
+            path = self.folder / link.name
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.symlink_to(link.target)
@@ -191,7 +208,7 @@ class Extractor:
         if entry.kind == "symlink":
             self._links.append(entry)
             return
-        path = self._folder / entry.name
+        path = self.folder / entry.name
         try:
             if entry.kind == "folder":
                 path.mkdir(parents=True, exist_ok=True)
@@ -206,13 +223,14 @@ class Extractor:
         except OSError as exc:
             raise self._clash(entry, exc) from None
         self.files += not entry.more
-        self._left = entry.size
+        self._left = self._size = entry.size
+        self._news[entry.name] = (0, entry.size)
         if not self._left:
             self.close()
 
     def _copy(self, entry: Entry, path: Path) -> None:
         try:
-            source = self._folder / check_name(entry.target.removeprefix("./"))
+            source = self.folder / check_name(entry.target.removeprefix("./"))
             if not stat.S_ISREG(source.lstat().st_mode):
                 raise OSError
         except (OSError, LocalProtocolError):
@@ -231,6 +249,7 @@ class Extractor:
             view = view[self._file.write(view) :]
         self.size += len(data)
         self._left -= len(data)
+        self._news[self._last] = (self._size - self._left, self._size)
         if not self._left:
             self.close()
 

@@ -149,6 +149,12 @@ class PendingFile:
             view = view[self._file.write(view) :]
         self.size += len(data)
 
+    def restart(self) -> None:
+        """Forget what was written."""
+        self._file.seek(0)
+        self._file.truncate()
+        self.size = 0
+
     def complete(self) -> None:
         """Give it its name.
 

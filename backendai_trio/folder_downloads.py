@@ -30,7 +30,7 @@ from .errors import (
 from .progress import Meter, Progress
 from .transport.client import Client, ReplyStream
 from .wire.files import FileInfo
-from .wire.http import JSON, Request, split_url
+from .wire.http import JSON, Request
 from .wire.transfers import ContentRange
 from .wire.vfolders import FileRequest, Ticket
 
@@ -142,7 +142,8 @@ def _prepare(
                 raise DownloadError(str(target), "a folder is in the way")
             if not overwrite and (target.exists() or target.is_symlink()):
                 raise DownloadError(
-                    str(target), "exists already; nothing was changed. Say that it may be overwritten"
+                    str(target),
+                    "exists already; nothing was changed. Say that it may be overwritten",
                 )
         for folder in made:
             folder.mkdir(parents=True, exist_ok=True)
@@ -261,5 +262,5 @@ class _Fetch:
         query = (("token", ticket.token),)
         if not ticket.url:
             return None, Request("GET", era.path("folders", "_", "download_with_token"), query)
-        at, path = split_url(ticket.url)
+        at, path = ticket.place
         return at, Request("GET", path, query)

@@ -29,7 +29,7 @@ from .errors import (
 from .progress import Meter, Progress
 from .transport.client import Client
 from .uploads import Upload
-from .wire.http import JSON, Request, split_url
+from .wire.http import JSON, Request
 from .wire.transfers import CHECKSUM_MISMATCH, TUS_CHECKSUM, PatchHead, TusState
 from .wire.uploads import check_name, encode_part_head, multipart_type, part_end
 from .wire.vfolders import FileRequest, MakeDirectory, Ticket
@@ -166,7 +166,7 @@ class _Tus:
         self._at: Endpoint | None = None
         self._query: tuple[tuple[str, str], ...] = ()
         if ticket.url:
-            self._at, self._path = split_url(ticket.url)
+            self._at, self._path = ticket.place
             self._query = (("token", ticket.token),)
         else:
             self._path = client.era.path("folders", "_", "tus", "upload", ticket.token)
@@ -184,9 +184,7 @@ class _Tus:
         if self._client.has(TUS_CHECKSUM):
             digest = await trio.to_thread.run_sync(_digest, upload, offset, size)
         head = PatchHead(offset, digest).encode()
-        request = Request(
-            "PATCH", self._path, self._query, content_type=head.pop("Content-Type")
-        )
+        request = Request("PATCH", self._path, self._query, content_type=head.pop("Content-Type"))
         head |= {"Content-Type": request.content_type}
         async with self._client.transfer(
             request,

@@ -361,4 +361,6 @@ def _invitations(client: Client, what: str) -> str:
 
 def _rows(body: bytes) -> list[object]:
     rows = decode_json(body, "list of virtual folders")
-    return rows if isinstance(rows, list) else Fields(rows, "list of virtual folders").items("items")
+    return (
+        rows if isinstance(rows, list) else Fields(rows, "list of virtual folders").items("items")
+    )

@@ -1,8 +1,8 @@
-"""Bodies that are streamed: requests in large pieces, responses out of iterators."""
+"""Responses out of iterators, and clients that leave before they end."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import trio
 from starlette.requests import Request
@@ -11,24 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from .._groups import one_error
 
-__all__ = ["PiecesResponse", "cancel_when_gone", "feed_in_thread"]
-
-_PIECE_BYTES = 512 * 1024
-"""How much is handed to a thread at once: the way there costs as much as to write 100 KiB."""
-
-
-async def feed_in_thread(chunks: AsyncIterator[bytes], feed: Callable[[bytes], object]) -> None:
-    """Hand a body to a function that may block, in pieces worth a thread's time."""
-    pieces: list[bytes] = []
-    size = 0
-    async for chunk in chunks:
-        pieces.append(chunk)
-        size += len(chunk)
-        if size >= _PIECE_BYTES:
-            await trio.to_thread.run_sync(feed, b"".join(pieces))
-            pieces, size = [], 0
-    if pieces:
-        await trio.to_thread.run_sync(feed, b"".join(pieces))
+__all__ = ["PiecesResponse", "cancel_when_gone"]
 
 
 async def cancel_when_gone(request: Request, scope: trio.CancelScope) -> None:

@@ -8,10 +8,11 @@ from functools import partial
 import trio
 from starlette.responses import Response
 
+from .._feeding import feed_in_thread
 from ..wire.archives import TAR
 from ..wire.fields import Fields
 from ..wire.files import PathsRequest, encode_digests
-from .bodies import PiecesResponse, feed_in_thread
+from .bodies import PiecesResponse
 from .files import Workspace
 from .handlers import NO_CONTENT, Answer, Call
 from .uploads import UploadLimits, receive_files

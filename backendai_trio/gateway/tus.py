@@ -15,9 +15,9 @@ from pathlib import Path
 
 import trio
 
+from .._feeding import feed_in_thread
 from ..wire.transfers import CHECKSUM_MISMATCH, PatchHead, TusState
 from . import vfolder_files
-from .bodies import feed_in_thread
 from .folder_index import Folder, PendingUpload
 from .refusals import Refused
 from .vfolders import VFolders

@@ -14,11 +14,11 @@ import trio
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from .._feeding import feed_in_thread
 from .._paths import pending_folder
 from ..errors import RemoteProtocolError
 from ..wire.uploads import parse_name
 from ..wire.versions import Era
-from .bodies import feed_in_thread
 from .files import Workspace
 from .refusals import Refused
 

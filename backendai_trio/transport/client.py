@@ -88,6 +88,14 @@ class ReplyStream:
                     return chunk
         return b""
 
+    def __aiter__(self) -> ReplyStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if chunk := await self.receive_some():
+            return chunk
+        raise StopAsyncIteration
+
     async def read_all(self) -> Reply:
         """The reply with its body."""
         body = bytearray()

@@ -11,9 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
 from ..errors import RemoteProtocolError
 from .fields import Fields, decode_json, encode_json
-from .http import JSON, Request
+from .http import JSON, Reply, Request
 from .uploads import received_name
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "FileInfo",
     "Listing",
     "PathsRequest",
+    "decode_archives",
     "decode_digests",
     "encode_digests",
 ]
@@ -196,6 +200,37 @@ class PathsRequest:
         if not found:
             raise RemoteProtocolError("files: no path is named")
         return cls(found)
+
+
+def decode_archives(reply: Reply) -> list[bytes]:
+    """The archives in a manager's answer to a download, one for each path.
+
+    Raises:
+        RemoteProtocolError: it is no multipart body, or one that was cut short.
+    """
+    what = "download"
+    content_type = reply.headers.get("content-type", "")
+    kind, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary")
+    if not kind.startswith(b"multipart/") or not boundary:
+        raise RemoteProtocolError(f"{what}: expected multipart, got {content_type!r}")
+    parts: list[bytearray] = []
+    ended = []
+    parser = MultipartParser(
+        boundary,
+        {
+            "on_part_begin": lambda: parts.append(bytearray()),
+            "on_part_data": lambda data, start, end: parts[-1].extend(data[start:end]),
+            "on_end": lambda: ended.append(True),
+        },
+    )
+    try:
+        parser.write(reply.body)
+    except FormParserError as exc:
+        raise RemoteProtocolError(f"{what}: {exc}") from None
+    if not ended:
+        raise RemoteProtocolError(f"{what}: it was cut short")
+    return [bytes(part) for part in parts]
 
 
 @dataclass(frozen=True, slots=True)

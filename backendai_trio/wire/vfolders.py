@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ..errors import LocalProtocolError, RemoteProtocolError
+from ..config import Endpoint, parse_endpoint
+from ..errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from .fields import Fields, encode_json
 from .versions import Era
 
@@ -315,6 +316,21 @@ class Ticket:
     def encode(self) -> bytes:
         """JSON body."""
         return encode_json({"token": self.token} | ({"url": self.url} if self.url else {}))
+
+    @property
+    def place(self) -> tuple[Endpoint, str]:
+        """The server of `url`, and the path there.
+
+        Raises:
+            RemoteProtocolError: it is no address that a file could be sent to.
+        """
+        try:
+            address = parse_endpoint(self.url)
+        except ConfigError:
+            raise RemoteProtocolError(
+                f"ticket: {self.url[:100]!r} is not the address of a storage proxy"
+            ) from None
+        return address._replace(base_path=""), address.base_path or "/"
 
     @classmethod
     def decode(cls, body: bytes) -> Ticket:

@@ -143,7 +143,7 @@ def _prepare(
             if not overwrite and (target.exists() or target.is_symlink()):
                 raise DownloadError(
                     str(target),
-                    "exists already; nothing was changed. Say that it may be overwritten",
+                    "exists; nothing was changed. Say that it may be overwritten",
                 )
         for folder in made:
             folder.mkdir(parents=True, exist_ok=True)

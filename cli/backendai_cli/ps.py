@@ -12,6 +12,7 @@ import trio
 from backendai_trio import SessionRow, list_kernels
 
 from .console import Status
+from .tables import print_table
 from .target import open_target
 
 __all__ = ["command"]
@@ -25,7 +26,10 @@ def command(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows]))
     elif rows:
-        _print_table(rows)
+        print_table(
+            ("Session ID", "Lang/runtime", "Created At", "Status"),
+            [(row.token, row.runtime, row.created_at, row.status) for row in rows],
+        )
     else:
         click.echo("There are no compute sessions currently running.")
 
@@ -33,18 +37,3 @@ def command(as_json: bool) -> None:
 async def _list(status: Status) -> list[SessionRow]:
     async with open_target(status) as client:
         return await list_kernels(client)
-
-
-def _print_table(rows: list[SessionRow]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("Session ID", "Lang/runtime", "Created At", "Status"):
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        table.add_row(row.token, row.runtime, row.created_at, row.status)
-    console = Console()
-    # In a pipe there is no window to fit: every row stays one line.
-    console.print(table, width=None if console.is_terminal else 200)

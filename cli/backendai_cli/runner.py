@@ -86,7 +86,7 @@ class Runner:
     async def _run(self) -> int:
         job = self._job
         async with (
-            open_target(self._status, local=job.local) as client,
+            open_target(self._status, local=job.local, lasting=bool(job.spec.mounts)) as client,
             self._open_kernel(client) as kernel,
         ):
             self._status.done(f"Kernel (ID: {kernel.kernel_id}) is ready.")

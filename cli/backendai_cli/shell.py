@@ -23,10 +23,18 @@ __all__ = ["command"]
 @click.option(
     "-e", "--env", multiple=True, metavar="KEY=VALUE", help="Environment variable; may be repeated."
 )
+@click.option(
+    "-m", "--mount", multiple=True, metavar="NAME", help="Virtual folder to mount; may be repeated."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show no status lines.")
 @click.option("--local", is_flag=True, help="Run on this machine, whatever server is configured.")
 def command(
-    lang: str, client_token: str | None, env: tuple[str, ...], quiet: bool, local: bool
+    lang: str,
+    client_token: str | None,
+    env: tuple[str, ...],
+    mount: tuple[str, ...],
+    quiet: bool,
+    local: bool,
 ) -> int:
     """Open a terminal in a kernel of the runtime LANG.
 
@@ -42,13 +50,17 @@ def command(
     from .run import parse_environment
 
     check_terminal()
-    spec = KernelSpec(runtime=lang, environ=parse_environment(env))
+    spec = KernelSpec(runtime=lang, environ=parse_environment(env), mounts=mount)
     return trio.run(_shell, spec, client_token, Status(quiet=quiet), local)
 
 
 async def _shell(spec: KernelSpec, token: str | None, status: Status, local: bool) -> int:
     embedded = local or read_config() is None
-    async with exits.ending_on_signals(), open_target(status, local=local) as client:
+    lasting = bool(spec.mounts)
+    async with (
+        exits.ending_on_signals(),
+        open_target(status, local=local, lasting=lasting) as client,
+    ):
         if token is not None:
             kernel = await attach_kernel(client, spec, token=token)
             return await _connect(kernel, status, embedded)

@@ -110,33 +110,27 @@ async def _send_in_pieces(
     client: Client, folder: str, name: str, upload: Upload, meter: Meter
 ) -> None:
     tus = await _begin(client, folder, name, upload.size)
-    failures = offset = 0
+    offset = failures = 0
     unsure = False
-    while True:
+    complete = False
+    while not complete:
         try:
-            if unsure:
-                before, offset = offset, await tus.offset()
-                unsure = False
-                failures = 0 if offset > before else failures
-                await meter.tell(Progress(upload.name, offset, upload.size))
-            if offset == upload.size and upload.size:
-                return
-            offset = await tus.send(upload, offset)
-            failures = 0
+            before = offset
+            offset = await (tus.offset() if unsure else tus.send(upload, offset))
+            # An empty file is complete when the server has answered to its empty piece.
+            complete = offset == upload.size and not (unsure and upload.size == 0)
+            failures, unsure = (0 if offset > before else failures), False
             await meter.tell(Progress(upload.name, offset, upload.size))
-            if offset == upload.size:
-                return
         except (ConnectionFailed, ApiError) as exc:
             lost = isinstance(exc, NotFound)
-            if isinstance(exc, ApiError) and exc.status not in _TRY_AGAIN and not lost:
+            passing = not isinstance(exc, ApiError) or exc.status in _TRY_AGAIN
+            if failures == len(_PAUSES_SECONDS) or not (lost or passing):
                 raise
-            if failures == len(_PAUSES_SECONDS):
-                raise
-        await trio.sleep(_PAUSES_SECONDS[failures])
-        failures, unsure = failures + 1, True
-        if lost:
-            # The server has forgotten the upload, with all that had come.
-            tus, offset, unsure = await _begin(client, folder, name, upload.size), 0, False
+            await trio.sleep(_PAUSES_SECONDS[failures])
+            failures, unsure = failures + 1, True
+            if lost:
+                # The server has forgotten the upload, with all that had come.
+                tus, offset, unsure = await _begin(client, folder, name, upload.size), 0, False
 
 
 async def _begin(client: Client, folder: str, name: str, size: int) -> _Tus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 
 __all__ = ["print_table"]
@@ -20,6 +21,5 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         # Text, not markup: what a server sends is shown as it is.
         table.add_row(*map(Text, row))
-    console = Console()
     # In a pipe there is no window to fit: every row stays one line.
-    console.print(table, width=None if console.is_terminal else 200)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)

@@ -32,6 +32,7 @@ from .transport.client import Client, ReplyStream
 from .wire.files import FileInfo
 from .wire.http import JSON, Request
 from .wire.transfers import ContentRange
+from .wire.uploads import check_name
 from .wire.vfolders import FileRequest, Ticket
 
 __all__ = ["download_files"]
@@ -90,10 +91,14 @@ async def _look(list_files: Lister, paths: Sequence[str]) -> tuple[list[_Wanted]
     folders: list[str] = []
     todo: list[tuple[str, str]] = []
     for path in paths:
-        clean = posixpath.normpath(path.strip("/") or ".")
+        clean = path.strip("/") or "."
         if clean == ".":
             todo.append((".", ""))
             continue
+        try:
+            clean = check_name(clean)
+        except LocalProtocolError as exc:
+            raise DownloadError(path, str(exc)) from None
         parent, name = posixpath.split(clean)
         found = next((f for f in await list_files(parent or ".") if f.name == name), None)
         if found is None:

@@ -15,7 +15,7 @@ from typing import cast
 import trio
 
 from ._archives import Extractor
-from ._feeding import PIECE_BYTES
+from ._feeding import feed_in_thread
 from ._paths import pending_folder, place, place_tree
 from .errors import ApiError, DownloadError, LocalProtocolError, RemoteProtocolError
 from .progress import Meter, Progress
@@ -90,7 +90,7 @@ async def _received(
         try:
             if client.has(ARCHIVES):
                 async with _archive(client, token, paths) as reply:
-                    await _extract(reply, extractor, meter)
+                    await feed_in_thread(_Telling(reply, extractor, meter), extractor.feed)
                 await run_sync(lambda: extractor.finish(sealed=True))
             else:
                 for archive in await _managers_archives(client, token, paths):
@@ -108,20 +108,20 @@ async def _received(
             await run_sync(pending.__exit__, None, None, None)
 
 
-async def _extract(reply: ReplyStream, extractor: Extractor, meter: Meter) -> None:
-    while data := await _large_piece(reply):
-        await run_sync(extractor.feed, data)
-        await _tell(extractor, meter)
+class _Telling:
+    """A reply's chunks; before each one it is told how far the extractor is."""
 
+    def __init__(self, reply: ReplyStream, extractor: Extractor, meter: Meter) -> None:
+        self._reply = reply
+        self._extractor = extractor
+        self._meter = meter
 
-async def _large_piece(reply: ReplyStream) -> bytes:
-    """A piece that is worth a thread's time."""
-    pieces: list[bytes] = []
-    size = 0
-    while size < PIECE_BYTES and (piece := await reply.receive_some()):
-        pieces.append(piece)
-        size += len(piece)
-    return b"".join(pieces)
+    def __aiter__(self) -> _Telling:
+        return self
+
+    async def __anext__(self) -> bytes:
+        await _tell(self._extractor, self._meter)
+        return await anext(self._reply)
 
 
 async def _tell(extractor: Extractor, meter: Meter) -> None:

@@ -6,7 +6,9 @@ import os
 from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from itertools import groupby
 from pathlib import Path
+from typing import cast
 
 import trio
 
@@ -19,6 +21,8 @@ from .uploads import Upload, UploadStream, plan_uploads
 from .wire.files import FileDigest, Listing
 
 __all__ = ["KernelFiles"]
+
+_PLANNED = (Upload, UploadStream)
 
 
 class KernelFiles:
@@ -59,11 +63,12 @@ class KernelFiles:
         Endpoint: ``POST /session/{name}/upload`` (contract section 5.1).
         """
         planned: list[Upload | UploadStream] = []
-        for item in items:
-            if isinstance(item, Upload | UploadStream):
-                planned.append(item)
+        for is_planned, group in groupby(items, lambda item: isinstance(item, _PLANNED)):
+            if is_planned:
+                planned += cast("Iterable[Upload | UploadStream]", group)
             else:
-                look = partial(plan_uploads, [item], base=base, recursive=True)
+                paths = cast("list[str]", list(group))
+                look = partial(plan_uploads, paths, base=base, recursive=True)
                 planned += await trio.to_thread.run_sync(look)
         await send_uploads(self.client, self.token, planned, to=to, meter=Meter(progress))
 

@@ -8,8 +8,8 @@ time; `joining` makes of that what can be made.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from itertools import groupby
 from typing import cast
@@ -17,6 +17,7 @@ from typing import cast
 import trio
 
 from ._feeding import PIECE_BYTES
+from ._groups import one_error
 from .errors import LocalProtocolError, UploadError
 from .joining import send_joined
 from .progress import Meter
@@ -65,8 +66,13 @@ async def _send_archive(
 
     async def send() -> None:
         meter.restart()
-        async with aclosing(_archive(uploads, meter)) as body:
-            await client.call(request, content=body, answer_seconds=None)
+        # The next piece is read while one is sent. Should reading fail, the body ends without its
+        # seal, and the server shows nothing of it.
+        pieces, body = trio.open_memory_channel[bytes](0)
+        with one_error():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_pack, uploads, meter, pieces)
+                await client.call(request, content=body, answer_seconds=None)
 
     with naming([item.label for item in uploads]):
         # What is made while it is sent cannot be made again.
@@ -79,35 +85,41 @@ async def _send_archive(
             await meter.complete(item.name)
 
 
-async def _archive(
-    uploads: Sequence[Upload | UploadStream], meter: Meter
-) -> AsyncGenerator[bytes, None]:
+async def _pack(
+    uploads: Sequence[Upload | UploadStream], meter: Meter, pieces: trio.MemorySendChannel[bytes]
+) -> None:
     """The sealed archive, read as it is sent: memory does not grow with the files."""
     packer = _Packer()
-    for kind, items in groupby(uploads, type):
-        if kind is Upload:
-            pieces = packer.files(cast("list[Upload]", list(items)))
-            try:
-                while (piece := await trio.to_thread.run_sync(next, pieces, None)) is not None:
-                    yield piece
-                    await packer.tell(meter)
-            finally:
-                pieces.close()
-            continue
-        for stream in cast("list[UploadStream]", list(items)):
-            done = 0
-            async for data in stream.content:
-                stream.check(done + len(data), ended=False)
-                packer.add_piece(stream, data, first=not done)
-                done += len(data)
-                if packer.is_full:
-                    yield packer.take()
-                    await packer.tell(meter)
-            stream.check(done, ended=True)
-            if not done:
-                packer.add_piece(stream, b"", first=True)
-    yield packer.end()
-    await packer.tell(meter)
+
+    async def send(piece: bytes) -> None:
+        await pieces.send(piece)
+        await packer.tell(meter)
+
+    async with pieces:
+        for kind, items in groupby(uploads, type):
+            if kind is Upload:
+                with closing(packer.files(cast("list[Upload]", list(items)))) as full:
+                    while (piece := await trio.to_thread.run_sync(next, full, None)) is not None:
+                        await send(piece)
+                continue
+            for stream in cast("list[UploadStream]", list(items)):
+                await _pack_stream(stream, packer, send)
+        await send(packer.end())
+
+
+async def _pack_stream(
+    stream: UploadStream, packer: _Packer, send: Callable[[bytes], Awaitable[None]]
+) -> None:
+    done = 0
+    async for data in stream.content:
+        stream.check(done + len(data), ended=False)
+        packer.add_piece(stream, data, first=not done)
+        done += len(data)
+        if packer.is_full:
+            await send(packer.take())
+    stream.check(done, ended=True)
+    if not done:
+        packer.add_piece(stream, b"", first=True)
 
 
 class _Packer:

@@ -69,11 +69,12 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(prefix="backendai-startup-") as folder:
         plain = clean_environment(Path(folder))
-        with served(Path(folder), plain) as variables:
-            commands = our_commands(plain, variables)
+        with served(Path(folder), plain) as gateway:
+            commands = our_commands(plain, gateway.variables)
             if not arguments.no_peer:
-                peer = arguments.peer_venv or installed_peer()
-                commands += peer_commands(peer, plain | variables)
+                # The aiohttp of 2017 that it asks for does not import on any Python we support.
+                peer = arguments.peer_venv or installed_peer([OFFICIAL], ["--upgrade", AIOHTTP])
+                commands += peer_commands(peer, plain | gateway.variables)
             load_before = os.getloadavg()[0]
             figures = measure(commands, arguments.runs)
     load = (load_before, os.getloadavg()[0])
@@ -115,26 +116,38 @@ def peer_commands(venv: Path, env: dict[str, str]) -> list[Command]:
     ]
 
 
-def installed_peer() -> Path:
-    """The official client in a venv below the user's cache folder; installed the first time."""
+def installed_peer(*steps: list[str]) -> Path:
+    """An official client in a venv below the user's cache folder; installed the first time.
+
+    Args:
+        steps: what to tell pip to install; the first names the client.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    venv = cache / "backendai-trio" / f"client-1.1.1-python-{version}"
+    client = steps[0][0].rpartition("==")[2]
+    venv = cache / "backendai-trio" / f"client-{client}-python-{version}"
     done = venv / "complete"
     if not done.exists():
-        print(f"Installing {OFFICIAL} in {venv} ...", file=sys.stderr)
+        print(f"Installing {steps[0][0]} in {venv} ...", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
-        pip = [str(venv / "bin" / "pip"), "install", "-q"]
-        subprocess.run([*pip, OFFICIAL], check=True)
-        # The aiohttp of 2017 that it asks for does not import on any Python that we support.
-        subprocess.run([*pip, "--upgrade", AIOHTTP], check=True)
+        for step in steps:
+            subprocess.run([str(venv / "bin" / "pip"), "install", "-q", *step], check=True)
         done.touch()
     return venv
 
 
+@dataclass(frozen=True)
+class Served:
+    """A gateway that serves."""
+
+    variables: dict[str, str]
+    """What leads to it."""
+    pid: int
+
+
 @contextmanager
-def served(folder: Path, env: dict[str, str]) -> Iterator[dict[str, str]]:
-    """A gateway that `backend.ai serve` keeps; the variables that lead to it."""
+def served(folder: Path, env: dict[str, str]) -> Iterator[Served]:
+    """A gateway that `backend.ai serve` keeps."""
     backend_ai = str(Path(sysconfig.get_path("scripts")) / "backend.ai")
     with subprocess.Popen(
         [backend_ai, "serve", "--port", "0", "--access-key", ACCESS_KEY, "--data", str(folder)],
@@ -148,11 +161,12 @@ def served(folder: Path, env: dict[str, str]) -> Iterator[dict[str, str]]:
             url = re.search(r"Serving on (\S+)", said)
             if url is None:
                 sys.exit(f"the gateway did not start: {said}")
-            yield {
+            variables = {
                 "BACKEND_ENDPOINT": url[1],
                 "BACKEND_ACCESS_KEY": ACCESS_KEY,
                 "BACKEND_SECRET_KEY": SECRET_KEY,
             }
+            yield Served(variables, gateway.pid)
         finally:
             gateway.terminate()
 

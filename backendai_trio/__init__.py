@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from .config import Config as Config
     from .config import check_access_key as check_access_key
     from .config import check_secret_key as check_secret_key
+    from .downloads import DownloadStream as DownloadStream
     from .errors import ApiError as ApiError
     from .errors import AuthError as AuthError
     from .errors import BackendError as BackendError
     from .errors import ConfigError as ConfigError
     from .errors import ConnectionFailed as ConnectionFailed
+    from .errors import DownloadError as DownloadError
     from .errors import ExecutionError as ExecutionError
     from .errors import GatewayError as GatewayError
     from .errors import InsecureConnectionWarning as InsecureConnectionWarning
@@ -39,9 +41,6 @@ if TYPE_CHECKING:
     from .events import EventStream as EventStream
     from .events import open_events as open_events
     from .executions import Execution as Execution
-    from .files import Upload as Upload
-    from .files import check_uploads as check_uploads
-    from .files import plan_uploads as plan_uploads
     from .gateway.companion import open_gateway_process as open_gateway_process
     from .gateway.faults import Faults as Faults
     from .gateway.server import Gateway as Gateway
@@ -56,11 +55,21 @@ if TYPE_CHECKING:
     from .kernels import new_token as new_token
     from .kernels import open_kernel as open_kernel
     from .kernels import run_kernel as run_kernel
+    from .progress import Progress as Progress
     from .terminals import Terminal as Terminal
     from .terminals import open_terminal as open_terminal
     from .transport.client import Client as Client
     from .transport.client import open_client as open_client
     from .transport.connection import Connection as Connection
+    from .uploads import Upload as Upload
+    from .uploads import UploadStream as UploadStream
+    from .uploads import plan_uploads as plan_uploads
+    from .vfolders import VFolder as VFolder
+    from .vfolders import accept_invitation as accept_invitation
+    from .vfolders import create_vfolder as create_vfolder
+    from .vfolders import decline_invitation as decline_invitation
+    from .vfolders import list_invitations as list_invitations
+    from .vfolders import list_vfolders as list_vfolders
     from .wire.events import SessionEvent as SessionEvent
     from .wire.execution import BatchOptions as BatchOptions
     from .wire.execution import BuildFinished as BuildFinished
@@ -75,24 +84,31 @@ if TYPE_CHECKING:
     from .wire.execution import Stderr as Stderr
     from .wire.execution import Stdout as Stdout
     from .wire.execution import TimedOut as TimedOut
+    from .wire.files import FileDigest as FileDigest
+    from .wire.files import FileInfo as FileInfo
+    from .wire.files import Listing as Listing
     from .wire.kernels import KernelInfo as KernelInfo
     from .wire.kernels import KernelSpec as KernelSpec
     from .wire.kernels import Statistics as Statistics
     from .wire.listings import KINDS as KINDS
     from .wire.listings import Kind as Kind
     from .wire.listings import SessionRow as SessionRow
+    from .wire.vfolders import Invitation as Invitation
+    from .wire.vfolders import VFolderInfo as VFolderInfo
 
 _HOMES = {
     "_environment": ("read_config",),
     "_groups": ("one_error",),
     "admin": ("authorize", "list_kernels", "list_rows", "query"),
     "config": ("Config", "check_access_key", "check_secret_key"),
+    "downloads": ("DownloadStream",),
     "errors": (
         "ApiError",
         "AuthError",
         "BackendError",
         "ConfigError",
         "ConnectionFailed",
+        "DownloadError",
         "ExecutionError",
         "GatewayError",
         "InsecureConnectionWarning",
@@ -107,7 +123,6 @@ _HOMES = {
     ),
     "events": ("EventStream", "open_events"),
     "executions": ("Execution",),
-    "files": ("Upload", "check_uploads", "plan_uploads"),
     "gateway.companion": ("open_gateway_process",),
     "gateway.faults": ("Faults",),
     "gateway.server": ("Gateway", "open_gateway", "serve_gateway"),
@@ -121,9 +136,19 @@ _HOMES = {
         "open_kernel",
         "run_kernel",
     ),
+    "progress": ("Progress",),
     "terminals": ("Terminal", "open_terminal"),
     "transport.client": ("Client", "open_client"),
     "transport.connection": ("Connection",),
+    "vfolders": (
+        "VFolder",
+        "accept_invitation",
+        "create_vfolder",
+        "decline_invitation",
+        "list_invitations",
+        "list_vfolders",
+    ),
+    "uploads": ("Upload", "UploadStream", "plan_uploads"),
     "wire.events": ("SessionEvent",),
     "wire.execution": (
         "BatchOptions",
@@ -140,8 +165,10 @@ _HOMES = {
         "Stdout",
         "TimedOut",
     ),
+    "wire.files": ("FileDigest", "FileInfo", "Listing"),
     "wire.kernels": ("KernelInfo", "KernelSpec", "Statistics"),
     "wire.listings": ("KINDS", "Kind", "SessionRow"),
+    "wire.vfolders": ("Invitation", "VFolderInfo"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

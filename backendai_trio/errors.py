@@ -14,7 +14,8 @@ The tree::
     |   +-- QuotaExceeded       412 or 400 `quota-exceeded`, 429
     |   +-- ServerError         5xx
     +-- ExecutionError          a run ended without a result
-    +-- UploadError             a file did not arrive (carries its path)
+    +-- UploadError             a file did not arrive there (carries its path)
+    +-- DownloadError           a file did not arrive here (carries its path)
     +-- GatewayError            the embedded gateway cannot do what was asked
 
 Code that ran remotely and failed is a result (`Finished.exit_code`), never an exception.
@@ -28,6 +29,7 @@ __all__ = [
     "BackendError",
     "ConfigError",
     "ConnectionFailed",
+    "DownloadError",
     "ExecutionError",
     "GatewayError",
     "InsecureConnectionWarning",
@@ -137,6 +139,18 @@ class UploadError(BackendError):
 
     Attributes:
         path: the local path at fault.
+    """
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(f"{path}: {message}")
+        self.path = path
+
+
+class DownloadError(BackendError):
+    """A file could not be downloaded, or not be written where it should go.
+
+    Attributes:
+        path: the path at fault, local or remote.
     """
 
     def __init__(self, path: str, message: str) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import secrets
 import warnings
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ from .errors import (
     NotFound,
 )
 from .executions import Execution, open_execution
-from .files import Upload, send_files
+from .kernel_files import KernelFiles
 from .transport.client import Client
 from .wire.execution import BatchOptions, ExecuteRequest
 from .wire.fields import Fields
@@ -56,7 +56,7 @@ def new_token() -> str:
     return secrets.token_hex(16)
 
 
-class TrioKernel:
+class TrioKernel(KernelFiles):
     """A kernel on a server. Made by `open_kernel`, `run_kernel` or `attach_kernel`.
 
     Attributes:
@@ -120,20 +120,6 @@ class TrioKernel:
             batch["tty"] = list(window)
         first = ExecuteRequest(mode, run_id or secrets.token_hex(8), code, batch)
         return open_execution(self.client, self.token, first)
-
-    async def upload(self, uploads: Sequence[Upload]) -> None:
-        """Put files into the work folder.
-
-        Args:
-            uploads: what to send, made by `plan_uploads`.
-
-        Raises:
-            UploadError: a file cannot be read, or does not fit the server's limits; it names the
-                path. Files sent before it may have arrived.
-
-        Endpoint: ``POST /session/{name}/upload`` (contract section 5.1).
-        """
-        await send_files(self.client, self.token, uploads)
 
     async def interrupt(self) -> None:
         """Stop the code that runs now, as Ctrl-C would; without one, nothing happens."""

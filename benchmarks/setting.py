@@ -9,6 +9,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = ["backend_ai", "clean_environment", "installed_peer", "served"]
@@ -34,9 +35,18 @@ def clean_environment(folder: Path) -> dict[str, str]:
     return kept | {"HOME": str(folder)}
 
 
+@dataclass(frozen=True)
+class Served:
+    """A gateway that serves."""
+
+    variables: dict[str, str]
+    """What leads to it."""
+    pid: int
+
+
 @contextmanager
-def served(folder: Path, env: dict[str, str]) -> Iterator[dict[str, str]]:
-    """A gateway that `backend.ai serve` keeps; the variables that lead to it."""
+def served(folder: Path, env: dict[str, str]) -> Iterator[Served]:
+    """A gateway that `backend.ai serve` keeps."""
     with subprocess.Popen(
         [backend_ai(), "serve", "--port", "0", "--access-key", ACCESS_KEY, "--data", str(folder)],
         env=env | {"BACKEND_SECRET_KEY": SECRET_KEY},
@@ -49,11 +59,12 @@ def served(folder: Path, env: dict[str, str]) -> Iterator[dict[str, str]]:
             url = re.search(r"Serving on (\S+)", said)
             if url is None:
                 sys.exit(f"the gateway did not start: {said}")
-            yield {
+            variables = {
                 "BACKEND_ENDPOINT": url[1],
                 "BACKEND_ACCESS_KEY": ACCESS_KEY,
                 "BACKEND_SECRET_KEY": SECRET_KEY,
             }
+            yield Served(variables, gateway.pid)
         finally:
             gateway.terminate()
 

@@ -67,11 +67,11 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(prefix="backendai-startup-") as folder:
         plain = clean_environment(Path(folder))
-        with served(Path(folder), plain) as variables:
-            commands = our_commands(plain, variables)
+        with served(Path(folder), plain) as gateway:
+            commands = our_commands(plain, gateway.variables)
             if not arguments.no_peer:
                 peer = arguments.peer_venv or installed_peer("1.1.1", [OFFICIAL, AIOHTTP])
-                commands += peer_commands(peer, plain | variables)
+                commands += peer_commands(peer, plain | gateway.variables)
             load_before = os.getloadavg()[0]
             figures = measure(commands, arguments.runs)
     load = (load_before, os.getloadavg()[0])

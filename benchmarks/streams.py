@@ -75,7 +75,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(prefix="backendai-streams-") as folder, ExitStack() as stack:
         plain = clean_environment(Path(folder))
-        env = plain | stack.enter_context(served(Path(folder), plain))
+        env = plain | stack.enter_context(served(Path(folder), plain)).variables
         workers = {"ours": stack.enter_context(worker([sys.executable, "streams_ours.py"], env))}
         if not arguments.no_peer:
             venv = arguments.peer_venv or installed_peer("23.9.10", REQUIREMENTS)

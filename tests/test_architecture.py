@@ -32,6 +32,9 @@ FLOORS = {
     "_version": "base",
     "_environment": "environment",
     "wire": "wire",
+    "_paths": "disk",
+    "_archives": "disk",
+    "_feeding": "disk",
     "transport": "transport",
     "transport.websocket": "websocket",
     "kernels": "api",
@@ -39,8 +42,18 @@ FLOORS = {
     "executions": "api",
     "terminals": "api",
     "files": "api",
+    "uploads": "api",
+    "downloads": "api",
+    "joining": "api",
+    "progress": "api",
+    "scripts": "api",
+    "kernel_files": "api",
+    "sending": "api",
+    "retries": "api",
     "channels": "api",
     "vfolders": "api",
+    "folder_uploads": "api",
+    "folder_downloads": "api",
     "admin": "api",
     "_portal": "portal",
     "blocking": "faces",
@@ -54,20 +67,23 @@ FLOORS = {
 
 _BASE = {"base"}
 _WIRE = _BASE | {"wire"}
+_DISK = _WIRE | {"disk"}
 _TRANSPORT = _WIRE | {"environment", "transport", "websocket"}
-_API = _TRANSPORT | {"api"}
-_GATEWAY = _WIRE | {"websocket", "gateway", "script"}
+_API = _TRANSPORT | {"disk", "api"}
+_GATEWAY = _WIRE | {"disk", "websocket", "gateway", "script"}
 # What each of them may import besides itself.
 BELOW = {
     "base": _BASE,
     "environment": _BASE | {"environment"},
     "wire": _WIRE,
+    # Safe names, files and archives on disk: both sides write what others have named.
+    "disk": _DISK,
     "transport": _TRANSPORT,
     "websocket": _TRANSPORT,
     "api": _API,
     "portal": _API | {"portal"},
     "faces": _API | {"portal", "faces"},
-    # Client and gateway meet in `wire` only.
+    # Client and gateway meet in `wire` only, beside the tools of the floor "disk".
     "gateway": _GATEWAY,
     # Run as files by another interpreter, where this library is not installed.
     "script": set[str](),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from graphql import GraphQLSchema, build_schema, graphql_sync
@@ -10,9 +11,12 @@ from graphql import GraphQLSchema, build_schema, graphql_sync
 from ..wire.graphql import GraphQLQuery
 from . import catalog
 from .filters import filtered, ordered
+from .folder_index import Folder
 from .schema import SCHEMA
 from .sessions import Session, Sessions
 from .store import EndedSession
+from .vfolder_files import measure
+from .vfolders import HOST, VFolders
 
 __all__ = ["answer"]
 
@@ -94,6 +98,10 @@ def _roots(
         known = next(iter(keypairs({})))
         return known if access_key in (None, known["access_key"]) else None
 
+    def folders(asked: dict[str, Any], which: Callable[[Folder], bool]) -> list[Row]:
+        found = sessions.folders.of_user(asked.get("access_key") or access_key)
+        return [_folder_row(item, sessions.folders) for item in found if which(item)]
+
     def named(row: Row) -> Callable[..., Row | None]:
         """The one thing of its kind there is, if that is asked for."""
         return lambda _info, name=None, **_asked: row if name in (None, row["name"]) else None
@@ -132,10 +140,10 @@ def _roots(
         "groups": list_of(group),
         "group": lambda _info, id, **_asked: group if id == group["id"] else None,
         "groups_by_name": list_of(group),
-        "vfolders": lambda _info, **_asked: [],
-        "vfolder_list": _paged(lambda _asked: []),
-        "vfolder_own_list": _paged(lambda _asked: []),
-        "vfolder_invited_list": _paged(lambda _asked: []),
+        "vfolders": lambda _info, **asked: folders(asked, lambda item: item.is_owner),
+        "vfolder_list": _paged(partial(folders, which=lambda _item: True)),
+        "vfolder_own_list": _paged(partial(folders, which=lambda item: item.is_owner)),
+        "vfolder_invited_list": _paged(partial(folders, which=lambda item: not item.is_owner)),
     }
 
 
@@ -225,4 +233,28 @@ def _session_row(session_id: str, token: str, access_key: str, runtime: str) -> 
         "containers": [],
         "dependencies": [],
         "abusing_reports": [],
+    }
+
+
+def _folder_row(folder: Folder, folders: VFolders) -> Row:
+    def measured(which: int) -> Callable[..., int]:
+        # Called only when the field is asked for: it looks at every file.
+        return lambda _info: measure(folders.files_of(folder))[which]
+
+    return {
+        "id": folder.folder_id,
+        "host": HOST,
+        "name": folder.name,
+        "user": folder.owner,
+        "creator": folder.owner,
+        "status": "ready",
+        "usage_mode": folder.usage_mode,
+        "permission": folder.permission,
+        "ownership_type": "user",
+        "max_files": 0,
+        "max_size": folders.quota_of(folder) // 1024,  # KiB (section 8.2)
+        "created_at": folder.created_at,
+        "num_files": measured(0),
+        "cur_size": measured(1),
+        "cloneable": folder.cloneable,
     }

@@ -17,24 +17,31 @@ from starlette.websockets import WebSocket, WebSocketState
 
 from .._groups import one_error
 from ..errors import RemoteProtocolError
+from ..wire.archives import TAR
 from ..wire.http import PROBLEM, Problem, encode_problem
+from ..wire.transfers import TUS_CONTENT_TYPE
 from ..wire.versions import SEED, SESSION_5, SESSION_6, Era, Hello
-from . import about, handlers
+from . import about, handlers, transfers
 from .auth import authenticate
 from .handlers import Answer, Call, Handler
-from .sessions import Refused, Session, Sessions
+from .refusals import Refused
+from .sessions import Session, Sessions
 from .streams import GOING_AWAY, NORMAL, serve_execution, serve_screen
+from .vfolder_handlers import folder_routes, storage_routes
 
 __all__ = ["make_app"]
 
 _log = logging.getLogger("backendai_trio.gateway")
 MAX_BODY_BYTES = 64 * 1024 * 1024
-"""Largest body that is read whole; forms are streamed and have limits of their own."""
+"""Largest body that is read whole; files are streamed and have limits of their own."""
+_STREAMED = ("multipart/", TAR, TUS_CONTENT_TYPE)
+"""Content types of files; no era signs such bodies."""
 
 # What the kinds of problems were called before sessions were (contract section 10).
 _OLD_KINDS = {
     "session-not-found": "kernel-not-found",
     "session-already-exists": "kernel-already-exists",
+    "vfolder-not-found": "folder-not-found",
 }
 
 _SESSION_ROUTES: tuple[tuple[str, str, Handler], ...] = (
@@ -46,7 +53,21 @@ _SESSION_ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/complete", handlers.complete),
     ("GET", "/logs", handlers.logs),
     ("POST", "/rename", handlers.rename),
-    ("POST", "/upload", handlers.upload),
+    ("POST", "/upload", transfers.upload),
+)
+# From 1.4 on (contract section 5). Managers have changed the methods to and fro.
+_FILE_ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "/files", transfers.list_files),
+    *((method, "/download", transfers.download) for method in ("GET", "POST")),
+    *((method, "/download_single", transfers.download_single) for method in ("GET", "POST")),
+)
+# Ours alone, in all eras, unless the limits of managers are to be kept.
+_ARCHIVE_ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("PUT", "/archive", transfers.upload_archive),
+    ("POST", "/archive", transfers.download_archive),
+    ("POST", "/files/digests", transfers.digests),
+    ("POST", "/files/remove", transfers.remove),
+    ("POST", "/files/mkdir", transfers.mkdir),
 )
 
 
@@ -56,20 +77,26 @@ class _Gate:
 
     sessions: Sessions
 
-    def endpoint(self, handler: Handler, era: Era) -> Callable[[Request], Awaitable[Response]]:
-        """Wrap a handler: check the version, read and authenticate, answer, or tell the problem."""
+    def endpoint(
+        self, handler: Handler, era: Era, *, signed: bool = True
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """Wrap a handler: check the version, read and authenticate, answer, or tell the problem.
+
+        What is not signed has a token in its query, and the handler looks at that.
+        """
 
         async def respond(request: Request) -> Response:
             try:
                 spoken = _spoken(era, request)
-                is_form = request.headers.get("content-type", "").lower().startswith("multipart/")
-                body = b"" if is_form else await _read(request)
-                access_key = authenticate(request, request.method, body, self.sessions.store)
-                call = Call(request, body, access_key, spoken, self.sessions)
-                answer = handler(call)
-                if isinstance(answer, Response):
-                    return answer
-                return _response(answer if isinstance(answer, Answer) else await answer)
+                streamed = request.headers.get("content-type", "").lower().startswith(_STREAMED)
+                body = b"" if streamed else await _read(request)
+                access_key = ""
+                if signed:
+                    access_key = authenticate(request, request.method, body, self.sessions.store)
+                answer = handler(Call(request, body, access_key, spoken, self.sessions))
+                if not isinstance(answer, Answer | Response):
+                    answer = await answer
+                return _response(answer) if isinstance(answer, Answer) else answer
             except Refused as exc:
                 return _problem(exc.problem, era)
             except ClientDisconnect:
@@ -130,13 +157,21 @@ def make_app(sessions: Sessions, eras: Sequence[Era], hello: Hello) -> Starlette
         # In the seed era events are asked for by kernel, and refused by all managers.
         events = f"{era.prefix}/stream/kernel/{{name}}/events" if era.prefix else era.events_path
         table += [("GET", events, handlers.events)]
+        of_session = list(_SESSION_ROUTES)
+        if not era.prefix:
+            of_session += _FILE_ROUTES
+        if not sessions.manager_limits:
+            of_session += _ARCHIVE_ROUTES
+            if era.prefix:
+                of_session.append(("GET", "/files", transfers.list_files))
         table += [
-            (method, f"{base}/{{name}}{tail}", handler) for method, tail, handler in _SESSION_ROUTES
+            (method, f"{base}/{{name}}{tail}", handler) for method, tail, handler in of_session
         ]
         streams = f"{era.prefix}/stream/{era.noun}/{{name}}"
         routes.append(WebSocketRoute(f"{streams}/pty", gate.socket(serve_screen, era)))
         # Not in the seed era's API; there, numbered streams are an addition of ours.
         routes.append(WebSocketRoute(f"{streams}/execute", gate.socket(serve_execution, era)))
+        table += folder_routes(era)
         if era.prefix:
             table += [("GET", f"{era.prefix}/authorize", handlers.authorize)]
         else:
@@ -148,6 +183,12 @@ def make_app(sessions: Sessions, eras: Sequence[Era], hello: Hello) -> Starlette
             Route(path, gate.endpoint(handler, era), methods=[m]) for m, path, handler in table
         ]
 
+    last = eras[-1]
+    routes += [
+        Route(path, gate.endpoint(handler, last, signed=False), methods=[method])
+        for method, path, handler in storage_routes()
+    ]
+
     # Coroutines without an await, since Starlette would run plain functions in threads.
     async def say_hello(_request: Request) -> Response:  # noqa: ASYNC124
         return _response(Answer(hello.encode()))
@@ -156,7 +197,6 @@ def make_app(sessions: Sessions, eras: Sequence[Era], hello: Hello) -> Starlette
         routes.append(Route("/", say_hello))
     if SEED in eras:
         routes += [Route(f"/v{number}", say_hello) for number in (1, 2, 3)]
-    last = eras[-1]
 
     async def on_http_error(_request: Request, exc: Exception) -> Response:  # noqa: ASYNC124
         status = exc.status_code if isinstance(exc, HTTPException) else 500
@@ -215,6 +255,7 @@ def _response(answer: Answer) -> Response:
     # Client 1.1.1 reads both headers of every reply, 204 included, and cannot do without
     # (contract section 12, item 2). Given here, Starlette leaves them alone.
     headers = {"content-type": answer.content_type, "content-length": str(len(answer.body))}
+    headers.update(answer.headers)
     return Response(answer.body, answer.status, headers)
 
 

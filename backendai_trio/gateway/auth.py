@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection
 
 from ..signing import SignatureRefused, Signed, verify
 from ..wire.http import OCTETS
-from .sessions import Refused
+from .refusals import Refused
 from .store import Store
 
 __all__ = ["authenticate"]

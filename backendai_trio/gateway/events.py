@@ -24,6 +24,7 @@ from ..wire.events import (
     name_in,
 )
 from ..wire.versions import Era
+from .bodies import cancel_when_gone
 
 __all__ = ["EventFilter", "EventHub", "EventResponse", "Subscriber"]
 
@@ -134,7 +135,8 @@ class EventResponse(Response):
             await send(head)
             with one_error():
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_cancel_when_gone, Request(scope, receive), nursery)
+                    request = Request(scope, receive)
+                    nursery.start_soon(cancel_when_gone, request, nursery.cancel_scope)
                     await self._tell(subscriber, send)
                     nursery.cancel_scope.cancel()
 
@@ -158,9 +160,3 @@ class EventResponse(Response):
             except trio.EndOfChannel:
                 return b""
         return KEEPALIVE
-
-
-async def _cancel_when_gone(request: Request, nursery: trio.Nursery) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    nursery.cancel_scope.cancel()

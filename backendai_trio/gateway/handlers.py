@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 import trio
 from starlette.requests import ClientDisconnect, Request
@@ -18,11 +17,12 @@ from ..wire.graphql import GraphQLQuery, encode_answer
 from ..wire.http import JSON, OCTETS
 from ..wire.kernels import CreateReply, CreateRequest, check_token
 from ..wire.versions import Era
+from .bodies import cancel_when_gone
 from .events import EventFilter, EventResponse
-from .sessions import Refused, Session, Sessions
-from .uploads import receive_files
+from .refusals import Refused
+from .sessions import Session, Sessions
 
-__all__ = ["Answer", "Call", "Handler"]
+__all__ = ["NO_CONTENT", "Answer", "Call", "Handler"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,11 @@ class Answer:
     body: bytes = b""
     status: int = 200
     content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Further ones."""
 
 
-Handler = Callable[[Call], Answer | Response | Awaitable[Answer]]
+Handler = Callable[[Call], Answer | Response | Awaitable[Answer | Response]]
 NO_CONTENT = Answer(status=204, content_type=OCTETS)
 
 
@@ -108,7 +110,7 @@ async def execute(call: Call) -> Answer:
     with one_error():
         async with trio.open_nursery() as nursery:
             # A poll must not take output out for a client that has gone.
-            nursery.start_soon(_cancel_when_gone, call.request, nursery.cancel_scope)
+            nursery.start_soon(cancel_when_gone, call.request, nursery.cancel_scope)
             reply = await call.session.execute(wanted)
             nursery.cancel_scope.cancel()
     if reply is None:
@@ -133,15 +135,6 @@ async def complete(call: Call) -> Answer:
 def logs(call: Call) -> Answer:
     """``GET /session/{name}/logs``."""
     return Answer(encode_json({"result": {"logs": call.session.logs()}}))
-
-
-async def upload(call: Call) -> Answer:
-    """``POST /session/{name}/upload``."""
-    session = call.session
-    content_type = call.request.headers.get("content-type", "")
-    async with aclosing(call.request.stream()) as body:
-        await receive_files(content_type, body, session.host.work, session.host.tmp, call.era)
-    return NO_CONTENT
 
 
 def authorize(call: Call) -> Answer:
@@ -188,9 +181,3 @@ def events(call: Call) -> Response:
 async def _completions(session: Session, wanted: ExecuteRequest) -> Answer:
     items = await session.complete(wanted.code, wanted.options)
     return Answer(encode_json({"result": {"status": "finished", "completions": items}}))
-
-
-async def _cancel_when_gone(request: Request, scope: trio.CancelScope) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()

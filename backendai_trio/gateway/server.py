@@ -24,7 +24,9 @@ from .._version import __version__
 from ..config import Config
 from ..errors import GatewayError
 from ..wire.execution import INTERRUPT_RUN, RAW_CONSOLE, STDIN_EOF
+from ..wire.files import ARCHIVES
 from ..wire.numbered import NUMBERED_STREAMS
+from ..wire.transfers import TUS_CHECKSUM
 from ..wire.versions import Hello
 from .settings import GatewayOptions, bind, check_platform, client_config, open_store
 
@@ -38,7 +40,7 @@ FAREWELL_SECONDS = 0.1
 """Time for last words to leave, before connections are dropped."""
 CLOSE_SECONDS = 5.0
 """How long the kernels' ends may take; each is bounded by itself."""
-FEATURES = frozenset({RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN, NUMBERED_STREAMS})
+FEATURES = frozenset({RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN, NUMBERED_STREAMS, TUS_CHECKSUM})
 
 
 class Gateway:
@@ -92,6 +94,7 @@ async def open_gateway(
     # From here on modules are needed that exist on Linux only.
     from .app import make_app
     from .sessions import Sessions
+    from .vfolders import VFolders
 
     listener = listener or bind(options)
     try:
@@ -101,8 +104,15 @@ async def open_gateway(
         raise
     config = client_config(options, listener.getsockname()[1], pair)
     folder = Path(mkdtemp(prefix="backendai-gateway-"))
+    folders = VFolders(
+        (options.data or folder) / "vfolders",
+        lasting=options.data is not None,
+        max_folders=options.max_vfolders,
+        max_bytes=options.max_vfolder_bytes,
+    )
     isolation = "process-group"
-    hello = Hello(options.eras[-1].version, f"backendai-trio/{__version__}", isolation, FEATURES)
+    features = FEATURES if options.manager_limits else FEATURES | {ARCHIVES}
+    hello = Hello(options.eras[-1].version, f"backendai-trio/{__version__}", isolation, features)
     ready, close = trio.Event(), trio.Event()
     gateways: list[Gateway] = []
 
@@ -111,7 +121,13 @@ async def open_gateway(
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as nursery:
                 sessions = Sessions(
-                    nursery, folder, store, options.idle_seconds, options.max_sessions
+                    nursery,
+                    folder,
+                    store,
+                    folders,
+                    options.idle_seconds,
+                    options.max_sessions,
+                    options.manager_limits,
                 )
                 app = cast(ASGIFramework, make_app(sessions, options.eras, hello))
                 await nursery.start(_serve, app, listener, options)
@@ -139,6 +155,7 @@ async def open_gateway(
     finally:
         listener.close()
         store.close()
+        folders.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -18,18 +18,22 @@ import trio
 from ..errors import GatewayError
 from ..wire.events import SessionEvent
 from ..wire.execution import ExecuteReply, ExecuteRequest
-from ..wire.http import Problem
 from ..wire.kernels import CreateRequest, KernelInfo, Statistics
+from .downloads import Tickets
 from .driver import INTERRUPTED, Driver
 from .events import EventHub
 from .faults import Faults
+from .folder_index import Folder
 from .processes import KernelHost, open_host
+from .refusals import Refused
 from .runs import Run
 from .runtimes import Runtime, UnknownRuntime, resolve
 from .screens import Screen, hold_screen
 from .store import EndedSession, Store
+from .tus import TusUploads
+from .vfolders import VFolders
 
-__all__ = ["Refused", "Session", "Sessions"]
+__all__ = ["Session", "Sessions"]
 
 POLL_SECONDS = 2.0
 """How long a poll waits for something to tell (contract section 4.3)."""
@@ -39,14 +43,6 @@ RESUME_SECONDS = 60.0
 """How long a stream's client may be away before its run is ended."""
 LOG_CHARS = 1024 * 1024
 _REMEMBERED_RUNS = 64
-
-
-class Refused(Exception):
-    """A request that gets a problem as its answer."""
-
-    def __init__(self, status: int, kind: str, title: str, detail: str = "") -> None:
-        super().__init__(title)
-        self.problem = Problem(status, kind, title, detail)
 
 
 class Session:
@@ -75,6 +71,8 @@ class Session:
         self.gone = trio.Event()
         """Set when nothing of it is left."""
         self.statistics: Statistics | None = None
+        self.mounts: tuple[Folder, ...] = ()
+        """Virtual folders in its work folder, each under its name."""
         self.host = host
         self.driver = Driver(runtime, host, create.spec.environ, nursery)
         self._nursery = nursery
@@ -268,13 +266,20 @@ class Sessions:
     nursery: trio.Nursery
     folder: Path
     store: Store
+    folders: VFolders
     idle_seconds: float
     max_sessions: int
+    manager_limits: bool = False
     faults: Faults = field(default_factory=Faults)
     events: EventHub = field(default_factory=EventHub)
     _by_token: dict[tuple[str, str], Session] = field(default_factory=dict)
     _starting: int = 0
     _creating: dict[tuple[str, str], trio.Lock] = field(default_factory=dict)
+    tickets: Tickets = field(default_factory=Tickets)
+
+    def __post_init__(self) -> None:
+        self.tus = TusUploads(self.folders)
+        self.folders.in_use = self._kernels_with
 
     def running(self, access_key: str | None = None) -> list[Session]:
         """The kernels of a key pair, or all, newest first."""
@@ -307,9 +312,8 @@ class Sessions:
             runtime = await trio.to_thread.run_sync(resolve, create.spec.runtime)
         except UnknownRuntime as exc:
             raise Refused(404, "image-not-found", "No such runtime", str(exc)) from None
-        if create.spec.mounts:
-            names = ", ".join(create.spec.mounts)
-            raise Refused(404, "folder-not-found", "No such virtual folder", names)
+        found = [self.folders.find(access_key, name) for name in create.spec.mounts]
+        mounts = list({folder.folder_id: folder for folder in found}.values())
         if self.faults.create_delay_seconds:
             await trio.sleep(self.faults.create_delay_seconds)
         key = (access_key, create.token)
@@ -329,7 +333,9 @@ class Sessions:
                     )
                 self._starting += 1
                 try:
-                    return await self.nursery.start(self._hold, create, access_key, runtime), True
+                    return await self.nursery.start(
+                        self._hold, create, access_key, runtime, mounts
+                    ), True
                 except (GatewayError, OSError) as exc:
                     raise Refused(
                         500, "kernel-creation-failed", "The kernel could not be started", str(exc)
@@ -342,6 +348,16 @@ class Sessions:
                 "session-already-exists",
                 "The token is taken",
                 f"kernel {create.token!r} exists and runs {session.runtime.name}; "
+                "use another token, or destroy it first",
+            )
+        mounted = {folder.folder_id for folder in session.mounts}
+        missing = [folder.name for folder in mounts if folder.folder_id not in mounted]
+        if missing:
+            raise Refused(
+                400,
+                "session-already-exists",
+                "The kernel runs without the folder",
+                f"kernel {create.token!r} was created without {', '.join(missing)}; "
                 "use another token, or destroy it first",
             )
         session.touch()
@@ -388,6 +404,7 @@ class Sessions:
         create: CreateRequest,
         access_key: str,
         runtime: Runtime,
+        mounts: Sequence[Folder],
         *,
         task_status: trio.TaskStatus[Session],
     ) -> None:
@@ -408,6 +425,10 @@ class Sessions:
         try:
             async with open_host(root) as host, trio.open_nursery() as nursery:
                 session = Session(create, access_key, runtime, host, nursery, session_id)
+                session.mounts = tuple(mounts)
+                for folder in mounts:
+                    # A link: what the kernel's end removes is that, and not what it leads to.
+                    (host.work / folder.name).symlink_to(self.folders.files_of(folder))
                 self._by_token[access_key, create.token] = session
                 tell("kernel_started", "session_started")
                 task_status.started(session)
@@ -430,6 +451,14 @@ class Sessions:
                 reason = session.end_reason
                 tell("kernel_terminated", "session_terminated", reason=reason, exit_code=0)
                 session.gone.set()
+
+    def _kernels_with(self, folder_id: str) -> list[str]:
+        """The tokens of the kernels that have a folder mounted."""
+        return [
+            session.token
+            for session in self._by_token.values()
+            if any(folder.folder_id == folder_id for folder in session.mounts)
+        ]
 
     async def _until_end(self, session: Session) -> None:
         """Return when the kernel shall end: on demand, or after it has been idle long enough."""

@@ -38,7 +38,8 @@ class GatewayOptions:
     certificate: tuple[Path, Path] | None = None
     """PEM files of a certificate chain and its key; needed for any address beyond loopback."""
     data: Path | None = None
-    """Folder of what it remembers from one start to the next; default: it remembers nothing."""
+    """Folder of what it remembers from one start to the next, virtual folders among it; default: it
+    remembers nothing, and they end with it."""
     access_key: str | None = None
     """The access key it takes; default: the one it remembers, else a fresh one."""
     secret_key: str | None = field(default=None, repr=False)
@@ -49,6 +50,13 @@ class GatewayOptions:
     """A kernel that nobody has used for so long ends."""
     max_sessions: int = 100
     """How many kernels may run at once."""
+    max_vfolders: int = 100
+    """How many virtual folders a key pair may have."""
+    max_vfolder_bytes: int = 0
+    """Bytes that each of them may hold, 0 for as many as there is room on the disk."""
+    manager_limits: bool = False
+    """Keep a manager's limits on files: 20 of under 1 MiB in an upload (19 in the seed era), 5
+    archives of 1 MiB in a download, and none of our own ways around them."""
 
 
 def check_platform() -> None:

@@ -19,7 +19,15 @@ from ..errors import GatewayError
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["EndedSession", "KeyPair", "MemoryStore", "SqliteStore", "Store", "data_folder"]
+__all__ = [
+    "EndedSession",
+    "KeyPair",
+    "MemoryStore",
+    "SqliteStore",
+    "Store",
+    "data_folder",
+    "open_database",
+]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS keypairs (
@@ -109,25 +117,7 @@ class SqliteStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        import sqlite3
-
-        path = folder / "gateway.sqlite3"
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.chmod(0o700)
-            # Made before SQLite opens it, so that it is never readable by others, not even shortly.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            path.chmod(0o600)
-            # Autocommit; calls come from one thread at a time, though not always the same.
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA busy_timeout=2000")
-            self._db.executescript(_SCHEMA)
-        except (OSError, sqlite3.Error) as exc:
-            raise GatewayError(
-                f"cannot keep the gateway's data in {path}: {exc}; "
-                "mend that, or name another folder with --data"
-            ) from exc
+        self._db = open_database(folder / "gateway.sqlite3", _SCHEMA)
 
     def close(self) -> None:
         """See `Store`."""
@@ -135,6 +125,14 @@ class SqliteStore:
 
     def keypair(self, access_key: str | None = None, secret_key: str | None = None) -> KeyPair:
         """The gateway's key pair; made when there is none, and changed as far as arguments say."""
+        # One gateway at a time: two that start together must not make a pair each.
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            return self._keypair(access_key, secret_key)
+        finally:
+            self._db.execute("COMMIT")
+
+    def _keypair(self, access_key: str | None, secret_key: str | None) -> KeyPair:
         known = self._one("SELECT access_key, secret_key FROM keypairs ORDER BY rowid DESC LIMIT 1")
         if known and access_key in (None, known[0]) and secret_key in (None, known[1]):
             return KeyPair(*known)
@@ -143,11 +141,10 @@ class SqliteStore:
         )
         fresh = KeyPair.generate(access_key or (known[0] if known else None))
         pair = KeyPair(fresh.access_key, secret_key or (named[1] if named else fresh.secret_key))
-        with self._db:
-            self._db.execute(
-                "INSERT OR REPLACE INTO keypairs VALUES (?, ?, datetime('now'))",
-                (pair.access_key, pair.secret_key),
-            )
+        self._db.execute(
+            "INSERT OR REPLACE INTO keypairs VALUES (?, ?, datetime('now'))",
+            (pair.access_key, pair.secret_key),
+        )
         return pair
 
     def secret_key_of(self, access_key: str) -> str | None:
@@ -187,6 +184,36 @@ class SqliteStore:
         cursor: sqlite3.Cursor = self._db.execute(text, values)
         row: tuple[str, ...] | None = cursor.fetchone()
         return row
+
+
+def open_database(path: Path | None, schema: str) -> sqlite3.Connection:
+    """Open a database that its owner alone can read, and make its tables; None is in memory.
+
+    Raises:
+        GatewayError: it cannot be made or written, or is none.
+    """
+    import sqlite3
+
+    try:
+        if path is not None:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.parent.chmod(0o700)
+            # Made before SQLite opens it, so that it is never readable by others, not even shortly.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            path.chmod(0o600)
+        # Autocommit; calls come from one thread at a time, though not always the same.
+        opened = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+        # Gateways may share a folder: the one of `serve`, and one within a command.
+        opened.execute("PRAGMA busy_timeout=2000")
+        opened.execute("PRAGMA journal_mode=WAL")
+        opened.execute("PRAGMA foreign_keys=ON")
+        opened.executescript(schema)
+    except (OSError, sqlite3.Error) as exc:
+        raise GatewayError(
+            f"cannot keep the gateway's data in {path}: {exc}; "
+            "mend that, or name another folder with --data"
+        ) from exc
+    return opened
 
 
 def data_folder() -> Path:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
@@ -15,24 +14,45 @@ import trio
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from .._feeding import feed_in_thread
+from .._paths import pending_folder
 from ..errors import RemoteProtocolError
 from ..wire.uploads import parse_name
 from ..wire.versions import Era
-from .sessions import Refused
+from .files import Workspace
+from .refusals import Refused
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-__all__ = ["receive_files"]
+__all__ = ["UploadLimits", "receive_files"]
 
 # RFC 5987, as some clients write names beyond ASCII; the parser does not know it.
 _EXTENDED_NAME = re.compile(rb"(?i);\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]+)")
 
 
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """What may come in one form; None for any number."""
+
+    files: int | None = None
+    file_bytes: int | None = None
+    room_bytes: int | None = None
+    """For all files together: what is left of a virtual folder's quota."""
+
+    @classmethod
+    def of(cls, era: Era) -> UploadLimits:
+        """Those of an era."""
+        return cls(era.upload_max_files, era.upload_max_bytes)
+
+
 async def receive_files(
-    content_type: str, body: AsyncIterator[bytes], work: Path, staging: Path, era: Era
+    content_type: str,
+    body: AsyncIterator[bytes],
+    workspace: Workspace,
+    limits: UploadLimits,
 ) -> list[str]:
-    """Store the files of a form in a kernel's work folder.
+    """Store the files of a form in a kernel's work folder, or a virtual folder.
 
     A form that is refused or cut short leaves nothing: files are written to a folder of their own
     and renamed into place at the end.
@@ -40,49 +60,50 @@ async def receive_files(
     Args:
         content_type: the header, with the boundary.
         body: the form's bytes.
-        work: where the files go.
-        staging: a folder on the same file system, for the time they are incomplete.
-        era: whose limits hold.
+        workspace: where the files go.
+        limits: how much it takes.
 
     Returns:
         The names of the files.
 
     Raises:
-        Refused: 400, the form is malformed, has too many files, or one that is too large; 500 for
-            a name that leads out of the work folder (as agents answer; contract section 5.1).
+        Refused: 400, the form is malformed, has too many files, or one that is too large; 412,
+            there is no room for all; 500 for a name that leads out of the work folder (as agents
+            answer; contract section 5.1).
     """
     media_type, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if not media_type.startswith(b"multipart/") or not boundary:
         raise Refused(400, "invalid-api-params", "Not a multipart form")
-    form = _Form(Path(await trio.to_thread.run_sync(lambda: mkdtemp(dir=staging))), era)
+    pending = pending_folder(workspace.staging)
+    form = _Form(await trio.to_thread.run_sync(pending.__enter__), limits)
     try:
         parser = MultipartParser(boundary, form.callbacks())
-        async for chunk in body:
-            await trio.to_thread.run_sync(parser.write, chunk)
+        await feed_in_thread(body, parser.write)
         if not form.complete:
             raise Refused(400, "invalid-api-params", "The form was cut short")
-        await trio.to_thread.run_sync(form.place, work)
+        await trio.to_thread.run_sync(form.place, workspace)
     except (FormParserError, RemoteProtocolError) as exc:
         raise Refused(400, "invalid-api-params", "Malformed upload", str(exc)) from None
     finally:
         with trio.CancelScope(shield=True):  # local disk: ends by itself
-            await trio.to_thread.run_sync(form.clean)
+            form.close()
+            await trio.to_thread.run_sync(pending.__exit__, None, None, None)
     return [name for name, _ in form.files]
 
 
 class _Form:
     """What the parser's callbacks write to."""
 
-    def __init__(self, folder: Path, era: Era) -> None:
+    def __init__(self, folder: Path, limits: UploadLimits) -> None:
         self.files: list[tuple[str, Path]] = []
         self.complete = False
         self._folder = folder
-        self._era = era
+        self._limits = limits
         self._header: tuple[bytes, bytes] = (b"", b"")
         self._name: str | None = None
         self._file: IO[bytes] | None = None
-        self._written = 0
+        self._written = self._total = 0
 
     def callbacks(self) -> MultipartCallbacks:
         return {
@@ -96,32 +117,30 @@ class _Form:
             "on_end": self._end,
         }
 
-    def place(self, work: Path) -> None:
+    def place(self, workspace: Workspace) -> None:
         """Move the finished files to their names; parents are made (agents do since 1.3)."""
-        root = work.resolve()
-        targets = [(source, root / name) for name, source in self.files]
-        for _, target in targets:
-            # A symbolic link made by the kernel's own code must not lead the gateway elsewhere.
-            if not target.parent.resolve().is_relative_to(root) or target.is_dir():
-                raise Refused(
-                    500,
-                    "kernel-execution-failed",
-                    "The file cannot be stored",
-                    f"{target.name!r} leads out of the work folder, or is a folder there",
-                )
-        for source, target in targets:
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
+        # A symbolic link made by the kernel's own code must not lead the gateway elsewhere.
+        folders: dict[str, Path] = {}
+        targets = []
+        for name, source in self.files:
+            folder, _, last = name.rpartition("/")
+            if folder not in folders:
+                folders[folder] = workspace.locate(name).parent
+            target = folders[folder] / last
+            if target.is_dir() and not target.is_symlink():
+                raise _not_stored(f"{name!r} is a folder there")
+            targets.append((source, target))
+        try:
+            for parent in folders.values():
+                parent.mkdir(parents=True, exist_ok=True)
+            for source, target in targets:
                 source.replace(target)
-            except OSError as exc:
-                raise Refused(
-                    500, "kernel-execution-failed", "The file cannot be stored", str(exc.strerror)
-                ) from None
+        except OSError as exc:
+            raise _not_stored(f"{exc.filename2 or exc.filename}: {exc.strerror}") from None
 
-    def clean(self) -> None:
+    def close(self) -> None:
         if self._file is not None:
             self._file.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _part_begin(self) -> None:
         self._header, self._name, self._written = (b"", b""), None, 0
@@ -145,12 +164,10 @@ class _Form:
     def _headers_finished(self) -> None:
         if self._name is None:
             raise Refused(400, "invalid-api-params", "A part of the form has no file name")
-        if len(self.files) >= self._era.upload_max_files:
+        most = self._limits.files
+        if most is not None and len(self.files) >= most:
             raise Refused(
-                400,
-                "invalid-api-params",
-                "Too many files",
-                f"one request takes at most {self._era.upload_max_files}",
+                400, "invalid-api-params", "Too many files", f"one request takes at most {most}"
             )
         path = self._folder / str(len(self.files))
         self.files.append((self._name, path))
@@ -159,13 +176,14 @@ class _Form:
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         self._written += end - start
-        if self._written > self._era.upload_max_bytes:
-            raise Refused(
-                400,
-                "invalid-api-params",
-                "Too large file",
-                f"{self._name!r} has more than {self._era.upload_max_bytes:,} bytes",
-            )
+        self._total += end - start
+        most, room = self._limits.file_bytes, self._limits.room_bytes
+        if most is not None and self._written > most:
+            detail = f"{self._name!r} has more than {most:,} bytes"
+            raise Refused(400, "invalid-api-params", "Too large file", detail)
+        if room is not None and self._total > room:
+            detail = f"there is room for {room:,} bytes; remove files first"
+            raise Refused(412, "quota-exceeded", "The folder's quota is exceeded", detail)
         if self._file is not None:
             self._file.write(data[start:end])
 
@@ -176,3 +194,7 @@ class _Form:
 
     def _end(self) -> None:
         self.complete = True
+
+
+def _not_stored(detail: str) -> Refused:
+    return Refused(500, "kernel-execution-failed", "The file cannot be stored", detail)

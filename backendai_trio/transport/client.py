@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ import httpcore2
 import trio
 
 from .._environment import read_config
-from ..config import Config
+from ..config import Config, Endpoint
 from ..errors import (
     ApiError,
     ConfigError,
@@ -56,7 +57,7 @@ class ReplyStream:
 
     def __init__(
         self,
-        config: Config,
+        address: Endpoint,
         request: Request,
         response: httpcore2.Response,
         chunks: AsyncIterator[bytes],
@@ -68,7 +69,7 @@ class ReplyStream:
         }
         content_type = self.headers.get("content-type", OCTETS)
         self.content_type = content_type.partition(";")[0].strip().lower()
-        self._config = config
+        self._address = address
         self._request = request
         self._chunks = chunks
 
@@ -81,11 +82,19 @@ class ReplyStream:
         Cancellation:
             Ends the stream.
         """
-        with _translated(self._config, self._request):
+        with _translated(self._address, self._request):
             while (chunk := await anext(self._chunks, None)) is not None:
                 if chunk:
                     return chunk
         return b""
+
+    def __aiter__(self) -> ReplyStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if chunk := await self.receive_some():
+            return chunk
+        raise StopAsyncIteration
 
     async def read_all(self) -> Reply:
         """The reply with its body."""
@@ -178,20 +187,54 @@ class Client:
                 raise self._error(request, await stream.read_all())
             yield stream
 
+    @asynccontextmanager
+    async def transfer(
+        self,
+        request: Request,
+        *,
+        at: Endpoint | None = None,
+        headers: Mapping[str, str] | None = None,
+        content: AsyncIterator[bytes] | None = None,
+        content_length: int = 0,
+    ) -> AsyncIterator[ReplyStream]:
+        """Send part of a file, or get one, where the server said.
+
+        Args:
+            request: what to send.
+            at: a storage proxy, where a token in the query says all: nothing is signed, and no key
+                is sent. None: this server, signed.
+            headers: further ones.
+            content: the body as a stream.
+            content_length: its size in bytes.
+
+        Raises:
+            ApiError: the server answered with an error (its subclasses say which kind).
+            ConnectionFailed: no connection, or no answer in time.
+        """
+        if at is None:
+            everything = self.signed_headers(request)
+        else:
+            self._check_open()
+            everything = {"Host": at.host_header, "User-Agent": self.config.user_agent}
+        everything |= {**(headers or {}), "Content-Length": str(content_length)}
+        async with self._opened(request, everything, content, HEADERS_SECONDS, at) as stream:
+            if stream.status >= 300:
+                raise self._error(request, await stream.read_all())
+            yield stream
+
     def signed_headers(self, request: Request) -> dict[str, str]:
         """The headers of a request, its signature among them.
 
         Raises:
             trio.ClosedResourceError: the client's block has ended.
         """
-        if self.closed:
-            raise trio.ClosedResourceError("this client was closed")
+        self._check_open()
         endpoint = self.config.endpoint
         date = datetime.now(UTC).isoformat()
         authorization = sign(
             Signed(
                 request.method,
-                self._target(request),
+                endpoint.base_path + request.target,
                 date,
                 endpoint.host_header,
                 request.content_type,
@@ -260,13 +303,14 @@ class Client:
         headers: dict[str, str],
         content: AsyncIterator[bytes] | None,
         answer_seconds: float | None,
+        at: Endpoint | None = None,
     ) -> AsyncIterator[ReplyStream]:
-        endpoint = self.config.endpoint
+        endpoint = at or self.config.endpoint
         url = httpcore2.URL(
             scheme=endpoint.scheme.encode(),
             host=endpoint.host.encode(),
             port=endpoint.port,
-            target=self._target(request).encode("ascii"),
+            target=(endpoint.base_path + request.target).encode("ascii"),
         )
         timeouts = {
             "connect": self.config.connect_seconds,
@@ -274,7 +318,7 @@ class Client:
             "write": HEADERS_SECONDS,
         }
         async with AsyncExitStack() as stack:
-            with _translated(self.config, request):
+            with _translated(endpoint, request, self.config.connect_seconds):
                 response = await stack.enter_async_context(
                     self._pool.stream(
                         request.method,
@@ -285,10 +329,11 @@ class Client:
                     )
                 )
             chunks = await stack.enter_async_context(aclosing(response.aiter_stream()))
-            yield ReplyStream(self.config, request, response, chunks)
+            yield ReplyStream(endpoint, request, response, chunks)
 
-    def _target(self, request: Request) -> str:
-        return self.config.endpoint.base_path + request.target
+    def _check_open(self) -> None:
+        if self.closed:
+            raise trio.ClosedResourceError("this client was closed")
 
     def _error(self, request: Request, reply: Reply) -> ApiError:
         if reply.status < 400:
@@ -373,14 +418,16 @@ def _keepalive_options() -> list[tuple[int, int, int]]:
 
 
 @contextmanager
-def _translated(config: Config, request: Request) -> Iterator[None]:
+def _translated(
+    address: Endpoint, request: Request, connect_seconds: float = math.inf
+) -> Iterator[None]:
     """Turn the HTTP library's errors into ours, in this one place."""
-    url = config.endpoint.url
+    url = address.url
     try:
         yield
     except httpcore2.ConnectTimeout:
         raise ConnectionFailed(
-            f"{url} did not take a connection within {config.connect_seconds:g} s; "
+            f"{url} did not take a connection within {connect_seconds:g} s; "
             "check BACKEND_ENDPOINT and the network"
         ) from None
     except httpcore2.ConnectError as exc:

@@ -11,7 +11,14 @@ from pathlib import PurePosixPath
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 
-__all__ = ["check_name", "encode_part_head", "multipart_type", "parse_name", "part_end"]
+__all__ = [
+    "check_name",
+    "encode_part_head",
+    "multipart_type",
+    "parse_name",
+    "part_end",
+    "received_name",
+]
 
 
 def multipart_type(boundary: str) -> str:
@@ -70,6 +77,22 @@ def check_name(name: str) -> str:
     return str(path)
 
 
+def received_name(name: str, what: str) -> str:
+    """A name that the other side sent, checked.
+
+    Args:
+        name: the name.
+        what: what it came in, for the error's text.
+
+    Raises:
+        RemoteProtocolError: `check_name` refuses it.
+    """
+    try:
+        return check_name(name)
+    except LocalProtocolError as exc:
+        raise RemoteProtocolError(f"{what}: {exc}") from None
+
+
 def parse_name(raw: bytes) -> str:
     """A file's name as it arrived in a form, checked; the twin of `encode_part_head`.
 
@@ -80,7 +103,4 @@ def parse_name(raw: bytes) -> str:
         text = raw.decode()
     except UnicodeDecodeError:
         raise RemoteProtocolError("upload: a file name is not UTF-8") from None
-    try:
-        return check_name(text)
-    except LocalProtocolError as exc:
-        raise RemoteProtocolError(f"upload: {exc}") from None
+    return received_name(text, "upload")

@@ -1,13 +1,14 @@
 """The eras of the API: what differs between servers stands here, and nowhere else.
 
 Source: contract section 1 (versions and negotiation), 3.1 (routes), 5.1 (limits), 6.3
-(events), 8.1 (GraphQL).
+(events), 7 (virtual folders), 8.1 (GraphQL).
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .fields import Fields, encode_json
@@ -44,6 +45,9 @@ class Era:
     """Whether code can be executed over a WebSocket (18.12+; API v4.20190115 formally)."""
     upload_max_files: int = 20
     upload_max_bytes: int = _MAX_UPLOAD_BYTES
+    folder_transfer: Literal["form", "manager", "proxy"] = "manager"
+    """How files reach a virtual folder: a form to the manager (seed era), signed tus requests to
+    the manager (19.09 and 20.03), or unsigned ones to a storage proxy (20.09+; section 7)."""
     hello_path: str = "/"
 
     def session_path(self, token: str, *tail: str) -> str:
@@ -59,6 +63,21 @@ class Era:
     def stream_path(self, token: str, kind: str) -> str:
         """Path of a kernel's WebSocket: ``pty`` or ``execute``."""
         return self.prefix + "/stream" + self.session_path(token, kind).removeprefix(self.prefix)
+
+    def folder_path(self, name: str, *tail: str) -> str:
+        """Path of a virtual folder, or of something below it.
+
+        Raises:
+            LocalProtocolError: the name is empty, or cannot be part of a path.
+        """
+        if not name:
+            raise LocalProtocolError("a virtual folder's name must not be empty")
+        return self.path("folders", name, *tail)
+
+    @property
+    def folders_path(self) -> str:
+        """Where virtual folders are listed and made; in the seed era alone with a slash."""
+        return self.path("folders") + ("/" if self.prefix else "")
 
     @property
     def events_path(self) -> str:
@@ -84,6 +103,7 @@ SEED = Era(
     separate_detail=False,
     streams_executions=False,
     upload_max_files=19,
+    folder_transfer="form",
     hello_path="/v2",
 )
 """Managers 1.0 to 1.3.10."""
@@ -111,7 +131,7 @@ SESSION_5 = Era(
 )
 """Managers 20.03."""
 
-SESSION_6 = replace(SESSION_5, name="session-6", version="v6.20200815")
+SESSION_6 = replace(SESSION_5, name="session-6", version="v6.20200815", folder_transfer="proxy")
 """Managers 20.09 to 26.8: the one version that all of them accept for creating (section 1.4)."""
 
 ERAS = (SEED, TRANSITION, SESSION_5, SESSION_6)

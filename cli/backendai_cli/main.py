@@ -41,6 +41,7 @@ _COMMANDS = {
     "run": "Run code or files in a kernel.",
     "shell": "Open a terminal in a kernel.",
     "serve": "Serve the Backend.AI API on this machine.",
+    "vfolder": "Keep files in virtual folders, which outlive kernels.",
 }
 
 # Those whose module is not called like them, or has several: module and name in it.

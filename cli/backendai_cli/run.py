@@ -93,7 +93,7 @@ def command(
 
         uploads = plan_uploads(files)
     status = Status(quiet=quiet)
-    with open_target(status, local=local) as config:
+    with open_target(status, local=local, lasting=bool(mount)) as config:
         # While the gateway loads, if there is one.
         import trio
 

@@ -32,7 +32,6 @@ from backendai_trio import (
     TrioKernel,
     Upload,
     attach_kernel,
-    check_uploads,
     find_kernel,
     new_token,
     one_error,
@@ -89,16 +88,14 @@ class Runner:
 
     async def _run(self) -> int:
         job = self._job
-        async with open_client(self._config) as client:
-            check_uploads(job.uploads, client.era)
-            async with self._open_kernel(client) as kernel:
-                self._status.done(f"Kernel (ID: {kernel.kernel_id}) is ready.")
-                if job.uploads:
-                    self._status.wait("Uploading source files...")
-                    await kernel.upload(job.uploads)
-                    self._status.done("Uploading done.")
-                    self._status.wait("Building your code...")
-                return await self._execute(kernel)
+        async with open_client(self._config) as client, self._open_kernel(client) as kernel:
+            self._status.done(f"Kernel (ID: {kernel.kernel_id}) is ready.")
+            if job.uploads:
+                self._status.wait("Uploading source files...")
+                await kernel.upload(job.uploads)
+                self._status.done("Uploading done.")
+                self._status.wait("Building your code...")
+            return await self._execute(kernel)
 
     @asynccontextmanager
     async def _open_kernel(self, client: Client) -> AsyncIterator[TrioKernel]:

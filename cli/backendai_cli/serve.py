@@ -55,7 +55,7 @@ _ABOUT_TO_SECONDS = 3.0
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for key pairs and history [default: the platform's data folder].",
+    help="Folder for key pairs, history and virtual folders [default: the platform's data folder].",
 )
 @click.option(
     "--certificate",
@@ -76,6 +76,13 @@ _ABOUT_TO_SECONDS = 3.0
     help="End kernels that nobody has used for so long.",
 )
 @click.option(
+    "--folder-quota",
+    default=0,
+    type=click.IntRange(min=0),
+    metavar="BYTES",
+    help="Most bytes that a virtual folder may hold [default: as many as the disk].",
+)
+@click.option(
     "--print-env",
     is_flag=True,
     help="Print the variables that lead to it, as export lines for a shell.",
@@ -89,6 +96,7 @@ def command(
     certificate: Path | None,
     certificate_key: Path | None,
     idle_timeout: float,
+    folder_quota: int,
     print_env: bool,
 ) -> int:
     """Serve the Backend.AI API on this machine until Ctrl-C.
@@ -112,6 +120,7 @@ def command(
         access_key=access_key and check_access_key(access_key, variable="--access-key"),
         secret_key=_secret(secret_key_file),
         idle_seconds=idle_timeout,
+        max_vfolder_bytes=folder_quota,
     )
     return trio.run(_serve, options, print_env)
 

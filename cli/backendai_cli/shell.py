@@ -19,10 +19,18 @@ __all__ = ["command"]
 @click.option(
     "-e", "--env", multiple=True, metavar="KEY=VALUE", help="Environment variable; may be repeated."
 )
+@click.option(
+    "-m", "--mount", multiple=True, metavar="NAME", help="Virtual folder to mount; may be repeated."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show no status lines.")
 @click.option("--local", is_flag=True, help="Run on this machine, whatever server is configured.")
 def command(
-    lang: str, client_token: str | None, env: tuple[str, ...], quiet: bool, local: bool
+    lang: str,
+    client_token: str | None,
+    env: tuple[str, ...],
+    mount: tuple[str, ...],
+    quiet: bool,
+    local: bool,
 ) -> int:
     """Open a terminal in a kernel of the runtime LANG.
 
@@ -38,7 +46,7 @@ def command(
     check_terminal()
     environ = parse_environment(env)
     status = Status(quiet=quiet)
-    with open_target(status, local=local) as config:
+    with open_target(status, local=local, lasting=bool(mount)) as config:
         # While the gateway loads, if there is one.
         import trio
 
@@ -46,6 +54,6 @@ def command(
 
         from .screen import run_shell
 
-        spec = KernelSpec(runtime=lang, environ=environ)
+        spec = KernelSpec(runtime=lang, environ=environ, mounts=mount)
         embedded = local or read_config() is None
         return trio.run(run_shell, config, spec, client_token, status, embedded)

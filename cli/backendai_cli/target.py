@@ -21,20 +21,27 @@ T = TypeVar("T")
 
 
 @contextmanager
-def open_target(status: Status, *, local: bool = False) -> Iterator[Config]:
+def open_target(status: Status, *, local: bool = False, lasting: bool = False) -> Iterator[Config]:
     """Settings of the configured server; with none configured, or `local`, of a gateway here.
 
     It stands around everything that loads an event loop: a gateway loads at the same time.
+
+    Args:
+        status: where to say which it is.
+        local: use a gateway here, whatever is configured.
+        lasting: whether a gateway here shall have what is kept from one command to the next:
+            virtual folders, the same as those of `backend.ai serve`.
     """
     config = None if local else read_config()
     if config is not None:
         yield config
         return
-    from backendai_trio import open_gateway_process
+    from backendai_trio import GatewayOptions, data_folder, open_gateway_process
 
     if not local:
         status.info("No server is configured (BACKEND_ENDPOINT): running on this machine.")
-    with open_gateway_process() as config:
+    options = GatewayOptions(data=data_folder() if lasting else None)
+    with open_gateway_process(options) as config:
         yield config
 
 
@@ -62,8 +69,10 @@ def ask(config: Config, call: Callable[[Client], Awaitable[T]]) -> T:
 
     from backendai_trio import open_client
 
+    from . import exits
+
     async def main() -> T:
-        async with open_client(config) as client:
+        async with exits.ending_on_signals(), open_client(config) as client:
             return await call(client)
 
     return trio.run(main)

@@ -682,9 +682,12 @@ async def test_connection_that_breaks_during_an_upload(
 
 
 @pytest.mark.parametrize(("era", "most"), [(SEED, 19), (SESSION_6, 20)], ids=["seed", "session-6"])
-async def test_limits_of_an_upload(
-    gateway_parent: Path, gateway: Gateway, era: Era, most: int
-) -> None:
+async def test_limits_of_an_upload(gateway_parent: Path, era: Era, most: int) -> None:
+    async with open_gateway(GatewayOptions(manager_limits=True)) as gateway:
+        await check_limits(gateway_parent, gateway, era, most)
+
+
+async def check_limits(gateway_parent: Path, gateway: Gateway, era: Era, most: int) -> None:
     raw = Raw(gateway, era.version)
     kernel = era.session_path("mysession01")
     await create(Raw(gateway, SEED.version))

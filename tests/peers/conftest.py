@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from ..cli.commands import Commands, Result
 from ..cli.conftest import commands as commands
 from ..cli.conftest import served as served
 
@@ -18,20 +22,51 @@ INSTALL_SECONDS = 600.0
 AIOHTTP = "aiohttp==3.8.6" if sys.version_info < (3, 12) else "aiohttp"
 
 
+# 23.9.10 reaches into yarl's insides, which 1.10 moved.
+YARL = "yarl==1.9.11"
+
+
 @pytest.fixture(scope="session")
 def client_1_1_1(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The official client 1.1.1 of early 2018, in a venv of its own; the folder of its commands.
-
-    It comes from the package index. Without one the tests are skipped, unless
-    BACKENDAI_TESTS_REQUIRE_ALL is set.
-    """
+    """The official client 1.1.1 of early 2018, in a venv of its own; the folder of its commands."""
     venv = tmp_path_factory.mktemp("client-1.1.1")
+    return _install(venv, sys.executable, ["backend.ai-client==1.1.1"], ["--upgrade", AIOHTTP])
+
+
+@pytest.fixture(scope="session")
+def client_23_9_10(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The official client 23.9.10, in a venv of its own; the folder of its commands.
+
+    It runs on Python 3.11 alone.
+    """
+    python = sys.executable if sys.version_info[:2] == (3, 11) else shutil.which("python3.11")
+    if python is None:
+        _missing("client 23.9.10 needs Python 3.11, which was not found")
+    venv = tmp_path_factory.mktemp("client-23.9.10")
+    return _install(venv, python, ["backend.ai-client==23.9.10", YARL])
+
+
+@pytest.fixture
+def official_23(
+    client_23_9_10: Path, commands: Commands, served: Mapping[str, str]
+) -> Callable[..., Result]:
+    """Runs a command of the official client 23.9.10 against our gateway."""
+
+    def run(*arguments: str, stdin: bytes | None = None) -> Result:
+        program = str(client_23_9_10 / "backend.ai")
+        return commands.run(*arguments, stdin=stdin, env=served, program=program)
+
+    return run
+
+
+def _install(venv: Path, python: str, *packages: list[str]) -> Path:
+    """Install packages from the index into a new venv, a list after another.
+
+    Without an index the tests are skipped, unless BACKENDAI_TESTS_REQUIRE_ALL is set.
+    """
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    steps = [
-        [sys.executable, "-m", "venv", str(venv)],
-        [str(venv / "bin" / "pip"), "install", "-q", "backend.ai-client==1.1.1"],
-        [str(venv / "bin" / "pip"), "install", "-q", "--upgrade", AIOHTTP],
-    ]
+    steps = [[python, "-m", "venv", str(venv)]]
+    steps += [[str(venv / "bin" / "pip"), "install", "-q", *items] for items in packages]
     for step in steps:
         try:
             subprocess.run(
@@ -39,8 +74,11 @@ def client_1_1_1(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
         except (OSError, subprocess.SubprocessError) as exc:
             said = getattr(exc, "stderr", None) or str(exc).encode()
-            reason = f"client 1.1.1 could not be installed: {said.decode(errors='replace')[-500:]}"
-            if os.environ.get("BACKENDAI_TESTS_REQUIRE_ALL"):
-                pytest.fail(reason)
-            pytest.skip(reason)
+            _missing(f"{packages[0][0]} was not installed: {said.decode(errors='replace')[-500:]}")
     return venv / "bin"
+
+
+def _missing(reason: str) -> NoReturn:
+    if os.environ.get("BACKENDAI_TESTS_REQUIRE_ALL"):
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import random
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -187,6 +189,29 @@ def test_no_such_runtime(official: Official) -> None:
     result = official("run", "nosuchlang", "-c", "x")
     assert result.code != 0
     assert "404" in result.stderr and "nosuchlang" in result.stderr
+
+
+def test_virtual_folders(official: Official, commands: Commands) -> None:
+    (commands.work / "sub").mkdir()
+    content = random.Random(0).randbytes(3_000_000)
+    (commands.work / "big.bin").write_bytes(content)
+    (commands.work / "sub" / "small.txt").write_text("small\n")
+    assert "data" in official("vfolder", "create", "data").text
+    assert "'name', 'data'" in official("vfolder", "list").text
+    for name in ("big.bin", "sub/small.txt"):
+        assert official("vfolder", "upload", "data", name).text == "201\n"
+    assert "'numFiles', 2" in official("vfolder", "info", "data").text
+    assert "data" in official("admin", "vfolders").text
+    code = (
+        "import hashlib; print(hashlib.sha256(open('data/big.bin', 'rb').read()).hexdigest()); "
+        "print(open('data/sub/small.txt').read(), end='')"
+    )
+    seen = official("run", "-q", "python", "-m", "data", "-c", code).text
+    assert seen == f"{hashlib.sha256(content).hexdigest()}\nsmall\n"
+    assert official("vfolder", "delete", "data").code == 0
+    assert official("vfolder", "list").text == "[]\n"
+    refused = official("vfolder", "info", "data")
+    assert refused.code != 0 and "folder-not-found" in refused.stderr
 
 
 # -- its library ----------------------------------------------------------------------------------

@@ -1,0 +1,201 @@
+"""What is uploaded: files and folders, looked at before anything is sent, and streams."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import AsyncIterable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import LocalProtocolError, UploadError
+from .wire.uploads import check_name
+
+__all__ = ["Upload", "UploadStream", "plan_uploads"]
+
+_CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A local file or folder and the name it gets in the work folder."""
+
+    path: Path
+    name: str
+    """Relative to the work folder, with forward slashes."""
+    size: int
+    """Bytes, when it was planned; 0 for a folder."""
+    is_folder: bool = False
+    """Whether it is a folder; what is in it are uploads of their own."""
+    executable: bool = False
+    modified: int = 0
+    """Seconds since 1970."""
+
+    @property
+    def label(self) -> str:
+        """What errors call it."""
+        return str(self.path)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """A part of its content. Blocks.
+
+        Raises:
+            UploadError: it cannot be read, or has another size than when it was planned.
+        """
+        last = offset + size == self.size
+        try:
+            with self.path.open("rb") as file:
+                file.seek(offset)
+                data = file.read(size + last)
+        except OSError as exc:
+            raise self._unreadable(exc) from exc
+        if len(data) != size:
+            raise self._changed()
+        return data
+
+    def read(self) -> Iterator[bytes]:
+        """Its content in pieces of 1 MiB at most. Blocks.
+
+        Raises:
+            UploadError: it cannot be read, or has another size than when it was planned.
+        """
+        left = self.size
+        try:
+            with self.path.open("rb", 0) as file:
+                while piece := file.read(min(left + 1, _CHUNK_BYTES)):
+                    left -= len(piece)
+                    if left < 0:
+                        break
+                    yield piece
+        except OSError as exc:
+            raise self._unreadable(exc) from exc
+        if left:
+            raise self._changed()
+
+    def _unreadable(self, exc: OSError) -> UploadError:
+        return UploadError(str(self.path), f"cannot be read: {exc.strerror}")
+
+    def _changed(self) -> UploadError:
+        return UploadError(str(self.path), "changed its size while it was uploaded; try again")
+
+
+@dataclass(frozen=True, slots=True)
+class UploadStream:
+    """Bytes that are made while they are sent, and the name they get in the work folder."""
+
+    content: AsyncIterable[bytes]
+    """Iterated over once; sending waits for it and it waits for sending."""
+    name: str
+    """Relative to the work folder, with forward slashes."""
+    size: int | None = None
+    """Bytes, if known beforehand; another number then fails the upload."""
+
+    @property
+    def label(self) -> str:
+        """What errors call it."""
+        return self.name
+
+    def check(self, done: int, *, ended: bool) -> None:
+        """Compare the bytes so far, or all of them, with what was said.
+
+        Raises:
+            UploadError: it has another size.
+        """
+        if self.size is not None and (done != self.size if ended else done > self.size):
+            raise UploadError(self.name, f"has other than the {self.size:,} bytes that were said")
+
+
+def plan_uploads(
+    paths: Iterable[str | os.PathLike[str]], *, base: Path | None = None, recursive: bool = False
+) -> list[Upload]:
+    """Look at files before anything is sent or created.
+
+    A file below `base` keeps its relative path; any other goes by its last component. A symbolic
+    link that is named is followed. One that is found in a folder is sent as the file it leads to
+    if that is inside the folder too; any other is refused, as are devices and pipes.
+
+    Args:
+        paths: regular files, and with `recursive` folders.
+        base: folder that names are relative to; default: the current one.
+        recursive: whether folders are taken, with all that is in them.
+
+    Raises:
+        UploadError: one is missing, unreadable, neither file nor folder, has a name that cannot be
+            sent, or two get the same name.
+    """
+    base = (base or Path.cwd()).resolve()
+    planned: dict[str, Upload] = {}
+    for item in paths:
+        path = Path(item)
+        try:
+            for upload in _look(path, _name_below(path, base), recursive=recursive):
+                if upload.name in planned:
+                    other = planned[upload.name].path
+                    message = f"{other} would be uploaded as {upload.name!r} too"
+                    raise UploadError(str(upload.path), message)
+                planned[upload.name] = upload
+        except (OSError, ValueError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+            at = getattr(exc, "filename", None) or path
+            raise UploadError(str(at), f"cannot be uploaded: {reason}") from None
+    return list(planned.values())
+
+
+def _name_below(path: Path, base: Path) -> str:
+    here = path.parent.resolve() / path.name if path.name not in ("", "..") else path.resolve()
+    return here.relative_to(base).as_posix() if here.is_relative_to(base) else here.name
+
+
+def _look(path: Path, name: str, *, recursive: bool) -> Iterator[Upload]:
+    """A file, or a folder with all in it."""
+    if path.is_dir() and recursive:
+        root = path.resolve()
+        # The base itself is no folder to make: what is in it stands at the top.
+        if name not in (".", ""):
+            yield _upload(path, name)
+        yield from _walk(root, path, "" if name in (".", "") else f"{name}/")
+    else:
+        yield _upload(path, name, kind="name regular files" if path.is_dir() else "")
+
+
+def _walk(root: Path, folder: Path, prefix: str) -> Iterator[Upload]:
+    todo = [(folder, prefix)]
+    while todo:
+        inner, before = todo.pop()
+        with os.scandir(inner) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        for entry in found:
+            path = inner / entry.name
+            if entry.is_symlink():
+                target = path.resolve()
+                if not (target.is_file() and target.is_relative_to(root)):
+                    raise UploadError(
+                        str(path),
+                        "cannot be uploaded: it is a symbolic link to something other than a file "
+                        "of the same folder; remove it, or upload what it leads to by name",
+                    )
+            yield _upload(path, before + entry.name)
+            if entry.is_dir(follow_symlinks=False):
+                todo.append((path, f"{before}{entry.name}/"))
+
+
+def _upload(path: Path, name: str, *, kind: str = "") -> Upload:
+    state = path.stat()
+    is_folder = stat.S_ISDIR(state.st_mode)
+    if kind or not (is_folder or stat.S_ISREG(state.st_mode)):
+        what = f"a folder; {kind}" if kind else "not a regular file"
+        raise UploadError(str(path), f"cannot be uploaded: it is {what}")
+    if not os.access(path, os.R_OK):
+        raise UploadError(str(path), "cannot be uploaded: no permission to read it")
+    try:
+        name = check_name(name)
+    except LocalProtocolError as exc:
+        raise UploadError(str(path), str(exc)) from None
+    return Upload(
+        path,
+        name,
+        0 if is_folder else state.st_size,
+        is_folder,
+        bool(state.st_mode & stat.S_IXUSR) and not is_folder,
+        int(state.st_mtime),
+    )

@@ -1,0 +1,411 @@
+"""Virtual folders: what is asked of them and what servers answer.
+
+Source: contract section 7. Names of folders travel in paths (`Era.folder_path`); paths within one
+are relative, with forward slashes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ..config import Endpoint, parse_endpoint
+from ..errors import ConfigError, LocalProtocolError, RemoteProtocolError
+from .fields import Fields, encode_json
+from .versions import Era
+
+__all__ = [
+    "CreateVFolder",
+    "FileRequest",
+    "Invitation",
+    "Invite",
+    "MakeDirectory",
+    "MoveFile",
+    "Permission",
+    "RemoveFiles",
+    "Ticket",
+    "VFolderInfo",
+    "check_folder_name",
+]
+
+Permission = Literal["ro", "rw", "wd"]
+"""Read only; read and write; also delete."""
+USAGE_MODES = ("general", "model", "data")
+
+MAX_NAME = 64
+# What all eras take (section 7.1); later ones also take some that begin with a dot.
+_NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?")
+# Paths below /folders that are not folders.
+_RESERVED = frozenset({"invitations", "purge", "restore-from-trash-bin", "delete-from-trash-bin"})
+
+
+def check_folder_name(name: str) -> str:
+    """Return a name that every server takes for a new folder.
+
+    Raises:
+        LocalProtocolError: it has other characters, is too long, or means something else.
+    """
+    if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
+        raise LocalProtocolError(
+            f"{name[:80]!r} cannot name a virtual folder: use 1 to {MAX_NAME} letters, digits, "
+            "'.', '_' or '-', beginning and ending with a letter or digit"
+        )
+    if name in _RESERVED:
+        raise LocalProtocolError(
+            f"{name!r} cannot name a virtual folder: servers use it themselves"
+        )
+    return name
+
+
+def parse_permission(text: str) -> Permission:
+    """A permission as it arrived.
+
+    Raises:
+        RemoteProtocolError: there is no such permission.
+    """
+    for known in get_args(Permission):
+        if text == known:
+            return known  # type: ignore[no-any-return]
+    raise RemoteProtocolError(f"{text[:40]!r} is no permission: use 'ro', 'rw' or 'wd'")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateVFolder:
+    """Make a folder."""
+
+    name: str
+    host: str | None = None
+    """Storage host; None for the server's default. Servers before 19.03 have one only."""
+    group: str | None = None
+    """Name or id of the project that owns it; None for the user."""
+    usage_mode: str = "general"
+    permission: Permission = "rw"
+    cloneable: bool = False
+    max_bytes: int = 0
+    """Quota, 0 for the server's own. Managers from 23.03.8 on take none here."""
+
+    def encode(self, era: Era) -> bytes:
+        """JSON body for an era.
+
+        Raises:
+            LocalProtocolError: the name is one that servers refuse.
+        """
+        body: dict[str, object] = {"name": check_folder_name(self.name)}
+        if era.prefix:
+            return encode_json(body)
+        body |= {"host": self.host, "group": self.group}
+        if era.names_session:
+            body |= {
+                "usage_mode": self.usage_mode,
+                "permission": self.permission,
+                "cloneable": self.cloneable,
+                "unmanaged_path": None,
+            }
+        if self.max_bytes:
+            body["quota"] = str(self.max_bytes)
+        return encode_json(body)
+
+    @classmethod
+    def decode(cls, body: bytes) -> CreateVFolder:
+        """Read any era's body."""
+        top = Fields.parse(body, "create folder")
+        if top.raw("unmanaged_path") is not None:
+            raise RemoteProtocolError("create folder: unmanaged folders are for administrators")
+        mode = top.text("usage_mode", default="general")
+        if mode not in USAGE_MODES:
+            raise RemoteProtocolError(f"create folder: {mode[:40]!r} is no usage mode")
+        try:
+            name = check_folder_name(top.text("name"))
+        except LocalProtocolError as exc:
+            raise RemoteProtocolError(str(exc)) from None
+        return cls(
+            name=name,
+            host=top.text("host", default="") or None,
+            group=top.text("group", default="") or None,
+            usage_mode=mode,
+            permission=parse_permission(top.text("permission", default="rw")),
+            cloneable=top.flag("cloneable", default=False),
+            max_bytes=_bytes(top.raw("quota")),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VFolderInfo:
+    """A folder as its server describes it. Seed servers tell id, name, files and age alone."""
+
+    folder_id: str
+    name: str
+    host: str = ""
+    created_at: str = ""
+    """As the server wrote it."""
+    permission: str = "rw"
+    """What the asking key pair may do."""
+    is_owner: bool = True
+    usage_mode: str = "general"
+    cloneable: bool = False
+    owner: str = ""
+    """Who made it, as the server names users."""
+    status: str = "ready"
+    num_files: int | None = None
+    """Entries; in the seed era those at the top. Told of one folder, not in lists."""
+    used_bytes: int | None = None
+    max_bytes: int = 0
+    """Quota, 0 for none."""
+
+    def encode(self, era: Era) -> dict[str, object]:
+        """A JSON object for an era."""
+        if era.prefix:
+            body: dict[str, object] = {"name": self.name, "id": self.folder_id}
+            if self.num_files is not None:
+                body |= {"numFiles": self.num_files, "created": self.created_at}
+            return body
+        body = {
+            "id": self.folder_id,
+            "name": self.name,
+            "host": self.host,
+            "status": self.status,
+            "usage_mode": self.usage_mode,
+            "permission": self.permission,
+            "ownership_type": "user",
+            "type": "user",
+            "user": self.owner,
+            "group": None,
+            "creator": self.owner,
+            "is_owner": self.is_owner,
+            "created_at": self.created_at,
+            "created": self.created_at,
+            "last_used": None,
+            "cloneable": self.cloneable,
+            "max_size": self.max_bytes,
+            "max_files": 0,
+            "quota_scope_id": None,
+        }
+        if self.num_files is not None:
+            body |= {"numFiles": self.num_files, "num_files": self.num_files}
+        if self.used_bytes is not None:
+            body |= {"used_bytes": self.used_bytes, "cur_size": self.used_bytes}
+        return body
+
+    @classmethod
+    def decode(cls, value: object) -> VFolderInfo:
+        """Read any era's object; only the name is always there."""
+        top = Fields(value, "virtual folder")
+        files = top.raw("num_files", "numFiles")
+        used = top.raw("used_bytes", "cur_size")
+        return cls(
+            folder_id=top.text("id", default=""),
+            name=top.text("name"),
+            host=top.text("host", default=""),
+            created_at=top.text("created_at", "created", default=""),
+            permission=top.text("permission", default="rw"),
+            is_owner=top.flag("is_owner", default=True),
+            usage_mode=top.text("usage_mode", default="general"),
+            cloneable=top.flag("cloneable", default=False),
+            owner=top.text("creator", "user", default=""),
+            status=top.text("status", default="ready"),
+            num_files=files if isinstance(files, int) else None,
+            used_bytes=used if isinstance(used, int) else None,
+            max_bytes=_bytes(top.raw("max_size")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MakeDirectory:
+    """Make a folder within a virtual folder."""
+
+    path: str
+    parents: bool = False
+    exist_ok: bool = False
+
+    def encode(self) -> bytes:
+        """JSON body."""
+        return encode_json({"path": self.path, "parents": self.parents, "exist_ok": self.exist_ok})
+
+    @classmethod
+    def decode(cls, body: bytes) -> MakeDirectory:
+        """Read the body. Managers before 20.09 know the path alone."""
+        top = Fields.parse(body, "mkdir")
+        return cls(
+            top.text("path"),
+            top.flag("parents", default=False),
+            top.flag("exist_ok", default=False),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFiles:
+    """Remove files within a virtual folder."""
+
+    files: tuple[str, ...]
+    recursive: bool = False
+
+    def encode(self) -> bytes:
+        """JSON body."""
+        return encode_json({"files": list(self.files), "recursive": self.recursive})
+
+    @classmethod
+    def decode(cls, body: bytes) -> RemoveFiles:
+        """Read the body."""
+        top = Fields.parse(body, "delete files")
+        return cls(top.texts("files"), top.flag("recursive", default=False))
+
+
+@dataclass(frozen=True, slots=True)
+class MoveFile:
+    """Give a file or folder within a virtual folder another path."""
+
+    source: str
+    target: str
+
+    def encode(self) -> bytes:
+        """JSON body of ``move-file``."""
+        return encode_json({"src": self.source, "dst": self.target})
+
+    @classmethod
+    def decode(cls, body: bytes) -> MoveFile:
+        """Read the body of ``move-file``, or of ``rename-file``, which keeps the folder."""
+        top = Fields.parse(body, "move file")
+        if top.raw("target_path") is None:
+            return cls(top.text("src"), top.text("dst"))
+        source, name = top.text("target_path"), top.text("new_name")
+        if "/" in name:
+            raise RemoteProtocolError(
+                f"rename file: {name[:80]!r} has a slash in it; use move-file"
+            )
+        parent, slash, _ = source.rstrip("/").rpartition("/")
+        return cls(source, f"{parent}{slash}{name}")
+
+
+@dataclass(frozen=True, slots=True)
+class FileRequest:
+    """Ask for leave to upload or download a file."""
+
+    path: str
+    size: int | None = None
+    """Bytes of an upload; None for a download."""
+    archive: bool = False
+    """Whether a folder may be downloaded, as a ZIP archive."""
+
+    def encode(self, era: Era) -> bytes:
+        """JSON body for an era; downloads named a ``file`` before storage proxies (section 7.2)."""
+        if self.size is not None:
+            return encode_json({"path": self.path, "size": self.size})
+        if era.folder_transfer != "proxy":
+            return encode_json({"file": self.path})
+        return encode_json({"path": self.path, "archive": self.archive})
+
+    @classmethod
+    def decode(cls, body: bytes) -> FileRequest:
+        """Read any era's body."""
+        top = Fields.parse(body, "file request")
+        size = top.integer("size") if top.raw("size") is not None else None
+        if size is not None and not 0 <= size < 1 << 62:
+            raise RemoteProtocolError("file request: the size is not one a file can have")
+        return cls(top.text("path", "file"), size, top.flag("archive", default=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Leave to upload or download a file."""
+
+    token: str
+    url: str = ""
+    """Where; empty when the manager takes the file itself (19.09 and 20.03)."""
+
+    def encode(self) -> bytes:
+        """JSON body."""
+        return encode_json({"token": self.token} | ({"url": self.url} if self.url else {}))
+
+    @property
+    def place(self) -> tuple[Endpoint, str]:
+        """The server of `url`, and the path there.
+
+        Raises:
+            RemoteProtocolError: it is no address that a file could be sent to.
+        """
+        try:
+            address = parse_endpoint(self.url)
+        except ConfigError:
+            raise RemoteProtocolError(
+                f"ticket: {self.url[:100]!r} is not the address of a storage proxy"
+            ) from None
+        return address._replace(base_path=""), address.base_path or "/"
+
+    @classmethod
+    def decode(cls, body: bytes) -> Ticket:
+        """Read either form."""
+        top = Fields.parse(body, "ticket")
+        return cls(top.text("token"), top.text("url", default=""))
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """Offer a folder to others (``invite``), or give it to them at once (``share``)."""
+
+    users: tuple[str, ...]
+    permission: Permission = "rw"
+
+    def encode(self, *, at_once: bool) -> bytes:
+        """JSON body; the two requests name the same things differently."""
+        if at_once:
+            return encode_json({"emails": list(self.users), "permission": self.permission})
+        return encode_json({"user_ids": list(self.users), "perm": self.permission})
+
+    @classmethod
+    def decode(cls, body: bytes) -> Invite:
+        """Read the body of either request, or of ``unshare``."""
+        top = Fields.parse(body, "invite")
+        permission = parse_permission(top.text("perm", "permission", default="rw"))
+        return cls(top.texts("user_ids", "emails"), permission)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invitation:
+    """A folder that somebody offers."""
+
+    invitation_id: str
+    folder_id: str
+    folder_name: str = ""
+    inviter: str = ""
+    invitee: str = ""
+    permission: str = "rw"
+    created_at: str = ""
+
+    def encode(self) -> dict[str, object]:
+        """A JSON object."""
+        return {
+            "id": self.invitation_id,
+            "vfolder_id": self.folder_id,
+            "vfolder_name": self.folder_name,
+            "inviter": self.inviter,
+            "invitee": self.invitee,
+            "perm": self.permission,
+            "mount_permission": self.permission,
+            "state": "pending",
+            "status": "pending",
+            "created_at": self.created_at,
+        }
+
+    @classmethod
+    def decode(cls, value: object) -> Invitation:
+        """Read an object of any era."""
+        top = Fields(value, "invitation")
+        return cls(
+            invitation_id=top.text("id"),
+            folder_id=top.text("vfolder_id", default=""),
+            folder_name=top.text("vfolder_name", default=""),
+            inviter=top.text("inviter", default=""),
+            invitee=top.text("invitee", default=""),
+            permission=top.text("perm", "mount_permission", default="rw"),
+            created_at=top.text("created_at", default=""),
+        )
+
+
+def _bytes(value: object) -> int:
+    """A quota as clients and servers write it: a number, or its decimal text; else none."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18:
+        return value
+    return 0

@@ -1,0 +1,211 @@
+"""`backend.ai vfolder`, from a shell: with a gateway that stays, and with none."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from .commands import ACCESS_KEY, NO_SERVER, SECRET_KEY, Commands, variables_of
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def files(commands: Commands) -> Path:
+    """Some files in the current folder."""
+    (commands.work / "sub" / "empty").mkdir(parents=True)
+    (commands.work / "a.txt").write_text("eins\n")
+    (commands.work / "sub" / "b.bin").write_bytes(random.Random(0).randbytes(2_000_000))
+    return commands.work
+
+
+def peak_mib(pid: int) -> float:
+    """The most memory a process has had so far."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+def test_a_life(commands: Commands, served: Mapping[str, str], files: Path) -> None:
+    def run(*arguments: str) -> str:
+        result = commands.run("vfolder", *arguments, env=served)
+        assert result.code == 0, result.stderr
+        return result.text
+
+    assert "no virtual folders" in run("list")
+    assert run("create", "data") == ""
+    (row,) = json.loads(run("list", "--json"))
+    assert row["name"] == "data" and row["is_owner"]
+    assert "data" in run("list")
+    assert run("upload", "data", "a.txt", "sub", "-r") == ""
+    assert [item["name"] for item in json.loads(run("ls", "data", "--json"))] == ["a.txt", "sub"]
+    assert "b.bin" in run("ls", "data", "sub")
+    assert json.loads(run("info", "data", "--json"))["num_files"] == 2
+    assert "2,000,005" in run("info", "data")
+    run("mkdir", "data", "x/y", "-p")
+    run("mv", "data", "a.txt", "x/y/c.txt")
+    run("download", "data", "x", "sub", "-b", "back")
+    assert (files / "back" / "x" / "y" / "c.txt").read_text() == "eins\n"
+    assert (files / "back" / "sub" / "b.bin").read_bytes() == (files / "sub" / "b.bin").read_bytes()
+    run("rm", "data", "x", "-r")
+    run("rename", "data", "other")
+    assert json.loads(run("invitations", "--json")) == []
+    run("delete", "other")
+    assert json.loads(run("list", "--json")) == []
+
+
+def test_no_server(commands: Commands, files: Path) -> None:
+    """Each command has a gateway of its own, and folders last from one to the next."""
+    made = commands.run("vfolder", "create", "data")
+    assert (made.code, made.stdout) == (0, b""), made.stderr
+    assert made.stderr == NO_SERVER + "✔ Created the virtual folder data.\n"
+    assert commands.run("vfolder", "upload", "-q", "data", "a.txt").stderr == ""
+    code = "print(open('data/a.txt').read(), end=''); open('data/result', 'w').write('zwei')"
+    ran = commands.run("run", "-q", "python", "-m", "data", "-c", code)
+    assert (ran.code, ran.text) == (0, "eins\n"), ran.stderr
+    assert commands.run("vfolder", "download", "-q", "data", "result").code == 0
+    assert (files / "result").read_text() == "zwei"
+    folder = commands.home / ".local" / "share" / "backendai-trio"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    # And `serve` has the same ones.
+    with commands.serve() as gateway:
+        url = variables_of(gateway)["BACKEND_ENDPOINT"]
+        lines = commands.run("serve", "--print-env", "--port", url.rpartition(":")[2]).text
+        shown = commands.shell(f"{lines}\nbackend.ai vfolder ls data --json")
+        assert [item["name"] for item in json.loads(shown.stdout)] == ["a.txt", "result"]
+
+
+def test_a_run_without_folders_leaves_nothing_at_home(commands: Commands) -> None:
+    assert commands.run("run", "-q", "python", "-c", "1").code == 0
+    assert list(commands.home.iterdir()) == []
+
+
+def test_folders_outlive_the_gateway(commands: Commands, files: Path) -> None:
+    secret = {"BACKEND_SECRET_KEY": SECRET_KEY}
+    for first in (True, False):
+        with commands.serve("--access-key", ACCESS_KEY, env=secret) as gateway:
+            served = variables_of(gateway)
+            if first:
+                assert commands.run("vfolder", "create", "data", env=served).code == 0
+                assert commands.run("vfolder", "upload", "data", "a.txt", env=served).code == 0
+            else:
+                assert "a.txt" in commands.run("vfolder", "ls", "data", env=served).text
+            gateway.signal(signal.SIGKILL if first else signal.SIGTERM)
+            gateway.wait()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("create", "no name"), 125, "cannot name"),
+        (("create", ".."), 125, "cannot name"),
+        (("info", "nope"), 126, "nope"),
+        (("upload", "data", "missing"), 125, "missing"),
+        (("upload", "data", "sub"), 125, "folder"),
+        (("upload", "nope", "a.txt"), 126, "nope"),
+        (("download", "data", "missing"), 125, "missing"),
+        (("download", "data", "../../x"), 125, ".."),
+        (("mkdir", "data", "../x"), 126, ".."),
+        (("mv", "data", "missing", "x"), 126, "missing"),
+        (("rm", "data", "missing"), 126, "missing"),
+        (("invite", "data", "nobody@example.com"), 125, "nobody"),
+        (("accept", "nope"), 126, "invitation"),
+    ],
+)
+@pytest.mark.usefixtures("files")
+def test_refusals_are_one_line(
+    commands: Commands,
+    served: Mapping[str, str],
+    arguments: tuple[str, ...],
+    code: int,
+    said: str,
+) -> None:
+    assert commands.run("vfolder", "create", "data", env=served).code == 0
+    assert said in commands.run("vfolder", *arguments, env=served).problem(code)
+
+
+def test_a_mount_that_is_missing(commands: Commands, served: Mapping[str, str]) -> None:
+    result = commands.run("run", "-q", "python", "-m", "nope", "-c", "1", env=served)
+    assert "nope" in result.problem(126)
+    assert json.loads(commands.run("ps", "--json", env=served).stdout) == []
+
+
+def test_progress_on_a_terminal_and_silence_in_a_pipe(
+    commands: Commands, served: Mapping[str, str], files: Path
+) -> None:
+    (files / "big").write_bytes(bytes(40 * MIB))
+    assert commands.run("vfolder", "create", "data", env=served).code == 0
+    quiet = commands.run("vfolder", "upload", "data", "big", env=served)
+    assert (quiet.stdout, quiet.stderr) == (b"", "✔ Uploaded 1 file to data.\n")
+    with commands.terminal("vfolder", "upload", "data", "big", env=served) as shown:
+        shown.expect("all files")
+        shown.expect("✔ Uploaded 1 file to data.")
+        assert shown.wait() == 0
+    with commands.terminal("vfolder", "upload", "-q", "data", "big", env=served) as shown:
+        assert shown.wait() == 0
+        assert shown.text().strip() == ""
+
+
+@pytest.mark.parametrize("way", ["upload", "download"])
+def test_ctrl_c_leaves_no_half_file(
+    commands: Commands, served: Mapping[str, str], files: Path, way: str
+) -> None:
+    with (files / "big").open("wb") as big:
+        big.truncate(2000 * MIB)
+    assert commands.run("vfolder", "create", "data", env=served).code == 0
+    data = commands.home / ".local" / "share" / "backendai-trio" / "vfolders"
+    (stored,) = data.glob("*/files")
+    if way == "download":
+        (files / "big").rename(stored / "big")
+    with commands.terminal("vfolder", way, "data", "big", env=served) as running:
+        running.expect("big")  # its bar
+        running.send("\x03")
+        assert running.wait() == 130
+    target = stored if way == "upload" else files
+    assert sorted(p.name for p in target.iterdir() if p.is_file()) == (
+        [] if way == "upload" else ["a.txt"]
+    )
+
+
+def test_512_mib_in_little_memory(commands: Commands, files: Path, tmp_path: Path) -> None:
+    """Neither side grows by 60 MiB, there and back."""
+    with (files / "big").open("wb") as big:
+        big.truncate(512 * MIB)
+        big.write(b"begin")
+    secret = {"BACKEND_SECRET_KEY": SECRET_KEY}
+    with commands.serve("--access-key", ACCESS_KEY, env=secret) as gateway:
+        served = commands.env | variables_of(gateway)
+
+        def peak_of(*arguments: str) -> float:
+            process = subprocess.Popen(
+                commands.argv("vfolder", *arguments), env=served, cwd=commands.work
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            assert process.returncode == 0
+            return usage.ru_maxrss / 1024
+
+        peak_of("create", "data")
+        small = peak_of("upload", "data", "a.txt")
+        before = peak_mib(gateway.pid)
+        assert peak_of("upload", "data", "big") - small < 60
+        assert peak_of("download", "data", "big", "-b", "back") - small < 60
+        assert peak_mib(gateway.pid) - before < 60
+    sizes = [(files / name).stat().st_size for name in ("big", "back/big")]
+    assert sizes[0] == sizes[1]
+    subprocess.run(["cmp", files / "big", files / "back" / "big"], check=True)
+
+
+def test_what_a_kernel_names_its_files_does_not_reach_the_terminal(commands: Commands) -> None:
+    assert commands.run("vfolder", "create", "data").code == 0
+    code = "open('data/x\\x1b]0;owned\\x07y', 'w').close()"
+    assert commands.run("run", "-q", "python", "-m", "data", "-c", code).code == 0
+    listed = commands.run("vfolder", "ls", "data")
+    assert "x?]0;owned?y" in listed.text and b"\x1b" not in listed.stdout

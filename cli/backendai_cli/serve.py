@@ -76,6 +76,11 @@ _ABOUT_TO_SECONDS = 3.0
     help="End kernels that nobody has used for so long.",
 )
 @click.option(
+    "--manager-limits",
+    is_flag=True,
+    help="Keep a manager's limits on files: 20 of under 1 MiB in an upload.",
+)
+@click.option(
     "--print-env",
     is_flag=True,
     help="Print the variables that lead to it, as export lines for a shell.",
@@ -89,6 +94,7 @@ def command(
     certificate: Path | None,
     certificate_key: Path | None,
     idle_timeout: float,
+    manager_limits: bool,
     print_env: bool,
 ) -> int:
     """Serve the Backend.AI API on this machine until Ctrl-C.
@@ -112,6 +118,7 @@ def command(
         access_key=access_key and check_access_key(access_key, variable="--access-key"),
         secret_key=_secret(secret_key_file),
         idle_seconds=idle_timeout,
+        manager_limits=manager_limits,
     )
     return trio.run(_serve, options, print_env)
 

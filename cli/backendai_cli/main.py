@@ -19,12 +19,17 @@ __all__ = ["lcc", "lpython", "main"]
 _COMMANDS = {
     "attach": "Attach to the terminal of a running kernel.",
     "config": "Show the settings in use, with the secret key masked.",
+    "cp": "Copy files to a kernel or from one.",
+    "download": "Get files of a kernel.",
     "events": "Follow what happens to sessions.",
     "help": "Show this help, or that of a command.",
+    "ls": "List the files of a kernel.",
     "ps": "List the running kernels.",
     "run": "Run code or files in a kernel.",
     "shell": "Open a terminal in a kernel.",
     "serve": "Serve the Backend.AI API on this machine.",
+    "sync": "Send what has changed in a folder to a kernel.",
+    "upload": "Put files into a kernel.",
     "vfolder": "Keep files in virtual folders, which outlive kernels.",
 }
 

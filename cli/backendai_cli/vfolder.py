@@ -28,9 +28,9 @@ from backendai_trio import (
 
 from . import exits
 from .console import Status
-from .progress import showing_progress
 from .tables import print_table
 from .target import open_target
+from .transfers import shown
 
 __all__ = ["command"]
 
@@ -202,7 +202,7 @@ def upload(
 
     async def send(client: Client) -> None:
         total = sum(item.size for item in files)
-        async with showing_progress(total, quiet=quiet) as progress:
+        async with shown(total, quiet=quiet) as progress:
             await VFolder(client, name).upload(uploads, to=to, progress=progress)
 
     _run(send, quiet=quiet)
@@ -230,7 +230,7 @@ def download(
     """
 
     async def get(client: Client) -> list[Path]:
-        async with showing_progress(None, quiet=quiet) as progress:
+        async with shown(None, quiet=quiet) as progress:
             return await VFolder(client, name).download(
                 paths, base_dir, overwrite=overwrite, progress=progress
             )

@@ -106,13 +106,11 @@ class Extractor:
 
     Attributes:
         folder: where it is extracted.
-        names: what stands at the top of the archive, in order.
         files: how many files were extracted.
         size: bytes of their content.
     """
 
     def __init__(self, folder: Path, *, max_entries: int = MAX_ENTRIES) -> None:
-        self.names: list[str] = []
         self.files = 0
         self.size = 0
         self.folder = folder
@@ -123,7 +121,14 @@ class Extractor:
         self._left = self._size = 0
         self._last = ""
         self._links: list[Entry] = []
+        self._tops: dict[str, None] = {}
+        self._made: set[str] = set()
         self._news: dict[str, tuple[int, int]] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """What stands at the top of the archive, in order."""
+        return list(self._tops)
 
     def feed(self, data: bytes) -> None:
         """Take bytes of the archive.
@@ -202,22 +207,22 @@ class Extractor:
         if entry.more and entry.name != self._last:
             raise RemoteProtocolError(f"archive: {entry.name!r} goes on without a beginning")
         self._last = entry.name if entry.kind == "file" else ""
-        top = entry.name.partition("/")[0]
-        if top not in self.names[-1:] and top not in self.names:
-            self.names.append(top)
+        self._tops[entry.name.partition("/")[0]] = None
         if entry.kind == "symlink":
             self._links.append(entry)
             return
-        path = self.folder / entry.name
+        path = f"{self.folder}/{entry.name}"  # pathlib would take half of the time
         try:
+            folder = entry.name if entry.kind == "folder" else entry.name.rpartition("/")[0]
+            if folder and folder not in self._made:
+                os.makedirs(f"{self.folder}/{folder}", exist_ok=True)  # noqa: PTH103
+                self._made.add(folder)
             if entry.kind == "folder":
-                path.mkdir(parents=True, exist_ok=True)
                 return
-            path.parent.mkdir(parents=True, exist_ok=True)
             if entry.kind == "hardlink":
                 self._copy(entry, path)
             elif entry.more:
-                self._file = path.open("ab", 0)
+                self._file = Path(path).open("ab", 0)  # noqa: SIM115 (closed in `close`)
             else:
                 self._file = _create(path, executable=entry.executable)
         except OSError as exc:
@@ -228,7 +233,7 @@ class Extractor:
         if not self._left:
             self.close()
 
-    def _copy(self, entry: Entry, path: Path) -> None:
+    def _copy(self, entry: Entry, path: str) -> None:
         try:
             source = self.folder / check_name(entry.target.removeprefix("./"))
             if not stat.S_ISREG(source.lstat().st_mode):
@@ -239,12 +244,12 @@ class Extractor:
                 "which is no file of the archive; refused"
             ) from None
         shutil.copyfile(source, path, follow_symlinks=False)
-        self.size += path.stat().st_size
+        self.size += source.stat().st_size
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: memoryview) -> None:
         if self._file is None:
             return
-        view = memoryview(data)
+        view = data
         while view:
             view = view[self._file.write(view) :]
         self.size += len(data)
@@ -260,7 +265,7 @@ class Extractor:
         return exc
 
 
-def _create(path: Path, *, executable: bool) -> IO[bytes]:
+def _create(path: str, *, executable: bool) -> IO[bytes]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     return os.fdopen(os.open(path, flags, 0o777 if executable else 0o666), "wb", 0)

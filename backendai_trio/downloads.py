@@ -228,7 +228,7 @@ async def _content(
     async for data in archive:
         for item in decoder.feed(data):
             if not isinstance(item, Entry):
-                yield item
+                yield bytes(item)
                 continue
             if found or item.kind != "file":
                 raise DownloadError(path, "is no regular file; download it to disk")

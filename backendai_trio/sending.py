@@ -24,7 +24,16 @@ from .progress import Meter
 from .retries import naming, with_retries
 from .transport.client import Client
 from .uploads import Upload, UploadStream
-from .wire.archives import END, TAR, Entry, encode_entry, encode_seal, padding
+from .wire.archives import (
+    BLOCK,
+    END,
+    TAR,
+    Entry,
+    encode_entry,
+    encode_seal,
+    entry_length,
+    padding,
+)
 from .wire.files import ARCHIVES
 from .wire.http import Request
 from .wire.uploads import check_name
@@ -44,12 +53,12 @@ async def send_uploads(
     if not uploads:
         await trio.lowlevel.checkpoint()
         return
-    folder = to.strip("/") if to.strip("/") != "." else ""
-    for item in uploads:
+    folder = to.rstrip("/") if to.rstrip("/") != "." else ""
+    for label, name in [(to, folder), *((s.name, s.name) for s in _streams(uploads))]:
         try:
-            check_name(f"{folder}/{item.name}" if folder else item.name)
+            check_name(name or "work")
         except LocalProtocolError as exc:
-            raise UploadError(item.name, str(exc)) from None
+            raise UploadError(label, str(exc)) from None
     if client.has(ARCHIVES):
         await _send_archive(client, token, uploads, folder, meter)
     else:
@@ -58,11 +67,20 @@ async def send_uploads(
         await send_joined(client, token, uploads, meter)
 
 
+def _streams(uploads: Sequence[Upload | UploadStream]) -> list[UploadStream]:
+    return [item for item in uploads if isinstance(item, UploadStream)]
+
+
 async def _send_archive(
     client: Client, token: str, uploads: Sequence[Upload | UploadStream], to: str, meter: Meter
 ) -> None:
     query = (("path", to or "."),)
     request = Request("PUT", client.era.session_path(token, "archive"), query, content_type=TAR)
+
+    files = [item for item in uploads if isinstance(item, Upload)]
+    length: int | None = None  # streams go in chunks
+    if len(files) == len(uploads):
+        length = sum(entry_length(item.entry) for item in files) + len(END) + BLOCK
 
     async def send() -> None:
         meter.restart()
@@ -72,11 +90,11 @@ async def _send_archive(
         with one_error():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_pack, uploads, meter, pieces)
-                await client.call(request, content=body, answer_seconds=None)
+                await client.call(request, content=body, content_length=length, answer_seconds=None)
 
     with naming([item.label for item in uploads]):
         # What is made while it is sent cannot be made again.
-        if any(isinstance(item, UploadStream) for item in uploads):
+        if length is None:
             await send()
         else:
             await with_retries(send)
@@ -127,52 +145,49 @@ class _Packer:
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
-        self._buffer = bytearray()
+        self._parts: list[bytes] = []
+        self._size = 0
         self._news: list[tuple[str, int, int | None]] = []
 
     @property
     def is_full(self) -> bool:
-        return len(self._buffer) >= PIECE_BYTES
+        return self._size >= PIECE_BYTES
 
     def take(self) -> bytes:
         """What has been put in."""
-        piece = bytes(self._buffer)
-        self._buffer.clear()
+        piece = b"".join(self._parts)
+        self._parts, self._size = [], 0
         self._digest.update(piece)
         return piece
 
     def files(self, uploads: Iterable[Upload]) -> Generator[bytes, None, None]:
         """Put in files and folders; gives full pieces. Blocks."""
         for upload in uploads:
-            self._buffer += encode_entry(
-                Entry(
-                    upload.name,
-                    "folder" if upload.is_folder else "file",
-                    upload.size,
-                    upload.executable,
-                    upload.modified,
-                )
-            )
+            self._put(encode_entry(upload.entry))
             if not upload.is_folder:
                 for data in upload.read():
-                    self._buffer += data
+                    self._put(data)
                     self._news.append((upload.name, len(data), upload.size))
                     if self.is_full:
                         yield self.take()
-                self._buffer += padding(upload.size)
+                self._put(padding(upload.size))
             if self.is_full:
                 yield self.take()
 
     def add_piece(self, stream: UploadStream, data: bytes, *, first: bool) -> None:
         """Put in a piece of a stream, whose size need not be known."""
-        self._buffer += encode_entry(Entry(stream.name, "file", len(data), more=not first))
-        self._buffer += data
-        self._buffer += padding(len(data))
+        self._put(encode_entry(Entry(stream.name, "file", len(data), more=not first)))
+        self._put(data)
+        self._put(padding(len(data)))
         self._news.append((stream.name, len(data), stream.size))
+
+    def _put(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._size += len(data)
 
     def end(self) -> bytes:
         """The rest, with the seal."""
-        self._buffer += END
+        self._put(END)
         return self.take() + encode_seal(self._digest.hexdigest())
 
     async def tell(self, meter: Meter) -> None:

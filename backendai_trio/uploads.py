@@ -7,8 +7,10 @@ import stat
 from collections.abc import AsyncIterable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from .errors import LocalProtocolError, UploadError
+from .wire.archives import Entry
 from .wire.uploads import check_name
 
 __all__ = ["Upload", "UploadStream", "plan_uploads"]
@@ -35,6 +37,12 @@ class Upload:
     def label(self) -> str:
         """What errors call it."""
         return str(self.path)
+
+    @property
+    def entry(self) -> Entry:
+        """It as a member of an archive."""
+        kind: Literal["file", "folder"] = "folder" if self.is_folder else "file"
+        return Entry(self.name, kind, self.size, self.executable, self.modified)
 
     def read_at(self, offset: int, size: int) -> bytes:
         """A part of its content. Blocks.
@@ -124,11 +132,12 @@ def plan_uploads(
             sent, or two get the same name.
     """
     base = (base or Path.cwd()).resolve()
+    folders: dict[Path, Path] = {}
     planned: dict[str, Upload] = {}
     for item in paths:
         path = Path(item)
         try:
-            for upload in _look(path, _name_below(path, base), recursive=recursive):
+            for upload in _look(path, _name_below(path, base, folders), recursive=recursive):
                 if upload.name in planned:
                     other = planned[upload.name].path
                     message = f"{other} would be uploaded as {upload.name!r} too"
@@ -141,8 +150,15 @@ def plan_uploads(
     return list(planned.values())
 
 
-def _name_below(path: Path, base: Path) -> str:
-    here = path.parent.resolve() / path.name if path.name not in ("", "..") else path.resolve()
+def _name_below(path: Path, base: Path, folders: dict[Path, Path]) -> str:
+    """Its name; `folders` remembers what other paths have found out."""
+    if path.name in ("", ".."):
+        here = path.resolve()
+    else:
+        parent = path.parent
+        if parent not in folders:
+            folders[parent] = parent.resolve()
+        here = folders[parent] / path.name
     return here.relative_to(base).as_posix() if here.is_relative_to(base) else here.name
 
 

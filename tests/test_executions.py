@@ -490,7 +490,7 @@ async def test_batch_with_nothing_to_run(kernel: TrioKernel) -> None:
     assert ran.exit_code == 127
 
 
-async def test_many_files_need_several_requests(kernel: TrioKernel, tmp_path: Path) -> None:
+async def test_many_files_at_once(kernel: TrioKernel, tmp_path: Path) -> None:
     paths = []
     for number in range(45):
         (tmp_path / f"file{number}").write_bytes(bytes([number]) * number)
@@ -506,18 +506,6 @@ async def test_many_files_need_several_requests(kernel: TrioKernel, tmp_path: Pa
         "for path in Path('deep').rglob('*.txt'): print(path, path.stat().st_size)\n",
     )
     assert ran.stdout == 'True\ndeep/er/ünï code "quoted".txt 1048575\n'
-
-
-async def test_file_that_is_too_large_is_refused_at_home(
-    kernel: TrioKernel, tmp_path: Path
-) -> None:
-    small, large = tmp_path / "small", tmp_path / "large"
-    small.write_bytes(b"x")
-    large.write_bytes(bytes(1_048_576))
-    with pytest.raises(UploadError, match="large") as caught:
-        await kernel.upload(plan_uploads([small, large]))
-    assert caught.value.path == str(large)
-    assert (await run(kernel, "import os; print(os.listdir())")).stdout == "[]\n"
 
 
 async def test_file_that_changes_while_it_is_sent(kernel: TrioKernel, tmp_path: Path) -> None:

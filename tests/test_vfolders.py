@@ -402,6 +402,18 @@ async def test_quota_of_a_folder(client: Client, local: Path) -> None:
     assert (await folder.info()).max_bytes == 10
 
 
+async def test_an_upload_that_was_given_up_takes_no_room_from_its_repetition(
+    client: Client, local: Path
+) -> None:
+    folder = await create_vfolder(client, "data", max_bytes=10)
+    await begun(client, "ten", 10)
+    with pytest.raises(QuotaExceeded):
+        await folder.upload(plan_uploads([local / "a.txt"], base=local))
+    (local / "ten").write_bytes(b"x" * 10)
+    await folder.upload(plan_uploads([local / "ten"], base=local))
+    assert [file.size for file in await folder.list_files()] == [10]
+
+
 async def test_sharing(data: Path, local: Path) -> None:
     async with opened(data=data, access_key=FIRST) as (gateway, _):
         first = gateway.config

@@ -261,11 +261,20 @@ class FolderIndex:
             (position, placed, _now(), upload.key),
         )
 
-    def pending_bytes(self, folder_id: str) -> int:
-        """What unfinished uploads will bring."""
+    def pending_bytes(self, folder_id: str, *, but: str, since: datetime) -> int:
+        """What unfinished uploads will bring.
+
+        Args:
+            folder_id: where to.
+            but: a path that is left out: who sends it again replaces what was begun.
+            since: those that nobody has gone on with since then are left out, too.
+        """
         rows = self._all(
-            "SELECT COALESCE(SUM(size), 0) FROM vfolder_uploads WHERE folder_id=? AND placed=0",
+            "SELECT COALESCE(SUM(size), 0) FROM vfolder_uploads "
+            "WHERE folder_id=? AND placed=0 AND path!=? AND used_at>=?",
             folder_id,
+            but,
+            since.isoformat(),
         )
         return int(rows[0][0])
 

@@ -206,6 +206,8 @@ def open_database(path: Path | None, schema: str) -> sqlite3.Connection:
         # Gateways may share a folder: the one of `serve`, and one within a command.
         opened.execute("PRAGMA busy_timeout=2000")
         opened.execute("PRAGMA journal_mode=WAL")
+        # Whole after any crash; after a power failure the last changes may be missing.
+        opened.execute("PRAGMA synchronous=NORMAL")
         opened.execute("PRAGMA foreign_keys=ON")
         opened.executescript(schema)
     except (OSError, sqlite3.Error) as exc:

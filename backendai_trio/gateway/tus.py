@@ -40,6 +40,7 @@ class TusUploads:
     def __init__(self, folders: VFolders) -> None:
         self._folders = folders
         self._turns: dict[str, _Turn] = {}
+        self._placing = trio.Lock()
 
     async def begin(self, folder: Folder, path: str, size: int) -> str:
         """Expect a file; the token for sending it.
@@ -53,7 +54,8 @@ class TusUploads:
             raise Refused(
                 400, "vfolder-operation-failed", "It is a folder", f"{path!r} names no file"
             )
-        room = await self._folders.room_in(folder)
+        self._folders.expire_uploads()
+        room = await self._folders.room_in(folder, path)
         # A file that it replaces makes room.
         if room is not None and size > room + (target.stat().st_size if target.is_file() else 0):
             raise self._folders.full(folder)
@@ -67,7 +69,10 @@ class TusUploads:
         """How far an upload has come; one whose last word was lost gets its name now."""
         upload = self._find(token)
         if upload.position == upload.size and not upload.placed:
-            await self._place(upload, folder_within)
+            async with self._placing:  # a client that asks while another request does it waits
+                upload = self._find(token)
+                if not upload.placed:
+                    await self._place(upload, folder_within)
         return TusState(upload.position, upload.size)
 
     async def receive(

@@ -27,6 +27,8 @@ HOST = "local"
 """Name of the one storage host there is."""
 UPLOAD_EXPIRES = timedelta(days=1)
 """An upload that nobody has gone on with for so long is forgotten."""
+UPLOAD_PAUSES = timedelta(minutes=5)
+"""One that nobody has gone on with for so long has no room kept for it."""
 
 T = TypeVar("T")
 
@@ -176,13 +178,18 @@ class VFolders:
         limits = [limit for limit in (folder.max_bytes, self.max_bytes) if limit]
         return min(limits, default=0)
 
-    async def room_in(self, folder: Folder) -> int | None:
-        """Bytes that a folder has left, unfinished uploads counted in; None for any number."""
+    async def room_in(self, folder: Folder, path: str = "") -> int | None:
+        """Bytes that a folder has left for a path; None for any number.
+
+        Other uploads that are under way are counted in.
+        """
         quota = self.quota_of(folder)
         if not quota:
             return None
         _, used = await self.within(folder, vfolder_files.measure)
-        return max(quota - used - self.index.pending_bytes(folder.folder_id), 0)
+        since = datetime.now(UTC) - UPLOAD_PAUSES
+        pending = self.index.pending_bytes(folder.folder_id, but=path, since=since)
+        return max(quota - used - pending, 0)
 
     def full(self, folder: Folder) -> Refused:
         """What is said when a folder has no room."""
@@ -236,10 +243,17 @@ class VFolders:
 
     # ---------------------------------------------------------------------------------------------
 
-    def _sweep(self, index: FolderIndex) -> None:
-        """Remove what deleted folders and forgotten uploads have left."""
+    def expire_uploads(self) -> None:
+        """Forget uploads that nobody goes on with."""
+        self._expire_uploads(self.index)
+
+    def _expire_uploads(self, index: FolderIndex) -> None:
         for folder_id, key in index.expire_uploads(datetime.now(UTC) - UPLOAD_EXPIRES):
             (self._root / folder_id / "uploads" / key).unlink(missing_ok=True)
+
+    def _sweep(self, index: FolderIndex) -> None:
+        """Remove what deleted folders and forgotten uploads have left."""
+        self._expire_uploads(index)
         # Looked for on disk first: a folder is noted before it is made.
         found = list(_folder_ids(self._root))
         for folder_id in set(found) - index.ids():

@@ -24,6 +24,7 @@ __all__ = [
     "Entry",
     "encode_entry",
     "encode_seal",
+    "entry_length",
     "padding",
 ]
 
@@ -85,7 +86,26 @@ def encode_entry(entry: Entry) -> bytes:
     info.linkname = entry.target
     if entry.more:
         info.pax_headers = {_MORE: "1"}
+    if _is_plain(entry):
+        return info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "surrogateescape")
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def entry_length(entry: Entry) -> int:
+    """How long a file or folder is in an archive, content and padding included."""
+    head = BLOCK if _is_plain(entry) else len(encode_entry(entry))
+    return head + entry.size + len(padding(entry.size))
+
+
+def _is_plain(entry: Entry) -> bool:
+    """Whether the oldest form of header can hold it, which is also the quickest to make."""
+    return (
+        entry.name.isascii()
+        and len(entry.name) < 100
+        and entry.size < 8 * 1024**3
+        and not entry.more
+        and not entry.target
+    )
 
 
 def padding(size: int) -> bytes:
@@ -105,7 +125,7 @@ def encode_seal(digest: str) -> bytes:
 class ArchiveDecoder:
     """Reads an archive: feed it bytes as they come, take entries and pieces of files out.
 
-    Each `Entry` of a file is followed by its content, as `bytes` of any length.
+    Each `Entry` of a file is followed by its content, in views of what was fed.
     """
 
     def __init__(self) -> None:
@@ -120,7 +140,7 @@ class ArchiveDecoder:
         self._extensions = 0
         self._empty_blocks = 0
 
-    def feed(self, data: bytes) -> Iterator[Entry | bytes]:
+    def feed(self, data: bytes) -> Iterator[Entry | memoryview]:
         """Take bytes in; gives what they hold.
 
         Raises:
@@ -132,7 +152,7 @@ class ArchiveDecoder:
                 piece, view = view[: self._content], view[self._content :]
                 self._digest.update(piece)
                 self._content -= len(piece)
-                yield bytes(piece)
+                yield piece
                 continue
             wanted = self._wanted() - len(self._buffer)
             self._buffer += view[:wanted]

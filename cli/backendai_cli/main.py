@@ -27,6 +27,8 @@ _COMMANDS = {
     "config": "Show the settings in use, with the secret key masked.",
     "create": "Create a kernel that stays ('start' is the same).",
     "doctor": "Look whether all is well.",
+    "cp": "Copy files to a kernel or from one.",
+    "download": "Get files of a kernel.",
     "events": "Follow what happens to sessions.",
     "exec": "Run a command in a running kernel.",
     "help": "Show this help, or that of a command.",
@@ -34,6 +36,7 @@ _COMMANDS = {
     "info": "Show what the server says of a kernel.",
     "interrupt": "Stop what runs in a kernel.",
     "logs": "Show what a kernel has printed.",
+    "ls": "List the files of a kernel.",
     "ps": "List the running kernels.",
     "rename": "Give a kernel another token.",
     "restart": "Start a kernel anew.",
@@ -41,6 +44,8 @@ _COMMANDS = {
     "run": "Run code or files in a kernel.",
     "shell": "Open a terminal in a kernel.",
     "serve": "Serve the Backend.AI API on this machine.",
+    "sync": "Send what has changed in a folder to a kernel.",
+    "upload": "Put files into a kernel.",
     "vfolder": "Keep files in virtual folders, which outlive kernels.",
 }
 

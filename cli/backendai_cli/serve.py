@@ -83,6 +83,11 @@ _ABOUT_TO_SECONDS = 3.0
     help="Most bytes that a virtual folder may hold [default: as many as the disk].",
 )
 @click.option(
+    "--manager-limits",
+    is_flag=True,
+    help="Keep a manager's limits on files: 20 of under 1 MiB in an upload.",
+)
+@click.option(
     "--print-env",
     is_flag=True,
     help="Print the variables that lead to it, as export lines for a shell.",
@@ -97,6 +102,7 @@ def command(
     certificate_key: Path | None,
     idle_timeout: float,
     folder_quota: int,
+    manager_limits: bool,
     print_env: bool,
 ) -> int:
     """Serve the Backend.AI API on this machine until Ctrl-C.
@@ -121,6 +127,7 @@ def command(
         secret_key=_secret(secret_key_file),
         idle_seconds=idle_timeout,
         max_vfolder_bytes=folder_quota,
+        manager_limits=manager_limits,
     )
     return trio.run(_serve, options, print_env)
 

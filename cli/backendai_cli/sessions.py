@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from . import exits
 from .console import Status
 from .run import parse_environment
 from .tables import show_record, show_statistics
-from .target import ask, configured_server
+from .target import ask, configured_server, with_kernel
 
 if TYPE_CHECKING:
     from backendai_trio import Client, TrioKernel
@@ -25,19 +24,6 @@ __all__ = ["complete", "create", "info", "interrupt", "remove", "rename", "resta
 
 _quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show no status lines.")
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-
-
-def _with_kernel(
-    name: str, use: str, call: Callable[[TrioKernel], Awaitable[object]]
-) -> TrioKernel:
-    """Find a kernel and do something with it."""
-
-    async def find_and_call(client: Client) -> TrioKernel:
-        kernel = await find_kernel(client, name)
-        await call(kernel)
-        return kernel
-
-    return ask(configured_server(use), find_and_call)
 
 
 @click.command("create")
@@ -148,7 +134,7 @@ def info(kernel: str, as_json: bool) -> None:
     async def look(kernel: TrioKernel) -> None:
         found.update(asdict(await kernel.info()))
 
-    _with_kernel(kernel, "show", look)
+    with_kernel(kernel, "show", look)
     shown = {"kernel": kernel, **found}
     if as_json:
         click.echo(json.dumps(shown))
@@ -167,7 +153,7 @@ def restart(kernel: str, quiet: bool) -> None:
     async def call(found: TrioKernel) -> None:
         await found.restart()
 
-    _with_kernel(kernel, "restart", call)
+    with_kernel(kernel, "restart", call)
     Status(quiet=quiet).done(f"Restarted the kernel {kernel}.")
 
 
@@ -180,7 +166,7 @@ def interrupt(kernel: str, quiet: bool) -> None:
     async def call(found: TrioKernel) -> None:
         await found.interrupt()
 
-    _with_kernel(kernel, "interrupt", call)
+    with_kernel(kernel, "interrupt", call)
     Status(quiet=quiet).done(f"Interrupted the kernel {kernel}.")
 
 
@@ -194,7 +180,7 @@ def rename(kernel: str, name: str, quiet: bool) -> None:
     async def call(found: TrioKernel) -> None:
         await found.rename(name)
 
-    _with_kernel(kernel, "rename", call)
+    with_kernel(kernel, "rename", call)
     Status(quiet=quiet).done(f"The kernel {kernel} is called {name} now.")
 
 
@@ -216,7 +202,7 @@ def complete(kernel: str, code: str, as_json: bool) -> None:
         row = code.count("\n")
         found.extend(await kernel.complete(code, row=row, col=len(line), line=line))
 
-    _with_kernel(kernel, "complete", call)
+    with_kernel(kernel, "complete", call)
     if as_json:
         click.echo(json.dumps(found))
     else:

@@ -13,9 +13,9 @@ from backendai_trio import Config, read_config
 from .console import Status
 
 if TYPE_CHECKING:
-    from backendai_trio import Client
+    from backendai_trio import Client, TrioKernel
 
-__all__ = ["ask", "configured_server", "open_target"]
+__all__ = ["ask", "configured_server", "open_target", "with_kernel"]
 
 T = TypeVar("T")
 
@@ -76,3 +76,19 @@ def ask(config: Config, call: Callable[[Client], Awaitable[T]]) -> T:
             return await call(client)
 
     return trio.run(main)
+
+
+def with_kernel(name: str, use: str, call: Callable[[TrioKernel], Awaitable[object]]) -> None:
+    """Find a kernel by its token or id, and do something with it.
+
+    Args:
+        name: the token or id.
+        use: as for `configured_server`.
+        call: what to do.
+    """
+    from backendai_trio import find_kernel
+
+    async def find_and_call(client: Client) -> None:
+        await call(await find_kernel(client, name))
+
+    ask(configured_server(use), find_and_call)

@@ -25,9 +25,9 @@ from backendai_trio import (
 )
 
 from .console import Status
-from .progress import showing_progress
 from .tables import show_rows
 from .target import ask, open_target
+from .transfers import shown
 
 __all__ = ["command"]
 
@@ -203,7 +203,7 @@ def upload(
 
     async def send(client: Client) -> None:
         total = sum(item.size for item in files)
-        async with showing_progress(total, quiet=quiet) as progress:
+        async with shown(total, quiet=quiet) as progress:
             await VFolder(client, name).upload(uploads, to=to, progress=progress)
 
     _run(send, quiet=quiet)
@@ -231,7 +231,7 @@ def download(
     """
 
     async def get(client: Client) -> list[Path]:
-        async with showing_progress(None, quiet=quiet) as progress:
+        async with shown(None, quiet=quiet) as progress:
             return await VFolder(client, name).download(
                 paths, base_dir, overwrite=overwrite, progress=progress
             )

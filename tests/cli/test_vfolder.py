@@ -145,7 +145,7 @@ def test_progress_on_a_terminal_and_silence_in_a_pipe(
     quiet = commands.run("vfolder", "upload", "data", "big", env=served)
     assert (quiet.stdout, quiet.stderr) == (b"", "✔ Uploaded 1 file to data.\n")
     with commands.terminal("vfolder", "upload", "data", "big", env=served) as shown:
-        shown.expect("all files")
+        shown.expect("total")
         shown.expect("✔ Uploaded 1 file to data.")
         assert shown.wait() == 0
     with commands.terminal("vfolder", "upload", "-q", "data", "big", env=served) as shown:

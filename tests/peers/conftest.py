@@ -6,13 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from ..cli.commands import Commands, Result
 from ..cli.conftest import commands as commands
 from ..cli.conftest import served as served
 
@@ -34,29 +32,13 @@ def client_1_1_1(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def client_23_9_10(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The official client 23.9.10, in a venv of its own; the folder of its commands.
-
-    It runs on Python 3.11 alone.
-    """
+def official_23(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The official client 23.9.10 of 2024; the folder of its commands. It needs Python 3.11."""
     python = sys.executable if sys.version_info[:2] == (3, 11) else shutil.which("python3.11")
     if python is None:
         _missing("client 23.9.10 needs Python 3.11, which was not found")
     venv = tmp_path_factory.mktemp("client-23.9.10")
     return _install(venv, python, ["backend.ai-client==23.9.10", YARL])
-
-
-@pytest.fixture
-def official_23(
-    client_23_9_10: Path, commands: Commands, served: Mapping[str, str]
-) -> Callable[..., Result]:
-    """Runs a command of the official client 23.9.10 against our gateway."""
-
-    def run(*arguments: str, stdin: bytes | None = None) -> Result:
-        program = str(client_23_9_10 / "backend.ai")
-        return commands.run(*arguments, stdin=stdin, env=served, program=program)
-
-    return run
 
 
 def _install(venv: Path, python: str, *packages: list[str]) -> Path:

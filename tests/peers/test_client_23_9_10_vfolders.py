@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
 
 from ..cli.commands import Commands, Result
 
 Official = Callable[..., Result]
 
 
-def test_create_upload_ls_download_rm(official_23: Official, commands: Commands) -> None:
+@pytest.fixture
+def official(official_23: Path, commands: Commands, served: Mapping[str, str]) -> Official:
+    """Runs a command of the official client against our gateway."""
+
+    def run(*arguments: str, stdin: bytes | None = None) -> Result:
+        program = str(official_23 / "backend.ai")
+        return commands.run(*arguments, stdin=stdin, env=served, program=program)
+
+    return run
+
+
+def test_create_upload_ls_download_rm(official: Official, commands: Commands) -> None:
     def done(*arguments: str, stdin: bytes | None = None) -> str:
-        result = official_23("vfolder", *arguments, stdin=stdin)
+        result = official("vfolder", *arguments, stdin=stdin)
         assert result.code == 0, result.text + result.stderr
         return result.text
 
@@ -45,28 +59,28 @@ def test_create_upload_ls_download_rm(official_23: Official, commands: Commands)
     done("rename", "data", "renamed")
     done("delete", "renamed")
     # It takes an empty list for an error.
-    assert "NoItems" in official_23("vfolder", "list").stderr
+    assert "NoItems" in official("vfolder", "list").stderr
 
 
 def test_its_folders_and_ours(
-    official_23: Official, commands: Commands, served: Mapping[str, str]
+    official: Official, commands: Commands, served: Mapping[str, str]
 ) -> None:
     """What one of us has put there, the other one gets."""
     (commands.work / "theirs.txt").write_text("theirs")
     (commands.work / "ours.txt").write_text("ours")
-    assert official_23("vfolder", "create", "data", "local").code == 0
-    assert official_23("vfolder", "upload", "data", "theirs.txt").code == 0
+    assert official("vfolder", "create", "data", "local").code == 0
+    assert official("vfolder", "upload", "data", "theirs.txt").code == 0
     assert commands.run("vfolder", "upload", "data", "ours.txt", env=served).code == 0
     (commands.work / "back").mkdir()
-    assert official_23("vfolder", "download", "-b", "back", "data", "ours.txt").code == 0
+    assert official("vfolder", "download", "-b", "back", "data", "ours.txt").code == 0
     ours = commands.run("vfolder", "download", "-b", "back", "data", "theirs.txt", env=served)
     assert ours.code == 0, ours.stderr
     for name in ("theirs", "ours"):
         assert (commands.work / "back" / f"{name}.txt").read_text() == name
 
 
-def test_refusals(official_23: Official, commands: Commands) -> None:
-    assert official_23("vfolder", "create", "data", "local").code == 0
+def test_refusals(official: Official, commands: Commands) -> None:
+    assert official("vfolder", "create", "data", "local").code == 0
     for arguments in (
         ("create", "data", "local"),
         ("create", "no name", "local"),
@@ -76,6 +90,6 @@ def test_refusals(official_23: Official, commands: Commands) -> None:
         ("mkdir", "data", "../x"),
         ("download", "data", "../../secret"),
     ):
-        refused = official_23("vfolder", *arguments)
+        refused = official("vfolder", *arguments)
         assert refused.code != 0, (arguments, refused.text)
         assert "Traceback" not in refused.stderr or "BackendAPIError" in refused.stderr

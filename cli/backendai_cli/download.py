@@ -1,0 +1,32 @@
+"""`backend.ai download`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from backendai_trio import TrioKernel
+
+from .target import with_kernel
+from .transfers import shown
+
+__all__ = ["command"]
+
+
+@click.command("download")
+@click.argument("token", metavar="ID")
+@click.argument("paths", nargs=-1, required=True)
+@click.option(
+    "--dest", default=".", metavar="DIR", type=click.Path(path_type=Path), help="Where to [.]."
+)
+@click.option("-f", "--overwrite", is_flag=True, help="Replace files that are there.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+def command(token: str, paths: tuple[str, ...], dest: Path, overwrite: bool, quiet: bool) -> None:
+    """Get files and folders of the kernel ID, named relative to its work folder."""
+
+    async def act(kernel: TrioKernel) -> None:
+        async with shown(None, quiet=quiet) as progress:
+            await kernel.download(paths, dest, overwrite=overwrite, progress=progress)
+
+    with_kernel(token, "get files from", act)

@@ -57,7 +57,7 @@ def configured_server(use: str) -> Config:
     config = read_config()
     if config is None:
         raise click.ClickException(
-            f"no server is configured, so there is nothing to {use}; set BACKEND_ENDPOINT, "
+            f"no server is configured, so there is nothing to {use}: set BACKEND_ENDPOINT, "
             "BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY, or see 'backend.ai serve --help'"
         )
     return config

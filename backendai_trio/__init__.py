@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ._groups import one_error as one_error
     from .admin import list_kernels as list_kernels
     from .admin import query as query
+    from .blocking import Admin as Admin
+    from .blocking import Kernel as Kernel
+    from .blocking import StreamExecute as StreamExecute
+    from .blocking import StreamPty as StreamPty
     from .config import Config as Config
     from .config import check_access_key as check_access_key
     from .config import check_secret_key as check_secret_key
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from .errors import KernelLeftBehindWarning as KernelLeftBehindWarning
     from .errors import LocalProtocolError as LocalProtocolError
     from .errors import NotFound as NotFound
+    from .errors import PortalError as PortalError
     from .errors import QuotaExceeded as QuotaExceeded
     from .errors import RemoteProtocolError as RemoteProtocolError
     from .errors import ServerError as ServerError
@@ -52,6 +57,9 @@ if TYPE_CHECKING:
     from .kernels import new_token as new_token
     from .kernels import open_kernel as open_kernel
     from .kernels import run_kernel as run_kernel
+    from .plain import ExecutionResult as ExecutionResult
+    from .plain import PlainKernel as PlainKernel
+    from .targets import open_default_client as open_default_client
     from .terminals import Terminal as Terminal
     from .terminals import open_terminal as open_terminal
     from .transport.client import Client as Client
@@ -79,6 +87,7 @@ _HOMES = {
     "_environment": ("read_config",),
     "_groups": ("one_error",),
     "admin": ("list_kernels", "query"),
+    "blocking": ("Admin", "Kernel", "StreamExecute", "StreamPty"),
     "config": ("Config", "check_access_key", "check_secret_key"),
     "errors": (
         "ApiError",
@@ -93,6 +102,7 @@ _HOMES = {
         "KernelLeftBehindWarning",
         "LocalProtocolError",
         "NotFound",
+        "PortalError",
         "QuotaExceeded",
         "RemoteProtocolError",
         "ServerError",
@@ -117,6 +127,8 @@ _HOMES = {
         "open_kernel",
         "run_kernel",
     ),
+    "plain": ("ExecutionResult", "PlainKernel"),
+    "targets": ("open_default_client",),
     "terminals": ("Terminal", "open_terminal"),
     "transport.client": ("Client", "open_client"),
     "wire.events": ("SessionEvent",),

@@ -16,6 +16,7 @@ The tree::
     +-- ExecutionError          a run ended without a result
     +-- UploadError             a file did not arrive (carries its path)
     +-- GatewayError            the embedded gateway cannot do what was asked
+    +-- PortalError             the blocking and the asyncio face cannot take calls here
 
 Code that ran remotely and failed is a result (`Finished.exit_code`), never an exception.
 """
@@ -35,6 +36,7 @@ __all__ = [
     "KernelLeftBehindWarning",
     "LocalProtocolError",
     "NotFound",
+    "PortalError",
     "QuotaExceeded",
     "RemoteProtocolError",
     "ServerError",
@@ -146,6 +148,11 @@ class UploadError(BackendError):
 
 class GatewayError(BackendError):
     """The embedded gateway cannot do what was asked on this machine."""
+
+
+class PortalError(BackendError):
+    """The thread under the blocking and the asyncio face takes no calls: it is gone after a fork,
+    ends with the interpreter, or is the very thread that calls."""
 
 
 class KernelLeftBehindWarning(RuntimeWarning):

@@ -152,7 +152,7 @@ async def execute(client: Client, token: str, first: ExecuteRequest) -> ExecuteR
     Cancellation:
         Interrupts the code, and waits for its end, for the grace time at most.
     """
-    state = RunState(replace(first, raw_console=client.has(RAW_CONSOLE)))
+    state = RunState(_raw(client, first))
     path = client.era.session_path(token)
     console: list[tuple[str, Any]] = []
     try:
@@ -165,7 +165,13 @@ async def execute(client: Client, token: str, first: ExecuteRequest) -> ExecuteR
             state.feed(reply)
             console += reply.console
             if state.outcome is not None or state.waiting:
-                return replace(reply, run_id=state.run_id or "", console=joined(console))
+                return ExecuteReply(
+                    reply.status,
+                    state.run_id or "",
+                    joined(console),
+                    reply.exit_code,
+                    reply.options,
+                )
     except BaseException as exc:
         # A refusal has started nothing; whatever else went wrong, code may run.
         if not (isinstance(exc, ApiError) and exc.status < 500):
@@ -181,13 +187,17 @@ async def open_execution(
 
     Running out of grace is reported as a `RuntimeWarning` that names kernel and run.
     """
-    first = replace(first, raw_console=client.has(RAW_CONSOLE))
-    async with open_channel(client, token, first) as channel:
+    async with open_channel(client, token, _raw(client, first)) as channel:
         run = Execution(client, token, channel)
         try:
             yield run
         finally:
             await run._stop()  # noqa: ASYNC102 (it has a shield)
+
+
+def _raw(client: Client, first: ExecuteRequest) -> ExecuteRequest:
+    """Ask for output byte by byte where the server can give it."""
+    return replace(first, raw_console=True) if client.has(RAW_CONSOLE) else first
 
 
 async def _interrupt(client: Client, token: str, run_id: str | None) -> None:

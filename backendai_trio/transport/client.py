@@ -6,9 +6,9 @@ import socket
 import ssl
 import warnings
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from types import TracebackType
 
 import httpcore2
 import trio
@@ -26,9 +26,7 @@ from ..errors import (
 from ..signing import Signed, sign
 from ..wire.http import OCTETS, Reply, Request, decode_problem
 from ..wire.versions import SEED, SESSION_6, Era, Hello, choose_era
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from .connections import Pool
 
 __all__ = ["Client", "ReplyStream", "open_client", "tls_context"]
 
@@ -59,7 +57,6 @@ class ReplyStream:
         config: Config,
         request: Request,
         response: httpcore2.Response,
-        chunks: AsyncIterator[bytes],
     ) -> None:
         self.status = response.status
         self.headers = {
@@ -70,7 +67,11 @@ class ReplyStream:
         self.content_type = content_type.partition(";")[0].strip().lower()
         self._config = config
         self._request = request
-        self._chunks = chunks
+        self._response = response
+        # The library's connections, which lead through proxies, have no such iterator.
+        self._chunks: AsyncIterator[bytes] = (
+            response.extensions.get("body") or response.aiter_stream()
+        )
 
     async def receive_some(self) -> bytes:
         """The next piece of the body, ``b""`` at its end.
@@ -82,7 +83,7 @@ class ReplyStream:
             Ends the stream.
         """
         with _translated(self._config, self._request):
-            while (chunk := await anext(self._chunks, None)) is not None:
+            async for chunk in self._chunks:
                 if chunk:
                     return chunk
         return b""
@@ -90,11 +91,16 @@ class ReplyStream:
     async def read_all(self) -> Reply:
         """The reply with its body."""
         body = bytearray()
-        while chunk := await self.receive_some():
-            body += chunk
-            if len(body) > MAX_REPLY_BYTES:
-                raise RemoteProtocolError(f"{self._request}: the answer exceeds 256 MiB")
+        with _translated(self._config, self._request):
+            async for chunk in self._chunks:
+                body += chunk
+                if len(body) > MAX_REPLY_BYTES:
+                    raise RemoteProtocolError(f"{self._request}: the answer exceeds 256 MiB")
         return Reply(self.status, self.content_type, bytes(body), self.headers)
+
+    async def aclose(self) -> None:
+        """Be done with the reply; its connection is kept if all of it was received."""
+        await self._response.aclose()
 
 
 class Client:
@@ -109,7 +115,7 @@ class Client:
         closed: whether its block has ended; calls then raise `trio.ClosedResourceError`.
     """
 
-    def __init__(self, pool: httpcore2.AsyncConnectionPool, config: Config) -> None:
+    def __init__(self, pool: Pool | httpcore2.AsyncConnectionPool, config: Config) -> None:
         self._pool = pool
         self.config = config
         self.hello = Hello(SESSION_6.version)
@@ -173,7 +179,7 @@ class Client:
         """
         headers = self.signed_headers(request)
         headers["Content-Length"] = str(len(request.body))
-        async with self._opened(request, headers, None, silence_seconds) as stream:
+        async with aclosing(await self._send(request, headers, None, silence_seconds)) as stream:
             if stream.status >= 300:
                 raise self._error(request, await stream.read_all())
             yield stream
@@ -250,42 +256,37 @@ class Client:
         content: AsyncIterator[bytes] | None,
         answer_seconds: float | None,
     ) -> Reply:
-        async with self._opened(request, headers, content, answer_seconds) as stream:
+        async with aclosing(await self._send(request, headers, content, answer_seconds)) as stream:
             return await stream.read_all()
 
-    @asynccontextmanager
-    async def _opened(
+    async def _send(
         self,
         request: Request,
         headers: dict[str, str],
         content: AsyncIterator[bytes] | None,
         answer_seconds: float | None,
-    ) -> AsyncIterator[ReplyStream]:
+    ) -> ReplyStream:
+        """Send a request and wait for the head of its reply."""
         endpoint = self.config.endpoint
-        url = httpcore2.URL(
-            scheme=endpoint.scheme.encode(),
-            host=endpoint.host.encode(),
-            port=endpoint.port,
-            target=self._target(request).encode("ascii"),
-        )
         timeouts = {
             "connect": self.config.connect_seconds,
             "read": answer_seconds,
             "write": HEADERS_SECONDS,
         }
-        async with AsyncExitStack() as stack:
-            with _translated(self.config, request):
-                response = await stack.enter_async_context(
-                    self._pool.stream(
-                        request.method,
-                        url,
-                        headers=list(headers.items()),
-                        content=request.body if content is None else content,
-                        extensions={"timeout": timeouts},
-                    )
-                )
-            chunks = await stack.enter_async_context(aclosing(response.aiter_stream()))
-            yield ReplyStream(self.config, request, response, chunks)
+        sent = httpcore2.Request(
+            request.method,
+            httpcore2.URL(
+                scheme=endpoint.scheme.encode(),
+                host=endpoint.host.encode(),
+                port=endpoint.port,
+                target=self._target(request).encode("ascii"),
+            ),
+            headers=[(name.encode(), value.encode()) for name, value in headers.items()],
+            content=request.body if content is None else content,
+            extensions={"timeout": timeouts},
+        )
+        with _translated(self.config, request):
+            return ReplyStream(self.config, request, await self._pool.handle_async_request(sent))
 
     def _target(self, request: Request) -> str:
         return self.config.endpoint.base_path + request.target
@@ -322,20 +323,29 @@ async def open_client(config: Config | None = None) -> AsyncIterator[Client]:
             "not set; set it with BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY, "
             "or open a gateway of your own with open_gateway()",
         )
-    pool = httpcore2.AsyncConnectionPool(
-        ssl_context=tls_context(config),
-        proxy=_proxy(config),
-        max_connections=_MAX_CONNECTIONS,
-        keepalive_expiry=_KEEPALIVE_SECONDS,
-        socket_options=_keepalive_options(),
-    )
-    async with pool:
+    async with _pool(config) as pool:
         client = Client(pool, config)
         try:
             await client.negotiate()
             yield client
         finally:
             client.closed = True
+
+
+def _pool(config: Config) -> Pool | httpcore2.AsyncConnectionPool:
+    if config.proxy is None:
+        return Pool(
+            ssl_context=tls_context(config),
+            max_connections=_MAX_CONNECTIONS,
+            keepalive_seconds=_KEEPALIVE_SECONDS,
+            socket_options=_keepalive_options(),
+        )
+    return httpcore2.AsyncConnectionPool(
+        ssl_context=tls_context(config),
+        proxy=_proxy(config.proxy, config.endpoint.scheme),
+        max_connections=_MAX_CONNECTIONS,
+        keepalive_expiry=_KEEPALIVE_SECONDS,
+    )
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:
@@ -363,10 +373,8 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
     return context
 
 
-def _proxy(config: Config) -> httpcore2.Proxy | None:
-    if config.proxy is None:
-        return None
-    scheme, _, rest = config.proxy.partition("://")
+def _proxy(url: str, endpoint_scheme: str) -> httpcore2.Proxy:
+    scheme, _, rest = url.partition("://")
     # The user name and password of the URL go into a header, never into a message.
     head, at, tail = rest.rpartition("@")
     user, _, password = head.partition(":")
@@ -375,7 +383,7 @@ def _proxy(config: Config) -> httpcore2.Proxy | None:
             raise ValueError
         return httpcore2.Proxy(f"{scheme}://{tail}", auth=(user, password) if at else None)
     except (ValueError, TypeError):
-        variable = f"{config.endpoint.scheme.upper()}_PROXY"
+        variable = f"{endpoint_scheme.upper()}_PROXY"
         raise ConfigError(variable, "not a proxy URL such as http://host:port") from None
 
 
@@ -388,34 +396,47 @@ def _keepalive_options() -> list[tuple[int, int, int]]:
     return options
 
 
-@contextmanager
-def _translated(config: Config, request: Request) -> Iterator[None]:
+class _translated:
     """Turn the HTTP library's errors into ours, in this one place."""
-    url = config.endpoint.url
-    try:
-        yield
-    except httpcore2.ConnectTimeout:
-        raise ConnectionFailed(
-            f"{url} did not take a connection within {config.connect_seconds:g} s; "
-            "check BACKEND_ENDPOINT and the network"
-        ) from None
-    except httpcore2.ConnectError as exc:
-        raise ConnectionFailed(f"cannot connect to {url}: {_reason(exc)}") from exc
-    except httpcore2.ProxyError as exc:
-        raise ConnectionFailed(f"the proxy on the way to {url} refused: {exc}") from exc
-    except httpcore2.TimeoutException as exc:
-        raise ConnectionFailed(f"{url} stopped answering during {request}; try again") from exc
-    except (httpcore2.NetworkError, OSError) as exc:
-        raise ConnectionFailed(f"the connection to {url} broke during {request}: {exc}") from exc
-    except httpcore2.RemoteProtocolError as exc:
-        if "disconnected" in str(exc) or "closed connection" in str(exc):
-            raise ConnectionFailed(
-                f"{url} closed the connection during {request}; "
-                "check BACKEND_ENDPOINT, and that the server is up"
-            ) from exc
-        raise RemoteProtocolError(f"{url} does not speak HTTP/1.1 here ({exc})") from exc
-    except httpcore2.LocalProtocolError as exc:
-        raise ConnectionFailed(f"{request} could not be sent to {url}: {exc}") from exc
+
+    def __init__(self, config: Config, request: Request) -> None:
+        self._config = config
+        self._request = request
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: object, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        url, request = self._config.endpoint.url if exc else "", self._request
+        match exc:
+            case httpcore2.ConnectTimeout():
+                raise ConnectionFailed(
+                    f"{url} did not take a connection within {self._config.connect_seconds:g} s; "
+                    "check BACKEND_ENDPOINT and the network"
+                ) from None
+            case httpcore2.ConnectError():
+                raise ConnectionFailed(f"cannot connect to {url}: {_reason(exc)}") from exc
+            case httpcore2.ProxyError():
+                raise ConnectionFailed(f"the proxy on the way to {url} refused: {exc}") from exc
+            case httpcore2.TimeoutException():
+                raise ConnectionFailed(
+                    f"{url} stopped answering during {request}; try again"
+                ) from exc
+            case httpcore2.NetworkError() | OSError():
+                raise ConnectionFailed(
+                    f"the connection to {url} broke during {request}: {exc}"
+                ) from exc
+            case httpcore2.RemoteProtocolError() if "disconnected" in str(exc):
+                raise ConnectionFailed(
+                    f"{url} closed the connection during {request}; "
+                    "check BACKEND_ENDPOINT, and that the server is up"
+                ) from exc
+            case httpcore2.RemoteProtocolError():
+                raise RemoteProtocolError(f"{url} does not speak HTTP/1.1 here ({exc})") from exc
+            case httpcore2.LocalProtocolError():
+                raise ConnectionFailed(f"{request} could not be sent to {url}: {exc}") from exc
 
 
 def _reason(exc: BaseException) -> str:

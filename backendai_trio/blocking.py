@@ -189,7 +189,7 @@ class StreamPty(TerminalFace):
         """Type; waits while the program is far behind."""
         self._on_it(self._held.value.send_all, data)
 
-    write = send_bytes
+    write = send_all = send_bytes
 
     def send_eof(self) -> None:
         """End the input, as Ctrl-D at an empty line does."""

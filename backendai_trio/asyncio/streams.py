@@ -81,6 +81,8 @@ class StreamPty(TerminalFace):
         """Type; takes its time while the program is far behind."""
         return self._send(self._held.value.send_all, data)
 
+    send_all = send_bytes
+
     def send_eof(self) -> asyncio.Task[None]:
         """End the input, as Ctrl-D at an empty line does."""
         return self._send(self._held.value.send_eof)

@@ -323,7 +323,7 @@ async def open_client(config: Config | None = None) -> AsyncIterator[Client]:
             "not set; set it with BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY, "
             "or open a gateway of your own with open_gateway()",
         )
-    async with _pool(config) as pool:
+    async with _pool(config, tls_context(config)) as pool:
         client = Client(pool, config)
         try:
             await client.negotiate()
@@ -332,16 +332,16 @@ async def open_client(config: Config | None = None) -> AsyncIterator[Client]:
             client.closed = True
 
 
-def _pool(config: Config) -> Pool | httpcore2.AsyncConnectionPool:
+def _pool(config: Config, tls: ssl.SSLContext | None) -> Pool | httpcore2.AsyncConnectionPool:
     if config.proxy is None:
         return Pool(
-            ssl_context=tls_context(config),
+            ssl_context=tls,
             max_connections=_MAX_CONNECTIONS,
             keepalive_seconds=_KEEPALIVE_SECONDS,
             socket_options=_keepalive_options(),
         )
     return httpcore2.AsyncConnectionPool(
-        ssl_context=tls_context(config),
+        ssl_context=tls,
         proxy=_proxy(config.proxy, config.endpoint.scheme),
         max_connections=_MAX_CONNECTIONS,
         keepalive_expiry=_KEEPALIVE_SECONDS,

@@ -93,9 +93,12 @@ class Kernel(KernelFace):
         mode: Literal["query", "batch"] = "query",
         opts: Mapping[str, Any] | None = None,
         run_id: str | None = None,
+        window: tuple[int, int] | None = None,
     ) -> StreamExecute:
         """Start a run whose events come as they happen; close it, or use it in a ``with`` block."""
-        run = partial(self._kernel.stream_execute, code, mode=mode, opts=opts, run_id=run_id)
+        run = partial(
+            self._kernel.stream_execute, code, mode=mode, opts=opts, run_id=run_id, window=window
+        )
         return StreamExecute(wait(hold(run)))
 
     def stream_pty(self) -> StreamPty:
@@ -248,6 +251,10 @@ class StreamExecute(ExecutionFace):
     def close_stdin(self) -> None:
         """See `Execution.close_stdin`."""
         self._on_it(self._held.value.close_stdin)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """See `Execution.resize`."""
+        self._on_it(self._held.value.resize, rows, columns)
 
     def interrupt(self) -> None:
         """See `Execution.interrupt`."""

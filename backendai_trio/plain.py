@@ -175,6 +175,7 @@ class PlainKernel:
         mode: Literal["query", "batch"] = "query",
         opts: Mapping[str, Any] | None = None,
         run_id: str | None = None,
+        window: tuple[int, int] | None = None,
     ) -> AbstractAsyncContextManager[Execution]:
         """Run code whose events come as they happen; the run ends with the block.
 
@@ -183,8 +184,10 @@ class PlainKernel:
             mode: ``query`` or ``batch``, as for `execute`.
             opts: commands of a batch run, as for `execute`.
             run_id: name of the run; default: a fresh one.
+            window: rows and columns of a terminal for the program; only our own gateway has that.
         """
-        return self.kernel.execute(code, mode=mode, options=_batch_options(opts), run_id=run_id)
+        options = _batch_options(opts)
+        return self.kernel.execute(code, mode=mode, options=options, run_id=run_id, window=window)
 
     def stream_pty(self) -> AbstractAsyncContextManager[Terminal]:
         """Attach to the kernel's terminal; what runs there goes on after the block."""

@@ -81,9 +81,12 @@ class AsyncKernel(KernelFace):
         mode: Literal["query", "batch"] = "query",
         opts: Mapping[str, Any] | None = None,
         run_id: str | None = None,
+        window: tuple[int, int] | None = None,
     ) -> Opening[StreamExecute]:
         """Run code whose events come as they happen: ``async with kern.stream_execute(...)``."""
-        run = partial(self._kernel.stream_execute, code, mode=mode, opts=opts, run_id=run_id)
+        run = partial(
+            self._kernel.stream_execute, code, mode=mode, opts=opts, run_id=run_id, window=window
+        )
 
         async def opened() -> StreamExecute:
             return StreamExecute(await wait(hold(run)))

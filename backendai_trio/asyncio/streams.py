@@ -155,6 +155,10 @@ class StreamExecute(ExecutionFace):
         """See `Execution.close_stdin`."""
         await self._on_it(self._held.value.close_stdin)
 
+    async def resize(self, rows: int, columns: int) -> None:
+        """See `Execution.resize`."""
+        await self._on_it(self._held.value.resize, rows, columns)
+
     async def interrupt(self) -> None:
         """See `Execution.interrupt`."""
         await self._on_it(self._held.value.interrupt)

@@ -27,6 +27,7 @@ __all__ = ["Pool"]
 _READ_BYTES = 64 * 1024
 _MAX_HEAD_BYTES = 100 * 1024
 _CHUNKED = b"chunked"
+_REPEATABLE = frozenset({b"GET", b"DELETE"})
 # What a head may look like; nothing that was put into it may end a line.
 _HEAD = re.compile(rb"[A-Z]+ [!-~]+ HTTP/1\.1\r\n(?:[A-Za-z-]+: [^\r\n\0]*\r\n)*\r\n")
 
@@ -71,15 +72,30 @@ class Pool:
             self._slots.acquire_nowait()
         except trio.WouldBlock:
             await self._slots.acquire()
-        connection = self._take(request.url.origin)
         try:
-            body = await connection.exchange(request)
+            body = await self._exchange(request)
         except BaseException:
-            self.give_back(connection, reusable=False)
+            self._slots.release()
             raise
         return httpcore2.Response(
             body.status, headers=body.headers, content=body, extensions={"body": body}
         )
+
+    async def _exchange(self, request: httpcore2.Request) -> _Body:
+        while True:
+            connection = self._take(request.url.origin)
+            was_idle = connection.idle_since < math.inf
+            try:
+                return await connection.exchange(request)
+            except (httpcore2.ReadError, httpcore2.RemoteProtocolError):
+                self._close(connection)
+                # Its server may have closed it just when the request was on its way. What may be
+                # done twice is then asked again (RFC 9110, section 9.2.2).
+                if not was_idle or request.method not in _REPEATABLE:
+                    raise
+            except BaseException:
+                self._close(connection)
+                raise
 
     def _take(self, origin: httpcore2.Origin) -> _Connection:
         now = trio.current_time()
@@ -282,10 +298,14 @@ class _Body:
         while not self._pieces:
             if self._complete:
                 raise StopAsyncIteration
-            with trio.CancelScope(deadline=trio.current_time() + self.read_seconds) as scope:
-                await self.receive()
-            if scope.cancelled_caught:
-                raise httpcore2.ReadTimeout
+            try:
+                with trio.CancelScope(deadline=trio.current_time() + self.read_seconds) as scope:
+                    await self.receive()
+                if scope.cancelled_caught:
+                    raise httpcore2.ReadTimeout
+            except BaseException:
+                self._complete = True  # nothing more comes, as from the library's connections
+                raise
         return self._pieces.popleft()
 
     async def receive(self) -> None:

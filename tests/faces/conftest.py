@@ -103,7 +103,7 @@ class BlockingFace(Face):
                 body(self).send(None)
             except StopIteration:
                 return
-            except BaseException as exc:
+            except BaseException as exc:  # noqa: ASYNC103 (for the main thread)
                 failures.append(exc)
             else:
                 failures.append(AssertionError("the body has waited for something else"))
@@ -120,7 +120,7 @@ def awaitable(function: Callable[..., Any]) -> Callable[..., Any]:
     """A blocking function as one to be awaited, its result likewise."""
 
     @wraps(function)
-    async def awaited(*args: Any, **kwargs: Any) -> Any:
+    async def awaited(*args: Any, **kwargs: Any) -> Any:  # noqa: ASYNC124 (nothing waits here)
         result = function(*args, **kwargs)
         blocking = (backendai_trio.Kernel, backendai_trio.StreamPty, backendai_trio.StreamExecute)
         return Awaited(result) if isinstance(result, blocking) else result

@@ -62,7 +62,7 @@ def test_asyncio_tasks_cancelled_at_random(gateway: TestGateway) -> None:
         try:
             await kernel.execute(CODE)
         finally:
-            await kernel.destroy()
+            await kernel.destroy()  # noqa: ASYNC102 (it is not cut short)
 
     async def attempts(count: int) -> None:
         for _ in range(count):
@@ -72,7 +72,7 @@ def test_asyncio_tasks_cancelled_at_random(gateway: TestGateway) -> None:
             try:
                 await task
                 tally.completed += 1
-            except asyncio.CancelledError:
+            except asyncio.CancelledError:  # noqa: ASYNC103 (it is the task's, not ours)
                 tally.cancelled += 1
             await AsyncAdmin.list_kernels()  # the face is usable
 
@@ -186,7 +186,7 @@ def test_loops_and_threads_side_by_side(gateway: TestGateway) -> None:
                 with Kernel.get_or_create("python") as kernel:
                     result = kernel.execute(f"print({number})")
                     assert result["console"] == [("stdout", f"{number}\n")]
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: ASYNC103 (for the main thread)
             failures.append(exc)
 
     workers = [threading.Thread(target=in_thread, args=(number,)) for number in range(8)]
@@ -201,7 +201,7 @@ def test_loops_and_threads_side_by_side(gateway: TestGateway) -> None:
 def test_blocking_face_in_a_running_loop(gateway: TestGateway) -> None:
     """As in a cell of a notebook."""
 
-    async def cell() -> None:
+    async def cell() -> None:  # noqa: ASYNC124 (blocking is the point)
         with Kernel.get_or_create("python") as kernel:
             assert kernel.execute("print(1)")["console"] == [("stdout", "1\n")]
 
@@ -226,7 +226,7 @@ def test_trio_scopes_cancelled_at_random(gateway: TestGateway) -> None:
                         try:
                             await kernel.execute(CODE)
                         finally:
-                            await kernel.destroy()
+                            await kernel.destroy()  # noqa: ASYNC102 (it has a shield)
                     tally.cancelled += scope.cancelled_caught
                     tally.completed += not scope.cancelled_caught
                     await list_kernels(client)

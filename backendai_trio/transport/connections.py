@@ -14,7 +14,8 @@ import re
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from contextlib import aclosing
 from types import TracebackType
 from typing import Self, cast
 
@@ -28,7 +29,7 @@ _READ_BYTES = 64 * 1024
 _MAX_HEAD_BYTES = 100 * 1024
 _CHUNKED = b"chunked"
 _REPEATABLE = frozenset({b"GET", b"DELETE"})
-# What a head may look like; nothing that was put into it may end a line.
+# What a head may look like; beside that, nothing that was put into it may begin a line of its own.
 _HEAD = re.compile(rb"[A-Z]+ [!-~]+ HTTP/1\.1\r\n(?:[A-Za-z-]+: [^\r\n\0]*\r\n)*\r\n")
 
 
@@ -192,21 +193,22 @@ class _Connection:
         self, request: httpcore2.Request, seconds: float, scope: trio.CancelScope
     ) -> None:
         data = _head(request)
-        content = cast(AsyncIterable[bytes], request.stream)
+        content = cast("AsyncGenerator[bytes]", aiter(cast(AsyncIterable[bytes], request.stream)))
         fields = {name.lower(): value for name, value in request.headers}
         chunked = fields.get(b"transfer-encoding") == _CHUNKED
         left = int(fields.get(b"content-length", 0))
         try:
-            async for chunk in content:
-                if chunked:
-                    data += b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunk else b""
-                else:
-                    data += chunk
-                    left -= len(chunk)
-                if len(data) >= _READ_BYTES:
-                    scope.deadline = trio.current_time() + seconds
-                    await self._stream.send_all(data)
-                    data = b""
+            async with aclosing(content):
+                async for chunk in content:
+                    if chunked:
+                        data += b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunk else b""
+                    else:
+                        data += chunk
+                        left -= len(chunk)
+                    if len(data) >= _READ_BYTES:
+                        scope.deadline = trio.current_time() + seconds
+                        await self._stream.send_all(data)
+                        data = b""
             if left:
                 raise httpcore2.LocalProtocolError("its size is not what its head says")
             data += b"0\r\n\r\n" if chunked else b""
@@ -366,7 +368,7 @@ def _head(request: httpcore2.Request) -> bytes:
     lines = [b"%b %b HTTP/1.1" % (request.method, request.url.target)]
     lines += [b"%b: %b" % field for field in request.headers]
     head = b"\r\n".join([*lines, b"", b""])
-    if not _HEAD.fullmatch(head):
+    if not _HEAD.fullmatch(head) or head.count(b"\n") != len(request.headers) + 2:
         raise httpcore2.LocalProtocolError("a header or the path cannot be sent")
     return head
 

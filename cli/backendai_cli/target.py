@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from backendai_trio import Client, open_client, read_config
+from backendai_trio import Client, open_default_client, read_config
 
 from .console import Status
 
@@ -16,14 +16,7 @@ __all__ = ["open_target"]
 async def open_target(status: Status, *, local: bool = False) -> AsyncIterator[Client]:
     """A client of the configured server; with none configured, or `local`, of a gateway here."""
     config = None if local else read_config()
-    if config is not None:
-        async with open_client(config) as client:
-            yield client
-        return
-    # Imported here: it brings an HTTP server (40 ms), which is of no use when there is one.
-    from backendai_trio import open_gateway
-
-    if not local:
+    if config is None and not local:
         status.info("No server is configured (BACKEND_ENDPOINT): running on this machine.")
-    async with open_gateway() as gateway, open_client(gateway.config) as client:
+    async with open_default_client(config) as client:
         yield client

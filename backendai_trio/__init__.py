@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from .admin import list_kernels as list_kernels
     from .admin import list_rows as list_rows
     from .admin import query as query
+    from .blocking import Admin as Admin
+    from .blocking import Kernel as Kernel
+    from .blocking import StreamExecute as StreamExecute
+    from .blocking import StreamPty as StreamPty
     from .config import Config as Config
     from .config import check_access_key as check_access_key
     from .config import check_secret_key as check_secret_key
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from .errors import KernelLeftBehindWarning as KernelLeftBehindWarning
     from .errors import LocalProtocolError as LocalProtocolError
     from .errors import NotFound as NotFound
+    from .errors import PortalError as PortalError
     from .errors import QuotaExceeded as QuotaExceeded
     from .errors import RemoteProtocolError as RemoteProtocolError
     from .errors import ServerError as ServerError
@@ -55,7 +60,10 @@ if TYPE_CHECKING:
     from .kernels import new_token as new_token
     from .kernels import open_kernel as open_kernel
     from .kernels import run_kernel as run_kernel
+    from .plain import ExecutionResult as ExecutionResult
+    from .plain import PlainKernel as PlainKernel
     from .progress import Progress as Progress
+    from .targets import open_default_client as open_default_client
     from .terminals import Terminal as Terminal
     from .terminals import open_terminal as open_terminal
     from .transport.client import Client as Client
@@ -100,6 +108,7 @@ _HOMES = {
     "_environment": ("read_config",),
     "_groups": ("one_error",),
     "admin": ("authorize", "list_kernels", "list_rows", "query"),
+    "blocking": ("Admin", "Kernel", "StreamExecute", "StreamPty"),
     "config": ("Config", "check_access_key", "check_secret_key"),
     "downloads": ("DownloadStream",),
     "errors": (
@@ -116,6 +125,7 @@ _HOMES = {
         "KernelLeftBehindWarning",
         "LocalProtocolError",
         "NotFound",
+        "PortalError",
         "QuotaExceeded",
         "RemoteProtocolError",
         "ServerError",
@@ -137,6 +147,8 @@ _HOMES = {
         "run_kernel",
     ),
     "progress": ("Progress",),
+    "plain": ("ExecutionResult", "PlainKernel"),
+    "targets": ("open_default_client",),
     "terminals": ("Terminal", "open_terminal"),
     "transport.client": ("Client", "open_client"),
     "transport.connection": ("Connection",),

@@ -18,13 +18,13 @@ _PAGE = 100
 
 
 async def query(
-    client: Client, text: str, variables: Mapping[str, Any] | None = None
+    client: Client, query: str, variables: Mapping[str, Any] | None = None
 ) -> Mapping[str, Any]:
     """Ask a GraphQL query.
 
     Args:
         client: where to ask.
-        text: the query.
+        query: the question.
         variables: their values, as JSON types.
 
     Returns:
@@ -35,7 +35,7 @@ async def query(
 
     Endpoint: ``POST /admin/gql``, before 20.09.21 ``/admin/graphql`` (contract section 8.1).
     """
-    return await _ask(client, GraphQLQuery(text, variables or {}))
+    return await _ask(client, GraphQLQuery(query, variables or {}))
 
 
 async def list_kernels(

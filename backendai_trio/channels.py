@@ -38,10 +38,10 @@ from .wire.lines import LineBuffer
 from .wire.numbered import NUMBERED_STREAMS, Output
 from .wire.streaming import decode_reply, encode_start
 
-__all__ = ["Channel", "open_channel"]
+__all__ = ["POLL_SECONDS", "Channel", "open_channel"]
 
 # One poll comes back after about 2 s; a manager may wait up to 300 s for its agent (section 4.3).
-_POLL_SECONDS = 330.0
+POLL_SECONDS = 330.0
 _INPUT_BYTES = 256 * 1024
 
 
@@ -231,7 +231,7 @@ class _PollChannel(_AskedChannel):
                 await self._answer()
             body = self._state.request().encode()
             reply = await self._client.call(
-                Request("POST", self._path, (), body, JSON), answer_seconds=_POLL_SECONDS
+                Request("POST", self._path, (), body, JSON), answer_seconds=POLL_SECONDS
             )
             events = self._state.feed(ExecuteReply.decode(reply.body))
             if self._state.waiting and self._typed.has_line:

@@ -17,6 +17,7 @@ The tree::
     +-- UploadError             a file did not arrive there (carries its path)
     +-- DownloadError           a file did not arrive here (carries its path)
     +-- GatewayError            the embedded gateway cannot do what was asked
+    +-- PortalError             the blocking and the asyncio face cannot take calls here
 
 Code that ran remotely and failed is a result (`Finished.exit_code`), never an exception.
 """
@@ -37,6 +38,7 @@ __all__ = [
     "KernelLeftBehindWarning",
     "LocalProtocolError",
     "NotFound",
+    "PortalError",
     "QuotaExceeded",
     "RemoteProtocolError",
     "ServerError",
@@ -160,6 +162,11 @@ class DownloadError(BackendError):
 
 class GatewayError(BackendError):
     """The embedded gateway cannot do what was asked on this machine."""
+
+
+class PortalError(BackendError):
+    """The thread under the blocking and the asyncio face takes no calls: it is gone after a fork,
+    ends with the interpreter, or is the very thread that calls."""
 
 
 class KernelLeftBehindWarning(RuntimeWarning):

@@ -7,11 +7,12 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import trio
 
-from .channels import Channel, open_channel
-from .errors import BackendError, LocalProtocolError, NotFound
+from .channels import POLL_SECONDS, Channel, open_channel
+from .errors import ApiError, BackendError, LocalProtocolError, NotFound
 from .transport.client import Client
 from .transport.connection import Connection
 from .wire.execution import (
@@ -24,11 +25,12 @@ from .wire.execution import (
     InputRequest,
     RunState,
     TimedOut,
+    joined,
 )
 from .wire.fields import encode_json
 from .wire.http import JSON, Request
 
-__all__ = ["Execution", "open_execution"]
+__all__ = ["Execution", "execute", "open_execution"]
 
 _INTERRUPT_ATTEMPTS = 3
 
@@ -128,54 +130,60 @@ class Execution:
     async def interrupt(self) -> None:
         """Interrupt the code, as Ctrl-C would; the run goes on until its `Finished` event."""
         if not await self._channel.interrupt():
-            await self._interrupt_over_http()
-
-    async def _interrupt_over_http(self) -> None:
-        path = self._client.era.session_path(self._token, "interrupt")
-        request = Request("POST", path)
-        if self._client.has(INTERRUPT_RUN):
-            body = encode_json({"runId": self.run_id, "run_id": self.run_id})
-            request = Request("POST", path, (), body, JSON)
-        await self._client.call(request)
+            await _interrupt(self._client, self._token, self.run_id)
         self._channel.interrupted()
 
     def abandon(self) -> None:
         """Let the end of the block not wait for the code: its kernel is about to be destroyed."""
         self._abandoned = True
 
-    async def _stop(self) -> str | None:
-        """Interrupt what runs and wait until it has ended; output that comes is dropped.
+    async def _stop(self) -> None:
+        if not self._abandoned and self._channel.begun and self._channel.outcome is None:
+            self._stopped = await _stop(self._client, self._token, self.run_id)
 
-        All of it goes over plain HTTP: a cancellation has just killed the reader of any WebSocket.
 
-        Returns:
-            Why that failed, None if it did not. It is no exception, since what ended the block is
-            the error to report, and a broken connection breaks this as well.
-        """
-        if self._abandoned or not self._channel.begun or self._channel.outcome is not None:
-            return None
-        try:
-            for _ in range(_INTERRUPT_ATTEMPTS):
-                await self._interrupt_over_http()
-                # Without an id nobody can be asked; the end of its socket interrupts it again.
-                if self.run_id is None or await self._has_ended(self.run_id):
-                    return None
-        except NotFound:
-            return None  # its kernel has gone, and took it along
-        except BackendError as exc:
-            return str(exc)
-        return "it asks for input again and again"
+async def execute(client: Client, token: str, first: ExecuteRequest) -> ExecuteReply:
+    """Run code until it needs the caller: until it ends, or asks for input.
 
-    async def _has_ended(self, run_id: str) -> bool:
-        """Wait until the run has ended, or asks for input (it may catch the interruption)."""
-        state = RunState(ExecuteRequest("continue", run_id))
-        path = self._client.era.session_path(self._token)
-        while state.outcome is None and not state.waiting:
+    It goes by long polls, which every server has, and of which a short run needs but one. All
+    output is held in memory; `open_execution` is for more than that.
+
+    Args:
+        client: where.
+        token: the kernel's.
+        first: the run's first request, or one that goes on with it (``input``, ``continue``).
+
+    Returns:
+        The last reply, with all that was printed since `first`.
+
+    Cancellation:
+        Interrupts the code, and waits for its end, for the grace time at most.
+    """
+    state = RunState(_raw(client, first))
+    path = client.era.session_path(token)
+    console: list[tuple[str, Any]] = []
+    try:
+        while True:
             body = state.request().encode()
-            reply = await self._client.call(Request("POST", path, (), body, JSON))
-            state.feed(ExecuteReply.decode(reply.body))
-        self._stopped = state.outcome
-        return self._stopped is not None
+            answer = await client.call(
+                Request("POST", path, (), body, JSON), answer_seconds=POLL_SECONDS
+            )
+            reply = ExecuteReply.decode(answer.body)
+            state.feed(reply)
+            console += reply.console
+            if state.outcome is not None or state.waiting:
+                return ExecuteReply(
+                    reply.status,
+                    state.run_id or "",
+                    joined(console),
+                    reply.exit_code,
+                    reply.options,
+                )
+    except BaseException as exc:
+        # A refusal has started nothing; whatever else went wrong, code may run.
+        if not (isinstance(exc, ApiError) and exc.status < 500):
+            await _stop(client, token, state.run_id)  # noqa: ASYNC102 (it has a shield)
+        raise
 
 
 @asynccontextmanager
@@ -186,18 +194,64 @@ async def open_execution(
 
     Running out of grace is reported as a `RuntimeWarning` that names kernel and run.
     """
-    first = replace(first, raw_console=client.has(RAW_CONSOLE))
-    async with open_channel(client, token, first) as channel:
+    async with open_channel(client, token, _raw(client, first)) as channel:
         run = Execution(client, token, channel)
         try:
             yield run
         finally:
-            left: str | None = f"it did not stop within {client.config.grace_seconds:g} s"
-            with trio.move_on_after(client.config.grace_seconds, shield=True):
-                left = await run._stop()
-            if left is not None:
-                warnings.warn(
-                    f"run {run.run_id} in kernel {token} may still go on, not stopped: {left}",
-                    RuntimeWarning,
-                    stacklevel=3,
-                )
+            await run._stop()  # noqa: ASYNC102 (it has a shield)
+
+
+def _raw(client: Client, first: ExecuteRequest) -> ExecuteRequest:
+    """Ask for output byte by byte where the server can give it."""
+    return replace(first, raw_console=True) if client.has(RAW_CONSOLE) else first
+
+
+async def _interrupt(client: Client, token: str, run_id: str | None) -> None:
+    request = Request("POST", client.era.session_path(token, "interrupt"))
+    if client.has(INTERRUPT_RUN):
+        body = encode_json({"runId": run_id, "run_id": run_id})
+        request = replace(request, body=body, content_type=JSON)
+    await client.call(request)
+
+
+async def _stop(client: Client, token: str, run_id: str | None) -> Finished | TimedOut | None:
+    """Interrupt what runs, and wait until it has ended; output that comes is dropped.
+
+    All of it goes over plain HTTP: a cancellation has just killed the reader of any WebSocket. A
+    failure is a warning, since what ended the run's block is the error to report.
+
+    Returns:
+        How the run ended, None where nobody tells.
+    """
+    left = f"it did not stop within {client.config.grace_seconds:g} s"
+    with trio.move_on_after(client.config.grace_seconds, shield=True):
+        try:
+            for _ in range(_INTERRUPT_ATTEMPTS):
+                await _interrupt(client, token, run_id)
+                # Without an id nobody can be asked; the end of its socket interrupts it again.
+                if run_id is None:
+                    return None
+                if (outcome := await _outcome(client, token, run_id)) is not None:
+                    return outcome
+            left = "it asks for input again and again"
+        except NotFound:
+            return None  # its kernel has gone, and took it along
+        except BackendError as exc:
+            left = str(exc)
+    warnings.warn(
+        f"run {run_id} in kernel {token} may still go on, not stopped: {left}",
+        RuntimeWarning,
+        stacklevel=4,
+    )
+    return None
+
+
+async def _outcome(client: Client, token: str, run_id: str) -> Finished | TimedOut | None:
+    """Wait until a run has ended; None if it asks for input (it may catch the interruption)."""
+    state = RunState(ExecuteRequest("continue", run_id))
+    path = client.era.session_path(token)
+    while state.outcome is None and not state.waiting:
+        reply = await client.call(Request("POST", path, (), state.request().encode(), JSON))
+        state.feed(ExecuteReply.decode(reply.body))
+    return state.outcome

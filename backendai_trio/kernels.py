@@ -31,7 +31,7 @@ from .errors import (
 from .executions import Execution, open_execution
 from .kernel_files import KernelFiles
 from .transport.client import Client
-from .wire.execution import BatchOptions, ExecuteRequest
+from .wire.execution import BatchOptions, ExecuteRequest, check_run_id
 from .wire.fields import Fields
 from .wire.http import Request
 from .wire.kernels import (
@@ -109,8 +109,7 @@ class TrioKernel(KernelFiles):
 
         Endpoint: ``POST /session/{name}`` (contract section 4).
         """
-        if run_id is not None and not 0 < len(run_id) <= 64:
-            raise LocalProtocolError(f"run id {run_id[:70]!r}: it must have 1 to 64 characters")
+        check_run_id(run_id)
         batch = (options or BatchOptions()).as_json() if mode == "batch" else {}
         if window is not None:
             if not self.client.has(NUMBERED_STREAMS):
@@ -193,11 +192,21 @@ class TrioKernel(KernelFiles):
 
         Returns:
             What it used in its life, where the server tells.
+
+        Cancellation:
+            Is raised when the kernel has ended all the same, or after the grace time.
         """
+        try:
+            await self._destroy_once()
+        except trio.Cancelled:
+            await _end(self.client, self.token, self)  # noqa: ASYNC102 (it has a shield)
+            raise
+        return self.statistics
+
+    async def _destroy_once(self) -> None:
         if not self._destroyed:
             self.statistics = await _destroy(self.client, self.token, seen=True)
             self._destroyed = True
-        return self.statistics
 
     def release(self) -> None:
         """Let the kernel live on when the block of its `open_kernel` ends."""
@@ -250,16 +259,7 @@ async def open_kernel(
         yield kernel
     finally:
         if not (refused or (kernel is not None and kernel.released)):
-            left: str | None = f"it was not confirmed within {client.config.grace_seconds:g} s"
-            with trio.move_on_after(client.config.grace_seconds, shield=True):
-                left = await _end(client, token, kernel)
-            if left is not None:
-                warnings.warn(
-                    f"the kernel {token} at {client.config.endpoint.url} may still run; destroy it "
-                    f"by its token. Its end failed: {left}",
-                    KernelLeftBehindWarning,
-                    stacklevel=3,
-                )
+            await _end(client, token, kernel)  # noqa: ASYNC102 (it has a shield)
 
 
 async def run_kernel(
@@ -310,16 +310,24 @@ async def _create(client: Client, create: CreateRequest) -> TrioKernel:
     return TrioKernel(client, CreateReply.decode(reply.body, create.token))
 
 
-async def _end(client: Client, token: str, kernel: TrioKernel | None) -> str | None:
-    """Destroy what a block has made; returns why that failed, None if it did not."""
-    try:
-        if kernel is not None:
-            await kernel.destroy()
-        else:
-            await _destroy(client, token, seen=False)
-    except BackendError as exc:
-        return str(exc)
-    return None
+async def _end(client: Client, token: str, kernel: TrioKernel | None) -> None:
+    """Destroy a kernel at its block's end or after a cancellation; a failure is a warning."""
+    left = f"it was not confirmed within {client.config.grace_seconds:g} s"
+    with trio.move_on_after(client.config.grace_seconds, shield=True):
+        try:
+            if kernel is not None:
+                await kernel._destroy_once()
+            else:
+                await _destroy(client, token, seen=False)
+            return
+        except BackendError as exc:
+            left = str(exc)
+    warnings.warn(
+        f"the kernel {token} at {client.config.endpoint.url} may still run; destroy it "
+        f"by its token. Its end failed: {left}",
+        KernelLeftBehindWarning,
+        stacklevel=4,
+    )
 
 
 async def _destroy(client: Client, token: str, *, seen: bool) -> Statistics | None:

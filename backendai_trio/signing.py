@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 __all__ = [
     "Credential",
@@ -108,7 +109,7 @@ def sign(request: Signed, *, access_key: str, secret_key: str, hash_name: str = 
         ValueError: the date is not one, or the hash is not known.
     """
     key = _signing_key(secret_key, parse_date(request.date), request.host.encode(), hash_name)
-    signature = hmac.new(key, request.text(hash_name).encode(), hash_name).hexdigest()
+    signature = hmac.digest(key, request.text(hash_name).encode(), hash_name).hex()
     return Credential(access_key, signature, hash_name).header()
 
 
@@ -217,6 +218,10 @@ def parse_date(text: str) -> datetime:
 
 def _signing_key(secret_key: str, date: datetime, host: bytes, hash_name: str) -> bytes:
     # The day is that of the date in its own zone, not in UTC (vector A5).
-    day = f"{date.year:04}{date.month:02}{date.day:02}"
+    return _key_of_day(secret_key, f"{date.year:04}{date.month:02}{date.day:02}", host, hash_name)
+
+
+@lru_cache(maxsize=16)
+def _key_of_day(secret_key: str, day: str, host: bytes, hash_name: str) -> bytes:
     key = hmac.digest(secret_key.encode(), day.encode(), hash_name)
     return hmac.digest(key, host, hash_name)

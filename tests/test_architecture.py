@@ -55,7 +55,10 @@ FLOORS = {
     "folder_uploads": "api",
     "folder_downloads": "api",
     "admin": "api",
+    "plain": "api",
+    "targets": "targets",
     "_portal": "portal",
+    "_faces": "faces",
     "blocking": "faces",
     "asyncio": "faces",
     "gateway": "gateway",
@@ -81,7 +84,9 @@ BELOW = {
     "transport": _TRANSPORT,
     "websocket": _TRANSPORT,
     "api": _API,
-    "portal": _API | {"portal"},
+    # The one place that knows both sides: a client comes with the gateway that it talks to.
+    "targets": _API | _GATEWAY | {"targets"},
+    "portal": _API | {"targets", "portal"},
     "faces": _API | {"portal", "faces"},
     # Client and gateway meet in `wire` only, beside the tools of the floor "disk".
     "gateway": _GATEWAY,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 import socket
 import ssl
 import warnings
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from types import TracebackType
 
 import httpcore2
 import trio
@@ -27,10 +28,8 @@ from ..errors import (
 from ..signing import Signed, sign
 from ..wire.http import OCTETS, Reply, Request, decode_problem
 from ..wire.versions import SEED, SESSION_6, Era, Hello, choose_era
+from .connections import Pool
 from .proxies import proxy_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["Client", "ReplyStream", "open_client", "tls_context"]
 
@@ -42,6 +41,9 @@ _MAX_CONNECTIONS = 100
 # Below the keep-alive time of any server we know of (hypercorn 5 s, aiohttp 15 s and more), so that
 # a request is hardly ever sent on a connection that the server is about to close.
 _KEEPALIVE_SECONDS = 4.0
+
+# How the HTTP library says that the server has hung up.
+_DISCONNECTED = re.compile("disconnected|closed connection")
 
 warnings.filterwarnings("always", category=InsecureConnectionWarning)
 
@@ -60,7 +62,6 @@ class ReplyStream:
         address: Endpoint,
         request: Request,
         response: httpcore2.Response,
-        chunks: AsyncIterator[bytes],
     ) -> None:
         self.status = response.status
         self.headers = {
@@ -71,7 +72,11 @@ class ReplyStream:
         self.content_type = content_type.partition(";")[0].strip().lower()
         self._address = address
         self._request = request
-        self._chunks = chunks
+        self._response = response
+        # The library's connections, which lead through proxies, have no such iterator.
+        self._chunks: AsyncIterator[bytes] = (
+            response.extensions.get("body") or response.aiter_stream()
+        )
 
     async def receive_some(self) -> bytes:
         """The next piece of the body, ``b""`` at its end.
@@ -99,11 +104,16 @@ class ReplyStream:
     async def read_all(self) -> Reply:
         """The reply with its body."""
         body = bytearray()
-        while chunk := await self.receive_some():
-            body += chunk
-            if len(body) > MAX_REPLY_BYTES:
-                raise RemoteProtocolError(f"{self._request}: the answer exceeds 256 MiB")
+        with _translated(self._address, self._request):
+            async for chunk in self._chunks:
+                body += chunk
+                if len(body) > MAX_REPLY_BYTES:
+                    raise RemoteProtocolError(f"{self._request}: the answer exceeds 256 MiB")
         return Reply(self.status, self.content_type, bytes(body), self.headers)
+
+    async def aclose(self) -> None:
+        """Be done with the reply; its connection is kept if all of it was received."""
+        await self._response.aclose()
 
 
 class Client:
@@ -118,7 +128,7 @@ class Client:
         closed: whether its block has ended; calls then raise `trio.ClosedResourceError`.
     """
 
-    def __init__(self, pool: httpcore2.AsyncConnectionPool, config: Config) -> None:
+    def __init__(self, pool: Pool | httpcore2.AsyncConnectionPool, config: Config) -> None:
         self._pool = pool
         self.config = config
         self.hello = Hello(SESSION_6.version)
@@ -182,7 +192,7 @@ class Client:
         """
         headers = self.signed_headers(request)
         headers["Content-Length"] = str(len(request.body))
-        async with self._opened(request, headers, None, silence_seconds) as stream:
+        async with aclosing(await self._send(request, headers, None, silence_seconds)) as stream:
             if stream.status >= 300:
                 raise self._error(request, await stream.read_all())
             yield stream
@@ -217,7 +227,8 @@ class Client:
             self._check_open()
             everything = {"Host": at.host_header, "User-Agent": self.config.user_agent}
         everything |= {**(headers or {}), "Content-Length": str(content_length)}
-        async with self._opened(request, everything, content, HEADERS_SECONDS, at) as stream:
+        sent = await self._send(request, everything, content, HEADERS_SECONDS, at)
+        async with aclosing(sent) as stream:
             if stream.status >= 300:
                 raise self._error(request, await stream.read_all())
             yield stream
@@ -293,43 +304,38 @@ class Client:
         content: AsyncIterator[bytes] | None,
         answer_seconds: float | None,
     ) -> Reply:
-        async with self._opened(request, headers, content, answer_seconds) as stream:
+        async with aclosing(await self._send(request, headers, content, answer_seconds)) as stream:
             return await stream.read_all()
 
-    @asynccontextmanager
-    async def _opened(
+    async def _send(
         self,
         request: Request,
         headers: dict[str, str],
         content: AsyncIterator[bytes] | None,
         answer_seconds: float | None,
         at: Endpoint | None = None,
-    ) -> AsyncIterator[ReplyStream]:
+    ) -> ReplyStream:
+        """Send a request and wait for the head of its reply."""
         endpoint = at or self.config.endpoint
-        url = httpcore2.URL(
-            scheme=endpoint.scheme.encode(),
-            host=endpoint.host.encode(),
-            port=endpoint.port,
-            target=(endpoint.base_path + request.target).encode("ascii"),
-        )
         timeouts = {
             "connect": self.config.connect_seconds,
             "read": answer_seconds,
             "write": HEADERS_SECONDS,
         }
-        async with AsyncExitStack() as stack:
-            with _translated(endpoint, request, self.config.connect_seconds):
-                response = await stack.enter_async_context(
-                    self._pool.stream(
-                        request.method,
-                        url,
-                        headers=list(headers.items()),
-                        content=request.body if content is None else content,
-                        extensions={"timeout": timeouts},
-                    )
-                )
-            chunks = await stack.enter_async_context(aclosing(response.aiter_stream()))
-            yield ReplyStream(endpoint, request, response, chunks)
+        sent = httpcore2.Request(
+            request.method,
+            httpcore2.URL(
+                scheme=endpoint.scheme.encode(),
+                host=endpoint.host.encode(),
+                port=endpoint.port,
+                target=(endpoint.base_path + request.target).encode("ascii"),
+            ),
+            headers=[(name.encode(), value.encode()) for name, value in headers.items()],
+            content=request.body if content is None else content,
+            extensions={"timeout": timeouts},
+        )
+        with _translated(endpoint, request, self.config.connect_seconds):
+            return ReplyStream(endpoint, request, await self._pool.handle_async_request(sent))
 
     def _check_open(self) -> None:
         if self.closed:
@@ -367,20 +373,29 @@ async def open_client(config: Config | None = None) -> AsyncIterator[Client]:
             "not set; set it with BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY, "
             "or open a gateway of your own with open_gateway()",
         )
-    pool = httpcore2.AsyncConnectionPool(
-        ssl_context=tls_context(config),
-        proxy=proxy_of(config),
-        max_connections=_MAX_CONNECTIONS,
-        keepalive_expiry=_KEEPALIVE_SECONDS,
-        socket_options=_keepalive_options(),
-    )
-    async with pool:
+    async with _pool(config, tls_context(config)) as pool:
         client = Client(pool, config)
         try:
             await client.negotiate()
             yield client
         finally:
             client.closed = True
+
+
+def _pool(config: Config, tls: ssl.SSLContext | None) -> Pool | httpcore2.AsyncConnectionPool:
+    if config.proxy is None:
+        return Pool(
+            ssl_context=tls,
+            max_connections=_MAX_CONNECTIONS,
+            keepalive_seconds=_KEEPALIVE_SECONDS,
+            socket_options=_keepalive_options(),
+        )
+    return httpcore2.AsyncConnectionPool(
+        ssl_context=tls,
+        proxy=proxy_of(config),
+        max_connections=_MAX_CONNECTIONS,
+        keepalive_expiry=_KEEPALIVE_SECONDS,
+    )
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:
@@ -417,36 +432,50 @@ def _keepalive_options() -> list[tuple[int, int, int]]:
     return options
 
 
-@contextmanager
-def _translated(
-    address: Endpoint, request: Request, connect_seconds: float = math.inf
-) -> Iterator[None]:
+class _translated:
     """Turn the HTTP library's errors into ours, in this one place."""
-    url = address.url
-    try:
-        yield
-    except httpcore2.ConnectTimeout:
-        raise ConnectionFailed(
-            f"{url} did not take a connection within {connect_seconds:g} s; "
-            "check BACKEND_ENDPOINT and the network"
-        ) from None
-    except httpcore2.ConnectError as exc:
-        raise ConnectionFailed(f"cannot connect to {url}: {_reason(exc)}") from exc
-    except httpcore2.ProxyError as exc:
-        raise ConnectionFailed(f"the proxy on the way to {url} refused: {exc}") from exc
-    except httpcore2.TimeoutException as exc:
-        raise ConnectionFailed(f"{url} stopped answering during {request}; try again") from exc
-    except (httpcore2.NetworkError, OSError) as exc:
-        raise ConnectionFailed(f"the connection to {url} broke during {request}: {exc}") from exc
-    except httpcore2.RemoteProtocolError as exc:
-        if "disconnected" in str(exc) or "closed connection" in str(exc):
-            raise ConnectionFailed(
-                f"{url} closed the connection during {request}; "
-                "check BACKEND_ENDPOINT, and that the server is up"
-            ) from exc
-        raise RemoteProtocolError(f"{url} does not speak HTTP/1.1 here ({exc})") from exc
-    except httpcore2.LocalProtocolError as exc:
-        raise ConnectionFailed(f"{request} could not be sent to {url}: {exc}") from exc
+
+    def __init__(
+        self, address: Endpoint, request: Request, connect_seconds: float = math.inf
+    ) -> None:
+        self._address = address
+        self._request = request
+        self._connect_seconds = connect_seconds
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: object, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        url, request = self._address.url if exc else "", self._request
+        match exc:
+            case httpcore2.ConnectTimeout():
+                raise ConnectionFailed(
+                    f"{url} did not take a connection within {self._connect_seconds:g} s; "
+                    "check BACKEND_ENDPOINT and the network"
+                ) from None
+            case httpcore2.ConnectError():
+                raise ConnectionFailed(f"cannot connect to {url}: {_reason(exc)}") from exc
+            case httpcore2.ProxyError():
+                raise ConnectionFailed(f"the proxy on the way to {url} refused: {exc}") from exc
+            case httpcore2.TimeoutException():
+                raise ConnectionFailed(
+                    f"{url} stopped answering during {request}; try again"
+                ) from exc
+            case httpcore2.NetworkError() | OSError():
+                raise ConnectionFailed(
+                    f"the connection to {url} broke during {request}: {exc}"
+                ) from exc
+            case httpcore2.RemoteProtocolError() if _DISCONNECTED.search(str(exc)):
+                raise ConnectionFailed(
+                    f"{url} closed the connection during {request}; "
+                    "check BACKEND_ENDPOINT, and that the server is up"
+                ) from exc
+            case httpcore2.RemoteProtocolError():
+                raise RemoteProtocolError(f"{url} does not speak HTTP/1.1 here ({exc})") from exc
+            case httpcore2.LocalProtocolError():
+                raise ConnectionFailed(f"{request} could not be sent to {url}: {exc}") from exc
 
 
 def _reason(exc: BaseException) -> str:

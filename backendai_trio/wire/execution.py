@@ -6,7 +6,7 @@ requests with the same run id fetch what it has printed since, until a reply say
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -248,6 +248,16 @@ class ExecuteRequest:
         )
 
 
+def check_run_id(run_id: str | None) -> None:
+    """Refuse a run id that servers would not take.
+
+    Raises:
+        LocalProtocolError: it is empty, or has more than 64 characters.
+    """
+    if run_id is not None and not 0 < len(run_id) <= 64:
+        raise LocalProtocolError(f"run id {run_id[:70]!r}: it must have 1 to 64 characters")
+
+
 # --- replies -------------------------------------------------------------------------------------
 
 
@@ -318,6 +328,19 @@ def event_of(kind: str, payload: Any) -> Event:
             case "log":
                 return Log(payload)
     return Other(kind, payload)
+
+
+def joined(console: Iterable[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
+    """Console records with neighbours of one stream made one: where output was cut says nothing."""
+    found: list[tuple[str, list[Any]]] = []
+    for kind, payload in console:
+        if kind in ("stdout", "stderr") and found and found[-1][0] == kind:
+            found[-1][1].append(payload)
+        else:
+            found.append((kind, [payload]))
+    return tuple(
+        (kind, "".join(pieces) if len(pieces) > 1 else pieces[0]) for kind, pieces in found
+    )
 
 
 # --- the client's side of the loop ---------------------------------------------------------------

@@ -131,7 +131,7 @@ def query_command(
         text = (file or sys.stdin).read()
     values = dict(map(_variable, variables))
     with open_target(Status(), local=local) as config:
-        data = ask(config, partial(query, text=text, variables=values))
+        data = ask(config, partial(query, query=text, variables=values))
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))
 
 

@@ -1,0 +1,27 @@
+"""Backend.AI for asyncio programs: the same methods as in Trio, to be awaited::
+
+    kern = await AsyncKernel.get_or_create("lua5", client_token="abc")
+    result = await kern.execute('print("hello world")', mode="query")
+    print(result["console"])
+    await kern.destroy()
+
+They work in any number of loops and threads, on uvloop as well. Cancelling a call, by hand or with
+`asyncio.timeout`, cancels the work: code that runs is interrupted in its kernel, and CancelledError
+is raised when it has stopped. What the methods do is told at `PlainKernel`.
+
+The server is that of the environment (`read_config`) unless a `config` is given. With none set, a
+gateway is started in this process; its kernels end with it.
+"""
+
+from __future__ import annotations
+
+from .kernels import AsyncAdmin as AsyncAdmin
+from .kernels import AsyncKernel as AsyncKernel
+from .streams import StreamExecute as StreamExecute
+from .streams import StreamPty as StreamPty
+
+# Names of client 1.1.1.
+Admin = AsyncAdmin
+Kernel = AsyncKernel
+
+__all__ = ["Admin", "AsyncAdmin", "AsyncKernel", "Kernel", "StreamExecute", "StreamPty"]

@@ -1,0 +1,62 @@
+"""Waiting in asyncio for jobs of the Trio thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from .._portal import Job
+
+__all__ = ["wait"]
+
+T = TypeVar("T")
+
+
+async def wait(job: Job[T]) -> T:
+    """Do a job; the loop goes on meanwhile.
+
+    Cancellation:
+        Cancels the job, and is raised when that has ended, be it cancelled again meanwhile.
+    """
+    over, wake = _signal()
+    job.submit(wake)
+    try:
+        await over
+    except GeneratorExit:  # thrown away with its loop: nobody can wait any more
+        job.cancel()
+        raise
+    except BaseException:
+        await _join(job)
+        raise
+    return job.result()
+
+
+async def _join(job: Job[T]) -> None:
+    over, wake = _signal()
+    job.stop(wake)
+    while not over.done():
+        try:
+            await asyncio.wait((over,))
+        except asyncio.CancelledError:  # noqa: ASYNC103
+            continue  # noqa: ASYNC104 (the caller raises its own)
+
+
+def _signal() -> tuple[asyncio.Future[None], Callable[[], None]]:
+    """A future, and the function that completes it from the Trio thread."""
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[None] = loop.create_future()
+    return over, partial(_wake, loop, over)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, over: asyncio.Future[None]) -> None:
+    try:
+        loop.call_soon_threadsafe(_complete, over)
+    except RuntimeError:
+        pass  # the loop was closed; nobody waits
+
+
+def _complete(over: asyncio.Future[None]) -> None:
+    if not over.done():
+        over.set_result(None)

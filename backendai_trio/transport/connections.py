@@ -1,0 +1,377 @@
+"""Direct HTTP/1.1 connections, with the parser of Node.js (llhttp, by way of httptools).
+
+It takes the place of httpcore2's pool where there is no proxy on the way, in httpcore2's own terms:
+its requests, responses and errors. The reason is speed: README.md, "Why these dependencies". One
+task at a time has a connection, so nothing here waits for locks; a small request goes out in one
+piece; and whatever goes wrong in an exchange, a cancellation above all, closes its connection, so
+that no half-read reply is ever taken for the next one's.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import socket
+import ssl
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self, cast
+
+import httpcore2
+import httptools
+import trio
+
+__all__ = ["Pool"]
+
+_READ_BYTES = 64 * 1024
+_MAX_HEAD_BYTES = 100 * 1024
+_CHUNKED = b"chunked"
+_REPEATABLE = frozenset({b"GET", b"DELETE"})
+# What a head may look like; beside that, nothing that was put into it may begin a line of its own.
+_HEAD = re.compile(rb"[A-Z]+ [!-~]+ HTTP/1\.1\r\n(?:[A-Za-z-]+: [^\r\n\0]*\r\n)*\r\n")
+
+
+class Pool:
+    """Connections to servers; as a context manager, it closes them all.
+
+    Args:
+        ssl_context: how to check a server's certificate; None where it has none.
+        max_connections: how many may be in use at once; further requests wait.
+        keepalive_seconds: how long an idle one is kept.
+        socket_options: arguments of `setsockopt`.
+    """
+
+    def __init__(
+        self,
+        *,
+        ssl_context: ssl.SSLContext | None,
+        max_connections: int,
+        keepalive_seconds: float,
+        socket_options: Iterable[tuple[int, int, int]],
+    ) -> None:
+        self.ssl_context = ssl_context
+        self.socket_options = list(socket_options)
+        self._keepalive_seconds = keepalive_seconds
+        self._slots = trio.Semaphore(max_connections)
+        self._open: set[_Connection] = set()
+        self._idle: list[_Connection] = []
+
+    async def handle_async_request(self, request: httpcore2.Request) -> httpcore2.Response:
+        """Send a request and receive the head of its reply.
+
+        The reply's extension ``body`` is an iterator of what follows; closing the reply gives the
+        connection back.
+
+        Raises:
+            httpcore2.ConnectError, httpcore2.NetworkError, httpcore2.TimeoutException: as they say.
+            httpcore2.LocalProtocolError: the request cannot be put on the wire.
+            httpcore2.RemoteProtocolError: the answer is not HTTP.
+        """
+        try:
+            self._slots.acquire_nowait()
+        except trio.WouldBlock:
+            await self._slots.acquire()
+        try:
+            body = await self._exchange(request)
+        except BaseException:
+            self._slots.release()
+            raise
+        return httpcore2.Response(
+            body.status, headers=body.headers, content=body, extensions={"body": body}
+        )
+
+    async def _exchange(self, request: httpcore2.Request) -> _Body:
+        while True:
+            connection = self._take(request.url.origin)
+            was_idle = connection.idle_since < math.inf
+            try:
+                return await connection.exchange(request)
+            except (httpcore2.ReadError, httpcore2.RemoteProtocolError):
+                self._close(connection)
+                # Its server may have closed it just when the request was on its way. What may be
+                # done twice is then asked again (RFC 9110, section 9.2.2).
+                if not was_idle or request.method not in _REPEATABLE:
+                    raise
+            except BaseException:
+                self._close(connection)
+                raise
+
+    def _take(self, origin: httpcore2.Origin) -> _Connection:
+        now = trio.current_time()
+        while self._idle and self._idle[0].idle_since + self._keepalive_seconds < now:
+            self._close(self._idle.pop(0))
+        for connection in reversed(self._idle):
+            if connection.origin == origin:
+                self._idle.remove(connection)
+                if not connection.has_ended():
+                    return connection
+                self._close(connection)
+        connection = _Connection(self, origin)
+        self._open.add(connection)
+        return connection
+
+    def give_back(self, connection: _Connection, *, reusable: bool) -> None:
+        """For the connections: an exchange has ended."""
+        self._slots.release()
+        if reusable and connection in self._open:
+            connection.idle_since = trio.current_time()
+            self._idle.append(connection)
+        else:
+            self._close(connection)
+
+    def _close(self, connection: _Connection) -> None:
+        self._open.discard(connection)
+        connection.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: object, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._idle.clear()
+        while self._open:
+            self._open.pop().close()
+
+
+class _Connection:
+    """A connection to a server, for one exchange at a time."""
+
+    def __init__(self, pool: Pool, origin: httpcore2.Origin) -> None:
+        self.pool = pool
+        self.origin = origin
+        self.idle_since = math.inf
+        self._socket: trio.socket.SocketType | socket.socket | None = None
+        self._stream: trio.SSLStream[trio.SocketStream] | _PlainStream
+        self._is_readable: Callable[[], bool]
+
+    async def exchange(self, request: httpcore2.Request) -> _Body:
+        """Send a request and receive the head of its reply."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        timeouts = request.extensions["timeout"]
+        if self._socket is None:
+            await self._connect(_limit(timeouts["connect"]))
+        body = _Body(self, _limit(timeouts["read"]))
+        with trio.CancelScope() as scope:
+            await self._send(request, _limit(timeouts["write"]), scope)
+            scope.deadline = trio.current_time() + body.read_seconds
+            while not body.begun:
+                await body.receive()
+        if scope.cancelled_caught:
+            raise httpcore2.ReadTimeout
+        return body
+
+    async def _connect(self, seconds: float) -> None:
+        try:
+            with trio.fail_after(seconds):
+                stream = await trio.open_tcp_stream(self.origin.host.decode(), self.origin.port)
+                for option in self.pool.socket_options:
+                    stream.setsockopt(*option)
+                if self.origin.scheme == b"https":
+                    self._socket, self._is_readable = stream.socket, stream.socket.is_readable
+                    self._stream = await self._secured(stream)
+                else:
+                    plain = socket.socket(fileno=stream.socket.detach())
+                    self._socket, self._stream = plain, _PlainStream(plain)
+                    self._is_readable = self._stream.is_readable
+        except trio.TooSlowError as exc:
+            raise httpcore2.ConnectTimeout from exc
+        except (OSError, trio.BrokenResourceError) as exc:
+            raise httpcore2.ConnectError(str(exc)) from exc
+
+    async def _secured(self, stream: trio.SocketStream) -> trio.SSLStream[trio.SocketStream]:
+        context = self.pool.ssl_context or httpcore2.default_ssl_context()
+        context.set_alpn_protocols(["http/1.1"])
+        name = self.origin.host.decode()
+        secured = trio.SSLStream(stream, context, server_hostname=name, https_compatible=True)
+        await secured.do_handshake()
+        return secured
+
+    async def _send(
+        self, request: httpcore2.Request, seconds: float, scope: trio.CancelScope
+    ) -> None:
+        data = _head(request)
+        content = cast("AsyncGenerator[bytes]", aiter(cast(AsyncIterable[bytes], request.stream)))
+        fields = {name.lower(): value for name, value in request.headers}
+        chunked = fields.get(b"transfer-encoding") == _CHUNKED
+        left = int(fields.get(b"content-length", 0))
+        try:
+            async with aclosing(content):
+                async for chunk in content:
+                    if chunked:
+                        data += b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunk else b""
+                    else:
+                        data += chunk
+                        left -= len(chunk)
+                    if len(data) >= _READ_BYTES:
+                        scope.deadline = trio.current_time() + seconds
+                        await self._stream.send_all(data)
+                        data = b""
+            if left:
+                raise httpcore2.LocalProtocolError("its size is not what its head says")
+            data += b"0\r\n\r\n" if chunked else b""
+            if data:
+                scope.deadline = trio.current_time() + seconds
+                await self._stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # a server that refuses a body may answer and close; its answer is worth reading
+
+    async def receive(self) -> bytes:
+        """What the server sends next."""
+        try:
+            return bytes(await self._stream.receive_some(_READ_BYTES))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+            raise httpcore2.ReadError(str(exc)) from exc
+
+    def has_ended(self) -> bool:
+        """Whether its server has closed it while it was idle (or sent what nobody asked for)."""
+        return self._is_readable()
+
+    def close(self) -> None:
+        """Close it without a farewell, which could block."""
+        if self._socket is not None:
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
+
+
+class _PlainStream:
+    """A socket without TLS. It asks Trio to wait only for what is not there yet: where Trio's own
+    stream lets the other tasks run after every `send_all`, the reply does that here."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        connected.setblocking(False)
+        self._socket = connected
+
+    async def send_all(self, data: bytes) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                try:
+                    rest = rest[self._socket.send(rest) :]
+                except BlockingIOError:
+                    await trio.lowlevel.wait_writable(self._socket)
+        except OSError as exc:
+            raise trio.BrokenResourceError(str(exc)) from exc
+
+    def is_readable(self) -> bool:
+        """Whether there is something to receive, be it the end or an error."""
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass
+        return True
+
+    async def receive_some(self, max_bytes: int) -> bytes:
+        try:
+            while True:
+                await trio.lowlevel.wait_readable(self._socket)
+                try:
+                    return self._socket.recv(max_bytes)
+                except BlockingIOError:
+                    continue
+        except OSError as exc:
+            raise trio.BrokenResourceError(str(exc)) from exc
+
+
+class _Body:
+    """A reply: its head, and its body piece by piece. Fed by the parser through ``on_*``."""
+
+    def __init__(self, connection: _Connection, read_seconds: float) -> None:
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.status = 0
+        self.begun = False
+        self.read_seconds = read_seconds
+        self._connection = connection
+        self._parser = httptools.HttpResponseParser(self)
+        self._pieces: deque[bytes] = deque()
+        self._complete = False
+        self._reusable = False
+        self._closed = False
+        self._head_bytes = 0
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._pieces:
+            if self._complete:
+                raise StopAsyncIteration
+            try:
+                with trio.CancelScope(deadline=trio.current_time() + self.read_seconds) as scope:
+                    await self.receive()
+                if scope.cancelled_caught:
+                    raise httpcore2.ReadTimeout
+            except BaseException:
+                self._complete = True  # nothing more comes, as from the library's connections
+                raise
+        return self._pieces.popleft()
+
+    async def receive(self) -> None:
+        """Read and parse what comes next."""
+        data = await self._connection.receive()
+        if not data:
+            self._ended()
+            return
+        if not self.begun:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as exc:
+            if not self._complete:
+                raise httpcore2.RemoteProtocolError(str(exc)) from exc
+            self._reusable = False
+        if not self.begun and self._head_bytes > _MAX_HEAD_BYTES:
+            raise httpcore2.RemoteProtocolError("the head of its answer does not end")
+
+    def _ended(self) -> None:
+        """The server has closed the connection: the end of a reply that names no other."""
+        names = {name.lower() for name, _ in self.headers}
+        if not self.begun or names & {b"content-length", b"transfer-encoding"}:
+            raise httpcore2.RemoteProtocolError("the server disconnected before its answer ended")
+        self._complete = True
+
+    async def aclose(self) -> None:
+        """Give the connection back, to be used again if the whole reply was received."""
+        if not self._closed:
+            self._closed = True
+            self._connection.pool.give_back(self._connection, reusable=self._reusable)
+
+    # The parser calls these.
+
+    def on_message_begin(self) -> None:
+        self._reusable = False  # after the reply: something that nobody has asked for
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        if self.status >= 200:
+            self.begun = True
+        else:
+            self.headers.clear()  # 100 Continue and its like come before the reply
+
+    def on_body(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+
+    def on_message_complete(self) -> None:
+        if self.begun:
+            self._complete = True
+            self._reusable = self._parser.should_keep_alive()
+
+
+def _head(request: httpcore2.Request) -> bytes:
+    lines = [b"%b %b HTTP/1.1" % (request.method, request.url.target)]
+    lines += [b"%b: %b" % field for field in request.headers]
+    head = b"\r\n".join([*lines, b"", b""])
+    if not _HEAD.fullmatch(head) or head.count(b"\n") != len(request.headers) + 2:
+        raise httpcore2.LocalProtocolError("a header or the path cannot be sent")
+    return head
+
+
+def _limit(seconds: float | None) -> float:
+    return math.inf if seconds is None else seconds

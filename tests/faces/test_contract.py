@@ -1,0 +1,212 @@
+"""What every face promises; each test runs unchanged on all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backendai_trio import Finished, InputRequest, LocalProtocolError, NotFound, Stdout, UploadError
+
+Face = Any  # see conftest.py
+Body = Callable[..., Coroutine[Any, Any, None]]
+
+
+def on_each_face(body: Body) -> Callable[[Face], None]:
+    def test(face: Face) -> None:
+        face.run(body)
+
+    test.__name__ = body.__name__
+    return test
+
+
+def said(result: Any, kind: str = "stdout") -> str:
+    return "".join(text for stream, text in result["console"] if stream == kind)
+
+
+@on_each_face
+async def test_create_and_destroy(face: Face) -> None:
+    kernel = await face.get_or_create("python")
+    assert kernel.created
+    assert face.gateway.tokens() == [kernel.token]
+    assert kernel.kernel_id
+    assert (await kernel.destroy()) is not None
+    assert face.gateway.tokens() == []
+    await kernel.destroy()  # may be repeated
+
+
+@on_each_face
+async def test_reuse_by_token(face: Face) -> None:
+    first = await face.get_or_create("python", client_token="lab-1")
+    await first.execute("x = 42")
+    second = await face.get_or_create("python", "lab-1")
+    assert not second.created
+    assert said(await second.execute("print(x)")) == "42\n"
+    found = await face.find("lab-1")
+    assert said(await found.execute("print(x + 1)")) == "43\n"
+    await found.destroy()
+
+
+@on_each_face
+async def test_execute(face: Face) -> None:
+    kernel = await face.get_or_create("python", envs={"COLOUR": "blue"})
+    result = await kernel.execute("import os, sys; print(os.environ['COLOUR'])", mode="query")
+    assert result["console"] == [("stdout", "blue\n")]
+    assert (result["status"], result["exitCode"]) == ("finished", 0)
+    result = await kernel.execute("print('no', file=sys.stderr); sys.exit(3)")
+    assert (said(result, "stderr"), result["exitCode"]) == ("no\n", 3)
+    await kernel.destroy()
+
+
+@on_each_face
+async def test_long_output_is_one_result(face: Face) -> None:
+    """The server tells it in pieces; `execute` goes on until the run has ended."""
+    kernel = await face.get_or_create("python")
+    code = "import time\nfor i in range(5):\n  print(i, flush=True)\n  time.sleep(0.6)"
+    result = await kernel.execute(code)
+    assert result["console"] == [("stdout", "0\n1\n2\n3\n4\n")]
+    await kernel.destroy()
+
+
+@on_each_face
+async def test_order_of_arguments(face: Face) -> None:
+    kernel = await face.get_or_create("python")
+    assert said(await kernel.execute("print(1)")) == "1\n"
+    assert (await kernel.execute("print(2)", run_id="run-2"))["runId"] == "run-2"
+    # That of 1.1.1:
+    result = await kernel.execute(run_id="run-3", code="print(3)", mode="query")
+    assert (result["runId"], said(result)) == ("run-3", "3\n")
+    result = await kernel.execute("run-4", code="print(4)")
+    assert (result["runId"], said(result)) == ("run-4", "4\n")
+    await kernel.destroy()
+
+
+@on_each_face
+async def test_input(face: Face) -> None:
+    kernel = await face.get_or_create("python")
+    result = await kernel.execute("name = input('your name? ')\nprint('hello,', name)")
+    assert (result["status"], said(result)) == ("waiting-input", "your name? ")
+    assert result["options"] == {"is_password": False}
+    result = await kernel.execute("LABLUP", run_id=result["runId"], mode="input")
+    assert (result["status"], said(result)) == ("finished", "hello, LABLUP\n")
+    await kernel.destroy()
+
+
+@on_each_face
+async def test_batch_of_uploaded_files(face: Face) -> None:
+    kernel = await face.get_or_create("python")
+    folder = Path(__file__).parent
+    await kernel.upload([folder / "contract.txt"], base=folder)
+    opts = {"build": "cp contract.txt copy.txt", "exec": "cat copy.txt"}
+    result = await kernel.execute("", mode="batch", opts=opts)
+    assert said(result) == (folder / "contract.txt").read_text()
+    assert result["exitCode"] == 0
+    with pytest.raises(UploadError, match=r"nowhere\.txt"):
+        await kernel.upload([folder / "nowhere.txt"])
+    await kernel.destroy()
+
+
+@on_each_face
+async def test_stream_and_interrupt(face: Face) -> None:
+    kernel = await face.get_or_create("python")
+    async with kernel.stream_execute("print('up', flush=True)\nwhile True: pass") as run:
+        events = []
+        async for event in run:
+            if event == Stdout("up\n"):
+                await run.interrupt()
+            events.append(event)
+        assert events[-1] == run.outcome == Finished(130)
+    await kernel.interrupt()  # nothing runs: nothing happens
+    async with kernel.stream_execute("print(input())") as run:
+        events = []
+        async for event in run:
+            if isinstance(event, InputRequest):
+                await run.send_input("typed")
+            events.append(event)
+        assert Stdout("typed\n") in events
+    await kernel.destroy()
+
+
+@on_each_face
+async def test_run_ends_with_its_block(face: Face) -> None:
+    kernel = await face.get_or_create("python")
+    async with kernel.stream_execute("print('up', flush=True)\nwhile True: pass") as run:
+        async for event in run:
+            if event == Stdout("up\n"):
+                break
+    assert run.outcome == Finished(130)
+    assert said(await kernel.execute("print('free')")) == "free\n"
+    await kernel.destroy()
+
+
+@on_each_face
+async def test_restart(face: Face) -> None:
+    kernel = await face.get_or_create("python")
+    await kernel.execute("x = 1; open('kept', 'w').close()")
+    await kernel.restart()
+    result = await kernel.execute("import os; print('x' in globals(), os.path.exists('kept'))")
+    assert said(result) == "False True\n"
+    await kernel.destroy()
+
+
+@on_each_face
+async def test_complete(face: Face) -> None:
+    kernel = await face.get_or_create("python")
+    assert "print" in await kernel.complete("pri", {"row": 0, "col": 3, "line": "pri"})
+    await kernel.destroy()
+
+
+@on_each_face
+async def test_state_of_a_kernel(face: Face) -> None:
+    kernel = await face.get_or_create("python")
+    await kernel.execute("print('in the log')")
+    assert (await kernel.info()).runtime == "python"
+    assert (await kernel.get_info())["lang"] == "python"
+    assert "in the log" in await kernel.logs()
+    await kernel.destroy()
+
+
+@on_each_face
+async def test_admin(face: Face) -> None:
+    kernel = await face.get_or_create("python")
+    assert [row.token for row in await face.list_kernels()] == [kernel.token]
+    question = "query($n: Int!) { compute_session_list(limit: $n, offset: 0) { total_count } }"
+    answer = await face.query(question, {"n": 1})
+    assert answer["compute_session_list"]["total_count"] >= 1
+    await kernel.destroy()
+
+
+@on_each_face
+async def test_terminal(face: Face) -> None:
+    kernel = await face.get_or_create("python")
+    output = b""
+    async with kernel.stream_pty() as pty:
+        await pty.resize(30, 100)
+        await pty.send_all(b"stty size; exit\n")
+        async for data in pty:
+            output += data
+        assert pty.exit_code == 0
+    assert b"30 100" in output
+    await kernel.destroy()
+
+
+@on_each_face
+async def test_errors(face: Face) -> None:
+    with pytest.raises(NotFound, match="no-such-runtime"):
+        await face.get_or_create("no-such-runtime")
+    with pytest.raises(NotFound):
+        await face.find("no-such-kernel")
+    kernel = await face.get_or_create("python")
+    with pytest.raises(LocalProtocolError, match="complete"):
+        await kernel.execute("pri", mode="complete")
+    with pytest.raises(LocalProtocolError, match="runId"):
+        await kernel.execute("an answer", mode="input")
+    with pytest.raises(LocalProtocolError, match="nothing may come before"):
+        await kernel.execute("print(1)", code="print(2)", run_id="3")
+    with pytest.raises(LocalProtocolError, match="64 characters"):
+        await kernel.execute("print(1)", run_id="x" * 65)
+    await kernel.destroy()
+    with pytest.raises(NotFound):
+        await kernel.execute("print(1)")

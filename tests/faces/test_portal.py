@@ -1,0 +1,229 @@
+"""The Trio thread under the blocking and the asyncio face: its start, its end, and a fork."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import trio
+
+from backendai_trio import PortalError, _portal
+from backendai_trio.testing import TestGateway
+
+KERNELS = """
+import os, sys, threading, time
+from backendai_trio import Kernel
+"""
+
+
+def run(
+    script: str, folder: Path, environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program that has no settings but these; its gateways' folders lie below `folder`."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", KERNELS + script],
+        env={"PATH": "/usr/bin:/bin", "TMPDIR": str(folder), **(environ or {})},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def is_running(pid: int) -> bool:
+    return (
+        Path(f"/proc/{pid}/stat").exists() and ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    )
+
+
+def test_gateway_of_its_own_ends_with_the_interpreter(tmp_path: Path) -> None:
+    """With nothing configured, kernels run here; those that nobody destroyed end all the same."""
+    done = run(
+        """
+kernel = Kernel.get_or_create("python", client_token="stays")
+print(kernel.execute("import os; print(os.getpid())")["console"][0][1])
+""",
+        tmp_path,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not is_running(int(done.stdout))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("end", ["sys.exit(7)", "raise SystemExit(7)", "os._exit(7)"])
+def test_exit_code_is_the_programs(tmp_path: Path, end: str) -> None:
+    done = run(f"Kernel.get_or_create('python')\n{end}", tmp_path)
+    assert (done.returncode, done.stderr) == (7, "")
+
+
+def test_unhandled_error_does_not_hang(tmp_path: Path) -> None:
+    done = run("Kernel.get_or_create('python')\n1 / 0", tmp_path)
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_that_outlive_the_main_one(served: TestGateway, tmp_path: Path) -> None:
+    done = run(
+        """
+def work():
+    threading.main_thread().join()
+    time.sleep(0.3)
+    with Kernel.get_or_create("python") as kernel:
+        print(kernel.execute("print(1)")["console"])
+    with Kernel.get_or_create("python") as kernel:
+        print(kernel.execute("print(2)")["console"])
+Kernel.get_or_create("python").destroy()
+threading.Thread(target=work).start()
+""",
+        tmp_path,
+        served.environ,
+    )
+    assert done.stdout == "[('stdout', '1\\n')]\n[('stdout', '2\\n')]\n", done.stderr
+    assert served.tokens() == []
+
+
+def test_calls_of_daemon_threads_end_with_the_interpreter(
+    served: TestGateway, tmp_path: Path
+) -> None:
+    """Their code is interrupted before the client closes: the kernel is free again."""
+    done = run(
+        """
+kernel = Kernel.get_or_create("python", client_token="left")
+code = "open('up', 'w').close()\\nwhile True: pass"
+threading.Thread(target=kernel.execute, args=(code,), daemon=True).start()
+time.sleep(1)
+""",
+        tmp_path,
+        served.environ,
+    )
+    assert done.returncode == 0, done.stderr
+
+    async def main() -> str:
+        from backendai_trio import PlainKernel, open_client
+
+        async with open_client(served.config) as client:
+            kernel = await PlainKernel.find(client, "left")
+            result = await kernel.execute("import os; print(os.path.exists('up'))")
+            await kernel.destroy()
+            return str(result["console"])
+
+    assert trio.run(main) == "[('stdout', 'True\\n')]"
+
+
+def test_fork_is_noticed(served: TestGateway, tmp_path: Path) -> None:
+    done = run(
+        """
+with Kernel.get_or_create("python") as kernel:
+    child = os.fork()
+    if child == 0:
+        for call in (kernel.info, lambda: Kernel.get_or_create("python")):
+            try:
+                call()
+            except Exception as exc:
+                print(type(exc).__name__, "spawn" in str(exc), flush=True)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    print(kernel.execute("print('parent')")["console"])
+""",
+        tmp_path,
+        served.environ,
+    )
+    expected = "PortalError True\nPortalError True\n[('stdout', 'parent\\n')]\n"
+    assert done.stdout == expected, done.stderr
+
+
+def test_fork_before_the_first_use(served: TestGateway, tmp_path: Path) -> None:
+    done = run(
+        """
+child = os.fork()
+with Kernel.get_or_create("python") as kernel:
+    kernel.execute("print(1)")
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+""",
+        tmp_path,
+        served.environ,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_call_in_the_portals_own_thread() -> None:
+    async def call() -> None:  # noqa: ASYNC124 (it must not wait)
+        _portal.wait(_portal.Job(trio.lowlevel.checkpoint))
+
+    with pytest.raises(PortalError, match="Trio API"):
+        _portal.wait(_portal.Job(call))
+
+
+# --- jobs ----------------------------------------------------------------------------------------
+
+
+def test_error_is_the_very_object() -> None:
+    error = ValueError("of the work")
+
+    async def fail() -> None:
+        await trio.lowlevel.checkpoint()
+        raise error
+
+    with pytest.raises(ValueError, match="of the work") as caught:
+        _portal.wait(_portal.Job(fail))
+    assert caught.value is error
+    assert [entry.name for entry in caught.traceback][-1] == "fail"
+
+
+def test_result_that_nobody_wants_is_undone() -> None:
+    """Stopped when it is over already, and stopped when it does not let itself be cancelled."""
+    undone: list[int] = []
+
+    async def make(number: int) -> int:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(0.05)
+        return number
+
+    async def undo(number: int) -> None:
+        await trio.lowlevel.checkpoint()
+        undone.append(number)
+
+    late = _portal.Job(lambda: make(1), undo=undo)
+    assert _portal.wait(late) == 1
+    _portal._join(late)
+    early = _portal.Job(lambda: make(2), undo=undo)
+    early.submit(lambda: None)
+    _portal._join(early)
+    never = _portal.Job(lambda: make(3), undo=undo)
+    _portal._join(never)
+    assert undone == [1, 2]
+
+
+def test_closed_object_refuses_calls(served: TestGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    from threading import Thread
+
+    from backendai_trio import Kernel
+
+    for name, value in served.environ.items():
+        monkeypatch.setenv(name, value)
+    failures: list[BaseException] = []
+    with Kernel.get_or_create("python") as kernel:
+        run = kernel.stream_execute("input()")
+        next(run)  # the question
+
+        def read() -> None:
+            try:
+                next(run)
+            except BaseException as exc:  # noqa: ASYNC103 (for the main thread)
+                failures.append(exc)
+
+        reader = Thread(target=read)
+        reader.start()
+        run.close()
+        reader.join()
+        assert isinstance(failures[0], trio.ClosedResourceError | StopIteration)
+        with pytest.raises(trio.ClosedResourceError):
+            run.send_stdin(b"x")
+        run.close()
+        assert run.closed

@@ -1,0 +1,197 @@
+"""The faces have the same methods, with the same arguments, and type checkers know them all."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import backendai_trio
+from backendai_trio import Admin, Execution, Kernel, PlainKernel, StreamExecute, StreamPty, Terminal
+from backendai_trio import asyncio as asyncio_face
+from backendai_trio.asyncio import AsyncAdmin, AsyncKernel
+
+SKIPPED = {"self", "cls", "client", "config"}
+"""Where a kernel lives is said by a client in Trio, and by settings on the other faces."""
+
+
+def methods(cls: type) -> set[str]:
+    return {name for name, _ in inspect.getmembers(cls) if not name.startswith("_")}
+
+
+def parameters(function: Callable[..., Any]) -> list[tuple[str, object, object]]:
+    return [
+        (item.name, item.kind, item.default)
+        for item in inspect.signature(function).parameters.values()
+        if item.name not in SKIPPED
+    ]
+
+
+def test_kernels() -> None:
+    trio_only = {"kernel", "discard"}
+    assert methods(PlainKernel) - {"discard"} == methods(AsyncKernel) == methods(Kernel)
+    for name in methods(Kernel) - trio_only:
+        attribute = inspect.getattr_static(PlainKernel, name)
+        for face in (AsyncKernel, Kernel):
+            if isinstance(attribute, property):
+                assert isinstance(inspect.getattr_static(face, name), property), name
+            else:
+                assert parameters(getattr(face, name)) == parameters(getattr(PlainKernel, name))
+
+
+def test_admin() -> None:
+    assert methods(AsyncAdmin) == methods(Admin)
+    for name in methods(Admin):
+        in_trio = parameters(getattr(backendai_trio, name))
+        assert parameters(getattr(AsyncAdmin, name)) == in_trio
+        assert parameters(getattr(Admin, name)) == in_trio
+
+
+@pytest.mark.parametrize(
+    ("in_trio", "in_asyncio", "blocking"),
+    [
+        (Terminal, asyncio_face.StreamPty, StreamPty),
+        (Execution, asyncio_face.StreamExecute, StreamExecute),
+    ],
+)
+def test_streams(in_trio: type, in_asyncio: type, blocking: type) -> None:
+    assert methods(in_asyncio) == methods(blocking) - {"write"}
+    # Trio's are closed by their blocks, and the names of `Terminal` are those of Trio's streams.
+    own = {"aclose", "abandon", "receive_some", "wait_send_all_might_not_block"}
+    assert methods(in_trio) - own <= methods(blocking)
+    for name in methods(in_asyncio):
+        if inspect.isfunction(inspect.getattr_static(blocking, name)):
+            assert parameters(getattr(in_asyncio, name)) == parameters(getattr(blocking, name))
+            if hasattr(in_trio, name):
+                kinds = [item[1:] for item in parameters(getattr(in_trio, name))]
+                assert kinds == [item[1:] for item in parameters(getattr(blocking, name))]
+
+
+def test_coroutines_are_those_of_trio() -> None:
+    for name in methods(PlainKernel) - {"discard"}:
+        in_trio = inspect.iscoroutinefunction(getattr(PlainKernel, name))
+        assert inspect.iscoroutinefunction(getattr(AsyncKernel, name)) == in_trio, name
+        assert not inspect.iscoroutinefunction(getattr(Kernel, name)), name
+
+
+def test_names_of_1_1_1() -> None:
+    assert asyncio_face.Kernel is AsyncKernel
+    assert asyncio_face.Admin is AsyncAdmin
+    pty = asyncio_face.StreamPty
+    assert {"closed", "exception", "send_str", "resize", "restart", "close"} <= methods(pty)
+
+
+# --- type checkers -------------------------------------------------------------------------------
+
+PROGRAMS = {
+    "trio": """
+import trio
+from backendai_trio import KernelSpec, PlainKernel, Stdout, open_client, open_kernel
+
+async def main() -> None:
+    async with open_client() as client:
+        async with open_kernel(client, KernelSpec(runtime="python")) as kernel:
+            async with kernel.execute("print(1)") as run:
+                async for event in run:
+                    if isinstance(event, Stdout):
+                        print(event.text.upper())
+        plain = await PlainKernel.get_or_create(client, "python")
+        result = await plain.execute("print(1)")
+        reveal_type(result["console"])
+        await plain.destroy()
+
+trio.run(main)
+""",
+    "asyncio": """
+import asyncio
+from backendai_trio import Stdout
+from backendai_trio.asyncio import AsyncAdmin, AsyncKernel
+
+async def main() -> None:
+    kern = await AsyncKernel.get_or_create("python", client_token="abc")
+    result = await kern.execute("print(1)", mode="query")
+    reveal_type(result["console"])
+    for kind, text in result["console"]:
+        print(kind.upper(), text)
+    async with kern.stream_execute("print(1)") as run:
+        async for event in run:
+            if isinstance(event, Stdout):
+                print(event.text.upper())
+    pty = await kern.stream_pty()
+    pty.send_str("exit")
+    await pty.resize(30, 100)
+    async for data in pty:
+        print(data.decode())
+    await pty.close()
+    rows = await AsyncAdmin.list_kernels()
+    print([row.token for row in rows])
+    await kern.destroy()
+
+asyncio.run(main())
+""",
+    "blocking": """
+from backendai_trio import Admin, Kernel, Stdout
+
+kern = Kernel.get_or_create("python", client_token="abc")
+result = kern.execute("print(1)", mode="query")
+reveal_type(result["console"])
+with kern.stream_execute("print(1)") as run:
+    for event in run:
+        if isinstance(event, Stdout):
+            print(event.text.upper())
+with kern.stream_pty() as pty:
+    pty.write(b"exit")
+    for data in pty:
+        print(data.decode())
+print([row.token for row in Admin.list_kernels()])
+kern.destroy()
+""",
+}
+
+WRONG = """
+from backendai_trio import Kernel
+
+kern = Kernel.get_or_create("python")
+kern.execute("print(1)", mode="nonsense")
+kern.execute("print(1)").upper()
+kern.no_such_method()
+kern.upload(1)
+"""
+
+
+def mypy(folder: Path, program: str) -> tuple[int, str]:
+    path = folder / "program.py"
+    path.write_text(program)
+    root = Path(backendai_trio.__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(folder), str(path)],
+        env={"PATH": "/usr/bin:/bin", "MYPYPATH": str(root)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("mypy")
+
+
+@pytest.mark.parametrize("face", list(PROGRAMS))
+def test_programs_type_check(folder: Path, face: str) -> None:
+    code, said = mypy(folder, PROGRAMS[face])
+    assert code == 0, said
+    assert 'Revealed type is "list[tuple[str, Any]]"' in said.replace("builtins.", "")
+
+
+def test_mistakes_are_found(folder: Path) -> None:
+    code, said = mypy(folder, WRONG)
+    assert code == 1
+    assert said.count("error:") == 4, said

@@ -224,11 +224,12 @@ class _Staging:
                     file.parts += 1
                 await self._send(group)
 
-        async for data in stream.content:
-            file.size += len(data)
-            stream.check(file.size, ended=False)
-            buffer += data
-            await flush(_STREAM_PARTS * largest)
+        async with stream.opened() as chunks:
+            async for data in chunks:
+                file.size += len(data)
+                stream.check(file.size, ended=False)
+                buffer += data
+                await flush(_STREAM_PARTS * largest)
         stream.check(file.size, ended=True)
         await flush(0)
 

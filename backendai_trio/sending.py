@@ -54,7 +54,7 @@ async def send_uploads(
         await trio.lowlevel.checkpoint()
         return
     folder = to.rstrip("/") if to.rstrip("/") != "." else ""
-    for label, name in [(to, folder), *((s.name, s.name) for s in _streams(uploads))]:
+    for label, name in [(to, folder), *((item.label, item.name) for item in uploads)]:
         try:
             check_name(name or "work")
         except LocalProtocolError as exc:
@@ -65,10 +65,6 @@ async def send_uploads(
         if folder:
             uploads = [replace(item, name=f"{folder}/{item.name}") for item in uploads]
         await send_joined(client, token, uploads, meter)
-
-
-def _streams(uploads: Sequence[Upload | UploadStream]) -> list[UploadStream]:
-    return [item for item in uploads if isinstance(item, UploadStream)]
 
 
 async def _send_archive(
@@ -84,8 +80,7 @@ async def _send_archive(
 
     async def send() -> None:
         meter.restart()
-        # The next piece is read while one is sent. Should reading fail, the body ends without its
-        # seal, and the server shows nothing of it.
+        # The next piece is read while one is sent.
         pieces, body = trio.open_memory_channel[bytes](0)
         with one_error():
             async with trio.open_nursery() as nursery:
@@ -113,28 +108,30 @@ async def _pack(
         await pieces.send(piece)
         await packer.tell(meter)
 
-    async with pieces:
-        for kind, items in groupby(uploads, type):
-            if kind is Upload:
-                with closing(packer.files(cast("list[Upload]", list(items)))) as full:
-                    while (piece := await trio.to_thread.run_sync(next, full, None)) is not None:
-                        await send(piece)
-                continue
-            for stream in cast("list[UploadStream]", list(items)):
-                await _pack_stream(stream, packer, send)
-        await send(packer.end())
+    for kind, items in groupby(uploads, type):
+        if kind is Upload:
+            with closing(packer.files(cast("list[Upload]", list(items)))) as full:
+                while (piece := await trio.to_thread.run_sync(next, full, None)) is not None:
+                    await send(piece)
+            continue
+        for stream in cast("list[UploadStream]", list(items)):
+            await _pack_stream(stream, packer, send)
+    await send(packer.end())
+    # Not when it fails: what is cut short must not look like an end.
+    pieces.close()
 
 
 async def _pack_stream(
     stream: UploadStream, packer: _Packer, send: Callable[[bytes], Awaitable[None]]
 ) -> None:
     done = 0
-    async for data in stream.content:
-        stream.check(done + len(data), ended=False)
-        packer.add_piece(stream, data, first=not done)
-        done += len(data)
-        if packer.is_full:
-            await send(packer.take())
+    async with stream.opened() as chunks:
+        async for data in chunks:
+            stream.check(done + len(data), ended=False)
+            packer.add_piece(stream, data, first=not done)
+            done += len(data)
+            if packer.is_full:
+                await send(packer.take())
     stream.check(done, ended=True)
     if not done:
         packer.add_piece(stream, b"", first=True)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import AsyncIterable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import trio
 
 from .errors import LocalProtocolError, UploadError
 from .wire.archives import Entry
@@ -16,6 +19,8 @@ from .wire.uploads import check_name
 __all__ = ["Upload", "UploadStream", "plan_uploads"]
 
 _CHUNK_BYTES = 1024 * 1024
+_CLOSE_SECONDS = 5.0
+"""How long a stream may take to clean up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,17 @@ class UploadStream:
     def label(self) -> str:
         """What errors call it."""
         return self.name
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Its pieces; a generator is closed also when not all of them are wanted."""
+        chunks = aiter(self.content)
+        try:
+            yield chunks
+        finally:
+            if (close := getattr(chunks, "aclose", None)) is not None:
+                with trio.move_on_after(_CLOSE_SECONDS, shield=True):
+                    await close()
 
     def check(self, done: int, *, ended: bool) -> None:
         """Compare the bytes so far, or all of them, with what was said.

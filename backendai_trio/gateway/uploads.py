@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import trio
 from python_multipart.exceptions import FormParserError
@@ -159,7 +159,7 @@ class _Form:
             if (extended := _EXTENDED_NAME.search(value)) is not None:
                 self._name = parse_name(unquote_to_bytes(extended[1]))
             elif b"filename" in options:
-                self._name = parse_name(options[b"filename"])
+                self._name = parse_name(_unescaped(options[b"filename"]))
 
     def _headers_finished(self) -> None:
         if self._name is None:
@@ -198,3 +198,14 @@ class _Form:
 
 def _not_stored(detail: str) -> Refused:
     return Refused(500, "kernel-execution-failed", "The file cannot be stored", detail)
+
+
+def _unescaped(raw: bytes) -> bytes:
+    """A plain file name that aiohttp has percent-encoded, as official clients send it.
+
+    Only one that is encoded from end to end, and in which that hides a slash or a character beyond
+    ASCII: a file may really be called ``100%25``.
+    """
+    plain = unquote_to_bytes(raw)
+    is_escaped = quote_from_bytes(plain, safe="").encode() == raw
+    return plain if is_escaped and (b"/" in plain or not plain.isascii()) else raw

@@ -38,7 +38,7 @@ def test_upload_download_and_list(official: Official, commands: Commands) -> Non
     sent = official("session", "upload", "lab1", "some/where/ünï code.txt", "large.bin")
     assert sent.code == 0, sent.stderr + sent.text
     listed = official("session", "ls", "lab1", ".")
-    assert "large.bin" in listed.text and "3145728" in listed.text, listed.text + listed.stderr
+    assert "large.bin" in listed.text and "3.0 MiB" in listed.text, listed.text + listed.stderr
     got = official("session", "download", "lab1", "large.bin", "some", "--dest", str(commands.home))
     assert got.code == 0, got.stderr + got.text
     assert (commands.home / "large.bin").read_bytes() == large

@@ -49,9 +49,9 @@ def test_sessions(
     logs = official("session", "logs", lab)
     assert logs.code == 0 and "from the lab" in logs.text
     renamed = official("session", "rename", lab, "lab-two")
-    assert renamed.code == 0 and "Session renamed to lab-two" in renamed.text
+    assert renamed.code == 0 and "Session renamed to lab-two" in renamed.stderr
     ended = official("session", "rm", "lab-two")
-    assert ended.code == 0 and "Done." in ended.text
+    assert ended.code == 0 and "Done." in ended.stderr
     history = official("ps", "--status", "TERMINATED")
     assert "lab-two" in history.text and "TERMINATED" in history.text
 

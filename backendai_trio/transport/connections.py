@@ -23,6 +23,8 @@ import httpcore2
 import httptools
 import trio
 
+from .plain_sockets import PlainStream
+
 __all__ = ["Pool"]
 
 _READ_BYTES = 64 * 1024
@@ -144,7 +146,7 @@ class _Connection:
         self.origin = origin
         self.idle_since = math.inf
         self._socket: trio.socket.SocketType | socket.socket | None = None
-        self._stream: trio.SSLStream[trio.SocketStream] | _PlainStream
+        self._stream: trio.SSLStream[trio.SocketStream] | PlainStream
         self._is_readable: Callable[[], bool]
 
     async def exchange(self, request: httpcore2.Request) -> _Body:
@@ -173,9 +175,8 @@ class _Connection:
                     self._socket, self._is_readable = stream.socket, stream.socket.is_readable
                     self._stream = await self._secured(stream)
                 else:
-                    plain = socket.socket(fileno=stream.socket.detach())
-                    self._socket, self._stream = plain, _PlainStream(plain)
-                    self._is_readable = self._stream.is_readable
+                    self._stream = plain = PlainStream.of(stream)
+                    self._socket, self._is_readable = plain.socket, plain.is_readable
         except trio.TooSlowError as exc:
             raise httpcore2.ConnectTimeout from exc
         except (OSError, trio.BrokenResourceError) as exc:
@@ -234,47 +235,6 @@ class _Connection:
         if self._socket is not None:
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
-
-
-class _PlainStream:
-    """A socket without TLS. It asks Trio to wait only for what is not there yet: where Trio's own
-    stream lets the other tasks run after every `send_all`, the reply does that here."""
-
-    def __init__(self, connected: socket.socket) -> None:
-        connected.setblocking(False)
-        self._socket = connected
-
-    async def send_all(self, data: bytes) -> None:
-        rest = memoryview(data)
-        try:
-            while rest:
-                try:
-                    rest = rest[self._socket.send(rest) :]
-                except BlockingIOError:
-                    await trio.lowlevel.wait_writable(self._socket)
-        except OSError as exc:
-            raise trio.BrokenResourceError(str(exc)) from exc
-
-    def is_readable(self) -> bool:
-        """Whether there is something to receive, be it the end or an error."""
-        try:
-            self._socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            pass
-        return True
-
-    async def receive_some(self, max_bytes: int) -> bytes:
-        try:
-            while True:
-                await trio.lowlevel.wait_readable(self._socket)
-                try:
-                    return self._socket.recv(max_bytes)
-                except BlockingIOError:
-                    continue
-        except OSError as exc:
-            raise trio.BrokenResourceError(str(exc)) from exc
 
 
 class _Body:

@@ -15,6 +15,7 @@ from ..config import Config
 from ..errors import ConnectionFailed
 from ..wire.http import Reply, Request, decode_problem
 from .client import Client, tls_context
+from .plain_sockets import PlainStream
 from .proxies import open_tunnel, proxy_of
 
 __all__ = ["close_politely", "connect_websocket", "open_websocket"]
@@ -168,7 +169,7 @@ async def _open_stream(config: Config) -> trio.abc.Stream:
     else:
         stream = await trio.open_tcp_stream(endpoint.host, endpoint.port)
     if (context := tls_context(config)) is None:
-        return stream
+        return PlainStream.of(stream) if isinstance(stream, trio.SocketStream) else stream
     secure = trio.SSLStream(stream, context, server_hostname=endpoint.host, https_compatible=True)
     try:
         await secure.do_handshake()

@@ -11,14 +11,13 @@ from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import trio
-import trio_websocket
 
 from .errors import ConnectionFailed, ExecutionError, LocalProtocolError, RemoteProtocolError
 from .transport.client import Client
 from .transport.connection import Connection
 from .transport.numbered import NumberedStream, open_numbered
 from .transport.proxies import takes_tunnels
-from .transport.websocket import open_websocket
+from .transport.websocket import ConnectionClosed, WebSocket, open_websocket
 from .wire.execution import (
     STDIN_EOF,
     BuildFinished,
@@ -265,7 +264,7 @@ class _PollChannel(_AskedChannel):
 class _SocketChannel(_AskedChannel):
     """A manager's streaming execution (contract section 6.2). It cannot be resumed."""
 
-    def __init__(self, socket: trio_websocket.WebSocketConnection) -> None:
+    def __init__(self, socket: WebSocket) -> None:
         super().__init__()
         self.outcome: Finished | TimedOut | None = None
         self.run_id: str | None = None
@@ -280,7 +279,7 @@ class _SocketChannel(_AskedChannel):
                 if self._asked:
                     await self._answer()
                 frame = await self._socket.get_message()
-            except trio_websocket.ConnectionClosed as exc:
+            except ConnectionClosed as exc:
                 raise ExecutionError(
                     f"the stream ended before the run did ({exc.reason}); output may be missing"
                 ) from exc

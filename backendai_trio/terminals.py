@@ -8,14 +8,13 @@ from operator import index
 from typing import Protocol
 
 import trio
-import trio_websocket
 
 from ._groups import one_error
 from .errors import BackendError, ConnectionFailed, LocalProtocolError
 from .kernels import TrioKernel
 from .transport.connection import Connection
 from .transport.numbered import NumberedStream, open_numbered
-from .transport.websocket import close_politely, open_websocket
+from .transport.websocket import ConnectionClosed, WebSocket, open_websocket
 from .wire.numbered import NUMBERED_STREAMS, Output
 from .wire.streaming import (
     FromTerminal,
@@ -181,7 +180,7 @@ class Terminal(trio.abc.HalfCloseableStream):
         try:
             with trio.CancelScope() as self._calls[kind]:
                 yield
-        except (BackendError, trio_websocket.ConnectionClosed) as exc:
+        except (BackendError, ConnectionClosed) as exc:
             raise trio.BrokenResourceError(str(exc)) from exc
         finally:
             scope = self._calls.pop(kind)
@@ -255,7 +254,7 @@ class _NumberedWire:
 class _ManagerWire:
     """A manager's: JSON with base64, in text frames and from 25.6 on in binary ones."""
 
-    def __init__(self, socket: trio_websocket.WebSocketConnection) -> None:
+    def __init__(self, socket: WebSocket) -> None:
         self.exit_code: int | None = None
         self.connection = Connection()
         self._socket = socket
@@ -265,8 +264,8 @@ class _ManagerWire:
         try:
             while not data:
                 data = decode_typed_out(await self._socket.get_message())
-        except trio_websocket.ConnectionClosed as exc:
-            if exc.reason is None or exc.reason.code != _NORMAL:
+        except ConnectionClosed as exc:
+            if exc.reason.code != _NORMAL:
                 raise ConnectionFailed(
                     f"the terminal's connection broke ({exc.reason}); output may be missing"
                 ) from exc
@@ -285,7 +284,7 @@ class _ManagerWire:
         await self._send(Restart())
 
     async def aclose(self) -> None:
-        await close_politely(self._socket)
+        await self._socket.aclose()
 
     async def keep_alive(self) -> None:
         """Keep the server's idle timer fresh, and notice when it no longer answers."""
@@ -293,11 +292,13 @@ class _ManagerWire:
             await trio.sleep(_PING_SECONDS)
             try:
                 await self._send(Ping())
+                if not self._socket.receiving:
+                    continue  # nobody would see the answer
                 with trio.move_on_after(_PING_SECONDS) as patience:
                     await self._socket.ping()
                 if patience.cancelled_caught:
                     await self._socket.aclose(1011, "no answer to a ping")
-            except trio_websocket.ConnectionClosed:
+            except ConnectionClosed:
                 return  # whoever receives notices as well
 
     async def _send(self, message: FromTerminal) -> None:

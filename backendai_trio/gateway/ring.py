@@ -7,8 +7,9 @@ while too much is held. A reader whose connection broke goes on at the position 
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import trio
@@ -31,17 +32,19 @@ class Piece(NamedTuple):
 
 
 class _Chunk:
-    __slots__ = ("data", "kind", "mark", "start")
+    __slots__ = ("data", "end", "kind", "mark", "start")
 
     def __init__(self, start: int, kind: str, data: bytes, mark: Mapping[str, Any] | None) -> None:
         self.start = start
         self.kind = kind
         self.data = data
         self.mark = mark
+        self.end = start + (1 if mark is not None else len(data))
 
-    @property
-    def end(self) -> int:
-        return self.start + (1 if self.mark is not None else len(self.data))
+
+_end_of = attrgetter("end")
+_COMPACT = 1024
+"""So many released chunks are taken out of the list at once."""
 
 
 class Ring:
@@ -61,7 +64,10 @@ class Ring:
         self.dropping = False
         self.marks = 0
         self.closed = False
-        self._chunks: deque[_Chunk] = deque()
+        # In order; those before `_first` have been released. A list, to be searched by halves: a
+        # client acknowledges now and then, and until it does, every key's echo is a chunk.
+        self._chunks: list[_Chunk | None] = []
+        self._first = 0
         self._written = trio.lowlevel.ParkingLot()
         self._released = trio.lowlevel.ParkingLot()
 
@@ -93,9 +99,9 @@ class Ring:
         parts: list[bytes] = []
         size = 0
         kind = ""
-        for chunk in self._chunks:
-            if chunk.end <= position:
-                continue
+        at = bisect_right(self._chunks, position, lo=self._first, key=_end_of)
+        while at < len(self._chunks) and (chunk := self._chunks[at]) is not None:
+            at += 1
             if chunk.mark is not None:
                 if not parts:
                     return Piece("", b"", chunk.mark, chunk.end)
@@ -110,8 +116,17 @@ class Ring:
 
     def release(self, position: int) -> None:
         """Let go of everything before a position."""
-        while self._chunks and self._chunks[0].end <= position:
-            self.marks -= self._chunks.popleft().mark is not None
+        while self._first < len(self._chunks):
+            chunk = self._chunks[self._first]
+            assert chunk is not None
+            if chunk.end > position:
+                break
+            self.marks -= chunk.mark is not None
+            self._chunks[self._first] = None
+            self._first += 1
+        if self._first >= _COMPACT or self._first == len(self._chunks):
+            del self._chunks[: self._first]
+            self._first = 0
         self.start = max(self.start, min(position, self.end))
         self._released.unpark_all()
 
@@ -148,6 +163,8 @@ class Ring:
         self._chunks.append(chunk)
         self.end = chunk.end
         self.marks += chunk.mark is not None
-        while self.dropping and self.full and len(self._chunks) > 1:
-            self.release(self._chunks[0].end)
+        while self.dropping and self.full and len(self._chunks) - self._first > 1:
+            oldest = self._chunks[self._first]
+            assert oldest is not None
+            self.release(oldest.end)
         self._written.unpark_all()

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
-import trio_websocket
 
 from .._groups import one_error
 from ..errors import ConnectionFailed, RemoteProtocolError, ServerError
@@ -28,7 +27,7 @@ from ..wire.numbered import (
 )
 from .client import Client
 from .connection import Connection
-from .websocket import connect_websocket
+from .websocket import ConnectionClosed, WebSocket, connect_websocket
 
 __all__ = ["NumberedStream", "open_numbered"]
 
@@ -63,7 +62,6 @@ class NumberedStream:
     def __init__(
         self,
         client: Client,
-        nursery: trio.Nursery,
         path: str,
         first: str | None,
         again: str | None,
@@ -71,12 +69,10 @@ class NumberedStream:
         self.position = 0
         self.connection = Connection()
         self._client = client
-        self._nursery = nursery
         self._path = path
         self._first = first
         self._again = again
-        self._socket: trio_websocket.WebSocketConnection | None = None
-        self._stream: trio.abc.Stream | None = None
+        self._socket: WebSocket | None = None
         self._acknowledged = 0
         self._unseen = bytearray()
         self._typed = 0
@@ -173,9 +169,7 @@ class NumberedStream:
         """
         self._greeted = False
         query = (("position", str(self.position)),)
-        self._socket, self._stream = await connect_websocket(
-            self._client, self._nursery, self._path, query=query
-        )
+        self._socket = await connect_websocket(self._client, self._path, query=query)
         self._acknowledged = self.position
         # A server that knows us is not asked to begin: if it has given us up, it would begin anew.
         opening = self._again if self._known else self._first
@@ -197,8 +191,8 @@ class NumberedStream:
 
     async def _abort(self) -> None:
         """Drop the connection without a word."""
-        if self._stream is not None:
-            await trio.aclose_forcefully(self._stream)
+        if self._socket is not None:
+            await self._socket.abort()
 
     async def keep_alive(self) -> None:
         """Notice a server that is silent because it, or the way to it, is dead."""
@@ -218,7 +212,7 @@ class NumberedStream:
                     await self._socket.ping()
                 if patience.cancelled_caught and self._waiting_since == since:
                     await self._abort()  # the receiver notices, and reconnects
-            except trio_websocket.ConnectionClosed:
+            except ConnectionClosed:
                 pass  # the receiver notices
 
     async def _next_frame(self) -> str | bytes | None:
@@ -231,9 +225,8 @@ class NumberedStream:
         self._waiting_since = trio.current_time()
         try:
             return await self._socket.get_message()
-        except trio_websocket.ConnectionClosed as exc:
-            code = exc.reason.code if exc.reason is not None else None
-            reason = (exc.reason.reason if exc.reason is not None else None) or "without a reason"
+        except ConnectionClosed as exc:
+            code, reason = exc.reason.code, exc.reason.reason or "without a reason"
         finally:
             self._waiting_since = None
         if code == _NORMAL:
@@ -323,7 +316,7 @@ class NumberedStream:
             return
         try:
             await self._socket.send_message(frame)
-        except trio_websocket.ConnectionClosed:
+        except ConnectionClosed:
             pass
         except trio.Cancelled:
             # Half a frame may be out; whatever follows would be taken for its other half.
@@ -350,7 +343,7 @@ async def open_numbered(
     """
     with one_error():
         async with trio.open_nursery() as nursery:
-            stream = NumberedStream(client, nursery, path, first, again)
+            stream = NumberedStream(client, path, first, again)
             await stream.connect()
             nursery.start_soon(stream.keep_alive)
             try:

@@ -161,7 +161,12 @@ class AsyncAdmin:
 
     @classmethod
     async def list_kernels(
-        cls, *, status: str | None = "RUNNING", config: Config | None = None
+        cls,
+        *,
+        status: str | None = "RUNNING",
+        access_key: str | None = None,
+        config: Config | None = None,
     ) -> list[SessionRow]:
         """See `backendai_trio.list_kernels`."""
-        return await wait(client_job(config, partial(admin.list_kernels, status=status)))
+        ask = partial(admin.list_kernels, status=status, access_key=access_key)
+        return await wait(client_job(config, ask))

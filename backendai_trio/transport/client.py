@@ -28,7 +28,7 @@ from ..errors import (
 from ..signing import Signed, sign
 from ..wire.http import OCTETS, Reply, Request, decode_problem
 from ..wire.versions import SEED, SESSION_6, Era, Hello, choose_era
-from .connections import Pool
+from .connections import Pool, Whole
 from .proxies import proxy_of
 
 __all__ = ["Client", "ReplyStream", "open_client", "tls_context"]
@@ -331,7 +331,7 @@ class Client:
                 target=(endpoint.base_path + request.target).encode("ascii"),
             ),
             headers=[(name.encode(), value.encode()) for name, value in headers.items()],
-            content=request.body if content is None else content,
+            content=Whole(request.body) if content is None else content,
             extensions={"timeout": timeouts},
         )
         with _translated(endpoint, request, self.config.connect_seconds):

@@ -25,7 +25,7 @@ import trio
 
 from .plain_sockets import PlainStream
 
-__all__ = ["Pool"]
+__all__ = ["Pool", "Whole"]
 
 _READ_BYTES = 64 * 1024
 _MAX_HEAD_BYTES = 100 * 1024
@@ -33,6 +33,16 @@ _CHUNKED = b"chunked"
 _REPEATABLE = frozenset({b"GET", b"DELETE"})
 # What a head may look like; beside that, nothing that was put into it may begin a line of its own.
 _HEAD = re.compile(rb"[A-Z]+ [!-~]+ HTTP/1\.1\r\n(?:[A-Za-z-]+: [^\r\n\0]*\r\n)*\r\n")
+
+
+class Whole:
+    """A request's body that is there as a whole. Its size is that of the head's Content-Length."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        yield self.data
 
 
 class Pool:
@@ -156,9 +166,10 @@ class _Connection:
         if self._socket is None:
             await self._connect(_limit(timeouts["connect"]))
         body = _Body(self, _limit(timeouts["read"]))
-        with trio.CancelScope() as scope:
+        with trio.CancelScope(deadline=trio.current_time() + body.read_seconds) as scope:
             await self._send(request, _limit(timeouts["write"]), scope)
-            scope.deadline = trio.current_time() + body.read_seconds
+            if not isinstance(request.stream, Whole):
+                scope.deadline = trio.current_time() + body.read_seconds
             while not body.begun:
                 await body.receive()
         if scope.cancelled_caught:
@@ -193,29 +204,15 @@ class _Connection:
     async def _send(
         self, request: httpcore2.Request, seconds: float, scope: trio.CancelScope
     ) -> None:
-        data = _head(request)
-        content = cast("AsyncGenerator[bytes]", aiter(cast(AsyncIterable[bytes], request.stream)))
-        fields = {name.lower(): value for name, value in request.headers}
-        chunked = fields.get(b"transfer-encoding") == _CHUNKED
-        left = int(fields.get(b"content-length", 0))
+        head = _head(request)
         try:
-            async with aclosing(content):
-                async for chunk in content:
-                    if chunked:
-                        data += b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunk else b""
-                    else:
-                        data += chunk
-                        left -= len(chunk)
-                    if len(data) >= _READ_BYTES:
+            if isinstance(request.stream, Whole):
+                await self._stream.send_all(head + request.stream.data)
+            else:
+                async with aclosing(_pieces(request, head)) as pieces:
+                    async for data in pieces:
                         scope.deadline = trio.current_time() + seconds
                         await self._stream.send_all(data)
-                        data = b""
-            if left:
-                raise httpcore2.LocalProtocolError("its size is not what its head says")
-            data += b"0\r\n\r\n" if chunked else b""
-            if data:
-                scope.deadline = trio.current_time() + seconds
-                await self._stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # a server that refuses a body may answer and close; its answer is worth reading
 
@@ -322,6 +319,29 @@ class _Body:
         if self.begun:
             self._complete = True
             self._reusable = self._parser.should_keep_alive()
+
+
+async def _pieces(request: httpcore2.Request, head: bytes) -> AsyncGenerator[bytes]:
+    """A request whose body is a stream, in pieces that are worth a system call."""
+    fields = {name.lower(): value for name, value in request.headers}
+    chunked = fields.get(b"transfer-encoding") == _CHUNKED
+    left = int(fields.get(b"content-length", 0))
+    content = cast("AsyncGenerator[bytes]", aiter(cast(AsyncIterable[bytes], request.stream)))
+    data = head
+    async with aclosing(content):
+        async for chunk in content:
+            if chunked:
+                data += b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunk else b""
+            else:
+                data += chunk
+                left -= len(chunk)
+            if len(data) >= _READ_BYTES:
+                yield data  # noqa: ASYNC119 (its one user closes it)
+                data = b""
+    if left:
+        raise httpcore2.LocalProtocolError("its size is not what its head says")
+    if data := data + (b"0\r\n\r\n" if chunked else b""):
+        yield data
 
 
 def _head(request: httpcore2.Request) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import quote, urlencode
 
 from ..errors import ApiError, LocalProtocolError, RemoteProtocolError, api_error
@@ -84,6 +85,7 @@ class Problem:
         )
 
 
+@lru_cache(maxsize=256)
 def path_of(*segments: str) -> str:
     """Join segments to a path; each is encoded, so that a ``/`` in a name stays in its segment.
 

@@ -54,6 +54,10 @@ if TYPE_CHECKING:
     from .kernels import new_token as new_token
     from .kernels import open_kernel as open_kernel
     from .kernels import run_kernel as run_kernel
+    from .proxy.server import Proxy as Proxy
+    from .proxy.server import ProxyOptions as ProxyOptions
+    from .proxy.server import open_proxy as open_proxy
+    from .proxy.server import serve_proxy as serve_proxy
     from .terminals import Terminal as Terminal
     from .terminals import open_terminal as open_terminal
     from .transport.client import Client as Client
@@ -116,6 +120,7 @@ _HOMES = {
         "open_kernel",
         "run_kernel",
     ),
+    "proxy.server": ("Proxy", "ProxyOptions", "open_proxy", "serve_proxy"),
     "terminals": ("Terminal", "open_terminal"),
     "transport.client": ("Client", "open_client"),
     "wire.events": ("SessionEvent",),

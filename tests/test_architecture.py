@@ -31,6 +31,7 @@ FLOORS = {
     "_groups": "base",
     "_version": "base",
     "_environment": "environment",
+    "_serving": "serving",
     "wire": "wire",
     "transport": "transport",
     "transport.websocket": "websocket",
@@ -45,6 +46,7 @@ FLOORS = {
     "_portal": "portal",
     "blocking": "faces",
     "asyncio": "faces",
+    "proxy": "proxy",
     "gateway": "gateway",
     "gateway.host": "script",
     "gateway.runner": "script",
@@ -56,17 +58,20 @@ _BASE = {"base"}
 _WIRE = _BASE | {"wire"}
 _TRANSPORT = _WIRE | {"environment", "transport", "websocket"}
 _API = _TRANSPORT | {"api"}
-_GATEWAY = _WIRE | {"websocket", "gateway", "script"}
+_GATEWAY = _WIRE | {"websocket", "serving", "gateway", "script"}
 # What each of them may import besides itself.
 BELOW = {
     "base": _BASE,
     "environment": _BASE | {"environment"},
+    "serving": _BASE | {"serving"},
     "wire": _WIRE,
     "transport": _TRANSPORT,
     "websocket": _TRANSPORT,
     "api": _API,
     "portal": _API | {"portal"},
     "faces": _API | {"portal", "faces"},
+    # A client of one server and a server itself; the gateway is a server like any other to it.
+    "proxy": _API | {"serving", "proxy"},
     # Client and gateway meet in `wire` only.
     "gateway": _GATEWAY,
     # Run as files by another interpreter, where this library is not installed.
@@ -397,6 +402,9 @@ def test_judge_lets_pass(name: str, source: str) -> None:
         ("terminals", "try:\n    import tty\nexcept ImportError:\n    tty = None"),
         ("_portal", "from .blocking import Kernel"),
         ("blocking", "import asyncio"),
+        ("proxy.server", "from ..gateway.server import open_gateway"),
+        ("transport.client", "from .._serving import serve_app"),
+        ("gateway.app", "from ..proxy.server import open_proxy"),
         ("gateway.app", "from ..kernels import open_kernel"),
         ("gateway.app", "from ..transport.client import Client"),
         ("gateway.app", "from ..transport import client"),

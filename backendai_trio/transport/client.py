@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -51,6 +51,7 @@ class ReplyStream:
     Attributes:
         status: HTTP status.
         headers: names in lower case.
+        header_list: the same in the order they came, also those that came more than once.
         content_type: without its parameters.
     """
 
@@ -62,10 +63,11 @@ class ReplyStream:
         chunks: AsyncIterator[bytes],
     ) -> None:
         self.status = response.status
-        self.headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1")
+        self.header_list = [
+            (name.decode("latin-1").lower(), value.decode("latin-1"))
             for name, value in response.headers
-        }
+        ]
+        self.headers = dict(self.header_list)
         content_type = self.headers.get("content-type", OCTETS)
         self.content_type = content_type.partition(";")[0].strip().lower()
         self._config = config
@@ -173,13 +175,17 @@ class Client:
         """
         headers = self.signed_headers(request)
         headers["Content-Length"] = str(len(request.body))
-        async with self._opened(request, headers, None, silence_seconds) as stream:
+        async with self.open_reply(request, headers, silence_seconds=silence_seconds) as stream:
             if stream.status >= 300:
                 raise self._error(request, await stream.read_all())
             yield stream
 
-    def signed_headers(self, request: Request) -> dict[str, str]:
+    def signed_headers(self, request: Request, *, body_digest: str | None = None) -> dict[str, str]:
         """The headers of a request, its signature among them.
+
+        Args:
+            request: what is to be sent.
+            body_digest: hexadecimal hash (`Config.hash_name`) of a body that is sent as a stream.
 
         Raises:
             trio.ClosedResourceError: the client's block has ended.
@@ -197,6 +203,7 @@ class Client:
                 request.content_type,
                 self.era.version,
                 body=request.body,
+                body_digest=body_digest,
             ),
             access_key=self.config.access_key,
             secret_key=self.config.secret_key,
@@ -250,17 +257,32 @@ class Client:
         content: AsyncIterator[bytes] | None,
         answer_seconds: float | None,
     ) -> Reply:
-        async with self._opened(request, headers, content, answer_seconds) as stream:
+        async with self.open_reply(
+            request, headers, content=content, silence_seconds=answer_seconds
+        ) as stream:
             return await stream.read_all()
 
     @asynccontextmanager
-    async def _opened(
+    async def open_reply(
         self,
         request: Request,
-        headers: dict[str, str],
-        content: AsyncIterator[bytes] | None,
-        answer_seconds: float | None,
+        headers: Mapping[str, str],
+        *,
+        content: AsyncIterator[bytes] | None = None,
+        silence_seconds: float | None,
     ) -> AsyncIterator[ReplyStream]:
+        """Send a request under headers that are ready, and give its answer whatever its status.
+
+        Args:
+            request: what to send.
+            headers: all that are sent, those of `signed_headers` and of the body's size included.
+            content: the body as a stream, instead of `request.body`.
+            silence_seconds: limit for each wait on the answer's headers and pieces.
+
+        Raises:
+            ConnectionFailed: no connection, or no answer in time.
+            RemoteProtocolError: the answer was not HTTP.
+        """
         endpoint = self.config.endpoint
         url = httpcore2.URL(
             scheme=endpoint.scheme.encode(),
@@ -270,7 +292,7 @@ class Client:
         )
         timeouts = {
             "connect": self.config.connect_seconds,
-            "read": answer_seconds,
+            "read": silence_seconds,
             "write": HEADERS_SECONDS,
         }
         async with AsyncExitStack() as stack:

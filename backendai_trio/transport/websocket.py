@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import trio
@@ -32,9 +32,19 @@ Socket = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 @asynccontextmanager
 async def open_websocket(
-    client: Client, path: str, *, query: tuple[tuple[str, str], ...] = ()
+    client: Client,
+    path: str,
+    *,
+    query: tuple[tuple[str, str], ...] = (),
+    subprotocols: Sequence[str] = (),
 ) -> AsyncIterator[trio_websocket.WebSocketConnection]:
     """Open a WebSocket on the client's server; closed when the block ends.
+
+    Args:
+        client: whose server.
+        path: on the server, already percent-encoded.
+        query: its query, if `path` does not hold that as well.
+        subprotocols: names to offer; the connection's `subprotocol` is the one the server took.
 
     Raises:
         ApiError: the server refused the upgrade with an error of its own.
@@ -42,7 +52,9 @@ async def open_websocket(
     """
     with one_error():
         async with trio.open_nursery() as nursery:
-            connection, stream = await connect_websocket(client, nursery, path, query=query)
+            connection, stream = await connect_websocket(
+                client, nursery, path, query=query, subprotocols=subprotocols
+            )
             try:
                 yield connection
             finally:
@@ -61,6 +73,7 @@ async def connect_websocket(
     path: str,
     *,
     query: tuple[tuple[str, str], ...] = (),
+    subprotocols: Sequence[str] = (),
 ) -> tuple[trio_websocket.WebSocketConnection, Socket]:
     """Connect; the connection's reader runs in `nursery`. Returns it and the stream below it.
 
@@ -71,7 +84,7 @@ async def connect_websocket(
         ApiError, ConnectionFailed: as for `open_websocket`.
     """
     pair: tuple[trio_websocket.WebSocketConnection, Socket] = await nursery.start(
-        _hold_socket, client, Request("GET", path, query)
+        _hold_socket, client, Request("GET", path, query), subprotocols
     )
     return pair
 
@@ -79,6 +92,7 @@ async def connect_websocket(
 async def _hold_socket(
     client: Client,
     request: Request,
+    subprotocols: Sequence[str],
     *,
     task_status: trio.TaskStatus[tuple[trio_websocket.WebSocketConnection, Socket]],
 ) -> None:
@@ -102,6 +116,7 @@ async def _hold_socket(
                             stream,
                             endpoint.host_header,
                             endpoint.base_path + request.target,
+                            subprotocols=subprotocols,
                             extra_headers=[(k.encode(), v.encode()) for k, v in headers.items()],
                             message_queue_size=MESSAGE_QUEUE_SIZE,
                             max_message_size=MAX_MESSAGE_BYTES,

@@ -25,6 +25,7 @@ _COMMANDS = {
     "config": "Show the settings in use, with the secret key masked.",
     "events": "Follow what happens to sessions.",
     "help": "Show this help, or that of a command.",
+    "proxy": "Sign requests of programs that cannot, and serve GraphiQL.",
     "ps": "List the running kernels.",
     "run": "Run code or files in a kernel.",
     "shell": "Open a terminal in a kernel.",

@@ -14,7 +14,7 @@ import hypercorn.trio
 import trio
 from hypercorn.config import Config as HypercornConfig
 from hypercorn.typing import ASGIFramework
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["drop_connections", "serve_app"]
 
@@ -33,7 +33,7 @@ async def serve_app(
     """Serve an application until cancelled.
 
     Args:
-        app: the application.
+        app: the application; it gets requests alone, and nothing to start up or shut down.
         listener: a socket that listens; the server closes it.
         log: where the server's own failures go.
         certificate: PEM files of a certificate chain and its key; None serves plain HTTP.
@@ -53,8 +53,17 @@ async def serve_app(
     config.include_date_header = dated
     if certificate is not None:
         config.certfile, config.keyfile = map(str, certificate)
+
+    async def requests_only(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await app(scope, receive, send)
+            return
+        for phase in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{phase}.complete"})
+
     await hypercorn.trio.serve(
-        cast(ASGIFramework, app), config, task_status=task_status, mode="asgi"
+        cast(ASGIFramework, requests_only), config, task_status=task_status, mode="asgi"
     )
 
 

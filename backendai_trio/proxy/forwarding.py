@@ -62,6 +62,7 @@ _OURS = frozenset(
         "host",
         "origin",
         "referer",
+        "user-agent",
         "via",
         "x-backendai-date",
         "x-backendai-version",

@@ -146,9 +146,6 @@ def _make_app(client: Client, guard: Guard) -> ASGIApp:
     forwarder = Forwarder(client)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await _live(receive, send)
-            return
         headers = Headers(scope=scope)
         refusal = guard.refusal(headers)
         if refusal is None and not scope["raw_path"].startswith(b"/"):
@@ -175,15 +172,6 @@ def _make_app(client: Client, guard: Guard) -> ASGIApp:
             await forwarder.http(scope, incoming, send, shared)
 
     return app
-
-
-async def _live(receive: Receive, send: Send) -> None:
-    """Tell the server that there is nothing to start or to end."""
-    while True:
-        phase = (await receive())["type"]
-        await send({"type": f"{phase}.complete"})
-        if phase == "lifespan.shutdown":
-            return
 
 
 async def _ask(client: Client, incoming: Incoming) -> Response:

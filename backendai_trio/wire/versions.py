@@ -16,7 +16,7 @@ from .http import path_of
 __all__ = ["ERAS", "SEED", "SESSION_5", "SESSION_6", "TRANSITION", "Era", "Hello", "choose_era"]
 
 _VERSION = re.compile(r"v(\d{1,3})\.(\d{8})")
-_PREFIX = re.compile(r"/v\d+(?=/|$)")
+_PREFIX = re.compile(r"\A/v\d+(?=/|\Z)")
 _MAX_UPLOAD_BYTES = 1_048_575
 
 
@@ -83,7 +83,7 @@ class Era:
         """
         if not self.prefix:
             return path
-        below = _PREFIX.sub("", path, count=1)
+        below = _PREFIX.sub("", path)
         return self.prefix + (below if below != "/" else "")
 
 

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from ._groups import one_error as one_error
     from .admin import list_kernels as list_kernels
     from .admin import query as query
+    from .apps import App as App
+    from .apps import AppStream as AppStream
+    from .apps import list_apps as list_apps
+    from .apps import open_app as open_app
+    from .apps import open_app_stream as open_app_stream
     from .config import Config as Config
     from .config import check_access_key as check_access_key
     from .config import check_secret_key as check_secret_key
@@ -80,11 +85,13 @@ if TYPE_CHECKING:
     from .wire.kernels import KernelInfo as KernelInfo
     from .wire.kernels import KernelSpec as KernelSpec
     from .wire.kernels import Statistics as Statistics
+    from .wire.services import AppInfo as AppInfo
 
 _HOMES = {
     "_environment": ("read_config",),
     "_groups": ("one_error",),
     "admin": ("list_kernels", "query"),
+    "apps": ("App", "AppStream", "list_apps", "open_app", "open_app_stream"),
     "config": ("Config", "check_access_key", "check_secret_key"),
     "errors": (
         "ApiError",
@@ -141,6 +148,7 @@ _HOMES = {
     ),
     "wire.graphql": ("SessionRow",),
     "wire.kernels": ("KernelInfo", "KernelSpec", "Statistics"),
+    "wire.services": ("AppInfo",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -41,6 +41,7 @@ FLOORS = {
     "terminals": "api",
     "files": "api",
     "channels": "api",
+    "apps": "api",
     "vfolders": "api",
     "admin": "api",
     "_portal": "portal",

@@ -16,8 +16,10 @@ from ..wire.fields import Fields, encode_json
 from ..wire.graphql import GraphQLQuery, encode_answer
 from ..wire.http import JSON, OCTETS
 from ..wire.kernels import CreateReply, CreateRequest
+from ..wire.services import encode_apps
 from ..wire.versions import Era
 from .events import EventFilter, EventResponse
+from .services import offered
 from .sessions import Refused, Session, Sessions
 from .uploads import receive_files
 
@@ -119,6 +121,11 @@ async def complete(call: Call) -> Answer:
 def logs(call: Call) -> Answer:
     """``GET /session/{name}/logs``."""
     return Answer(encode_json({"result": {"logs": call.session.logs()}}))
+
+
+def apps(call: Call) -> Answer:
+    """``GET /stream/session/{name}/apps``."""
+    return Answer(encode_apps(offered(call.session)))
 
 
 async def upload(call: Call) -> Answer:

@@ -21,6 +21,7 @@ from ..config import Config
 from ..errors import GatewayError
 from ..wire.execution import INTERRUPT_RUN, RAW_CONSOLE, STDIN_EOF
 from ..wire.numbered import NUMBERED_STREAMS
+from ..wire.services import HALF_CLOSE
 from ..wire.versions import Hello
 from .settings import GatewayOptions, bind, check_platform, client_config, open_store
 
@@ -34,7 +35,7 @@ FAREWELL_SECONDS = 0.1
 """Time for last words to leave, before connections are dropped."""
 CLOSE_SECONDS = 5.0
 """How long the kernels' ends may take; each is bounded by itself."""
-FEATURES = frozenset({RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN, NUMBERED_STREAMS})
+FEATURES = frozenset({RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN, NUMBERED_STREAMS, HALF_CLOSE})
 
 
 class Gateway:

@@ -21,6 +21,8 @@ __all__ = ["lcc", "lpython", "main"]
 gc.set_threshold(50_000, 20, 20)
 
 _COMMANDS = {
+    "app": "Reach a service in a kernel through a local port.",
+    "apps": "List the services that a kernel offers.",
     "attach": "Attach to the terminal of a running kernel.",
     "config": "Show the settings in use, with the secret key masked.",
     "events": "Follow what happens to sessions.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import httpcore2
@@ -43,7 +44,7 @@ async def test_methods_targets_and_bodies(chain: Chain, method: str) -> None:
 
 
 async def test_chunked_body(chain: Chain) -> None:
-    async def pieces():
+    async def pieces() -> AsyncIterator[bytes]:  # noqa: ASYNC124
         for number in range(100):
             yield str(number).encode()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 
@@ -186,7 +186,7 @@ class Incoming:
             self._ended = True
         return message
 
-    async def body(self) -> AsyncIterator[bytes]:
+    async def body(self) -> AsyncGenerator[bytes, None]:
         """The body, piece by piece."""
         while not self._ended:
             message = await self.receive()
@@ -248,21 +248,24 @@ async def _body_of(headers: Headers, incoming: Incoming, client: Client) -> Asyn
     size = None if "transfer-encoding" in headers else int(headers.get("content-length", "0"))
     media_type = headers.get("content-type", OCTETS).partition(";")[0].strip().lower()
     if not body_is_signed(client.era.version, media_type):
-        yield _Body(incoming.body(), size)
+        async with aclosing(incoming.body()) as body:
+            yield _Body(body, size)
         return
     digest = hashlib.new(client.config.hash_name)
     size = 0
     with SpooledTemporaryFile(_SPOOL_BYTES) as spooled:
-        async for chunk in incoming.body():
-            digest.update(chunk)
-            size += await trio.to_thread.run_sync(spooled.write, chunk)
+        async with aclosing(incoming.body()) as body:
+            async for chunk in body:
+                digest.update(chunk)
+                size += await trio.to_thread.run_sync(spooled.write, chunk)
         spooled.seek(0)
 
-        async def chunks() -> AsyncIterator[bytes]:
+        async def chunks() -> AsyncGenerator[bytes, None]:
             while chunk := await trio.to_thread.run_sync(spooled.read, _CHUNK_BYTES):
                 yield chunk
 
-        yield _Body(chunks(), size, digest.hexdigest())
+        async with aclosing(chunks()) as again:
+            yield _Body(again, size, digest.hexdigest())
 
 
 async def _carry(down: WebSocket, up: trio_websocket.WebSocketConnection) -> None:

@@ -24,7 +24,6 @@ QUERY = f"{PAGE}/query"
 """Takes what GraphiQL sends, whatever form the server's own API has."""
 
 _FOLDER = files(__package__) / "static"
-_BUILT = _FOLDER / "npm"
 _TYPES = {"css": "text/css", "js": "text/javascript"}
 # In the order in which they are loaded.
 _STYLES = ("npm/graphiql.min.css", "page.css")

@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -176,12 +176,13 @@ def _make_app(client: Client, guard: Guard) -> ASGIApp:
 
 async def _ask(client: Client, incoming: Incoming) -> Response:
     body = bytearray()
-    async for chunk in incoming.body():
-        body += chunk
-        if len(body) > _MAX_QUERY_BYTES:
-            return problem_response(
-                Problem(413, "generic-bad-request", "The query exceeds 1 MiB"), client
-            )
+    async with aclosing(incoming.body()) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > _MAX_QUERY_BYTES:
+                return problem_response(
+                    Problem(413, "generic-bad-request", "The query exceeds 1 MiB"), client
+                )
     return await answer_query(bytes(body), client)
 
 

@@ -7,7 +7,7 @@ import signal
 
 import click
 
-from backendai_trio import Config, ProxyOptions
+from backendai_trio import Config
 
 from . import exits
 from .console import Status
@@ -59,19 +59,22 @@ def command(bind: str, port: int, allow_origins: tuple[str, ...]) -> int:
         -d '{"name": "lab1", "image": "python"}'
       backend.ai proxy --allow-origin http://localhost:3000
     """
-    options = ProxyOptions(host=bind, port=port, allow_origins=allow_origins)
     status = Status()
     with open_target(status) as config:
         import trio
 
-        return trio.run(_serve, config, options, status)
+        return trio.run(_serve, config, bind, port, allow_origins, status)
 
 
-async def _serve(config: Config, options: ProxyOptions, status: Status) -> int:
+async def _serve(
+    config: Config, host: str, port: int, allow_origins: tuple[str, ...], status: Status
+) -> int:
+    # Loaded here, while a gateway of our own loads in its process.
     import trio
 
-    from backendai_trio import Proxy, one_error, open_client, serve_proxy
+    from backendai_trio import Proxy, ProxyOptions, one_error, open_client, serve_proxy
 
+    options = ProxyOptions(host=host, port=port, allow_origins=allow_origins)
     with one_error(), trio.open_signal_receiver(*exits.ending_signals()) as received:
         async with open_client(config) as client, trio.open_nursery() as nursery:
             proxy: Proxy = await nursery.start(serve_proxy, client, options)

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from .admin import list_kernels as list_kernels
     from .admin import list_rows as list_rows
     from .admin import query as query
+    from .apps import App as App
+    from .apps import AppStream as AppStream
+    from .apps import list_apps as list_apps
+    from .apps import open_app as open_app
+    from .apps import open_app_stream as open_app_stream
     from .blocking import Admin as Admin
     from .blocking import Kernel as Kernel
     from .blocking import StreamExecute as StreamExecute
@@ -63,6 +68,10 @@ if TYPE_CHECKING:
     from .plain import ExecutionResult as ExecutionResult
     from .plain import PlainKernel as PlainKernel
     from .progress import Progress as Progress
+    from .proxy.server import Proxy as Proxy
+    from .proxy.server import ProxyOptions as ProxyOptions
+    from .proxy.server import open_proxy as open_proxy
+    from .proxy.server import serve_proxy as serve_proxy
     from .targets import open_default_client as open_default_client
     from .terminals import Terminal as Terminal
     from .terminals import open_terminal as open_terminal
@@ -101,6 +110,7 @@ if TYPE_CHECKING:
     from .wire.listings import KINDS as KINDS
     from .wire.listings import Kind as Kind
     from .wire.listings import SessionRow as SessionRow
+    from .wire.services import AppInfo as AppInfo
     from .wire.vfolders import Invitation as Invitation
     from .wire.vfolders import VFolderInfo as VFolderInfo
 
@@ -109,6 +119,7 @@ _HOMES = {
     "_groups": ("one_error",),
     "admin": ("authorize", "list_kernels", "list_rows", "query"),
     "blocking": ("Admin", "Kernel", "StreamExecute", "StreamPty"),
+    "apps": ("App", "AppStream", "list_apps", "open_app", "open_app_stream"),
     "config": ("Config", "check_access_key", "check_secret_key"),
     "downloads": ("DownloadStream",),
     "errors": (
@@ -149,6 +160,7 @@ _HOMES = {
     "progress": ("Progress",),
     "plain": ("ExecutionResult", "PlainKernel"),
     "targets": ("open_default_client",),
+    "proxy.server": ("Proxy", "ProxyOptions", "open_proxy", "serve_proxy"),
     "terminals": ("Terminal", "open_terminal"),
     "transport.client": ("Client", "open_client"),
     "transport.connection": ("Connection",),
@@ -181,6 +193,7 @@ _HOMES = {
     "wire.kernels": ("KernelInfo", "KernelSpec", "Statistics"),
     "wire.listings": ("KINDS", "Kind", "SessionRow"),
     "wire.vfolders": ("Invitation", "VFolderInfo"),
+    "wire.services": ("AppInfo",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

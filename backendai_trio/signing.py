@@ -61,11 +61,16 @@ class Signed:
     version_header: str = "x-backendai-version"
     """Lower-case name of the header that carried the version (``x-sorna-version`` of old)."""
     body: bytes = field(default=b"", repr=False)
+    body_digest: str | None = None
+    """Hexadecimal hash of a body that is not in memory; `body` is then not looked at."""
 
     def text(self, hash_name: str) -> str:
         """The string to sign (contract section 2.2): seven lines, no newline at the end."""
         media_type = self.content_type.partition(";")[0].strip().lower()
-        body = self.body if body_is_signed(self.version, media_type) else b""
+        if not body_is_signed(self.version, media_type):
+            digest = hashlib.new(hash_name, b"").hexdigest()
+        else:
+            digest = self.body_digest or hashlib.new(hash_name, self.body).hexdigest()
         return "\n".join(
             (
                 self.method.upper(),
@@ -74,7 +79,7 @@ class Signed:
                 f"host:{self.host}",
                 f"content-type:{media_type}",
                 f"{self.version_header}:{self.version}",
-                hashlib.new(hash_name, body).hexdigest(),
+                digest,
             )
         )
 

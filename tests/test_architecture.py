@@ -31,6 +31,7 @@ FLOORS = {
     "_groups": "base",
     "_version": "base",
     "_environment": "environment",
+    "_serving": "serving",
     "wire": "wire",
     "_paths": "disk",
     "_archives": "disk",
@@ -51,6 +52,7 @@ FLOORS = {
     "sending": "api",
     "retries": "api",
     "channels": "api",
+    "apps": "api",
     "vfolders": "api",
     "folder_uploads": "api",
     "folder_downloads": "api",
@@ -61,6 +63,7 @@ FLOORS = {
     "_faces": "faces",
     "blocking": "faces",
     "asyncio": "faces",
+    "proxy": "proxy",
     "gateway": "gateway",
     "gateway.host": "script",
     "gateway.runner": "script",
@@ -73,11 +76,12 @@ _WIRE = _BASE | {"wire"}
 _DISK = _WIRE | {"disk"}
 _TRANSPORT = _WIRE | {"environment", "transport", "websocket"}
 _API = _TRANSPORT | {"disk", "api"}
-_GATEWAY = _WIRE | {"disk", "websocket", "gateway", "script"}
+_GATEWAY = _WIRE | {"disk", "websocket", "serving", "gateway", "script"}
 # What each of them may import besides itself.
 BELOW = {
     "base": _BASE,
     "environment": _BASE | {"environment"},
+    "serving": _BASE | {"serving"},
     "wire": _WIRE,
     # Safe names, files and archives on disk: both sides write what others have named.
     "disk": _DISK,
@@ -88,6 +92,8 @@ BELOW = {
     "targets": _API | _GATEWAY | {"targets"},
     "portal": _API | {"targets", "portal"},
     "faces": _API | {"portal", "faces"},
+    # A client of one server and a server itself; the gateway is a server like any other to it.
+    "proxy": _API | {"serving", "proxy"},
     # Client and gateway meet in `wire` only, beside the tools of the floor "disk".
     "gateway": _GATEWAY,
     # Run as files by another interpreter, where this library is not installed.
@@ -418,6 +424,9 @@ def test_judge_lets_pass(name: str, source: str) -> None:
         ("terminals", "try:\n    import tty\nexcept ImportError:\n    tty = None"),
         ("_portal", "from .blocking import Kernel"),
         ("blocking", "import asyncio"),
+        ("proxy.server", "from ..gateway.server import open_gateway"),
+        ("transport.client", "from .._serving import serve_app"),
+        ("gateway.app", "from ..proxy.server import open_proxy"),
         ("gateway.app", "from ..kernels import open_kernel"),
         ("gateway.app", "from ..transport.client import Client"),
         ("gateway.app", "from ..transport import client"),

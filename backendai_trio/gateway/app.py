@@ -25,6 +25,7 @@ from . import about, handlers, transfers
 from .auth import authenticate
 from .handlers import Answer, Call, Handler
 from .refusals import Refused
+from .services import serve_service
 from .sessions import Session, Sessions
 from .streams import GOING_AWAY, NORMAL, serve_execution, serve_screen
 from .vfolder_handlers import folder_routes, storage_routes
@@ -111,24 +112,26 @@ class _Gate:
     def socket(
         self, serve: Callable[[WebSocket, Session], Awaitable[None]], era: Era
     ) -> Callable[[WebSocket], Awaitable[None]]:
-        """Wrap a WebSocket's handler likewise; it ends when its kernel ends."""
+        """Wrap a WebSocket's handler likewise; it ends when its kernel ends.
+
+        The handler accepts the WebSocket; until then it may refuse.
+        """
 
         async def respond(socket: WebSocket) -> None:
             try:
                 _spoken(era, socket)
                 access_key = authenticate(socket, "GET", b"", self.sessions.store)
                 session = self.sessions.find(access_key, socket.path_params["name"])
+                with one_error():
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(_cancel_when_ended, session, nursery.cancel_scope)
+                        await serve(socket, session)
+                        if _is_open(socket):
+                            await socket.close(NORMAL)
+                        nursery.cancel_scope.cancel()
             except Refused as exc:
                 await socket.send_denial_response(_problem(exc.problem, era))
                 return
-            await socket.accept()
-            with one_error():
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_cancel_when_ended, session, nursery.cancel_scope)
-                    await serve(socket, session)
-                    if _is_open(socket):
-                        await socket.close(NORMAL)
-                    nursery.cancel_scope.cancel()
             if _is_open(socket):
                 await socket.close(GOING_AWAY, "the kernel has ended")
 
@@ -172,6 +175,12 @@ def make_app(sessions: Sessions, eras: Sequence[Era], hello: Hello) -> Starlette
         # Not in the seed era's API; there, numbered streams are an addition of ours.
         routes.append(WebSocketRoute(f"{streams}/execute", gate.socket(serve_execution, era)))
         table += folder_routes(era)
+        if not era.prefix:  # managers from 18.12 on; the list of services from 20.03 on
+            table += [("GET", f"{streams}/apps", handlers.apps)]
+            routes += [
+                WebSocketRoute(f"{streams}/{kind}", gate.socket(serve_service, era))
+                for kind in ("httpproxy", "tcpproxy")
+            ]
         if era.prefix:
             table += [("GET", f"{era.prefix}/authorize", handlers.authorize)]
         else:

@@ -16,10 +16,12 @@ from ..wire.fields import Fields, encode_json
 from ..wire.graphql import GraphQLQuery, encode_answer
 from ..wire.http import JSON, OCTETS
 from ..wire.kernels import CreateReply, CreateRequest, check_token
+from ..wire.services import encode_apps
 from ..wire.versions import Era
 from .bodies import cancel_when_gone
 from .events import EventFilter, EventResponse
 from .refusals import Refused
+from .services import offered
 from .sessions import Session, Sessions
 
 __all__ = ["NO_CONTENT", "Answer", "Call", "Handler"]
@@ -135,6 +137,11 @@ async def complete(call: Call) -> Answer:
 def logs(call: Call) -> Answer:
     """``GET /session/{name}/logs``."""
     return Answer(encode_json({"result": {"logs": call.session.logs()}}))
+
+
+def apps(call: Call) -> Answer:
+    """``GET /stream/session/{name}/apps``."""
+    return Answer(encode_apps(offered(call.session)))
 
 
 def authorize(call: Call) -> Answer:

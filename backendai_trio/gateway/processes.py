@@ -70,6 +70,7 @@ async def open_host(root: Path) -> AsyncIterator[KernelHost]:
             host = KernelHost(root, ours)
             with theirs:
                 process = await _start_host(host, root, theirs)
+                host.pid = process.pid
             with one_error():
                 async with trio.open_nursery() as nursery:
                     # Shielded: a cancelled kernel still has to hear its programs end.
@@ -152,6 +153,7 @@ class KernelHost:
     """A running process host. Made by `open_host`.
 
     Attributes:
+        pid: the host's process id; all programs of the kernel are its descendants.
         work: where the kernel's programs run; the user's files.
         home: HOME of the programs.
         tmp: TMPDIR of the programs.
@@ -162,6 +164,7 @@ class KernelHost:
     """
 
     def __init__(self, root: Path, control: socket.socket) -> None:
+        self.pid = 0
         self.work = root / "work"
         self.home = root / "home"
         self.tmp = root / "tmp"

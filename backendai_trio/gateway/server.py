@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import socket
-import stat
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-import hypercorn.trio
 import trio
-from hypercorn.config import Config as HypercornConfig
-from hypercorn.typing import ASGIFramework
 
 from .._groups import one_error
+from .._serving import drop_connections, serve_app
 from .._version import __version__
 from ..config import Config
 from ..errors import GatewayError
 from ..wire.execution import INTERRUPT_RUN, RAW_CONSOLE, STDIN_EOF
 from ..wire.files import ARCHIVES
 from ..wire.numbered import NUMBERED_STREAMS
+from ..wire.services import HALF_CLOSE
 from ..wire.transfers import TUS_CHECKSUM
 from ..wire.versions import Hello
 from .settings import GatewayOptions, bind, check_platform, client_config, open_store
@@ -35,12 +32,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Gateway", "open_gateway", "serve_gateway"]
 
-_INTERNET = (socket.AF_INET, socket.AF_INET6)
+_log = logging.getLogger("backendai_trio.gateway.http")
 FAREWELL_SECONDS = 0.1
 """Time for last words to leave, before connections are dropped."""
 CLOSE_SECONDS = 5.0
 """How long the kernels' ends may take; each is bounded by itself."""
-FEATURES = frozenset({RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN, NUMBERED_STREAMS, TUS_CHECKSUM})
+FEATURES = frozenset(
+    {RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN, NUMBERED_STREAMS, TUS_CHECKSUM, HALF_CLOSE}
+)
 
 
 class Gateway:
@@ -129,8 +128,8 @@ async def open_gateway(
                     options.max_sessions,
                     options.manager_limits,
                 )
-                app = cast(ASGIFramework, make_app(sessions, options.eras, hello))
-                await nursery.start(_serve, app, listener, options)
+                serve = partial(serve_app, log=_log, certificate=options.certificate)
+                await nursery.start(serve, make_app(sessions, options.eras, hello), listener)
                 gateways.append(Gateway(config, isolation, sessions))
                 ready.set()
                 await close.wait()
@@ -139,7 +138,7 @@ async def open_gateway(
                     await sessions.close()
                 if last_words:
                     await trio.sleep(FAREWELL_SECONDS)
-                _drop_connections(config.endpoint.port)
+                drop_connections(config.endpoint.port)
                 nursery.cancel_scope.cancel()
 
     try:
@@ -166,45 +165,3 @@ async def serve_gateway(
     async with open_gateway(options) as gateway:
         task_status.started(gateway)
         await trio.sleep_forever()
-
-
-async def _serve(
-    app: ASGIFramework,
-    listener: socket.socket,
-    options: GatewayOptions,
-    *,
-    task_status: trio.TaskStatus[list[str]],
-) -> None:
-    """Run the HTTP server until cancelled."""
-    config = HypercornConfig()
-    config.bind = [f"fd://{listener.detach()}"]  # the server closes it
-    config.accesslog = None
-    config.errorlog = logging.getLogger("backendai_trio.gateway.http")
-    config.loglevel = "WARNING"
-    config.alpn_protocols = ["http/1.1"]
-    config.graceful_timeout = 0.5
-    config.keep_alive_timeout = 75.0
-    config.keep_alive_max_requests = sys.maxsize
-    config.include_server_header = False
-    if options.certificate is not None:
-        config.certfile, config.keyfile = map(str, options.certificate)
-    await hypercorn.trio.serve(app, config, task_status=task_status, mode="asgi")
-
-
-def _drop_connections(port: int) -> None:
-    """Shut down what is still connected to us.
-
-    The HTTP server shields its writes from cancellation, and keeps its connections to itself: a
-    client that has stopped reading would hold it for ever. So they are found as the operating
-    system's: every socket of this process whose own end is our port.
-    """
-    # A list, since the listing's own descriptor vanishes while it is read.
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
-        try:
-            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
-                continue
-            with socket.socket(fileno=os.dup(int(name))) as connection:
-                if connection.family in _INTERNET and connection.getsockname()[1] == port:
-                    connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            continue  # closed meanwhile, or not connected

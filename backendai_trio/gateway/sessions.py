@@ -70,6 +70,8 @@ class Session:
         """Why it ends, for who listens to events."""
         self.gone = trio.Event()
         """Set when nothing of it is left."""
+        self.connections = 0
+        """How many connections to its services are open."""
         self.statistics: Statistics | None = None
         self.mounts: tuple[Folder, ...] = ()
         """Virtual folders in its work folder, each under its name."""
@@ -88,8 +90,9 @@ class Session:
 
     @property
     def busy(self) -> bool:
-        """Whether a run is going on or waits for its turn, or a terminal is open."""
-        return bool(self._runs) or (self._screen is not None and self._screen.attached)
+        """Whether a run goes on or waits for its turn, or a terminal or a service is in use."""
+        attached = self._screen is not None and self._screen.attached
+        return bool(self._runs) or attached or self.connections > 0
 
     def touch(self) -> None:
         """A client was here: idle time starts anew."""

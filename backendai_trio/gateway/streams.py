@@ -55,7 +55,8 @@ POLICY = 1008
 
 
 async def serve_execution(socket: WebSocket, session: Session) -> None:
-    """A run over a WebSocket that was accepted; returns when it is over or the client has gone."""
+    """A run over a WebSocket; returns when it is over or the client has gone."""
+    await socket.accept()
     position = _position(socket)
     try:
         first = await _receive(socket)
@@ -71,7 +72,8 @@ async def serve_execution(socket: WebSocket, session: Session) -> None:
 
 
 async def serve_screen(socket: WebSocket, session: Session) -> None:
-    """The kernel's terminal over a WebSocket that was accepted."""
+    """The kernel's terminal over a WebSocket."""
+    await socket.accept()
     position = _position(socket)
     screen = await session.open_screen()
     scope = trio.CancelScope()

@@ -54,6 +54,7 @@ class ReplyStream:
     Attributes:
         status: HTTP status.
         headers: names in lower case.
+        header_list: the same in the order they came, also those that came more than once.
         content_type: without its parameters.
     """
 
@@ -64,10 +65,11 @@ class ReplyStream:
         response: httpcore2.Response,
     ) -> None:
         self.status = response.status
-        self.headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1")
+        self.header_list = [
+            (name.decode("latin-1").lower(), value.decode("latin-1"))
             for name, value in response.headers
-        }
+        ]
+        self.headers = dict(self.header_list)
         content_type = self.headers.get("content-type", OCTETS)
         self.content_type = content_type.partition(";")[0].strip().lower()
         self._address = address
@@ -233,8 +235,12 @@ class Client:
                 raise self._error(request, await stream.read_all())
             yield stream
 
-    def signed_headers(self, request: Request) -> dict[str, str]:
+    def signed_headers(self, request: Request, *, body_digest: str | None = None) -> dict[str, str]:
         """The headers of a request, its signature among them.
+
+        Args:
+            request: what is to be sent.
+            body_digest: hexadecimal hash (`Config.hash_name`) of a body that is sent as a stream.
 
         Raises:
             trio.ClosedResourceError: the client's block has ended.
@@ -251,6 +257,7 @@ class Client:
                 request.content_type,
                 self.era.version,
                 body=request.body,
+                body_digest=body_digest,
             ),
             access_key=self.config.access_key,
             secret_key=self.config.secret_key,
@@ -307,19 +314,44 @@ class Client:
         async with aclosing(await self._send(request, headers, content, answer_seconds)) as stream:
             return await stream.read_all()
 
+    @asynccontextmanager
+    async def open_reply(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        *,
+        content: AsyncIterator[bytes] | None = None,
+        silence_seconds: float | None,
+    ) -> AsyncIterator[ReplyStream]:
+        """Send a request under headers that are ready, and give its answer whatever its status.
+
+        Args:
+            request: what to send.
+            headers: all that are sent, those of `signed_headers` and of the body's size included.
+            content: the body as a stream, instead of `request.body`.
+            silence_seconds: limit for each wait on the answer's headers and pieces.
+
+        Raises:
+            ConnectionFailed: no connection, or no answer in time.
+            RemoteProtocolError: the answer was not HTTP.
+        """
+        sent = await self._send(request, dict(headers), content, silence_seconds)
+        async with aclosing(sent) as stream:
+            yield stream
+
     async def _send(
         self,
         request: Request,
         headers: dict[str, str],
         content: AsyncIterator[bytes] | None,
-        answer_seconds: float | None,
+        silence_seconds: float | None,
         at: Endpoint | None = None,
     ) -> ReplyStream:
         """Send a request and wait for the head of its reply."""
         endpoint = at or self.config.endpoint
         timeouts = {
             "connect": self.config.connect_seconds,
-            "read": answer_seconds,
+            "read": silence_seconds,
             "write": HEADERS_SECONDS,
         }
         sent = httpcore2.Request(

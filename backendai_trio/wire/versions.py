@@ -17,6 +17,7 @@ from .http import path_of
 __all__ = ["ERAS", "SEED", "SESSION_5", "SESSION_6", "TRANSITION", "Era", "Hello", "choose_era"]
 
 _VERSION = re.compile(r"v(\d{1,3})\.(\d{8})")
+_PREFIX = re.compile(r"\A/v\d+(?=/|\Z)")
 _MAX_UPLOAD_BYTES = 1_048_575
 
 
@@ -91,6 +92,18 @@ class Era:
     def path(self, *segments: str) -> str:
         """Any other path of this era."""
         return self.prefix + path_of(*segments)
+
+    def server_path(self, path: str) -> str:
+        """Where a path lies that was written without regard to the server's era.
+
+        An era with a prefix has all its paths below it, so that ``/kernel/x``, ``/v2/kernel/x`` and
+        ``/v3/kernel/x`` are one. Without a prefix a path is as it stands: ``/v2`` there may be that
+        of a newer API (section 12, item 8).
+        """
+        if not self.prefix:
+            return path
+        below = _PREFIX.sub("", path)
+        return self.prefix + (below if below != "/" else "")
 
 
 SEED = Era(

@@ -22,6 +22,8 @@ gc.set_threshold(50_000, 20, 20)
 
 _COMMANDS = {
     "admin": "Ask the server what it has.",
+    "app": "Reach a service in a kernel through a local port.",
+    "apps": "List the services that a kernel offers.",
     "attach": "Attach to the terminal of a running kernel.",
     "complete": "Print how code may go on in a kernel.",
     "config": "Show the settings in use, with the secret key masked.",
@@ -37,6 +39,7 @@ _COMMANDS = {
     "interrupt": "Stop what runs in a kernel.",
     "logs": "Show what a kernel has printed.",
     "ls": "List the files of a kernel.",
+    "proxy": "Sign requests of programs that cannot, and serve GraphiQL.",
     "ps": "List the running kernels.",
     "rename": "Give a kernel another token.",
     "restart": "Start a kernel anew.",

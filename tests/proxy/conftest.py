@@ -1,0 +1,86 @@
+"""A proxy in front of a server that tells what arrived, and one in front of the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, NamedTuple
+
+import httpcore2
+import pytest
+import trio
+import trio_websocket
+
+from backendai_trio import Client, Proxy, ProxyOptions, one_error, open_client, open_proxy
+
+from .upstream import Upstream, open_upstream
+
+SEED, SESSION = "v2.20170315", "v6.20200815"
+FRIEND = "http://friend.example:3000"
+
+
+class Web(NamedTuple):
+    """A vanilla HTTP client of a proxy."""
+
+    pool: httpcore2.AsyncConnectionPool
+    url: str
+
+    async def ask(
+        self, method: str, target: str, body: bytes = b"", **headers: str
+    ) -> httpcore2.Response:
+        """Ask; header names are written with underscores."""
+        named = [(name.replace("_", "-"), value) for name, value in headers.items()]
+        return await self.pool.request(method, self.url + target, headers=named, content=body)
+
+    @asynccontextmanager
+    async def piece_by_piece(self, target: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The body of an answer as it comes."""
+        async with (
+            self.pool.stream("GET", self.url + target) as response,
+            aclosing(response.aiter_stream()) as chunks,
+        ):
+            yield chunks
+
+
+class Chain(NamedTuple):
+    """A server, a proxy and a client of the proxy."""
+
+    upstream: Upstream
+    proxy: Proxy
+    web: Web
+
+    @asynccontextmanager
+    async def socket(
+        self, path: str, *, host: str = "localhost", **options: Any
+    ) -> AsyncIterator[trio_websocket.WebSocketConnection]:
+        """A vanilla WebSocket through the proxy."""
+        # With a stream of ours: the library leaves its own open when the server closes first.
+        async with await trio.open_tcp_stream("127.0.0.1", self.proxy.port) as stream:
+            with one_error():
+                async with trio.open_nursery() as nursery:
+                    yield await trio_websocket.wrap_client_stream(
+                        nursery, stream, f"{host}:{self.proxy.port}", path, **options
+                    )
+                    nursery.cancel_scope.cancel()
+
+
+@pytest.fixture(params=[SEED, SESSION])
+async def chain(request: pytest.FixtureRequest) -> AsyncIterator[Chain]:
+    """Two eras: one signs bodies, the other does not."""
+    async with (
+        open_upstream(request.param) as (upstream, config),
+        open_client(config) as client,
+        open_proxy(client, ProxyOptions(allow_origins=[FRIEND])) as proxy,
+        httpcore2.AsyncConnectionPool(max_connections=60) as pool,
+    ):
+        yield Chain(upstream, proxy, Web(pool, proxy.url))
+
+
+@pytest.fixture
+async def web(client: Client) -> AsyncIterator[Web]:
+    """A client of a proxy of the gateway."""
+    async with (
+        open_proxy(client) as proxy,
+        httpcore2.AsyncConnectionPool(max_connections=60) as pool,
+    ):
+        yield Web(pool, proxy.url)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ._groups import one_error as one_error
     from .admin import list_kernels as list_kernels
     from .admin import query as query
+    from .cases import Case as Case
+    from .cases import Range as Range
+    from .cases import parse_range as parse_range
+    from .cases import plan_cases as plan_cases
     from .config import Config as Config
     from .config import check_access_key as check_access_key
     from .config import check_secret_key as check_secret_key
@@ -54,6 +58,8 @@ if TYPE_CHECKING:
     from .kernels import new_token as new_token
     from .kernels import open_kernel as open_kernel
     from .kernels import run_kernel as run_kernel
+    from .sweeps import CaseResult as CaseResult
+    from .sweeps import open_sweep as open_sweep
     from .terminals import Terminal as Terminal
     from .terminals import open_terminal as open_terminal
     from .transport.client import Client as Client
@@ -81,6 +87,7 @@ _HOMES = {
     "_environment": ("read_config",),
     "_groups": ("one_error",),
     "admin": ("list_kernels", "query"),
+    "cases": ("Case", "Range", "parse_range", "plan_cases"),
     "config": ("Config", "check_access_key", "check_secret_key"),
     "errors": (
         "ApiError",
@@ -116,6 +123,7 @@ _HOMES = {
         "open_kernel",
         "run_kernel",
     ),
+    "sweeps": ("CaseResult", "open_sweep"),
     "terminals": ("Terminal", "open_terminal"),
     "transport.client": ("Client", "open_client"),
     "wire.events": ("SessionEvent",),

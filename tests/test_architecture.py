@@ -28,6 +28,7 @@ FLOORS = {
     "errors": "base",
     "config": "base",
     "signing": "base",
+    "cases": "base",
     "_groups": "base",
     "_version": "base",
     "_environment": "environment",
@@ -42,6 +43,7 @@ FLOORS = {
     "channels": "api",
     "vfolders": "api",
     "admin": "api",
+    "sweeps": "api",
     "_portal": "portal",
     "blocking": "faces",
     "asyncio": "faces",
@@ -76,7 +78,7 @@ BELOW = {
 }
 
 # Modules that decide by their arguments alone.
-PURE = ("wire", "signing")
+PURE = ("wire", "signing", "cases")
 IMPURE = frozenset({"trio", "anyio", "httpcore2", "socket", "ssl", "time", "random", "os"})
 POSIX_ONLY = frozenset({"fcntl", "termios", "pty", "resource", "pwd", "grp", "tty"})
 # Besides the standard library.

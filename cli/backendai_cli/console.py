@@ -11,7 +11,15 @@ import click
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["Status", "Stdin", "TerminalMode", "check_terminal", "window_size", "write_bytes"]
+__all__ = [
+    "Status",
+    "Stdin",
+    "TerminalMode",
+    "check_terminal",
+    "uses_color",
+    "window_size",
+    "write_bytes",
+]
 
 _INFO, _WAIT, _DONE, _FAIL = ("96", "∙"), ("93", "⋯"), ("92", "✔"), ("91", "✘")
 _ERASE_LINE = "\x1b[2K"
@@ -28,7 +36,7 @@ class Status:
         self._quiet = quiet
         self._stream = stream or sys.stderr
         self._terminal = self._stream.isatty()
-        self._color = self._terminal and not os.environ.get("NO_COLOR")
+        self._color = uses_color(self._stream)
         self._waiting = False
 
     def info(self, message: str) -> None:
@@ -69,6 +77,11 @@ class Status:
         except UnicodeEncodeError:  # a terminal that is not UTF-8
             self._stream.write(text.encode("ascii", "replace").decode())
         self._stream.flush()
+
+
+def uses_color(stream: TextIO) -> bool:
+    """Whether what is written there may have colours."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")
 
 
 def check_terminal() -> None:

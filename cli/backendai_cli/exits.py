@@ -17,6 +17,7 @@ from typing import NoReturn
 import click
 
 __all__ = [
+    "CASE_FAILED",
     "FAILED",
     "INTERRUPTED",
     "NOT_FOUND",
@@ -27,6 +28,8 @@ __all__ = [
     "leave_with",
 ]
 
+CASE_FAILED = 1
+"""A case of a sweep has failed."""
 TIMED_OUT = 124
 """The server ended the run because it took too long."""
 FAILED = 125

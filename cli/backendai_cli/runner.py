@@ -43,7 +43,7 @@ from . import exits
 from .console import Status, Stdin, TerminalMode, write_bytes
 from .screen import follow_size
 
-__all__ = ["Job", "Runner"]
+__all__ = ["Job", "Runner", "as_bytes", "statistics_lines"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,20 +123,9 @@ class Runner:
 
     def _tell_end(self, statistics: Statistics | None) -> None:
         self._status.done("Cleaned up the kernel.")
-        if not self._job.stats:
-            return
-        status = Status()  # asked for, so shown also when quiet
-        if statistics is None:
-            status.info("Statistics are not available.")
-            return
-        for item in fields(statistics):
-            value = getattr(statistics, item.name)
-            name, text = item.name, f"{value:,}"
-            if name == "cpu_used":
-                name = "cpu_used_msec"
-            elif value >= 1024:
-                text = _readable(value)
-            status.info(f"{name:<20} {text:>12}")
+        if self._job.stats:
+            for line in statistics_lines(statistics):
+                Status().info(line)  # asked for, so shown also when quiet
 
     async def _execute(self, kernel: TrioKernel) -> int:
         """Run the code and carry its output and questions; returns its exit code."""
@@ -196,7 +185,7 @@ class Runner:
 
     async def _print(self, stream: TextIO, text: str) -> None:
         self._status.clear()
-        data = _as_bytes(text)
+        data = as_bytes(text)
         # In a thread: a reader that does not read (a pager, Ctrl-S) must not stop the event loop,
         # which would be deaf to Ctrl-C and, with a local gateway, stop that as well.
         await trio.to_thread.run_sync(write_bytes, stream, data, abandon_on_cancel=True)
@@ -234,7 +223,23 @@ class Runner:
                     nursery.cancel_scope.cancel()
 
 
-def _as_bytes(text: str) -> bytes:
+def statistics_lines(statistics: Statistics | None) -> list[str]:
+    """What a kernel used, to be read by a person."""
+    if statistics is None:
+        return ["Statistics are not available."]
+    lines = []
+    for item in fields(statistics):
+        value = getattr(statistics, item.name)
+        name, text = item.name, f"{value:,}"
+        if name == "cpu_used":
+            name = "cpu_used_msec"
+        elif value >= 1024:
+            text = _readable(value)
+        lines.append(f"{name:<20} {text:>12}")
+    return lines
+
+
+def as_bytes(text: str) -> bytes:
     """The bytes a program wrote; those that are no UTF-8 arrive as lone surrogates (PEP 383)."""
     try:
         return text.encode("utf-8", "surrogateescape")

@@ -1,7 +1,7 @@
 """The cases of a sweep: every combination of some values, put into commands and variables. Pure.
 
 A range is written ``NAME=case:a,b``, ``NAME=range:start,stop,step`` or
-``NAME=linspace:start,stop,n``, as the official clients with sweeps have it (seen in 23.09; 1.1.1 has
+``NAME=linspace:start,stop,n``, as official clients with sweeps have it (seen in 23.09; 1.1.1 has
 none). Values are texts from here on: commands and environment variables know nothing else.
 """
 

@@ -98,11 +98,9 @@ class _Gate:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_cancel_when_ended, session, nursery.cancel_scope)
                     await serve(socket, session)
-                    if _is_open(socket):
-                        await socket.close(NORMAL)
+                    await _close(socket, NORMAL)
                     nursery.cancel_scope.cancel()
-            if _is_open(socket):
-                await socket.close(GOING_AWAY, "the kernel has ended")
+            await _close(socket, GOING_AWAY, "the kernel has ended")
 
         return respond
 
@@ -188,6 +186,18 @@ def _spoken(era: Era, request: HTTPConnection) -> Era:
         "Unsupported API version",
         f"{version!r}; this gateway speaks {SESSION_5.version} and {SESSION_6.version} here",
     )
+
+
+async def _close(socket: WebSocket, code: int, reason: str = "") -> None:
+    """Close the connection, if it is open."""
+    if not _is_open(socket):
+        return
+    try:
+        await socket.close(code, reason)
+    except trio.BusyResourceError:
+        # The peer has hung up in this moment, and the HTTP server closes the connection: while it
+        # does, it lets others write and fail (hypercorn 0.18; its `_close` takes no `send_lock`).
+        pass
 
 
 def _is_open(socket: WebSocket) -> bool:

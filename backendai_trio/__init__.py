@@ -12,13 +12,19 @@ from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from ._environment import read_config as read_config
+    from ._environment import read_profile_name as read_profile_name
     from ._groups import one_error as one_error
+    from ._profiles import DEFAULT_PROFILE as DEFAULT_PROFILE
+    from ._profiles import profiles_file as profiles_file
+    from ._profiles import read_profiles as read_profiles
+    from ._profiles import save_setting as save_setting
     from .admin import list_kernels as list_kernels
     from .admin import query as query
     from .cases import Case as Case
     from .cases import Range as Range
     from .cases import parse_range as parse_range
     from .cases import plan_cases as plan_cases
+    from .config import SETTINGS as SETTINGS
     from .config import Config as Config
     from .config import check_access_key as check_access_key
     from .config import check_secret_key as check_secret_key
@@ -84,11 +90,12 @@ if TYPE_CHECKING:
     from .wire.kernels import Statistics as Statistics
 
 _HOMES = {
-    "_environment": ("read_config",),
+    "_environment": ("read_config", "read_profile_name"),
     "_groups": ("one_error",),
+    "_profiles": ("DEFAULT_PROFILE", "profiles_file", "read_profiles", "save_setting"),
     "admin": ("list_kernels", "query"),
     "cases": ("Case", "Range", "parse_range", "plan_cases"),
-    "config": ("Config", "check_access_key", "check_secret_key"),
+    "config": ("SETTINGS", "Config", "check_access_key", "check_secret_key"),
     "errors": (
         "ApiError",
         "AuthError",

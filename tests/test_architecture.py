@@ -32,6 +32,7 @@ FLOORS = {
     "_groups": "base",
     "_version": "base",
     "_environment": "environment",
+    "_profiles": "environment",
     "wire": "wire",
     "transport": "transport",
     "transport.websocket": "websocket",

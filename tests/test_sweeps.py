@@ -66,12 +66,12 @@ async def test_as_many_kernels_as_allowed_and_no_more(narrow: tuple[Gateway, Cli
         most = max(most, len(gateway.tokens()))
         return await say(kernel, case)
 
-    async with open_sweep(client, LUA, seeds(30), work, max_parallel=LIMIT) as results:
+    async with open_sweep(client, LUA, seeds(12), work, max_parallel=LIMIT) as results:
         async for result in results:
             assert result.error is None and result.value is not None
             assert result.seconds > 0 and result.statistics is not None
             said[result.case.values["SEED"]] = result.value
-    assert said == {f"{n}": f"{n}\tfor all\n" for n in range(30)}
+    assert said == {f"{n}": f"{n}\tfor all\n" for n in range(12)}
     assert most == LIMIT
     assert gateway.tokens() == []
 
@@ -204,6 +204,7 @@ async def test_a_reader_that_waits_holds_the_sweep(client: Client) -> None:
     async def work(kernel: TrioKernel, case: Case) -> None:
         nonlocal begun
         begun += 1
+        await trio.lowlevel.checkpoint()
 
     async with open_sweep(client, LUA, seeds(50), work, max_parallel=2) as results:
         for taken in range(1, 6):

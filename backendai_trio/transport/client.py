@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
 import warnings
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["Client", "ReplyStream", "open_client", "tls_context"]
+
+# Requests, a line each. Headers, query and body are left out: they may hold secrets.
+log = logging.getLogger("backendai_trio.http")
 
 HEADERS_SECONDS = 60.0
 """Limit for the first byte of an ordinary answer. Long polls answer within about 2 s."""
@@ -273,6 +277,7 @@ class Client:
             "read": answer_seconds,
             "write": HEADERS_SECONDS,
         }
+        start = trio.current_time()
         async with AsyncExitStack() as stack:
             with _translated(self.config, request):
                 response = await stack.enter_async_context(
@@ -284,6 +289,8 @@ class Client:
                         extensions={"timeout": timeouts},
                     )
                 )
+            elapsed = (trio.current_time() - start) * 1000
+            log.debug("%s at %s -> %d, %.0f ms", request, endpoint.url, response.status, elapsed)
             chunks = await stack.enter_async_context(aclosing(response.aiter_stream()))
             yield ReplyStream(self.config, request, response, chunks)
 

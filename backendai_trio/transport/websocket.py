@@ -13,7 +13,7 @@ from .._groups import one_error
 from ..config import Config
 from ..errors import ConnectionFailed
 from ..wire.http import Reply, Request, decode_problem
-from .client import Client, tls_context
+from .client import Client, log, tls_context
 
 __all__ = ["connect_websocket", "open_websocket"]
 
@@ -111,6 +111,7 @@ async def _hold_socket(
                         with trio.move_on_after(ABORT_SECONDS, shield=True):
                             await trio.aclose_forcefully(stream)
                         raise
+                log.debug("%s at %s -> WebSocket", request, endpoint.url)
                 task_status.started((connection, stream))
     except trio_websocket.ConnectionRejected as exc:
         reply = Reply(exc.status_code, "", bytes(exc.body or b""))

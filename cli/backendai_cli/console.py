@@ -16,6 +16,7 @@ __all__ = [
     "Stdin",
     "TerminalMode",
     "check_terminal",
+    "show_requests",
     "uses_color",
     "window_size",
     "write_bytes",
@@ -77,6 +78,17 @@ class Status:
         except UnicodeEncodeError:  # a terminal that is not UTF-8
             self._stream.write(text.encode("ascii", "replace").decode())
         self._stream.flush()
+
+
+def show_requests() -> None:
+    """Show what goes over the wire, a line a request: never its headers, query or body."""
+    import logging
+
+    handler = logging.StreamHandler()  # stderr
+    handler.setFormatter(logging.Formatter("· %(message)s"))
+    log = logging.getLogger("backendai_trio.http")
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
 
 
 def uses_color(stream: TextIO) -> bool:

@@ -58,6 +58,9 @@ if TYPE_CHECKING:
     from .gateway.settings import GatewayOptions as GatewayOptions
     from .gateway.settings import stored_config as stored_config
     from .gateway.store import data_folder as data_folder
+    from .journal import Journal as Journal
+    from .journal import LeftKernel as LeftKernel
+    from .journal import journal_folder as journal_folder
     from .kernels import TrioKernel as TrioKernel
     from .kernels import attach_kernel as attach_kernel
     from .kernels import find_kernel as find_kernel
@@ -122,6 +125,7 @@ _HOMES = {
     "gateway.server": ("Gateway", "open_gateway", "serve_gateway"),
     "gateway.settings": ("GatewayOptions", "stored_config"),
     "gateway.store": ("data_folder",),
+    "journal": ("Journal", "LeftKernel", "journal_folder"),
     "kernels": (
         "TrioKernel",
         "attach_kernel",

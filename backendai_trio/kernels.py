@@ -30,6 +30,7 @@ from .errors import (
 )
 from .executions import Execution, open_execution
 from .files import Upload, send_files
+from .journal import Note
 from .transport.client import Client
 from .wire.execution import BatchOptions, ExecuteRequest
 from .wire.fields import Fields
@@ -218,6 +219,11 @@ async def open_kernel(
     token = create.token
     kernel: TrioKernel | None = None
     refused = False
+    note: Note | None = None
+    if client.journal is not None:
+        config = client.config
+        note = client.journal.note(token, url=config.endpoint.url, access_key=config.access_key)
+    left: str | None = None
     try:
         try:
             kernel = await _create(client, create)
@@ -237,16 +243,18 @@ async def open_kernel(
         yield kernel
     finally:
         if not (refused or (kernel is not None and kernel.released)):
-            left: str | None = f"it was not confirmed within {client.config.grace_seconds:g} s"
+            left = f"it was not confirmed within {client.config.grace_seconds:g} s"
             with trio.move_on_after(client.config.grace_seconds, shield=True):
                 left = await _end(client, token, kernel)
-            if left is not None:
-                warnings.warn(
-                    f"the kernel {token} at {client.config.endpoint.url} may still run; destroy it "
-                    f"by its token. Its end failed: {left}",
-                    KernelLeftBehindWarning,
-                    stacklevel=3,
-                )
+        if note is not None:
+            note.close(forget=left is None)
+        if left is not None:
+            warnings.warn(
+                f"the kernel {token} at {client.config.endpoint.url} may still run; destroy it "
+                f"by its token. Its end failed: {left}",
+                KernelLeftBehindWarning,
+                stacklevel=3,
+            )
 
 
 async def run_kernel(

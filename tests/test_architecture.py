@@ -33,6 +33,7 @@ FLOORS = {
     "_version": "base",
     "_environment": "environment",
     "_profiles": "environment",
+    "journal": "environment",
     "wire": "wire",
     "transport": "transport",
     "transport.websocket": "websocket",

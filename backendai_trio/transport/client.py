@@ -24,6 +24,7 @@ from ..errors import (
     RemoteProtocolError,
     api_error,
 )
+from ..journal import Journal
 from ..signing import Signed, sign
 from ..wire.http import OCTETS, Reply, Request, decode_problem
 from ..wire.versions import SEED, SESSION_6, Era, Hello, choose_era
@@ -110,14 +111,18 @@ class Client:
         config: the settings it was opened with.
         hello: what the server said of itself.
         era: how it is spoken to.
+        journal: where kernels are written down that end with their blocks; None for nowhere.
         closed: whether its block has ended; calls then raise `trio.ClosedResourceError`.
     """
 
-    def __init__(self, pool: httpcore2.AsyncConnectionPool, config: Config) -> None:
+    def __init__(
+        self, pool: httpcore2.AsyncConnectionPool, config: Config, journal: Journal | None = None
+    ) -> None:
         self._pool = pool
         self.config = config
         self.hello = Hello(SESSION_6.version)
         self.era = SESSION_6
+        self.journal = journal
         self.closed = False
 
     def has(self, feature: str) -> bool:
@@ -310,11 +315,15 @@ class Client:
 
 
 @asynccontextmanager
-async def open_client(config: Config | None = None) -> AsyncIterator[Client]:
+async def open_client(
+    config: Config | None = None, *, journal: Journal | None = None
+) -> AsyncIterator[Client]:
     """Open a client and agree with the server on a version.
 
     Args:
         config: the settings; None reads them from the environment (`read_config`).
+        journal: where to write down the kernels of `open_kernel` while they live, so that somebody
+            can end them should this process be killed.
 
     Raises:
         ConfigError: nothing is configured, or what answers there is not a Backend.AI server.
@@ -337,7 +346,7 @@ async def open_client(config: Config | None = None) -> AsyncIterator[Client]:
         socket_options=_keepalive_options(),
     )
     async with pool:
-        client = Client(pool, config)
+        client = Client(pool, config, journal)
         try:
             await client.negotiate()
             yield client

@@ -29,6 +29,7 @@ _COMMANDS = {
     "attach": "Attach to the terminal of a running kernel.",
     "config": "Show the settings in use, or change those of a profile.",
     "events": "Follow what happens to sessions.",
+    "gc": "End the kernels that killed commands have left behind.",
     "help": "Show this help, or that of a command.",
     "ps": "List the running kernels.",
     "run": "Run code or files in a kernel.",

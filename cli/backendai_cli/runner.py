@@ -42,6 +42,7 @@ from backendai_trio import (
 from . import exits
 from .console import Status, Stdin, TerminalMode, write_bytes
 from .screen import follow_size
+from .target import journal_for
 
 __all__ = ["Job", "Runner", "as_bytes", "statistics_lines"]
 
@@ -87,7 +88,7 @@ class Runner:
 
     async def _run(self) -> int:
         job = self._job
-        async with open_client(self._config) as client:
+        async with open_client(self._config, journal=journal_for(self._config)) as client:
             check_uploads(job.uploads, client.era)
             async with self._open_kernel(client) as kernel:
                 self._status.done(f"Kernel (ID: {kernel.kernel_id}) is ready.")

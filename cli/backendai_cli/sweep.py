@@ -37,6 +37,7 @@ from . import exits
 from .console import Status, uses_color, write_bytes
 from .results import Outcome, ResultsFile, read_successes
 from .runner import as_bytes, statistics_lines
+from .target import journal_for
 
 __all__ = ["SweepJob", "run_sweep"]
 
@@ -123,7 +124,9 @@ class _Sweep:
     async def run(self, config: Config) -> int:
         """Run the cases; returns 0, or 1 if one has failed."""
         async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(open_client(config))
+            client = await stack.enter_async_context(
+                open_client(config, journal=journal_for(config))
+            )
             check_uploads(self._job.uploads, client.era)
             self._status.info(
                 f"{len(self._todo)} cases, at most {self._job.max_parallel} at a time."

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 import click
 
-from backendai_trio import Config, read_config
+from backendai_trio import Config, Journal, journal_folder, read_config
 
 from .console import Status
 
-__all__ = ["configured_server", "open_target"]
+__all__ = ["configured_server", "journal_for", "open_target"]
 
 
 @contextmanager
@@ -30,6 +30,11 @@ def open_target(status: Status, *, local: bool = False) -> Iterator[Config]:
         status.info("No server is configured (BACKEND_ENDPOINT): running on this machine.")
     with open_gateway_process() as config:
         yield config
+
+
+def journal_for(config: Config) -> Journal | None:
+    """Where kernels on that server are written down, for `gc`; a gateway here ends its own."""
+    return Journal(journal_folder()) if config == read_config() else None
 
 
 def configured_server(use: str) -> Config:

@@ -13,6 +13,7 @@ from ._version import __version__ as __version__
 if TYPE_CHECKING:
     from ._environment import read_config as read_config
     from ._environment import read_profile_name as read_profile_name
+    from ._folders import data_folder as data_folder
     from ._groups import one_error as one_error
     from ._profiles import DEFAULT_PROFILE as DEFAULT_PROFILE
     from ._profiles import profiles_file as profiles_file
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
     from .gateway.server import serve_gateway as serve_gateway
     from .gateway.settings import GatewayOptions as GatewayOptions
     from .gateway.settings import stored_config as stored_config
-    from .gateway.store import data_folder as data_folder
     from .journal import Journal as Journal
     from .journal import LeftKernel as LeftKernel
     from .journal import journal_folder as journal_folder
@@ -94,6 +94,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "_environment": ("read_config", "read_profile_name"),
+    "_folders": ("data_folder",),
     "_groups": ("one_error",),
     "_profiles": ("DEFAULT_PROFILE", "profiles_file", "read_profiles", "save_setting"),
     "admin": ("list_kernels", "query"),
@@ -124,7 +125,6 @@ _HOMES = {
     "gateway.faults": ("Faults",),
     "gateway.server": ("Gateway", "open_gateway", "serve_gateway"),
     "gateway.settings": ("GatewayOptions", "stored_config"),
-    "gateway.store": ("data_folder",),
     "journal": ("Journal", "LeftKernel", "journal_folder"),
     "kernels": (
         "TrioKernel",

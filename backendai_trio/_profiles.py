@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from ._folders import config_folder
 from .config import SETTINGS, Layer, check_setting
 from .errors import ConfigError
 
@@ -26,14 +27,8 @@ DEFAULT_PROFILE = "default"
 
 
 def profiles_file() -> Path:
-    """Where the platform keeps a user's settings of this library."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return base / "backendai-trio" / "profiles.toml"
+    """The file, whether it is there or not."""
+    return config_folder() / "profiles.toml"
 
 
 def read_profiles() -> dict[str, dict[str, str]]:

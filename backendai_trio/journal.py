@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ._folders import state_folder
+
 __all__ = ["Journal", "LeftKernel", "Note", "journal_folder"]
 
 _BEING_MADE_SECONDS = 60.0
@@ -22,14 +24,8 @@ _BEING_MADE_SECONDS = 60.0
 
 
 def journal_folder() -> Path:
-    """Where the platform keeps what a user's programs remember of themselves."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return base / "backendai-trio" / "kernels"
+    """Where commands keep their journal."""
+    return state_folder() / "kernels"
 
 
 class Note:

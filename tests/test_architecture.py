@@ -29,6 +29,7 @@ FLOORS = {
     "config": "base",
     "signing": "base",
     "cases": "base",
+    "_folders": "base",
     "_groups": "base",
     "_version": "base",
     "_environment": "environment",

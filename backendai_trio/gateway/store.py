@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import os
 import secrets
-import sys
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from ..errors import GatewayError
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["EndedSession", "KeyPair", "MemoryStore", "SqliteStore", "Store", "data_folder"]
+__all__ = ["EndedSession", "KeyPair", "MemoryStore", "SqliteStore", "Store"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS keypairs (
@@ -187,14 +186,3 @@ class SqliteStore:
         cursor: sqlite3.Cursor = self._db.execute(text, values)
         row: tuple[str, ...] | None = cursor.fetchone()
         return row
-
-
-def data_folder() -> Path:
-    """Where the platform keeps a user's program data."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "backendai-trio"

@@ -12,7 +12,13 @@ from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from ._environment import read_config as read_config
+    from ._environment import read_profile_name as read_profile_name
+    from ._folders import data_folder as data_folder
     from ._groups import one_error as one_error
+    from ._profiles import DEFAULT_PROFILE as DEFAULT_PROFILE
+    from ._profiles import profiles_file as profiles_file
+    from ._profiles import read_profiles as read_profiles
+    from ._profiles import save_setting as save_setting
     from .admin import authorize as authorize
     from .admin import list_kernels as list_kernels
     from .admin import list_rows as list_rows
@@ -26,6 +32,11 @@ if TYPE_CHECKING:
     from .blocking import Kernel as Kernel
     from .blocking import StreamExecute as StreamExecute
     from .blocking import StreamPty as StreamPty
+    from .cases import Case as Case
+    from .cases import Range as Range
+    from .cases import parse_range as parse_range
+    from .cases import plan_cases as plan_cases
+    from .config import SETTINGS as SETTINGS
     from .config import Config as Config
     from .config import check_access_key as check_access_key
     from .config import check_secret_key as check_secret_key
@@ -58,7 +69,9 @@ if TYPE_CHECKING:
     from .gateway.server import serve_gateway as serve_gateway
     from .gateway.settings import GatewayOptions as GatewayOptions
     from .gateway.settings import stored_config as stored_config
-    from .gateway.store import data_folder as data_folder
+    from .journal import Journal as Journal
+    from .journal import LeftKernel as LeftKernel
+    from .journal import journal_folder as journal_folder
     from .kernels import TrioKernel as TrioKernel
     from .kernels import attach_kernel as attach_kernel
     from .kernels import find_kernel as find_kernel
@@ -72,6 +85,8 @@ if TYPE_CHECKING:
     from .proxy.server import ProxyOptions as ProxyOptions
     from .proxy.server import open_proxy as open_proxy
     from .proxy.server import serve_proxy as serve_proxy
+    from .sweeps import CaseResult as CaseResult
+    from .sweeps import open_sweep as open_sweep
     from .targets import open_default_client as open_default_client
     from .terminals import Terminal as Terminal
     from .terminals import open_terminal as open_terminal
@@ -115,13 +130,16 @@ if TYPE_CHECKING:
     from .wire.vfolders import VFolderInfo as VFolderInfo
 
 _HOMES = {
-    "_environment": ("read_config",),
+    "_environment": ("read_config", "read_profile_name"),
+    "_folders": ("data_folder",),
     "_groups": ("one_error",),
     "admin": ("authorize", "list_kernels", "list_rows", "query"),
     "blocking": ("Admin", "Kernel", "StreamExecute", "StreamPty"),
     "apps": ("App", "AppStream", "list_apps", "open_app", "open_app_stream"),
-    "config": ("Config", "check_access_key", "check_secret_key"),
+    "config": ("SETTINGS", "Config", "check_access_key", "check_secret_key"),
     "downloads": ("DownloadStream",),
+    "_profiles": ("DEFAULT_PROFILE", "profiles_file", "read_profiles", "save_setting"),
+    "cases": ("Case", "Range", "parse_range", "plan_cases"),
     "errors": (
         "ApiError",
         "AuthError",
@@ -148,7 +166,7 @@ _HOMES = {
     "gateway.faults": ("Faults",),
     "gateway.server": ("Gateway", "open_gateway", "serve_gateway"),
     "gateway.settings": ("GatewayOptions", "stored_config"),
-    "gateway.store": ("data_folder",),
+    "journal": ("Journal", "LeftKernel", "journal_folder"),
     "kernels": (
         "TrioKernel",
         "attach_kernel",
@@ -161,6 +179,7 @@ _HOMES = {
     "plain": ("ExecutionResult", "PlainKernel"),
     "targets": ("open_default_client",),
     "proxy.server": ("Proxy", "ProxyOptions", "open_proxy", "serve_proxy"),
+    "sweeps": ("CaseResult", "open_sweep"),
     "terminals": ("Terminal", "open_terminal"),
     "transport.client": ("Client", "open_client"),
     "transport.connection": ("Connection",),

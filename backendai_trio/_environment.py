@@ -1,4 +1,4 @@
-"""The one place that reads the process's environment and the ``.env`` file."""
+"""The one place that reads the settings of the process: environment, ``.env`` file, profile."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from .config import Config, Endpoint, parse_config, parse_dotenv
+from ._profiles import profile_layer
+from .config import Config, Endpoint, Layer, parse_config, parse_dotenv
 from .errors import ConfigError
 
-__all__ = ["read_config", "read_environ"]
+__all__ = ["read_config", "read_environ", "read_profile_name"]
 
 
-def read_environ() -> Mapping[str, str]:
-    """The environment, completed by a ``.env`` file in the current folder (which never wins).
+def read_environ() -> tuple[Mapping[str, str], Layer]:
+    """The environment, and the ``.env`` file in the current folder below it.
 
     Raises:
         ConfigError: the file is there but cannot be read as text.
@@ -23,10 +24,21 @@ def read_environ() -> Mapping[str, str]:
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, IsADirectoryError):
-        return dict(os.environ)
+        text = ""
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(".env", f"cannot be read ({exc}); mend or remove the file") from None
-    return parse_dotenv(text) | dict(os.environ)
+    return dict(os.environ), Layer(parse_dotenv(text), ".env")
+
+
+def read_profile_name() -> str | None:
+    """The profile that is asked for: ``BACKEND_PROFILE``, as a variable or in ``.env``.
+
+    Raises:
+        ConfigError: the ``.env`` file cannot be read.
+    """
+    environ, dotenv = read_environ()
+    name = environ.get("BACKEND_PROFILE") or dotenv.variables.get("BACKEND_PROFILE")
+    return name or None
 
 
 def read_config(
@@ -35,7 +47,7 @@ def read_config(
     access_key: str | None = None,
     secret_key: str | None = None,
 ) -> Config | None:
-    """The settings from arguments, environment and ``.env``, in this order of precedence.
+    """The settings from arguments, environment, ``.env`` and profile, in this order of precedence.
 
     Returns:
         None when neither an endpoint nor a key is set; the command line then runs its own gateway.
@@ -43,8 +55,15 @@ def read_config(
     Raises:
         ConfigError: something is missing or malformed; the message names the variable.
     """
-    environ = read_environ()
-    config = parse_config(environ, endpoint=endpoint, access_key=access_key, secret_key=secret_key)
+    environ, dotenv = read_environ()
+    config = parse_config(
+        environ,
+        dotenv,
+        profile_layer(read_profile_name()),
+        endpoint=endpoint,
+        access_key=access_key,
+        secret_key=secret_key,
+    )
     if config is None:
         return None
     if config.ca_file is not None and not Path(config.ca_file).is_file():

@@ -7,7 +7,7 @@ the process. `backendai_trio.read_config` is the one place that hands it the rea
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -16,16 +16,29 @@ from .errors import ConfigError
 
 __all__ = [
     "DEFAULT_ENDPOINT",
+    "SETTINGS",
     "Config",
     "Endpoint",
+    "Layer",
     "check_access_key",
     "check_secret_key",
+    "check_setting",
     "parse_config",
     "parse_dotenv",
 ]
 
 DEFAULT_ENDPOINT = "https://api.backend.ai"
 """Where the official service was in the seed era; used when keys are set and no endpoint is."""
+
+SETTINGS = (
+    "endpoint",
+    "access_key",
+    "secret_key",
+    "ca_file",
+    "skip_sslcert_validation",
+    "connection_timeout",
+)
+"""What a profile may hold: the variables' names without BACKEND_, in lower case."""
 
 # Contract section 2.1. Managers generate the 16 characters as base32, but fixtures of theirs hold
 # any capital letter or digit, so only the shape is checked.
@@ -38,6 +51,14 @@ _TRUE = frozenset({"1", "y", "yes", "t", "true", "on"})
 _FALSE = frozenset({"", "0", "n", "no", "f", "false", "off"})
 _CONNECT_SECONDS = 10.0
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Layer(NamedTuple):
+    """Variables from somewhere below the environment: it fills what is not set above it."""
+
+    variables: Mapping[str, str]
+    origin: str
+    """Where they stand, for messages: ``.env`` or ``profile 'work'``."""
 
 
 class Endpoint(NamedTuple):
@@ -157,7 +178,7 @@ def check_secret_key(text: str, *, variable: str = "BACKEND_SECRET_KEY") -> str:
 
 def parse_config(
     environ: Mapping[str, str],
-    *,
+    *below: Layer,
     endpoint: str | None = None,
     access_key: str | None = None,
     secret_key: str | None = None,
@@ -169,6 +190,7 @@ def parse_config(
 
     Args:
         environ: variable names to values, e.g. ``os.environ``.
+        below: where a variable is looked up, under both names, that is not set above.
         endpoint: URL of the server; ``BACKEND_ENDPOINT``.
         access_key: ``BACKEND_ACCESS_KEY``, 20 characters.
         secret_key: ``BACKEND_SECRET_KEY``, 40 characters.
@@ -179,9 +201,10 @@ def parse_config(
     Raises:
         ConfigError: something is missing or malformed; `ConfigError.variable` names it.
     """
-    endpoint_name, endpoint_text = _lookup(environ, "ENDPOINT", endpoint)
-    access_name, access_text = _lookup(environ, "ACCESS_KEY", access_key)
-    secret_name, secret_text = _lookup(environ, "SECRET_KEY", secret_key)
+    layers = [Layer(environ, ""), *below]
+    endpoint_name, endpoint_text = _lookup(layers, "ENDPOINT", endpoint)
+    access_name, access_text = _lookup(layers, "ACCESS_KEY", access_key)
+    secret_name, secret_text = _lookup(layers, "SECRET_KEY", secret_key)
     if not (endpoint_text or access_text or secret_text):
         return None
     parsed = parse_endpoint(endpoint_text or DEFAULT_ENDPOINT, variable=endpoint_name)
@@ -194,9 +217,9 @@ def parse_config(
         endpoint=parsed,
         access_key=check_access_key(access_text, variable=access_name),
         secret_key=check_secret_key(secret_text, variable=secret_name),
-        ca_file=_lookup(environ, "CA_FILE", None)[1] or None,
-        verify_tls=not _flag(environ, "SKIP_SSLCERT_VALIDATION"),
-        connect_seconds=_seconds(environ, "CONNECTION_TIMEOUT", _CONNECT_SECONDS),
+        ca_file=_lookup(layers, "CA_FILE")[1] or None,
+        verify_tls=not _flag(*_lookup(layers, "SKIP_SSLCERT_VALIDATION")),
+        connect_seconds=_seconds(*_lookup(layers, "CONNECTION_TIMEOUT")),
     )
 
 
@@ -216,18 +239,43 @@ def parse_dotenv(text: str) -> dict[str, str]:
     return found
 
 
-def _lookup(environ: Mapping[str, str], name: str, explicit: str | None) -> tuple[str, str]:
+def check_setting(name: str, value: str) -> str:
+    """Return the value of a setting, one of `SETTINGS`, if it is one.
+
+    Raises:
+        ConfigError: it is not, or there is no such setting.
+    """
+    if name not in SETTINGS:
+        raise ConfigError(name, f"there is no such setting; there are {', '.join(SETTINGS)}")
+    value = value.strip()
+    if not value:
+        raise ConfigError(name, "the value is empty")
+    match name:
+        case "endpoint":
+            parse_endpoint(value, variable=name)
+        case "access_key":
+            check_access_key(value, variable=name)
+        case "secret_key":
+            check_secret_key(value, variable=name)
+        case "skip_sslcert_validation":
+            _flag(name, value)
+        case "connection_timeout":
+            _seconds(name, value)
+    return value
+
+
+def _lookup(layers: Sequence[Layer], name: str, explicit: str | None = None) -> tuple[str, str]:
     """The variable's name as the user wrote it (for messages) and its value, ``""`` if not set."""
     if explicit:
         return f"BACKEND_{name}", explicit
-    for variable in (f"BACKEND_{name}", f"SORNA_{name}"):
-        if value := environ.get(variable, "").strip():
-            return variable, value
+    for layer in layers:
+        for variable in (f"BACKEND_{name}", f"SORNA_{name}"):
+            if value := layer.variables.get(variable, "").strip():
+                return f"{variable}{layer.origin and f' in {layer.origin}'}", value
     return f"BACKEND_{name}", ""
 
 
-def _flag(environ: Mapping[str, str], name: str) -> bool:
-    variable, text = _lookup(environ, name, None)
+def _flag(variable: str, text: str) -> bool:
     if text.lower() in _TRUE:
         return True
     if text.lower() in _FALSE:
@@ -235,10 +283,9 @@ def _flag(environ: Mapping[str, str], name: str) -> bool:
     raise ConfigError(variable, f"{text!r} is neither yes nor no; set it to 1 or 0")
 
 
-def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
-    variable, text = _lookup(environ, name, None)
+def _seconds(variable: str, text: str) -> float:
     if not text:
-        return default
+        return _CONNECT_SECONDS
     if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text):
         raise ConfigError(variable, f"{text!r} is not a number of seconds; set it to e.g. 10")
     return float(text) or float("inf")  # 0 means no limit, as for the official client

@@ -29,6 +29,7 @@ from .errors import (
     NotFound,
 )
 from .executions import Execution, open_execution
+from .journal import Note
 from .kernel_files import KernelFiles
 from .transport.client import Client
 from .wire.execution import BatchOptions, ExecuteRequest, check_run_id
@@ -240,6 +241,11 @@ async def open_kernel(
     token = create.token
     kernel: TrioKernel | None = None
     refused = False
+    note: Note | None = None
+    if client.journal is not None:
+        config = client.config
+        note = client.journal.note(token, url=config.endpoint.url, access_key=config.access_key)
+    gone = True
     try:
         try:
             kernel = await _create(client, create)
@@ -259,7 +265,9 @@ async def open_kernel(
         yield kernel
     finally:
         if not (refused or (kernel is not None and kernel.released)):
-            await _end(client, token, kernel)  # noqa: ASYNC102 (it has a shield)
+            gone = await _end(client, token, kernel)  # noqa: ASYNC102 (it has a shield)
+        if note is not None:
+            note.close(forget=gone)
 
 
 async def run_kernel(
@@ -310,8 +318,9 @@ async def _create(client: Client, create: CreateRequest) -> TrioKernel:
     return TrioKernel(client, CreateReply.decode(reply.body, create.token))
 
 
-async def _end(client: Client, token: str, kernel: TrioKernel | None) -> None:
-    """Destroy a kernel at its block's end or after a cancellation; a failure is a warning."""
+async def _end(client: Client, token: str, kernel: TrioKernel | None) -> bool:
+    """Destroy a kernel at its block's end or after a cancellation; a failure is a warning, and
+    False."""
     left = f"it was not confirmed within {client.config.grace_seconds:g} s"
     with trio.move_on_after(client.config.grace_seconds, shield=True):
         try:
@@ -319,7 +328,7 @@ async def _end(client: Client, token: str, kernel: TrioKernel | None) -> None:
                 await kernel._destroy_once()
             else:
                 await _destroy(client, token, seen=False)
-            return
+            return True
         except BackendError as exc:
             left = str(exc)
     warnings.warn(
@@ -328,6 +337,7 @@ async def _end(client: Client, token: str, kernel: TrioKernel | None) -> None:
         KernelLeftBehindWarning,
         stacklevel=4,
     )
+    return False
 
 
 async def _destroy(client: Client, token: str, *, seen: bool) -> Statistics | None:

@@ -86,6 +86,8 @@ def our_commands(plain: dict[str, str], variables: Mapping[str, str]) -> list[Co
     return [
         Command("python3 -c pass", [sys.executable, "-c", "pass"], plain),
         Command("backend.ai --help", [backend_ai(), "--help"], plain, 100),
+        Command("backend.ai config", [backend_ai(), "config"], plain, 100),
+        Command("backend.ai completion bash", [backend_ai(), "completion", "bash"], plain, 100),
         Command("backend.ai run -q python3 -c pass (embedded)", run, plain, 600),
         Command("backend.ai run -q python3 -c pass (served)", run, plain | dict(variables)),
     ]

@@ -28,10 +28,14 @@ FLOORS = {
     "errors": "base",
     "config": "base",
     "signing": "base",
+    "cases": "base",
+    "_folders": "base",
     "_groups": "base",
     "_version": "base",
     "_environment": "environment",
     "_serving": "serving",
+    "_profiles": "environment",
+    "journal": "environment",
     "wire": "wire",
     "_paths": "disk",
     "_archives": "disk",
@@ -59,6 +63,7 @@ FLOORS = {
     "admin": "api",
     "plain": "api",
     "targets": "targets",
+    "sweeps": "api",
     "_portal": "portal",
     "_faces": "faces",
     "blocking": "faces",
@@ -103,7 +108,7 @@ BELOW = {
 }
 
 # Modules that decide by their arguments alone.
-PURE = ("wire", "signing")
+PURE = ("wire", "signing", "cases")
 IMPURE = frozenset({"trio", "anyio", "httpcore2", "socket", "ssl", "time", "random", "os"})
 POSIX_ONLY = frozenset({"fcntl", "termios", "pty", "resource", "pwd", "grp", "tty"})
 # Besides the standard library.

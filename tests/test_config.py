@@ -14,6 +14,7 @@ from backendai_trio.config import (
     DEFAULT_ENDPOINT,
     Config,
     Endpoint,
+    Layer,
     parse_config,
     parse_dotenv,
     parse_endpoint,
@@ -57,6 +58,24 @@ def test_nothing_set_is_no_configuration() -> None:
     empty = {f"{era}_{name}": " " for era in ("BACKEND", "SORNA") for name in ("ENDPOINT",)}
     assert parse_config(empty) is None
     assert parse_config({}, endpoint="", access_key="", secret_key="") is None
+
+
+def test_what_lies_below_fills_what_is_not_set() -> None:
+    """Both names of a variable are looked up in one layer before the next one is."""
+    dotenv = Layer({"BACKEND_ENDPOINT": "http://dotenv", "BACKEND_ACCESS_KEY": " "}, ".env")
+    profile = Layer(environ(BACKEND_ENDPOINT="http://profile"), "profile 'x'")
+    config = parse_config({"SORNA_ENDPOINT": "http://sorna"}, dotenv, profile)
+    assert config is not None
+    assert (config.endpoint.host, config.access_key) == ("sorna", ACCESS)
+    config = parse_config({}, dotenv, profile)
+    assert config is not None and config.endpoint.host == "dotenv"
+
+
+def test_an_error_says_where_the_setting_stands() -> None:
+    below = Layer(environ(BACKEND_ACCESS_KEY="short"), "profile 'x'")
+    with pytest.raises(ConfigError) as caught:
+        parse_config({}, below)
+    assert caught.value.variable == "BACKEND_ACCESS_KEY in profile 'x'"
 
 
 def test_all_set() -> None:

@@ -132,8 +132,7 @@ class _Gate:
             except Refused as exc:
                 await socket.send_denial_response(_problem(exc.problem, era))
                 return
-            if _is_open(socket):
-                await socket.close(GOING_AWAY, "the kernel has ended")
+            await _close(socket, GOING_AWAY, "the kernel has ended")
 
         return respond
 
@@ -239,6 +238,18 @@ def _spoken(era: Era, request: HTTPConnection) -> Era:
         "Unsupported API version",
         f"{version!r}; this gateway speaks {SESSION_5.version} and {SESSION_6.version} here",
     )
+
+
+async def _close(socket: WebSocket, code: int, reason: str = "") -> None:
+    """Close the connection, if it is open."""
+    if not _is_open(socket):
+        return
+    try:
+        await socket.close(code, reason)
+    except trio.BusyResourceError:
+        # The peer has hung up in this moment, and the HTTP server closes the connection: while it
+        # does, it lets others write and fail (hypercorn 0.18; its `_close` takes no `send_lock`).
+        pass
 
 
 def _is_open(socket: WebSocket) -> bool:

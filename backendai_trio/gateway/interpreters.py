@@ -109,7 +109,10 @@ class Interpreter:
             except BaseException:
                 # Cancelled, or sink or ask failed: nobody listens to that code any more.
                 with trio.move_on_after(START_SECONDS, shield=True):
-                    await self._abandon()
+                    try:
+                        await self._abandon()
+                    except trio.BrokenResourceError:
+                        pass  # its kernel is being killed, and took the process first
                 raise
 
     async def complete(self, code: str, options: Mapping[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ Nothing here starts a program, but `resolve` when it is given a version to check
 
 from __future__ import annotations
 
+import difflib
 import functools
 import importlib.util
 import os
@@ -157,7 +158,9 @@ def resolve(name: str) -> Runtime:
     runtime = _BY_NAME.get(base)
     here = ", ".join(installed())
     if runtime is None:
-        raise UnknownRuntime(f"there is no runtime {name!r}; installed here: {here}")
+        close = difflib.get_close_matches(base, _BY_NAME, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise UnknownRuntime(f"there is no runtime {name!r}{hint}; installed here: {here}")
     if not _is_installed(runtime):
         lacking = " and ".join(" or ".join(group) for group in runtime.programs) or "lupa"
         raise UnknownRuntime(

@@ -276,7 +276,7 @@ class Sessions:
     faults: Faults = field(default_factory=Faults)
     events: EventHub = field(default_factory=EventHub)
     _by_token: dict[tuple[str, str], Session] = field(default_factory=dict)
-    _starting: int = 0
+    _starting: set[tuple[str, str]] = field(default_factory=set)
     _creating: dict[tuple[str, str], trio.Lock] = field(default_factory=dict)
     tickets: Tickets = field(default_factory=Tickets)
 
@@ -327,14 +327,15 @@ class Sessions:
                 await session.gone.wait()
                 session = None
             if session is None:
-                if len(self._by_token) + self._starting >= self.max_sessions:
+                # The union: a kernel that has just started is in both for a moment.
+                if len(self._by_token.keys() | self._starting) >= self.max_sessions:
                     raise Refused(
                         412,
                         "quota-exceeded",
                         "Too many kernels",
                         f"this gateway runs at most {self.max_sessions}; destroy one first",
                     )
-                self._starting += 1
+                self._starting.add(key)
                 try:
                     return await self.nursery.start(
                         self._hold, create, access_key, runtime, mounts
@@ -344,7 +345,7 @@ class Sessions:
                         500, "kernel-creation-failed", "The kernel could not be started", str(exc)
                     ) from exc
                 finally:
-                    self._starting -= 1
+                    self._starting.discard(key)
         if session.runtime is not runtime or not create.reuse:
             raise Refused(
                 400,

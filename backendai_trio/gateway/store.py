@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import os
 import secrets
-import sys
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,6 @@ __all__ = [
     "MemoryStore",
     "SqliteStore",
     "Store",
-    "data_folder",
     "open_database",
 ]
 
@@ -216,14 +214,3 @@ def open_database(path: Path | None, schema: str) -> sqlite3.Connection:
             "mend that, or name another folder with --data"
         ) from exc
     return opened
-
-
-def data_folder() -> Path:
-    """Where the platform keeps a user's program data."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "backendai-trio"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import socket
@@ -25,6 +26,7 @@ from ..errors import (
     RemoteProtocolError,
     api_error,
 )
+from ..journal import Journal
 from ..signing import Signed, sign
 from ..wire.http import OCTETS, Reply, Request, decode_problem
 from ..wire.versions import SEED, SESSION_6, Era, Hello, choose_era
@@ -32,6 +34,9 @@ from .connections import Pool, Whole
 from .proxies import proxy_of
 
 __all__ = ["Client", "ReplyStream", "open_client", "tls_context"]
+
+# Requests, a line each. Headers, query and body are left out: they may hold secrets.
+log = logging.getLogger("backendai_trio.http")
 
 HEADERS_SECONDS = 60.0
 """Limit for the first byte of an ordinary answer. Long polls answer within about 2 s."""
@@ -127,14 +132,21 @@ class Client:
         config: the settings it was opened with.
         hello: what the server said of itself.
         era: how it is spoken to.
+        journal: where kernels are written down that end with their blocks; None for nowhere.
         closed: whether its block has ended; calls then raise `trio.ClosedResourceError`.
     """
 
-    def __init__(self, pool: Pool | httpcore2.AsyncConnectionPool, config: Config) -> None:
+    def __init__(
+        self,
+        pool: Pool | httpcore2.AsyncConnectionPool,
+        config: Config,
+        journal: Journal | None = None,
+    ) -> None:
         self._pool = pool
         self.config = config
         self.hello = Hello(SESSION_6.version)
         self.era = SESSION_6
+        self.journal = journal
         self.closed = False
 
     def has(self, feature: str) -> bool:
@@ -366,8 +378,13 @@ class Client:
             content=Whole(request.body) if content is None else content,
             extensions={"timeout": timeouts},
         )
+        start = trio.current_time()
         with _translated(endpoint, request, self.config.connect_seconds):
-            return ReplyStream(endpoint, request, await self._pool.handle_async_request(sent))
+            response = await self._pool.handle_async_request(sent)
+        if log.isEnabledFor(logging.DEBUG):
+            elapsed = (trio.current_time() - start) * 1000
+            log.debug("%s at %s -> %d, %.0f ms", request, endpoint.url, response.status, elapsed)
+        return ReplyStream(endpoint, request, response)
 
     def _check_open(self) -> None:
         if self.closed:
@@ -386,11 +403,15 @@ class Client:
 
 
 @asynccontextmanager
-async def open_client(config: Config | None = None) -> AsyncIterator[Client]:
+async def open_client(
+    config: Config | None = None, *, journal: Journal | None = None
+) -> AsyncIterator[Client]:
     """Open a client and agree with the server on a version.
 
     Args:
         config: the settings; None reads them from the environment (`read_config`).
+        journal: where to write down the kernels of `open_kernel` while they live, so that somebody
+            can end them should this process be killed.
 
     Raises:
         ConfigError: nothing is configured, or what answers there is not a Backend.AI server.
@@ -406,7 +427,7 @@ async def open_client(config: Config | None = None) -> AsyncIterator[Client]:
             "or open a gateway of your own with open_gateway()",
         )
     async with _pool(config, tls_context(config)) as pool:
-        client = Client(pool, config)
+        client = Client(pool, config, journal)
         try:
             await client.negotiate()
             yield client

@@ -23,7 +23,7 @@ from wsproto.utilities import RemoteProtocolError as NoHandshake
 from ..config import Config
 from ..errors import ConnectionFailed
 from ..wire.http import Reply, Request, decode_problem
-from .client import Client, tls_context
+from .client import Client, log, tls_context
 from .plain_sockets import PlainStream
 from .proxies import open_tunnel, proxy_of
 
@@ -343,6 +343,7 @@ async def connect_websocket(
     if refusal is not None:
         await socket.abort()
         raise decode_problem(refusal).as_error(str(request))
+    log.debug("%s at %s -> WebSocket", request, endpoint.url)
     return socket
 
 

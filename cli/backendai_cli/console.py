@@ -11,7 +11,16 @@ import click
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["Status", "Stdin", "TerminalMode", "check_terminal", "window_size", "write_bytes"]
+__all__ = [
+    "Status",
+    "Stdin",
+    "TerminalMode",
+    "check_terminal",
+    "show_requests",
+    "uses_color",
+    "window_size",
+    "write_bytes",
+]
 
 _INFO, _WAIT, _DONE, _FAIL = ("96", "∙"), ("93", "⋯"), ("92", "✔"), ("91", "✘")
 _ERASE_LINE = "\x1b[2K"
@@ -32,7 +41,7 @@ class Status:
         self._quiet = quiet
         self._stream = stream or sys.stderr
         self._terminal = self._stream.isatty()
-        self._color = self._terminal and not os.environ.get("NO_COLOR")
+        self._color = uses_color(self._stream)
         self._waiting = False
 
     def info(self, message: str) -> None:
@@ -73,6 +82,22 @@ class Status:
         except UnicodeEncodeError:  # a terminal that is not UTF-8
             self._stream.write(text.encode("ascii", "replace").decode())
         self._stream.flush()
+
+
+def show_requests() -> None:
+    """Show what goes over the wire, a line a request: never its headers, query or body."""
+    import logging
+
+    handler = logging.StreamHandler()  # stderr
+    handler.setFormatter(logging.Formatter("· %(message)s"))
+    log = logging.getLogger("backendai_trio.http")
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+
+
+def uses_color(stream: TextIO) -> bool:
+    """Whether what is written there may have colours."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")
 
 
 def check_terminal() -> None:

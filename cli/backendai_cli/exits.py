@@ -17,17 +17,20 @@ from typing import NoReturn
 import click
 
 __all__ = [
+    "CASE_FAILED",
     "FAILED",
     "INTERRUPTED",
     "NOT_FOUND",
     "REFUSED",
     "TIMED_OUT",
-    "code_of",
     "ending_on_signals",
     "ending_signals",
+    "explain",
     "leave_with",
 ]
 
+CASE_FAILED = 1
+"""A case of a sweep has failed."""
 TIMED_OUT = 124
 """The server ended the run because it took too long."""
 FAILED = 125
@@ -50,8 +53,10 @@ def leave_with(command: click.Command, arguments: Sequence[str], name: str) -> N
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:
+    except BrokenPipeError:
         code = _BROKEN_PIPE  # whoever read our output has enough
+    except OSError as exc:  # the disk is full
+        code = code or explain(exc)
     os._exit(code)
 
 
@@ -75,12 +80,11 @@ def _run(command: click.Command, arguments: Sequence[str], name: str) -> int:
         _tell(exc.format_message())
         return FAILED
     except Exception as exc:
-        known = code_of(exc)
-        if known is None or os.environ.get("BACKEND_TRACEBACK"):
+        if os.environ.get("BACKEND_TRACEBACK"):
             raise
-        hint = "; check BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY"
-        _tell(f"{exc}{hint if getattr(exc, 'status', None) == 401 else ''}")
-        return known
+        # Several uploads can fail at once; each has something to say.
+        codes = [explain(leaf) for leaf in _leaves(exc)]
+        return codes[0]
 
 
 def ending_signals() -> list[signal.Signals]:
@@ -121,13 +125,29 @@ async def ending_on_signals() -> AsyncIterator[None]:
             nursery.cancel_scope.cancel()
 
 
-def code_of(exc: Exception) -> int | None:
-    """The exit code of an error that is not our fault; None for one that is a defect here."""
+def _leaves(exc: Exception) -> list[Exception]:
+    """The errors in a group of any depth; of a single one, itself."""
+    if not isinstance(exc, ExceptionGroup):
+        return [exc]
+    return [leaf for inner in exc.exceptions for leaf in _leaves(inner)]
+
+
+def explain(exc: Exception) -> int:
+    """Say what an error means; returns the exit code for it."""
     from backendai_trio import ApiError, BackendError
 
     if isinstance(exc, ApiError):
+        hint = "; check BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY" if exc.status == 401 else ""
+        _tell(f"{exc}{hint}")
         return NOT_FOUND if exc.kind == "image-not-found" else REFUSED
-    return FAILED if isinstance(exc, BackendError) else None
+    if isinstance(exc, BackendError | OSError):
+        _tell(str(exc))
+    else:
+        _tell(
+            f"a defect of this program: {type(exc).__name__}: {exc}; "
+            "please report it with what BACKEND_TRACEBACK=1 shows"
+        )
+    return FAILED
 
 
 def _warn(message: Warning | str, *details: object, **more: object) -> None:

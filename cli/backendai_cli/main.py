@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from copy import copy
 from functools import partial
 from importlib import import_module
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from backendai_trio import __version__
 
 from . import exits
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["lcc", "lpython", "main"]
 
@@ -26,13 +30,15 @@ _COMMANDS = {
     "apps": "List the services that a kernel offers.",
     "attach": "Attach to the terminal of a running kernel.",
     "complete": "Print how code may go on in a kernel.",
-    "config": "Show the settings in use, with the secret key masked.",
+    "config": "Show the settings in use, or change those of a profile.",
     "create": "Create a kernel that stays ('start' is the same).",
     "doctor": "Look whether all is well.",
     "cp": "Copy files to a kernel or from one.",
     "download": "Get files of a kernel.",
     "events": "Follow what happens to sessions.",
     "exec": "Run a command in a running kernel.",
+    "completion": "Print what makes a shell complete commands and options.",
+    "gc": "End the kernels that killed commands have left behind.",
     "help": "Show this help, or that of a command.",
     "images": "List the images, or runtimes, that kernels can be made from.",
     "info": "Show what the server says of a kernel.",
@@ -99,6 +105,14 @@ class _LazyGroup(click.Group):
             raise click.UsageError(f"there is no command {args[0]!r}{hint}", ctx)
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands by name, without loading any, and our own options."""
+        from click.shell_completion import CompletionItem
+
+        names = [name for name in sorted(_COMMANDS) if name.startswith(incomplete)]
+        found = [CompletionItem(name, help=_COMMANDS[name]) for name in names]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(sorted(_COMMANDS.items()))
@@ -126,12 +140,14 @@ def _help(ctx: click.Context, name: str | None) -> None:
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="backend.ai", message="%(prog)s (trio) %(version)s")
+@click.option("--profile", metavar="NAME", help="Use this profile, see 'backend.ai config'.")
+@click.option("-v", "--verbose", is_flag=True, help="Show requests on standard error.")
 @click.pass_context
-def cli(ctx: click.Context) -> None:
+def cli(ctx: click.Context, profile: str | None, verbose: bool) -> None:
     """Run code in Backend.AI compute sessions.
 
     A server is set with BACKEND_ENDPOINT, BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY, as variables
-    or in a .env file. With none of them set, code runs on this machine.
+    or in a .env file, or in a profile. With none of them set, code runs on this machine.
 
     \b
     Examples:
@@ -139,8 +155,25 @@ def cli(ctx: click.Context) -> None:
       backend.ai run c main.c mylib.c mylib.h
       backend.ai serve
     """
+    if verbose:
+        from .console import show_requests
+
+        show_requests()
+    if profile is not None:
+        _choose_profile(profile)
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+
+
+def _choose_profile(name: str) -> None:
+    """For this process `--profile` is the variable; what wins over the profile is said."""
+    from .console import Status
+
+    os.environ["BACKEND_PROFILE"] = name
+    for setting in ("ENDPOINT", "ACCESS_KEY", "SECRET_KEY"):
+        for variable in (f"BACKEND_{setting}", f"SORNA_{setting}"):
+            if os.environ.get(variable):
+                Status().info(f"{variable} is set, and wins over the profile {name!r}.")
 
 
 def main() -> NoReturn:

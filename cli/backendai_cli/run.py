@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .console import Status, check_terminal, window_size
+from .ranges import SweepOptions, sweep_options
 from .target import open_target
 
 __all__ = ["command", "parse_environment"]
@@ -42,6 +43,7 @@ __all__ = ["command", "parse_environment"]
 )
 @click.option("--tty", is_flag=True, help="Give the program this terminal, as for vim or top.")
 @click.option("--local", is_flag=True, help="Run on this machine, whatever server is configured.")
+@sweep_options
 def command(
     lang: str,
     files: tuple[str, ...],
@@ -56,6 +58,7 @@ def command(
     remove: bool | None,
     tty: bool,
     local: bool,
+    sweep: SweepOptions,
 ) -> int:
     """Run code or files in a kernel of the runtime LANG.
 
@@ -69,9 +72,16 @@ def command(
       backend.ai run c main.c mylib.c mylib.h
       backend.ai run python main.py -e DEBUG=1 --stats
       backend.ai run python -t lab1 -c "x = 1"
+      backend.ai run python main.py --env-range SEED=range:0,20
+
+    A sweep runs every combination of some values, each in a kernel of its own. A RANGE is
+    NAME=case:a,b or NAME=range:start,stop,step or NAME=linspace:start,stop,n. $NAME stands for its
+    value: of an --env-range in -e (where no -e has it, NAME is the variable), of a --build-range
+    in --build, of an --exec-range in --exec. Each line of output has its case in front.
 
     \b
     Exit codes of its own:
+      1    a case of a sweep failed
       124  the server ended the run because it took too long
       125  wrong usage or settings, or no connection
       126  the server refused or failed
@@ -87,6 +97,9 @@ def command(
     if tty:
         check_terminal()
     environ = parse_environment(env)
+    cases = sweep.cases(environ, build, execute)
+    if cases is not None and (client_token is not None or tty or remove is False):
+        raise click.UsageError("the kernels of a sweep are temporary: no -t, --tty or --keep")
     uploads = []
     if files:
         from backendai_trio import plan_uploads
@@ -99,6 +112,21 @@ def command(
 
         from backendai_trio import BatchOptions, KernelSpec
 
+        if cases is not None:
+            from .sweep import SweepJob, run_sweep
+
+            many = SweepJob(
+                spec=KernelSpec(runtime=lang, environ={}, mounts=mount),
+                code=code,
+                uploads=uploads,
+                cases=cases,
+                max_parallel=sweep.parallel,
+                fail_fast=bool(sweep.fail_fast),
+                results=sweep.results,
+                resume=sweep.resume,
+                stats=stats,
+            )
+            return trio.run(run_sweep, many, config, status)
         from .runner import Job, Runner
 
         job = Job(

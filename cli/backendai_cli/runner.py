@@ -42,8 +42,9 @@ from backendai_trio import (
 from . import exits
 from .console import Status, Stdin, TerminalMode, write_bytes
 from .screen import follow_size, raw_terminal, tell_outages
+from .target import journal_for
 
-__all__ = ["Job", "Runner"]
+__all__ = ["Job", "Runner", "as_bytes"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,10 @@ class Runner:
 
     async def _run(self) -> int:
         job = self._job
-        async with open_client(self._config) as client, self._open_kernel(client) as kernel:
+        async with (
+            open_client(self._config, journal=journal_for(self._config)) as client,
+            self._open_kernel(client) as kernel,
+        ):
             self._status.done(f"Kernel (ID: {kernel.kernel_id}) is ready.")
             if job.uploads:
                 self._status.wait("Uploading source files...")
@@ -126,9 +130,10 @@ class Runner:
     def _tell_end(self, statistics: Statistics | None) -> None:
         self._status.done("Cleaned up the kernel.")
         if self._job.stats:
-            from .tables import show_statistics
+            from .tables import statistics_lines
 
-            show_statistics(statistics)
+            for line in statistics_lines(statistics):
+                Status().info(line)  # asked for, so shown also when quiet
 
     async def _execute(self, kernel: TrioKernel) -> int:
         """Run the code and carry its output and questions; returns its exit code."""
@@ -189,7 +194,7 @@ class Runner:
 
     async def _print(self, stream: TextIO, text: str) -> None:
         self._status.clear()
-        data = _as_bytes(text)
+        data = as_bytes(text)
         # In a thread: a reader that does not read (a pager, Ctrl-S) must not stop the event loop,
         # which would be deaf to Ctrl-C and, with a local gateway, stop that as well.
         await trio.to_thread.run_sync(write_bytes, stream, data, abandon_on_cancel=True)
@@ -227,7 +232,7 @@ class Runner:
                     nursery.cancel_scope.cancel()
 
 
-def _as_bytes(text: str) -> bytes:
+def as_bytes(text: str) -> bytes:
     """The bytes a program wrote; those that are no UTF-8 arrive as lone surrogates (PEP 383)."""
     try:
         return text.encode("utf-8", "surrogateescape")

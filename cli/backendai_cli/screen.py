@@ -27,6 +27,7 @@ from backendai_trio import (
 
 from . import exits
 from .console import Status, Stdin, TerminalMode, window_size, write_bytes
+from .target import journal_for
 
 __all__ = [
     "DETACH",
@@ -50,7 +51,10 @@ async def run_shell(
     config: Config, spec: KernelSpec, token: str | None, status: Status, embedded: bool
 ) -> int:
     """A kernel, or the one with this token, and its terminal; returns the shell's exit code."""
-    async with exits.ending_on_signals(), open_client(config) as client:
+    async with (
+        exits.ending_on_signals(),
+        open_client(config, journal=journal_for(config)) as client,
+    ):
         if token is not None:
             kernel = await attach_kernel(client, spec, token=token)
             return await _connect_or_detach(kernel, status, embedded)

@@ -14,7 +14,7 @@ from backendai_trio import BackendError, KernelSpec, attach_kernel, find_kernel
 from . import exits
 from .console import Status
 from .run import parse_environment
-from .tables import show_record, show_statistics
+from .tables import show_record, statistics_lines
 from .target import ask, configured_server, with_kernel
 
 if TYPE_CHECKING:
@@ -110,15 +110,13 @@ def remove(kernels: tuple[str, ...], stats: bool, quiet: bool) -> int:
                 kernel = await find_kernel(client, name)
                 used = await kernel.destroy()
             except BackendError as exc:
-                failure = exits.code_of(exc)
-                if failure is None:
-                    raise
-                Status().fail(" ".join(str(exc).split()))
+                failure = exits.explain(exc)
                 code = code or failure
                 continue
             status.done(f"Ended the kernel {name}.")
             if stats:
-                show_statistics(used)
+                for line in statistics_lines(used):
+                    Status().info(line)  # asked for, so shown also when quiet
 
     ask(configured_server("end"), end)
     return code

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import Status
-
 if TYPE_CHECKING:
     from backendai_trio import Statistics
 
-__all__ = ["show_record", "show_rows", "show_statistics"]
+__all__ = ["show_record", "show_rows", "statistics_lines"]
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
 _PIPE_WIDTH = 10_000
@@ -56,12 +54,11 @@ def show_record(values: Mapping[str, Any]) -> None:
         click.echo(f"{title:<{width}}  {_cell(value)}")
 
 
-def show_statistics(statistics: Statistics | None) -> None:
-    """What a kernel used, in status lines; they were asked for, so nothing silences them."""
-    status = Status()
+def statistics_lines(statistics: Statistics | None) -> list[str]:
+    """What a kernel used, to be read by a person."""
     if statistics is None:
-        status.info("Statistics are not available.")
-        return
+        return ["Statistics are not available."]
+    lines = []
     for item in fields(statistics):
         value = getattr(statistics, item.name)
         name, text = item.name, f"{value:,}"
@@ -69,7 +66,8 @@ def show_statistics(statistics: Statistics | None) -> None:
             name = "cpu_used_msec"
         elif value >= 1024:
             text = _readable(value)
-        status.info(f"{name:<20} {text:>12}")
+        lines.append(f"{name:<20} {text:>12}")
+    return lines
 
 
 def _print(cells: list[list[str]], titles: list[str]) -> None:

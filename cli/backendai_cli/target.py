@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from backendai_trio import Config, read_config
+from backendai_trio import Config, Journal, journal_folder, read_config
 
 from .console import Status
 
 if TYPE_CHECKING:
     from backendai_trio import Client, TrioKernel
 
-__all__ = ["ask", "configured_server", "open_target", "with_kernel"]
+__all__ = ["ask", "configured_server", "journal_for", "open_target", "with_kernel"]
 
 T = TypeVar("T")
 
@@ -43,6 +43,11 @@ def open_target(status: Status, *, local: bool = False, lasting: bool = False) -
     options = GatewayOptions(data=data_folder() if lasting else None)
     with open_gateway_process(options) as config:
         yield config
+
+
+def journal_for(config: Config) -> Journal | None:
+    """Where kernels on that server are written down, for `gc`; a gateway here ends its own."""
+    return Journal(journal_folder()) if config == read_config() else None
 
 
 def configured_server(use: str) -> Config:

@@ -41,6 +41,8 @@ def loaded(commands: Commands, *arguments: str) -> set[str]:
         ["run", "--help"],
         ["config"],
         ["config", "--json"],
+        ["config", "list"],
+        ["completion", "bash"],
     ],
 )
 def test_no_event_loop_and_no_tables(commands: Commands, arguments: list[str]) -> None:

@@ -1,0 +1,273 @@
+"""What all commands share: width, pipes, colours, JSON, errors; profiles, -v, completion."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+import pytest
+
+from backendai_cli.main import _COMMANDS, cli
+
+from .commands import ACCESS_KEY, SECRET_KEY, Commands
+
+#: Arguments for each way of every command that has --json. One that is missing fails a test below.
+JSON_RUNS = {
+    ("config",): ["config", "--json"],
+    ("config", "list"): ["config", "list", "--json"],
+    ("ps",): ["ps", "--json"],
+}
+#: Those whose --json is a stream that does not end by itself; they have tests of their own.
+STREAMS = {("events",)}
+
+
+def all_commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command that exists, with those below it."""
+
+    def below(
+        path: tuple[str, ...], command: click.Command
+    ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+        yield path, command
+        if isinstance(command, click.Group):
+            for name in command.list_commands(click.Context(command)):
+                inner = command.get_command(click.Context(command), name)
+                assert inner is not None
+                yield from below((*path, name), inner)
+
+    for name in _COMMANDS:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        yield from below((name,), command)
+
+
+EVERY = dict(all_commands())
+each = pytest.mark.parametrize("path", EVERY, ids=" ".join)
+each_json = pytest.mark.parametrize("path", JSON_RUNS, ids=" ".join)
+
+
+def has_json(command: click.Command) -> bool:
+    return any("--json" in param.opts for param in command.params)
+
+
+# -- every command ------------------------------------------------------------------------------
+
+
+@each
+@pytest.mark.parametrize("columns", [60, 200])
+def test_help_fits_the_window(commands: Commands, path: tuple[str, ...], columns: int) -> None:
+    result = commands.run(*path, "--help", env={"COLUMNS": f"{columns}", "NO_COLOR": "1"})
+    assert (result.code, result.stderr) == (0, "")
+    assert "\x1b" not in result.text
+    lines = result.text.splitlines()
+    assert lines[0].startswith(f"Usage: backend.ai {' '.join(path)}")
+    # Examples are not folded, since they are there to be copied.
+    _, help_and_examples = lines[0], EVERY[path].help or ""
+    verbatim = {line.strip() for line in help_and_examples.splitlines()}
+    long = [line for line in lines if len(line) > columns and line.strip() not in verbatim]
+    assert long == []
+
+
+@each
+def test_json_has_a_run_in_the_table(path: tuple[str, ...]) -> None:
+    if has_json(EVERY[path]):
+        assert path in JSON_RUNS or path in STREAMS, f"put {path} into JSON_RUNS"
+    else:
+        assert path not in JSON_RUNS
+
+
+@each
+def test_a_wrong_option_is_one_line(commands: Commands, path: tuple[str, ...]) -> None:
+    problem = commands.run(*path, "--no-such-option").problem(125)
+    assert "--no-such-option" in problem and "--help'" in problem
+
+
+@each_json
+@pytest.mark.parametrize("columns", [60, 200])
+def test_json_and_tables(
+    commands: Commands, served: Mapping[str, str], path: tuple[str, ...], columns: int
+) -> None:
+    made = commands.run("run", "-q", "lua", "-t", "a-token", "-c", "x = 1", env=served)
+    assert made.code == 0, made.stderr
+    env = dict(served) | {"COLUMNS": f"{columns}", "NO_COLOR": "1"}
+    result = commands.run(*JSON_RUNS[path], env=env)
+    assert (result.code, result.stderr) == (0, "")
+    assert json.loads(result.stdout) is not None
+    plain = [word for word in JSON_RUNS[path] if word != "--json"]
+    piped = commands.run(*plain, env=env)
+    assert piped.code == 0 and "\x1b" not in piped.text
+    with commands.terminal(*plain, env=env) as shown:
+        assert shown.wait() == 0
+    # Bold is no colour: parameters 30 to 49 and 90 to 107 are.
+    colors = r"\x1b\[([0-9;]*;)?([349]|10)[0-9][;m]"
+    assert not re.search(colors, shown.written["stdout"].decode())
+    widest = max(len(line) for line in shown.text().splitlines())
+    # A line of `config` is one value, which is not cut.
+    assert widest <= columns or path[0] == "config"
+
+
+# -- profiles ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lab(commands: Commands) -> Path:
+    """A profile called lab, set as a person sets it; the file it is in."""
+    for name, value in (("endpoint", "http://127.0.0.1:1"), ("access_key", ACCESS_KEY)):
+        assert commands.run("--profile", "lab", "config", "set", name, value).code == 0
+    secret = f"{SECRET_KEY}\n".encode()
+    result = commands.run("--profile", "lab", "config", "set", "secret_key", stdin=secret)
+    assert result.code == 0 and SECRET_KEY not in result.stderr + result.text
+    return commands.home / ".config" / "backendai-trio" / "profiles.toml"
+
+
+def test_a_profile(commands: Commands, lab: Path) -> None:
+    assert stat.S_IMODE(lab.stat().st_mode) == 0o600
+    assert stat.S_IMODE(lab.parent.stat().st_mode) == 0o700
+    by_option = commands.run("--profile", "lab", "config", "--json")
+    assert json.loads(by_option.stdout)["endpoint"] == "http://127.0.0.1:1"
+    assert commands.run("config", "--json", env={"BACKEND_PROFILE": "lab"}) == by_option
+    (commands.work / ".env").write_text("BACKEND_PROFILE=lab\n")
+    assert commands.run("config", "--json") == by_option
+    assert commands.run("config", "get", "access_key").text == f"{ACCESS_KEY}\n"
+
+
+def test_a_secret_is_never_shown(commands: Commands, lab: Path) -> None:
+    for arguments in (["config"], ["config", "get", "secret_key"], ["config", "list"],
+                      ["config", "list", "--json"], ["-v", "ps"]):  # fmt: skip
+        result = commands.run("--profile", "lab", *arguments)
+        assert SECRET_KEY not in result.text + result.stderr
+    problem = commands.run("config", "set", "secret_key", SECRET_KEY).problem(125)
+    assert SECRET_KEY not in problem and "argument" in problem
+
+
+def test_what_wins(commands: Commands, lab: Path) -> None:
+    """Variables over SORNA_ variables over .env over the profile, one by one."""
+
+    def endpoint(env: Mapping[str, str]) -> str:
+        found = commands.run("config", "get", "endpoint", env={"BACKEND_PROFILE": "lab", **env})
+        assert found.code == 0, found.stderr
+        return found.text.strip()
+
+    assert endpoint({}) == "http://127.0.0.1:1"
+    (commands.work / ".env").write_text("BACKEND_ENDPOINT=http://127.0.0.1:2\n")
+    assert endpoint({}) == "http://127.0.0.1:2"
+    sorna = {"SORNA_ENDPOINT": "http://127.0.0.1:3"}
+    assert endpoint(sorna) == "http://127.0.0.1:3"
+    assert endpoint({**sorna, "BACKEND_ENDPOINT": "http://127.0.0.1:4"}) == "http://127.0.0.1:4"
+    told = commands.run("--profile", "lab", "config", env=sorna)
+    assert told.stderr == "∙ SORNA_ENDPOINT is set, and wins over the profile 'lab'.\n"
+
+
+def test_the_default_profile(commands: Commands, lab: Path) -> None:
+    assert json.loads(commands.run("config", "--json").stdout) == {"endpoint": None}
+    lab.write_text("# mine\n" + lab.read_text().replace("[lab]", "[default]  # as well"))
+    assert json.loads(commands.run("config", "--json").stdout)["access_key"] == ACCESS_KEY
+    assert commands.run("config", "set", "connection_timeout", "5").code == 0
+    assert "# mine" in lab.read_text() and "# as well" in lab.read_text()
+    assert commands.run("config", "get", "connection_timeout").text == "5\n"
+    assert commands.run("config", "unset", "connection_timeout").code == 0
+    assert commands.run("config", "get", "connection_timeout").text == "10\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--profile", "other", "config"], "'other'"),
+        (["config", "set", "endpoint", "nowhere"], "endpoint"),
+        (["config", "set", "access_key", "short"], "access_key"),
+        (["config", "set", "colour", "red"], "colour"),
+        (["config", "set", "endpoint"], "empty"),
+    ],
+)
+def test_what_cannot_be_set(commands: Commands, lab: Path, arguments: list[str], word: str) -> None:
+    before = lab.read_text()
+    assert word in commands.run(*arguments).problem(125)
+    assert lab.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [("[lab]\n", 0o644), ("[lab\n", 0o600), ("endpoint = 'x'\n", 0o600), ("[lab]\nx = 1\n", 0o600)],
+)
+def test_a_file_that_is_not_right(commands: Commands, lab: Path, text: str, mode: int) -> None:
+    lab.write_text(text)
+    lab.chmod(mode)
+    assert str(lab) in commands.run("config").problem(125)
+    assert str(lab) in commands.run("config", "set", "endpoint", "http://127.0.0.1:1").problem(125)
+    assert lab.read_text() == text
+
+
+# -- -v, completion, near misses -----------------------------------------------------------------
+
+
+def test_requests_are_shown(commands: Commands, served: Mapping[str, str]) -> None:
+    result = commands.run("-v", "run", "-q", "lua", "-c", "print(1)", env=served)
+    assert (result.code, result.stdout) == (0, b"1\n")
+    url = re.escape(served["BACKEND_ENDPOINT"])
+    assert re.search(rf"^· POST /session at {url} -> 201, \d+ ms$", result.stderr, re.MULTILINE)
+    assert re.search(rf"^· GET \S+ at {url} -> WebSocket$", result.stderr, re.MULTILINE)
+    assert SECRET_KEY not in result.stderr and "BackendAI" not in result.stderr
+
+
+def completions(commands: Commands, *words: str) -> list[str]:
+    """What bash is told for the last of these words."""
+    env = {
+        "_BACKEND_AI_COMPLETE": "bash_complete",
+        "COMP_WORDS": "\n".join(("backend.ai", *words)),
+        "COMP_CWORD": f"{len(words)}",
+    }
+    result = commands.run(env=env)
+    return [line.partition(",")[2] for line in result.text.splitlines()]
+
+
+def test_completion(commands: Commands) -> None:
+    assert completions(commands, "") == sorted(_COMMANDS)
+    assert completions(commands, "ser") == ["serve"]
+    assert completions(commands, "--pro") == ["--profile"]
+    assert completions(commands, "run", "--max") == ["--max-parallel"]
+    assert set(completions(commands, "config", "set", "s")) == {
+        "secret_key",
+        "skip_sslcert_validation",
+    }
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(commands: Commands, shell: str) -> None:
+    result = commands.run("completion", shell)
+    assert (result.code, result.stderr) == (0, "")
+    for program in ("backend.ai", "lcc", "lpython"):
+        assert re.search(rf"{re.escape(program)}$", result.text, re.MULTILINE) or (
+            f"--command {program} " in result.text
+        )
+    if shell == "bash":
+        script = f"{result.text}\ncomplete -p backend.ai lcc lpython"
+        done = subprocess.run(
+            ["bash", "-c", script], capture_output=True, text=True, env=commands.env, check=True
+        )
+        assert done.stdout.count("complete -") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["rnu"], "'run'"),
+        (["run", "--stat", "python", "-c", "1"], "--stats"),
+        (["run", "-q", "pyton", "-c", "1"], "'python'"),
+        (["config", "sett", "endpoint"], "'set'"),
+    ],
+)
+def test_near_misses(commands: Commands, arguments: list[str], meant: str) -> None:
+    assert meant in commands.run(*arguments).problem(125, 127)
+
+
+def test_a_full_disk_is_one_line(commands: Commands) -> None:
+    result = commands.shell("backend.ai run -q lua -c 'print(1)' >/dev/full")
+    assert "space" in result.problem(125)
+    asked = commands.shell(
+        "backend.ai run -q lua -c 'print(1)' >/dev/full", {"BACKEND_TRACEBACK": "1"}
+    )
+    assert "Traceback" in asked.stderr

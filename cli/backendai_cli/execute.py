@@ -12,7 +12,7 @@ from .target import configured_server
 __all__ = ["command"]
 
 
-@click.command("exec", context_settings={"ignore_unknown_options": True})
+@click.command("exec", context_settings={"allow_interspersed_args": False})
 @click.argument("kernel")
 @click.argument("arguments", nargs=-1, required=True, metavar="COMMAND...", type=click.UNPROCESSED)
 @click.option("--tty", is_flag=True, help="Give the command this terminal, as for vim or top.")
@@ -20,12 +20,12 @@ def command(kernel: str, arguments: tuple[str, ...], tty: bool) -> int:
     """Run a COMMAND in the work folder of a running KERNEL, named by its token or id.
 
     Its output, questions and exit code are those of this command, as with 'run'. One argument is a
-    line for the kernel's shell; several are a program and its arguments. What begins with a dash
-    comes after '--'.
+    line for the kernel's shell; several are a program and its arguments. Options of this command
+    come before KERNEL.
 
     \b
     Examples:
-      backend.ai exec lab1 -- ls -l
+      backend.ai exec lab1 ls -l
       backend.ai exec lab1 'sort data.csv | uniq -c'
       backend.ai exec --tty lab1 vim notes.txt
     """
@@ -39,6 +39,10 @@ def command(kernel: str, arguments: tuple[str, ...], tty: bool) -> int:
 
     from .runner import Job, Runner
 
+    if arguments[0] == "--":  # as many are used to write
+        arguments = arguments[1:]
+    if not arguments:
+        raise click.UsageError("nothing to run: name a command")
     line = arguments[0] if len(arguments) == 1 else shlex.join(arguments)
     job = Job(
         spec=None,

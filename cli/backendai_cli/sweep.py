@@ -28,7 +28,6 @@ from backendai_trio import (
     TimedOut,
     TrioKernel,
     Upload,
-    check_uploads,
     open_client,
     open_sweep,
 )
@@ -128,7 +127,6 @@ class _Sweep:
             client = await stack.enter_async_context(
                 open_client(config, journal=journal_for(config))
             )
-            check_uploads(self._job.uploads, client.era)
             self._status.info(
                 f"{len(self._todo)} cases, at most {self._job.max_parallel} at a time."
             )

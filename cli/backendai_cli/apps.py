@@ -38,7 +38,7 @@ def command(session: str, as_json: bool) -> None:
             ports = ", ".join(map(str, app.ports))
             click.echo(f"{_shown(app.name):{width}}  {_shown(app.protocol)}  {ports}".rstrip())
     else:
-        click.echo("This kernel offers no services; no program in it listens on a port.")
+        click.echo("There are no services: no program there listens.")
 
 
 async def _list(session: str) -> list[AppInfo]:

@@ -127,7 +127,7 @@ def test_json_and_tables(
     # Bold is no colour: parameters 30 to 49 and 90 to 107 are.
     colors = r"\x1b\[([0-9;]*;)?([349]|10)[0-9][;m]"
     assert not re.search(colors, shown.written["stdout"].decode())
-    widest = max(len(line) for line in shown.text().splitlines())
+    widest = max((len(line) for line in shown.text().splitlines()), default=0)
     # A line of these is one value, which is not cut.
     assert widest <= columns or path[0] in ("config", "doctor", "info") or path[1:] == ("info",)
 

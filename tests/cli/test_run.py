@@ -296,14 +296,6 @@ def test_wrong_usage(commands: Commands, arguments: list[str], said: str) -> Non
     assert len(result.stderr.splitlines()) == 1  # so no gateway was started
 
 
-def test_a_file_that_is_too_large(commands: Commands) -> None:
-    with (commands.work / "large.bin").open("wb") as file:
-        file.truncate(2 * 1024**3)  # takes no room
-    result = commands.run("run", "python", "large.bin")
-    assert "large.bin" in result.problem(125) and "2,147,483,648 bytes" in result.problem(125)
-    assert "token" not in result.stderr and "is ready" not in result.stderr
-
-
 # -- options ----------------------------------------------------------------------------------
 
 

@@ -76,7 +76,7 @@ def test_shell_with_full_screen_programs(
     tmux.shows("backend.ai attach lab1")
     tmux.shows_prompt()
     tmux.enter("clear; backend.ai attach lab1")
-    tmux.shows("Ctrl-] detaches")
+    tmux.shows("and another\nremote>")  # what was there before, shown again
     tmux.enter("echo $mine-va''lue")
     tmux.shows("kept-value")
     tmux.enter("exit 3")

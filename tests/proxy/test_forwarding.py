@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from backendai_trio import open_client, open_proxy
 from backendai_trio.wire.versions import SEED, SESSION_6
 
-from .conftest import Chain
+from .conftest import Chain, Web
 from .upstream import MEBIBYTE, SECRET_KEY, open_upstream
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "REPORT"]
@@ -144,13 +144,14 @@ async def test_an_answer_that_breaks_off_is_no_whole_one(chain: Chain) -> None:
 
 async def test_server_that_has_gone() -> None:
     async with AsyncExitStack() as stack:
-        async with open_upstream("v6.20200815") as (_, config):
+        async with open_upstream("v6.20200815") as (upstream, config):
             client = await stack.enter_async_context(open_client(config))
         proxy = await stack.enter_async_context(open_proxy(client))
         pool = await stack.enter_async_context(httpcore2.AsyncConnectionPool())
-        response = await pool.request("POST", f"{proxy.url}/x", content=b"x" * 3_000_000)
+        chain = Chain(upstream, proxy, Web(pool, proxy.url))
+        response = await chain.web.ask("POST", "/x", b"x" * 3_000_000)
         with pytest.raises(trio_websocket.ConnectionRejected) as refused:
-            async with trio_websocket.open_websocket_url(proxy.url.replace("http", "ws") + "/x"):
+            async with chain.socket("/x"):
                 pass
     assert response.status == refused.value.status_code == 502
     assert f"cannot connect to {config.endpoint.url}" in json.loads(response.content)["msg"]

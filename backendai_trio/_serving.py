@@ -14,11 +14,13 @@ import hypercorn.trio
 import trio
 from hypercorn.config import Config as HypercornConfig
 from hypercorn.typing import ASGIFramework
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["drop_connections", "serve_app"]
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
+_DRAIN_BYTES = 64 * 1024 * 1024
+_SILENCE_SECONDS = 0.25
 
 
 async def serve_app(
@@ -55,6 +57,10 @@ async def serve_app(
         config.certfile, config.keyfile = map(str, certificate)
 
     async def requests_only(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            refusals = _Refusals(receive, send)
+            await app(scope, refusals.receive, refusals.send)
+            return
         if scope["type"] != "lifespan":
             await app(scope, receive, send)
             return
@@ -65,6 +71,38 @@ async def serve_app(
     await hypercorn.trio.serve(
         cast(ASGIFramework, requests_only), config, task_status=task_status, mode="asgi"
     )
+
+
+class _Refusals:
+    """Lets a client hear why its request is refused, though it is sending yet.
+
+    The HTTP server closes a connection whose request was not read whole, and that takes the answer
+    with it; so what comes is read first, as far as that is little.
+    """
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._read_whole = False
+
+    async def receive(self) -> Message:
+        """What the application receives."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            self._read_whole = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        """What the application sends."""
+        if message["type"] == "http.response.start" and message["status"] >= 400:
+            left = _DRAIN_BYTES
+            while not self._read_whole and left > 0:
+                # A client that is silent waits for the answer before it sends its body.
+                with trio.move_on_after(_SILENCE_SECONDS) as patience:
+                    left -= len((await self.receive()).get("body", b""))
+                if patience.cancelled_caught:
+                    break
+        await self._send(message)
 
 
 def drop_connections(port: int) -> None:

@@ -94,8 +94,9 @@ def rename(call: Call) -> Answer:
 
 async def destroy(call: Call) -> Answer:
     """``DELETE /session/{name}``."""
+    name = call.request.path_params["name"]
     try:
-        session = call.session
+        session = call.sessions.find(call.access_key, name, ending=True)
     except Refused:
         if not call.era.prefix:
             raise

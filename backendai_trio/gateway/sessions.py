@@ -289,8 +289,14 @@ class Sessions:
         found = [s for s in self._by_token.values() if access_key in (None, s.access_key)]
         return sorted(found, key=lambda session: session.created_at, reverse=True)
 
-    def find(self, access_key: str, name: str) -> Session:
+    def find(self, access_key: str, name: str, *, ending: bool = False) -> Session:
         """A key pair's kernel by its token or id.
+
+        Args:
+            access_key: whose.
+            name: the token or id.
+            ending: take one that is about to end, too: a destroy that is asked for again, since
+                the first answer was not seen, must not be answered before the kernel is gone.
 
         Raises:
             Refused: 404, there is none.
@@ -298,7 +304,7 @@ class Sessions:
         session = self._by_token.get((access_key, name))
         if session is None:
             session = next((s for s in self.running(access_key) if s.session_id == name), None)
-        if session is None or session.ended.is_set():
+        if session is None or (session.ended.is_set() and not ending):
             raise Refused(
                 404, "session-not-found", "No such kernel", f"no kernel is named {name!r}"
             )

@@ -6,7 +6,6 @@ One set of handlers for all eras: those of the seed era, of managers that take f
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -39,8 +38,6 @@ from .vfolders import HOST
 __all__ = ["folder_routes", "storage_routes"]
 
 _STORAGE = "/storage"
-_DRAIN_BYTES = 64 * 1024 * 1024
-"""A few times what official clients send in one piece."""
 
 
 def folder_routes(era: Era) -> list[tuple[str, str, Handler]]:
@@ -300,11 +297,7 @@ async def tus_patch(call: Call) -> Answer:
         raise Refused(415, "invalid-api-params", f"The content type must be {TUS_CONTENT_TYPE}")
     head = PatchHead.decode(headers)
     async with aclosing(call.request.stream()) as body:
-        try:
-            state = await call.sessions.tus.receive(_token(call), head, body, _folder_within(call))
-        except Refused:
-            await _drain(body)
-            raise
+        state = await call.sessions.tus.receive(_token(call), head, body, _folder_within(call))
     return Answer(status=204, content_type=OCTETS, headers=state.encode())
 
 
@@ -390,15 +383,6 @@ def _ticket(call: Call, token: str, kind: str, *, proxied: bool) -> Ticket:
     # By the address under which the client reaches us.
     url = call.request.url
     return Ticket(token, f"{url.scheme}://{url.netloc}{_STORAGE}/{kind}")
-
-
-async def _drain(body: AsyncIterator[bytes]) -> None:
-    """Read on for a while: a connection closed before may take the answer with it."""
-    left = _DRAIN_BYTES
-    async for data in body:
-        left -= len(data)
-        if left < 0:
-            return
 
 
 def _token(call: Call) -> str:

@@ -327,7 +327,7 @@ async def connect_websocket(
             try:
                 refusal = await socket.shake_hands(upgrade)
             except BaseException:
-                await socket.abort()
+                await socket.abort()  # noqa: ASYNC102 (it is shielded)
                 raise
     except trio.TooSlowError:
         raise ConnectionFailed(

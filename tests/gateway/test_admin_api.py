@@ -23,6 +23,7 @@ from backendai_trio import (
     open_kernel,
     query,
 )
+from backendai_trio.wire.http import Request
 
 PYTHON = KernelSpec(runtime="python")
 PAGE = """
@@ -180,3 +181,22 @@ async def test_rename_while_the_new_name_is_being_created(client: Client, gatewa
             nursery.start_soon(rename)
         assert len(refused) <= 1
     assert gateway.tokens() == []
+
+
+async def test_a_destroy_that_is_repeated_waits_for_the_end(
+    client: Client, gateway: Gateway
+) -> None:
+    """Whoever is told that a kernel is gone does not find it any more."""
+    async with open_kernel(client, PYTHON, token="lab") as kernel:
+        async with kernel.execute("import time; time.sleep(0)") as run:
+            async for _ in run:
+                pass
+        path = client.era.session_path("lab")
+
+        async def destroy() -> None:
+            await client.call(Request("DELETE", path))
+            assert gateway.tokens() == []
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(destroy)

@@ -24,6 +24,13 @@ AIOHTTP = "aiohttp==3.8.6" if sys.version_info < (3, 12) else "aiohttp"
 YARL = "yarl==1.9.11"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with the same client run in one process: each of them would install it anew."""
+    for item in items:
+        for client in {"client_1_1_1", "official_23"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(client))
+
+
 @pytest.fixture(scope="session")
 def client_1_1_1(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The official client 1.1.1 of early 2018, in a venv of its own; the folder of its commands."""

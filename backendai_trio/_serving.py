@@ -76,14 +76,15 @@ async def serve_app(
 class _Refusals:
     """Lets a client hear why its request is refused, though it is sending yet.
 
-    The HTTP server closes a connection whose request was not read whole, and that takes the answer
-    with it; so what comes is read first, as far as that is little.
+    The HTTP server closes a connection whose answer ends before its request, and that may take the
+    answer with it; so the answer's end waits for that of the request, as far as little is left.
     """
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
         self._read_whole = False
+        self._refused = False
 
     async def receive(self) -> Message:
         """What the application receives."""
@@ -94,15 +95,22 @@ class _Refusals:
 
     async def send(self, message: Message) -> None:
         """What the application sends."""
-        if message["type"] == "http.response.start" and message["status"] >= 400:
-            left = _DRAIN_BYTES
-            while not self._read_whole and left > 0:
-                # A client that is silent waits for the answer before it sends its body.
-                with trio.move_on_after(_SILENCE_SECONDS) as patience:
-                    left -= len((await self.receive()).get("body", b""))
-                if patience.cancelled_caught:
-                    break
+        if message["type"] == "http.response.start":
+            self._refused = message["status"] >= 400
+        elif self._refused and not self._read_whole and not message.get("more_body", False):
+            await self._send({**message, "more_body": True})
+            await self._read_on()
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
         await self._send(message)
+
+    async def _read_on(self) -> None:
+        left = _DRAIN_BYTES
+        while not self._read_whole and left > 0:
+            # A client that is silent has waited for the answer before it sends its body.
+            with trio.move_on_after(_SILENCE_SECONDS) as patience:
+                left -= len((await self.receive()).get("body", b""))
+            if patience.cancelled_caught:
+                return
 
 
 def drop_connections(port: int) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from backendai_trio import Config, Journal, journal_folder, read_config
+from backendai_trio import Config, ConfigError, Journal, journal_folder, read_config
 
 from .console import Status
 
@@ -47,7 +47,11 @@ def open_target(status: Status, *, local: bool = False, lasting: bool = False) -
 
 def journal_for(config: Config) -> Journal | None:
     """Where kernels on that server are written down, for `gc`; a gateway here ends its own."""
-    return Journal(journal_folder()) if config == read_config() else None
+    try:
+        configured = read_config()
+    except ConfigError:
+        return None  # settings that nobody has needed: --local
+    return Journal(journal_folder()) if config == configured else None
 
 
 def configured_server(use: str) -> Config:

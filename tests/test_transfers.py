@@ -274,7 +274,7 @@ async def test_links_of_the_kernel_lead_nowhere(
 async def test_list_digests_remove_and_mkdir(kernel: TrioKernel, tree: Path) -> None:
     await kernel.upload([tree], base=tree.parent)
     listing = await kernel.list_files("tree")
-    assert listing.path == "/home/work/tree"
+    assert listing.path.removeprefix("/home/work") == "/tree"
     assert {file.name for file in listing.files} == set(os.listdir(tree))
     by_name = {file.name: file for file in listing.files}
     assert by_name["large"].size == 10 * 1024 * 1024

@@ -256,6 +256,10 @@ class WebSocket:
         except (WrongMoment, trio.BrokenResourceError, trio.ClosedResourceError) as exc:
             self._close(CloseReason(_ABNORMAL, "the connection broke"))
             raise ConnectionClosed(self.closed or CloseReason(_ABNORMAL)) from exc
+        except trio.Cancelled:
+            # Half a frame may be out: whatever followed, a goodbye too, would be its other half.
+            self._close(CloseReason(_ABNORMAL, "a message was cut off"))
+            raise
         finally:
             self._sending.release()
 

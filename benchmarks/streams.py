@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 OFFICIAL = "backend.ai-client==23.9.10"
 REQUIREMENTS = [f"{OFFICIAL} yarl<1.10"]  # newer ones lack what it imports
 STOP_MS = 50.0
+RESIZE_MS = 1000.0
 PATIENCE_SECONDS = 120.0
 
 # For Ctrl-C in `backend.ai run`: each tells when, or by whose end, it has stopped.
@@ -153,6 +154,7 @@ def measure(
         figure("streaming execution, 100 MiB", "MB/s", "execute seconds"),
         figure("echo of a key in a terminal, p50", "ms", "echo p50"),
         figure("echo of a key in a terminal, p99", "ms", "echo p99"),
+        figure("resize, until stty tells it", "ms", "resize seconds", RESIZE_MS),
         figure("interrupt, python", "ms", "interrupt python seconds", STOP_MS),
         figure("interrupt, C", "ms", "interrupt c seconds", STOP_MS),
         figure("Ctrl-C in backend.ai run, python", "ms", "ctrl-c python", STOP_MS),

@@ -8,13 +8,17 @@ import time
 import trio
 from streams_work import (
     BUSY,
+    COLUMNS,
     ECHOES,
     EXECUTE_OUTPUT,
     OUTPUT_BYTES,
     READY,
+    ROWS,
     SETTLE_SECONDS,
+    SHOWN_SIZE,
     TERMINAL_ECHO,
     TERMINAL_OUTPUT,
+    TERMINAL_SIZE,
     answer,
     next_order,
 )
@@ -72,6 +76,16 @@ async def echo(kernel: TrioKernel, _runtime: str) -> dict[str, float]:
     return {"p50": parts[49], "p99": parts[98]}
 
 
+async def resize(kernel: TrioKernel, _runtime: str) -> dict[str, float]:
+    async with open_terminal(kernel) as opened:
+        shown = await _begin(opened, TERMINAL_SIZE)
+        start = time.perf_counter()
+        await opened.resize(ROWS, COLUMNS)
+        while SHOWN_SIZE not in shown:
+            shown += await opened.receive_some()
+        return {"seconds": time.perf_counter() - start}
+
+
 async def interrupt(kernel: TrioKernel, runtime: str) -> dict[str, float]:
     async with kernel.execute(BUSY[runtime]) as run:
         assert await anext(run) == Stdout("up\n")
@@ -93,7 +107,13 @@ async def _begin(opened: Terminal, command: bytes) -> bytes:
     return got.partition(READY)[2]
 
 
-_MEASURES = {"terminal": terminal, "execute": execute, "echo": echo, "interrupt": interrupt}
+_MEASURES = {
+    "terminal": terminal,
+    "execute": execute,
+    "echo": echo,
+    "resize": resize,
+    "interrupt": interrupt,
+}
 
 if __name__ == "__main__":
     trio.run(main)

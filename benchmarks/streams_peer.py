@@ -13,13 +13,17 @@ from typing import Any
 from ai.backend.client.session import AsyncSession
 from streams_work import (
     BUSY,
+    COLUMNS,
     ECHOES,
     EXECUTE_OUTPUT,
     OUTPUT_BYTES,
     READY,
+    ROWS,
     SETTLE_SECONDS,
+    SHOWN_SIZE,
     TERMINAL_ECHO,
     TERMINAL_OUTPUT,
+    TERMINAL_SIZE,
     answer,
     next_order,
 )
@@ -73,6 +77,17 @@ async def echo(kernel: Any, _runtime: str) -> dict[str, float]:
     return {"p50": parts[49], "p99": parts[98]}
 
 
+async def resize(kernel: Any, _runtime: str) -> dict[str, float]:
+    async with kernel.stream_pty() as pty:
+        shown = await _begin(pty, TERMINAL_SIZE)
+        start = time.perf_counter()
+        # Its own method fails: it looks for its WebSocket under a name that it does not have.
+        await pty.send_json({"type": "resize", "rows": ROWS, "cols": COLUMNS})
+        while SHOWN_SIZE not in shown:
+            shown += await _shown(pty)
+        return {"seconds": time.perf_counter() - start}
+
+
 async def interrupt(kernel: Any, runtime: str) -> dict[str, float]:
     async with kernel.stream_execute(BUSY[runtime]) as stream:
         reply = json.loads(await stream.receive_str())
@@ -104,7 +119,13 @@ async def _shown(pty: Any) -> bytes:
     return base64.b64decode(message["data"])
 
 
-_MEASURES = {"terminal": terminal, "execute": execute, "echo": echo, "interrupt": interrupt}
+_MEASURES = {
+    "terminal": terminal,
+    "execute": execute,
+    "echo": echo,
+    "resize": resize,
+    "interrupt": interrupt,
+}
 
 if __name__ == "__main__":
     asyncio.run(main())

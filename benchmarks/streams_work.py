@@ -17,6 +17,9 @@ ECHOES = 500
 _RAW = "stty raw -echo; printf 'rea''dy>'; "
 TERMINAL_OUTPUT = f"{_RAW}yes | head -c {OUTPUT_BYTES}\n".encode()
 TERMINAL_ECHO = f"{_RAW}exec cat\n".encode()
+TERMINAL_SIZE = f"trap 'stty size' WINCH; {_RAW}while :; do sleep 60 & wait; done\n".encode()
+ROWS, COLUMNS = 31, 97
+SHOWN_SIZE = f"{ROWS} {COLUMNS}".encode()
 EXECUTE_OUTPUT = (
     f"import sys\nfor _ in range({OUTPUT_BYTES // 65536}):\n    sys.stdout.write('y\\n' * 32768)\n"
 )
@@ -27,7 +30,7 @@ BUSY = {
 SETTLE_SECONDS = 0.1
 """Between the program's first output and the interrupt: by then it is in its loop."""
 
-MEASURES = ("terminal", "execute", "echo", "interrupt python", "interrupt c")
+MEASURES = ("terminal", "execute", "echo", "resize", "interrupt python", "interrupt c")
 
 
 def next_order() -> str:

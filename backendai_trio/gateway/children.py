@@ -29,8 +29,14 @@ Sink: TypeAlias = Callable[[Literal["stdout", "stderr"], bytes], Awaitable[None]
 #: line and its newline, or None for end of file.
 Ask: TypeAlias = Callable[[bool], Awaitable[bytes | None]]
 
-#: One call of the sink gets at most this much; a terminal gives out 4 KiB at a time.
-READ_BYTES = 64 * 1024
+#: One read takes at most this much; in a flood, the next ones at most that much.
+READ_BYTES, FLOOD_BYTES = 64 * 1024, 256 * 1024
+
+#: A terminal gives out 4 KiB at a time, and a quick reader would get each of them by itself. After
+#: one of more than BURST_BYTES there is likely more to come: it is left to gather for a moment, in
+#: which the program goes on. What is longer than GATHERED_BYTES has gathered by itself.
+BURST_BYTES, GATHERED_BYTES = 2 * 1024, 16 * 1024
+GATHER_SECONDS = 0.001
 
 #: What may lie in a pipe (64 KiB) or terminal (about 68 KiB), with room to spare. A drain stops
 #: here, because something in the background may go on writing for ever.
@@ -68,14 +74,16 @@ class Source:
 
     name: Literal["stdout", "stderr"]
     fd: int
+    waits: bool = False
+    """Whether a read may take a while: one of a terminal waits until its next 4 KiB are ready."""
 
-    def read(self) -> bytes | None:
-        """What is there, up to READ_BYTES; b"" if nothing is, None at the end of file."""
+    def read(self, limit: int = READ_BYTES) -> bytes | None:
+        """What is there, up to a limit; b"" if nothing is, None at the end of file."""
         parts: list[bytes] = []
         size = 0
-        while size < READ_BYTES:
+        while size < limit:
             try:
-                part = os.read(self.fd, READ_BYTES - size)
+                part = os.read(self.fd, limit - size)
             except BlockingIOError:
                 break
             if not part:
@@ -206,10 +214,24 @@ class Child:
                 data = source.read()
                 if data is None:
                     return
+                while source.waits and len(data) >= READ_BYTES:
+                    data = await self._pass_flood(source, data, sink)
                 if data:
-                    self._activity += 1
-                    self._read.unpark_all()
+                    self._note_activity()
                     await sink(source.name, data)
+            if BURST_BYTES < len(data) < GATHERED_BYTES:
+                await trio.sleep(GATHER_SECONDS)
+
+    async def _pass_flood(self, source: Source, data: bytes, sink: Sink) -> bytes:
+        """Deliver, and meanwhile read on; what was read."""
+        self._note_activity()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sink, source.name, data)
+            return await trio.to_thread.run_sync(source.read, FLOOD_BYTES) or b""
+
+    def _note_activity(self) -> None:
+        self._activity += 1
+        self._read.unpark_all()
 
     async def _watch(self, sink: Sink, ask: Ask) -> None:
         """Look again and again whether the program waits for input; ask for it then.

@@ -116,11 +116,8 @@ async def _serve_numbered_execution(
             run.interrupts = interrupts
             session.interrupt(run.run_id)
 
-    closed_by_client = False
     try:
         await _exchange(socket, run.ring, run.input, position, control)
-    except WebSocketDisconnect as exc:
-        closed_by_client = exc.code == NORMAL
     finally:
         run.streams -= 1
         # A connection may be found dead long after its client has come back over another one.
@@ -128,9 +125,9 @@ async def _serve_numbered_execution(
             run.last_seen = trio.current_time()
         if run.outcome is not None and run.ring.start == run.ring.end:
             session.forget(run)
-        elif closed_by_client:
-            run.abandon()
         elif run.streams == 0:
+            # A client that leaves on purpose has stopped the run by a request of its own: of a
+            # WebSocket that ends, the server does not tell how.
             session.start_soon(session.abandon_later, run)
 
 

@@ -96,10 +96,11 @@ if TYPE_CHECKING:
     from .uploads import Upload as Upload
     from .uploads import UploadStream as UploadStream
     from .uploads import plan_uploads as plan_uploads
-    from .vfolders import VFolder as VFolder
+    from .vfolders import TrioVFolder as TrioVFolder
     from .vfolders import accept_invitation as accept_invitation
     from .vfolders import create_vfolder as create_vfolder
     from .vfolders import decline_invitation as decline_invitation
+    from .vfolders import find_vfolder as find_vfolder
     from .vfolders import list_invitations as list_invitations
     from .vfolders import list_vfolders as list_vfolders
     from .wire.events import SessionEvent as SessionEvent
@@ -184,10 +185,11 @@ _HOMES = {
     "transport.client": ("Client", "open_client"),
     "transport.connection": ("Connection",),
     "vfolders": (
-        "VFolder",
+        "TrioVFolder",
         "accept_invitation",
         "create_vfolder",
         "decline_invitation",
+        "find_vfolder",
         "list_invitations",
         "list_vfolders",
     ),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .blocking import Kernel as Kernel
     from .blocking import StreamExecute as StreamExecute
     from .blocking import StreamPty as StreamPty
+    from .blocking import VFolder as VFolder
     from .cases import Case as Case
     from .cases import Range as Range
     from .cases import parse_range as parse_range
@@ -135,7 +136,7 @@ _HOMES = {
     "_folders": ("data_folder",),
     "_groups": ("one_error",),
     "admin": ("authorize", "list_kernels", "list_rows", "query"),
-    "blocking": ("Admin", "Kernel", "StreamExecute", "StreamPty"),
+    "blocking": ("Admin", "Kernel", "StreamExecute", "StreamPty", "VFolder"),
     "apps": ("App", "AppStream", "list_apps", "open_app", "open_app_stream"),
     "config": ("SETTINGS", "Config", "check_access_key", "check_secret_key"),
     "downloads": ("DownloadStream",),

@@ -63,7 +63,7 @@ def test_three_faces_side_by_side(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", range(3, len(PROGRAMS)))
 def test_further_programs(tmp_path: Path, number: int) -> None:
-    expected = {3: r"hello, LABLUP!", 4: r"^0\n1\n2\n[\s\S]*30 100"}
+    expected = {3: r"hello, LABLUP!", 4: r"^0\n1\n2\n[\s\S]*30 100", 5: r"^6\n"}
     assert re.search(expected[number], run(PROGRAMS[number], tmp_path))
 
 
@@ -79,10 +79,12 @@ def test_blocking_example_of_1_1_1(tmp_path: Path, served: TestGateway, configur
     assert run(program, tmp_path, served.environ if configured else None) == SAID
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="asyncio.get_event_loop has changed")
 @pytest.mark.parametrize("configured", [True, False])
 def test_asyncio_example_of_1_1_1(tmp_path: Path, served: TestGateway, configured: bool) -> None:
     program = f"import asyncio\nfrom backendai_trio.asyncio import AsyncKernel\n{ASYNCIO_1_1_1}"
+    if sys.version_info >= (3, 12):
+        # Outside of a loop it warns from there on that it will find none, and finds none in 3.14.
+        program = program.replace("asyncio.get_event_loop()", "asyncio.new_event_loop()")
     assert run(program, tmp_path, served.environ if configured else None) == SAID
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .blocking import Kernel as Kernel
     from .blocking import StreamExecute as StreamExecute
     from .blocking import StreamPty as StreamPty
+    from .blocking import VFolder as VFolder
     from .cases import Case as Case
     from .cases import Range as Range
     from .cases import parse_range as parse_range
@@ -96,10 +97,11 @@ if TYPE_CHECKING:
     from .uploads import Upload as Upload
     from .uploads import UploadStream as UploadStream
     from .uploads import plan_uploads as plan_uploads
-    from .vfolders import VFolder as VFolder
+    from .vfolders import TrioVFolder as TrioVFolder
     from .vfolders import accept_invitation as accept_invitation
     from .vfolders import create_vfolder as create_vfolder
     from .vfolders import decline_invitation as decline_invitation
+    from .vfolders import find_vfolder as find_vfolder
     from .vfolders import list_invitations as list_invitations
     from .vfolders import list_vfolders as list_vfolders
     from .wire.events import SessionEvent as SessionEvent
@@ -134,7 +136,7 @@ _HOMES = {
     "_folders": ("data_folder",),
     "_groups": ("one_error",),
     "admin": ("authorize", "list_kernels", "list_rows", "query"),
-    "blocking": ("Admin", "Kernel", "StreamExecute", "StreamPty"),
+    "blocking": ("Admin", "Kernel", "StreamExecute", "StreamPty", "VFolder"),
     "apps": ("App", "AppStream", "list_apps", "open_app", "open_app_stream"),
     "config": ("SETTINGS", "Config", "check_access_key", "check_secret_key"),
     "downloads": ("DownloadStream",),
@@ -184,10 +186,11 @@ _HOMES = {
     "transport.client": ("Client", "open_client"),
     "transport.connection": ("Connection",),
     "vfolders": (
-        "VFolder",
+        "TrioVFolder",
         "accept_invitation",
         "create_vfolder",
         "decline_invitation",
+        "find_vfolder",
         "list_invitations",
         "list_vfolders",
     ),

@@ -1,51 +1,84 @@
-"""What the blocking and the asyncio face have in common: all that needs no waiting."""
+"""What the blocking and the asyncio face have in common: all that needs no waiting.
+
+Each object of a face stands for one of the Trio library, its engine. Most of its methods are the
+engine's, made into calls that wait in the face's own way: `blocking` and `asyncio` have a function
+for that, which keeps a method's name, signature and docstring.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from ._portal import Delivery, Held
+from ._portal import Delivery, Held, Job
 from .executions import Execution
 from .plain import PlainKernel
 from .terminals import Terminal
+from .vfolders import TrioVFolder
 from .wire.execution import Event, Finished, TimedOut
 
-__all__ = ["ExecutionFace", "KernelFace", "TerminalFace"]
+__all__ = ["ExecutionFace", "Face", "KernelFace", "TerminalFace", "VFolderFace"]
 
+E = TypeVar("E")
 T = TypeVar("T")
 
 
-class KernelFace:
+class Face(Generic[E]):
+    """An object of the Trio library, for other threads."""
+
+    def __init__(self, engine: E) -> None:
+        self._engine = engine
+
+    def _job(self, work: Callable[[], Awaitable[T]]) -> Job[T]:
+        """Work on it, as a job for the Trio thread."""
+        return Job(work)
+
+
+class KernelFace(Face[PlainKernel]):
     """A kernel; made by `get_or_create` or `find`."""
 
-    def __init__(self, kernel: PlainKernel) -> None:
-        self._kernel = kernel
-
     def __repr__(self) -> str:
-        return repr(self._kernel)
+        return repr(self._engine)
 
     @property
     def kernel_id(self) -> str:
         """Session UUID from 20.03 on, before that the token."""
-        return self._kernel.kernel_id
+        return self._engine.kernel_id
 
     @property
     def token(self) -> str:
         """Client session token; the session's name from 20.03 on."""
-        return self._kernel.token
+        return self._engine.token
 
     @property
     def created(self) -> bool:
         """False when an existing kernel was joined."""
-        return self._kernel.created
+        return self._engine.created
 
 
-class StreamFace(Generic[T]):
+class VFolderFace(Face[TrioVFolder]):
+    """A virtual folder; made by `create` or `find`."""
+
+    def __repr__(self) -> str:
+        return repr(self._engine)
+
+    @property
+    def name(self) -> str:
+        """Its name, or the id that it was found by."""
+        return self._engine.name
+
+
+class StreamFace(Face[E]):
     """Something that is open in the Trio thread."""
 
-    def __init__(self, held: Held[T]) -> None:
+    def __init__(self, held: Held[E]) -> None:
+        super().__init__(held.value)
         self._held = held
         self._received = 0
+
+    def _job(self, work: Callable[[], Awaitable[T]]) -> Job[T]:
+        """Work on it, which ends when it is closed."""
+        return Job(work, held=self._held)
 
     @property
     def closed(self) -> bool:
@@ -67,7 +100,7 @@ class TerminalFace(StreamFace[Terminal]):
     @property
     def exit_code(self) -> int | None:
         """How its shell ended, once the output has ended; None if nobody told."""
-        return self._held.value.exit_code
+        return self._engine.exit_code
 
 
 class ExecutionFace(StreamFace[Execution]):
@@ -80,9 +113,9 @@ class ExecutionFace(StreamFace[Execution]):
     @property
     def run_id(self) -> str | None:
         """The run's id; None where it is the server's secret."""
-        return self._held.value.run_id
+        return self._engine.run_id
 
     @property
     def outcome(self) -> Finished | TimedOut | None:
         """How the run ended; None until its last event was received, or it was stopped."""
-        return self._held.value.outcome
+        return self._engine.outcome

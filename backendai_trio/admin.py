@@ -67,7 +67,8 @@ async def list_rows(
         A mapping of JSON values each, with the server's own names. Eras tell different things.
 
     Raises:
-        LocalProtocolError: servers of this era have no such list, or not by these arguments.
+        LocalProtocolError: there is no such list, servers of this era have none, or not by these
+            arguments.
         ApiError: the key pair may not see it.
     """
     question = listing(kind, client.era)

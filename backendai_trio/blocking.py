@@ -7,38 +7,52 @@
 
 They work in any thread, also in one that runs an event loop (a cell of a Jupyter notebook, say).
 Ctrl-C in a call cancels it: code that runs is interrupted in its kernel, and KeyboardInterrupt is
-raised when it has stopped. What the methods do is told at `PlainKernel`.
+raised when it has stopped. What the methods do is told at `PlainKernel` and `TrioVFolder`.
 
 The server is that of the environment (`read_config`) unless a `config` is given. With none set, a
-gateway is started in this process; its kernels end with it.
+gateway is started in this process; its kernels and virtual folders end with it.
 """
 
 from __future__ import annotations
 
+import builtins
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial, wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 
-from . import admin
-from ._faces import ExecutionFace, KernelFace, TerminalFace
+from . import admin, vfolders
+from ._faces import ExecutionFace, Face, KernelFace, TerminalFace, VFolderFace
 from ._portal import Job, client_job, hold, wait
 from .config import Config
-from .plain import ExecutionResult, Mode, PlainKernel
+from .executions import Execution
+from .plain import PlainKernel
+from .terminals import Terminal
+from .uploads import Upload
+from .vfolders import TrioVFolder
 from .wire.execution import Event
-from .wire.kernels import KernelInfo, Statistics
-from .wire.listings import SessionRow
+from .wire.listings import Kind, SessionRow
+from .wire.vfolders import Invitation, Permission, VFolderInfo
 
-__all__ = ["Admin", "Kernel", "StreamExecute", "StreamPty"]
+__all__ = ["Admin", "Kernel", "StreamExecute", "StreamPty", "VFolder"]
 
+E = TypeVar("E")
 T = TypeVar("T")
 P = ParamSpec("P")
 
 
-def _call(work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    return wait(Job(partial(work, *args, **kwargs)))
+def _blocking(
+    method: Callable[Concatenate[E, P], Awaitable[T]],
+) -> Callable[Concatenate[Face[E], P], T]:
+    """The engine's method, for a face of it: waits until it is done."""
+
+    @wraps(method)
+    def call(face: Face[E], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return wait(face._job(partial(method, face._engine, *args, **kwargs)))
+
+    return call
 
 
 class Kernel(KernelFace):
@@ -71,20 +85,7 @@ class Kernel(KernelFace):
         """See `PlainKernel.find`."""
         return cls(wait(client_job(config, partial(PlainKernel.find, token=token))))
 
-    def execute(
-        self,
-        code_or_run_id: str | None = None,
-        /,
-        *,
-        code: str | None = None,
-        run_id: str | None = None,
-        mode: Mode = "query",
-        opts: Mapping[str, Any] | None = None,
-    ) -> ExecutionResult:
-        """See `PlainKernel.execute`."""
-        return _call(
-            self._kernel.execute, code_or_run_id, code=code, run_id=run_id, mode=mode, opts=opts
-        )
+    execute = _blocking(PlainKernel.execute)
 
     def stream_execute(
         self,
@@ -97,45 +98,26 @@ class Kernel(KernelFace):
     ) -> StreamExecute:
         """Start a run whose events come as they happen; close it, or use it in a ``with`` block."""
         run = partial(
-            self._kernel.stream_execute, code, mode=mode, opts=opts, run_id=run_id, window=window
+            self._engine.stream_execute, code, mode=mode, opts=opts, run_id=run_id, window=window
         )
         return StreamExecute(wait(hold(run)))
 
     def stream_pty(self) -> StreamPty:
         """Attach to the terminal; close it, or use it in a ``with`` block."""
-        return StreamPty(wait(hold(self._kernel.stream_pty)))
+        return StreamPty(wait(hold(self._engine.stream_pty)))
 
-    def upload(self, files: Iterable[str | os.PathLike[str]], *, base: Path | None = None) -> None:
-        """See `PlainKernel.upload`."""
-        _call(self._kernel.upload, files, base=base)
-
-    def interrupt(self) -> None:
-        """See `PlainKernel.interrupt`."""
-        _call(self._kernel.interrupt)
-
-    def restart(self) -> None:
-        """See `PlainKernel.restart`."""
-        _call(self._kernel.restart)
-
-    def complete(self, code: str, opts: Mapping[str, Any] | None = None) -> list[str]:
-        """See `PlainKernel.complete`."""
-        return _call(self._kernel.complete, code, opts)
-
-    def info(self) -> KernelInfo:
-        """See `PlainKernel.info`."""
-        return _call(self._kernel.info)
-
-    def get_info(self) -> dict[str, Any]:
-        """See `PlainKernel.get_info`."""
-        return _call(self._kernel.get_info)
-
-    def logs(self) -> str:
-        """See `PlainKernel.logs`."""
-        return _call(self._kernel.logs)
-
-    def destroy(self) -> Statistics | None:
-        """See `PlainKernel.destroy`."""
-        return _call(self._kernel.destroy)
+    upload = _blocking(PlainKernel.upload)
+    download = _blocking(PlainKernel.download)
+    list_files = _blocking(PlainKernel.list_files)
+    mkdir = _blocking(PlainKernel.mkdir)
+    remove = _blocking(PlainKernel.remove)
+    interrupt = _blocking(PlainKernel.interrupt)
+    restart = _blocking(PlainKernel.restart)
+    complete = _blocking(PlainKernel.complete)
+    info = _blocking(PlainKernel.info)
+    get_info = _blocking(PlainKernel.get_info)
+    logs = _blocking(PlainKernel.logs)
+    destroy = _blocking(PlainKernel.destroy)
 
     def __enter__(self) -> Self:
         return self
@@ -144,6 +126,101 @@ class Kernel(KernelFace):
         self, kind: object, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.destroy()
+
+
+class VFolder(VFolderFace):
+    """A virtual folder: files that outlive kernels, and that kernels mount by name."""
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        *,
+        host: str | None = None,
+        group: str | None = None,
+        usage_mode: str = "general",
+        permission: Permission = "rw",
+        cloneable: bool = False,
+        max_bytes: int = 0,
+        config: Config | None = None,
+    ) -> Self:
+        """See `create_vfolder`."""
+        make = partial(
+            vfolders.create_vfolder,
+            name=name,
+            host=host,
+            group=group,
+            usage_mode=usage_mode,
+            permission=permission,
+            cloneable=cloneable,
+            max_bytes=max_bytes,
+        )
+        return cls(wait(client_job(config, make)))
+
+    @classmethod
+    def find(cls, name: str, *, config: Config | None = None) -> Self:
+        """See `find_vfolder`."""
+        return cls(wait(client_job(config, partial(vfolders.find_vfolder, name=name))))
+
+    @classmethod
+    def get(cls, name: str, *, config: Config | None = None) -> Self:
+        """What client 1.1.1 calls `find`."""
+        return cls.find(name, config=config)
+
+    @classmethod
+    def list(cls, *, config: Config | None = None) -> builtins.list[VFolderInfo]:
+        """See `list_vfolders`."""
+        return wait(client_job(config, vfolders.list_vfolders))
+
+    @classmethod
+    def list_invitations(cls, *, config: Config | None = None) -> builtins.list[Invitation]:
+        """See `backendai_trio.list_invitations`."""
+        return wait(client_job(config, vfolders.list_invitations))
+
+    @classmethod
+    def accept_invitation(cls, invitation_id: str, *, config: Config | None = None) -> None:
+        """See `backendai_trio.accept_invitation`."""
+        work = partial(vfolders.accept_invitation, invitation_id=invitation_id)
+        wait(client_job(config, work))
+
+    @classmethod
+    def decline_invitation(cls, invitation_id: str, *, config: Config | None = None) -> None:
+        """See `backendai_trio.decline_invitation`."""
+        work = partial(vfolders.decline_invitation, invitation_id=invitation_id)
+        wait(client_job(config, work))
+
+    info = _blocking(TrioVFolder.info)
+    rename = _blocking(TrioVFolder.rename)
+    delete = _blocking(TrioVFolder.delete)
+
+    def upload(
+        self,
+        files: Iterable[str | os.PathLike[str] | Upload],
+        *,
+        to: str = "",
+        base: Path | None = None,
+    ) -> None:
+        """See `TrioVFolder.upload`."""
+        wait(self._job(partial(self._engine.upload, files, to=to, base=base)))
+
+    def download(
+        self,
+        paths: Sequence[str],
+        into: str | os.PathLike[str] = ".",
+        *,
+        overwrite: bool = False,
+    ) -> builtins.list[Path]:
+        """See `TrioVFolder.download`."""
+        return wait(self._job(partial(self._engine.download, paths, into, overwrite=overwrite)))
+
+    list_files = _blocking(TrioVFolder.list_files)
+    mkdir = _blocking(TrioVFolder.mkdir)
+    move = _blocking(TrioVFolder.move)
+    remove = _blocking(TrioVFolder.remove)
+    invite = _blocking(TrioVFolder.invite)
+    share = _blocking(TrioVFolder.share)
+    unshare = _blocking(TrioVFolder.unshare)
+    leave = _blocking(TrioVFolder.leave)
 
 
 class Admin:
@@ -172,18 +249,26 @@ class Admin:
         ask = partial(admin.list_kernels, status=status, access_key=access_key)
         return wait(client_job(config, ask))
 
+    @classmethod
+    def list_rows(
+        cls,
+        kind: Kind,
+        arguments: Mapping[str, str] | None = None,
+        *,
+        config: Config | None = None,
+    ) -> list[Mapping[str, Any]]:
+        """See `backendai_trio.list_rows`."""
+        return wait(client_job(config, partial(admin.list_rows, kind=kind, arguments=arguments)))
+
 
 class StreamPty(TerminalFace):
     """A kernel's terminal: iterate over its output, type into it, from any threads."""
-
-    def _on_it(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        return wait(Job(partial(work, *args, **kwargs), held=self._held))
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> bytes:
-        data = self._on_it(self._output.item, self._received + 1)
+        data = wait(self._job(partial(self._output.item, self._received + 1)))
         self._received += 1
         if not data:
             raise StopIteration
@@ -193,31 +278,20 @@ class StreamPty(TerminalFace):
         """Type a text; waits while the program is far behind."""
         self.send_bytes(raw_str.encode())
 
-    def send_bytes(self, data: bytes) -> None:
-        """Type; waits while the program is far behind."""
-        self._on_it(self._held.value.send_all, data)
-
+    send_bytes = _blocking(Terminal.send_all)
     write = send_all = send_bytes
-
-    def send_eof(self) -> None:
-        """End the input, as Ctrl-D at an empty line does."""
-        self._on_it(self._held.value.send_eof)
+    send_eof = _blocking(Terminal.send_eof)
 
     def resize(self, rows: int, cols: int) -> None:
         """Set the window's size in characters."""
-        self._on_it(self._held.value.resize, rows, cols)
+        wait(self._job(partial(self._engine.resize, rows, cols)))
 
-    def interrupt(self) -> None:
-        """Type Ctrl-C."""
-        self._on_it(self._held.value.interrupt)
-
-    def restart(self) -> None:
-        """Start the kernel anew: files stay, variables and processes go."""
-        self._on_it(self._held.value.restart)
+    interrupt = _blocking(Terminal.interrupt)
+    restart = _blocking(Terminal.restart)
 
     def close(self) -> None:
         """Detach; what runs in the terminal goes on. May be repeated."""
-        _call(self._held.end)
+        wait(Job(self._held.end))
 
     def __enter__(self) -> Self:
         return self
@@ -231,43 +305,26 @@ class StreamPty(TerminalFace):
 class StreamExecute(ExecutionFace):
     """A run in progress: iterate over its events, type into it, from any threads."""
 
-    def _on_it(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        return wait(Job(partial(work, *args, **kwargs), held=self._held))
-
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Event:
         try:
-            event = self._on_it(self._events.item, self._received + 1)
+            event = wait(self._job(partial(self._events.item, self._received + 1)))
         except StopAsyncIteration:
             raise StopIteration from None
         self._received += 1
         return event
 
-    def send_input(self, line: str | None) -> None:
-        """See `Execution.send_input`."""
-        self._on_it(self._held.value.send_input, line)
-
-    def send_stdin(self, data: bytes) -> None:
-        """See `Execution.send_stdin`."""
-        self._on_it(self._held.value.send_stdin, data)
-
-    def close_stdin(self) -> None:
-        """See `Execution.close_stdin`."""
-        self._on_it(self._held.value.close_stdin)
-
-    def resize(self, rows: int, columns: int) -> None:
-        """See `Execution.resize`."""
-        self._on_it(self._held.value.resize, rows, columns)
-
-    def interrupt(self) -> None:
-        """See `Execution.interrupt`."""
-        self._on_it(self._held.value.interrupt)
+    send_input = _blocking(Execution.send_input)
+    send_stdin = _blocking(Execution.send_stdin)
+    close_stdin = _blocking(Execution.close_stdin)
+    resize = _blocking(Execution.resize)
+    interrupt = _blocking(Execution.interrupt)
 
     def close(self) -> None:
         """Stop the run if it goes on, and wait until it has ended. May be repeated."""
-        _call(self._held.end)
+        wait(Job(self._held.end))
 
     def __enter__(self) -> Self:
         return self

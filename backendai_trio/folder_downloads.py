@@ -69,7 +69,7 @@ async def download_files(
     overwrite: bool,
     meter: Meter,
 ) -> list[Path]:
-    """Download from a folder; see `VFolder.download`."""
+    """Download from a folder; see `TrioVFolder.download`."""
     files, folders = await _look(list_files, paths)
     targets = await run_sync(_prepare, into, files, folders, overwrite)
     todo = iter(files)

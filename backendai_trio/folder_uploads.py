@@ -48,7 +48,7 @@ _TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, CHECKSUM_MISMATC
 async def send_files(
     client: Client, folder: str, uploads: Sequence[Upload], *, to: str, meter: Meter
 ) -> None:
-    """Upload to a folder; see `VFolder.upload`."""
+    """Upload to a folder; see `TrioVFolder.upload`."""
     to = "" if to.strip("/") == "." else to.strip("/")
     names = {upload: _name_in(to, upload) for upload in uploads}
     send = _send_form if client.era.folder_transfer == "form" else _send_in_pieces

@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from functools import partial
-from itertools import groupby
 from pathlib import Path
-from typing import cast
 
 import trio
 
@@ -17,12 +14,11 @@ from .files import list_digests, list_files, make_folder, remove_files
 from .progress import Meter, Progress
 from .sending import send_uploads
 from .transport.client import Client
-from .uploads import Upload, UploadStream, plan_uploads
+from .uploads import Upload, UploadStream, plan_items
 from .wire.files import FileDigest, Listing
+from .wire.uploads import check_names
 
 __all__ = ["KernelFiles"]
-
-_PLANNED = (Upload, UploadStream)
 
 
 class KernelFiles:
@@ -62,14 +58,7 @@ class KernelFiles:
 
         Endpoint: ``POST /session/{name}/upload`` (contract section 5.1).
         """
-        planned: list[Upload | UploadStream] = []
-        for is_planned, group in groupby(items, lambda item: isinstance(item, _PLANNED)):
-            if is_planned:
-                planned += cast("Iterable[Upload | UploadStream]", group)
-            else:
-                paths = cast("list[str]", list(group))
-                look = partial(plan_uploads, paths, base=base, recursive=True)
-                planned += await trio.to_thread.run_sync(look)
+        planned = await plan_items(items, base=base)
         await send_uploads(self.client, self.token, planned, to=to, meter=Meter(progress))
 
     async def upload_stream(
@@ -120,7 +109,7 @@ class KernelFiles:
         return await download(
             self.client,
             self.token,
-            paths,
+            check_names(paths),
             Path(into),
             overwrite=overwrite,
             meter=Meter(progress),
@@ -173,4 +162,4 @@ class KernelFiles:
 
     async def remove(self, paths: Sequence[str], *, recursive: bool = False) -> None:
         """Remove files, and with `recursive` folders."""
-        await remove_files(self.client, self.token, paths, recursive=recursive)
+        await remove_files(self.client, self.token, check_names(paths), recursive=recursive)

@@ -10,21 +10,18 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
-
-import trio
 
 from .errors import LocalProtocolError
 from .executions import Execution, execute
 from .kernels import TrioKernel, attach_kernel, find_kernel, open_kernel
 from .terminals import Terminal, open_terminal
 from .transport.client import Client
-from .uploads import plan_uploads
 from .wire.execution import BatchOptions, ExecuteRequest, check_run_id
+from .wire.files import Listing
 from .wire.kernels import KernelInfo, KernelSpec, Statistics
 from .wire.versions import SEED
 
@@ -194,19 +191,60 @@ class PlainKernel:
         return open_terminal(self.kernel)
 
     async def upload(
-        self, files: Iterable[str | os.PathLike[str]], *, base: Path | None = None
+        self,
+        files: Iterable[str | os.PathLike[str]],
+        *,
+        to: str = "",
+        base: Path | None = None,
     ) -> None:
-        """Put local files into the work folder.
+        """Put local files and folders into the work folder; see `TrioKernel.upload`.
 
         Args:
-            files: regular files; those below `base` keep their relative path, others their name.
+            files: paths; those below `base` keep their relative path, others their name.
+            to: a folder to put them in, relative to the work folder; it is made.
             base: folder that names are relative to; default: the current one.
 
         Raises:
-            UploadError: a file cannot be read, or the server would not take it.
+            UploadError: a file cannot be read, or the server would not take it. Nothing has been
+                changed then.
         """
-        plan = partial(plan_uploads, list(files), base=base)
-        await self.kernel.upload(await trio.to_thread.run_sync(plan))
+        await self.kernel.upload(files, to=to, base=base)
+
+    async def download(
+        self,
+        paths: Sequence[str],
+        into: str | os.PathLike[str] = ".",
+        *,
+        overwrite: bool = False,
+    ) -> list[Path]:
+        """Get files and folders out of the work folder; see `TrioKernel.download`.
+
+        Args:
+            paths: relative to the work folder; each arrives under its last component.
+            into: a local folder; it is made.
+            overwrite: whether files that are there may be replaced.
+
+        Returns:
+            The local paths.
+
+        Raises:
+            DownloadError: something is there already, cannot be written, or is too large for the
+                server. Nothing was changed then.
+            InvalidRequest: there is no such file.
+        """
+        return await self.kernel.download(paths, into, overwrite=overwrite)
+
+    async def list_files(self, path: str = ".") -> Listing:
+        """What is in a folder of the kernel; `Listing.problem` tells why there is no list."""
+        return await self.kernel.list_files(path)
+
+    async def mkdir(self, path: str) -> None:
+        """Make a folder and those above it; one that is there is fine."""
+        await self.kernel.mkdir(path)
+
+    async def remove(self, paths: Sequence[str], *, recursive: bool = False) -> None:
+        """Remove files, and with `recursive` folders."""
+        await self.kernel.remove(paths, recursive=recursive)
 
     async def interrupt(self) -> None:
         """Stop the code that runs now, as Ctrl-C would; without one, nothing happens."""

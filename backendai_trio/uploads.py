@@ -7,16 +7,18 @@ import stat
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import trio
 
 from .errors import LocalProtocolError, UploadError
 from .wire.archives import Entry
-from .wire.uploads import check_name
+from .wire.uploads import check_name, check_names
 
-__all__ = ["Upload", "UploadStream", "plan_uploads"]
+__all__ = ["Upload", "UploadStream", "plan_items", "plan_uploads"]
 
 _CHUNK_BYTES = 1024 * 1024
 _CLOSE_SECONDS = 5.0
@@ -129,6 +131,30 @@ class UploadStream:
             raise UploadError(self.name, f"has other than the {self.size:,} bytes that were said")
 
 
+async def plan_items(
+    items: Iterable[str | os.PathLike[str] | Upload | UploadStream], *, base: Path | None
+) -> list[Upload | UploadStream]:
+    """Look at the paths among what is to be uploaded; folders go with all that is in them.
+
+    Args:
+        items: paths, and what is planned already.
+        base: as for `plan_uploads`, which see for errors.
+    """
+    planned: list[Upload | UploadStream] = []
+    for is_planned, group in groupby(check_names(items), _is_planned):
+        if is_planned:
+            planned += cast("Iterable[Upload | UploadStream]", group)
+        else:
+            paths = cast("list[str]", list(group))
+            look = partial(plan_uploads, paths, base=base, recursive=True)
+            planned += await trio.to_thread.run_sync(look)
+    return planned
+
+
+def _is_planned(item: object) -> bool:
+    return isinstance(item, Upload | UploadStream)
+
+
 def plan_uploads(
     paths: Iterable[str | os.PathLike[str]], *, base: Path | None = None, recursive: bool = False
 ) -> list[Upload]:
@@ -150,7 +176,7 @@ def plan_uploads(
     base = (base or Path.cwd()).resolve()
     folders: dict[Path, Path] = {}
     planned: dict[str, Upload] = {}
-    for item in paths:
+    for item in check_names(paths):
         path = Path(item)
         try:
             for upload in _look(path, _name_below(path, base, folders), recursive=recursive):

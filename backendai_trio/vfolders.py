@@ -1,16 +1,16 @@
 """Virtual folders: files on a server that outlive kernels, and that kernels mount by name.
 
     folder = await create_vfolder(client, "data")
-    await folder.upload(plan_uploads(["train.csv"]))
+    await folder.upload(["train.csv"])
     async with open_kernel(client, KernelSpec(runtime="python", mounts=("data",))) as kernel: ...
 
-A `VFolder` is a name and a client; making one asks nothing of the server.
+A `TrioVFolder` is a name and a client; making one asks nothing of the server.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import trio
@@ -20,10 +20,11 @@ from .folder_downloads import download_files
 from .folder_uploads import send_files
 from .progress import Meter, Progress
 from .transport.client import Client
-from .uploads import Upload
+from .uploads import Upload, plan_items
 from .wire.fields import Fields, decode_json, encode_json
 from .wire.files import FileInfo, Listing, PathsRequest
 from .wire.http import JSON, Request
+from .wire.uploads import check_names
 from .wire.vfolders import (
     CreateVFolder,
     Invitation,
@@ -36,16 +37,17 @@ from .wire.vfolders import (
 )
 
 __all__ = [
-    "VFolder",
+    "TrioVFolder",
     "accept_invitation",
     "create_vfolder",
     "decline_invitation",
+    "find_vfolder",
     "list_invitations",
     "list_vfolders",
 ]
 
 
-class VFolder:
+class TrioVFolder:
     """A virtual folder on a server.
 
     Attributes:
@@ -58,7 +60,7 @@ class VFolder:
         self.name = name
 
     def __repr__(self) -> str:
-        return f"<VFolder {self.name} at {self.client.config.endpoint.url}>"
+        return f"<virtual folder {self.name} at {self.client.config.endpoint.url}>"
 
     async def info(self) -> VFolderInfo:
         """What the server tells of it.
@@ -133,14 +135,15 @@ class VFolder:
         self._later("remove files", "1.4")
         proxied = self.client.era.folder_transfer == "proxy"
         where = self._path("delete-files" if proxied else "delete_files")
-        body = RemoveFiles(tuple(paths), recursive).encode()
+        body = RemoveFiles(tuple(check_names(paths)), recursive).encode()
         await self.client.call(Request("DELETE", where, (), body, JSON))
 
     async def upload(
         self,
-        uploads: Sequence[Upload],
+        files: Iterable[str | os.PathLike[str] | Upload],
         *,
         to: str = "",
+        base: Path | None = None,
         progress: trio.MemorySendChannel[Progress] | None = None,
     ) -> None:
         """Put files into it, several at a time.
@@ -150,12 +153,15 @@ class VFolder:
         later; tus). The first failure ends the others.
 
         Args:
-            uploads: what to send, made by `plan_uploads`.
-            to: a folder of it that names are relative to.
+            files: paths, folders with all that is in them (see `plan_uploads` for names and
+                links), and planned uploads.
+            to: a folder of it to put them in; it is made.
+            base: folder that the names of paths are relative to; default: the current one.
             progress: where to tell how far it is; stays open.
 
         Raises:
-            UploadError: a file did not arrive; it names its path. Others may have.
+            UploadError: a file cannot be read, and nothing was sent; or it did not arrive, and
+                others may have. It names the path.
             QuotaExceeded: the folder has no room.
 
         Cancellation:
@@ -164,12 +170,18 @@ class VFolder:
         Endpoint: ``POST /folders/{name}/request-upload`` and the storage proxy's ``/upload``
         (20.09); a form to ``/folders/{name}/upload`` in the seed era.
         """
+        planned = await plan_items(files, base=base)
+        uploads = [item for item in planned if isinstance(item, Upload)]
+        if len(uploads) < len(planned):
+            raise LocalProtocolError(
+                "virtual folders take no streams; write it to a file, and upload that"
+            )
         await send_files(self.client, self.name, uploads, to=to, meter=Meter(progress))
 
     async def download(
         self,
         paths: Sequence[str],
-        into: str | os.PathLike[str],
+        into: str | os.PathLike[str] = ".",
         *,
         overwrite: bool = False,
         progress: trio.MemorySendChannel[Progress] | None = None,
@@ -200,7 +212,7 @@ class VFolder:
             self.client,
             self.name,
             self.list_files,
-            paths,
+            check_names(paths),
             Path(into),
             overwrite=overwrite,
             meter=Meter(progress),
@@ -214,7 +226,7 @@ class VFolder:
         Endpoint: ``POST /folders/{name}/invite`` (manager 1.4).
         """
         self._later("share folders", "1.4")
-        body = Invite(tuple(users), permission).encode(at_once=False)
+        body = Invite(tuple(check_names(users)), permission).encode(at_once=False)
         return await self._told("POST", "invite", body, "invited_ids")
 
     async def share(self, users: Sequence[str], *, permission: Permission = "rw") -> list[str]:
@@ -223,7 +235,7 @@ class VFolder:
         Endpoint: ``POST /folders/{name}/share`` (manager 20.09).
         """
         self._later("share folders", "20.09")
-        body = Invite(tuple(users), permission).encode(at_once=True)
+        body = Invite(tuple(check_names(users)), permission).encode(at_once=True)
         return await self._told("POST", "share", body, "shared_emails")
 
     async def unshare(self, users: Sequence[str]) -> list[str]:
@@ -232,7 +244,7 @@ class VFolder:
         Endpoint: ``DELETE /folders/{name}/unshare`` (manager 20.09).
         """
         self._later("share folders", "20.09")
-        body = encode_json({"emails": list(users)})
+        body = encode_json({"emails": check_names(users)})
         return await self._told("DELETE", "unshare", body, "unshared_emails")
 
     async def leave(self) -> None:
@@ -288,7 +300,7 @@ async def create_vfolder(
     permission: Permission = "rw",
     cloneable: bool = False,
     max_bytes: int = 0,
-) -> VFolder:
+) -> TrioVFolder:
     """Make a folder.
 
     Args:
@@ -306,6 +318,9 @@ async def create_vfolder(
         InvalidRequest: there is one of this name.
         QuotaExceeded: the key pair may have no more.
 
+    Cancellation:
+        The folder may have been made.
+
     Endpoint: ``POST /folders`` (manager 1.0.3).
     """
     wanted = CreateVFolder(
@@ -319,7 +334,18 @@ async def create_vfolder(
     )
     body = wanted.encode(client.era)
     await client.call(Request("POST", client.era.folders_path, (), body, JSON))
-    return VFolder(client, name)
+    return TrioVFolder(client, name)
+
+
+async def find_vfolder(client: Client, name: str) -> TrioVFolder:
+    """A folder that exists, by its name; by its id too on managers from 24.03 on.
+
+    Raises:
+        NotFound: there is none.
+    """
+    folder = TrioVFolder(client, name)
+    await folder.info()
+    return folder
 
 
 async def list_invitations(client: Client) -> list[Invitation]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import trio
 
-from backendai_trio import GatewayOptions, VFolder, open_client, open_gateway, plan_uploads
+from backendai_trio import GatewayOptions, TrioVFolder, open_client, open_gateway, plan_uploads
 from backendai_trio.config import parse_config
 from backendai_trio.gateway import app  # noqa: F401 (loaded before forking)
 from backendai_trio.transport import client  # noqa: F401
@@ -106,7 +106,7 @@ async def upload(wish: dict[str, Any], tell: int) -> None:
     os.write(tell, b".")
     async with open_client(config) as opened:
         path = Path(wish["path"])
-        await VFolder(opened, "data").upload(plan_uploads([path], base=path.parent))
+        await TrioVFolder(opened, "data").upload(plan_uploads([path], base=path.parent))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 import trio
 
-from backendai_trio import BackendError, Client, VFolder, create_vfolder, open_client, plan_uploads
+from backendai_trio import (
+    BackendError,
+    Client,
+    TrioVFolder,
+    create_vfolder,
+    open_client,
+    plan_uploads,
+)
 from backendai_trio.config import Config, parse_config
 from backendai_trio.wire.versions import SEED
 
@@ -145,7 +152,7 @@ async def test_killed_gateways(
     async with open_client(config_of(environ)) as client:
         files, others = await others_in(client, tmp_path, data)
         versions = Versions(tmp_path / "versions")
-        folder = VFolder(client, "data")
+        folder = TrioVFolder(client, "data")
         versions.next()
         begun = trio.current_time()
         await folder.upload(plan_uploads([versions.path], base=versions.path.parent))
@@ -175,7 +182,7 @@ async def test_a_killed_gateway_and_a_form(
         files, others = await others_in(client, tmp_path, data)
         client.era = SEED
         versions = Versions(tmp_path / "versions")
-        folder = VFolder(client, "data")
+        folder = TrioVFolder(client, "data")
 
         async def attempt() -> None:
             try:

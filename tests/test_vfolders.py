@@ -34,9 +34,10 @@ from backendai_trio import (
     QuotaExceeded,
     Stdout,
     TrioKernel,
+    TrioVFolder,
     Upload,
     UploadError,
-    VFolder,
+    UploadStream,
     accept_invitation,
     attach_kernel,
     create_vfolder,
@@ -184,7 +185,7 @@ async def test_folders_outlive_the_gateway(data: Path, local: Path) -> None:
     async with opened(data=data) as (_, client):
         (info,) = await list_vfolders(client)
         assert info.name == "data"
-        assert [file.name for file in await VFolder(client, "data").list_files()] == ["a.txt"]
+        assert [file.name for file in await TrioVFolder(client, "data").list_files()] == ["a.txt"]
     assert (data / "vfolders").stat().st_mode & 0o777 == 0o700
     assert (data / "vfolders" / "index.sqlite3").stat().st_mode & 0o777 == 0o600
 
@@ -414,6 +415,28 @@ async def test_an_upload_that_was_given_up_takes_no_room_from_its_repetition(
     assert [file.size for file in await folder.list_files()] == [10]
 
 
+async def test_upload_of_paths(client: Client, local: Path) -> None:
+    """Paths and what is planned, mixed; nothing is sent if one of them cannot be."""
+    folder = await create_vfolder(client, "data")
+    for wrong, error in ((local / "nowhere", UploadError), (stream(), LocalProtocolError)):
+        with pytest.raises(error):
+            await folder.upload([local / "a.txt", wrong], base=local)  # type: ignore[list-item]
+        assert await folder.list_files() == []
+    planned = plan_uploads([local / "none"], base=local)
+    await folder.upload([local / "a.txt", *planned, str(local / "sub")], to="in", base=local)
+    assert [file.name for file in await folder.list_files("in")] == ["a.txt", "none", "sub"]
+    with pytest.raises(LocalProtocolError, match="is no list"):
+        await folder.upload(str(local / "a.txt"))
+
+
+def stream() -> UploadStream:
+    async def content() -> AsyncIterator[bytes]:
+        await trio.lowlevel.checkpoint()
+        yield b"made as it is sent"
+
+    return UploadStream(content(), "stream")
+
+
 async def test_sharing(data: Path, local: Path) -> None:
     async with opened(data=data, access_key=FIRST) as (gateway, _):
         first = gateway.config
@@ -422,7 +445,7 @@ async def test_sharing(data: Path, local: Path) -> None:
         async with open_client(ours) as client:
             folder = await create_vfolder(client, "data")
             await folder.upload(plan_uploads([local / "a.txt"], base=local))
-            their = VFolder(theirs, "data")
+            their = TrioVFolder(theirs, "data")
             with pytest.raises(NotFound):
                 await their.info()
             assert await folder.invite(["nobody", SECOND.lower()], permission="ro") == [SECOND]
@@ -526,7 +549,7 @@ async def test_a_file_that_changes_between_two_parts_is_fetched_anew(
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(listen)
                 async with send:
-                    await VFolder(client, "data").download(["file"], tmp_path, progress=send)
+                    await TrioVFolder(client, "data").download(["file"], tmp_path, progress=send)
     assert (tmp_path / "file").read_bytes() == new
 
 

@@ -7,10 +7,11 @@
 
 They work in any number of loops and threads, on uvloop as well. Cancelling a call, by hand or with
 `asyncio.timeout`, cancels the work: code that runs is interrupted in its kernel, and CancelledError
-is raised when it has stopped. What the methods do is told at `PlainKernel`.
+is raised when it has stopped. What the methods do is told at `PlainKernel` and
+`TrioVFolder`.
 
 The server is that of the environment (`read_config`) unless a `config` is given. With none set, a
-gateway is started in this process; its kernels end with it.
+gateway is started in this process; its kernels and virtual folders end with it.
 """
 
 from __future__ import annotations
@@ -19,9 +20,20 @@ from .kernels import AsyncAdmin as AsyncAdmin
 from .kernels import AsyncKernel as AsyncKernel
 from .streams import StreamExecute as StreamExecute
 from .streams import StreamPty as StreamPty
+from .vfolders import AsyncVFolder as AsyncVFolder
 
 # Names of client 1.1.1.
 Admin = AsyncAdmin
 Kernel = AsyncKernel
+VFolder = AsyncVFolder
 
-__all__ = ["Admin", "AsyncAdmin", "AsyncKernel", "Kernel", "StreamExecute", "StreamPty"]
+__all__ = [
+    "Admin",
+    "AsyncAdmin",
+    "AsyncKernel",
+    "AsyncVFolder",
+    "Kernel",
+    "StreamExecute",
+    "StreamPty",
+    "VFolder",
+]

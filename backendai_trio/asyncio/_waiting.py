@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from .._faces import Face
 from .._portal import Job
 
-__all__ = ["wait"]
+__all__ = ["awaited", "wait"]
 
+E = TypeVar("E")
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def awaited(
+    method: Callable[Concatenate[E, P], Awaitable[T]],
+) -> Callable[Concatenate[Face[E], P], Coroutine[Any, Any, T]]:
+    """The engine's method, for a face of it: to be awaited in asyncio."""
+
+    @wraps(method)
+    async def call(face: Face[E], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await wait(face._job(partial(method, face._engine, *args, **kwargs)))
+
+    return call
 
 
 async def wait(job: Job[T]) -> T:

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, Self, TypeVar
+from typing import Any, Literal, Self
 
 from .. import admin
 from .._faces import KernelFace
-from .._portal import Job, client_job, hold
+from .._portal import client_job, hold
 from ..config import Config
-from ..plain import ExecutionResult, Mode, PlainKernel
-from ..wire.kernels import KernelInfo, Statistics
-from ..wire.listings import SessionRow
-from ._waiting import wait
+from ..plain import PlainKernel
+from ..wire.listings import Kind, SessionRow
+from ._waiting import awaited, wait
 from .streams import Opening, StreamExecute, StreamPty
 
 __all__ = ["AsyncAdmin", "AsyncKernel"]
-
-T = TypeVar("T")
-P = ParamSpec("P")
-
-
-async def _call(work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    return await wait(Job(partial(work, *args, **kwargs)))
 
 
 class AsyncKernel(KernelFace):
@@ -59,20 +49,7 @@ class AsyncKernel(KernelFace):
         """See `PlainKernel.find`."""
         return cls(await wait(client_job(config, partial(PlainKernel.find, token=token))))
 
-    async def execute(
-        self,
-        code_or_run_id: str | None = None,
-        /,
-        *,
-        code: str | None = None,
-        run_id: str | None = None,
-        mode: Mode = "query",
-        opts: Mapping[str, Any] | None = None,
-    ) -> ExecutionResult:
-        """See `PlainKernel.execute`."""
-        return await _call(
-            self._kernel.execute, code_or_run_id, code=code, run_id=run_id, mode=mode, opts=opts
-        )
+    execute = awaited(PlainKernel.execute)
 
     def stream_execute(
         self,
@@ -85,7 +62,7 @@ class AsyncKernel(KernelFace):
     ) -> Opening[StreamExecute]:
         """Run code whose events come as they happen: ``async with kern.stream_execute(...)``."""
         run = partial(
-            self._kernel.stream_execute, code, mode=mode, opts=opts, run_id=run_id, window=window
+            self._engine.stream_execute, code, mode=mode, opts=opts, run_id=run_id, window=window
         )
 
         async def opened() -> StreamExecute:
@@ -97,43 +74,22 @@ class AsyncKernel(KernelFace):
         """Attach to the terminal: ``await kern.stream_pty()``, or ``async with``."""
 
         async def opened() -> StreamPty:
-            return StreamPty(await wait(hold(self._kernel.stream_pty)))
+            return StreamPty(await wait(hold(self._engine.stream_pty)))
 
         return Opening(opened)
 
-    async def upload(
-        self, files: Iterable[str | os.PathLike[str]], *, base: Path | None = None
-    ) -> None:
-        """See `PlainKernel.upload`."""
-        await _call(self._kernel.upload, files, base=base)
-
-    async def interrupt(self) -> None:
-        """See `PlainKernel.interrupt`."""
-        await _call(self._kernel.interrupt)
-
-    async def restart(self) -> None:
-        """See `PlainKernel.restart`."""
-        await _call(self._kernel.restart)
-
-    async def complete(self, code: str, opts: Mapping[str, Any] | None = None) -> list[str]:
-        """See `PlainKernel.complete`."""
-        return await _call(self._kernel.complete, code, opts)
-
-    async def info(self) -> KernelInfo:
-        """See `PlainKernel.info`."""
-        return await _call(self._kernel.info)
-
-    async def get_info(self) -> dict[str, Any]:
-        """See `PlainKernel.get_info`."""
-        return await _call(self._kernel.get_info)
-
-    async def logs(self) -> str:
-        """See `PlainKernel.logs`."""
-        return await _call(self._kernel.logs)
-
-    async def destroy(self) -> Statistics | None:
-        """See `PlainKernel.destroy`."""
-        return await _call(self._kernel.destroy)
+    upload = awaited(PlainKernel.upload)
+    download = awaited(PlainKernel.download)
+    list_files = awaited(PlainKernel.list_files)
+    mkdir = awaited(PlainKernel.mkdir)
+    remove = awaited(PlainKernel.remove)
+    interrupt = awaited(PlainKernel.interrupt)
+    restart = awaited(PlainKernel.restart)
+    complete = awaited(PlainKernel.complete)
+    info = awaited(PlainKernel.info)
+    get_info = awaited(PlainKernel.get_info)
+    logs = awaited(PlainKernel.logs)
+    destroy = awaited(PlainKernel.destroy)
 
     async def __aenter__(self) -> Self:
         return self
@@ -169,4 +125,16 @@ class AsyncAdmin:
     ) -> list[SessionRow]:
         """See `backendai_trio.list_kernels`."""
         ask = partial(admin.list_kernels, status=status, access_key=access_key)
+        return await wait(client_job(config, ask))
+
+    @classmethod
+    async def list_rows(
+        cls,
+        kind: Kind,
+        arguments: Mapping[str, str] | None = None,
+        *,
+        config: Config | None = None,
+    ) -> list[Mapping[str, Any]]:
+        """See `backendai_trio.list_rows`."""
+        ask = partial(admin.list_rows, kind=kind, arguments=arguments)
         return await wait(client_job(config, ask))

@@ -13,7 +13,7 @@ from .._portal import Held, Job
 from ..executions import Execution
 from ..terminals import Terminal
 from ..wire.execution import Event
-from ._waiting import wait
+from ._waiting import awaited, wait
 
 __all__ = ["Opening", "StreamExecute", "StreamPty"]
 
@@ -67,7 +67,7 @@ class StreamPty(TerminalFace):
         return self
 
     async def __anext__(self) -> bytes:
-        data = await wait(Job(partial(self._output.item, self._received + 1), held=self._held))
+        data = await wait(self._job(partial(self._output.item, self._received + 1)))
         self._received += 1
         if not data:
             raise StopAsyncIteration
@@ -79,25 +79,25 @@ class StreamPty(TerminalFace):
 
     def send_bytes(self, data: bytes) -> asyncio.Task[None]:
         """Type; takes its time while the program is far behind."""
-        return self._send(self._held.value.send_all, data)
+        return self._send(self._engine.send_all, data)
 
     send_all = send_bytes
 
     def send_eof(self) -> asyncio.Task[None]:
         """End the input, as Ctrl-D at an empty line does."""
-        return self._send(self._held.value.send_eof)
+        return self._send(self._engine.send_eof)
 
     def resize(self, rows: int, cols: int) -> asyncio.Task[None]:
         """Set the window's size in characters."""
-        return self._send(self._held.value.resize, rows, cols)
+        return self._send(self._engine.resize, rows, cols)
 
     def interrupt(self) -> asyncio.Task[None]:
         """Type Ctrl-C."""
-        return self._send(self._held.value.interrupt)
+        return self._send(self._engine.interrupt)
 
     def restart(self) -> asyncio.Task[None]:
         """Start the kernel anew: files stay, variables and processes go."""
-        return self._send(self._held.value.restart)
+        return self._send(self._engine.restart)
 
     async def close(self) -> None:
         """Detach, after what was sent before has been sent; may be repeated."""
@@ -118,7 +118,7 @@ class StreamPty(TerminalFace):
     async def _send_in_turn(self, work: Callable[[], Awaitable[None]]) -> None:
         # Tasks start in the order of their making, and the lock is fair.
         async with self._turn:
-            await wait(Job(work, held=self._held))
+            await wait(self._job(work))
 
     def _sent(self, task: asyncio.Task[None]) -> None:
         self._sending.discard(task)
@@ -129,39 +129,19 @@ class StreamPty(TerminalFace):
 class StreamExecute(ExecutionFace):
     """A run in progress: iterate over its events, type into it."""
 
-    def __init__(self, held: Held[Execution]) -> None:
-        super().__init__(held)
-
-    async def _on_it(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await wait(Job(partial(work, *args, **kwargs), held=self._held))
-
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
-        event = await self._on_it(self._events.item, self._received + 1)
+        event = await wait(self._job(partial(self._events.item, self._received + 1)))
         self._received += 1
         return event
 
-    async def send_input(self, line: str | None) -> None:
-        """See `Execution.send_input`."""
-        await self._on_it(self._held.value.send_input, line)
-
-    async def send_stdin(self, data: bytes) -> None:
-        """See `Execution.send_stdin`."""
-        await self._on_it(self._held.value.send_stdin, data)
-
-    async def close_stdin(self) -> None:
-        """See `Execution.close_stdin`."""
-        await self._on_it(self._held.value.close_stdin)
-
-    async def resize(self, rows: int, columns: int) -> None:
-        """See `Execution.resize`."""
-        await self._on_it(self._held.value.resize, rows, columns)
-
-    async def interrupt(self) -> None:
-        """See `Execution.interrupt`."""
-        await self._on_it(self._held.value.interrupt)
+    send_input = awaited(Execution.send_input)
+    send_stdin = awaited(Execution.send_stdin)
+    close_stdin = awaited(Execution.close_stdin)
+    resize = awaited(Execution.resize)
+    interrupt = awaited(Execution.interrupt)
 
     async def close(self) -> None:
         """Stop the run if it goes on, and wait until it has ended. May be repeated."""

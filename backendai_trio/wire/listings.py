@@ -90,8 +90,10 @@ def listing(kind: Kind, era: Era) -> Listing:
     """How to list one kind of thing.
 
     Raises:
-        LocalProtocolError: servers of this era do not list it.
+        LocalProtocolError: there is no such kind, or servers of this era do not list it.
     """
+    if kind not in KINDS:
+        raise LocalProtocolError(f"{kind!r} cannot be listed; use one of {', '.join(KINDS)}")
     by_era = _LISTINGS[kind]
     found = by_era.get(era.name, by_era.get(SESSION_6.name))
     if found is None or (era.name == SEED.name and SEED.name not in by_era):

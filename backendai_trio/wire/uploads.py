@@ -7,18 +7,23 @@ relative to the kernel's work folder.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 
 __all__ = [
     "check_name",
+    "check_names",
     "encode_part_head",
     "multipart_type",
     "parse_name",
     "part_end",
     "received_name",
 ]
+
+T = TypeVar("T")
 
 
 def multipart_type(boundary: str) -> str:
@@ -75,6 +80,18 @@ def check_name(name: str) -> str:
     if too_long or len(path.parts) > 128:
         raise LocalProtocolError(f"{name[:60]!r}... is too long for a file name")
     return str(path)
+
+
+def check_names(names: Iterable[T]) -> list[T]:
+    """The names that a caller gave, as a list.
+
+    Raises:
+        LocalProtocolError: it is a single one, whose letters would be taken for names: to remove
+            ``ab`` would be to remove ``a`` and ``b``.
+    """
+    if isinstance(names, str | bytes) or not isinstance(names, Iterable):
+        raise LocalProtocolError(f"{names!r} is no list; for a single one, give [{names!r}]")
+    return list(names)
 
 
 def received_name(name: str, what: str) -> str:

@@ -14,7 +14,7 @@ import click
 from backendai_trio import (
     Client,
     FileInfo,
-    VFolder,
+    TrioVFolder,
     VFolderInfo,
     accept_invitation,
     create_vfolder,
@@ -141,7 +141,7 @@ def create(
 @as_json_option
 def info(name: str, as_json: bool) -> None:
     """Show what the server tells of the folder NAME."""
-    found = _run(lambda client: VFolder(client, name).info(), quiet=as_json)
+    found = _run(lambda client: TrioVFolder(client, name).info(), quiet=as_json)
     if as_json:
         click.echo(json.dumps(asdict(found)))
         return
@@ -162,7 +162,7 @@ def info(name: str, as_json: bool) -> None:
 @click.argument("name")
 def delete(name: str) -> None:
     """Delete the folder NAME with all that is in it."""
-    _run(lambda client: VFolder(client, name).delete())
+    _run(lambda client: TrioVFolder(client, name).delete())
     Status().done(f"Deleted the virtual folder {name}.")
 
 
@@ -171,7 +171,7 @@ def delete(name: str) -> None:
 @click.argument("new_name")
 def rename(name: str, new_name: str) -> None:
     """Give the folder NAME another name."""
-    _run(lambda client: VFolder(client, name).rename(new_name))
+    _run(lambda client: TrioVFolder(client, name).rename(new_name))
     Status().done(f"Renamed the virtual folder {name} to {new_name}.")
 
 
@@ -204,7 +204,7 @@ def upload(
     async def send(client: Client) -> None:
         total = sum(item.size for item in files)
         async with shown(total, quiet=quiet) as progress:
-            await VFolder(client, name).upload(uploads, to=to, progress=progress)
+            await TrioVFolder(client, name).upload(uploads, to=to, progress=progress)
 
     _run(send, quiet=quiet)
     Status(quiet=quiet).done(f"Uploaded {_count(len(files), 'file')} to {name}.")
@@ -232,7 +232,7 @@ def download(
 
     async def get(client: Client) -> list[Path]:
         async with shown(None, quiet=quiet) as progress:
-            return await VFolder(client, name).download(
+            return await TrioVFolder(client, name).download(
                 paths, base_dir, overwrite=overwrite, progress=progress
             )
 
@@ -247,7 +247,7 @@ def download(
 def ls(name: str, path: str, as_json: bool) -> None:
     """List what is in the folder NAME, or in the folder PATH of it."""
     found: list[FileInfo] = _run(
-        lambda client: VFolder(client, name).list_files(path), quiet=as_json
+        lambda client: TrioVFolder(client, name).list_files(path), quiet=as_json
     )
     if as_json:
         click.echo(json.dumps([asdict(item) for item in found]))
@@ -264,7 +264,7 @@ def ls(name: str, path: str, as_json: bool) -> None:
 @click.option("-p", "--parents", is_flag=True, help="Make those above too; one may be there.")
 def mkdir(name: str, path: str, parents: bool) -> None:
     """Make the folder PATH in the folder NAME."""
-    _run(lambda client: VFolder(client, name).mkdir(path, parents=parents, exist_ok=parents))
+    _run(lambda client: TrioVFolder(client, name).mkdir(path, parents=parents, exist_ok=parents))
 
 
 @command.command()
@@ -273,7 +273,7 @@ def mkdir(name: str, path: str, parents: bool) -> None:
 @click.argument("target")
 def mv(name: str, source: str, target: str) -> None:
     """Rename SOURCE in the folder NAME to TARGET, or move it into TARGET if that is a folder."""
-    _run(lambda client: VFolder(client, name).move(source, target))
+    _run(lambda client: TrioVFolder(client, name).move(source, target))
 
 
 @command.command()
@@ -282,7 +282,7 @@ def mv(name: str, source: str, target: str) -> None:
 @click.option("-r", "--recursive", is_flag=True, help="Remove folders, with all in them.")
 def rm(name: str, paths: tuple[str, ...], recursive: bool) -> None:
     """Remove files from the folder NAME: all that are named, or none."""
-    _run(lambda client: VFolder(client, name).remove(paths, recursive=recursive))
+    _run(lambda client: TrioVFolder(client, name).remove(paths, recursive=recursive))
 
 
 # -- others ---------------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ def rm(name: str, paths: tuple[str, ...], recursive: bool) -> None:
 @permission_option
 def invite(name: str, users: tuple[str, ...], permission: Literal["ro", "rw", "wd"]) -> None:
     """Offer the folder NAME to others, by e-mail address; on a local gateway, by access key."""
-    reached = _run(lambda client: VFolder(client, name).invite(users, permission=permission))
+    reached = _run(lambda client: TrioVFolder(client, name).invite(users, permission=permission))
     _tell_reached("Invited", reached, users)
 
 
@@ -304,7 +304,7 @@ def invite(name: str, users: tuple[str, ...], permission: Literal["ro", "rw", "w
 @permission_option
 def share(name: str, users: tuple[str, ...], permission: Literal["ro", "rw", "wd"]) -> None:
     """Give the folder NAME to others at once; managers do that for projects' folders alone."""
-    reached = _run(lambda client: VFolder(client, name).share(users, permission=permission))
+    reached = _run(lambda client: TrioVFolder(client, name).share(users, permission=permission))
     _tell_reached("Shared with", reached, users)
 
 
@@ -313,7 +313,7 @@ def share(name: str, users: tuple[str, ...], permission: Literal["ro", "rw", "wd
 @click.argument("users", nargs=-1, required=True)
 def unshare(name: str, users: tuple[str, ...]) -> None:
     """Take the folder NAME back from others."""
-    reached = _run(lambda client: VFolder(client, name).unshare(users))
+    reached = _run(lambda client: TrioVFolder(client, name).unshare(users))
     _tell_reached("Unshared from", reached, users)
 
 
@@ -321,7 +321,7 @@ def unshare(name: str, users: tuple[str, ...]) -> None:
 @click.argument("name")
 def leave(name: str) -> None:
     """Give up the folder NAME, which somebody has shared with you."""
-    _run(lambda client: VFolder(client, name).leave())
+    _run(lambda client: TrioVFolder(client, name).leave())
     Status().done(f"Left the virtual folder {name}.")
 
 

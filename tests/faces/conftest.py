@@ -10,31 +10,44 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from dataclasses import replace
 from functools import partial, wraps
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
 import backendai_trio
-from backendai_trio import PlainKernel, open_client
-from backendai_trio.asyncio import AsyncAdmin, AsyncKernel
+from backendai_trio import Client, Config, GatewayOptions, PlainKernel, open_client, stored_config
+from backendai_trio.asyncio import AsyncAdmin, AsyncKernel, AsyncVFolder
 from backendai_trio.testing import TestGateway, gateway_in_thread
 
 PATIENCE_SECONDS = 60
+USER, OTHER_USER = "AKIAFACESFACESFACES1", "AKIAFACESFACESFACES2"
 
 Body = Callable[["Face"], Coroutine[Any, Any, None]]
 
 
 class Face:
-    """What a test's body sees: `get_or_create` and `find` give kernels, `query` asks the admin."""
+    """What a test's body sees: `get_or_create` and `find` give kernels, `query` asks the admin.
+
+    Attributes:
+        folders: gives virtual folders: `create`, `find`, `list` and what there is for invitations.
+        other_user: settings of another user of the gateway.
+        other_folders: what `folders` is for them.
+    """
 
     name: str
     gateway: TestGateway
+    folders: Any
+    other_user: Config
+    other_folders: Any
     get_or_create: Callable[..., Awaitable[Any]]
     find: Callable[..., Awaitable[Any]]
     query: Callable[..., Awaitable[Any]]
     list_kernels: Callable[..., Awaitable[Any]]
+    list_rows: Callable[..., Awaitable[Any]]
 
     def run(self, body: Body) -> None:
         """Run a test's body on this face."""
@@ -47,14 +60,39 @@ class TrioFace(Face):
     def run(self, body: Body) -> None:
         async def main() -> None:
             with trio.fail_after(PATIENCE_SECONDS):
-                async with open_client() as client:
+                async with open_client() as client, open_client(self.other_user) as theirs:
                     self.get_or_create = partial(PlainKernel.get_or_create, client)
                     self.find = partial(PlainKernel.find, client)
                     self.query = partial(backendai_trio.query, client)
                     self.list_kernels = partial(backendai_trio.list_kernels, client)
+                    self.list_rows = partial(backendai_trio.list_rows, client)
+                    self.folders, self.other_folders = TrioFolders(client), TrioFolders(theirs)
                     await body(self)
 
         trio.run(main)
+
+
+class TrioFolders:
+    """Trio's functions for virtual folders, by the names that they have on the other faces."""
+
+    def __init__(self, client: Client) -> None:
+        self.create = partial(backendai_trio.create_vfolder, client)
+        self.find = partial(backendai_trio.find_vfolder, client)
+        self.list = partial(backendai_trio.list_vfolders, client)
+        self.list_invitations = partial(backendai_trio.list_invitations, client)
+        self.accept_invitation = partial(backendai_trio.accept_invitation, client)
+        self.decline_invitation = partial(backendai_trio.decline_invitation, client)
+
+
+class OfUser:
+    """A class of a face, whose class methods get the settings of a user."""
+
+    def __init__(self, cls: type, config: Config) -> None:
+        self._class = cls
+        self._config = config
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return partial(getattr(self._class, name), config=self._config)
 
 
 class AsyncioFace(Face):
@@ -63,8 +101,12 @@ class AsyncioFace(Face):
     find = staticmethod(AsyncKernel.find)
     query = staticmethod(AsyncAdmin.query)
     list_kernels = staticmethod(AsyncAdmin.list_kernels)
+    list_rows = staticmethod(AsyncAdmin.list_rows)
+    folders = AsyncVFolder
 
     def run(self, body: Body) -> None:
+        self.other_folders = OfUser(AsyncVFolder, self.other_user)
+
         async def main() -> None:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await body(self)
@@ -94,8 +136,11 @@ class BlockingFace(Face):
         self.find = awaitable(kernel.find)
         self.query = awaitable(admin.query)
         self.list_kernels = awaitable(admin.list_kernels)
+        self.list_rows = awaitable(admin.list_rows)
+        self.folders = Awaited(backendai_trio.VFolder)
 
     def run(self, body: Body) -> None:
+        self.other_folders = Awaited(OfUser(backendai_trio.VFolder, self.other_user))
         failures: list[BaseException] = []
 
         def target() -> None:
@@ -116,14 +161,21 @@ class BlockingFace(Face):
             raise failures[0]
 
 
+BLOCKING = (
+    backendai_trio.Kernel,
+    backendai_trio.VFolder,
+    backendai_trio.StreamPty,
+    backendai_trio.StreamExecute,
+)
+
+
 def awaitable(function: Callable[..., Any]) -> Callable[..., Any]:
     """A blocking function as one to be awaited, its result likewise."""
 
     @wraps(function)
     async def awaited(*args: Any, **kwargs: Any) -> Any:  # noqa: ASYNC124 (nothing waits here)
         result = function(*args, **kwargs)
-        blocking = (backendai_trio.Kernel, backendai_trio.StreamPty, backendai_trio.StreamExecute)
-        return Awaited(result) if isinstance(result, blocking) else result
+        return Awaited(result) if isinstance(result, BLOCKING) else result
 
     return awaited
 
@@ -163,20 +215,35 @@ FACES: dict[str, type[Face]] = {
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[TestGateway]:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the gateway of a module's tests remembers: two users."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def served(data: Path) -> Iterator[TestGateway]:
     """One gateway for a module's tests; each destroys its kernels."""
-    with gateway_in_thread() as gateway:
+    with gateway_in_thread(GatewayOptions(data=data, access_key=USER)) as gateway:
         yield gateway
+
+
+@pytest.fixture(scope="module")
+def other_user(data: Path, served: TestGateway) -> Config:
+    config = stored_config(GatewayOptions(data=data, access_key=OTHER_USER))
+    return replace(config, endpoint=served.config.endpoint)
 
 
 @pytest.fixture(params=list(FACES))
 def face(
-    request: pytest.FixtureRequest, served: TestGateway, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    served: TestGateway,
+    other_user: Config,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Face]:
     """Each face in turn, configured by the environment; no kernel may be left behind it."""
     for name, value in served.environ.items():
         monkeypatch.setenv(name, value)
     face = FACES[request.param]()
-    face.gateway = served
+    face.gateway, face.other_user = served, other_user
     yield face
     assert served.tokens() == []

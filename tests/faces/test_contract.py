@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
-from backendai_trio import Finished, InputRequest, LocalProtocolError, NotFound, Stdout, UploadError
+from backendai_trio import (
+    DownloadError,
+    Finished,
+    InputRequest,
+    InvalidRequest,
+    LocalProtocolError,
+    NotFound,
+    Stdout,
+    UploadError,
+)
 
 Face = Any  # see conftest.py
 Body = Callable[..., Coroutine[Any, Any, None]]
@@ -109,6 +119,105 @@ async def test_batch_of_uploaded_files(face: Face) -> None:
 
 
 @on_each_face
+async def test_files(face: Face) -> None:
+    kernel = await face.get_or_create("python")
+    with TemporaryDirectory() as name:
+        local = Path(name)
+        (local / "tree" / "sub").mkdir(parents=True)
+        (local / "tree" / "sub" / "a.txt").write_text("one")
+        await kernel.upload([local / "tree"], base=local, to="in")
+        assert said(await kernel.execute("print(open('in/tree/sub/a.txt').read())")) == "one\n"
+        await kernel.mkdir("in/made")
+        assert {file.name for file in (await kernel.list_files("in")).files} == {"made", "tree"}
+        out = local / "out"
+        assert await kernel.download(["in/tree"], out) == [out / "tree"]
+        assert (out / "tree" / "sub" / "a.txt").read_text() == "one"
+        await kernel.execute("open('in/tree/sub/a.txt', 'w').write('two')")
+        with pytest.raises(DownloadError, match=r"a\.txt.*nothing was changed"):
+            await kernel.download(["in/tree"], out)
+        assert (out / "tree" / "sub" / "a.txt").read_text() == "one"
+        await kernel.download(["in/tree"], out, overwrite=True)
+        assert (out / "tree" / "sub" / "a.txt").read_text() == "two"
+        with pytest.raises(InvalidRequest, match="nowhere"):
+            await kernel.download(["nowhere"], out)
+        assert [path.name for path in out.iterdir()] == ["tree"]
+    with pytest.raises(LocalProtocolError, match=r"\['./in'\]"):
+        await kernel.remove("./in", recursive=True)
+    await kernel.remove(["in/made", "in/tree"], recursive=True)
+    assert (await kernel.list_files("in")).files == ()
+    assert (await kernel.list_files("in/tree")).problem
+    await kernel.destroy()
+
+
+@on_each_face
+async def test_virtual_folder(face: Face) -> None:
+    folder = await face.folders.create("data")
+    assert folder.name == "data"
+    assert [info.name for info in await face.folders.list()] == ["data"]
+    with pytest.raises(InvalidRequest, match="data"):
+        await face.folders.create("data")
+    with TemporaryDirectory() as name:
+        local = Path(name)
+        (local / "tree").mkdir()
+        (local / "tree" / "a.txt").write_text("one")
+        (local / "b.txt").write_text("two")
+        await folder.upload([local / "tree", local / "b.txt"], base=local, to="in")
+        await folder.mkdir("in/made")
+        found = await (await face.folders.find("data")).list_files("in")
+        assert [file.name for file in found] == ["b.txt", "made", "tree"]
+        kernel = await face.get_or_create("python", mounts=["data"])
+        code = "import shutil; shutil.copy('data/in/tree/a.txt', 'data/from-kernel.txt')"
+        await kernel.execute(code)
+        await kernel.destroy()
+        out = local / "out"
+        written = await folder.download(["in", "from-kernel.txt"], out)
+        names = ["from-kernel.txt", "in/b.txt", "in/tree/a.txt"]
+        assert sorted(path.relative_to(out).as_posix() for path in written) == names
+        assert (out / "from-kernel.txt").read_text() == "one"
+        with pytest.raises(DownloadError, match="nothing was changed"):
+            await folder.download(["from-kernel.txt"], out)
+        await folder.download(["from-kernel.txt"], out, overwrite=True)
+        with pytest.raises(UploadError, match="nowhere"):
+            await folder.upload([local / "b.txt", local / "nowhere"])
+    await folder.move("in/b.txt", "moved.txt")
+    with pytest.raises(LocalProtocolError, match=r"\['moved.txt'\]"):
+        await folder.remove("moved.txt")
+    await folder.remove(["moved.txt", "in"], recursive=True)
+    assert [file.name for file in await folder.list_files()] == ["from-kernel.txt"]
+    await folder.rename("renamed")
+    assert folder.name == "renamed"
+    info = await folder.info()
+    assert (info.name, info.is_owner, info.num_files) == ("renamed", True, 1)
+    await folder.delete()
+    with pytest.raises(NotFound):
+        await face.folders.find("renamed")
+    assert await face.folders.list() == []
+
+
+@on_each_face
+async def test_shared_folder(face: Face) -> None:
+    folder = await face.folders.create("data", max_bytes=100)
+    them = face.other_user.access_key
+    assert await folder.invite([them], permission="ro") == [them]
+    (invitation,) = await face.other_folders.list_invitations()
+    await face.other_folders.decline_invitation(invitation.invitation_id)
+    await folder.invite([them])
+    (invitation,) = await face.other_folders.list_invitations()
+    await face.other_folders.accept_invitation(invitation.invitation_id)
+    theirs = await face.other_folders.find("data")
+    assert not (await theirs.info()).is_owner
+    await theirs.mkdir("from-them")
+    assert [file.name for file in await folder.list_files()] == ["from-them"]
+    await theirs.leave()
+    assert await face.other_folders.list() == []
+    assert await folder.share([them]) == [them]
+    assert [info.name for info in await face.other_folders.list()] == ["data"]
+    assert await folder.unshare([them]) == [them]
+    assert await face.other_folders.list() == []
+    await folder.delete()
+
+
+@on_each_face
 async def test_stream_and_interrupt(face: Face) -> None:
     kernel = await face.get_or_create("python")
     async with kernel.stream_execute("print('up', flush=True)\nwhile True: pass") as run:
@@ -175,6 +284,10 @@ async def test_admin(face: Face) -> None:
     question = "query($n: Int!) { compute_session_list(limit: $n, offset: 0) { total_count } }"
     answer = await face.query(question, {"n": 1})
     assert answer["compute_session_list"]["total_count"] >= 1
+    running = await face.list_rows("sessions", {"status": "RUNNING"})
+    assert [row["name"] for row in running] == [kernel.token]
+    with pytest.raises(LocalProtocolError, match="no-such-kind"):
+        await face.list_rows("no-such-kind")
     await kernel.destroy()
 
 

@@ -8,13 +8,14 @@ import random
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterable, Iterator
+from pathlib import Path
 
 import pytest
 import trio
 
-from backendai_trio import Kernel, PlainKernel, list_kernels, open_client
-from backendai_trio.asyncio import AsyncAdmin, AsyncKernel
+from backendai_trio import FileInfo, Kernel, PlainKernel, list_kernels, open_client
+from backendai_trio.asyncio import AsyncAdmin, AsyncKernel, AsyncVFolder
 from backendai_trio.testing import TestGateway, gateway_in_thread
 
 CANCELLATIONS = 300
@@ -142,6 +143,46 @@ def test_cancelled_reads_lose_nothing(gateway: TestGateway) -> None:
         assert text.split() == [str(number) for number in range(100)]
 
     asyncio.run(main())
+
+
+def test_cancelled_transfers_leave_nothing_half_done(gateway: TestGateway, tmp_path: Path) -> None:
+    content = random.Random(2017).randbytes(4_000_000)
+    path, out = tmp_path / "file", tmp_path / "out"
+    path.write_bytes(content)
+    pick = random.Random(2017)
+    cancelled = 0
+
+    async def attempt(transfer: Coroutine[object, object, object]) -> None:
+        nonlocal cancelled
+        try:
+            async with asyncio.timeout(pick.uniform(0, 0.06)):
+                await transfer
+        except TimeoutError:
+            cancelled += 1
+
+    def whole_or_missing(files: Iterable[FileInfo]) -> bool:
+        return {file.size for file in files if file.name != "there"} <= {len(content)}
+
+    async def main() -> None:
+        async with await AsyncKernel.get_or_create("python") as kernel:
+            folder = await AsyncVFolder.create("data")
+            await kernel.upload([path], to="there")
+            await folder.upload([path], to="there")
+            for _ in range(8):
+                await attempt(kernel.upload([path]))
+                assert whole_or_missing((await kernel.list_files()).files)
+                await attempt(folder.upload([path]))
+                assert whole_or_missing(await folder.list_files())
+                for download in (kernel.download, folder.download):
+                    await attempt(download(["there/file"], out, overwrite=True))
+                    found = list(out.iterdir()) if out.exists() else []
+                    assert [item.read_bytes() == content for item in found] in ([], [True])
+            # The face is usable.
+            assert await folder.download(["there/file"], out, overwrite=True) == [out / "file"]
+            await folder.delete()
+
+    asyncio.run(main())
+    assert cancelled  # otherwise the times were badly chosen
 
 
 def test_sends_that_nobody_awaits_go_in_order(gateway: TestGateway) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,12 +13,23 @@ from typing import Any
 import pytest
 
 import backendai_trio
-from backendai_trio import Admin, Execution, Kernel, PlainKernel, StreamExecute, StreamPty, Terminal
+from backendai_trio import (
+    Admin,
+    Execution,
+    Kernel,
+    PlainKernel,
+    StreamExecute,
+    StreamPty,
+    Terminal,
+    TrioVFolder,
+    VFolder,
+)
 from backendai_trio import asyncio as asyncio_face
-from backendai_trio.asyncio import AsyncAdmin, AsyncKernel
+from backendai_trio.asyncio import AsyncAdmin, AsyncKernel, AsyncVFolder
 
-SKIPPED = {"self", "cls", "client", "config"}
-"""Where a kernel lives is said by a client in Trio, and by settings on the other faces."""
+SKIPPED = {"self", "cls", "client", "config", "progress"}
+"""Where a kernel lives is said by a client in Trio, and by settings on the other faces. Progress is
+told through Trio's channels, which only Trio has."""
 
 
 def methods(cls: type) -> set[str]:
@@ -42,6 +54,32 @@ def test_kernels() -> None:
                 assert isinstance(inspect.getattr_static(face, name), property), name
             else:
                 assert parameters(getattr(face, name)) == parameters(getattr(PlainKernel, name))
+
+
+FOLDER_FUNCTIONS = {
+    "create": backendai_trio.create_vfolder,
+    "find": backendai_trio.find_vfolder,
+    "get": backendai_trio.find_vfolder,
+    "list": backendai_trio.list_vfolders,
+    "list_invitations": backendai_trio.list_invitations,
+    "accept_invitation": backendai_trio.accept_invitation,
+    "decline_invitation": backendai_trio.decline_invitation,
+}
+
+
+def test_virtual_folders() -> None:
+    of_objects = methods(TrioVFolder)
+    assert methods(AsyncVFolder) == methods(VFolder) == of_objects | {"name", *FOLDER_FUNCTIONS}
+    in_trio = {name: getattr(TrioVFolder, name) for name in of_objects} | FOLDER_FUNCTIONS
+    for name, function in in_trio.items():
+        for face in (AsyncVFolder, VFolder):
+            assert parameters(getattr(face, name)) == parameters(function), name
+        assert inspect.iscoroutinefunction(getattr(AsyncVFolder, name)), name
+        assert not inspect.iscoroutinefunction(getattr(VFolder, name)), name
+
+
+def test_docstrings_are_those_of_trio() -> None:
+    assert Kernel.upload.__doc__ == AsyncKernel.upload.__doc__ == PlainKernel.upload.__doc__
 
 
 def test_admin() -> None:
@@ -83,6 +121,7 @@ def test_coroutines_are_those_of_trio() -> None:
 def test_names_of_1_1_1() -> None:
     assert asyncio_face.Kernel is AsyncKernel
     assert asyncio_face.Admin is AsyncAdmin
+    assert asyncio_face.VFolder is AsyncVFolder
     pty = asyncio_face.StreamPty
     assert {"closed", "exception", "send_str", "resize", "restart", "close"} <= methods(pty)
 
@@ -92,7 +131,11 @@ def test_names_of_1_1_1() -> None:
 PROGRAMS = {
     "trio": """
 import trio
-from backendai_trio import KernelSpec, PlainKernel, Stdout, open_client, open_kernel
+from pathlib import Path
+from backendai_trio import (
+    KernelSpec, PlainKernel, Stdout, create_vfolder, list_vfolders, open_client, open_kernel,
+    plan_uploads,
+)
 
 async def main() -> None:
     async with open_client() as client:
@@ -104,14 +147,21 @@ async def main() -> None:
         plain = await PlainKernel.get_or_create(client, "python")
         result = await plain.execute("print(1)")
         reveal_type(result["console"])
+        await plain.upload([Path("a"), "b"], to="in")
+        print([path.name for path in await plain.download(["in"], "out", overwrite=True)])
         await plain.destroy()
+        folder = await create_vfolder(client, "data", max_bytes=10)
+        await folder.upload(["a", Path("b"), *plan_uploads(["c"])], base=Path())
+        reveal_type(await folder.list_files("in"))
+        print([info.name.upper() for info in await list_vfolders(client)])
 
 trio.run(main)
 """,
     "asyncio": """
 import asyncio
 from backendai_trio import Stdout
-from backendai_trio.asyncio import AsyncAdmin, AsyncKernel
+from pathlib import Path
+from backendai_trio.asyncio import AsyncAdmin, AsyncKernel, AsyncVFolder
 
 async def main() -> None:
     kern = await AsyncKernel.get_or_create("python", client_token="abc")
@@ -131,12 +181,28 @@ async def main() -> None:
     await pty.close()
     rows = await AsyncAdmin.list_kernels()
     print([row.token for row in rows])
-    await kern.destroy()
+    print([row["id"] for row in await AsyncAdmin.list_rows("agents", {"status": "ALIVE"})])
+    await kern.upload([Path("a"), "b"], to="in")
+    print([path.name for path in await kern.download(["in"], "out", overwrite=True)])
+    print([file.size + 1 for file in (await kern.list_files()).files])
+    await asyncio.gather(kern.mkdir("made"), kern.remove(["in"], recursive=True))
+    statistics = await kern.destroy()
+    reveal_type(statistics)
+    folder = await AsyncVFolder.create("data", max_bytes=10)
+    task = asyncio.create_task(folder.upload(["a", Path("b")], base=Path()))
+    await task
+    reveal_type(await folder.list_files("in"))
+    print([path.name for path in await folder.download(["."])], folder.name.upper())
+    print([info.name.upper() for info in await AsyncVFolder.list()])
+    for invitation in await AsyncVFolder.list_invitations():
+        await AsyncVFolder.accept_invitation(invitation.invitation_id)
+    await (await AsyncVFolder.get("data")).delete()
 
 asyncio.run(main())
 """,
     "blocking": """
-from backendai_trio import Admin, Kernel, Stdout
+from pathlib import Path
+from backendai_trio import Admin, Kernel, Stdout, VFolder
 
 kern = Kernel.get_or_create("python", client_token="abc")
 result = kern.execute("print(1)", mode="query")
@@ -150,19 +216,44 @@ with kern.stream_pty() as pty:
     for data in pty:
         print(data.decode())
 print([row.token for row in Admin.list_kernels()])
-kern.destroy()
+print([row["id"] for row in Admin.list_rows("agents", {"status": "ALIVE"})])
+kern.upload([Path("a"), "b"], to="in")
+print([path.name for path in kern.download(["in"], "out", overwrite=True)])
+print([file.size + 1 for file in kern.list_files().files])
+kern.mkdir("made")
+kern.remove(["in"], recursive=True)
+statistics = kern.destroy()
+reveal_type(statistics)
+folder = VFolder.create("data", max_bytes=10)
+folder.upload(["a", Path("b")], base=Path())
+reveal_type(folder.list_files("in"))
+print([path.name for path in folder.download(["."])], folder.name.upper())
+print([info.name.upper() for info in VFolder.list()])
+for invitation in VFolder.list_invitations():
+    VFolder.accept_invitation(invitation.invitation_id)
+VFolder.get("data").delete()
 """,
 }
 
 WRONG = """
-from backendai_trio import Kernel
+from backendai_trio import Admin, Kernel, VFolder
 
 kern = Kernel.get_or_create("python")
+folder = VFolder.create("data")
 kern.execute("print(1)", mode="nonsense")
 kern.execute("print(1)").upper()
 kern.no_such_method()
 kern.upload(1)
+kern.download(["a"], overwrite="yes")
+kern.destroy().no_such_statistic
+Admin.list_rows("no-such-kind")
+VFolder.create("other", permission="nonsense")
+folder.invite(["somebody"], "rw")
+folder.list_files()[0].no_such_attribute
+folder.name = "other"
 """
+WRONG_FROM = WRONG[: WRONG.index("nonsense")].count("\n") + 1
+"""The first of its lines with a mistake; so has each line from there on."""
 
 
 def mypy(folder: Path, program: str) -> tuple[int, str]:
@@ -189,10 +280,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_programs_type_check(folder: Path, face: str) -> None:
     code, said = mypy(folder, PROGRAMS[face])
     assert code == 0, said
-    assert 'Revealed type is "list[tuple[str, Any]]"' in said.replace("builtins.", "")
+    said = re.sub(r"builtins\.|backendai_trio\.[a-z.]*", "", said)
+    assert 'Revealed type is "list[tuple[str, Any]]"' in said
+    assert 'Revealed type is "list[FileInfo]"' in said
+    if face != "trio":
+        assert 'Revealed type is "Statistics | None"' in said
 
 
 def test_mistakes_are_found(folder: Path) -> None:
     code, said = mypy(folder, WRONG)
     assert code == 1
-    assert said.count("error:") == 4, said
+    lines = {int(number) for number in re.findall(r"program.py:(\d+): error:", said)}
+    assert lines == set(range(WRONG_FROM, len(WRONG.splitlines()) + 1)), said

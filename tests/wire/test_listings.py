@@ -120,6 +120,11 @@ def test_an_argument_that_a_list_does_not_take() -> None:
         listing("images", SESSION_6).query(arguments={"status": "x"})
 
 
+def test_no_such_kind() -> None:
+    with pytest.raises(LocalProtocolError, match="'agent' cannot be listed; use one of agents, "):
+        listing("agent", SESSION_6)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("kind", ["sessions", "images", "keypairs"])
 @given(answer=st.dictionaries(st.sampled_from(["images", "keypair_list", "x"]), _json))
 @settings(deadline=None, max_examples=60)

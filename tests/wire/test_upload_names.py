@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import example, given, settings
@@ -12,6 +13,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from backendai_trio.errors import LocalProtocolError, RemoteProtocolError
 from backendai_trio.wire.uploads import (
     check_name,
+    check_names,
     encode_part_head,
     multipart_type,
     parse_name,
@@ -323,3 +325,15 @@ def test_any_arriving_name_is_safe_or_refused(raw: bytes) -> None:
     except RemoteProtocolError:
         return
     assert check_name(name) == name
+
+
+@pytest.mark.parametrize("single", ["a.txt", "", b"a.txt", PurePosixPath("a.txt"), 1])
+def test_a_single_name_is_no_list(single: Any) -> None:
+    """Its letters would be taken for names."""
+    with pytest.raises(LocalProtocolError, match="is no list; for a single one, give"):
+        check_names(single)
+
+
+def test_lists_of_names() -> None:
+    assert check_names(iter(("a", "b"))) == ["a", "b"]
+    assert check_names(()) == []

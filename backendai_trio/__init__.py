@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ._environment import read_config as read_config
     from ._environment import read_profile_name as read_profile_name
     from ._folders import data_folder as data_folder
+    from ._folders import state_folder as state_folder
     from ._groups import one_error as one_error
     from ._profiles import DEFAULT_PROFILE as DEFAULT_PROFILE
     from ._profiles import profiles_file as profiles_file
@@ -131,7 +132,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "_environment": ("read_config", "read_profile_name"),
-    "_folders": ("data_folder",),
+    "_folders": ("data_folder", "state_folder"),
     "_groups": ("one_error",),
     "admin": ("authorize", "list_kernels", "list_rows", "query"),
     "blocking": ("Admin", "Kernel", "StreamExecute", "StreamPty"),

@@ -19,7 +19,7 @@ from .._serving import drop_connections, serve_app
 from .._version import __version__
 from ..config import Config
 from ..errors import GatewayError
-from ..wire.execution import INTERRUPT_RUN, RAW_CONSOLE, STDIN_EOF
+from ..wire.execution import INTERRUPT_RUN, RAW_CONSOLE, SHOW_VALUE, STDIN_EOF
 from ..wire.files import ARCHIVES
 from ..wire.numbered import NUMBERED_STREAMS
 from ..wire.services import HALF_CLOSE
@@ -38,7 +38,7 @@ FAREWELL_SECONDS = 0.1
 CLOSE_SECONDS = 5.0
 """How long the kernels' ends may take; each is bounded by itself."""
 FEATURES = frozenset(
-    {RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN, NUMBERED_STREAMS, TUS_CHECKSUM, HALF_CLOSE}
+    {RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN, SHOW_VALUE, NUMBERED_STREAMS, TUS_CHECKSUM, HALF_CLOSE}
 )
 
 

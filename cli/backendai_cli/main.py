@@ -48,6 +48,7 @@ _COMMANDS = {
     "proxy": "Sign requests of programs that cannot, and serve GraphiQL.",
     "ps": "List the running kernels.",
     "rename": "Give a kernel another token.",
+    "repl": "Type code for a kernel, piece by piece.",
     "restart": "Start a kernel anew.",
     "rm": "End kernels ('destroy' and 'kill' are the same).",
     "run": "Run code or files in a kernel.",

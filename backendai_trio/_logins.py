@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +51,8 @@ def forget_login(url: str) -> None:
 
 
 def _read() -> dict[str, Any]:
+    import json  # here, since most starts have no need of it
+
     path = logins_file()
     try:
         logins = json.loads(path.read_text(encoding="utf-8"))
@@ -63,6 +64,8 @@ def _read() -> dict[str, Any]:
 
 
 def _write(logins: dict[str, Any]) -> None:
+    import json
+
     path = logins_file()
     try:
         write_private(path, json.dumps(logins, indent=1))

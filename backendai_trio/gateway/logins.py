@@ -118,10 +118,8 @@ class LoginServer:
         # Both are compared, whatever the first says: the time that takes must not tell.
         known = _equal(wanted.username, account.username)
         if not (_equal(wanted.password, account.password) and known):
-            return LoginReply(
-                False, kind="auth-failed", title="Credential/signature mismatch", detail="Wrong "
-                "user name or password"
-            )  # fmt: skip
+            title = "Wrong user name or password"
+            return LoginReply(False, kind="auth-failed", title=title, detail=title)
         if account.otp is None:
             return None
         if wanted.otp is None:

@@ -62,7 +62,7 @@ class LineEditor:
             output.enable_cpr = False
         self._session: PromptSession[str] = PromptSession(
             prompt,
-            prompt_continuation=lambda width, *_: "...".ljust(width)[:width],
+            prompt_continuation=lambda width, *_: "." * (width - 1) + " ",
             multiline=True,
             history=history,
             lexer=PygmentsLexer(type(lexer)) if color and lexer is not None else None,

@@ -12,11 +12,21 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pygments.lexer import Lexer
 
-__all__ = ["PythonPieces", "WholeText", "indentation", "is_finished", "language_of", "lexer_of"]
+__all__ = [
+    "PROGRAMS",
+    "PythonPieces",
+    "WholeText",
+    "indentation",
+    "is_finished",
+    "language_of",
+    "lexer_of",
+]
 
 # As Pygments calls them, where runtimes have other names.
 _LANGUAGES = {"py": "python", "node": "javascript", "nodejs": "javascript", "r-base": "r"}
 _LANGUAGES |= {"sh": "bash", "rscript": "r", "golang": "go", "gcc": "c", "g++": "cpp"}
+PROGRAMS = frozenset({"c", "cpp", "c++", "java", "rust", "go"})
+"""Languages in which a line alone means nothing: pieces are programs, and end with an empty line."""
 _CLAUSES = re.compile(r"(else|elif|except|finally)\b")
 _BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 #: What opens and closes in languages that do so with words.
@@ -47,14 +57,17 @@ def lexer_of(language: str) -> Lexer | None:
 def is_finished(language: str, text: str) -> bool:
     """Whether a piece of code is whole, or more lines are to come.
 
-    In Python, a block ends with an empty line; elsewhere, where all that was opened is closed.
+    Elsewhere than in Python, it is whole when all that was opened is closed. In Python blocks, and
+    in the `PROGRAMS`, an empty line has to follow.
     """
     if not text.strip():
         return True
     if text.endswith("\\"):
         return False
+    last = text.rpartition("\n")[2]
+    if language in PROGRAMS and last.strip():
+        return False
     if language == "python":
-        last = text.rpartition("\n")[2]
         return _compiles(text) and not (last.strip() and last[0].isspace())
     lexer = lexer_of(language)
     return lexer is None or _depth(text, lexer, _WORDS.get(language, {})) <= 0

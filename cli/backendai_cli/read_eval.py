@@ -31,7 +31,7 @@ from .console import Status, Stdin, TerminalMode
 from .holding import Wanted, hold_kernel
 from .interrupts import Interrupts
 from .output import Output
-from .pieces import PythonPieces, WholeText, language_of
+from .pieces import PROGRAMS, PythonPieces, WholeText, language_of
 from .screen import tell_outages
 from .target import journal_for
 
@@ -92,9 +92,10 @@ class ReadEval:
             ends = "leaves" if self._wanted.keep else "leaves, and ends the kernel"
             self._status.info(f"Tab completes, Ctrl-C interrupts or clears, Ctrl-D {ends}.")
             if client.hello.features and self._language not in _STATEFUL:
+                ends = " An empty line ends it." if self._language in PROGRAMS else ""
                 self._status.info(
                     f"Each piece of {self._language} is a program of its own: variables do not "
-                    "stay, files do."
+                    f"stay, files do.{ends}"
                 )
             self._interrupts.at_prompt = True
             return await self._converse(kernel, _Keyboard(self._language, kernel, self._status))

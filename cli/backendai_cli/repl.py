@@ -41,8 +41,8 @@ def command(
 ) -> int:
     """Type code for a kernel of the runtime LANG, piece by piece, and see what it does.
 
-    Unfinished code asks for more lines; in Python an empty line ends a block. Alt-Enter runs what
-    is there as it is. Tab completes, the arrow keys bring back earlier pieces, also those of other
+    Unfinished code asks for more lines; an empty line ends blocks of Python, and programs in C and
+    the like. Alt-Enter runs what is there as it is. Tab completes, the arrow keys bring back earlier pieces, also those of other
     days. Ctrl-C interrupts code that runs, and clears what was typed. Ctrl-D leaves.
 
     From a pipe or file pieces are read without prompts, and the first one that fails ends it with

@@ -26,7 +26,7 @@ __all__ = [
 _LANGUAGES = {"py": "python", "node": "javascript", "nodejs": "javascript", "r-base": "r"}
 _LANGUAGES |= {"sh": "bash", "rscript": "r", "golang": "go", "gcc": "c", "g++": "cpp"}
 PROGRAMS = frozenset({"c", "cpp", "c++", "java", "rust", "go"})
-"""Languages in which a line alone means nothing: pieces are programs, and end with an empty line."""
+"""Languages in which a line alone means nothing: pieces are programs, ended by an empty line."""
 _CLAUSES = re.compile(r"(else|elif|except|finally)\b")
 _BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 #: What opens and closes in languages that do so with words.

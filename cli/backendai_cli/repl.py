@@ -42,8 +42,9 @@ def command(
     """Type code for a kernel of the runtime LANG, piece by piece, and see what it does.
 
     Unfinished code asks for more lines; an empty line ends blocks of Python, and programs in C and
-    the like. Alt-Enter runs what is there as it is. Tab completes, the arrow keys bring back earlier pieces, also those of other
-    days. Ctrl-C interrupts code that runs, and clears what was typed. Ctrl-D leaves.
+    the like. Alt-Enter runs what is there as it is. Tab completes, the arrow keys bring back
+    earlier pieces, also those of other days. Ctrl-C interrupts code that runs, and clears what was
+    typed. Ctrl-D leaves.
 
     From a pipe or file pieces are read without prompts, and the first one that fails ends it with
     its exit code. A piece of Python is a statement; in other languages it is all there is.

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from ._environment import read_config as read_config
     from ._environment import read_profile_name as read_profile_name
     from ._folders import data_folder as data_folder
+    from ._folders import state_folder as state_folder
     from ._groups import one_error as one_error
+    from ._logins import forget_login as forget_login
+    from ._logins import save_login as save_login
     from ._profiles import DEFAULT_PROFILE as DEFAULT_PROFILE
     from ._profiles import profiles_file as profiles_file
     from ._profiles import read_profiles as read_profiles
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from .cases import plan_cases as plan_cases
     from .config import SETTINGS as SETTINGS
     from .config import Config as Config
+    from .config import Login as Login
     from .config import check_access_key as check_access_key
     from .config import check_secret_key as check_secret_key
     from .downloads import DownloadStream as DownloadStream
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
     from .errors import KernelLeftBehindWarning as KernelLeftBehindWarning
     from .errors import LocalProtocolError as LocalProtocolError
     from .errors import NotFound as NotFound
+    from .errors import OtpNeeded as OtpNeeded
     from .errors import PortalError as PortalError
     from .errors import QuotaExceeded as QuotaExceeded
     from .errors import RemoteProtocolError as RemoteProtocolError
@@ -68,6 +73,7 @@ if TYPE_CHECKING:
     from .gateway.server import Gateway as Gateway
     from .gateway.server import open_gateway as open_gateway
     from .gateway.server import serve_gateway as serve_gateway
+    from .gateway.settings import Account as Account
     from .gateway.settings import GatewayOptions as GatewayOptions
     from .gateway.settings import stored_config as stored_config
     from .journal import Journal as Journal
@@ -79,6 +85,8 @@ if TYPE_CHECKING:
     from .kernels import new_token as new_token
     from .kernels import open_kernel as open_kernel
     from .kernels import run_kernel as run_kernel
+    from .logins import log_in as log_in
+    from .logins import log_out as log_out
     from .plain import ExecutionResult as ExecutionResult
     from .plain import PlainKernel as PlainKernel
     from .progress import Progress as Progress
@@ -133,12 +141,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "_environment": ("read_config", "read_profile_name"),
-    "_folders": ("data_folder",),
+    "_folders": ("data_folder", "state_folder"),
     "_groups": ("one_error",),
+    "_logins": ("forget_login", "save_login"),
     "admin": ("authorize", "list_kernels", "list_rows", "query"),
     "blocking": ("Admin", "Kernel", "StreamExecute", "StreamPty", "VFolder"),
     "apps": ("App", "AppStream", "list_apps", "open_app", "open_app_stream"),
-    "config": ("SETTINGS", "Config", "check_access_key", "check_secret_key"),
+    "config": ("SETTINGS", "Config", "Login", "check_access_key", "check_secret_key"),
     "downloads": ("DownloadStream",),
     "_profiles": ("DEFAULT_PROFILE", "profiles_file", "read_profiles", "save_setting"),
     "cases": ("Case", "Range", "parse_range", "plan_cases"),
@@ -156,6 +165,7 @@ _HOMES = {
         "KernelLeftBehindWarning",
         "LocalProtocolError",
         "NotFound",
+        "OtpNeeded",
         "PortalError",
         "QuotaExceeded",
         "RemoteProtocolError",
@@ -167,7 +177,7 @@ _HOMES = {
     "gateway.companion": ("open_gateway_process",),
     "gateway.faults": ("Faults",),
     "gateway.server": ("Gateway", "open_gateway", "serve_gateway"),
-    "gateway.settings": ("GatewayOptions", "stored_config"),
+    "gateway.settings": ("Account", "GatewayOptions", "stored_config"),
     "journal": ("Journal", "LeftKernel", "journal_folder"),
     "kernels": (
         "TrioKernel",
@@ -177,6 +187,7 @@ _HOMES = {
         "open_kernel",
         "run_kernel",
     ),
+    "logins": ("log_in", "log_out"),
     "progress": ("Progress",),
     "plain": ("ExecutionResult", "PlainKernel"),
     "targets": ("open_default_client",),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from ._logins import read_login
 from ._profiles import profile_layer
 from .config import Config, Endpoint, Layer, parse_config, parse_dotenv
 from .errors import ConfigError
@@ -68,6 +69,8 @@ def read_config(
         return None
     if config.ca_file is not None and not Path(config.ca_file).is_file():
         raise ConfigError("BACKEND_CA_FILE", f"{config.ca_file!r} is not a file")
+    if config.endpoint_type == "session" and (login := read_login(config.endpoint.url)):
+        config = replace(config, access_key=login.access_key, login=login)
     return replace(config, proxy=_proxy_for(config.endpoint))
 
 

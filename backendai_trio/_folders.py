@@ -1,12 +1,14 @@
-"""Where the platform keeps what belongs to a user: one rule for all three kinds of it."""
+"""Where the platform keeps what belongs to a user: one rule for all three kinds of it, and one for
+writing there."""
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
-__all__ = ["config_folder", "data_folder", "state_folder"]
+__all__ = ["config_folder", "data_folder", "state_folder", "write_private"]
 
 
 def data_folder() -> Path:
@@ -22,6 +24,21 @@ def config_folder() -> Path:
 def state_folder() -> Path:
     """Where the platform keeps what a user's programs remember of themselves."""
     return _folder("LOCALAPPDATA", "Local", "XDG_STATE_HOME", ".local/state")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write the whole file, or nothing; from its first byte on it is readable by us alone."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd, written = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")  # mode 0600
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(written).replace(path)
+    except BaseException:
+        Path(written).unlink(missing_ok=True)
+        raise
 
 
 def _folder(windows_variable: str, windows_name: str, xdg_variable: str, xdg_name: str) -> Path:

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from ._folders import config_folder
+from ._folders import config_folder, write_private
 from .config import SETTINGS, Layer, check_setting
 from .errors import ConfigError
 
@@ -111,7 +110,7 @@ def save_setting(profile: str, name: str, value: str | None) -> None:
             table.pop(name, None)
             if not table:
                 del document[profile]
-        _replace(path, tomlkit.dumps(document))
+        write_private(path, tomlkit.dumps(document))
     except OSError as exc:
         raise ConfigError(str(path), f"cannot be written ({exc.strerror})") from None
 
@@ -134,18 +133,3 @@ def _settings_of(path: Path, name: str, table: object) -> dict[str, str]:
             raise ConfigError(str(path), f"[{name}]: {setting} must be a text")
         settings[setting] = str(value)
     return settings
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write the whole file, or nothing; from its first byte on it is readable by us alone."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd, written = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")  # mode 0600
-    try:
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(written).replace(path)
-    except BaseException:
-        Path(written).unlink(missing_ok=True)
-        raise

@@ -20,6 +20,7 @@ __all__ = [
     "Config",
     "Endpoint",
     "Layer",
+    "Login",
     "check_access_key",
     "check_secret_key",
     "check_setting",
@@ -32,6 +33,7 @@ DEFAULT_ENDPOINT = "https://api.backend.ai"
 
 SETTINGS = (
     "endpoint",
+    "endpoint_type",
     "access_key",
     "secret_key",
     "ca_file",
@@ -89,12 +91,28 @@ class Endpoint(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Login:
+    """What lets a user in at a server with logins (`endpoint_type` is ``session``)."""
+
+    username: str
+    access_key: str
+    """Of the key pair that the server signs with; ``""`` if it does not tell."""
+    cookies: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Settings of one client. The secret key never shows in `repr`."""
 
     endpoint: Endpoint
     access_key: str
+    """``""`` where a login stands in for the key pair, and there is none."""
     secret_key: str = field(repr=False)
+    endpoint_type: str = "api"
+    """``api`` for a manager, ``session`` for a web server that stands before one: people log in
+    there with a password, and it signs their requests."""
+    login: Login | None = None
+    """Who is logged in there."""
     hash_name: str = "sha256"
     """Hash of the signature, a name of `hashlib.algorithms_guaranteed`."""
     ca_file: str | None = None
@@ -109,8 +127,24 @@ class Config:
     user_agent: str = "backendai-trio"
 
     @property
+    def api(self) -> Endpoint:
+        """Where the manager's API lies: at the endpoint, or below ``/func`` of a web server."""
+        if self.endpoint_type != "session":
+            return self.endpoint
+        return self.endpoint._replace(base_path=f"{self.endpoint.base_path}/func")
+
+    @property
+    def user(self) -> str:
+        """As whom the server is used, for people to read."""
+        if self.endpoint_type != "session":
+            return self.access_key
+        return self.login.username if self.login is not None else "nobody"
+
+    @property
     def masked_secret_key(self) -> str:
         """The secret key with all but its first and last four characters hidden."""
+        if not self.secret_key:
+            return ""
         return f"{self.secret_key[:4]}{'*' * 32}{self.secret_key[-4:]}"
 
 
@@ -209,14 +243,18 @@ def parse_config(
         return None
     parsed = parse_endpoint(endpoint_text or DEFAULT_ENDPOINT, variable=endpoint_name)
     where = f"for {parsed.url}" + ("" if endpoint_text else " (the default endpoint)")
-    if not access_text:
+    endpoint_type = _endpoint_type(*_lookup(layers, "ENDPOINT_TYPE"))
+    if endpoint_type == "session":
+        access_text = secret_text = ""  # nothing is signed
+    elif not access_text:
         raise ConfigError(access_name, f"not set; {where} an access key is needed (20 characters)")
-    if not secret_text:
+    elif not secret_text:
         raise ConfigError(secret_name, f"not set; {where} a secret key is needed (40 characters)")
     return Config(
         endpoint=parsed,
-        access_key=check_access_key(access_text, variable=access_name),
-        secret_key=check_secret_key(secret_text, variable=secret_name),
+        access_key=access_text and check_access_key(access_text, variable=access_name),
+        secret_key=secret_text and check_secret_key(secret_text, variable=secret_name),
+        endpoint_type=endpoint_type,
         ca_file=_lookup(layers, "CA_FILE")[1] or None,
         verify_tls=not _flag(*_lookup(layers, "SKIP_SSLCERT_VALIDATION")),
         connect_seconds=_seconds(*_lookup(layers, "CONNECTION_TIMEOUT")),
@@ -253,6 +291,8 @@ def check_setting(name: str, value: str) -> str:
     match name:
         case "endpoint":
             parse_endpoint(value, variable=name)
+        case "endpoint_type":
+            _endpoint_type(name, value)
         case "access_key":
             check_access_key(value, variable=name)
         case "secret_key":
@@ -273,6 +313,14 @@ def _lookup(layers: Sequence[Layer], name: str, explicit: str | None = None) -> 
             if value := layer.variables.get(variable, "").strip():
                 return f"{variable}{layer.origin and f' in {layer.origin}'}", value
     return f"BACKEND_{name}", ""
+
+
+def _endpoint_type(variable: str, text: str) -> str:
+    if text not in ("", "api", "session"):
+        raise ConfigError(
+            variable, f"{text!r} is neither 'api' (a manager) nor 'session' (a web server)"
+        )
+    return text or "api"
 
 
 def _flag(variable: str, text: str) -> bool:

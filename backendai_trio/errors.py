@@ -10,6 +10,7 @@ The tree::
     +-- ApiError                the server answered with an error of its own
     |   +-- InvalidRequest      400, 405, 409, 412 (not quota)
     |   +-- AuthError           401, 403
+    |   |   +-- OtpNeeded       a login wants a one-time password as well
     |   +-- NotFound            404, 410
     |   +-- QuotaExceeded       412 or 400 `quota-exceeded`, 429
     |   +-- ServerError         5xx
@@ -38,6 +39,7 @@ __all__ = [
     "KernelLeftBehindWarning",
     "LocalProtocolError",
     "NotFound",
+    "OtpNeeded",
     "PortalError",
     "QuotaExceeded",
     "RemoteProtocolError",
@@ -84,7 +86,10 @@ class ApiError(BackendError):
         detail: further text of the server, ``""`` if none came.
         data: machine-readable extra of the server (any JSON value), or None.
         request: the request at fault, e.g. ``POST /session``.
+        advice: what to do about it, ``""`` where nothing is known.
     """
+
+    advice = ""
 
     def __init__(
         self,
@@ -117,7 +122,12 @@ class InvalidRequest(ApiError):
 
 
 class AuthError(ApiError):
-    """The keys are unknown, the signature does not match, or the clock is off."""
+    """The keys are unknown, the signature does not match, or the clock is off; or the login has
+    expired, or was refused."""
+
+
+class OtpNeeded(AuthError):
+    """The password is right; the user has to give a one-time password as well."""
 
 
 class NotFound(ApiError):

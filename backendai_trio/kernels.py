@@ -32,7 +32,7 @@ from .executions import Execution, open_execution
 from .journal import Note
 from .kernel_files import KernelFiles
 from .transport.client import Client
-from .wire.execution import BatchOptions, ExecuteRequest, check_run_id
+from .wire.execution import SHOW_VALUE, BatchOptions, ExecuteRequest, check_run_id
 from .wire.fields import Fields
 from .wire.http import Request
 from .wire.kernels import (
@@ -89,6 +89,7 @@ class TrioKernel(KernelFiles):
         options: BatchOptions | None = None,
         run_id: str | None = None,
         window: tuple[int, int] | None = None,
+        show_value: bool = False,
     ) -> AbstractAsyncContextManager[Execution]:
         """Run code; use as ``async with kernel.execute(...) as run: async for event in run: ...``
 
@@ -100,6 +101,8 @@ class TrioKernel(KernelFiles):
             run_id: name of the run, at most 64 characters; default: a fresh one.
             window: rows and columns of a terminal for the program, which then echoes and edits
                 what is typed, and gets all output as `Stdout`. Only our own gateway has that.
+            show_value: in query mode, print the value of the expression that the code ends in, as
+                a prompt does. On servers other than our own gateway, the kernel's image decides.
 
         Raises:
             LocalProtocolError: the run id is malformed, or the server has no terminals for runs.
@@ -111,14 +114,16 @@ class TrioKernel(KernelFiles):
         Endpoint: ``POST /session/{name}`` (contract section 4).
         """
         check_run_id(run_id)
-        batch = (options or BatchOptions()).as_json() if mode == "batch" else {}
+        wanted = (options or BatchOptions()).as_json() if mode == "batch" else {}
         if window is not None:
             if not self.client.has(NUMBERED_STREAMS):
                 raise LocalProtocolError(
                     "programs have no terminal on this server; use open_terminal"
                 )
-            batch["tty"] = list(window)
-        first = ExecuteRequest(mode, run_id or secrets.token_hex(8), code, batch)
+            wanted["tty"] = list(window)
+        if show_value and self.client.has(SHOW_VALUE):
+            wanted["showValue"] = True
+        first = ExecuteRequest(mode, run_id or secrets.token_hex(8), code, wanted)
         return open_execution(self.client, self.token, first)
 
     async def interrupt(self) -> None:

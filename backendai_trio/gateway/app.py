@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 import trio
@@ -23,6 +22,7 @@ from ..wire.transfers import TUS_CONTENT_TYPE
 from ..wire.versions import SEED, SESSION_5, SESSION_6, Era, Hello
 from . import about, handlers, transfers
 from .auth import authenticate
+from .bodies import read_body
 from .handlers import Answer, Call, Handler
 from .refusals import Refused
 from .services import serve_service
@@ -90,7 +90,7 @@ class _Gate:
             try:
                 spoken = _spoken(era, request)
                 streamed = request.headers.get("content-type", "").lower().startswith(_STREAMED)
-                body = b"" if streamed else await _read(request)
+                body = b"" if streamed else await read_body(request, MAX_BODY_BYTES)
                 access_key = ""
                 if signed:
                     access_key = authenticate(request, request.method, body, self.sessions.store)
@@ -259,16 +259,6 @@ def _is_open(socket: WebSocket) -> bool:
 async def _cancel_when_ended(session: Session, scope: trio.CancelScope) -> None:
     await session.ended.wait()
     scope.cancel()
-
-
-async def _read(request: Request) -> bytes:
-    body = bytearray()
-    async with aclosing(request.stream()) as chunks:
-        async for chunk in chunks:
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                raise Refused(400, "invalid-api-params", "The body is too large")
-    return bytes(body)
 
 
 def _response(answer: Answer) -> Response:

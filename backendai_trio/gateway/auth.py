@@ -1,4 +1,4 @@
-"""Who may ask: every request but the greeting is signed."""
+"""Who may ask: every request but the greeting is signed, or comes with the cookie of a login."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from ..wire.http import OCTETS
 from .refusals import Refused
 from .store import Store
 
-__all__ = ["authenticate"]
+__all__ = ["LOGGED_IN", "authenticate"]
+
+LOGGED_IN = "backendai_trio.logged_in"
+"""In the scope of a request that came with a cookie: the access key, ``""`` if it is not known."""
 
 _DATE_HEADERS = ("date", "x-backendai-date", "x-sorna-date")
 _VERSION_HEADERS = ("x-backendai-version", "x-sorna-version")
 
 
 def authenticate(request: HTTPConnection, method: str, body: bytes, store: Store) -> str:
-    """The access key that signed a request.
+    """The access key of a request: that it is signed with, or whose user is logged in.
 
     Args:
         request: as it arrived; target and Host are taken byte for byte. An upgrade to a WebSocket
@@ -30,6 +33,11 @@ def authenticate(request: HTTPConnection, method: str, body: bytes, store: Store
     Raises:
         Refused: with the status and kind of contract sections 2.1 and 10.
     """
+    if LOGGED_IN in request.scope:
+        access_key: str = request.scope[LOGGED_IN]
+        if not access_key:
+            raise Refused(401, "auth-failed", "Unauthorized access", "nobody is logged in with it")
+        return access_key
     headers = request.headers
     version_header = next((name for name in _VERSION_HEADERS if headers.get(name)), None)
     date = next((headers[name] for name in _DATE_HEADERS if headers.get(name)), None)

@@ -1,8 +1,9 @@
-"""Responses out of iterators, and clients that leave before they end."""
+"""Bodies read whole, responses out of iterators, and clients that leave before they end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import aclosing
 
 import trio
 from starlette.requests import Request
@@ -10,8 +11,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from .._groups import one_error
+from .refusals import Refused
 
-__all__ = ["PiecesResponse", "cancel_when_gone"]
+__all__ = ["PiecesResponse", "cancel_when_gone", "read_body"]
 
 
 async def cancel_when_gone(request: Request, scope: trio.CancelScope) -> None:
@@ -19,6 +21,22 @@ async def cancel_when_gone(request: Request, scope: trio.CancelScope) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
     scope.cancel()
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """A body of at most so many bytes.
+
+    Raises:
+        Refused: it is larger.
+        ClientDisconnect: it has not come whole.
+    """
+    body = bytearray()
+    async with aclosing(request.stream()) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > limit:
+                raise Refused(400, "invalid-api-params", "The body is too large")
+    return bytes(body)
 
 
 class PiecesResponse(Response):

@@ -92,7 +92,11 @@ class Driver:
         run.interrupt = interpreter.interrupt
         try:
             return await interpreter.execute(
-                run.request.code, run.write, run.ask_line, run.ask_bytes
+                run.request.code,
+                run.write,
+                run.ask_line,
+                run.ask_bytes,
+                show_value=run.request.shows_value,
             )
         finally:
             run.interrupt = None

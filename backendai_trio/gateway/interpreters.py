@@ -70,7 +70,15 @@ class Interpreter:
             # Before the interpreter is set up, the signal would kill it.
             self._interrupt_at_start = True
 
-    async def execute(self, source: str, sink: Sink, ask: Ask, ask_bytes: Ask | None = None) -> int:
+    async def execute(
+        self,
+        source: str,
+        sink: Sink,
+        ask: Ask,
+        ask_bytes: Ask | None = None,
+        *,
+        show_value: bool = False,
+    ) -> int:
         """Run `source` and return its exit code; all its output is delivered then.
 
         Args:
@@ -80,6 +88,7 @@ class Interpreter:
             ask_bytes: asked when it reads descriptor 0 itself; may return any amount. Default:
                 `ask`. Once it was asked, ``input`` reads the descriptor too, since the code may
                 have read further than it has used.
+            show_value: print the value of the expression that it ends in, if it does.
 
         Output of background threads since the last run is given to this one's sink; between two
         runs a pipe (64 KiB) holds it, and the thread waits when that is full.
@@ -105,7 +114,7 @@ class Interpreter:
 
             try:
                 async with self._child.streaming(sink, ask_terminal):
-                    return await self._converse(source, sink, ask)
+                    return await self._converse(source, show_value, sink, ask)
             except BaseException:
                 # Cancelled, or sink or ask failed: nobody listens to that code any more.
                 with trio.move_on_after(START_SECONDS, shield=True):
@@ -159,14 +168,15 @@ class Interpreter:
                 self._started = True
                 self.interrupt()
 
-    async def _converse(self, source: str, sink: Sink, ask: Ask) -> int:
+    async def _converse(self, source: str, show_value: bool, sink: Sink, ask: Ask) -> int:
         """Follow a run until it is done or the process has ended."""
         code: int | None = None
 
         async def converse() -> None:
             nonlocal code
             try:
-                await self._send({"op": "execute", "run": self._run, "code": source})
+                message = {"op": "execute", "run": self._run, "code": source}
+                await self._send(message | {"show": show_value})
                 self._submitted = True
                 code = await self._follow(nursery, sink, ask)
             except trio.BrokenResourceError:

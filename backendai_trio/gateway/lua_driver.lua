@@ -52,10 +52,18 @@ end
 
 local driver = { count = 1000000000 }
 function driver.arm(always) sethook(always and look or stop, "", always and 10000 or driver.count) end
-function driver.run(source)
-  local chunk, problem = load(source, "=input")
+function driver.run(source, show)
+  -- As Lua's own prompt does: what can be an expression is one, and its values are printed.
+  local chunk, problem = load(show and "return " .. source or source, "=input")
+  if not chunk and show then chunk, problem = load(source, "=input") end
   local ok
-  if chunk then ok, problem = xpcall(chunk, explain) else problem = "lua: " .. problem end
+  if chunk then
+    local values = table.pack(xpcall(chunk, explain))
+    ok, problem = values[1], values[2]
+    if ok and show and values.n > 1 then
+      ok, problem = xpcall(print, explain, table.unpack(values, 2, values.n))
+    end
+  else problem = "lua: " .. problem end
   disarm()
   if ok then code = 0
   elseif problem == INTERRUPT then code = 130 stderr:write("lua: interrupted!\n")

@@ -8,7 +8,7 @@ Stands alone: it runs with the user's files first on sys.path and imports nothin
 The gateway sends marshalled messages, each after its length in 4 bytes (it runs on the same Python
 installation)::
 
-    {"op": "execute", "run": 1, "code": "..."}
+    {"op": "execute", "run": 1, "code": "...", "show": false}
     {"op": "complete", "code": "...", "options": {...}}
     {"op": "answer", "id": 7, "text": "..."} or {"op": "answer", "id": 7, "eof": true} or, when
     the answer is to be read from descriptor 0, {"op": "answer", "id": 7, "stdin": true}
@@ -30,6 +30,7 @@ if __name__ == "__main__":
     # The folder of this file: its other files must not be importable, or shadow the library.
     HERE: str = sys.path.pop(0)
 
+import _ast
 import _thread
 import builtins
 import fcntl
@@ -280,7 +281,7 @@ class Python:
 
     # -- running ------------------------------------------------------------------------------
 
-    def execute(self, run: int, source: str) -> None:
+    def execute(self, run: int, source: str, show: bool) -> None:
         self.run = run
         name = f"<input {run}>"
         lines = source.splitlines(keepends=True)
@@ -290,10 +291,8 @@ class Python:
         self.running = True
         self.control.send("started", run=run)
         try:
-            code = compile(source, name, "exec", self.flags, dont_inherit=True)
-            # `from __future__` holds for later input, as at a prompt.
-            self.flags |= code.co_flags & FUTURE_FLAGS
-            self.call(code)
+            for code in self.compile(source, name, show):
+                self.call(code)
             status = 0
         except BaseException as exc:  # noqa: ASYNC103 (what ends the user's code is a result)
             status = self.report(exc)
@@ -307,6 +306,23 @@ class Python:
         self.control.send("done", run=run, code=status)
 
     execute_code = execute.__code__
+
+    def compile(self, source: str, name: str, show: bool) -> list[types.CodeType]:
+        """What to run one after the other; with `show`, a final expression prints its value."""
+        last: list[_ast.stmt] = []
+        first: str | _ast.Module = source
+        if show:
+            flags = self.flags | _ast.PyCF_ONLY_AST
+            tree = first = compile(source, name, "exec", flags, dont_inherit=True)
+            if tree.body and isinstance(tree.body[-1], _ast.Expr):
+                last.append(tree.body.pop())
+        codes = [compile(first, name, "exec", self.flags, dont_inherit=True)]
+        # `from __future__` holds for later input, as at a prompt.
+        self.flags |= codes[0].co_flags & FUTURE_FLAGS
+        if last:
+            shown = _ast.Interactive(last)
+            codes.append(compile(shown, name, "single", self.flags, dont_inherit=True))
+        return codes
 
     def report(self, exc: BaseException) -> int:
         """Print what ended the user's code, without our own frames; returns the exit code."""
@@ -503,12 +519,12 @@ class Lua:
                     self.interrupted = True
                     self.set_hook(True)
 
-    def execute(self, run: int, source: str) -> None:
+    def execute(self, run: int, source: str, show: bool) -> None:
         with self.lock:
             self.interrupted, self.running = False, True
         self.control.send("started", run=run)
         try:
-            code = self.driver.run(source.encode("utf-8", "surrogateescape"))
+            code = self.driver.run(source.encode("utf-8", "surrogateescape"), show)
         except Exception:
             code = 130  # the interrupt came as the driver was about to return
         with self.lock:
@@ -541,7 +557,7 @@ def serve(control: Control, language: Python | Lua) -> None:
     """Do what the gateway asks until it closes the socket."""
     while (message := control.next()) is not None:
         if message["op"] == "execute":
-            language.execute(message["run"], message["code"])
+            language.execute(message["run"], message["code"], message["show"])
         elif message["op"] == "complete":
             text = message["options"].get("line") or message["code"]
             try:

@@ -19,7 +19,7 @@ from .._serving import drop_connections, serve_app
 from .._version import __version__
 from ..config import Config
 from ..errors import GatewayError
-from ..wire.execution import INTERRUPT_RUN, RAW_CONSOLE, STDIN_EOF
+from ..wire.execution import INTERRUPT_RUN, RAW_CONSOLE, SHOW_VALUE, STDIN_EOF
 from ..wire.files import ARCHIVES
 from ..wire.numbered import NUMBERED_STREAMS
 from ..wire.services import HALF_CLOSE
@@ -28,6 +28,8 @@ from ..wire.versions import Hello
 from .settings import GatewayOptions, bind, check_platform, client_config, open_store
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from .sessions import Sessions
 
 __all__ = ["Gateway", "open_gateway", "serve_gateway"]
@@ -38,7 +40,7 @@ FAREWELL_SECONDS = 0.1
 CLOSE_SECONDS = 5.0
 """How long the kernels' ends may take; each is bounded by itself."""
 FEATURES = frozenset(
-    {RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN, NUMBERED_STREAMS, TUS_CHECKSUM, HALF_CLOSE}
+    {RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN, SHOW_VALUE, NUMBERED_STREAMS, TUS_CHECKSUM, HALF_CLOSE}
 )
 
 
@@ -92,6 +94,7 @@ async def open_gateway(
     check_platform()
     # From here on modules are needed that exist on Linux only.
     from .app import make_app
+    from .logins import LoginServer
     from .sessions import Sessions
     from .vfolders import VFolders
 
@@ -129,7 +132,11 @@ async def open_gateway(
                     options.manager_limits,
                 )
                 serve = partial(serve_app, log=_log, certificate=options.certificate)
-                await nursery.start(serve, make_app(sessions, options.eras, hello), listener)
+                app: ASGIApp = make_app(sessions, options.eras, hello)
+                if options.account is not None:
+                    secure = options.certificate is not None
+                    app = LoginServer(app, options.account, pair.access_key, secure=secure)
+                await nursery.start(serve, app, listener)
                 gateways.append(Gateway(config, isolation, sessions))
                 ready.set()
                 await close.wait()

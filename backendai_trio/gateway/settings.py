@@ -16,6 +16,7 @@ from ..wire.versions import SEED, SESSION_6, Era
 from .store import KeyPair, MemoryStore, SqliteStore, Store
 
 __all__ = [
+    "Account",
     "GatewayOptions",
     "bind",
     "check_platform",
@@ -25,6 +26,18 @@ __all__ = [
 ]
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who may log in with a password, and is let in with the gateway's key pair."""
+
+    username: str
+    password: str = field(repr=False)
+    otp: str | None = field(default=None, repr=False)
+    """A one-time password that is wanted as well. It stays the same: this is to try clients."""
+    login_seconds: float = 7 * 24 * 3600.0
+    """How long a login holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +57,8 @@ class GatewayOptions:
     """The access key it takes; default: the one it remembers, else a fresh one."""
     secret_key: str | None = field(default=None, repr=False)
     """The secret key, likewise."""
+    account: Account | None = None
+    """Serve logins as well, as the web server before a manager does."""
     eras: Sequence[Era] = (SEED, SESSION_6)
     """Whose APIs it speaks; the last one is what it announces."""
     idle_seconds: float = 3600.0

@@ -27,9 +27,9 @@ from ..errors import (
     api_error,
 )
 from ..journal import Journal
-from ..signing import Signed, sign
 from ..wire.http import OCTETS, Reply, Request, decode_problem
 from ..wire.versions import SEED, SESSION_6, Era, Hello, choose_era
+from .authorization import authorization_of
 from .connections import Pool, Whole
 from .proxies import proxy_of
 
@@ -143,6 +143,7 @@ class Client:
         journal: Journal | None = None,
     ) -> None:
         self._pool = pool
+        self._authorization = authorization_of(config)
         self.config = config
         self.hello = Hello(SESSION_6.version)
         self.era = SESSION_6
@@ -187,7 +188,7 @@ class Client:
             headers["Transfer-Encoding"] = "chunked"
         reply = await self._exchange(request, headers, content, answer_seconds)
         if reply.status >= 300:
-            raise self._error(request, reply)
+            raise self.error(request, reply)
         return reply
 
     @asynccontextmanager
@@ -208,7 +209,7 @@ class Client:
         headers["Content-Length"] = str(len(request.body))
         async with aclosing(await self._send(request, headers, None, silence_seconds)) as stream:
             if stream.status >= 300:
-                raise self._error(request, await stream.read_all())
+                raise self.error(request, await stream.read_all())
             yield stream
 
     @asynccontextmanager
@@ -244,11 +245,11 @@ class Client:
         sent = await self._send(request, everything, content, HEADERS_SECONDS, at)
         async with aclosing(sent) as stream:
             if stream.status >= 300:
-                raise self._error(request, await stream.read_all())
+                raise self.error(request, await stream.read_all())
             yield stream
 
     def signed_headers(self, request: Request, *, body_digest: str | None = None) -> dict[str, str]:
-        """The headers of a request, its signature among them.
+        """The headers of a request, with what lets it in among them: its signature, or a cookie.
 
         Args:
             request: what is to be sent.
@@ -256,32 +257,22 @@ class Client:
 
         Raises:
             trio.ClosedResourceError: the client's block has ended.
+            ConfigError: a login is needed, and there is none.
         """
         self._check_open()
-        endpoint = self.config.endpoint
-        date = datetime.now(UTC).isoformat()
-        authorization = sign(
-            Signed(
-                request.method,
-                endpoint.base_path + request.target,
-                date,
-                endpoint.host_header,
-                request.content_type,
-                self.era.version,
-                body=request.body,
-                body_digest=body_digest,
-            ),
-            access_key=self.config.access_key,
-            secret_key=self.config.secret_key,
-            hash_name=self.config.hash_name,
+        headers = self.plain_headers(request)
+        version = headers["X-BackendAI-Version"] = self.era.version
+        return headers | self._authorization.headers(
+            request, date=headers["Date"], version=version, body_digest=body_digest
         )
+
+    def plain_headers(self, request: Request) -> dict[str, str]:
+        """The headers of a request that nobody has to be let in for."""
         return {
-            "Host": endpoint.host_header,
+            "Host": self.config.endpoint.host_header,
             "User-Agent": self.config.user_agent,
-            "Date": date,
-            "X-BackendAI-Version": self.era.version,
+            "Date": datetime.now(UTC).isoformat(),
             "Content-Type": request.content_type,
-            "Authorization": authorization,
         }
 
     async def negotiate(self) -> None:
@@ -309,12 +300,10 @@ class Client:
         self.era = era or choose_era(self.hello)
 
     async def _probe(self, path: str) -> Reply:
-        headers = {
-            "Host": self.config.endpoint.host_header,
-            "User-Agent": self.config.user_agent,
-            "Date": datetime.now(UTC).isoformat(),
-        }
-        return await self._exchange(Request("GET", path), headers, None, HEADERS_SECONDS)
+        request = Request("GET", path)
+        headers = self.plain_headers(request)
+        del headers["Content-Type"]
+        return await self._exchange(request, headers, None, HEADERS_SECONDS)
 
     async def _exchange(
         self,
@@ -332,6 +321,7 @@ class Client:
         request: Request,
         headers: Mapping[str, str],
         *,
+        at: Endpoint | None = None,
         content: AsyncIterator[bytes] | None = None,
         silence_seconds: float | None,
     ) -> AsyncIterator[ReplyStream]:
@@ -340,6 +330,7 @@ class Client:
         Args:
             request: what to send.
             headers: all that are sent, those of `signed_headers` and of the body's size included.
+            at: where, if not where the API is.
             content: the body as a stream, instead of `request.body`.
             silence_seconds: limit for each wait on the answer's headers and pieces.
 
@@ -347,7 +338,7 @@ class Client:
             ConnectionFailed: no connection, or no answer in time.
             RemoteProtocolError: the answer was not HTTP.
         """
-        sent = await self._send(request, dict(headers), content, silence_seconds)
+        sent = await self._send(request, dict(headers), content, silence_seconds, at)
         async with aclosing(sent) as stream:
             yield stream
 
@@ -360,7 +351,7 @@ class Client:
         at: Endpoint | None = None,
     ) -> ReplyStream:
         """Send a request and wait for the head of its reply."""
-        endpoint = at or self.config.endpoint
+        endpoint = at or self.config.api
         timeouts = {
             "connect": self.config.connect_seconds,
             "read": silence_seconds,
@@ -390,7 +381,8 @@ class Client:
         if self.closed:
             raise trio.ClosedResourceError("this client was closed")
 
-    def _error(self, request: Request, reply: Reply) -> ApiError:
+    def error(self, request: Request, reply: Reply) -> ApiError:
+        """What a reply that is no success means."""
         if reply.status < 400:
             # Following it would hand the signature to another address.
             return api_error(
@@ -399,7 +391,10 @@ class Client:
                 f"set BACKEND_ENDPOINT to where it points: {reply.headers.get('location', '?')!r}",
                 request=str(request),
             )
-        return decode_problem(reply).as_error(str(request))
+        error = decode_problem(reply).as_error(str(request))
+        if error.status == 401:
+            error.advice = self._authorization.advice
+        return error
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ from wsproto.utilities import RemoteProtocolError as NoHandshake
 
 from ..config import Config
 from ..errors import ConnectionFailed
-from ..wire.http import Reply, Request, decode_problem
+from ..wire.http import Reply, Request
 from .client import Client, log, tls_context
 from .plain_sockets import PlainStream
 from .proxies import open_tunnel, proxy_of
@@ -314,7 +314,7 @@ async def connect_websocket(
         ApiError, ConnectionFailed: as for `open_websocket`.
     """
     config = client.config
-    endpoint = config.endpoint
+    endpoint = config.api
     request = Request("GET", path, query)
     headers = client.signed_headers(request)
     del headers["Host"], headers["Content-Type"]  # the first is the protocol's to send
@@ -345,7 +345,7 @@ async def connect_websocket(
         raise ConnectionFailed(f"no WebSocket at {endpoint.url} for {request}: {exc}") from exc
     if refusal is not None:
         await socket.abort()
-        raise decode_problem(refusal).as_error(str(request))
+        raise client.error(request, refusal)
     log.debug("%s at %s -> WebSocket", request, endpoint.url)
     return socket
 

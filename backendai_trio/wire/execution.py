@@ -36,6 +36,8 @@ RAW_CONSOLE = "raw-console"
 """Feature: bytes that are no UTF-8 come as lone surrogates (PEP 383) instead of U+FFFD."""
 STDIN_EOF = "stdin-eof"
 """Feature: an answer may say that there is no more input."""
+SHOW_VALUE = "show-value"
+"""Feature: a query may ask for the value of the expression it ends in, as prompts show it."""
 INTERRUPT_RUN = "interrupt-run"
 """Feature: interrupt takes a run id, and holds even when it overtakes the run's own request."""
 
@@ -236,6 +238,11 @@ class ExecuteRequest:
         if type(rows) is not int or type(columns) is not int:
             return None
         return min(max(rows, 1), _MAX_WINDOW), min(max(columns, 1), _MAX_WINDOW)
+
+    @property
+    def shows_value(self) -> bool:
+        """Whether the value of a final expression is to be printed (`SHOW_VALUE`)."""
+        return self.options.get("showValue") is True
 
     def batch_options(self) -> BatchOptions:
         """The commands of a batch request."""

@@ -9,6 +9,7 @@ from backendai_trio import Config, find_kernel, open_client
 
 from . import exits
 from .console import Status, check_terminal
+from .options import quiet_option
 from .screen import Detached, connect
 from .target import configured_server
 
@@ -17,7 +18,7 @@ __all__ = ["command"]
 
 @click.command("attach")
 @click.argument("kernel")
-@click.option("-q", "--quiet", is_flag=True, help="Show no status lines.")
+@quiet_option
 def command(kernel: str, quiet: bool) -> int:
     """Attach to the terminal of a running KERNEL, named by its token or id ('backend.ai ps').
 

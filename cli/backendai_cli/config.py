@@ -55,17 +55,24 @@ def command(ctx: click.Context, as_json: bool) -> None:
             )
         return
     shown = {
-        "API endpoint": config.endpoint.url,
-        "API version": "agreed on with the server",
-        "Access key": config.access_key,
-        "Secret key": config.masked_secret_key,
-        "Signature hash type": config.hash_name,
+        "endpoint": ("API endpoint", config.endpoint.url),
+        "version": ("API version", "agreed on with the server"),
     }
+    if config.endpoint_type == "session":
+        shown |= {
+            "endpoint_type": ("Endpoint type", config.endpoint_type),
+            "user": ("Logged in as", config.user),
+        }
+    else:
+        shown |= {
+            "access_key": ("Access key", config.access_key),
+            _SECRET: ("Secret key", config.masked_secret_key),
+            "hash_type": ("Signature hash type", config.hash_name),
+        }
     if as_json:
-        keys = ("endpoint", "version", "access_key", "secret_key", "hash_type")
-        click.echo(json.dumps(dict(zip(keys, shown.values(), strict=True))))
+        click.echo(json.dumps({key: value for key, (_, value) in shown.items()}))
         return
-    for name, value in shown.items():
+    for name, value in shown.values():
         click.echo(f'{name}: "{value}"')
 
 
@@ -139,6 +146,7 @@ def list_(as_json: bool) -> None:
 def _values(config: Config) -> dict[str, str]:
     return {
         "endpoint": config.endpoint.url,
+        "endpoint_type": config.endpoint_type,
         "access_key": config.access_key,
         _SECRET: config.masked_secret_key,
         "ca_file": config.ca_file or "",

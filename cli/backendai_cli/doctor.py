@@ -73,7 +73,7 @@ def _look(local: bool) -> Iterator[Finding]:
         yield Finding("Settings", False, str(exc), "Mend the variable, or remove it.")
         return
     if config is not None:
-        yield Finding("Settings", True, f"{config.endpoint.url} as {config.access_key}")
+        yield Finding("Settings", True, f"{config.endpoint.url} as {config.user}")
         yield from trio.run(_look_at_server, config)
         return
     yield Finding(
@@ -114,14 +114,15 @@ def _server(client: Client) -> Finding:
 
 
 async def _key_pair(client: Client) -> list[Finding]:
+    what = "Login" if client.config.endpoint_type == "session" else "Key pair"
     try:
         skew = await authorize(client)
     except AuthError as exc:
-        advice = "Check BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY, and this machine's clock."
-        return [Finding("Key pair", False, str(exc), advice)]
+        advice = f"{exc.advice}, and this machine's clock." if exc.advice else ""
+        return [Finding(what, False, str(exc), advice[:1].upper() + advice[1:])]
     except BackendError as exc:
-        return [Finding("Key pair", False, str(exc))]
-    findings = [Finding("Key pair", True, "the server takes it")]
+        return [Finding(what, False, str(exc))]
+    findings = [Finding(what, True, "the server takes it")]
     if skew is not None:
         seconds = round(skew.total_seconds())
         found = f"{abs(seconds)} s {'ahead of' if seconds < 0 else 'behind'} the server's"

@@ -45,13 +45,10 @@ def command(kernel: str, arguments: tuple[str, ...], tty: bool) -> int:
         raise click.UsageError("nothing to run: name a command")
     line = arguments[0] if len(arguments) == 1 else shlex.join(arguments)
     job = Job(
-        spec=None,
-        token=kernel,
+        kernel=kernel,
         code=None,
         uploads=[],
         options=BatchOptions(build=None, exec=line),
-        keep=True,
-        stats=False,
         window=window_size() if tty else None,
     )
     return trio.run(Runner(job, config, Status(quiet=True)).run)

@@ -137,8 +137,7 @@ def explain(exc: Exception) -> int:
     from backendai_trio import ApiError, BackendError
 
     if isinstance(exc, ApiError):
-        hint = "; check BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY" if exc.status == 401 else ""
-        _tell(f"{exc}{hint}")
+        _tell(f"{exc}; {exc.advice}" if exc.advice else str(exc))
         return NOT_FOUND if exc.kind == "image-not-found" else REFUSED
     if isinstance(exc, BackendError | OSError):
         _tell(str(exc))

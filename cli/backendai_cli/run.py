@@ -5,21 +5,25 @@ from __future__ import annotations
 import click
 
 from .console import Status, check_terminal, window_size
+from .options import (
+    env_option,
+    keep_option,
+    local_option,
+    mount_option,
+    parse_pairs,
+    stats_option,
+    token_option,
+)
 from .ranges import SweepOptions, sweep_options
 from .target import open_target
 
-__all__ = ["command", "parse_environment"]
+__all__ = ["command"]
 
 
 @click.command("run", context_settings={"show_default": False})
 @click.argument("lang")
 @click.argument("files", nargs=-1, type=click.Path())
-@click.option(
-    "-t",
-    "--client-token",
-    metavar="TOKEN",
-    help="Join the kernel with this token, or create one that stays.",
-)
+@token_option
 @click.option("-c", "--code", metavar="CODE", help="The code to run.")
 @click.option(
     "--build", metavar="CMD", help="Command that builds the files [default: the runtime's own]."
@@ -27,22 +31,13 @@ __all__ = ["command", "parse_environment"]
 @click.option(
     "--exec", "execute", metavar="CMD", help="Command that runs them [default: the runtime's own]."
 )
-@click.option(
-    "-e", "--env", multiple=True, metavar="KEY=VALUE", help="Environment variable; may be repeated."
-)
-@click.option(
-    "-m", "--mount", multiple=True, metavar="NAME", help="Virtual folder to mount; may be repeated."
-)
-@click.option("-s", "--stats", is_flag=True, help="Show what the kernel used, when it has ended.")
+@env_option
+@mount_option
+@stats_option
 @click.option("-q", "--quiet", is_flag=True, help="Show the program's output alone.")
-@click.option(
-    "--rm/--keep",
-    "remove",
-    default=None,
-    help="End the kernel afterwards, or let it stay [default: end it, unless -t is given].",
-)
+@keep_option
 @click.option("--tty", is_flag=True, help="Give the program this terminal, as for vim or top.")
-@click.option("--local", is_flag=True, help="Run on this machine, whatever server is configured.")
+@local_option
 @sweep_options
 def command(
     lang: str,
@@ -96,7 +91,7 @@ def command(
         raise click.UsageError("--build and --exec go with files, not with -c")
     if tty:
         check_terminal()
-    environ = parse_environment(env)
+    environ = parse_pairs(env)
     cases = sweep.cases(environ, build, execute)
     if cases is not None and (client_token is not None or tty or remove is False):
         raise click.UsageError("the kernels of a sweep are temporary: no -t, --tty or --keep")
@@ -127,29 +122,20 @@ def command(
                 stats=stats,
             )
             return trio.run(run_sweep, many, config, status)
+        from .holding import Wanted
         from .runner import Job, Runner
 
-        job = Job(
+        wanted = Wanted(
             spec=KernelSpec(runtime=lang, environ=environ, mounts=mount),
             token=client_token,
+            keep=(client_token is not None) if remove is None else not remove,
+            stats=stats,
+        )
+        job = Job(
+            kernel=wanted,
             code=code,
             uploads=uploads,
             options=BatchOptions(build=build or "*", exec=execute or "*"),
-            keep=(client_token is not None) if remove is None else not remove,
-            stats=stats,
             window=window_size() if tty else None,
         )
         return trio.run(Runner(job, config, status).run)
-
-
-def parse_environment(
-    pairs: tuple[str, ...], *, option: str = "-e", form: str = "KEY=VALUE"
-) -> dict[str, str]:
-    """The pairs of an option that may be repeated, such as ``-e``."""
-    environ: dict[str, str] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not name or not equals:
-            raise click.UsageError(f"{option} {pair}: write it as {form}")
-        environ[name] = value
-    return environ

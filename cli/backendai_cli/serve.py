@@ -11,6 +11,7 @@ import click
 import trio
 
 from backendai_trio import (
+    Account,
     BackendError,
     Config,
     ConfigError,
@@ -51,6 +52,12 @@ _ABOUT_TO_SECONDS = 3.0
     "--secret-key-file",
     type=click.Path(dir_okay=False, path_type=Path),
     help="File with the secret key [default: BACKEND_SECRET_KEY, else the one made first].",
+)
+@click.option("--login", metavar="USER", help="Serve logins as well, for this user's password.")
+@click.option(
+    "--password-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with that password.",
 )
 @click.option(
     "--data",
@@ -97,6 +104,8 @@ def command(
     port: int,
     access_key: str | None,
     secret_key_file: Path | None,
+    login: str | None,
+    password_file: Path | None,
     data: Path | None,
     certificate: Path | None,
     certificate_key: Path | None,
@@ -115,9 +124,12 @@ def command(
     Examples:
       backend.ai serve
       eval "$(backend.ai serve --print-env)"     # in another terminal
+      backend.ai serve --login me --password-file password.txt
     """
     if (certificate is None) != (certificate_key is None):
         raise click.UsageError("--certificate and --certificate-key go together")
+    if (login is None) != (password_file is None):
+        raise click.UsageError("--login and --password-file go together")
     options = GatewayOptions(
         host=host,
         port=port,
@@ -125,6 +137,7 @@ def command(
         data=data or data_folder(),
         access_key=access_key and check_access_key(access_key, variable="--access-key"),
         secret_key=_secret(secret_key_file),
+        account=Account(login, _password(password_file)) if login and password_file else None,
         idle_seconds=idle_timeout,
         max_vfolder_bytes=folder_quota,
         manager_limits=manager_limits,
@@ -137,11 +150,22 @@ def _secret(path: Path | None) -> str | None:
     if path is None:
         secret = os.environ.get("BACKEND_SECRET_KEY")
         return check_secret_key(secret) if secret else None
+    return check_secret_key(_read_secret(path, "--secret-key-file"), variable="--secret-key-file")
+
+
+def _password(path: Path) -> str:
+    password = _read_secret(path, "--password-file")
+    if not password:
+        raise ConfigError("--password-file", f"{path} is empty")
+    return password
+
+
+def _read_secret(path: Path, option: str) -> str:
+    """The first line of a file."""
     try:
-        text = path.read_text(encoding="ascii").strip()
+        return path.read_text(encoding="utf-8").partition("\n")[0].strip()
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError("--secret-key-file", f"{path} cannot be read: {exc}") from None
-    return check_secret_key(text, variable="--secret-key-file")
+        raise ConfigError(option, f"{path} cannot be read: {exc}") from None
 
 
 async def _serve(options: GatewayOptions, print_env: bool) -> int:
@@ -156,7 +180,7 @@ async def _serve(options: GatewayOptions, print_env: bool) -> int:
             if print_env:
                 _print_env(gateway.config)
             else:
-                _print_hint(status, options, gateway.config.endpoint.port)
+                _print_hint(status, options, gateway.config.endpoint.port, gateway.url)
             status.info("Ctrl-C ends it, and all its kernels.")
             number = await anext(received)
             nursery.cancel_scope.cancel()
@@ -185,11 +209,17 @@ def _print_env(config: Config) -> None:
     click.echo(f"export BACKEND_SECRET_KEY={shlex.quote(config.secret_key)}")
 
 
-def _print_hint(status: Status, options: GatewayOptions, port: int) -> None:
+def _print_hint(status: Status, options: GatewayOptions, port: int, url: str) -> None:
     """How to use it. The secret is not shown: this output may go to a log."""
     again = ["backend.ai", "serve", "--print-env"]
     if port != _PORT:
         again += ["--port", str(port)]
     if options.data is not None and options.data != data_folder():
         again += ["--data", str(options.data)]
+    if options.account is not None:
+        user = shlex.quote(options.account.username)
+        status.info(
+            f"To log in:  BACKEND_ENDPOINT_TYPE=session BACKEND_ENDPOINT={url} "
+            f"backend.ai login {user}"
+        )
     status.info(f'To use it from another terminal:  eval "$({shlex.join(again)})"')

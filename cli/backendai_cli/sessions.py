@@ -13,7 +13,7 @@ from backendai_trio import BackendError, KernelSpec, attach_kernel, find_kernel
 
 from . import exits
 from .console import Status
-from .run import parse_environment
+from .options import env_option, mount_option, parse_pairs, quiet_option
 from .tables import show_record, statistics_lines
 from .target import ask, configured_server, with_kernel
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["complete", "create", "info", "interrupt", "remove", "rename", "restart"]
 
-_quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show no status lines.")
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
@@ -31,12 +30,8 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
 @click.option(
     "-t", "--client-token", metavar="TOKEN", help="Name of the kernel [default: a random one]."
 )
-@click.option(
-    "-e", "--env", multiple=True, metavar="KEY=VALUE", help="Environment variable; may be repeated."
-)
-@click.option(
-    "-m", "--mount", multiple=True, metavar="NAME", help="Virtual folder to mount; may be repeated."
-)
+@env_option
+@mount_option
 @click.option(
     "-r",
     "--resource",
@@ -44,7 +39,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
     metavar="SLOT=AMOUNT",
     help="Resources, e.g. cpu=2 or mem=4g; may be repeated.",
 )
-@_quiet_option
+@quiet_option
 @_json_option
 def create(
     lang: str,
@@ -68,9 +63,9 @@ def create(
 
     spec = KernelSpec(
         runtime=lang,
-        environ=parse_environment(env),
+        environ=parse_pairs(env),
         mounts=mount,
-        resources=parse_environment(resource, option="-r", form="SLOT=AMOUNT"),
+        resources=parse_pairs(resource, option="-r", form="SLOT=AMOUNT"),
     )
     token = client_token or new_token()
 
@@ -90,7 +85,7 @@ def create(
 @click.command("rm")
 @click.argument("kernels", nargs=-1, required=True, metavar="KERNEL...")
 @click.option("-s", "--stats", is_flag=True, help="Show what they used.")
-@_quiet_option
+@quiet_option
 def remove(kernels: tuple[str, ...], stats: bool, quiet: bool) -> int:
     """End kernels, named by their tokens or ids ('backend.ai ps').
 
@@ -144,7 +139,7 @@ def info(kernel: str, as_json: bool) -> None:
 
 @click.command("restart")
 @click.argument("kernel")
-@_quiet_option
+@quiet_option
 def restart(kernel: str, quiet: bool) -> None:
     """Start a KERNEL anew: its files stay, its variables and processes go."""
 
@@ -157,7 +152,7 @@ def restart(kernel: str, quiet: bool) -> None:
 
 @click.command("interrupt")
 @click.argument("kernel")
-@_quiet_option
+@quiet_option
 def interrupt(kernel: str, quiet: bool) -> None:
     """Stop what runs in a KERNEL, as Ctrl-C would. The kernel stays as it is."""
 
@@ -171,7 +166,7 @@ def interrupt(kernel: str, quiet: bool) -> None:
 @click.command("rename")
 @click.argument("kernel")
 @click.argument("name")
-@_quiet_option
+@quiet_option
 def rename(kernel: str, name: str, quiet: bool) -> None:
     """Give a KERNEL another token, NAME."""
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import click
 
 from .console import Status, check_terminal
-from .run import parse_environment
+from .options import (
+    env_option,
+    local_option,
+    mount_option,
+    parse_pairs,
+    quiet_option,
+    token_option,
+)
 from .target import open_target
 
 __all__ = ["command"]
@@ -13,17 +20,11 @@ __all__ = ["command"]
 
 @click.command("shell")
 @click.argument("lang")
-@click.option(
-    "-t", "--client-token", metavar="TOKEN", help="Token of the kernel, which then stays."
-)
-@click.option(
-    "-e", "--env", multiple=True, metavar="KEY=VALUE", help="Environment variable; may be repeated."
-)
-@click.option(
-    "-m", "--mount", multiple=True, metavar="NAME", help="Virtual folder to mount; may be repeated."
-)
-@click.option("-q", "--quiet", is_flag=True, help="Show no status lines.")
-@click.option("--local", is_flag=True, help="Run on this machine, whatever server is configured.")
+@token_option
+@env_option
+@mount_option
+@quiet_option
+@local_option
 def command(
     lang: str,
     client_token: str | None,
@@ -44,7 +45,7 @@ def command(
       backend.ai shell c -t lab1
     """
     check_terminal()
-    environ = parse_environment(env)
+    environ = parse_pairs(env)
     status = Status(quiet=quiet)
     with open_target(status, local=local, lasting=bool(mount)) as config:
         # While the gateway loads, if there is one.

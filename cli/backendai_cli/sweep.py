@@ -34,8 +34,8 @@ from backendai_trio import (
 
 from . import exits
 from .console import Status, uses_color, write_bytes
+from .output import as_bytes
 from .results import Outcome, ResultsFile, read_successes
-from .runner import as_bytes
 from .tables import statistics_lines
 from .target import journal_for
 

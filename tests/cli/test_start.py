@@ -14,7 +14,8 @@ SETTINGS = {
     "BACKEND_ACCESS_KEY": ACCESS_KEY,
     "BACKEND_SECRET_KEY": SECRET_KEY,
 }
-HEAVY = {"asyncio", "anyio", "httpcore2", "hypercorn", "rich", "sqlite3", "starlette", "trio"}
+HEAVY = {"asyncio", "anyio", "httpcore2", "hypercorn", "prompt_toolkit", "pygments", "rich"}
+HEAVY |= {"sqlite3", "starlette", "trio"}
 
 
 def loaded(commands: Commands, *arguments: str) -> set[str]:
@@ -39,6 +40,7 @@ def loaded(commands: Commands, *arguments: str) -> set[str]:
         ["--version"],
         ["help"],
         ["run", "--help"],
+        ["repl", "--help"],
         ["config"],
         ["config", "--json"],
         ["config", "list"],

@@ -83,3 +83,22 @@ def test_shell_with_full_screen_programs(
     tmux.shows_prompt()
     tmux.enter("echo sta''tus $?")
     tmux.shows("status 3")
+
+
+def test_repl(tmux: Tmux) -> None:
+    tmux.enter("backend.ai repl -q python")
+    tmux.shows(">>>")
+    tmux.enter("import os")
+    tmux.type("os.path.isab")
+    tmux.press("Tab")
+    tmux.shows(">>> os.path.isabs")
+    tmux.enter("('/')")
+    tmux.shows("True\n>>>")
+    tmux.type("os.path.i")
+    tmux.press("Tab")
+    tmux.shows("ismount")  # one of several
+    tmux.press("C-c")
+    tmux.enter("1 + 1")
+    tmux.shows(">>> 1 + 1\n2\n>>>")
+    tmux.press("C-d")
+    tmux.shows_prompt()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpcore2
 import pytest
 import trio
 import trustme
@@ -175,10 +176,9 @@ async def test_replayed_signature_with_another_body(gateway_parent: Path) -> Non
 async def test_endpoint_with_a_path(gateway: Gateway) -> None:
     """The path is on the request line, and signed; a proxy in front would strip it for neither."""
     endpoint = gateway.config.endpoint._replace(base_path="/sub/folder")
-    client = Client.__new__(Client)
-    client.config, client.era = replace(gateway.config, endpoint=endpoint), SESSION_6
-    client.closed = False
-    headers = client.signed_headers(INFO)
+    async with httpcore2.AsyncConnectionPool() as pool:  # which is not used
+        client = Client(pool, replace(gateway.config, endpoint=endpoint))
+        headers = client.signed_headers(INFO)
     expected = sign(
         Signed("GET", "/sub/folder/auth", headers["Date"], endpoint.host_header,
                "application/octet-stream", SESSION_6.version),
@@ -186,7 +186,6 @@ async def test_endpoint_with_a_path(gateway: Gateway) -> None:
         secret_key=gateway.config.secret_key,
     )  # fmt: skip
     assert headers["Authorization"] == expected
-    await trio.lowlevel.checkpoint()
 
 
 async def test_client_that_was_closed_refuses(gateway: Gateway) -> None:

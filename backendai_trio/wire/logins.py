@@ -1,0 +1,118 @@
+"""Logging in at a web server that stands before a manager, with a user name and a password.
+
+Source: contract section 2.4. The web server answers with a cookie, and signs what comes with it
+below ``/func`` for the user. A password that needs a one-time password beside it is answered with
+status 200, a wrong one with 401 (200 from older servers); both say why in ``data``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
+
+from ..errors import RemoteProtocolError
+from .fields import Fields, encode_json
+
+__all__ = ["LoginReply", "LoginRequest", "decode_cookies", "encode_cookies"]
+
+LOGIN_PATH = "/server/login"
+LOGOUT_PATH = "/server/logout"
+LOGIN_CHECK_PATH = "/server/login-check"
+
+_PROBLEMS = "https://api.backend.ai/probs/"
+OTP_KIND = "require-totp-authentication"
+OTP_DETAIL = "OTP not provided"
+"""What client 23.9.10 looks for."""
+_COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=[\x21-\x3a\x3c-\x7e]*")
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRequest:
+    """Who asks for a cookie."""
+
+    username: str
+    """``username``: an e-mail address, or a name."""
+    password: str = field(repr=False)
+    otp: str | None = field(default=None, repr=False)
+    """``otp``: the one-time password, where the user has set that up."""
+
+    def encode(self) -> bytes:
+        """JSON body."""
+        body = {"username": self.username, "password": self.password}
+        return encode_json(body | ({} if self.otp is None else {"otp": self.otp}))
+
+    @classmethod
+    def decode(cls, body: bytes) -> LoginRequest:
+        """Read the body."""
+        top = Fields.parse(body, "login")
+        otp = top.text("otp", default="")
+        return cls(top.text("username"), top.text("password"), otp or None)
+
+
+@dataclass(frozen=True, slots=True)
+class LoginReply:
+    """Whether the user is let in; the cookie comes in a header."""
+
+    authenticated: bool
+    access_key: str = ""
+    """``data.access_key``: of the key pair that the web server signs with."""
+    kind: str = ""
+    """Last part of ``data.type``, where the user is not let in."""
+    title: str = ""
+    """``data.title``, likewise."""
+    detail: str = ""
+    """``data.details``, likewise."""
+
+    @property
+    def needs_otp(self) -> bool:
+        """Whether the password is right, and a one-time password is wanted as well."""
+        return self.kind == OTP_KIND or self.detail == OTP_DETAIL
+
+    def encode(self) -> bytes:
+        """JSON body."""
+        data: dict[str, object] = {"access_key": self.access_key, "role": "user"}
+        if not self.authenticated:
+            data = {"type": _PROBLEMS + self.kind, "title": self.title, "details": self.detail}
+        return encode_json({"authenticated": self.authenticated, "data": data})
+
+    @classmethod
+    def decode(cls, body: bytes) -> LoginReply:
+        """Read the body."""
+        top = Fields.parse(body, "reply to login")
+        if top.raw("data") is None:
+            return cls(top.flag("authenticated", default=False))
+        data = top.nested("data")
+        return cls(
+            top.flag("authenticated", default=False),
+            data.text("access_key", default=""),
+            data.text("type", default="").removeprefix(_PROBLEMS),
+            data.text("title", default=""),
+            data.text("details", default=""),
+        )
+
+
+def decode_cookies(lines: Iterable[str]) -> dict[str, str]:
+    """The cookies of ``Set-Cookie`` or ``Cookie`` headers, their values as they stand there.
+
+    Raises:
+        RemoteProtocolError: one of them cannot be sent back.
+    """
+    found: dict[str, str] = {}
+    for line in lines:
+        try:
+            parsed: SimpleCookie = SimpleCookie(line)
+        except CookieError as exc:
+            raise RemoteProtocolError(f"malformed cookie ({exc})") from None
+        for name, morsel in parsed.items():
+            if not _COOKIE.fullmatch(f"{name}={morsel.coded_value}"):
+                raise RemoteProtocolError(f"malformed cookie {name!r}")
+            if morsel["max-age"] != "0":
+                found[name] = morsel.coded_value
+    return found
+
+
+def encode_cookies(cookies: Mapping[str, str]) -> str:
+    """The ``Cookie`` header."""
+    return "; ".join(f"{name}={value}" for name, value in cookies.items())

@@ -88,6 +88,9 @@ class Control:
         self.open = True
         self.interrupted = False
         self.postponed: list[dict[str, Any]] = []
+        self.wakeup, self.wakeup_end = os.pipe()
+        for end in (self.wakeup, self.wakeup_end):
+            os.set_blocking(end, False)
         # A fork has a copy of the socket, and must neither speak for us nor keep it open.
         os.register_at_fork(after_in_child=self.close)
 
@@ -115,9 +118,31 @@ class Control:
             if self.interrupted:
                 self.interrupted = False
                 raise KeyboardInterrupt
-            select.select([self.fd], [], [])
-            self.fill()
+            if self.wait():
+                self.fill()
         return message
+
+    def wait(self) -> bool:
+        """Wait for something to read, or for a signal; whether there is something.
+
+        A signal that comes just before `select` sleeps would not be noticed by it: Python runs
+        handlers between its instructions. What it writes at once to a descriptor wakes it up.
+        """
+        try:
+            others = signal.set_wakeup_fd(self.wakeup_end, warn_on_full_buffer=False)
+        except ValueError:  # a thread, and signals are for the main one
+            select.select([self.fd], [], [])
+            return True
+        try:
+            # A handler may have run before.
+            ready = [] if self.interrupted else select.select([self.fd, self.wakeup], [], [])[0]
+        finally:
+            signal.set_wakeup_fd(others)
+        if self.wakeup in ready:
+            signals = os.read(self.wakeup, 4096)
+            if others >= 0:
+                os.write(others, signals)  # an event loop that user code has left waiting
+        return self.fd in ready
 
     def take(self) -> dict[str, Any] | None:
         end = 4 + int.from_bytes(self.received[:4], "little")
@@ -135,7 +160,7 @@ class Control:
         # arrives in 16 pieces.
         self.received += data
 
-    UNINTERRUPTED = frozenset({write.__code__, take.__code__, fill.__code__})
+    UNINTERRUPTED = frozenset({write.__code__, wait.__code__, take.__code__, fill.__code__})
 
 
 class Later(types.ModuleType):

@@ -17,6 +17,7 @@ import pytest
 import trio
 
 from backendai_trio.errors import GatewayError
+from backendai_trio.gateway.children import FLOOD_BYTES
 from backendai_trio.gateway.interpreters import Interpreter, open_interpreter
 from backendai_trio.gateway.processes import KernelHost, ProgramNotStarted, open_host
 from backendai_trio.gateway.runtimes import kernel_environment, resolve
@@ -243,7 +244,7 @@ async def test_10_mb_through_a_slow_sink_arrive_whole(
         if len(got) < 1_000_000:
             await trio.sleep(0.01)
         await trio.lowlevel.checkpoint()
-        assert len(data) <= 65536
+        assert len(data) <= FLOOD_BYTES
         got.extend(data)
 
     async def ask(is_password: bool) -> bytes | None:

@@ -12,6 +12,7 @@ import click
 from backendai_trio import KINDS, Kind, list_rows, query
 
 from .console import Status
+from .groups import Group
 from .ps import list_sessions
 from .tables import show_rows
 from .target import ask, open_target
@@ -31,13 +32,17 @@ _ABOUT: dict[Kind, str] = {
 _TITLES: dict[Kind, dict[str, str]] = {
     "images": {"name": "Name", "tag": "Tag", "registry": "Registry", "aliases": "Aliases"},
 }
+_EXAMPLES: dict[Kind, str] = {
+    "agents": "--status ALIVE",
+    "vfolders": "--access-key AKIA0123456789ABCDEF",
+}
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 _local_option = click.option(
     "--local", is_flag=True, help="Ask this machine, whatever server is configured."
 )
 
 
-@click.group("admin", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("admin", cls=Group)
 def command() -> None:
     """Ask the server what it has. Some lists are for administrators' key pairs alone.
 
@@ -59,7 +64,13 @@ def command() -> None:
 @click.option("--access-key", metavar="KEY", help="Whose; for administrators.")
 @_json_option
 def sessions(status: str, access_key: str | None, as_json: bool) -> None:
-    """List kernels, newest first."""
+    """List kernels, newest first.
+
+    \b
+    Examples:
+      backend.ai admin sessions
+      backend.ai admin sessions --status TERMINATED --json
+    """
     status = status.upper()
     list_sessions(None if status == "ALL" else status, access_key, as_json=as_json)
 
@@ -80,14 +91,19 @@ def _list(
 
 
 def _listing(kind: Kind) -> click.Command:
-    listing = click.Command(kind, callback=partial(_list, kind), help=_ABOUT[kind], params=[])
+    # `backend.ai images` is the same command.
+    call = "backend.ai images" if kind == "images" else f"backend.ai admin {kind}"
+    text = f"{_ABOUT[kind]}\n\n\b\nExamples:\n  {call}\n  {call} {_EXAMPLES.get(kind, '--json')}"
+    listing = click.Command(kind, callback=partial(_list, kind), help=text, params=[])
     options = [_json_option, _local_option]
     if kind == "vfolders":
         options.append(
             click.option("--access-key", metavar="KEY", help="Whose; for administrators.")
         )
     if kind == "agents":
-        options.append(click.option("--status", metavar="NAME", help="Status they have."))
+        options.append(
+            click.option("--status", metavar="NAME", help="Status they have, e.g. ALIVE.")
+        )
     for option in reversed(options):
         option(listing)
     return listing

@@ -6,15 +6,16 @@ import json
 import re
 import stat
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 import pytest
 
-from backendai_cli.main import _COMMANDS, cli
+from backendai_cli.main import _COMMANDS
 
 from .commands import ACCESS_KEY, SECRET_KEY, Commands
+from .walk import EVERY, each
 
 #: Arguments for each way of every command that has --json. One that is missing fails a test below.
 JSON_RUNS = {
@@ -46,27 +47,6 @@ JSON_RUNS = {
 STREAMS = {("events",), ("vfolder", "create")}
 
 
-def all_commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Every command that exists, with those below it."""
-
-    def below(
-        path: tuple[str, ...], command: click.Command
-    ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-        yield path, command
-        if isinstance(command, click.Group):
-            for name in command.list_commands(click.Context(command)):
-                inner = command.get_command(click.Context(command), name)
-                assert inner is not None
-                yield from below((*path, name), inner)
-
-    for name in _COMMANDS:
-        command = cli.get_command(click.Context(cli), name)
-        assert command is not None
-        yield from below((name,), command)
-
-
-EVERY = dict(all_commands())
-each = pytest.mark.parametrize("path", EVERY, ids=" ".join)
 each_json = pytest.mark.parametrize("path", JSON_RUNS, ids=" ".join)
 
 
@@ -90,6 +70,22 @@ def test_help_fits_the_window(commands: Commands, path: tuple[str, ...], columns
     verbatim = {line.strip() for line in help_and_examples.splitlines()}
     long = [line for line in lines if len(line) > columns and line.strip() not in verbatim]
     assert long == []
+    # Nor is what a command does cut off in the list of its group.
+    assert "..." not in result.text.partition("\nCommands:\n")[2]
+
+
+@pytest.mark.parametrize("group", ["admin", "vfolder"])
+def test_a_group_alone_shows_its_help(commands: Commands, group: str) -> None:
+    result = commands.run(group)
+    assert result.code == 0 and result == commands.run(group, "--help")
+    assert commands.run("help", group) == result
+
+
+def test_help_of_a_command_below(commands: Commands) -> None:
+    result = commands.run("help", "vfolder", "upload")
+    assert result == commands.run("vfolder", "upload", "--help")
+    assert "'upload'" in commands.run("help", "vfolder", "uplaod").problem(125)
+    assert "run --help" in commands.run("help", "run", "python").problem(125)
 
 
 @each

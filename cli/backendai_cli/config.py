@@ -8,6 +8,7 @@ import sys
 import click
 
 from backendai_trio import (
+    API_VERSIONS,
     DEFAULT_PROFILE,
     SETTINGS,
     Config,
@@ -59,7 +60,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         return
     shown = {
         "API endpoint": config.endpoint.url,
-        "API version": "agreed on with the server",
+        "API version": f"{API_VERSIONS[0]} to {API_VERSIONS[-1]}, as the server has it",
         "Access key": config.access_key,
         "Secret key": config.masked_secret_key,
         "Signature hash type": config.hash_name,

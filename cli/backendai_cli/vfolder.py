@@ -148,7 +148,7 @@ def create(
     if as_json:
         click.echo(json.dumps(asdict(made)))
     else:
-        Status().done(f"Created the virtual folder {made.name}.")
+        Status().done(f"Created the virtual folder {made.name} (ID: {made.folder_id}).")
 
 
 @command.command()

@@ -1,18 +1,15 @@
-"""What all commands share: width, pipes, colours, JSON, errors; profiles, -v, completion."""
+"""What all commands share: width, pipes, colours, JSON, errors; profiles, -v."""
 
 from __future__ import annotations
 
 import json
 import re
 import stat
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
 import pytest
-
-from backendai_cli.main import _COMMANDS
 
 from .commands import ACCESS_KEY, SECRET_KEY, Commands
 from .walk import EVERY, each
@@ -219,7 +216,7 @@ def test_a_file_that_is_not_right(commands: Commands, lab: Path, text: str, mode
     assert lab.read_text() == text
 
 
-# -- -v, completion, near misses -----------------------------------------------------------------
+# -- -v, near misses -----------------------------------------------------------------
 
 
 def test_requests_are_shown(commands: Commands, served: Mapping[str, str]) -> None:
@@ -229,44 +226,6 @@ def test_requests_are_shown(commands: Commands, served: Mapping[str, str]) -> No
     assert re.search(rf"^· POST /session at {url} -> 201, \d+ ms$", result.stderr, re.MULTILINE)
     assert re.search(rf"^· GET \S+ at {url} -> WebSocket$", result.stderr, re.MULTILINE)
     assert SECRET_KEY not in result.stderr and "BackendAI" not in result.stderr
-
-
-def completions(commands: Commands, *words: str) -> list[str]:
-    """What bash is told for the last of these words."""
-    env = {
-        "_BACKEND_AI_COMPLETE": "bash_complete",
-        "COMP_WORDS": "\n".join(("backend.ai", *words)),
-        "COMP_CWORD": f"{len(words)}",
-    }
-    result = commands.run(env=env)
-    return [line.partition(",")[2] for line in result.text.splitlines()]
-
-
-def test_completion(commands: Commands) -> None:
-    assert completions(commands, "") == sorted(_COMMANDS)
-    assert completions(commands, "ser") == ["serve"]
-    assert completions(commands, "--pro") == ["--profile"]
-    assert completions(commands, "run", "--max") == ["--max-parallel"]
-    assert set(completions(commands, "config", "set", "s")) == {
-        "secret_key",
-        "skip_sslcert_validation",
-    }
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts(commands: Commands, shell: str) -> None:
-    result = commands.run("completion", shell)
-    assert (result.code, result.stderr) == (0, "")
-    for program in ("backend.ai", "lcc", "lpython"):
-        assert re.search(rf"{re.escape(program)}$", result.text, re.MULTILINE) or (
-            f"--command {program} " in result.text
-        )
-    if shell == "bash":
-        script = f"{result.text}\ncomplete -p backend.ai lcc lpython"
-        done = subprocess.run(
-            ["bash", "-c", script], capture_output=True, text=True, env=commands.env, check=True
-        )
-        assert done.stdout.count("complete -") == 3
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._profiles import profiles_file as profiles_file
     from ._profiles import read_profiles as read_profiles
     from ._profiles import save_setting as save_setting
+    from ._version import API_VERSIONS as API_VERSIONS
     from .admin import authorize as authorize
     from .admin import list_kernels as list_kernels
     from .admin import list_rows as list_rows
@@ -144,6 +145,7 @@ _HOMES = {
     "_folders": ("data_folder", "state_folder"),
     "_groups": ("one_error",),
     "_logins": ("forget_login", "save_login"),
+    "_version": ("API_VERSIONS",),
     "admin": ("authorize", "list_kernels", "list_rows", "query"),
     "blocking": ("Admin", "Kernel", "StreamExecute", "StreamPty", "VFolder"),
     "apps": ("App", "AppStream", "list_apps", "open_app", "open_app_stream"),

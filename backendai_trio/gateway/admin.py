@@ -171,8 +171,6 @@ def _running_row(session: Session) -> Row:
         "status_changed": created,
         "num_queries": session.queries,
         "cpu_used": 0,
-        "occupying_slots": '{"cpu": "1"}',
-        "occupied_slots": '{"cpu": "1"}',
     }
 
 
@@ -185,8 +183,6 @@ def _ended_row(session: EndedSession) -> Row:
         "status_changed": session.terminated_at,
         "num_queries": 0,
         "cpu_used": session.cpu_ms,
-        "occupying_slots": "{}",
-        "occupied_slots": "{}",
     }
 
 
@@ -226,6 +222,9 @@ def _session_row(session_id: str, token: str, access_key: str, runtime: str) -> 
         "service_ports": "[]",
         "mounts": [],
         "requested_slots": '{"cpu": "1"}',
+        # Managers keep these when a session has ended: they account for it.
+        "occupying_slots": '{"cpu": "1"}',
+        "occupied_slots": '{"cpu": "1"}',
         "idle_checks": "{}",
         "mem_slot": 0,
         "cpu_slot": 1,

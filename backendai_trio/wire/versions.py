@@ -10,12 +10,14 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from .._version import API_VERSIONS
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .fields import Fields, encode_json
 from .http import path_of
 
 __all__ = ["ERAS", "SEED", "SESSION_5", "SESSION_6", "TRANSITION", "Era", "Hello", "choose_era"]
 
+_V2, _V4, _V5, _V6 = API_VERSIONS
 _VERSION = re.compile(r"v(\d{1,3})\.(\d{8})")
 _PREFIX = re.compile(r"\A/v\d+(?=/|\Z)")
 _MAX_UPLOAD_BYTES = 1_048_575
@@ -108,7 +110,7 @@ class Era:
 
 SEED = Era(
     name="seed",
-    version="v2.20170315",  # not v3: agents of the time fail on it in execute (section 1.4)
+    version=_V2,  # not v3: agents of the time fail on it in execute (section 1.4)
     prefix="/v2",
     noun="kernel",
     create_path="/v2/kernel/create",
@@ -123,7 +125,7 @@ SEED = Era(
 
 TRANSITION = Era(
     name="transition",
-    version="v4.20190615",
+    version=_V4,
     prefix="",
     noun="kernel",
     create_path="/kernel/create",
@@ -134,7 +136,7 @@ TRANSITION = Era(
 
 SESSION_5 = Era(
     name="session-5",
-    version="v5.20191215",
+    version=_V5,
     prefix="",
     noun="session",
     create_path="/session",
@@ -144,7 +146,7 @@ SESSION_5 = Era(
 )
 """Managers 20.03."""
 
-SESSION_6 = replace(SESSION_5, name="session-6", version="v6.20200815", folder_transfer="proxy")
+SESSION_6 = replace(SESSION_5, name="session-6", version=_V6, folder_transfer="proxy")
 """Managers 20.09 to 26.8: the one version that all of them accept for creating (section 1.4)."""
 
 ERAS = (SEED, TRANSITION, SESSION_5, SESSION_6)

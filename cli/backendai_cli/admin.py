@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from difflib import get_close_matches
 from functools import partial
 from typing import Any, TextIO
 
@@ -12,6 +13,7 @@ import click
 from backendai_trio import KINDS, Kind, list_rows, query
 
 from .console import Status
+from .groups import Group
 from .ps import list_sessions
 from .tables import show_rows
 from .target import ask, open_target
@@ -31,13 +33,23 @@ _ABOUT: dict[Kind, str] = {
 _TITLES: dict[Kind, dict[str, str]] = {
     "images": {"name": "Name", "tag": "Tag", "registry": "Registry", "aliases": "Aliases"},
 }
+_EXAMPLES: dict[Kind, str] = {
+    "agents": "--status ALIVE",
+    "vfolders": "--access-key AKIA0123456789ABCDEF",
+}
+# Of sessions, in managers of 2018 to 2026; most were not there in all of them.
+_STATUSES = (
+    *("PENDING", "SCHEDULED", "PREPARING", "BUILDING", "PULLING", "PREPARED", "CREATING"),
+    *("RUNNING", "RUNNING_DEGRADED", "RESTARTING", "RESIZING", "SUSPENDED", "DEPRIORITIZING"),
+    *("RESERVED", "PREEMPTED", "RESCHEDULING", "TERMINATING", "TERMINATED", "ERROR", "CANCELLED"),
+)
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 _local_option = click.option(
     "--local", is_flag=True, help="Ask this machine, whatever server is configured."
 )
 
 
-@click.group("admin", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("admin", cls=Group)
 def command() -> None:
     """Ask the server what it has. Some lists are for administrators' key pairs alone.
 
@@ -53,15 +65,35 @@ def command() -> None:
 @click.option(
     "--status",
     default="RUNNING",
+    show_default=True,
     metavar="NAME",
-    help="Status they have, or ALL; from 20.03 on also several, with commas [default: RUNNING].",
+    help=f"{', '.join(_STATUSES)}, or ALL; from 20.03 on also several, with commas.",
 )
 @click.option("--access-key", metavar="KEY", help="Whose; for administrators.")
 @_json_option
 def sessions(status: str, access_key: str | None, as_json: bool) -> None:
-    """List kernels, newest first."""
+    """List kernels, newest first.
+
+    \b
+    Examples:
+      backend.ai admin sessions
+      backend.ai admin sessions --status TERMINATED --json
+    """
     status = status.upper()
+    if status != "ALL":
+        _check_statuses(status)
     list_sessions(None if status == "ALL" else status, access_key, as_json=as_json)
+
+
+def _check_statuses(text: str) -> None:
+    """Refuse what looks like a slip; the server may know names that are new."""
+    for name in text.split(","):
+        if name in _STATUSES:
+            continue
+        close = get_close_matches(name, (*_STATUSES, "ALL"), n=1, cutoff=0.8)
+        if close:
+            raise click.UsageError(f"there is no status {name!r}; did you mean {close[0]!r}?")
+        Status().info(f"{name!r} is no status that this program knows; the server is asked.")
 
 
 def _list(
@@ -80,14 +112,19 @@ def _list(
 
 
 def _listing(kind: Kind) -> click.Command:
-    listing = click.Command(kind, callback=partial(_list, kind), help=_ABOUT[kind], params=[])
+    # `backend.ai images` is the same command.
+    call = "backend.ai images" if kind == "images" else f"backend.ai admin {kind}"
+    text = f"{_ABOUT[kind]}\n\n\b\nExamples:\n  {call}\n  {call} {_EXAMPLES.get(kind, '--json')}"
+    listing = click.Command(kind, callback=partial(_list, kind), help=text, params=[])
     options = [_json_option, _local_option]
     if kind == "vfolders":
         options.append(
             click.option("--access-key", metavar="KEY", help="Whose; for administrators.")
         )
     if kind == "agents":
-        options.append(click.option("--status", metavar="NAME", help="Status they have."))
+        options.append(
+            click.option("--status", metavar="NAME", help="Status they have, e.g. ALIVE.")
+        )
     for option in reversed(options):
         option(listing)
     return listing

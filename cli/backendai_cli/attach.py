@@ -17,12 +17,17 @@ __all__ = ["command"]
 
 
 @click.command("attach")
-@click.argument("kernel")
+@click.argument("kernel", metavar="ID")
 @quiet_option
 def command(kernel: str, quiet: bool) -> int:
-    """Attach to the terminal of a running KERNEL, named by its token or id ('backend.ai ps').
+    """Attach to the terminal of the running kernel ID.
 
-    Its shell is the one that was detached from, or a fresh one. Ctrl-] detaches.
+    ID is its token or session id, as 'backend.ai ps' shows them. The shell in it is the one that
+    was detached from, or a fresh one. Ctrl-] detaches.
+
+    \b
+    Examples:
+      backend.ai attach lab1
     """
     check_terminal()
     return trio.run(_attach, kernel, configured_server("attach to"), Status(quiet=quiet))

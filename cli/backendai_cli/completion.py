@@ -21,6 +21,9 @@ def command(shell: str) -> None:
       eval "$(backend.ai completion zsh)"                # in ~/.zshrc
       backend.ai completion fish | source                # in config.fish
     """
+    if shell == "zsh":
+        # Where no ~/.zshrc has loaded zsh's completion yet, ours has nothing to register with.
+        click.echo("(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i }")
     made = get_completion_class(shell)
     assert made is not None  # one of the choices
     for program in _PROGRAMS:

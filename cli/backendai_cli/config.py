@@ -8,6 +8,7 @@ import sys
 import click
 
 from backendai_trio import (
+    API_VERSIONS,
     DEFAULT_PROFILE,
     SETTINGS,
     Config,
@@ -19,13 +20,14 @@ from backendai_trio import (
 )
 
 from .console import Status
+from .groups import Group
 
 __all__ = ["command"]
 
 _SECRET = "secret_key"  # noqa: S105
 
 
-@click.group("config", invoke_without_command=True)
+@click.group("config", cls=Group, invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
@@ -33,6 +35,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
     They come from BACKEND_* variables, then SORNA_* variables, then a .env file in this folder,
     then a profile: the one that --profile or BACKEND_PROFILE names, else the one called 'default'.
+    The settings are endpoint, endpoint_type, access_key, secret_key, ca_file,
+    skip_sslcert_validation and connection_timeout.
 
     \b
     Examples:
@@ -54,9 +58,10 @@ def command(ctx: click.Context, as_json: bool) -> None:
                 "Set BACKEND_ENDPOINT, BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY to use one."
             )
         return
+    oldest, newest = API_VERSIONS[0], API_VERSIONS[-1]
     shown = {
         "endpoint": ("API endpoint", config.endpoint.url),
-        "version": ("API version", "agreed on with the server"),
+        "version": ("API version", f"{oldest} to {newest}, as the server has it"),
     }
     if config.endpoint_type == "session":
         shown |= {
@@ -76,13 +81,19 @@ def command(ctx: click.Context, as_json: bool) -> None:
         click.echo(f'{name}: "{value}"')
 
 
-_name = click.argument("name", type=click.Choice(SETTINGS))
+_name = click.argument("name", metavar="NAME", type=click.Choice(SETTINGS))
 
 
 @command.command("get")
 @_name
 def get(name: str) -> None:
-    """Print one setting in use; the secret key masked."""
+    """Print the setting NAME as it is in use; a secret key is masked.
+
+    \b
+    Examples:
+      backend.ai config get endpoint
+      backend.ai --profile lab config get connection_timeout
+    """
     config = read_config()
     if config is None:
         raise click.ClickException("no server is configured; see 'backend.ai config --help'")
@@ -93,10 +104,16 @@ def get(name: str) -> None:
 @_name
 @click.argument("value", required=False)
 def set_(name: str, value: str | None) -> None:
-    """Put a setting into the profile, which is made if it is not there.
+    """Put the setting NAME into the profile, which is made if it is not there.
 
     Without VALUE it is asked for, or read from standard input. The secret key is never taken from
     an argument, which every user of this machine could see.
+
+    \b
+    Examples:
+      backend.ai config set endpoint https://manager.example.com
+      backend.ai config set secret_key            # asks for it
+      backend.ai config set secret_key <key.txt
     """
     if name == _SECRET and value is not None:
         raise click.UsageError(
@@ -115,7 +132,12 @@ def set_(name: str, value: str | None) -> None:
 @command.command("unset")
 @_name
 def unset(name: str) -> None:
-    """Take a setting out of the profile."""
+    """Take the setting NAME out of the profile.
+
+    \b
+    Examples:
+      backend.ai config unset ca_file
+    """
     profile = read_profile_name() or DEFAULT_PROFILE
     save_setting(profile, name, None)
     Status().done(f"{name} is not set in the profile {profile!r}.")
@@ -124,7 +146,15 @@ def unset(name: str) -> None:
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def list_(as_json: bool) -> None:
-    """List the profiles and their settings, secret keys masked; '*' marks the one in use."""
+    """List the profiles and their settings, secret keys masked.
+
+    '*' marks the profile that is in use.
+
+    \b
+    Examples:
+      backend.ai config list
+      backend.ai config list --json
+    """
     profiles = read_profiles()
     used = read_profile_name() or DEFAULT_PROFILE
     shown = {

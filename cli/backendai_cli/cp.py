@@ -27,7 +27,8 @@ def command(
 ) -> None:
     """Copy files to a kernel or from one; one side is written ID:PATH.
 
-    As with cp, a DST that is a folder takes the files in; otherwise it is the copy's name.
+    ID is the kernel's token or session id, as 'backend.ai ps' shows them. As with cp, a DST that is
+    a folder takes the files in; otherwise it is the copy's name.
 
     \b
     Examples:

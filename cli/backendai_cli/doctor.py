@@ -50,6 +50,11 @@ def command(local: bool, as_json: bool) -> int:
     """Look whether all is well: settings, connection, clock, key pair, isolation, runtimes.
 
     The exit code is 0 if it is, else 125.
+
+    \b
+    Examples:
+      backend.ai doctor
+      backend.ai --profile lab doctor --json
     """
     findings = list(_look(local))
     if as_json:

@@ -35,6 +35,11 @@ def command(session: str | None, as_json: bool) -> int:
     With ID, the token or id of a session ('backend.ai ps'), only what happens to that one; the
     command ends when the session has ended. A connection that breaks is replaced; events in
     between may be missing, and a line 'stream_reconnected' says so.
+
+    \b
+    Examples:
+      backend.ai events
+      backend.ai events lab1 --json
     """
     return trio.run(_follow, session, as_json)
 

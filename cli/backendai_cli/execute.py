@@ -13,19 +13,22 @@ __all__ = ["command"]
 
 
 @click.command("exec", context_settings={"allow_interspersed_args": False})
-@click.argument("kernel")
+@click.argument("kernel", metavar="ID")
 @click.argument("arguments", nargs=-1, required=True, metavar="COMMAND...", type=click.UNPROCESSED)
 @click.option("--tty", is_flag=True, help="Give the command this terminal, as for vim or top.")
 def command(kernel: str, arguments: tuple[str, ...], tty: bool) -> int:
-    """Run a COMMAND in the work folder of a running KERNEL, named by its token or id.
+    """Run a COMMAND in the work folder of the running kernel ID.
+
+    ID is its token or session id, as 'backend.ai ps' shows them.
 
     Its output, questions and exit code are those of this command, as with 'run'. One argument is a
     line for the kernel's shell; several are a program and its arguments. Options of this command
-    come before KERNEL.
+    come before ID.
 
     \b
     Examples:
       backend.ai exec lab1 ls -l
+      backend.ai exec lab1 -- python3 --version
       backend.ai exec lab1 'sort data.csv | uniq -c'
       backend.ai exec --tty lab1 vim notes.txt
     """

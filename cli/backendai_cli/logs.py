@@ -22,12 +22,18 @@ lost its beginning."""
 
 
 @click.command("logs")
-@click.argument("kernel")
+@click.argument("kernel", metavar="ID")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 def command(kernel: str, follow: bool) -> int:
-    """Show what a KERNEL, named by its token or id, has printed, as far as the server keeps it.
+    """Show what the kernel ID has printed, as far as the server keeps it.
 
-    With --follow the command ends when the kernel has ended.
+    ID is its token or session id, as 'backend.ai ps' shows them. With --follow the command ends
+    when the kernel has ended.
+
+    \b
+    Examples:
+      backend.ai logs lab1
+      backend.ai logs -f lab1
     """
     return trio.run(_show, kernel, configured_server("show"), follow)
 

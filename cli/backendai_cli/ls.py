@@ -17,11 +17,19 @@ __all__ = ["command"]
 
 @click.command("ls")
 @click.argument("token", metavar="ID")
-@click.argument("path", default=".")
+@click.argument("path", default=".", metavar="[PATH]")
 @click.option("-l", "--long", is_flag=True, help="With modes, sizes and times.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def command(token: str, path: str, long: bool, as_json: bool) -> None:
-    """List the folder PATH of the kernel ID [default: its work folder]."""
+    """List the folder PATH of the kernel ID [default: its work folder].
+
+    ID is its token or session id, as 'backend.ai ps' shows them.
+
+    \b
+    Examples:
+      backend.ai ls lab1
+      backend.ai ls -l lab1 src
+    """
 
     async def act(kernel: TrioKernel) -> None:
         listing = await kernel.list_files(path)

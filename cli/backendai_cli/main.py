@@ -15,6 +15,7 @@ import click
 from backendai_trio import __version__
 
 from . import exits
+from .groups import Group
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -78,7 +79,7 @@ _ELSEWHERE = {
 _ALIASES = {"destroy": "rm", "kill": "rm", "start": "create"}
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(Group):
     """A group whose commands live in modules of their own name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -94,20 +95,9 @@ class _LazyGroup(click.Group):
         command: click.Command = getattr(import_module(f".{module}", __package__), attribute)
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if (
-            args
-            and args[0] not in _COMMANDS.keys() | _ALIASES.keys()
-            and not args[0].startswith("-")
-        ):
-            from difflib import get_close_matches
-
-            close = get_close_matches(args[0], _COMMANDS, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise click.UsageError(f"there is no command {args[0]!r}{hint}", ctx)
-        return super().resolve_command(ctx, args)
+    def summaries(self, ctx: click.Context) -> dict[str, str]:
+        """From the table, so that none is loaded."""
+        return dict(sorted(_COMMANDS.items()))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Commands by name, without loading any, and our own options."""
@@ -117,24 +107,30 @@ class _LazyGroup(click.Group):
         found = [CompletionItem(name, help=_COMMANDS[name]) for name in names]
         return found + click.Command.shell_complete(self, ctx, incomplete)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(sorted(_COMMANDS.items()))
 
+@click.command(
+    "help",
+    help=f"""{_COMMANDS["help"]}
 
-@click.command("help", help=_COMMANDS["help"])
-@click.argument("name", metavar="[COMMAND]", required=False)
+\b
+Examples:
+  backend.ai help
+  backend.ai help run
+  backend.ai help vfolder upload
+""",
+)
+@click.argument("names", metavar="[COMMAND]...", nargs=-1)
 @click.pass_context
-def _help(ctx: click.Context, name: str | None) -> None:
-    parent = ctx.parent
-    if parent is None:
-        return
-    if name is None:
-        click.echo(parent.get_help())
-        return
-    _, command, _ = cli.resolve_command(parent, [name])
-    if command is not None:
-        click.echo(command.get_help(click.Context(command, parent, name)))
+def _help(ctx: click.Context, names: tuple[str, ...]) -> None:
+    assert ctx.parent is not None  # it is a command of `backend.ai`
+    shown, command = ctx.parent, ctx.parent.command
+    for name in names:
+        if not isinstance(command, click.Group):
+            raise click.UsageError(f"{shown.command_path!r} has no commands below it", shown)
+        _, found, _ = command.resolve_command(shown, [name])
+        assert found is not None  # else that has raised
+        shown, command = click.Context(found, shown, name), found
+    click.echo(command.get_help(shown))
 
 
 @click.group(
@@ -158,6 +154,7 @@ def cli(ctx: click.Context, profile: str | None, verbose: bool) -> None:
       backend.ai run python3 -c "print('hello world')"
       backend.ai run c main.c mylib.c mylib.h
       backend.ai serve
+      backend.ai help run
     """
     if verbose:
         from .console import show_requests

@@ -30,6 +30,7 @@ _PORT = 8084
 @click.option(
     "-p",
     "--port",
+    metavar="PORT",
     default=_PORT,
     show_default=True,
     type=click.IntRange(0, 65535),

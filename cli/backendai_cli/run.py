@@ -55,7 +55,7 @@ def command(
     local: bool,
     sweep: SweepOptions,
 ) -> int:
-    """Run code or files in a kernel of the runtime LANG.
+    """Run code or files in a kernel of the runtime LANG, one that 'backend.ai images' lists.
 
     Files are uploaded, built and executed. What the program prints goes to standard output and
     standard error, what it asks is read from standard input, and its exit code is that of this

@@ -37,9 +37,12 @@ _ABOUT_TO_SECONDS = 3.0
 
 
 @click.command("serve")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--host", metavar="HOST", default="127.0.0.1", show_default=True, help="Address to listen on."
+)
 @click.option(
     "--port",
+    metavar="PORT",
     default=_PORT,
     show_default=True,
     type=click.IntRange(0, 65535),
@@ -76,7 +79,7 @@ _ABOUT_TO_SECONDS = 3.0
 )
 @click.option(
     "--idle-timeout",
-    default=3600.0,
+    default=3600,
     show_default=True,
     type=click.FloatRange(min=1),
     metavar="SECONDS",

@@ -52,11 +52,13 @@ def create(
 ) -> None:
     """Create a kernel of the runtime LANG that stays, and print its token.
 
-    With the token of one that exists, nothing is created.
+    LANG is one that 'backend.ai images' lists. With the token of a kernel that exists, nothing is
+    created.
 
     \b
     Examples:
       backend.ai create python -t lab1
+      backend.ai create python -t lab2 -e DEBUG=1 -m data -r cpu=2
       backend.ai exec $(backend.ai create -q c) -- cc --version
     """
     from backendai_trio import new_token
@@ -83,17 +85,18 @@ def create(
 
 
 @click.command("rm")
-@click.argument("kernels", nargs=-1, required=True, metavar="KERNEL...")
+@click.argument("kernels", nargs=-1, required=True, metavar="ID...")
 @click.option("-s", "--stats", is_flag=True, help="Show what they used.")
 @quiet_option
 def remove(kernels: tuple[str, ...], stats: bool, quiet: bool) -> int:
-    """End kernels, named by their tokens or ids ('backend.ai ps').
+    """End kernels, by their tokens or session ids, as 'backend.ai ps' shows them.
 
     All of them are tried; the exit code is that of the first failure.
 
     \b
     Examples:
       backend.ai rm lab1 lab2
+      backend.ai rm --stats lab1
     """
     status = Status(quiet=quiet)
     code = 0
@@ -118,10 +121,18 @@ def remove(kernels: tuple[str, ...], stats: bool, quiet: bool) -> int:
 
 
 @click.command("info")
-@click.argument("kernel")
+@click.argument("kernel", metavar="ID")
 @_json_option
 def info(kernel: str, as_json: bool) -> None:
-    """Show what the server says of a KERNEL, named by its token or id."""
+    """Show what the server says of the kernel ID.
+
+    ID is its token or session id, as 'backend.ai ps' shows them.
+
+    \b
+    Examples:
+      backend.ai info lab1
+      backend.ai info lab1 --json
+    """
     found: dict[str, object] = {}
 
     async def look(kernel: TrioKernel) -> None:
@@ -138,10 +149,17 @@ def info(kernel: str, as_json: bool) -> None:
 
 
 @click.command("restart")
-@click.argument("kernel")
+@click.argument("kernel", metavar="ID")
 @quiet_option
 def restart(kernel: str, quiet: bool) -> None:
-    """Start a KERNEL anew: its files stay, its variables and processes go."""
+    """Start the kernel ID anew: its files stay, its variables and processes go.
+
+    ID is its token or session id, as 'backend.ai ps' shows them.
+
+    \b
+    Examples:
+      backend.ai restart lab1
+    """
 
     async def call(found: TrioKernel) -> None:
         await found.restart()
@@ -151,10 +169,17 @@ def restart(kernel: str, quiet: bool) -> None:
 
 
 @click.command("interrupt")
-@click.argument("kernel")
+@click.argument("kernel", metavar="ID")
 @quiet_option
 def interrupt(kernel: str, quiet: bool) -> None:
-    """Stop what runs in a KERNEL, as Ctrl-C would. The kernel stays as it is."""
+    """Stop what runs in the kernel ID, as Ctrl-C would; the kernel stays.
+
+    ID is its token or session id, as 'backend.ai ps' shows them.
+
+    \b
+    Examples:
+      backend.ai interrupt lab1
+    """
 
     async def call(found: TrioKernel) -> None:
         await found.interrupt()
@@ -164,11 +189,18 @@ def interrupt(kernel: str, quiet: bool) -> None:
 
 
 @click.command("rename")
-@click.argument("kernel")
+@click.argument("kernel", metavar="ID")
 @click.argument("name")
 @quiet_option
 def rename(kernel: str, name: str, quiet: bool) -> None:
-    """Give a KERNEL another token, NAME."""
+    """Give the kernel ID another token, NAME.
+
+    ID is its token or session id, as 'backend.ai ps' shows them.
+
+    \b
+    Examples:
+      backend.ai rename lab1 lab2
+    """
 
     async def call(found: TrioKernel) -> None:
         await found.rename(name)
@@ -178,11 +210,13 @@ def rename(kernel: str, name: str, quiet: bool) -> None:
 
 
 @click.command("complete")
-@click.argument("kernel")
+@click.argument("kernel", metavar="ID")
 @click.argument("code")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def complete(kernel: str, code: str, as_json: bool) -> None:
-    """Print how CODE may go on in a KERNEL, a candidate a line.
+    """Print how CODE may go on in the kernel ID, a candidate a line.
+
+    ID is its token or session id, as 'backend.ai ps' shows them.
 
     \b
     Examples:

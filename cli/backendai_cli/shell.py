@@ -33,7 +33,7 @@ def command(
     quiet: bool,
     local: bool,
 ) -> int:
-    """Open a terminal in a kernel of the runtime LANG.
+    """Open a terminal in a kernel of the runtime LANG, one that 'backend.ai images' lists.
 
     The kernel ends with its shell, unless -t is given. Ctrl-] detaches: shell and kernel go on, and
     'backend.ai attach TOKEN' comes back to them. Every other key, Ctrl-C among them, belongs to the

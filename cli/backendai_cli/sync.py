@@ -30,7 +30,13 @@ file systems; a look at 10,000 files takes less than 0.1 s."""
 def command(folder: Path, target: str, watch: bool, delete: bool, quiet: bool) -> None:
     """Make the folder PATH of the kernel ID like the local FOLDER.
 
-    Only files whose content differs are sent.
+    Only files whose content differs are sent. ID is the kernel's token or session id, as
+    'backend.ai ps' shows them.
+
+    \b
+    Examples:
+      backend.ai sync src lab1:project
+      backend.ai sync --watch --delete src lab1:project
     """
     remote = split_remote(target)
     if remote is None:

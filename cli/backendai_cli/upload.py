@@ -23,7 +23,13 @@ def command(token: str, paths: tuple[Path, ...], to: str, quiet: bool) -> None:
     """Put files and folders into the work folder of the kernel ID.
 
     Paths below the current folder keep their names, others go by their last component. What is
-    there already is replaced. All of them arrive, or none.
+    there already is replaced. All of them arrive, or none. ID is its token or session id, as
+    'backend.ai ps' shows them.
+
+    \b
+    Examples:
+      backend.ai upload lab1 data.csv src
+      backend.ai upload lab1 data.csv --to input
     """
     uploads = plan_uploads(paths, recursive=True)
 

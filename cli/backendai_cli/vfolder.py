@@ -25,6 +25,7 @@ from backendai_trio import (
 )
 
 from .console import Status
+from .groups import Group
 from .tables import show_rows
 from .target import ask, open_target
 from .transfers import shown
@@ -46,7 +47,7 @@ permission_option = click.option(
 )
 
 
-@click.group("vfolder")
+@click.group("vfolder", cls=Group)
 @click.option("--local", is_flag=True, help="Those of this machine, whatever server is configured.")
 @click.pass_context
 def command(ctx: click.Context, local: bool) -> None:
@@ -68,7 +69,13 @@ def command(ctx: click.Context, local: bool) -> None:
 @command.command("list")
 @as_json_option
 def list_command(as_json: bool) -> None:
-    """List the folders that you may use."""
+    """List the folders that you may use.
+
+    \b
+    Examples:
+      backend.ai vfolder list
+      backend.ai vfolder list --json
+    """
     show_rows(
         [asdict(item) for item in _run(list_vfolders, quiet=as_json)],
         {
@@ -114,7 +121,15 @@ def create(
     cloneable: bool,
     as_json: bool,
 ) -> None:
-    """Make the folder NAME, on the storage host HOST if the server has several."""
+    """Make the folder NAME.
+
+    HOST is the storage host to make it on, if the server has several.
+
+    \b
+    Examples:
+      backend.ai vfolder create data
+      backend.ai vfolder create models nas1 --group research --quota 10000000000
+    """
 
     async def make(client: Client) -> VFolderInfo:
         folder = await create_vfolder(
@@ -133,14 +148,20 @@ def create(
     if as_json:
         click.echo(json.dumps(asdict(made)))
     else:
-        Status().done(f"Created the virtual folder {made.name}.")
+        Status().done(f"Created the virtual folder {made.name} (ID: {made.folder_id}).")
 
 
 @command.command()
 @click.argument("name")
 @as_json_option
 def info(name: str, as_json: bool) -> None:
-    """Show what the server tells of the folder NAME."""
+    """Show what the server tells of the folder NAME.
+
+    \b
+    Examples:
+      backend.ai vfolder info data
+      backend.ai vfolder info data --json
+    """
     found = _run(lambda client: TrioVFolder(client, name).info(), quiet=as_json)
     if as_json:
         click.echo(json.dumps(asdict(found)))
@@ -161,7 +182,12 @@ def info(name: str, as_json: bool) -> None:
 @command.command()
 @click.argument("name")
 def delete(name: str) -> None:
-    """Delete the folder NAME with all that is in it."""
+    """Delete the folder NAME with all that is in it.
+
+    \b
+    Examples:
+      backend.ai vfolder delete data
+    """
     _run(lambda client: TrioVFolder(client, name).delete())
     Status().done(f"Deleted the virtual folder {name}.")
 
@@ -170,7 +196,12 @@ def delete(name: str) -> None:
 @click.argument("name")
 @click.argument("new_name")
 def rename(name: str, new_name: str) -> None:
-    """Give the folder NAME another name."""
+    """Give the folder NAME another name.
+
+    \b
+    Examples:
+      backend.ai vfolder rename data old-data
+    """
     _run(lambda client: TrioVFolder(client, name).rename(new_name))
     Status().done(f"Renamed the virtual folder {name} to {new_name}.")
 
@@ -197,6 +228,11 @@ def upload(
 
     A file appears when all of it has arrived. After a connection broke, it goes on where it
     stopped. Ctrl-C leaves no half file.
+
+    \b
+    Examples:
+      backend.ai vfolder upload data train.csv
+      backend.ai vfolder upload data images -r --to raw
     """
     uploads = plan_uploads(paths, base=base_dir, recursive=recursive)
     files = [item for item in uploads if not item.is_folder]
@@ -225,9 +261,15 @@ def upload(
 def download(
     name: str, paths: tuple[str, ...], base_dir: Path, overwrite: bool, quiet: bool
 ) -> None:
-    """Get files and folders out of the folder NAME; '.' is all that is in it.
+    """Get files and folders out of the folder NAME.
 
-    A file appears when all of it has come, and none is replaced unless --overwrite says so.
+    The path '.' is all that is in it. A file appears when all of it has come, and none is replaced
+    unless --overwrite says so.
+
+    \b
+    Examples:
+      backend.ai vfolder download data results/run.csv
+      backend.ai vfolder download data . -b backup
     """
 
     async def get(client: Client) -> list[Path]:
@@ -245,7 +287,13 @@ def download(
 @click.argument("path", default=".")
 @as_json_option
 def ls(name: str, path: str, as_json: bool) -> None:
-    """List what is in the folder NAME, or in the folder PATH of it."""
+    """List what is in the folder NAME, or in the folder PATH of it.
+
+    \b
+    Examples:
+      backend.ai vfolder ls data
+      backend.ai vfolder ls data raw/images
+    """
     found: list[FileInfo] = _run(
         lambda client: TrioVFolder(client, name).list_files(path), quiet=as_json
     )
@@ -263,7 +311,13 @@ def ls(name: str, path: str, as_json: bool) -> None:
 @click.argument("path")
 @click.option("-p", "--parents", is_flag=True, help="Make those above too; one may be there.")
 def mkdir(name: str, path: str, parents: bool) -> None:
-    """Make the folder PATH in the folder NAME."""
+    """Make the folder PATH in the folder NAME.
+
+    \b
+    Examples:
+      backend.ai vfolder mkdir data raw
+      backend.ai vfolder mkdir data -p raw/images
+    """
     _run(lambda client: TrioVFolder(client, name).mkdir(path, parents=parents, exist_ok=parents))
 
 
@@ -272,7 +326,14 @@ def mkdir(name: str, path: str, parents: bool) -> None:
 @click.argument("source")
 @click.argument("target")
 def mv(name: str, source: str, target: str) -> None:
-    """Rename SOURCE in the folder NAME to TARGET, or move it into TARGET if that is a folder."""
+    """Rename or move SOURCE in the folder NAME.
+
+    If TARGET is a folder, SOURCE is moved into it; else TARGET is its new path.
+
+    \b
+    Examples:
+      backend.ai vfolder mv data train.csv raw/train-1.csv
+    """
     _run(lambda client: TrioVFolder(client, name).move(source, target))
 
 
@@ -281,7 +342,13 @@ def mv(name: str, source: str, target: str) -> None:
 @click.argument("paths", nargs=-1, required=True)
 @click.option("-r", "--recursive", is_flag=True, help="Remove folders, with all in them.")
 def rm(name: str, paths: tuple[str, ...], recursive: bool) -> None:
-    """Remove files from the folder NAME: all that are named, or none."""
+    """Remove files from the folder NAME: all that are named, or none.
+
+    \b
+    Examples:
+      backend.ai vfolder rm data train.csv
+      backend.ai vfolder rm data -r raw
+    """
     _run(lambda client: TrioVFolder(client, name).remove(paths, recursive=recursive))
 
 
@@ -293,7 +360,14 @@ def rm(name: str, paths: tuple[str, ...], recursive: bool) -> None:
 @click.argument("users", nargs=-1, required=True)
 @permission_option
 def invite(name: str, users: tuple[str, ...], permission: Literal["ro", "rw", "wd"]) -> None:
-    """Offer the folder NAME to others, by e-mail address; on a local gateway, by access key."""
+    """Offer the folder NAME to others.
+
+    USERS are named by e-mail address, and on a local gateway by access key.
+
+    \b
+    Examples:
+      backend.ai vfolder invite data -p ro kim@example.com
+    """
     reached = _run(lambda client: TrioVFolder(client, name).invite(users, permission=permission))
     _tell_reached("Invited", reached, users)
 
@@ -303,7 +377,14 @@ def invite(name: str, users: tuple[str, ...], permission: Literal["ro", "rw", "w
 @click.argument("users", nargs=-1, required=True)
 @permission_option
 def share(name: str, users: tuple[str, ...], permission: Literal["ro", "rw", "wd"]) -> None:
-    """Give the folder NAME to others at once; managers do that for projects' folders alone."""
+    """Give the folder NAME to others at once.
+
+    USERS are named as for 'invite'. Managers do that for projects' folders alone.
+
+    \b
+    Examples:
+      backend.ai vfolder share data -p ro kim@example.com
+    """
     reached = _run(lambda client: TrioVFolder(client, name).share(users, permission=permission))
     _tell_reached("Shared with", reached, users)
 
@@ -312,7 +393,12 @@ def share(name: str, users: tuple[str, ...], permission: Literal["ro", "rw", "wd
 @click.argument("name")
 @click.argument("users", nargs=-1, required=True)
 def unshare(name: str, users: tuple[str, ...]) -> None:
-    """Take the folder NAME back from others."""
+    """Take the folder NAME back from others.
+
+    \b
+    Examples:
+      backend.ai vfolder unshare data kim@example.com
+    """
     reached = _run(lambda client: TrioVFolder(client, name).unshare(users))
     _tell_reached("Unshared from", reached, users)
 
@@ -320,7 +406,12 @@ def unshare(name: str, users: tuple[str, ...]) -> None:
 @command.command()
 @click.argument("name")
 def leave(name: str) -> None:
-    """Give up the folder NAME, which somebody has shared with you."""
+    """Give up the folder NAME, which somebody has shared with you.
+
+    \b
+    Examples:
+      backend.ai vfolder leave data
+    """
     _run(lambda client: TrioVFolder(client, name).leave())
     Status().done(f"Left the virtual folder {name}.")
 
@@ -328,7 +419,12 @@ def leave(name: str) -> None:
 @command.command()
 @as_json_option
 def invitations(as_json: bool) -> None:
-    """List the folders that others offer you."""
+    """List the folders that others offer you.
+
+    \b
+    Examples:
+      backend.ai vfolder invitations
+    """
     show_rows(
         [asdict(item) for item in _run(list_invitations, quiet=as_json)],
         {
@@ -345,14 +441,26 @@ def invitations(as_json: bool) -> None:
 @command.command()
 @click.argument("invitation_id", metavar="ID")
 def accept(invitation_id: str) -> None:
-    """Take the folder of the invitation ID ('backend.ai vfolder invitations')."""
+    """Take the folder that the invitation ID offers.
+
+    'backend.ai vfolder invitations' lists them.
+
+    \b
+    Examples:
+      backend.ai vfolder accept 5d40c8a15f4e4a388f0c1f6ad3b5a4de
+    """
     _run(lambda client: accept_invitation(client, invitation_id))
 
 
 @command.command()
 @click.argument("invitation_id", metavar="ID")
 def decline(invitation_id: str) -> None:
-    """Turn the invitation ID down, or take an own one back."""
+    """Turn the invitation ID down, or take an own one back.
+
+    \b
+    Examples:
+      backend.ai vfolder decline 5d40c8a15f4e4a388f0c1f6ad3b5a4de
+    """
     _run(lambda client: decline_invitation(client, invitation_id))
 
 

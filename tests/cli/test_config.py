@@ -42,7 +42,7 @@ def test_all_is_set(commands: Commands) -> None:
     assert (result.code, result.stderr) == (0, "")
     assert result.text == (
         'API endpoint: "https://manager.example.com/api"\n'
-        'API version: "agreed on with the server"\n'
+        'API version: "v2.20170315 to v6.20200815, as the server has it"\n'
         f'Access key: "{ACCESS_KEY}"\n'
         f'Secret key: "Secr{"*" * 32}fghi"\n'
         'Signature hash type: "sha256"\n'

@@ -1,20 +1,18 @@
-"""What all commands share: width, pipes, colours, JSON, errors; profiles, -v, completion."""
+"""What all commands share: width, pipes, colours, JSON, errors; profiles, -v."""
 
 from __future__ import annotations
 
 import json
 import re
 import stat
-import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 import pytest
 
-from backendai_cli.main import _COMMANDS, cli
-
 from .commands import ACCESS_KEY, SECRET_KEY, Commands
+from .walk import EVERY, each
 
 #: Arguments for each way of every command that has --json. One that is missing fails a test below.
 JSON_RUNS = {
@@ -46,27 +44,6 @@ JSON_RUNS = {
 STREAMS = {("events",), ("vfolder", "create")}
 
 
-def all_commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Every command that exists, with those below it."""
-
-    def below(
-        path: tuple[str, ...], command: click.Command
-    ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-        yield path, command
-        if isinstance(command, click.Group):
-            for name in command.list_commands(click.Context(command)):
-                inner = command.get_command(click.Context(command), name)
-                assert inner is not None
-                yield from below((*path, name), inner)
-
-    for name in _COMMANDS:
-        command = cli.get_command(click.Context(cli), name)
-        assert command is not None
-        yield from below((name,), command)
-
-
-EVERY = dict(all_commands())
-each = pytest.mark.parametrize("path", EVERY, ids=" ".join)
 each_json = pytest.mark.parametrize("path", JSON_RUNS, ids=" ".join)
 
 
@@ -90,6 +67,22 @@ def test_help_fits_the_window(commands: Commands, path: tuple[str, ...], columns
     verbatim = {line.strip() for line in help_and_examples.splitlines()}
     long = [line for line in lines if len(line) > columns and line.strip() not in verbatim]
     assert long == []
+    # Nor is what a command does cut off in the list of its group.
+    assert "..." not in result.text.partition("\nCommands:\n")[2]
+
+
+@pytest.mark.parametrize("group", ["admin", "vfolder"])
+def test_a_group_alone_shows_its_help(commands: Commands, group: str) -> None:
+    result = commands.run(group)
+    assert result.code == 0 and result == commands.run(group, "--help")
+    assert commands.run("help", group) == result
+
+
+def test_help_of_a_command_below(commands: Commands) -> None:
+    result = commands.run("help", "vfolder", "upload")
+    assert result == commands.run("vfolder", "upload", "--help")
+    assert "'upload'" in commands.run("help", "vfolder", "uplaod").problem(125)
+    assert "run --help" in commands.run("help", "run", "python").problem(125)
 
 
 @each
@@ -223,7 +216,7 @@ def test_a_file_that_is_not_right(commands: Commands, lab: Path, text: str, mode
     assert lab.read_text() == text
 
 
-# -- -v, completion, near misses -----------------------------------------------------------------
+# -- -v, near misses -----------------------------------------------------------------
 
 
 def test_requests_are_shown(commands: Commands, served: Mapping[str, str]) -> None:
@@ -233,44 +226,6 @@ def test_requests_are_shown(commands: Commands, served: Mapping[str, str]) -> No
     assert re.search(rf"^· POST /session at {url} -> 201, \d+ ms$", result.stderr, re.MULTILINE)
     assert re.search(rf"^· GET \S+ at {url} -> WebSocket$", result.stderr, re.MULTILINE)
     assert SECRET_KEY not in result.stderr and "BackendAI" not in result.stderr
-
-
-def completions(commands: Commands, *words: str) -> list[str]:
-    """What bash is told for the last of these words."""
-    env = {
-        "_BACKEND_AI_COMPLETE": "bash_complete",
-        "COMP_WORDS": "\n".join(("backend.ai", *words)),
-        "COMP_CWORD": f"{len(words)}",
-    }
-    result = commands.run(env=env)
-    return [line.partition(",")[2] for line in result.text.splitlines()]
-
-
-def test_completion(commands: Commands) -> None:
-    assert completions(commands, "") == sorted(_COMMANDS)
-    assert completions(commands, "ser") == ["serve"]
-    assert completions(commands, "--pro") == ["--profile"]
-    assert completions(commands, "run", "--max") == ["--max-parallel"]
-    assert set(completions(commands, "config", "set", "s")) == {
-        "secret_key",
-        "skip_sslcert_validation",
-    }
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts(commands: Commands, shell: str) -> None:
-    result = commands.run("completion", shell)
-    assert (result.code, result.stderr) == (0, "")
-    for program in ("backend.ai", "lcc", "lpython"):
-        assert re.search(rf"{re.escape(program)}$", result.text, re.MULTILINE) or (
-            f"--command {program} " in result.text
-        )
-    if shell == "bash":
-        script = f"{result.text}\ncomplete -p backend.ai lcc lpython"
-        done = subprocess.run(
-            ["bash", "-c", script], capture_output=True, text=True, env=commands.env, check=True
-        )
-        assert done.stdout.count("complete -") == 3
 
 
 @pytest.mark.parametrize(

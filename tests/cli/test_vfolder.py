@@ -65,7 +65,7 @@ def test_no_server(commands: Commands, files: Path) -> None:
     """Each command has a gateway of its own, and folders last from one to the next."""
     made = commands.run("vfolder", "create", "data")
     assert (made.code, made.stdout) == (0, b""), made.stderr
-    assert made.stderr == NO_SERVER + "✔ Created the virtual folder data.\n"
+    assert made.stderr.startswith(NO_SERVER + "✔ Created the virtual folder data (ID: ")
     assert commands.run("vfolder", "upload", "-q", "data", "a.txt").stderr == ""
     code = "print(open('data/a.txt').read(), end=''); open('data/result', 'w').write('zwei')"
     ran = commands.run("run", "-q", "python", "-m", "data", "-c", code)

@@ -1,10 +1,11 @@
-"""The proxies of client 1.1.1 and ours, side by side before one gateway: the same answers."""
+"""`proxy` of the official clients and ours, side by side before one gateway: the same answers."""
 
 from __future__ import annotations
 
+import base64
 import json
 import re
-import sys
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -13,24 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import trio_websocket
 
-from ..cli.commands import ACCESS_KEY, SECRET_KEY, Commands
+from ..cli.commands import Commands
 from ..cli.terminal import on_pipes
+from .seed import open_seed_gateway
 
-# The seed era alone, whose managers 1.1.1 was made for: there it adds /v2 to every path.
-SEED_GATEWAY = """
-import sys, trio
-from backendai_trio import GatewayOptions, open_gateway
-from backendai_trio.wire.versions import SEED
-
-async def main():
-    options = GatewayOptions(eras=(SEED,), access_key=sys.argv[1], secret_key=sys.argv[2])
-    async with open_gateway(options) as gateway:
-        print(gateway.url, flush=True)
-        await trio.sleep_forever()
-
-trio.run(main)
-"""
 # Method, path, body; the kernel is made through one proxy and used through both.
 REQUESTS: list[tuple[str, str, object]] = [
     ("POST", "/kernel/create", {"lang": "python", "clientSessionToken": "made-by-a-proxy"}),
@@ -59,14 +48,12 @@ def ask(url: str, method: str, path: str, body: object) -> tuple[int, str, str]:
     except urllib.error.HTTPError as exc:
         with exc:
             status, kind, text = exc.code, exc.headers["Content-Type"], exc.read()
-    return status, kind, re.sub(VOLATILE, r"\1\2N", text.decode())
+    return status, kind, re.sub(VOLATILE, r"\g<1>\g<2>0", text.decode())
 
 
 @contextmanager
 def official_proxy(folder: Path, commands: Commands, env: Mapping[str, str]) -> Iterator[str]:
-    """1.1.1's `proxy`; it says nothing when it is ready, and cannot choose a free port."""
-    import socket
-
+    """`proxy` of 1.1.1 or 23.9.10. None says when it is ready; they cannot choose a free port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     argv = [str(folder / "backend.ai"), "proxy", "--bind", "127.0.0.1", "-p", str(port)]
@@ -82,33 +69,107 @@ def official_proxy(folder: Path, commands: Commands, env: Mapping[str, str]) -> 
         yield f"http://127.0.0.1:{port}"
 
 
-@pytest.fixture
-def seed_gateway(commands: Commands) -> Iterator[dict[str, str]]:
-    argv = [sys.executable, "-c", SEED_GATEWAY, ACCESS_KEY, SECRET_KEY]
-    with on_pipes(argv, env=commands.env, cwd=commands.work) as gateway:
-        url = gateway.expect("\n")
-        yield {
-            "BACKEND_ENDPOINT": url,
-            "BACKEND_ACCESS_KEY": ACCESS_KEY,
-            "BACKEND_SECRET_KEY": SECRET_KEY,
-        }
-
-
-@pytest.mark.parametrize("prefix", ["", "/v2", "/v3"])
-def test_same_answers(
-    client_1_1_1: Path, commands: Commands, seed_gateway: Mapping[str, str], prefix: str
-) -> None:
-    env = seed_gateway
+@contextmanager
+def both_proxies(
+    folder: Path, commands: Commands, env: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """The URLs of theirs and of ours."""
     with (
-        official_proxy(client_1_1_1, commands, env) as theirs,
+        official_proxy(folder, commands, env) as theirs,
         commands.start("proxy", "-p", "0", env=env) as proxy,
     ):
         proxy.expect("requests to ", on="stderr")
-        ours = proxy.expect(" for ", on="stderr")
+        yield theirs, proxy.expect(" for ", on="stderr")
+
+
+@pytest.fixture
+def seed_gateway(commands: Commands) -> Iterator[Mapping[str, str]]:
+    # There 1.1.1 adds /v2 to every path.
+    with open_seed_gateway(commands) as env:
+        yield env
+
+
+@pytest.mark.parametrize("prefix", ["", "/v2", "/v3"])
+def test_same_answers_as_1_1_1(
+    client_1_1_1: Path, commands: Commands, seed_gateway: Mapping[str, str], prefix: str
+) -> None:
+    with both_proxies(client_1_1_1, commands, seed_gateway) as urls:
         for method, path, body in REQUESTS:
-            answers = [ask(url, method, prefix + path, body) for url in (theirs, ours)]
+            answers = [ask(url, method, prefix + path, body) for url in urls]
             if path == "/kernel/create" and answers[0][0] == 201:
                 answers = [(s, k, json.loads(t)["kernelId"]) for s, k, t in answers]
             elif method == "DELETE":  # the second one finds nothing, which the era says with 200
                 answers = [(s, k, "") for s, k, _ in answers]
             assert answers[0] == answers[1], (method, path)
+
+
+# -- 23.9.10 --------------------------------------------------------------------------------------
+
+COBOL = {"name": "other", "image": "cobol"}
+FAILING = ("/session/there-is-no-such", "/nowhere/at/all")
+UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+# Method, path, body; each proxy has a kernel of its own, whose name stands for {name}.
+NEWER: list[tuple[str, str, object]] = [
+    ("POST", "/session", {"name": "{name}", "image": "python"}),
+    ("GET", "/session/{name}", None),
+    ("POST", "/session/{name}", {"mode": "query", "code": "print(6*7)", "runId": "r1"}),
+    ("POST", "/session/{name}/complete", {"code": "pri", "options": {}}),
+    (
+        "POST",
+        "/admin/graphql",
+        {"query": "{ compute_session_list(limit: 9, offset: 0) { total_count } }"},
+    ),
+    ("GET", "/folders", None),
+    ("GET", "/", None),
+    ("POST", "/session", COBOL),
+    ("GET", "/session/there-is-no-such", None),
+    ("GET", "/nowhere/at/all", None),
+]
+
+
+def test_same_answers_as_23_9_10(
+    official_23: Path, commands: Commands, served: Mapping[str, str]
+) -> None:
+    """HTTP; theirs gives refusals another Content-Type than the server did, ours does not."""
+    with both_proxies(official_23, commands, served) as urls:
+        for method, path, body in [*NEWER, ("DELETE", "/session/{name}", None)]:
+            answers = []
+            for url, name in zip(urls, ("lab-one", "lab-two"), strict=True):
+                filled = json.loads(json.dumps([path, body]).replace("{name}", name))
+                status, _, text = ask(url, method, *filled)
+                said = json.loads(re.sub(UUID, "an-id", text).replace(name, "{name}") or "null")
+                answers.append((status, said))
+            if method == "DELETE":  # what it has used
+                answers = [(status, sorted(said)) for status, said in answers]
+            assert answers[0] == answers[1], (method, path)
+            assert (answers[0][0] < 300) == (path not in FAILING and body != COBOL), answers
+
+
+async def test_same_websockets_as_23_9_10(
+    official_23: Path, commands: Commands, served: Mapping[str, str]
+) -> None:
+    """Code that asks for input, over the streaming execution of managers; and a terminal."""
+    code = {"code": "print('hello,', input('name? '))", "mode": "query", "options": {}}
+    with both_proxies(official_23, commands, served) as urls:
+        created = {"name": "lab-one", "image": "python"}
+        assert ask(urls[0], "POST", "/session", created)[0] == 201
+        for url in urls:
+            stream = url.replace("http:", "ws:") + "/stream/session/lab-one"
+            async with trio_websocket.open_websocket_url(f"{stream}/execute") as peer:
+                await peer.send_message(json.dumps(code))
+                printed, status = "", ""
+                while status != "finished":
+                    said = json.loads(await peer.get_message())
+                    status = said["status"]
+                    printed += "".join(text for _, text in said.get("console") or ())
+                    if status == "waiting-input":
+                        await peer.send_message("LABLUP")
+            assert printed == "name? hello, LABLUP\n"
+            async with trio_websocket.open_websocket_url(f"{stream}/pty") as peer:
+                typed = base64.b64encode(b"echo $((6 * 7))\n").decode()
+                await peer.send_message(json.dumps({"type": "stdin", "chars": typed}))
+                shown = b""
+                while b"42" not in shown:
+                    said = json.loads(await peer.get_message())
+                    shown += base64.b64decode(said.get("data", ""))
+        assert ask(urls[1], "DELETE", "/session/lab-one", None)[0] == 200

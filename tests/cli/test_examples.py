@@ -1,0 +1,97 @@
+"""The commands that help and README show: each of them would be taken as it stands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from backendai_cli.main import cli
+from backendai_cli.run import command as run
+
+from .walk import EVERY, each
+
+README = Path(__file__).parents[2] / "README.md"
+#: Files that must be there for a command line to be right.
+FILES = ("sessions.graphql",)
+FOLDERS = ("src",)
+
+
+def calls(line: str) -> Iterator[list[str]]:
+    """The calls of our programs in a line of shell, a list of words each."""
+    for inner in re.findall(r"\$\(([^()]*)\)", line):
+        yield from calls(inner)
+    # $'...' is bash's way to write a newline; what stands in it makes no difference here.
+    line = re.sub(r"\$\([^()]*\)", "word", line).replace("$'", "'")
+    words = shlex.shlex(line, posix=True, punctuation_chars=True)
+    words.whitespace_split = True
+    call: list[str] | None = None
+    for word in [*words, ";"]:
+        if re.fullmatch(r"[();<>|&]+", word):
+            if call is not None:
+                yield call
+            call = None
+        elif call is not None:
+            call.append(word)
+        elif re.fullmatch(r"(.*/)?(backend\.ai|lcc|lpython)", word):
+            call = [word.rpartition("/")[2]]
+
+
+def check(call: list[str]) -> None:
+    """Parse a call as the command would, without running it."""
+    program, *words = call
+    if program != "backend.ai":
+        with run.make_context(program, ["c", *words]):
+            return
+    if any(word.isupper() for word in words):  # "backend.ai app ID APP" tells how it is written
+        return
+    command: click.Command = cli
+    context = click.Context(cli, info_name=program)
+    while isinstance(command, click.Group):
+        _, words, _ = command.make_parser(context).parse_args(words)
+        if not words:
+            return
+        name, *words = words
+        found = command.get_command(context, name)
+        assert found is not None, f"there is no command {name!r}"
+        context, command = click.Context(found, context, name), found
+    with command.make_context(command.name, words, context.parent):
+        pass  # leaving it closes the files that it has opened
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in FILES:
+        (tmp_path / name).touch()
+    for name in FOLDERS:
+        (tmp_path / name).mkdir()
+
+
+@each
+@pytest.mark.usefixtures("folder")
+def test_examples_of_the_help(path: tuple[str, ...]) -> None:
+    """Every command has some, and the command is in them."""
+    lines = (EVERY[path].help or "").partition("Examples:\n")[2].replace("\\\n", " ")
+    found = [call for line in lines.splitlines() for call in calls(line)]
+    for call in found:
+        check(call)
+    if path != ("admin", "images"):  # which is shown as `backend.ai images`
+        words = [" ".join(call) for call in found]
+        assert any(all(name in text for name in path) for text in words), words
+
+
+@pytest.mark.usefixtures("folder")
+def test_examples_of_the_readme() -> None:
+    text = README.read_text()
+    shells = re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL)
+    lines = [line.removeprefix("$ ") for shell in shells for line in shell.splitlines()]
+    found = [call for line in lines if line[:1] not in "∙✔" for call in calls(line)]
+    found += [call for span in re.findall(r"`([^`\n]+)`", text) for call in calls(span)]
+    assert len(found) > 40
+    for call in found:
+        check(call)

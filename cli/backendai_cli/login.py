@@ -66,7 +66,12 @@ def command(username: str | None, password_file: Path | None) -> int:
 
 @click.command("logout")
 def logout() -> int:
-    """End the login at the server, and forget it here."""
+    """End the login at the server, and forget it here.
+
+    \b
+    Examples:
+      backend.ai logout
+    """
     config = _configured()
     status = Status()
     if config.login is None:

@@ -122,6 +122,7 @@ class Bench:
                 # Each time into a new folder there. What is to be replaced, or was just removed,
                 # would slow the file system down.
                 source = source.rename(self._folder / f"{name}-{who}-{number}")
+                os.sync()  # nor must what the one before has left to be written to the disk
                 seconds = self._run(who, "upload", source)["seconds"]
                 if number:
                     times.append(seconds)
@@ -139,6 +140,7 @@ class Bench:
             ("upload", source, []),
             ("download", target, ["huge/huge.bin"]),
         ):
+            os.sync()
             before = self._gateway_peak(reset=True)
             done = self._run("ours", action, folder, *names)
             done["gateway_growth"] = self._gateway_peak() - before

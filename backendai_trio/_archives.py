@@ -25,6 +25,7 @@ __all__ = ["MAX_ENTRIES", "Extractor", "archive", "sealed"]
 MAX_ENTRIES = 65_536
 """Most entries of an archive that are extracted; more is taken for an attack on the file system."""
 _CHUNK_BYTES = 1024 * 1024
+_WRITE = os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 def archive(sources: Iterable[tuple[Path, str]]) -> Iterator[bytes]:
@@ -117,7 +118,7 @@ class Extractor:
         self._max_entries = max_entries
         self._entries = 0
         self._decoder = ArchiveDecoder()
-        self._file: IO[bytes] | None = None
+        self._file: int | None = None
         self._left = self._size = 0
         self._last = ""
         self._links: list[Entry] = []
@@ -183,8 +184,8 @@ class Extractor:
     def close(self) -> None:
         """Close the file that is being written."""
         if self._file is not None:
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
+            os.close(file)
 
     def __enter__(self) -> Extractor:
         return self
@@ -222,9 +223,10 @@ class Extractor:
             if entry.kind == "hardlink":
                 self._copy(entry, path)
             elif entry.more:
-                self._file = Path(path).open("ab", 0)  # noqa: SIM115 (closed in `close`)
+                self._file = os.open(path, _WRITE | os.O_APPEND)
             else:
-                self._file = _create(path, executable=entry.executable)
+                mode = 0o777 if entry.executable else 0o666
+                self._file = os.open(path, _WRITE | os.O_CREAT | os.O_TRUNC, mode)
         except OSError as exc:
             raise self._clash(entry, exc) from None
         self.files += not entry.more
@@ -251,7 +253,7 @@ class Extractor:
             return
         view = data
         while view:
-            view = view[self._file.write(view) :]
+            view = view[os.write(self._file, view) :]
         self.size += len(data)
         self._left -= len(data)
         self._news[self._last] = (self._size - self._left, self._size)
@@ -263,12 +265,6 @@ class Extractor:
         if isinstance(exc, FileExistsError | NotADirectoryError | IsADirectoryError):
             return RemoteProtocolError(f"archive: {entry.name!r} stands in it as two things")
         return exc
-
-
-def _create(path: str, *, executable: bool) -> IO[bytes]:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    return os.fdopen(os.open(path, flags, 0o777 if executable else 0o666), "wb", 0)
 
 
 def _stays_inside(link: Entry) -> bool:

@@ -37,11 +37,15 @@ class Meter:
 
     async def advance(self, name: str, count: int, size: int | None) -> None:
         """Another `count` bytes of a file."""
+        if self._channel is None:
+            return
         done = self._done[name] = self._done.get(name, 0) + count
         await self.tell(Progress(name, done, size))
 
     async def complete(self, name: str) -> None:
         """A file has arrived."""
+        if self._channel is None:
+            return
         done = self._done.pop(name, 0)
         await self.tell(Progress(name, done, done, complete=True))
 

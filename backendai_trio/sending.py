@@ -16,7 +16,6 @@ from typing import cast
 
 import trio
 
-from ._feeding import PIECE_BYTES
 from ._groups import one_error
 from .errors import LocalProtocolError, UploadError
 from .joining import send_joined
@@ -39,6 +38,9 @@ from .wire.http import Request
 from .wire.uploads import check_name
 
 __all__ = ["send_uploads"]
+
+_PIECE_BYTES = 256 * 1024
+"""How much of small files is sent at once: little enough that the server begins soon."""
 
 
 async def send_uploads(
@@ -148,7 +150,7 @@ class _Packer:
 
     @property
     def is_full(self) -> bool:
-        return self._size >= PIECE_BYTES
+        return self._size >= _PIECE_BYTES
 
     def take(self) -> bytes:
         """What has been put in."""

@@ -122,12 +122,25 @@ class Bench:
                 # Each time into a new folder there. What is to be replaced, or was just removed,
                 # would slow the file system down.
                 source = source.rename(self._folder / f"{name}-{who}-{number}")
+                self._level(count * size)
                 seconds = self._run(who, "upload", source)["seconds"]
                 if number:
                     times.append(seconds)
         shutil.rmtree(source)
         medians = {who: statistics.median(times) for who, times in taken.items()}
         return {"seconds": taken, "ratio": medians["theirs"] / medians["ours"]} | medians
+
+    def _level(self, size: int) -> None:
+        """Have the machine in the same state before every upload.
+
+        What the one before has left to be written to the disk is written. And the page cache finds
+        memory that was in use just now: in a virtual machine, pages that its host has yet to
+        provide cost up to 2 s for 512 MiB, and that hits the one client or the other.
+        """
+        os.sync()
+        scratch = self._folder / "scratch"
+        write(scratch, 2 * size)
+        scratch.unlink()
 
     def huge(self) -> dict[str, Any]:
         """Upload and download 4 GiB; how much the processes grow."""
@@ -139,6 +152,7 @@ class Bench:
             ("upload", source, []),
             ("download", target, ["huge/huge.bin"]),
         ):
+            os.sync()
             before = self._gateway_peak(reset=True)
             done = self._run("ours", action, folder, *names)
             done["gateway_growth"] = self._gateway_peak() - before

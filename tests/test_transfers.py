@@ -130,11 +130,11 @@ async def test_cancelled_upload_leaves_nothing(
                     break
         assert files_in(work) == {"precious": b"mine"}
         assert [path.name for path in work.iterdir()] == ["precious"]
-    staged = list(work.parent.rglob(".backendai-*.part"))
     with trio.fail_after(5):
+        staged = True
         while staged:  # the gateway notices that the connection has gone
             await trio.sleep(0.01)
-            staged = list(work.parent.rglob(".backendai-*.part"))
+            staged = any(work.parent.glob("*/.backendai-*.part"))
 
 
 async def test_failing_file_is_named_and_takes_all_with_it(

@@ -95,6 +95,7 @@ async def open_gateway(
     # From here on modules are needed that exist on Linux only.
     from .app import make_app
     from .logins import LoginServer
+    from .placement import spread_folders
     from .sessions import Sessions
     from .vfolders import VFolders
 
@@ -106,6 +107,7 @@ async def open_gateway(
         raise
     config = client_config(options, listener.getsockname()[1], pair)
     folder = Path(mkdtemp(prefix="backendai-gateway-"))
+    spread_folders(folder)
     folders = VFolders(
         (options.data or folder) / "vfolders",
         lasting=options.data is not None,

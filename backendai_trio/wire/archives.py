@@ -1,19 +1,19 @@
 """Tar archives as streams of events: how folders come out of kernels (contract section 5.3).
 
-`tarfile` reads extension headers of any size into memory and keeps a list of all members, so only
-its codec of the 512-byte header is used. An archive of our own gateway ends with a seal: one more
-block behind the end mark, where other readers have stopped, with the SHA-256 of all bytes before.
+`tarfile` reads extension headers of any size into memory and keeps a list of all members; this
+reads what it is fed and keeps none. An archive of our own gateway ends with a seal: one more block
+behind the end mark, where other readers have stopped, with the SHA-256 of all bytes before.
 """
 
 from __future__ import annotations
 
 import hashlib
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import RemoteProtocolError
+from .tar_headers import BLOCK, MAX_NAME_BYTES, MAX_NUMBER, Header
 from .uploads import check_name, received_name
 
 __all__ = [
@@ -29,27 +29,27 @@ __all__ = [
 ]
 
 TAR = "application/x-tar"
-BLOCK = 512
 END = bytes(2 * BLOCK)
 """The end mark."""
 MAX_EXTENSION_BYTES = 64 * 1024
 """Largest extension header (long names); a name takes less than 32 KiB."""
 MAX_EXTENSIONS = 4
 """How many extension headers one entry may have."""
+_EMPTY = bytes(BLOCK)
 _SEAL = b"backendai-seal sha256="
 _MORE = "BACKENDAI.more"
-_EXTENDED, _GLOBAL = tarfile.XHDTYPE, tarfile.XGLTYPE
-_LONG_NAME, _LONG_LINK = tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK
+_EXTENDED, _GLOBAL, _LONG_NAME, _LONG_LINK = b"x", b"g", b"L", b"K"
+_OLD_FILE = b"\0"
 _KINDS: dict[bytes, Literal["file", "folder", "symlink", "hardlink"]] = {
-    tarfile.REGTYPE: "file",
-    tarfile.AREGTYPE: "file",
-    tarfile.CONTTYPE: "file",
-    tarfile.DIRTYPE: "folder",
-    tarfile.SYMTYPE: "symlink",
-    tarfile.LNKTYPE: "hardlink",
+    b"0": "file",
+    _OLD_FILE: "file",
+    b"7": "file",  # a contiguous one
+    b"5": "folder",
+    b"2": "symlink",
+    b"1": "hardlink",
 }
-_TYPES = {"file": tarfile.REGTYPE, "folder": tarfile.DIRTYPE, "symlink": tarfile.SYMTYPE}
-_DEFAULT_MODES = {"file": 0o644, "folder": 0o755, "symlink": 0o777}
+_TYPES = {"file": b"0", "folder": b"5", "symlink": b"2"}
+_MODES = {"file": 0o644, "folder": 0o755, "symlink": 0o777}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,39 +78,57 @@ def encode_entry(entry: Entry) -> bytes:
         LocalProtocolError: the name cannot be in an archive.
     """
     check_name(entry.name)
-    info = tarfile.TarInfo(entry.name)
-    info.type = _TYPES[entry.kind]
-    info.size = entry.size
-    info.mode = _DEFAULT_MODES[entry.kind] | (0o111 if entry.executable else 0)
-    info.mtime = entry.modified
-    info.linkname = entry.target
-    if entry.more:
-        info.pax_headers = {_MORE: "1"}
-    if _is_plain(entry):
-        return info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "surrogateescape")
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    header, records = _headers(entry)
+    if not records:
+        return header.encode()
+    extension = Header("././@PaxHeader", _EXTENDED, len(records))
+    return extension.encode() + records + padding(len(records)) + header.encode()
 
 
 def entry_length(entry: Entry) -> int:
     """How long a file or folder is in an archive, content and padding included."""
-    head = BLOCK if _is_plain(entry) else len(encode_entry(entry))
-    return head + entry.size + len(padding(entry.size))
+    _, records = _headers(entry)
+    head = 2 * BLOCK + _padded(len(records)) if records else BLOCK
+    return head + _padded(entry.size)
 
 
-def _is_plain(entry: Entry) -> bool:
-    """Whether the oldest form of header can hold it, which is also the quickest to make."""
-    return (
-        entry.name.isascii()
-        and len(entry.name) < 100
-        and entry.size < 8 * 1024**3
-        and not entry.more
-        and not entry.target
+def _headers(entry: Entry) -> tuple[Header, bytes]:
+    """An entry's header, and the lines of the pax header before it for what it cannot hold."""
+    header = Header(
+        f"{entry.name}/" if entry.kind == "folder" else entry.name,
+        _TYPES[entry.kind],
+        entry.size if entry.size <= MAX_NUMBER else 0,
+        _MODES[entry.kind] | (0o111 if entry.executable else 0),
+        entry.modified if 0 <= entry.modified <= MAX_NUMBER else 0,
+        entry.target,
     )
+    records = b""
+    for key, name in (("path", header.name), ("linkpath", header.target)):
+        if len(name) > MAX_NAME_BYTES or not name.isascii():
+            records += _record(key, name)
+    if header.size != entry.size:
+        records += _record("size", str(entry.size))
+    if entry.more:
+        records += _record(_MORE, "1")
+    return header, records
+
+
+def _record(key: str, value: str) -> bytes:
+    """A line of a pax header, which begins with its own length."""
+    rest = f" {key}={value}\n".encode("utf-8", "surrogateescape")
+    length = len(rest)
+    while len(str(length)) + len(rest) != length:
+        length = len(str(length)) + len(rest)
+    return str(length).encode("ascii") + rest
 
 
 def padding(size: int) -> bytes:
     """What stands behind a file of this size."""
-    return bytes(-size % BLOCK)
+    return bytes(_padded(size) - size)
+
+
+def _padded(size: int) -> int:
+    return size + -size % BLOCK
 
 
 def encode_seal(digest: str) -> bytes:
@@ -135,7 +153,7 @@ class ArchiveDecoder:
         self._buffer = bytearray()
         self._content = 0
         self._padding = 0
-        self._extension: tarfile.TarInfo | None = None
+        self._extension: Header | None = None
         self._extended: dict[str, str] = {}
         self._extensions = 0
         self._empty_blocks = 0
@@ -147,27 +165,34 @@ class ArchiveDecoder:
             RemoteProtocolError: this is no tar archive, or one of its names is hostile.
         """
         view = memoryview(data)
-        while view:
+        at, end = 0, len(view)
+        sealed_to = 0 if self._ended else end
+        while at < end:
             if self._content:
-                piece, view = view[: self._content], view[self._content :]
-                self._digest.update(piece)
+                piece = view[at : at + self._content]
                 self._content -= len(piece)
+                at += len(piece)
                 yield piece
                 continue
-            wanted = self._wanted() - len(self._buffer)
-            self._buffer += view[:wanted]
-            view = view[wanted:]
-            if len(self._buffer) == self._wanted():
+            wanted = self._wanted()
+            block = bytes(view[at : at + wanted - len(self._buffer)])
+            at += len(block)
+            if self._buffer or len(block) < wanted:
+                self._buffer += block
+                if len(self._buffer) < wanted:
+                    break
                 block = bytes(self._buffer)
                 self._buffer.clear()
-                if self._ended:
-                    self._take_seal(block)
-                    continue
-                self._digest.update(block)
-                if self._padding:
-                    self._padding = 0
-                elif (entry := self._take(block)) is not None:
-                    yield entry
+            if self._ended:
+                self._take_seal(block)
+            elif self._padding:
+                self._padding = 0
+            elif (entry := self._take(block)) is not None:
+                yield entry
+            elif self._ended:
+                sealed_to = at
+        # At once: each call of its own would let other threads in between.
+        self._digest.update(view[:sealed_to])
 
     def finish(self, *, sealed: bool = False) -> None:
         """Check, when no more bytes come, that the archive is whole.
@@ -187,7 +212,7 @@ class ArchiveDecoder:
         if self._padding:
             return self._padding
         if self._extension is not None:
-            return self._extension.size + len(padding(self._extension.size))
+            return _padded(self._extension.size)
         return BLOCK
 
     def _take_seal(self, block: bytes) -> None:
@@ -199,7 +224,7 @@ class ArchiveDecoder:
             self._take_extension(self._extension, block)
             self._extension = None
             return None
-        if not any(block):
+        if block == _EMPTY:
             self._empty_blocks += 1
             self._ended = self._empty_blocks == 2
             return None
@@ -208,31 +233,26 @@ class ArchiveDecoder:
         return self._take_header(block)
 
     def _take_header(self, block: bytes) -> Entry | None:
-        try:
-            info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-        except (tarfile.HeaderError, ValueError, OverflowError) as exc:
-            raise RemoteProtocolError(f"archive: not a tar archive ({exc})") from None
-        if info.size < 0:
-            raise RemoteProtocolError("archive: an entry has a negative size")
-        if info.type in (_EXTENDED, _GLOBAL, _LONG_NAME, _LONG_LINK):
+        header = Header.decode(block)
+        if header.kind in (_EXTENDED, _GLOBAL, _LONG_NAME, _LONG_LINK):
             self._extensions += 1
-            if not 0 < info.size <= MAX_EXTENSION_BYTES or self._extensions > MAX_EXTENSIONS:
+            if not 0 < header.size <= MAX_EXTENSION_BYTES or self._extensions > MAX_EXTENSIONS:
                 raise RemoteProtocolError("archive: an extension header is too large")
-            self._extension = info
+            self._extension = header
             return None
         extended, self._extended, self._extensions = self._extended, {}, 0
-        return self._entry(info, extended)
+        return self._entry(header, extended)
 
-    def _entry(self, info: tarfile.TarInfo, extended: dict[str, str]) -> Entry:
-        name = _checked(extended.get("path", info.name))
-        kind = _KINDS.get(info.type)
+    def _entry(self, header: Header, extended: dict[str, str]) -> Entry:
+        name = _checked(extended.get("path", header.name))
+        kind = _KINDS.get(header.kind)
         if kind is None or any(key.startswith("GNU.sparse") for key in extended):
             raise RemoteProtocolError(
                 f"archive: {name!r} is a device, a pipe or a sparse file; refused"
             )
-        if info.type == tarfile.AREGTYPE and info.name.endswith("/"):
+        if header.kind == _OLD_FILE and header.name.endswith("/"):
             kind = "folder"
-        size = info.size
+        size = header.size
         if (text := extended.get("size")) is not None:
             if not (text.isascii() and text.isdigit()) or len(text) > 18:
                 raise RemoteProtocolError(f"archive: {name!r} has an impossible size")
@@ -241,20 +261,19 @@ class ArchiveDecoder:
             raise RemoteProtocolError("archive: an entry has no name")
         # What is no file has no content, whatever its header says (as all tar programs have it).
         size = size if kind == "file" else 0
-        self._content, self._padding = size, len(padding(size))
-        target = extended.get("linkpath", info.linkname)
-        modified = info.mtime if isinstance(info.mtime, int) else 0
+        self._content, self._padding = size, _padded(size) - size
+        target = extended.get("linkpath", header.target)
         more = kind == "file" and extended.get(_MORE) == "1"
-        return Entry(name, kind, size, bool(info.mode & 0o100), max(modified, 0), target, more)
+        return Entry(name, kind, size, bool(header.mode & 0o100), header.modified, target, more)
 
-    def _take_extension(self, info: tarfile.TarInfo, block: bytes) -> None:
-        data = block[: info.size]
-        if info.type == _GLOBAL:
+    def _take_extension(self, header: Header, block: bytes) -> None:
+        data = block[: header.size]
+        if header.kind == _GLOBAL:
             return  # says nothing of single entries that we would believe
-        if info.type == _EXTENDED:
+        if header.kind == _EXTENDED:
             self._extended |= _records(data)
         else:
-            key = "path" if info.type == _LONG_NAME else "linkpath"
+            key = "path" if header.kind == _LONG_NAME else "linkpath"
             self._extended[key] = data.rstrip(b"\0").decode("utf-8", "surrogateescape")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 from typing import TypeVar
 
 from ..errors import LocalProtocolError, RemoteProtocolError
@@ -24,6 +23,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+_DRIVE = re.compile("[A-Za-z]:")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def multipart_type(boundary: str) -> str:
@@ -62,24 +63,24 @@ def check_name(name: str) -> str:
         LocalProtocolError: it is absolute, climbs with ``..``, is empty, has a control character,
             or a component of more than 255 bytes.
     """
-    path = PurePosixPath(name)
-    if path.is_absolute() or re.match(r"[A-Za-z]:", name):
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/") or _DRIVE.match(name):
         raise LocalProtocolError(f"{name!r} is absolute; name it relative to the work folder")
-    if ".." in path.parts:
+    if ".." in parts:
         raise LocalProtocolError(f"{name!r} climbs out of the work folder with '..'")
-    if not path.parts or name.endswith("/"):
+    if not parts or name.endswith("/"):
         raise LocalProtocolError(f"{name!r} does not name a file")
-    if re.search(r"[\x00-\x1f\x7f]", name):
+    if _CONTROL.search(name):
         raise LocalProtocolError(f"{name!r} has a control character in it")
     if "\\" in name:
         raise LocalProtocolError(f"{name!r} has a backslash in it; use forward slashes")
     try:
-        too_long = any(len(part.encode()) > 255 for part in path.parts)
+        too_long = len(name.encode()) > 255 and any(len(part.encode()) > 255 for part in parts)
     except UnicodeEncodeError:
         raise LocalProtocolError(f"{name!r} is not valid Unicode") from None
-    if too_long or len(path.parts) > 128:
+    if too_long or len(parts) > 128:
         raise LocalProtocolError(f"{name[:60]!r}... is too long for a file name")
-    return str(path)
+    return "/".join(parts)
 
 
 def check_names(names: Iterable[T]) -> list[T]:

@@ -308,21 +308,32 @@ ROWS = [
 ]
 
 
-# With all eras, ours speaks the newest API and 1.1.1 its own; with the seed era both speak that.
-# There, only what is listed is compared again: of `run`, other tests see each era.
-CASES = [("all eras", row) for row in ROWS]
-CASES += [("seed era", row) for row in ROWS if row.compare in (table, nothing, values, created)]
-all_eras = pytest.mark.parametrize("world", ["all eras"], indirect=True, scope="module")
-
-
-@pytest.mark.parametrize(
-    ("world", "row"), CASES, ids=lambda value: str(value), indirect=["world"], scope="module"
-)
-def test_ours_tells_what_theirs_tells(world: World, row: Row) -> None:
+def compare(world: World, row: Row) -> None:
     row.compare(
         world.theirs(row.line.format(who="theirs"), row.stdin),
         world.ours(row.line.format(who="ours"), row.stdin),
     )
+
+
+def world_of(eras: str) -> pytest.MarkDecorator:
+    """Tests in a world with these eras; they share one, and so come one after another."""
+    return pytest.mark.parametrize("world", [eras], indirect=True, scope="module")
+
+
+@world_of("all eras")
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_ours_tells_what_theirs_tells(world: World, row: Row) -> None:
+    compare(world, row)
+
+
+# With all eras, ours speaks the newest API and 1.1.1 its own; with the seed era both speak that.
+# There, only what is listed is compared again: of `run`, other tests see each era.
+@world_of("seed era")
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.compare in (table, nothing, values, created)], ids=str
+)
+def test_it_does_on_a_server_of_its_time(world: World, row: Row) -> None:
+    compare(world, row)
 
 
 # -- what 1.1.1 cannot do -------------------------------------------------------------------------
@@ -377,7 +388,7 @@ FAILURES = [
 ]
 
 
-@all_eras
+@world_of("all eras")
 @pytest.mark.parametrize("failure", FAILURES, ids=str)
 def test_what_theirs_cannot_do_by_itself(world: World, failure: Failure) -> None:
     with_server, without = world.theirs(failure.line), world.theirs(failure.line, **NOWHERE)
@@ -389,7 +400,7 @@ def test_what_theirs_cannot_do_by_itself(world: World, failure: Failure) -> None
     assert "Traceback" not in ours.stderr
 
 
-@all_eras
+@world_of("all eras")
 def test_a_file_that_is_not_there(world: World) -> None:
     """Theirs has made a kernel by then, and calls it a success."""
     theirs = world.theirs("backend.ai run python nowhere.py")
@@ -398,7 +409,7 @@ def test_a_file_that_is_not_there(world: World) -> None:
     assert "nowhere.py: cannot be uploaded: No such file" in ours.problem(125)
 
 
-@all_eras
+@world_of("all eras")
 @pytest.mark.parametrize("words", ["run python", "run python main.py -c x"])
 def test_nothing_or_too_much_to_run(world: World, words: str) -> None:
     """Theirs says what is wrong and calls it a success."""
@@ -407,7 +418,7 @@ def test_nothing_or_too_much_to_run(world: World, words: str) -> None:
     assert "-c" in world.ours(f"backend.ai {words}").problem(125)
 
 
-@all_eras
+@world_of("all eras")
 def test_folders_of_somebody_else(world: World) -> None:
     """1.1.1 never sends the access key that `admin vfolders` takes: its list is that without it."""
     line = "backend.ai admin vfolders --access-key AKIANOBODYSNOBODYSNO"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,17 +26,10 @@ AIOHTTP = "aiohttp==3.8.6" if sys.version_info < (3, 12) else "aiohttp"
 YARL = "yarl==1.9.11"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with the same client run in one process: each of them would install it anew."""
-    for item in items:
-        for client in {"client_1_1_1", "official_23"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group(client))
-
-
 @pytest.fixture(scope="session")
 def client_1_1_1(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The official client 1.1.1 of early 2018, in a venv of its own; the folder of its commands."""
-    venv = tmp_path_factory.mktemp("client-1.1.1")
+    venv = _shared(tmp_path_factory) / "client-1.1.1"
     return _install(venv, sys.executable, ["backend.ai-client==1.1.1"], ["--upgrade", AIOHTTP])
 
 
@@ -44,15 +39,32 @@ def official_23(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = sys.executable if sys.version_info[:2] == (3, 11) else shutil.which("python3.11")
     if python is None:
         _missing("client 23.9.10 needs Python 3.11, which was not found")
-    venv = tmp_path_factory.mktemp("client-23.9.10")
+    venv = _shared(tmp_path_factory) / "client-23.9.10"
     return _install(venv, python, ["backend.ai-client==23.9.10", YARL])
+
+
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the processes of one run of the tests have in common."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 def _install(venv: Path, python: str, *packages: list[str]) -> Path:
     """Install packages from the index into a new venv, a list after another.
 
-    Without an index the tests are skipped, unless BACKENDAI_TESTS_REQUIRE_ALL is set.
+    Of the processes of one run, the first one does. Without an index the tests are skipped, unless
+    BACKENDAI_TESTS_REQUIRE_ALL is set.
     """
+    with venv.with_name(venv.name + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        complete = venv / "complete"
+        if not complete.exists():
+            _install_all(venv, python, packages)
+            complete.touch()
+    return venv / "bin"
+
+
+def _install_all(venv: Path, python: str, packages: Sequence[list[str]]) -> None:
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     steps = [[python, "-m", "venv", str(venv)]]
     steps += [[str(venv / "bin" / "pip"), "install", "-q", *items] for items in packages]
@@ -64,7 +76,6 @@ def _install(venv: Path, python: str, *packages: list[str]) -> Path:
         except (OSError, subprocess.SubprocessError) as exc:
             said = getattr(exc, "stderr", None) or str(exc).encode()
             _missing(f"{packages[0][0]} was not installed: {said.decode(errors='replace')[-500:]}")
-    return venv / "bin"
 
 
 def _missing(reason: str) -> NoReturn:

@@ -83,8 +83,11 @@ def world(
             "backend.ai run -q lua -c 'print(1)'",
             "backend.ai vfolder create data",
             "backend.ai vfolder upload data notes.txt",
-            "backend.ai vfolder create delete-of-theirs",
-            "backend.ai vfolder create delete-of-ours",
+            *(
+                f"backend.ai vfolder create {action}-of-{who}"
+                for action in ("upload", "delete")
+                for who in ("theirs", "ours")
+            ),
         ):
             done = ours(line)
             assert done.code == 0, (line, done.stderr)
@@ -299,7 +302,7 @@ ROWS = [
     Row("backend.ai vfolder list", values),
     Row("backend.ai vfolder info data", values),
     Row("backend.ai vfolder create new-of-{who}", created),
-    Row("backend.ai vfolder upload new-of-{who} notes.txt", done),
+    Row("backend.ai vfolder upload upload-of-{who} notes.txt", done),
     Row("backend.ai vfolder delete delete-of-{who}", done),
     Row("backend.ai vfolder create data", refused),
     Row("backend.ai vfolder info nope", refused),

@@ -89,6 +89,7 @@ def test_repl(tmux: Tmux) -> None:
     tmux.enter("backend.ai repl -q python")
     tmux.shows(">>>")
     tmux.enter("import os")
+    tmux.shows(">>> import os\n>>>")
     tmux.type("os.path.isab")
     tmux.press("Tab")
     tmux.shows(">>> os.path.isabs")

@@ -383,7 +383,7 @@ FAILURES = [
         "nowhere.txt: cannot be uploaded: No such file or directory",
     ),
     Failure(
-        "backend.ai vfolder upload data ../work/../side.txt",
+        "backend.ai vfolder upload data ../side.txt",
         "is not in the subpath of",
         "it takes files of the current folder alone",
         "Uploaded 1 file to data.",

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import trio_websocket
 
 from ..cli.commands import Commands
 from ..cli.terminal import on_pipes
+from ..websockets import open_vanilla_websocket
 from .seed import open_seed_gateway
 
 # Method, path, body; the kernel is made through one proxy and used through both.
@@ -154,8 +154,8 @@ async def test_same_websockets_as_23_9_10(
         created = {"name": "lab-one", "image": "python"}
         assert ask(urls[0], "POST", "/session", created)[0] == 201
         for url in urls:
-            stream = url.replace("http:", "ws:") + "/stream/session/lab-one"
-            async with trio_websocket.open_websocket_url(f"{stream}/execute") as peer:
+            port, stream = int(url.rpartition(":")[2]), "/stream/session/lab-one"
+            async with open_vanilla_websocket(port, f"{stream}/execute") as peer:
                 await peer.send_message(json.dumps(code))
                 printed, status = "", ""
                 while status != "finished":
@@ -165,7 +165,7 @@ async def test_same_websockets_as_23_9_10(
                     if status == "waiting-input":
                         await peer.send_message("LABLUP")
             assert printed == "name? hello, LABLUP\n"
-            async with trio_websocket.open_websocket_url(f"{stream}/pty") as peer:
+            async with open_vanilla_websocket(port, f"{stream}/pty") as peer:
                 typed = base64.b64encode(b"echo $((6 * 7))\n").decode()
                 await peer.send_message(json.dumps({"type": "stdin", "chars": typed}))
                 shown = b""

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import httpcore2
 import pytest
-import trio
 import trio_websocket
 
-from backendai_trio import Client, Proxy, ProxyOptions, one_error, open_client, open_proxy
+from backendai_trio import Client, Proxy, ProxyOptions, open_client, open_proxy
 
+from ..websockets import open_vanilla_websocket
 from .upstream import Upstream, open_upstream
 
 SEED, SESSION = "v2.20170315", "v6.20200815"
@@ -54,14 +54,9 @@ class Chain(NamedTuple):
         self, path: str, *, host: str = "localhost", **options: Any
     ) -> AsyncIterator[trio_websocket.WebSocketConnection]:
         """A vanilla WebSocket through the proxy."""
-        # With a stream of ours: the library leaves its own open when the server closes first.
-        async with await trio.open_tcp_stream("127.0.0.1", self.proxy.port) as stream:
-            with one_error():
-                async with trio.open_nursery() as nursery:
-                    yield await trio_websocket.wrap_client_stream(
-                        nursery, stream, f"{host}:{self.proxy.port}", path, **options
-                    )
-                    nursery.cancel_scope.cancel()
+        port = self.proxy.port
+        async with open_vanilla_websocket(port, path, host=host, **options) as socket:
+            yield socket
 
 
 @pytest.fixture(params=[SEED, SESSION])

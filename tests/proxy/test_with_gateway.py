@@ -7,7 +7,6 @@ import json
 from dataclasses import replace
 
 import trio
-import trio_websocket
 
 from backendai_trio import (
     Client,
@@ -23,6 +22,7 @@ from backendai_trio import (
 from backendai_trio.config import Endpoint
 from backendai_trio.wire.versions import SEED
 
+from ..websockets import open_vanilla_websocket
 from .conftest import Web
 
 LINES = 100_000
@@ -94,9 +94,7 @@ async def test_streaming_execution(client: Client, web: Web) -> None:
     async with open_kernel(client, KernelSpec(runtime="python")) as kernel:
         path = f"/stream/session/{kernel.token}/execute"
         port = int(web.url.rpartition(":")[2])
-        tcp = await trio.open_tcp_stream("127.0.0.1", port)
-        async with tcp, trio.open_nursery() as nursery:
-            socket = await trio_websocket.wrap_client_stream(nursery, tcp, "localhost", path)
+        async with open_vanilla_websocket(port, path) as socket:
             code = "name = input('your name? '); print(f'hello, {name}!')"
             await socket.send_message(json.dumps({"mode": "query", "code": code}))
             console, status = "", ""
@@ -106,7 +104,6 @@ async def test_streaming_execution(client: Client, web: Web) -> None:
                 console += "".join(text for _, text in reply["console"] or ())
                 if status == "waiting-input":
                     await socket.send_message("LABLUP")
-            nursery.cancel_scope.cancel()
     assert console == "your name? hello, LABLUP!\n"
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from operator import index
+from types import TracebackType
 from typing import Protocol
 
 import trio
@@ -34,6 +35,7 @@ _END_OF_INPUT = b"\x04"
 _PIECE_BYTES = 64 * 1024
 _MAX_WINDOW = 10_000
 _NORMAL = 1000
+_CLOSED = "this terminal was closed"
 
 
 class _Wire(Protocol):
@@ -58,7 +60,10 @@ class _Wire(Protocol):
         """Start the kernel anew."""
 
     async def aclose(self) -> None:
-        """Close the connection; may be repeated. Bounded, also when cancelled."""
+        """Close the connection; may be repeated. Bounded, also when cancelled.
+
+        Calls that wait end, in whichever way.
+        """
 
 
 class Terminal(trio.abc.HalfCloseableStream):
@@ -69,6 +74,9 @@ class Terminal(trio.abc.HalfCloseableStream):
 
     One task sends at a time, and one receives; a clash raises `trio.BusyResourceError`. When the
     connection is gone for good, `trio.BrokenResourceError` is raised; its cause says why.
+
+    Attributes:
+        closed: on our side, by `aclose` or the end of its block.
     """
 
     def __init__(self, wire: _Wire) -> None:
@@ -76,8 +84,11 @@ class Terminal(trio.abc.HalfCloseableStream):
         self._left = b""
         self._finished = False
         self._input_ended = False
-        self._closed = False
-        self._calls: dict[str, trio.CancelScope] = {}
+        self.closed = False
+        self._receiving = _Call(self, "receiving from")
+        self._sending = _Call(self, "sending to")
+        self._resizing = _Call(self, "resizing")
+        self._restarting = _Call(self, "restarting")
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """What the terminal shows next; ``b""`` when its shell has ended.
@@ -87,7 +98,7 @@ class Terminal(trio.abc.HalfCloseableStream):
         """
         if max_bytes is not None and index(max_bytes) < 1:
             raise ValueError("max_bytes must be at least 1")
-        with self._call("receive"):
+        with self._receiving:
             if self._left or self._finished:
                 await trio.lowlevel.checkpoint()
             else:
@@ -104,7 +115,7 @@ class Terminal(trio.abc.HalfCloseableStream):
         """
         # No full checkpoint before typing, which is one: a key's way is to be short.
         await trio.lowlevel.checkpoint_if_cancelled()
-        with self._call("send"):
+        with self._sending:
             if self._input_ended:
                 raise trio.ClosedResourceError("the input of this terminal was ended")
             view = memoryview(data)
@@ -116,13 +127,13 @@ class Terminal(trio.abc.HalfCloseableStream):
     async def wait_send_all_might_not_block(self) -> None:
         """Returns at once: how far the program has read shows only in typing."""
         await trio.lowlevel.checkpoint()
-        with self._call("send"):
+        with self._sending:
             pass
 
     async def send_eof(self) -> None:
         """End the input, as Ctrl-D at an empty line does; may be repeated."""
         await trio.lowlevel.checkpoint()
-        with self._call("send"):
+        with self._sending:
             if not self._input_ended:
                 self._input_ended = True
                 await self._wire.end()
@@ -136,7 +147,7 @@ class Terminal(trio.abc.HalfCloseableStream):
         if not (0 < rows <= _MAX_WINDOW and 0 < columns <= _MAX_WINDOW):
             raise LocalProtocolError(f"a terminal cannot have {rows} rows and {columns} columns")
         await trio.lowlevel.checkpoint()
-        with self._call("resize"):
+        with self._resizing:
             await self._wire.resize(rows, columns)
 
     async def interrupt(self) -> None:
@@ -149,14 +160,12 @@ class Terminal(trio.abc.HalfCloseableStream):
         The terminal goes on, with a fresh shell.
         """
         await trio.lowlevel.checkpoint()
-        with self._call("restart"):
+        with self._restarting:
             await self._wire.restart()
 
     async def aclose(self) -> None:
         """Detach; may be repeated. Calls that wait raise `trio.ClosedResourceError`."""
-        self._closed = True
-        for scope in list(self._calls.values()):
-            scope.cancel()
+        self.closed = True
         await self._wire.aclose()
         await trio.lowlevel.checkpoint()
 
@@ -170,22 +179,39 @@ class Terminal(trio.abc.HalfCloseableStream):
         """How the shell ended, after `receive_some` has returned ``b""``; None if nobody told."""
         return self._wire.exit_code
 
-    @contextmanager
-    def _call(self, kind: str) -> Iterator[None]:
-        """One call of a kind at a time; closing ends it, and foreign errors become Trio's."""
-        if self._closed:
-            raise trio.ClosedResourceError("this terminal was closed")
-        if kind in self._calls:
-            raise trio.BusyResourceError(f"another task is in {kind} on this terminal")
-        try:
-            with trio.CancelScope() as self._calls[kind]:
-                yield
-        except (BackendError, ConnectionClosed) as exc:
-            raise trio.BrokenResourceError(str(exc)) from exc
-        finally:
-            scope = self._calls.pop(kind)
-        if scope.cancelled_caught:
-            raise trio.ClosedResourceError("this terminal was closed")
+
+class _Call:
+    """One call of a kind, one at a time; after `aclose` it ends, and foreign errors become Trio's.
+
+    A class, where a generator would be shorter: every key goes through two of them.
+    """
+
+    __slots__ = ("_busy", "_terminal", "_what")
+
+    def __init__(self, terminal: Terminal, what: str) -> None:
+        self._terminal = terminal
+        self._what = what
+        self._busy = False
+
+    def __enter__(self) -> None:
+        if self._terminal.closed:
+            raise trio.ClosedResourceError(_CLOSED)
+        if self._busy:
+            raise trio.BusyResourceError(f"another task is {self._what} this terminal")
+        self._busy = True
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._busy = False
+        if error is None or isinstance(error, BackendError | ConnectionClosed):
+            if self._terminal.closed:
+                raise trio.ClosedResourceError(_CLOSED) from error
+            if error is not None:
+                raise trio.BrokenResourceError(str(error)) from error
 
 
 @asynccontextmanager

@@ -200,7 +200,7 @@ class Driver:
 
 async def _type(typed: Input, child: Child) -> None:
     """Give a program its input as it comes, whether it waits for it or not."""
-    while (data := await typed.some(_TYPE_BYTES)) is not None:
+    while (data := await typed.some(_TYPE_BYTES, child.type_nowait)) is not None:
         await child.type(data)
     await child.type(None)
 

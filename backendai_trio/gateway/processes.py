@@ -207,7 +207,7 @@ class KernelHost:
         process = self._processes[ident] = Lifetime()
         with ExitStack() as ours:
             terminal = ours.enter_context(Terminal.open(ordinary=stdout == "screen"))
-            sources = [Source("stdout", terminal.master, waits=True)]
+            sources = [Source("stdout", terminal.master, is_terminal=True)]
             connection: trio.SocketStream | None = None
             with ExitStack() as theirs:
                 fds = [terminal.slave, terminal.slave]

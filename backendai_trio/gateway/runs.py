@@ -40,6 +40,7 @@ class Input:
         self._room = trio.lowlevel.ParkingLot()
         self._wanted: float = math.inf
         """The least position that somebody in `wait_room` waits for."""
+        self._taker: Callable[[bytes], int] | None = None
 
     def __len__(self) -> int:
         return len(self._buffer)
@@ -62,9 +63,13 @@ class Input:
 
     def put_nowait(self, data: bytes) -> None:
         """Append, for who bounds by himself what is held: see `wait_room`."""
-        self._buffer.put(data)
         self.position += len(data)
-        self._stir()
+        if self._taker is not None and not self._buffer:
+            data = data[self._taker(data) :]
+        if data:
+            self._buffer.put(data)
+            self._changed.unpark_all()
+        self._tell_of_room()
 
     async def wait_room(self, position: int) -> None:
         """Wait until input was put in up to a position, and the program has taken most of it."""
@@ -94,10 +99,20 @@ class Input:
         while not self._buffer.exhausted:
             await self._changed.park()
 
-    async def some(self, limit: int) -> bytes | None:
-        """What is there, at least a byte and at most `limit`; None at the end of input."""
-        while not self._buffer and not self._buffer.closed:
-            await self._changed.park()
+    async def some(self, limit: int, taker: Callable[[bytes], int] | None = None) -> bytes | None:
+        """What is there, at least a byte and at most `limit`; None at the end of input.
+
+        Args:
+            limit: in bytes.
+            taker: gets what comes while this waits, and tells how many bytes it has taken. Only
+                what is left ends the wait: a key goes its way without a step of the event loop.
+        """
+        self._taker = taker
+        try:
+            while not self._buffer and not self._buffer.closed:
+                await self._changed.park()
+        finally:
+            self._taker = None
         return self._take(limit)
 
     def _take(self, limit: int) -> bytes | None:
@@ -109,8 +124,11 @@ class Input:
         return self.position >= position and len(self._buffer) <= _INPUT_BYTES
 
     def _stir(self) -> None:
-        """Wake who waits; not for each key those who wait for room, which would slow its echo."""
         self._changed.unpark_all()
+        self._tell_of_room()
+
+    def _tell_of_room(self) -> None:
+        # Not after each key, which would slow its echo.
         if self._has_room(self._wanted):
             self._wanted = math.inf
             self._room.unpark_all()

@@ -117,7 +117,7 @@ class Screen:
 
     async def write(self, kind: Literal["stdout", "stderr"], data: bytes) -> None:
         """Take output in."""
-        self._history += data
+        self._history += data[-HISTORY_BYTES:]
         del self._history[:-HISTORY_BYTES]
         await self.ring.write(kind, data)
 
@@ -162,6 +162,6 @@ async def hold_screen(
 
 
 async def _type(typed: Input, child: Child) -> None:
-    while (data := await typed.some(4096)) is not None:
+    while (data := await typed.some(4096, child.type_nowait)) is not None:
         await child.type(data)
     await child.type(b"\x04")  # the end of input, as a person at a terminal types it

@@ -39,7 +39,9 @@ from .sessions import Session
 
 __all__ = ["serve_execution", "serve_screen"]
 
-FRAME_BYTES = 256 * 1024
+FRAME_BYTES = 128 * 1024
+"""Of a numbered stream: more at once keeps a client busy for so long that, where CPUs are few, the
+program has to wait."""
 MESSAGE_BYTES = 64 * 1024
 """Largest message of a streaming execution: clients queue messages by number, not by size."""
 SEEN_BYTES = 32 * 1024

@@ -35,6 +35,9 @@ ROWS, COLUMNS = 24, 80
 #: overlong line (`overflow` in n_tty_receive_buf_common).
 CHUNK_BYTES = 4000
 
+#: The time between two tries to type when there is no room: grows while nothing is read.
+FIRST_TRY, LAST_TRY = 0.0002, 0.02
+
 #: System calls that wait for input, by machine: number -> kind.
 _SYSTEM_CALLS: dict[str, dict[int, str]] = {
     "x86_64": {
@@ -136,19 +139,28 @@ class Terminal:
         if data is None:
             data = termios.tcgetattr(self.master)[6][termios.VEOF]
         rest = memoryview(data)
+        delay = FIRST_TRY
         while rest:
-            try:
-                sent = os.write(self.master, rest[:CHUNK_BYTES])
-            except BlockingIOError:
-                await trio.lowlevel.wait_writable(self.master)
-                continue
+            sent = self.type_nowait(rest)
             rest = rest[sent:]
-            delay = 0.0002
-            # Linux has no event for "the other side has read everything".
-            while rest and self.has_unread_input():
+            if sent:
+                delay = FIRST_TRY
+            else:  # Linux has no event for "the other side has read something".
                 await trio.sleep(delay)
-                delay = min(delay * 1.5, 0.02)
+                delay = min(delay * 1.5, LAST_TRY)
         await trio.lowlevel.checkpoint()
+
+    def type_nowait(self, data: bytes | memoryview) -> int:
+        """Type a chunk, if there is room for it; how many bytes that were."""
+        chunk = data[:CHUNK_BYTES]
+        if self.has_unread_input():
+            unread = struct.unpack("i", fcntl.ioctl(self.slave, termios.FIONREAD, bytes(4)))[0]
+            if unread + len(chunk) > CHUNK_BYTES:
+                return 0
+        try:
+            return os.write(self.master, chunk)
+        except BlockingIOError:
+            return 0
 
     # -- /proc --------------------------------------------------------------------------------
 

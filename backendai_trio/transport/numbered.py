@@ -86,12 +86,15 @@ class NumberedStream:
         self._room = trio.lowlevel.ParkingLot()
         self._waiting_since: float | None = None
         self._pause = 0.0
+        self._closing = False
+        self._reconnecting: trio.CancelScope | None = None
 
     async def receive(self) -> Output | Mark:
         """The next piece of output, or the next mark.
 
         Raises:
             trio.EndOfChannel: the server has closed the stream after its last word.
+            trio.ClosedResourceError: so have we.
             ConnectionFailed: no connection for `OUTAGE_SECONDS`, or the server sent us away.
             RemoteProtocolError: output is missing, or a message is malformed.
         """
@@ -100,7 +103,9 @@ class NumberedStream:
         while True:
             frame = await self._next_frame()
             if frame is None:
-                await self._reconnect()
+                with trio.CancelScope() as self._reconnecting:
+                    await self._reconnect()
+                self._reconnecting = None
                 continue
             self.connection.set_back()
             message = decode_from_server(frame)
@@ -118,6 +123,9 @@ class NumberedStream:
     async def send(self, data: bytes) -> None:
         """Type; waits while the program is far behind.
 
+        Raises:
+            trio.ClosedResourceError: the stream was closed meanwhile.
+
         Cancellation: a part of the data may have been typed.
         """
         if data and self._greeted:
@@ -129,6 +137,8 @@ class NumberedStream:
         view = memoryview(data)
         while view:
             while self._typed >= self._asked + _INPUT_WINDOW:
+                if self._closing:
+                    raise trio.ClosedResourceError
                 await self._room.park()
             piece = bytes(view[:_INPUT_PIECE])
             view = view[_INPUT_PIECE:]
@@ -179,7 +189,14 @@ class NumberedStream:
             await self._send(Control(self._state))
 
     async def aclose(self) -> None:
-        """Say what was received, and close; may be repeated. Bounded, also when cancelled."""
+        """Say what was received, and close; may be repeated. Bounded, also when cancelled.
+
+        Calls that wait end: with `trio.ClosedResourceError`, or as if they were done.
+        """
+        self._closing = True
+        self._room.unpark_all()
+        if self._reconnecting is not None:
+            self._reconnecting.cancel()
         # When cancelled, the reader is gone that a polite end needs.
         if trio.current_effective_deadline() > -math.inf:
             with trio.move_on_after(CLOSE_SECONDS, shield=True):
@@ -229,6 +246,8 @@ class NumberedStream:
             code, reason = exc.reason.code, exc.reason.reason or "without a reason"
         finally:
             self._waiting_since = None
+        if self._closing:
+            raise trio.ClosedResourceError
         if code == _NORMAL:
             raise trio.EndOfChannel
         if code == _GOING_AWAY:

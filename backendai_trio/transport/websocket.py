@@ -28,7 +28,7 @@ from .proxies import open_tunnel, proxy_of
 
 __all__ = ["CloseReason", "ConnectionClosed", "WebSocket", "connect_websocket", "open_websocket"]
 
-RECEIVE_BUFFER_BYTES = 256 * 1024
+RECEIVE_BUFFER_BYTES = 64 * 1024
 # That of managers from 20.03 on (contract section 6.1).
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 _MAX_REFUSAL_BYTES = 1024 * 1024
@@ -86,7 +86,7 @@ class WebSocket:
         self._size = 0
         self._pings = 0
         self._pongs: dict[bytes, trio.Event] = {}
-        self._ended = trio.Event()
+        self._left = trio.lowlevel.ParkingLot()
 
     async def shake_hands(self, request: ws.Request) -> Reply | None:
         """Ask for the upgrade; the server's answer if it refuses.
@@ -145,6 +145,7 @@ class WebSocket:
                 await self._read()
         finally:
             self.receiving = False
+            self._left.unpark_all()
 
     async def send_message(self, message: str | bytes) -> None:
         """Send a message; waits while the server is far behind.
@@ -177,15 +178,21 @@ class WebSocket:
             raise ConnectionClosed(self.closed)
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
-        """Say goodbye and wait for the answer, a bounded time; then close. May be repeated."""
-        # When cancelled, there is no time for that.
-        if self.closed is None and trio.current_effective_deadline() > -math.inf:
+        """Say goodbye and wait for the answer, a bounded time; then close. May be repeated.
+
+        Whoever sends or receives meanwhile hears `ConnectionClosed`.
+        """
+        # There is no time for that when cancelled, nor while a server that is far behind keeps
+        # somebody else's message waiting.
+        hurried = trio.current_effective_deadline() == -math.inf or self._sending.locked()
+        if self.closed is None and not hurried:
             with trio.move_on_after(CLOSE_SECONDS, shield=True):
                 try:
                     await self._send(ws.CloseConnection(code, reason))
-                    if self.receiving:
-                        await self._ended.wait()
                     while self.closed is None:
+                        if self.receiving:
+                            await self._left.park()
+                            continue
                         for event in self._events:
                             await self._handle(event)
                         if self.closed is None:
@@ -247,10 +254,10 @@ class WebSocket:
         if self.closed is not None:
             await trio.lowlevel.checkpoint()
             raise ConnectionClosed(self.closed)
-        try:
-            self._sending.acquire_nowait()  # without a step of the loop, as nearly always
-        except trio.WouldBlock:
+        if self._sending.locked():
             await self._sending.acquire()
+        else:
+            self._sending.acquire_nowait()  # a step of the event loop less
         try:
             await self._stream.send_all(self._protocol.send(event))
         except (WrongMoment, trio.BrokenResourceError, trio.ClosedResourceError) as exc:
@@ -266,7 +273,6 @@ class WebSocket:
     def _close(self, reason: CloseReason) -> None:
         if self.closed is None:
             self.closed = reason
-            self._ended.set()
             for answered in self._pongs.values():
                 answered.set()
 

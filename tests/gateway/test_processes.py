@@ -17,7 +17,7 @@ import pytest
 import trio
 
 from backendai_trio.errors import GatewayError
-from backendai_trio.gateway.children import FLOOD_BYTES
+from backendai_trio.gateway.children import READ_BYTES
 from backendai_trio.gateway.interpreters import Interpreter, open_interpreter
 from backendai_trio.gateway.processes import KernelHost, ProgramNotStarted, open_host
 from backendai_trio.gateway.runtimes import kernel_environment, resolve
@@ -229,6 +229,34 @@ async def test_a_question_is_dropped_when_the_program_stops_waiting(
     assert talk.text("stdout") == b"too late\nyes\n"
 
 
+async def test_input_before_the_program_reads_is_kept(root: Path, conversation: TALK) -> None:
+    """Linux drops what is beyond 4 KiB then; see `waiting.py`."""
+    source = """
+        import os, sys, time
+        while not os.path.exists('go'):
+            time.sleep(0.01)
+        got = sys.stdin.buffer.read()
+        sys.exit(got != b'x' * 9_000)
+    """
+    async with open_host(root) as host:
+        talk = conversation()
+        async with host.open_child(
+            python(textwrap.dedent(source)), env=environment(host), cwd=host.work, stdout="pipe"
+        ) as child:
+            with trio.fail_after(30):
+                async with child.streaming(talk.sink, None), trio.open_nursery() as nursery:
+
+                    async def type_all() -> None:
+                        for _ in range(3):
+                            await child.type(b"x" * 3_000)
+                        await child.type(None)
+
+                    nursery.start_soon(type_all)
+                    await trio.testing.wait_all_tasks_blocked()
+                    (host.work / "go").touch()
+                    assert await child.wait() == 0
+
+
 # -- output ---------------------------------------------------------------------------------------
 
 
@@ -244,7 +272,7 @@ async def test_10_mb_through_a_slow_sink_arrive_whole(
         if len(got) < 1_000_000:
             await trio.sleep(0.01)
         await trio.lowlevel.checkpoint()
-        assert len(data) <= FLOOD_BYTES
+        assert len(data) <= READ_BYTES
         got.extend(data)
 
     async def ask(is_password: bool) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Signed WebSocket connections: wsproto's protocol on Trio's streams.
+"""Signed WebSocket connections: wsproto's handshake and our own frames, on Trio's streams.
 
 Whoever receives also reads: there is no task and no queue in between, so a cancelled receiver loses
 nothing, a slow one slows the server, and a message needs one step of the event loop instead of
@@ -8,6 +8,7 @@ three, with trio-websocket and its reader task (benchmarks/streams.py measures t
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,12 +16,23 @@ from dataclasses import dataclass
 import trio
 import wsproto
 from wsproto import events as ws
-from wsproto.connection import ConnectionState
-from wsproto.utilities import LocalProtocolError as WrongMoment
 from wsproto.utilities import RemoteProtocolError as NoHandshake
 
 from ..config import Config
 from ..errors import ConnectionFailed
+from ..wire.frames import (
+    BINARY,
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    Control,
+    FrameDecoder,
+    FrameError,
+    decode_close,
+    encode_close,
+    encode_websocket_frame,
+)
 from ..wire.http import Reply, Request
 from .client import Client, log, tls_context
 from .plain_sockets import PlainStream
@@ -37,7 +49,7 @@ CLOSE_SECONDS = 2.0
 ABORT_SECONDS = 1.0
 """Closing without a word takes no time to speak of; this bounds it all the same."""
 _ABNORMAL = 1006
-_TOO_BIG = 1009
+_END_OF_HEAD = b"\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +91,9 @@ class WebSocket:
         self.closed: CloseReason | None = None
         self.receiving = False
         self._stream = stream
-        self._protocol = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
         self._sending = trio.Lock()
-        self._events = self._protocol.events()
-        self._parts: list[str | bytes] = []
-        self._size = 0
+        self._decoder = FrameDecoder(masked=False, limit=MAX_MESSAGE_BYTES)
+        self._leaving = False
         self._pings = 0
         self._pongs: dict[bytes, trio.Event] = {}
         self._left = trio.lowlevel.ParkingLot()
@@ -95,28 +105,36 @@ class WebSocket:
             trio.BrokenResourceError: it closed the connection.
             ConnectionFailed: it does not speak the protocol.
         """
+        protocol = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
+        refusal: ws.RejectConnection | None = None
+        head, body = b"", bytearray()
         try:
-            await self._stream.send_all(self._protocol.send(request))
-            refusal: ws.RejectConnection | None = None
-            body = bytearray()
+            await self._stream.send_all(protocol.send(request))
             while True:
-                for event in self._events:
+                data = bytes(await self._stream.receive_some(RECEIVE_BUFFER_BYTES))
+                if not data:
+                    raise trio.BrokenResourceError("the server closed the connection")
+                rest = b""
+                if _END_OF_HEAD not in head:
+                    # What follows the head may be frames, which are ours to read.
+                    before, head = len(head), head + data
+                    rest = head.partition(_END_OF_HEAD)[2]
+                    data = head[before : len(head) - len(rest)]
+                protocol.receive_data(data)
+                for event in protocol.events():
                     match event:
                         case ws.AcceptConnection():
                             self.subprotocol = event.subprotocol
+                            self._decoder.feed(rest)
                             return None
                         case ws.RejectConnection():
                             refusal = event
+                            protocol.receive_data(rest)
                         case ws.RejectData():
                             body += event.data
                     finished = getattr(event, "body_finished", not getattr(event, "has_body", True))
                     if refusal is not None and (finished or len(body) > _MAX_REFUSAL_BYTES):
                         return Reply(refusal.status_code, "", bytes(body))
-                data = await self._stream.receive_some(RECEIVE_BUFFER_BYTES)
-                if not data:
-                    raise trio.BrokenResourceError("the server closed the connection")
-                self._protocol.receive_data(bytes(data))
-                self._events = self._protocol.events()
         except NoHandshake as exc:
             raise ConnectionFailed(str(exc)) from exc
 
@@ -131,18 +149,20 @@ class WebSocket:
         self.receiving = True
         try:
             while True:
-                for event in self._events:
-                    if isinstance(event, ws.TextMessage | ws.BytesMessage):
-                        if (message := self._whole(event)) is not None:
-                            return message
-                        if self._size > MAX_MESSAGE_BYTES:
-                            await self.aclose(_TOO_BIG, "the message is too big")
-                    else:
-                        await self._handle(event)
-                if self.closed is not None:
+                try:
+                    message = self._decoder.next() if self.closed is None else None
+                except FrameError as exc:
+                    await self._refuse(exc)
+                    message = None
+                if isinstance(message, Control):
+                    await self._handle(message)
+                elif message is not None:
+                    return message
+                elif self.closed is not None:
                     await trio.lowlevel.checkpoint()
                     raise ConnectionClosed(self.closed)
-                await self._read()
+                else:
+                    await self._read()
         finally:
             self.receiving = False
             self._left.unpark_all()
@@ -156,9 +176,9 @@ class WebSocket:
         Cancellation: a part of it may be out, and the connection is of no use then.
         """
         if isinstance(message, str):
-            await self._send(ws.TextMessage(message))
+            await self._send(TEXT, message.encode())
         else:
-            await self._send(ws.BytesMessage(message))
+            await self._send(BINARY, message)
 
     async def ping(self) -> None:
         """Wait for an answer to a ping. Somebody has to receive meanwhile.
@@ -170,7 +190,7 @@ class WebSocket:
         payload = str(self._pings).encode()
         answered = self._pongs[payload] = trio.Event()
         try:
-            await self._send(ws.Ping(payload))
+            await self._send(PING, payload)
             await answered.wait()
         finally:
             del self._pongs[payload]
@@ -188,16 +208,16 @@ class WebSocket:
         if self.closed is None and not hurried:
             with trio.move_on_after(CLOSE_SECONDS, shield=True):
                 try:
-                    await self._send(ws.CloseConnection(code, reason))
+                    self._leaving = True
+                    await self._send(CLOSE, encode_close(code, reason))
                     while self.closed is None:
                         if self.receiving:
                             await self._left.park()
-                            continue
-                        for event in self._events:
-                            await self._handle(event)
-                        if self.closed is None:
+                        elif isinstance(message := self._decoder.next(), Control):
+                            await self._handle(message)
+                        elif message is None:
                             await self._read()
-                except ConnectionClosed:
+                except (ConnectionClosed, FrameError):
                     pass
         self._close(CloseReason(code, reason))
         await self.abort()
@@ -219,48 +239,48 @@ class WebSocket:
         if not data:
             self._close(CloseReason(_ABNORMAL, "the connection broke"))
             return
-        self._protocol.receive_data(bytes(data))
-        self._events = self._protocol.events()
+        self._decoder.feed(data)
 
-    def _whole(self, event: ws.TextMessage | ws.BytesMessage) -> str | bytes | None:
-        """The message that this piece completes."""
-        if event.message_finished and not self._parts:
-            return event.data if isinstance(event.data, str) else bytes(event.data)
-        self._parts.append(event.data if isinstance(event.data, str) else bytes(event.data))
-        self._size += len(event.data)
-        if not event.message_finished:
-            return None
-        parts, self._parts, self._size = self._parts, [], 0
-        if isinstance(parts[0], str):
-            return "".join(map(str, parts))
-        return b"".join(part for part in parts if not isinstance(part, str))
+    async def _handle(self, control: Control) -> None:
+        if control.opcode == PING:
+            await self._send(PONG, control.payload)
+        elif control.opcode == PONG:
+            if (answered := self._pongs.get(control.payload)) is not None:
+                answered.set()
+        else:
+            try:
+                code, reason = decode_close(control.payload)
+                if not self._leaving:
+                    await self._send(CLOSE, control.payload)
+            except FrameError as exc:
+                await self._refuse(exc)
+            except ConnectionClosed:
+                pass
+            else:
+                self._close(CloseReason(code, reason))
 
-    async def _handle(self, event: ws.Event) -> None:
-        match event:
-            case ws.Ping():
-                await self._send(event.response())
-            case ws.Pong():
-                if (answered := self._pongs.get(bytes(event.payload))) is not None:
-                    answered.set()
-            case ws.CloseConnection():
-                try:
-                    if self._protocol.state is ConnectionState.REMOTE_CLOSING:
-                        await self._send(event.response())
-                except ConnectionClosed:
-                    pass
-                self._close(CloseReason(int(event.code), event.reason or ""))
+    async def _refuse(self, error: FrameError) -> None:
+        """Close because of what has come."""
+        with trio.move_on_after(CLOSE_SECONDS):
+            try:
+                await self._send(CLOSE, encode_close(error.code, str(error)))
+            except ConnectionClosed:
+                pass
+        self._close(CloseReason(error.code, str(error)))
+        await self.abort()
 
-    async def _send(self, event: ws.Event) -> None:
-        if self.closed is not None:
-            await trio.lowlevel.checkpoint()
-            raise ConnectionClosed(self.closed)
+    async def _send(self, opcode: int, payload: bytes) -> None:
         if self._sending.locked():
             await self._sending.acquire()
         else:
             self._sending.acquire_nowait()  # a step of the event loop less
         try:
-            await self._stream.send_all(self._protocol.send(event))
-        except (WrongMoment, trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+            if self.closed is not None or (self._leaving and opcode != CLOSE):
+                await trio.lowlevel.checkpoint()
+                raise ConnectionClosed(self.closed or CloseReason(_ABNORMAL, "it is being closed"))
+            # The mask keeps what a proxy sees from being chosen by who sends (RFC 6455, 10.3).
+            await self._stream.send_all(encode_websocket_frame(opcode, payload, os.urandom(4)))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
             self._close(CloseReason(_ABNORMAL, "the connection broke"))
             raise ConnectionClosed(self.closed or CloseReason(_ABNORMAL)) from exc
         except trio.Cancelled:

@@ -48,18 +48,21 @@ class Figure:
     unit: str
     peer: float | None
     ours: float
+    ratio: float | None
+    """How many times as fast ours is: the median of the rounds' own ratios. Machines have slow
+    minutes, which swing both clients' figures by a factor of two; a round's ratio they leave be."""
     limit: float | None
-    """The peer's figure, or one of the project's own where that is stricter."""
+    """One of the project's own; without it, the peer's figure is the limit."""
     spread: tuple[float, float]
     """The least and the most of ours."""
 
     @property
     def verdict(self) -> str:
-        if self.limit is None:
+        if self.limit is not None:
+            return "within" if self.ours <= self.limit else "SLOWER"
+        if self.ratio is None:
             return ""
-        if self.unit == "MB/s":
-            return "within" if self.ours >= self.limit else "SLOWER"
-        return "within" if self.ours <= self.limit else "SLOWER"
+        return "within" if self.ratio >= 1 else "SLOWER"
 
 
 def main() -> None:
@@ -128,11 +131,15 @@ def measure(
     taken: dict[tuple[str, str], list[float]] = {}
     for number in range(rounds + 1):
         for order in MEASURES:
-            # The first in a round is sometimes the one, sometimes the other.
-            for who in sorted(workers, reverse=number % 2 == 0):
+            # There and back: what changes slowly hits both alike.
+            once = sorted(workers, reverse=number % 2 == 0)
+            figures: dict[tuple[str, str], list[float]] = {}
+            for who in once + once[::-1]:
                 for key, seconds in ask(workers[who], order).items():
-                    if number > 0:  # the first round fills caches
-                        taken.setdefault((who, f"{order} {key}"), []).append(seconds)
+                    figures.setdefault((who, f"{order} {key}"), []).append(seconds)
+            if number > 0:  # the first round fills caches
+                for place, values in figures.items():
+                    taken.setdefault(place, []).append(statistics.fmean(values))
         for runtime in ("python", "c"):
             seconds = stop_by_ctrl_c(runtime, env)
             if number > 0:
@@ -142,12 +149,19 @@ def measure(
         def convert(seconds: float) -> float:
             return OUTPUT_BYTES / 1e6 / seconds if unit == "MB/s" else seconds * 1000
 
-        ours = [convert(seconds) for seconds in taken["ours", key]]
-        theirs = [convert(seconds) for seconds in taken.get(("peer", key), [])]
-        peer = statistics.median(theirs) if theirs else None
-        limits = [value for value in (peer, limit) if value is not None]
-        strictest = (max if unit == "MB/s" else min)(limits, default=None)
-        return Figure(name, unit, peer, statistics.median(ours), strictest, (min(ours), max(ours)))
+        ours = taken["ours", key]
+        theirs = taken.get(("peer", key), [])
+        ratios = [slow / fast for slow, fast in zip(theirs, ours, strict=bool(theirs))]
+        converted = [convert(seconds) for seconds in ours]
+        return Figure(
+            name,
+            unit,
+            convert(statistics.median(theirs)) if theirs else None,
+            convert(statistics.median(ours)),
+            statistics.median(ratios) if ratios else None,
+            limit,
+            (min(converted), max(converted)),
+        )
 
     return [
         figure("terminal, 100 MiB of output", "MB/s", "terminal seconds"),
@@ -203,14 +217,19 @@ def print_table(figures: list[Figure], rounds: int, load: tuple[float, float]) -
         f"Python {platform.python_version()}, {os.cpu_count()} CPUs, medians of {rounds} rounds; "
         f"load {load[0]:.1f} before, {load[1]:.1f} after"
     )
-    print(f"{'':{width}}  {'peer':>12} {'ours':>12} {'limit':>12}")
+    print(f"{'':{width}}  {'peer':>12} {'ours':>12} {'ratio':>6} {'limit':>12}")
     for figure in figures:
-        values = [figure.peer, figure.ours, figure.limit]
-        columns = " ".join(
-            f"{'' if value is None else f'{value:.2f} {figure.unit}':>12}" for value in values
+        peer, ours, limit = (
+            "" if value is None else f"{value:.2f} {figure.unit}"
+            for value in (figure.peer, figure.ours, figure.limit)
         )
+        ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
+        limit = limit or ("the peer's" if ratio else "")
         low, high = figure.spread
-        print(f"{figure.name:{width}}  {columns}  {figure.verdict:6} ({low:.2f}-{high:.2f})")
+        print(
+            f"{figure.name:{width}}  {peer:>12} {ours:>12} {ratio:>6} {limit:>12}  "
+            f"{figure.verdict:6} ({low:.2f}-{high:.2f})"
+        )
 
 
 if __name__ == "__main__":

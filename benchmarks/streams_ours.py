@@ -16,6 +16,7 @@ from streams_work import (
     ROWS,
     SETTLE_SECONDS,
     SHOWN_SIZE,
+    START_SECONDS,
     TERMINAL_ECHO,
     TERMINAL_OUTPUT,
     TERMINAL_SIZE,
@@ -67,6 +68,7 @@ async def echo(kernel: TrioKernel, _runtime: str) -> dict[str, float]:
     taken = []
     async with open_terminal(kernel) as opened:
         await _begin(opened, TERMINAL_ECHO)
+        await trio.sleep(START_SECONDS)
         for _ in range(ECHOES):
             start = time.perf_counter()
             await opened.send_all(b"x")

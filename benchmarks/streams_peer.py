@@ -21,6 +21,7 @@ from streams_work import (
     ROWS,
     SETTLE_SECONDS,
     SHOWN_SIZE,
+    START_SECONDS,
     TERMINAL_ECHO,
     TERMINAL_OUTPUT,
     TERMINAL_SIZE,
@@ -68,6 +69,7 @@ async def echo(kernel: Any, _runtime: str) -> dict[str, float]:
     taken = []
     async with kernel.stream_pty() as pty:
         await _begin(pty, TERMINAL_ECHO)
+        await asyncio.sleep(START_SECONDS)
         for _ in range(ECHOES):
             start = time.perf_counter()
             await _type(pty, b"x")

@@ -129,7 +129,8 @@ class WebSocket:
                             return None
                         case ws.RejectConnection():
                             refusal = event
-                            protocol.receive_data(rest)
+                            if rest:  # nothing would stand for the end
+                                protocol.receive_data(rest)
                         case ws.RejectData():
                             body += event.data
                     finished = getattr(event, "body_finished", not getattr(event, "has_body", True))

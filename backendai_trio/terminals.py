@@ -230,14 +230,18 @@ async def open_terminal(kernel: TrioKernel) -> AsyncIterator[Terminal]:
     client = kernel.client
     path = client.era.stream_path(kernel.token, "pty")
     if client.has(NUMBERED_STREAMS):
-        async with open_numbered(client, path) as stream:
-            yield Terminal(_NumberedWire(stream))
+        async with (
+            open_numbered(client, path) as stream,
+            Terminal(_NumberedWire(stream)) as terminal,
+        ):
+            yield terminal
         return
     with one_error():
         async with open_websocket(client, path) as socket, trio.open_nursery() as nursery:
             wire = _ManagerWire(socket)
             nursery.start_soon(wire.keep_alive)
-            yield Terminal(wire)
+            async with Terminal(wire) as terminal:
+                yield terminal
             nursery.cancel_scope.cancel()
 
 

@@ -304,6 +304,35 @@ async def test_closing_wakes_who_waits(kernel: TrioKernel) -> None:
             await terminal.resize(24, 80)
 
 
+@both_forms
+async def test_closing_wakes_who_sends(kernel: TrioKernel) -> None:
+    async with open_terminal(kernel) as terminal:
+        await says(terminal, "stty -echo; echo re''ady; sleep 60", "ready")
+        woken = 0
+
+        async def send() -> None:
+            nonlocal woken
+            with pytest.raises(trio.ClosedResourceError):
+                await terminal.send_all(b"more than is ever read\n" * 1_000_000)
+            woken += 1
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            await trio.testing.wait_all_tasks_blocked()
+            await terminal.aclose()
+        assert woken == 1
+
+
+@both_forms
+async def test_after_its_block_it_is_closed(kernel: TrioKernel) -> None:
+    async with open_terminal(kernel) as terminal:
+        await says(terminal, "echo re''ady", "ready")
+        assert not terminal.closed
+    assert terminal.closed
+    with pytest.raises(trio.ClosedResourceError):
+        await terminal.send_all(b"x")
+
+
 # --- coming and going ----------------------------------------------------------------------------
 
 

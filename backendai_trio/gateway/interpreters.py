@@ -259,7 +259,10 @@ class Interpreter:
     async def _receive(self) -> dict[str, Any] | None:
         await trio.lowlevel.checkpoint()
         while b"\n" not in self._received:
-            data = await self._control.receive_some()
+            try:
+                data = await self._control.receive_some()
+            except trio.ClosedResourceError as exc:  # with its kernel, while this was shielded
+                raise trio.BrokenResourceError from exc
             if not data:
                 return None
             self._received += data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -255,6 +256,19 @@ async def test_input_before_the_program_reads_is_kept(root: Path, conversation: 
                     await trio.testing.wait_all_tasks_blocked()
                     (host.work / "go").touch()
                     assert await child.wait() == 0
+
+
+async def test_code_that_is_cancelled_when_its_kernel_has_let_go(
+    root: Path, conversation: TALK
+) -> None:
+    """Submitted and not begun, which a cancelled run waits for, in a process that says no more."""
+    talk = conversation()
+    async with interpreter(root, "python") as interp, trio.open_nursery() as nursery:
+        os.kill(interp._child.pid, signal.SIGSTOP)
+        nursery.start_soon(interp.execute, "1", talk.sink, talk.ask)
+        await trio.testing.wait_all_tasks_blocked()
+        await interp._control.aclose()
+        nursery.cancel_scope.cancel()
 
 
 # -- output ---------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -277,21 +277,32 @@ async def test_two_receivers_clash(kernel: TrioKernel) -> None:
         nursery.cancel_scope.cancel()
 
 
+async def receive_always(terminal: Terminal) -> None:
+    while True:
+        await terminal.receive_some()
+
+
+async def send_too_much(terminal: Terminal) -> None:
+    await terminal.send_all(b"more than is ever read\n" * 1_000_000)
+
+
 @both_forms
-async def test_closing_wakes_who_waits(kernel: TrioKernel) -> None:
+@pytest.mark.parametrize("wait", [receive_always, send_too_much])
+async def test_closing_wakes_who_waits(
+    kernel: TrioKernel, wait: Callable[[Terminal], Awaitable[None]]
+) -> None:
     async with open_terminal(kernel) as terminal:
-        await says(terminal, "echo re''ady", "ready")
+        await says(terminal, "stty -echo; echo re''ady; sleep 60", "ready")
         woken = 0
 
-        async def wait() -> None:
+        async def waiting() -> None:
             nonlocal woken
             with pytest.raises(trio.ClosedResourceError):
-                while True:
-                    await terminal.receive_some()
+                await wait(terminal)
             woken += 1
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(wait)
+            nursery.start_soon(waiting)
             await trio.testing.wait_all_tasks_blocked()
             await terminal.aclose()
         assert woken == 1
@@ -302,25 +313,6 @@ async def test_closing_wakes_who_waits(kernel: TrioKernel) -> None:
             await terminal.receive_some()
         with pytest.raises(trio.ClosedResourceError):
             await terminal.resize(24, 80)
-
-
-@both_forms
-async def test_closing_wakes_who_sends(kernel: TrioKernel) -> None:
-    async with open_terminal(kernel) as terminal:
-        await says(terminal, "stty -echo; echo re''ady; sleep 60", "ready")
-        woken = 0
-
-        async def send() -> None:
-            nonlocal woken
-            with pytest.raises(trio.ClosedResourceError):
-                await terminal.send_all(b"more than is ever read\n" * 1_000_000)
-            woken += 1
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(send)
-            await trio.testing.wait_all_tasks_blocked()
-            await terminal.aclose()
-        assert woken == 1
 
 
 @both_forms

@@ -604,9 +604,11 @@ async def test_lua(root: Path, conversation: TALK) -> None:
 
 # -- the end --------------------------------------------------------------------------------------
 
-#: Leaves the session and the process group and ignores what it can; says its process id.
+#: Leaves the session and the process group and ignores what it can; says its process id. The
+#: program itself ends when that is done, and it knows by the end of a pipe.
 DAEMON = """
 import os, signal, time
+told, tells = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
@@ -615,9 +617,12 @@ if os.fork() == 0:
         os.environ.clear()
         print(os.getpid(), flush=True)
         os.closerange(0, 3)
+        os.close(tells)
         while True: time.sleep(1000)
     os._exit(0)
+os.close(tells)
 os.wait()
+os.read(told, 1)
 """
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from ._portal import Delivery, Held, Job
+from ._jobs import Delivery, Held, Job
 from .executions import Execution
 from .plain import PlainKernel
 from .terminals import Terminal
@@ -83,7 +83,7 @@ class StreamFace(Face[E]):
     @property
     def closed(self) -> bool:
         """Whether it was closed, or has broken."""
-        return self._held.nursery is None
+        return self._held.crew is None
 
     def exception(self) -> BaseException | None:
         """What it broke with, or what the last call on it has failed with; None if none has."""

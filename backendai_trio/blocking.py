@@ -25,7 +25,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 
 from . import admin, vfolders
 from ._faces import ExecutionFace, Face, KernelFace, TerminalFace, VFolderFace
-from ._portal import Job, client_job, hold, wait
+from ._jobs import Job, client_job, hold, wait
 from .config import Config
 from .executions import Execution
 from .plain import PlainKernel

@@ -19,7 +19,8 @@ from ._feeding import feed_in_thread
 from ._paths import pending_folder, place, place_tree
 from .errors import ApiError, DownloadError, LocalProtocolError, RemoteProtocolError
 from .progress import Meter, Progress
-from .transport.client import Client, ReplyStream
+from .transport.client import Client
+from .transport.replies import ReplyStream
 from .wire.archives import ArchiveDecoder, Entry
 from .wire.files import ARCHIVES, MAX_DOWNLOADS, PathsRequest, decode_archives
 

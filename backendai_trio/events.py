@@ -14,7 +14,8 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 import trio
 
 from .errors import ConnectionFailed, RemoteProtocolError, ServerError
-from .transport.client import Client, ReplyStream
+from .transport.client import Client
+from .transport.replies import ReplyStream
 from .wire.events import (
     CONTENT_TYPE,
     RECONNECTED,

@@ -28,7 +28,8 @@ from .errors import (
     RemoteProtocolError,
 )
 from .progress import Meter, Progress
-from .transport.client import Client, ReplyStream
+from .transport.client import Client
+from .transport.replies import ReplyStream
 from .wire.files import FileInfo
 from .wire.http import JSON, Request
 from .wire.transfers import ContentRange

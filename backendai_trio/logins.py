@@ -33,7 +33,7 @@ async def log_in(client: Client, username: str, password: str, *, otp: str | Non
     """
     body = LoginRequest(username, password, otp).encode()
     request = Request("POST", LOGIN_PATH, (), body, JSON)
-    headers = client.plain_headers(request) | {"Content-Length": str(len(body))}
+    headers = client.plain_headers(request)
     server = client.config.endpoint
     async with client.open_reply(
         request, headers, at=server, silence_seconds=HEADERS_SECONDS
@@ -68,7 +68,7 @@ async def log_out(client: Client) -> None:
     Endpoint: ``POST /server/logout`` (contract section 2.4).
     """
     request = Request("POST", LOGOUT_PATH)
-    headers = client.signed_headers(request) | {"Content-Length": "0"}
+    headers = client.signed_headers(request)
     async with client.open_reply(
         request, headers, at=client.config.endpoint, silence_seconds=HEADERS_SECONDS
     ) as stream:

@@ -68,19 +68,12 @@ class Signed:
         """The string to sign (contract section 2.2): seven lines, no newline at the end."""
         media_type = self.content_type.partition(";")[0].strip().lower()
         if not body_is_signed(self.version, media_type):
-            digest = hashlib.new(hash_name, b"").hexdigest()
+            digest = _digest_of_nothing(hash_name)
         else:
             digest = self.body_digest or hashlib.new(hash_name, self.body).hexdigest()
-        return "\n".join(
-            (
-                self.method.upper(),
-                self.target,
-                self.date,
-                f"host:{self.host}",
-                f"content-type:{media_type}",
-                f"{self.version_header}:{self.version}",
-                digest,
-            )
+        return (
+            f"{self.method.upper()}\n{self.target}\n{self.date}\nhost:{self.host}\n"
+            f"content-type:{media_type}\n{self.version_header}:{self.version}\n{digest}"
         )
 
 
@@ -224,6 +217,11 @@ def parse_date(text: str) -> datetime:
 def _signing_key(secret_key: str, date: datetime, host: bytes, hash_name: str) -> bytes:
     # The day is that of the date in its own zone, not in UTC (vector A5).
     return _key_of_day(secret_key, f"{date.year:04}{date.month:02}{date.day:02}", host, hash_name)
+
+
+@lru_cache(maxsize=16)
+def _digest_of_nothing(hash_name: str) -> str:
+    return hashlib.new(hash_name, b"").hexdigest()
 
 
 @lru_cache(maxsize=16)

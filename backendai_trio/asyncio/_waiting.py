@@ -8,7 +8,7 @@ from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from .._faces import Face
-from .._portal import Job
+from .._jobs import Job
 
 __all__ = ["awaited", "wait"]
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from .. import admin
 from .._faces import KernelFace
-from .._portal import client_job, hold
+from .._jobs import client_job, hold
 from ..config import Config
 from ..plain import PlainKernel
 from ..wire.listings import Kind, SessionRow

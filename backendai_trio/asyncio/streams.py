@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Generic, ParamSpec, Protocol, Self, TypeVar
 
 from .._faces import ExecutionFace, TerminalFace
-from .._portal import Held, Job
+from .._jobs import Held, Job
 from ..executions import Execution
 from ..terminals import Terminal
 from ..wire.execution import Event

@@ -11,7 +11,7 @@ from typing import Self
 
 from .. import vfolders
 from .._faces import VFolderFace
-from .._portal import client_job
+from .._jobs import client_job
 from ..config import Config
 from ..uploads import Upload
 from ..vfolders import TrioVFolder

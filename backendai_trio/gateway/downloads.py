@@ -109,7 +109,7 @@ def file_response(
         headers["content-range"] = f"bytes */{size}"
     shown = ContentRange(0, 0, size) if head_only else part
     length = part.end - part.start
-    return PiecesResponse(_pieces(file, shown), OCTETS, length, status=status, headers=headers)
+    return PiecesResponse(_Part(file, shown), OCTETS, length, status=status, headers=headers)
 
 
 def archive_response(pieces: Iterator[bytes], name: str) -> PiecesResponse:
@@ -118,13 +118,28 @@ def archive_response(pieces: Iterator[bytes], name: str) -> PiecesResponse:
     return PiecesResponse(pieces, "application/zip", headers=headers)
 
 
-def _pieces(file: IO[bytes], part: ContentRange) -> Iterator[bytes]:
-    position = part.start
-    with file:
-        while position < part.end:
-            piece = os.pread(file.fileno(), min(_PIECE_BYTES, part.end - position), position)
-            if not piece:
-                # Less than was said: the connection breaks, which is how a client learns of it.
-                raise OSError("the file was cut while it was sent")
-            position += len(piece)
-            yield piece
+class _Part(Iterator[bytes]):
+    """A part of a file, piece by piece.
+
+    No generator: `close` on one that was not begun would leave the file open, and a client may have
+    gone before the first piece.
+    """
+
+    def __init__(self, file: IO[bytes], part: ContentRange) -> None:
+        self._file = file
+        self._position = part.start
+        self._end = part.end
+
+    def __next__(self) -> bytes:
+        if self._position >= self._end:
+            raise StopIteration
+        size = min(_PIECE_BYTES, self._end - self._position)
+        piece = os.pread(self._file.fileno(), size, self._position)
+        if not piece:
+            # Less than was said: the connection breaks, which is how a client learns of it.
+            raise OSError("the file was cut while it was sent")
+        self._position += len(piece)
+        return piece
+
+    def close(self) -> None:
+        self._file.close()

@@ -19,7 +19,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from .._groups import one_error
 from ..errors import ApiError, BackendError, ConnectionFailed
 from ..signing import body_is_signed
-from ..transport.client import Client, ReplyStream
+from ..transport.client import Client
+from ..transport.replies import ReplyStream
 from ..transport.websocket import CLOSE_SECONDS, ConnectionClosed, open_websocket
 from ..transport.websocket import WebSocket as Upstream
 from ..wire.http import OCTETS, PROBLEM, Problem, Request, encode_problem
@@ -148,16 +149,16 @@ class Forwarder:
             headers = self.client.signed_headers(request, body_digest=body.digest)
             headers["User-Agent"] = asked.get("user-agent", headers["User-Agent"])
             headers["Via"] = _VIA
-            if body.size is None:
-                headers["Transfer-Encoding"] = "chunked"
-            else:
-                headers["Content-Length"] = str(body.size)
             for name, value in _passed_on(asked.items(), _is_ours):
                 headers[name] = f"{headers[name]}, {value}" if name in headers else value
             # Who asks may wait for long: TCP's keep-alive notices a server that died.
             async with (
                 self.client.open_reply(
-                    request, headers, content=body.chunks, silence_seconds=None
+                    request,
+                    headers,
+                    content=body.chunks,
+                    content_length=body.size,
+                    silence_seconds=None,
                 ) as reply,
                 trio.open_nursery() as nursery,
             ):

@@ -43,17 +43,18 @@ class _KeyPair:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._base_path = config.api.base_path
+        self._host = config.api.host_header
 
     def headers(
         self, request: Request, *, date: str, version: str, body_digest: str | None
     ) -> dict[str, str]:
         config = self._config
-        endpoint = config.api
         signed = Signed(
             request.method,
-            endpoint.base_path + request.target,
+            self._base_path + request.target,
             date,
-            endpoint.host_header,
+            self._host,
             request.content_type,
             version,
             body=request.body,

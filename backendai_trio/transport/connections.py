@@ -1,20 +1,19 @@
 """Direct HTTP/1.1 connections, with the parser of Node.js (llhttp, by way of httptools).
 
-It takes the place of httpcore2's pool where there is no proxy on the way, in httpcore2's own terms:
-its requests, responses and errors. The reason is speed: README.md, "Why these dependencies". One
-task at a time has a connection, so nothing here waits for locks; a small request goes out in one
-piece; and whatever goes wrong in an exchange, a cancellation above all, closes its connection, so
-that no half-read reply is ever taken for the next one's.
+It takes the place of httpcore2's pool where there is no proxy on the way, and its errors are the
+same. The reason is speed: README.md, "Why these dependencies". One task at a time has a connection,
+so nothing here waits for locks; a small request goes out in one piece; and whatever goes wrong in
+an exchange, a cancellation above all, closes its connection, so that no half-read reply is ever
+taken for the next one's.
 """
 
 from __future__ import annotations
 
 import math
-import re
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from types import TracebackType
 from typing import Self, cast
@@ -23,26 +22,15 @@ import httpcore2
 import httptools
 import trio
 
+from ..config import Endpoint
+from .exchanges import Sent
 from .plain_sockets import PlainStream
 
-__all__ = ["Pool", "Whole"]
+__all__ = ["Pool"]
 
 _READ_BYTES = 64 * 1024
 _MAX_HEAD_BYTES = 100 * 1024
-_CHUNKED = b"chunked"
-_REPEATABLE = frozenset({b"GET", b"DELETE"})
-# What a head may look like; beside that, nothing that was put into it may begin a line of its own.
-_HEAD = re.compile(rb"[A-Z]+ [!-~]+ HTTP/1\.1\r\n(?:[A-Za-z-]+: [^\r\n\0]*\r\n)*\r\n")
-
-
-class Whole:
-    """A request's body that is there as a whole. Its size is that of the head's Content-Length."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    async def __aiter__(self) -> AsyncGenerator[bytes]:
-        yield self.data
+_REPEATABLE = frozenset({"GET", "DELETE"})
 
 
 class Pool:
@@ -70,57 +58,42 @@ class Pool:
         self._open: set[_Connection] = set()
         self._idle: list[_Connection] = []
 
-    async def handle_async_request(self, request: httpcore2.Request) -> httpcore2.Response:
-        """Send a request and receive the head of its reply.
-
-        The reply's extension ``body`` is an iterator of what follows; closing the reply gives the
-        connection back.
-
-        Raises:
-            httpcore2.ConnectError, httpcore2.NetworkError, httpcore2.TimeoutException: as they say.
-            httpcore2.LocalProtocolError: the request cannot be put on the wire.
-            httpcore2.RemoteProtocolError: the answer is not HTTP.
-        """
+    async def exchange(self, sent: Sent) -> _Body:
+        """See `Exchanges.exchange`; closing the reply gives the connection back."""
         try:
             self._slots.acquire_nowait()
         except trio.WouldBlock:
             await self._slots.acquire()
         try:
-            body = await self._exchange(request)
+            while True:
+                connection = self._take(sent.endpoint)
+                was_idle = connection.idle_since < math.inf
+                try:
+                    return await connection.exchange(sent)
+                except (httpcore2.ReadError, httpcore2.RemoteProtocolError):
+                    self._close(connection)
+                    # Its server may have closed it just when the request was on its way. What may
+                    # be done twice is then asked again (RFC 9110, section 9.2.2).
+                    if not was_idle or sent.head.method not in _REPEATABLE:
+                        raise
+                except BaseException:
+                    self._close(connection)
+                    raise
         except BaseException:
             self._slots.release()
             raise
-        return httpcore2.Response(
-            body.status, headers=body.headers, content=body, extensions={"body": body}
-        )
 
-    async def _exchange(self, request: httpcore2.Request) -> _Body:
-        while True:
-            connection = self._take(request.url.origin)
-            was_idle = connection.idle_since < math.inf
-            try:
-                return await connection.exchange(request)
-            except (httpcore2.ReadError, httpcore2.RemoteProtocolError):
-                self._close(connection)
-                # Its server may have closed it just when the request was on its way. What may be
-                # done twice is then asked again (RFC 9110, section 9.2.2).
-                if not was_idle or request.method not in _REPEATABLE:
-                    raise
-            except BaseException:
-                self._close(connection)
-                raise
-
-    def _take(self, origin: httpcore2.Origin) -> _Connection:
+    def _take(self, endpoint: Endpoint) -> _Connection:
         now = trio.current_time()
         while self._idle and self._idle[0].idle_since + self._keepalive_seconds < now:
             self._close(self._idle.pop(0))
         for connection in reversed(self._idle):
-            if connection.origin == origin:
+            if connection.endpoint == endpoint:
                 self._idle.remove(connection)
                 if not connection.has_ended():
                     return connection
                 self._close(connection)
-        connection = _Connection(self, origin)
+        connection = _Connection(self, endpoint)
         self._open.add(connection)
         return connection
 
@@ -151,24 +124,23 @@ class Pool:
 class _Connection:
     """A connection to a server, for one exchange at a time."""
 
-    def __init__(self, pool: Pool, origin: httpcore2.Origin) -> None:
+    def __init__(self, pool: Pool, endpoint: Endpoint) -> None:
         self.pool = pool
-        self.origin = origin
+        self.endpoint = endpoint
         self.idle_since = math.inf
         self._socket: trio.socket.SocketType | socket.socket | None = None
         self._stream: trio.SSLStream[trio.SocketStream] | PlainStream
         self._is_readable: Callable[[], bool]
 
-    async def exchange(self, request: httpcore2.Request) -> _Body:
+    async def exchange(self, sent: Sent) -> _Body:
         """Send a request and receive the head of its reply."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        timeouts = request.extensions["timeout"]
         if self._socket is None:
-            await self._connect(_limit(timeouts["connect"]))
-        body = _Body(self, _limit(timeouts["read"]))
+            await self._connect(sent.connect_seconds)
+        body = _Body(self, sent.read_seconds)
         with trio.CancelScope(deadline=trio.current_time() + body.read_seconds) as scope:
-            await self._send(request, _limit(timeouts["write"]), scope)
-            if not isinstance(request.stream, Whole):
+            await self._send(sent, scope)
+            if not isinstance(sent.content, bytes):
                 scope.deadline = trio.current_time() + body.read_seconds
             while not body.begun:
                 await body.receive()
@@ -179,10 +151,10 @@ class _Connection:
     async def _connect(self, seconds: float) -> None:
         try:
             with trio.fail_after(seconds):
-                stream = await trio.open_tcp_stream(self.origin.host.decode(), self.origin.port)
+                stream = await trio.open_tcp_stream(self.endpoint.host, self.endpoint.port)
                 for option in self.pool.socket_options:
                     stream.setsockopt(*option)
-                if self.origin.scheme == b"https":
+                if self.endpoint.scheme == "https":
                     self._socket, self._is_readable = stream.socket, stream.socket.is_readable
                     self._stream = await self._secured(stream)
                 else:
@@ -196,22 +168,20 @@ class _Connection:
     async def _secured(self, stream: trio.SocketStream) -> trio.SSLStream[trio.SocketStream]:
         context = self.pool.ssl_context or httpcore2.default_ssl_context()
         context.set_alpn_protocols(["http/1.1"])
-        name = self.origin.host.decode()
+        name = self.endpoint.host
         secured = trio.SSLStream(stream, context, server_hostname=name, https_compatible=True)
         await secured.do_handshake()
         return secured
 
-    async def _send(
-        self, request: httpcore2.Request, seconds: float, scope: trio.CancelScope
-    ) -> None:
-        head = _head(request)
+    async def _send(self, sent: Sent, scope: trio.CancelScope) -> None:
+        head = sent.head.encode(sent.size)
         try:
-            if isinstance(request.stream, Whole):
-                await self._stream.send_all(head + request.stream.data)
+            if isinstance(sent.content, bytes):
+                await self._stream.send_all(head + sent.content)
             else:
-                async with aclosing(_pieces(request, head)) as pieces:
+                async with aclosing(_pieces(head, sent.content, sent.size)) as pieces:
                     async for data in pieces:
-                        scope.deadline = trio.current_time() + seconds
+                        scope.deadline = trio.current_time() + sent.write_seconds
                         await self._stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # a server that refuses a body may answer and close; its answer is worth reading
@@ -238,7 +208,7 @@ class _Body:
     """A reply: its head, and its body piece by piece. Fed by the parser through ``on_*``."""
 
     def __init__(self, connection: _Connection, read_seconds: float) -> None:
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.headers: list[tuple[str, str]] = []
         self.status = 0
         self.begun = False
         self.read_seconds = read_seconds
@@ -286,8 +256,8 @@ class _Body:
 
     def _ended(self) -> None:
         """The server has closed the connection: the end of a reply that names no other."""
-        names = {name.lower() for name, _ in self.headers}
-        if not self.begun or names & {b"content-length", b"transfer-encoding"}:
+        names = {name for name, _ in self.headers}
+        if not self.begun or names & {"content-length", "transfer-encoding"}:
             raise httpcore2.RemoteProtocolError("the server disconnected before its answer ended")
         self._complete = True
 
@@ -303,7 +273,7 @@ class _Body:
         self._reusable = False  # after the reply: something that nobody has asked for
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name, value))
+        self.headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
@@ -321,16 +291,15 @@ class _Body:
             self._reusable = self._parser.should_keep_alive()
 
 
-async def _pieces(request: httpcore2.Request, head: bytes) -> AsyncGenerator[bytes]:
+async def _pieces(
+    head: bytes, content: AsyncIterator[bytes], size: int | None
+) -> AsyncGenerator[bytes]:
     """A request whose body is a stream, in pieces that are worth a system call."""
-    fields = {name.lower(): value for name, value in request.headers}
-    chunked = fields.get(b"transfer-encoding") == _CHUNKED
-    left = int(fields.get(b"content-length", 0))
-    content = cast("AsyncGenerator[bytes]", aiter(cast(AsyncIterable[bytes], request.stream)))
+    left = size or 0
     data = head
-    async with aclosing(content):
-        async for chunk in content:
-            if chunked:
+    async with aclosing(cast("AsyncGenerator[bytes]", aiter(content))) as chunks:
+        async for chunk in chunks:
+            if size is None:
                 data += b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunk else b""
             else:
                 data += chunk
@@ -340,18 +309,5 @@ async def _pieces(request: httpcore2.Request, head: bytes) -> AsyncGenerator[byt
                 data = b""
     if left:
         raise httpcore2.LocalProtocolError("its size is not what its head says")
-    if data := data + (b"0\r\n\r\n" if chunked else b""):
+    if data := data + (b"0\r\n\r\n" if size is None else b""):
         yield data
-
-
-def _head(request: httpcore2.Request) -> bytes:
-    lines = [b"%b %b HTTP/1.1" % (request.method, request.url.target)]
-    lines += [b"%b: %b" % field for field in request.headers]
-    head = b"\r\n".join([*lines, b"", b""])
-    if not _HEAD.fullmatch(head) or head.count(b"\n") != len(request.headers) + 2:
-        raise httpcore2.LocalProtocolError("a header or the path cannot be sent")
-    return head
-
-
-def _limit(seconds: float | None) -> float:
-    return math.inf if seconds is None else seconds

@@ -1,17 +1,21 @@
-"""A way through a proxy for what is not HTTP."""
+"""Ways through a proxy: for requests by the HTTP library, for all else by a tunnel."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
 
 import httpcore2
 import trio
 
 from ..config import Config
 from ..errors import ConfigError, ConnectionFailed
+from .exchanges import Sent
 
-__all__ = ["open_tunnel", "proxy_of", "takes_tunnels"]
+__all__ = ["ProxiedPool", "open_tunnel", "proxy_of", "takes_tunnels"]
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 _READ_BYTES = 64 * 1024
@@ -36,6 +40,74 @@ def proxy_of(config: Config) -> httpcore2.Proxy | None:
         return httpcore2.Proxy(f"{scheme}://{tail}", auth=(user, password) if at else None)
     except (ValueError, TypeError):
         raise ConfigError(_variable(config), "not a proxy URL such as http://host:port") from None
+
+
+class ProxiedPool:
+    """The HTTP library's connections; as a context manager, it closes them all."""
+
+    def __init__(self, pool: httpcore2.AsyncConnectionPool) -> None:
+        self._pool = pool
+
+    async def exchange(self, sent: Sent) -> _Reply:
+        """See `Exchanges.exchange`."""
+        endpoint, head = sent.endpoint, sent.head
+        if sent.size is None:
+            framing = ("Transfer-Encoding", "chunked")
+        else:
+            framing = ("Content-Length", str(sent.size))
+        request = httpcore2.Request(
+            head.method,
+            httpcore2.URL(
+                scheme=endpoint.scheme.encode(),
+                host=endpoint.host.encode(),
+                port=endpoint.port,
+                target=head.target.encode(),
+            ),
+            headers=[(k.encode(), v.encode()) for k, v in (*head.fields.items(), framing)],
+            content=sent.content,
+            extensions={
+                "timeout": {
+                    "connect": _limit(sent.connect_seconds),
+                    "write": _limit(sent.write_seconds),
+                    "read": _limit(sent.read_seconds),
+                }
+            },
+        )
+        return _Reply(await self._pool.handle_async_request(request))
+
+    async def __aenter__(self) -> Self:
+        await self._pool.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._pool.__aexit__(kind, error, traceback)
+
+
+class _Reply:
+    """See `Received`."""
+
+    def __init__(self, response: httpcore2.Response) -> None:
+        self.status = response.status
+        self.headers = [
+            (name.decode("latin-1").lower(), value.decode("latin-1"))
+            for name, value in response.headers
+        ]
+        self._response = response
+        self._pieces = response.aiter_stream()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._pieces)
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
 
 
 def takes_tunnels(config: Config) -> bool:
@@ -111,6 +183,10 @@ def _broken() -> Iterator[None]:
         yield
     except httpcore2.NetworkError as exc:
         raise trio.BrokenResourceError(str(exc)) from exc
+
+
+def _limit(seconds: float) -> float | None:
+    return None if seconds == math.inf else seconds
 
 
 def _port(proxy: httpcore2.Proxy) -> int:

@@ -34,8 +34,9 @@ from ..wire.frames import (
     encode_websocket_frame,
 )
 from ..wire.http import Reply, Request
-from .client import Client, log, tls_context
+from .client import Client, log
 from .plain_sockets import PlainStream
+from .pools import tls_context
 from .proxies import open_tunnel, proxy_of
 
 __all__ = ["CloseReason", "ConnectionClosed", "WebSocket", "connect_websocket", "open_websocket"]

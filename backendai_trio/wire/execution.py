@@ -402,21 +402,23 @@ class RunState:
         if self._run_id is None and reply.status not in ("finished", "exec-timeout"):
             raise RemoteProtocolError("reply to execute: the run goes on and has no id")
         events = [event_of(kind, payload) for kind, payload in reply.console]
-        self._next = ExecuteRequest("continue", self._run_id, raw_console=self._raw_console)
+        self._next = None
         match reply.status:
+            case "finished" | "exec-timeout":
+                # After exec-timeout the server destroys the kernel (section 4.2): nothing follows.
+                ended = reply.status == "finished"
+                self.outcome = Finished(reply.exit_code) if ended else TimedOut()
+                events.append(self.outcome)
+                return events
             case "waiting-input":
-                self._next, self.waiting = None, True
+                self.waiting = True
                 events.append(InputRequest(reply.options.get("is_password") is True))
+                return events
             case "clean-finished":
                 events.append(CleanFinished(reply.exit_code))
             case "build-finished":
                 events.append(BuildFinished(reply.exit_code))
-            case "finished" | "exec-timeout":
-                # After exec-timeout the server destroys the kernel (section 4.2): nothing follows.
-                ended = reply.status == "finished"
-                self._next = None
-                self.outcome = Finished(reply.exit_code) if ended else TimedOut()
-                events.append(self.outcome)
+        self._next = ExecuteRequest("continue", self._run_id, raw_console=self._raw_console)
         return events
 
     def answer(self, line: str | None) -> None:

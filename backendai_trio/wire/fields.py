@@ -12,10 +12,14 @@ __all__ = ["Fields", "decode_json", "encode_json"]
 
 T = TypeVar("T")
 
+# Made once: `json.dumps` with separators makes an encoder for each call.
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_DECODER = json.JSONDecoder()
+
 
 def encode_json(value: object) -> bytes:
     """Compact JSON in ASCII, so that lone surrogates (undecodable bytes of a program) survive."""
-    return json.dumps(value, separators=(",", ":")).encode("ascii")
+    return _ENCODER.encode(value).encode("ascii")
 
 
 def decode_json(body: bytes, what: str) -> Any:
@@ -29,7 +33,7 @@ def decode_json(body: bytes, what: str) -> Any:
         RemoteProtocolError: it is not JSON.
     """
     try:
-        return json.loads(body)
+        return _DECODER.decode(body.decode())
     except (ValueError, RecursionError):  # ValueError covers bad UTF-8 and bad JSON
         start = body[:60].decode("utf-8", "replace")
         raise RemoteProtocolError(f"{what}: expected JSON, got {start!r}") from None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from backendai_trio import PortalError, _portal
+from backendai_trio import PortalError, _jobs
 from backendai_trio.testing import TestGateway
 
 KERNELS = """
@@ -154,10 +154,10 @@ if child:
 
 def test_call_in_the_portals_own_thread() -> None:
     async def call() -> None:  # noqa: ASYNC124 (it must not wait)
-        _portal.wait(_portal.Job(trio.lowlevel.checkpoint))
+        _jobs.wait(_jobs.Job(trio.lowlevel.checkpoint))
 
     with pytest.raises(PortalError, match="Trio API"):
-        _portal.wait(_portal.Job(call))
+        _jobs.wait(_jobs.Job(call))
 
 
 # --- jobs ----------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_error_is_the_very_object() -> None:
         raise error
 
     with pytest.raises(ValueError, match="of the work") as caught:
-        _portal.wait(_portal.Job(fail))
+        _jobs.wait(_jobs.Job(fail))
     assert caught.value is error
     assert [entry.name for entry in caught.traceback][-1] == "fail"
 
@@ -189,14 +189,14 @@ def test_result_that_nobody_wants_is_undone() -> None:
         await trio.lowlevel.checkpoint()
         undone.append(number)
 
-    late = _portal.Job(lambda: make(1), undo=undo)
-    assert _portal.wait(late) == 1
-    _portal._join(late)
-    early = _portal.Job(lambda: make(2), undo=undo)
+    late = _jobs.Job(lambda: make(1), undo=undo)
+    assert _jobs.wait(late) == 1
+    _jobs._join(late)
+    early = _jobs.Job(lambda: make(2), undo=undo)
     early.submit(lambda: None)
-    _portal._join(early)
-    never = _portal.Job(lambda: make(3), undo=undo)
-    _portal._join(never)
+    _jobs._join(early)
+    never = _jobs.Job(lambda: make(3), undo=undo)
+    _jobs._join(never)
     assert undone == [1, 2]
 
 

@@ -12,7 +12,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpcore2
 import pytest
 import trio
 import trustme
@@ -41,6 +40,8 @@ from backendai_trio import (
 from backendai_trio.config import parse_endpoint
 from backendai_trio.signing import Signed, sign
 from backendai_trio.transport import client as client_module
+from backendai_trio.transport import replies
+from backendai_trio.transport.pools import open_pool, tls_context
 from backendai_trio.wire.http import Reply, Request
 from backendai_trio.wire.versions import SEED, SESSION_6
 
@@ -124,9 +125,8 @@ async def send(client: Client, headers: dict[str, str], body: bytes = b"") -> Re
     path = SEED.path("authorize") if client.era == SEED else "/auth"
     method = "GET" if client.era == SEED else "POST"
     request = Request(method, path, (), body, "application/json")
-    return await client._exchange(
-        request, headers | {"Content-Length": str(len(body))}, None, answer_seconds=10
-    )
+    async with client.open_reply(request, headers, silence_seconds=10) as reply:
+        return await reply.read_all()
 
 
 async def test_tampered_signatures(client: Client) -> None:
@@ -176,9 +176,9 @@ async def test_replayed_signature_with_another_body(gateway_parent: Path) -> Non
 async def test_endpoint_with_a_path(gateway: Gateway) -> None:
     """The path is on the request line, and signed; a proxy in front would strip it for neither."""
     endpoint = gateway.config.endpoint._replace(base_path="/sub/folder")
-    async with httpcore2.AsyncConnectionPool() as pool:  # which is not used
-        client = Client(pool, replace(gateway.config, endpoint=endpoint))
-        headers = client.signed_headers(INFO)
+    config = replace(gateway.config, endpoint=endpoint)
+    async with open_pool(config, None) as pool:  # which is not used
+        headers = Client(pool, config).signed_headers(INFO)
     expected = sign(
         Signed("GET", "/sub/folder/auth", headers["Date"], endpoint.host_header,
                "application/octet-stream", SESSION_6.version),
@@ -416,7 +416,7 @@ async def test_server_that_falls_silent() -> None:
 
 
 async def test_answer_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "MAX_REPLY_BYTES", 1000)
+    monkeypatch.setattr(replies, "MAX_REPLY_BYTES", 1000)
     async with client_of(reply(200, bytes(1001)), reply(200, bytes(1000))) as client:
         with pytest.raises(RemoteProtocolError, match="exceeds"):
             await client.call(INFO)
@@ -489,9 +489,9 @@ async def test_file_that_holds_no_certificates(tmp_path: Path) -> None:
 
 
 def test_plain_http_needs_no_context() -> None:
-    assert client_module.tls_context(KEYS) is None
+    assert tls_context(KEYS) is None
     secure = replace(KEYS, endpoint=parse_endpoint("https://127.0.0.1:1"))
-    context = client_module.tls_context(secure)
+    context = tls_context(secure)
     assert context is not None
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname

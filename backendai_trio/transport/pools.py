@@ -1,0 +1,87 @@
+"""Pools of connections, made as the settings ask for them."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import warnings
+from contextlib import AbstractAsyncContextManager
+
+import httpcore2
+
+from ..config import Config
+from ..errors import ConfigError, InsecureConnectionWarning
+from .connections import Pool
+from .exchanges import Exchanges
+from .proxies import ProxiedPool, proxy_of
+
+__all__ = ["open_pool", "tls_context"]
+
+_MAX_CONNECTIONS = 100
+# Below the keep-alive time of any server we know of (hypercorn 5 s, aiohttp 15 s and more), so that
+# a request is hardly ever sent on a connection that the server is about to close.
+_KEEPALIVE_SECONDS = 4.0
+
+warnings.filterwarnings("always", category=InsecureConnectionWarning)
+
+
+def open_pool(config: Config, tls: ssl.SSLContext | None) -> AbstractAsyncContextManager[Exchanges]:
+    """A pool of connections to the server, through the proxy if there is one.
+
+    Args:
+        config: the settings.
+        tls: what `tls_context` says.
+
+    Raises:
+        ConfigError: the proxy's address is none.
+    """
+    proxy = proxy_of(config)
+    if proxy is None:
+        return Pool(
+            ssl_context=tls,
+            max_connections=_MAX_CONNECTIONS,
+            keepalive_seconds=_KEEPALIVE_SECONDS,
+            socket_options=_keepalive_options(),
+        )
+    return ProxiedPool(
+        httpcore2.AsyncConnectionPool(
+            ssl_context=tls,
+            proxy=proxy,
+            max_connections=_MAX_CONNECTIONS,
+            keepalive_expiry=_KEEPALIVE_SECONDS,
+        )
+    )
+
+
+def tls_context(config: Config) -> ssl.SSLContext | None:
+    """How to check the server's certificate; None for plain HTTP."""
+    if config.endpoint.scheme != "https":
+        return None
+    # Trust what the system trusts, on every platform (truststore comes with httpcore2).
+    context = httpcore2.default_ssl_context()
+    if config.ca_file is not None:
+        try:
+            context.load_verify_locations(config.ca_file)
+        except (OSError, ssl.SSLError) as exc:
+            raise ConfigError(
+                "BACKEND_CA_FILE", f"{config.ca_file!r} holds no PEM certificates ({exc})"
+            ) from None
+    if not config.verify_tls:
+        warnings.warn(
+            f"certificate checks are off for {config.endpoint.url} "
+            "(BACKEND_SKIP_SSLCERT_VALIDATION): anyone on the way can read and change everything",
+            InsecureConnectionWarning,
+            stacklevel=4,
+        )
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _keepalive_options() -> list[tuple[int, int, int]]:
+    """Let TCP notice a peer that died, within about a minute, however long an answer may take."""
+    options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):  # the names differ between platforms
+            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
+    return options

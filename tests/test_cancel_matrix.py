@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from dataclasses import replace as replaced
 from functools import partial
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from backendai_trio import (
     Client,
@@ -33,6 +35,8 @@ from backendai_trio import (
 )
 from backendai_trio.config import parse_endpoint
 from backendai_trio.wire.versions import SESSION_6, Hello
+
+from .proxies import Proxy
 
 PYTHON = KernelSpec(runtime="python")
 
@@ -372,30 +376,47 @@ async def test_kernel_that_may_be_left_behind_is_named() -> None:
         nursery.cancel_scope.cancel()
 
 
+@asynccontextmanager
+async def frail(gateway: Gateway) -> AsyncIterator[tuple[Proxy, Client]]:
+    """A client whose way to the gateway can be closed."""
+    async with trio.open_nursery() as nursery:
+        proxy = Proxy(nursery, gateway.config.endpoint.port, random.Random(2017))
+        await proxy.listen()
+        endpoint = gateway.config.endpoint._replace(port=proxy.port)
+        async with open_client(replaced(gateway.config, endpoint=endpoint)) as client:
+            yield proxy, client
+        nursery.cancel_scope.cancel()
+
+
+async def close(proxy: Proxy) -> None:
+    """From now on nobody listens there."""
+    proxy.go_down()
+    await trio.testing.wait_all_tasks_blocked()
+
+
 async def test_users_error_is_not_lost_when_the_server_is_gone(scene: Scene) -> None:
-    elsewhere = replaced(scene.gateway.config, endpoint=KEYS.endpoint)
-    async with open_client(scene.gateway.config) as client:
+    async with frail(scene.gateway) as (proxy, client):
         error = ValueError("of the user")
         with (
             pytest.warns(KernelLeftBehindWarning, match="cannot connect") as warned,
             pytest.raises(ValueError, match="of the user") as caught,
         ):
             async with open_kernel(client, PYTHON) as kernel:
-                client.config = elsewhere  # from now on: nobody listens there
+                await close(proxy)
                 raise error
         assert caught.value is error
         assert kernel.token in str(warned[0].message)
-        client.config = scene.gateway.config
         assert scene.gateway.tokens() == [kernel.token]
+        await proxy.listen()
         assert await kernel.destroy() is not None
     await scene.check()
 
 
 async def test_server_that_goes_before_the_end_of_the_block(scene: Scene) -> None:
-    async with open_client(scene.gateway.config) as client:
+    async with frail(scene.gateway) as (proxy, client):
         with pytest.warns(KernelLeftBehindWarning, match="cannot connect"):
             async with open_kernel(client, PYTHON) as kernel:
-                client.config = replaced(client.config, endpoint=KEYS.endpoint)
-        client.config = scene.gateway.config
+                await close(proxy)
+        await proxy.listen()
         await kernel.destroy()
     await scene.check()

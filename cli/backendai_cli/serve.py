@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import sys
 from pathlib import Path
 
 import click
@@ -182,6 +183,11 @@ async def _serve(options: GatewayOptions, print_env: bool) -> int:
             status.done(f"Serving on {gateway.url} (isolation: {gateway.isolation}).")
             if print_env:
                 _print_env(gateway.config)
+                if not sys.stdout.isatty():  # in $(...), which waits for the end, most likely
+                    status.info(
+                        "None was running. For eval, press Ctrl-C, start one with "
+                        "'backend.ai serve &', and try again."
+                    )
             else:
                 _print_hint(status, options, gateway.config.endpoint.port, gateway.url)
             status.info("Ctrl-C ends it, and all its kernels.")

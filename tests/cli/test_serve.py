@@ -117,6 +117,7 @@ def test_print_env_starts_one_if_none_runs(commands: Commands) -> None:
         variables = exported(gateway.text())
         assert variables["BACKEND_ENDPOINT"] == f"http://127.0.0.1:{port}"
         assert commands.run("ps", env=variables).code == 0
+        gateway.expect("None was running. For eval", on="stderr")
 
 
 def test_the_lines_of_the_readme(commands: Commands) -> None:

@@ -11,10 +11,13 @@ import termios
 from .commands import Commands
 from .terminal import Running
 
+# The handler writes past `print`, which it may have interrupted.
 SCREEN = """
 import os, signal, sys
 print("size", *os.get_terminal_size(), os.isatty(0), os.isatty(2), flush=True)
-signal.signal(signal.SIGWINCH, lambda *_: print("now", *os.get_terminal_size(), flush=True))
+def tell(number, frame):
+    os.write(1, b"now %d %d\\n" % tuple(os.get_terminal_size()))
+signal.signal(signal.SIGWINCH, tell)
 try:
     while True:
         print("got", ascii(input("? ")), flush=True)

@@ -66,6 +66,7 @@ class Terminal:
         self.master = master
         self.slave = slave
         self.name = os.ttyname(slave)
+        self._typed = 0
         self._unread = select.poll()
         self._unread.register(slave, select.POLLIN)
 
@@ -153,14 +154,17 @@ class Terminal:
     def type_nowait(self, data: bytes | memoryview) -> int:
         """Type a chunk, if there is room for it; how many bytes that were."""
         chunk = data[:CHUNK_BYTES]
-        if self.has_unread_input():
-            unread = struct.unpack("i", fcntl.ioctl(self.slave, termios.FIONREAD, bytes(4)))[0]
-            if unread + len(chunk) > CHUNK_BYTES:
-                return 0
+        if not self.has_unread_input():
+            self._typed = 0
+        # How much of it is unread cannot be known: FIONREAD leaves out what is still under way.
+        elif self._typed + len(chunk) > CHUNK_BYTES:
+            return 0
         try:
-            return os.write(self.master, chunk)
+            sent = os.write(self.master, chunk)
         except BlockingIOError:
             return 0
+        self._typed += sent
+        return sent
 
     # -- /proc --------------------------------------------------------------------------------
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import signal
 import subprocess
 import sys
+import termios
 import textwrap
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -22,6 +24,7 @@ from backendai_trio.gateway.children import READ_BYTES
 from backendai_trio.gateway.interpreters import Interpreter, open_interpreter
 from backendai_trio.gateway.processes import KernelHost, ProgramNotStarted, open_host
 from backendai_trio.gateway.runtimes import kernel_environment, resolve
+from backendai_trio.gateway.waiting import Terminal
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels run on Linux only")
 
@@ -256,6 +259,23 @@ async def test_input_before_the_program_reads_is_kept(root: Path, conversation: 
                     await trio.testing.wait_all_tasks_blocked()
                     (host.work / "go").touch()
                     assert await child.wait() == 0
+
+
+def test_no_input_is_taken_that_linux_would_drop() -> None:
+    """Right after something was typed, Linux does not tell how much of it is unread."""
+    pick = random.Random(2017)
+    with Terminal.open() as terminal:
+        for _ in range(500):
+            taken = bytearray()
+            for _ in range(4):
+                piece = pick.randbytes(pick.randrange(1, 4_000))
+                taken += piece[: terminal.type_nowait(piece)]
+            got = b""
+            while terminal.has_unread_input():
+                got += os.read(terminal.slave, 8_192)
+            assert got == taken
+            # As at the start of a program: from then on nothing was read yet.
+            termios.tcflush(terminal.slave, termios.TCIFLUSH)
 
 
 async def test_code_that_is_cancelled_when_its_kernel_has_let_go(

@@ -46,6 +46,8 @@ from backendai_trio.wire.execution import (
 )
 from backendai_trio.wire.http import JSON, Request
 
+from .local_kernels import work_folder
+
 PYTHON = KernelSpec(runtime="python")
 # How a run's messages may travel (`backendai_trio.channels`).
 WAYS = ("numbered", "socket", "polls")
@@ -807,13 +809,12 @@ async def test_run_that_its_client_abandoned_gives_way(
 
 
 async def test_poll_of_a_client_that_went_away_loses_nothing(
-    gateway: Gateway, kernel: TrioKernel, tmp_path: Path
+    gateway: Gateway, kernel: TrioKernel, gateway_parent: Path
 ) -> None:
     """Output is taken out only by a poll whose client is still there."""
-    signal = tmp_path / "signal"
     code = (
-        f"import os, time\nprint('up')\n"
-        f"while not os.path.exists({str(signal)!r}): time.sleep(0.01)\n"
+        "import os, time\nprint('up')\n"
+        "while not os.path.exists('signal'): time.sleep(0.01)\n"
         "print('here')\n"
     )
     go, gone = trio.Event(), trio.CancelScope()
@@ -839,7 +840,7 @@ async def test_poll_of_a_client_that_went_away_loses_nothing(
         assert gone.cancelled_caught
         for _ in range(3):  # by then the gateway has seen the closed connection
             await kernel.info()
-        signal.touch()
+        (work_folder(gateway_parent) / "signal").touch()
         console: list[object] = []
         while reply.status != "finished":
             reply = await exchange(ExecuteRequest("continue", "shared"))
@@ -928,14 +929,14 @@ import os
 line = b'x' * 65535 + b'\\n'
 for number in range(800):
     os.write(1, line)
-    with open({path!r}, 'w') as file: file.write(str(65536 * (number + 1)))
+    with open('progress', 'w') as file: file.write(str(65536 * (number + 1)))
 """
 
 
 @pytest.mark.parametrize("way", ["numbered", "polls"])
-async def test_nobody_polls_and_nothing_grows(kernel: TrioKernel, tmp_path: Path) -> None:
+async def test_nobody_polls_and_nothing_grows(kernel: TrioKernel, gateway_parent: Path) -> None:
     """50 MB: the program blocks until they are fetched, and at no time are they held here."""
-    progress = trio.Path(tmp_path / "progress")
+    progress = trio.Path(work_folder(gateway_parent) / "progress")
 
     async def printed() -> int:
         try:
@@ -944,7 +945,7 @@ async def test_nobody_polls_and_nothing_grows(kernel: TrioKernel, tmp_path: Path
             return 0
 
     before = resident_bytes()
-    async with kernel.execute(PRINTER.format(path=str(progress))) as execution:
+    async with kernel.execute(PRINTER) as execution:
         first = await anext(execution)
         assert isinstance(first, Stdout)
         while True:

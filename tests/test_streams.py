@@ -37,6 +37,7 @@ from backendai_trio.transport.numbered import open_numbered
 from backendai_trio.wire.execution import ExecuteRequest
 from backendai_trio.wire.numbered import Mark, Output
 
+from .local_kernels import work_folder
 from .proxies import Proxy
 
 PYTHON = KernelSpec(runtime="python")
@@ -315,15 +316,15 @@ async def test_server_that_does_not_come_back(
 async def test_client_that_comes_back_too_late_does_not_run_its_code_again(
     gateway: Gateway,
     kernel: TrioKernel,
-    tmp_path: Path,
+    gateway_parent: Path,
     monkeypatch: pytest.MonkeyPatch,
     output: str,
 ) -> None:
     """Also a client that has had no output yet, and so comes back to the position it began at."""
     monkeypatch.setattr(sessions, "RESUME_SECONDS", 0.1)
-    trace = tmp_path / "trace"
+    trace = work_folder(gateway_parent) / "trace"
     code = (
-        f"with open({str(trace)!r}, 'a') as f: f.write('run')\n"
+        "with open('trace', 'a') as f: f.write('run')\n"
         "import time\n"
         f"{output}\n"
         "while True: time.sleep(1)\n"

@@ -1,15 +1,21 @@
 """The process host of one kernel: starts its programs and outlives none of them.
 
-Run as ``python -I -S host.py FD ROOT``; only `processes.py` starts it. FD is a SEQPACKET socket to
-the gateway and ROOT the kernel's private folder. The host is a child subreaper: whatever a program
-leaves behind (a daemon that forked twice and called setsid included) becomes a child of the host,
-so "the host has no children" means "the kernel has no processes". It ends, killing everything and
-removing ROOT, when it is told to, when the socket closes, and when the gateway dies.
+Run as ``python -I -S host.py FD GATEWAY ROOT``; only `processes.py` starts it. FD is a SEQPACKET
+socket to the gateway, GATEWAY a pidfd of it (-1 where Linux has none) and ROOT the kernel's private
+folder. The host is a child subreaper: whatever a program leaves behind (a daemon that forked twice
+and called setsid included) becomes a child of the host, so "the host has no children" means "the
+kernel has no processes". It ends, killing everything and removing ROOT, when it is told to, when
+the socket closes, and when the gateway dies; after that its exit code is ORPHANED.
+
+It may have namespaces of its own (`isolation.py`). Then ROOT is a mount point, which it can empty
+but not remove, and its process ids are others than the gateway's; so each that it tells comes with
+a pidfd, of which the gateway can read its own.
 
 Start-up time is part of every kernel's start, so this script imports little. The messages are
 marshalled instead of JSON, and the C modules under `signal` and `socket` are used directly: that
 takes 44 ms down to 26 ms (a bare interpreter needs 15). Both ends of the socket are the same Python
-installation and no program of the kernel inherits it, so marshal is safe here.
+installation, and no program of the kernel inherits it or may trace the host, so marshal is safe
+here.
 
 A message is a dict. The gateway sends::
 
@@ -19,8 +25,9 @@ A message is a dict. The gateway sends::
     {"op": "kill", "id": 1}                     the child and everything below it
     {"op": "stop"}
 
-and the host answers ``spawned`` (pid), ``failed`` (errno, error), ``exit`` (code; 128 + n for
-signal n) and, last of all, ``stopped`` (usage).
+and the host answers ``spawned`` (pid; with its pidfd), ``failed`` (errno, error), ``exit`` (code;
+128 + n for signal n) and, last of all, ``stopped`` (usage). Its first word is ``ready`` (pid; with
+its pidfd).
 """
 
 from __future__ import annotations
@@ -46,10 +53,13 @@ else:
     import _socket as socket
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 MESSAGE_BYTES = 1 << 20
 MAX_FDS = 16
 OPEN_FILES = 4096
+#: Exit code of a host whose gateway was killed.
+ORPHANED = 3
 #: Programs that do not die of SIGKILL (blocked in the kernel) must not keep the folder forever.
 KILL_SECONDS = 30.0
 
@@ -149,9 +159,12 @@ def remove_tree(path: str) -> int:
 class Host:
     """The host's state: its children by id, and the socket to the gateway."""
 
-    def __init__(self, fd: int, root: str) -> None:
+    def __init__(self, fd: int, gateway: int, root: str) -> None:
         self.control = socket.socket(fileno=fd)
-        os.set_inheritable(fd, False)
+        self.gateway = gateway
+        for inherited in (fd, gateway):
+            if inherited >= 0:
+                os.set_inheritable(inherited, False)
         self.root = root
         self.parent = os.getppid()
         self.pids: dict[int, int] = {}
@@ -165,20 +178,22 @@ class Host:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         prctl(PR_SET_CHILD_SUBREAPER, 1)
+        # The programs are of the same user; they must not take the socket out of our hands.
+        prctl(PR_SET_DUMPABLE, 0)
 
     # -- messages -----------------------------------------------------------------------------
 
-    def serve(self) -> None:
-        """Do as told until told to stop, or until the gateway is gone."""
+    def serve(self) -> int:
+        """Do as told until told to stop, or until the gateway is gone; the exit code."""
         poll = select.poll()
         poll.register(self.control.fileno(), select.POLLIN)
         poll.register(self.wakeup, select.POLLIN)
-        patience = -1
-        try:
-            poll.register(os.pidfd_open(self.parent), select.POLLIN)
-        except OSError:
-            patience = 500  # an old Linux or a sandbox without pidfd: look at getppid() instead
-        while os.getppid() == self.parent:
+        patience = 500  # an old Linux or a sandbox without pidfd: look at getppid() instead
+        if self.gateway >= 0:
+            poll.register(self.gateway, select.POLLIN)
+            patience = -1
+        self.tell_pid({"ev": "ready"}, os.getpid())
+        while not self.orphaned():
             ready = [fd for fd, _ in poll.poll(patience)]
             if self.wakeup in ready:
                 self.reap()
@@ -188,15 +203,23 @@ class Host:
                     break
                 if message["op"] == "stop":
                     self.send({"ev": "stopped", "usage": self.finish()})
-                    return
+                    return 0
                 self.handle(message, fds)
         self.finish()
-        if os.getppid() != self.parent:
-            # The gateway was killed: its own folder is nobody's, and empty after the last kernel.
-            try:
-                os.rmdir(self.root.rpartition("/")[0])  # noqa: PTH106 (no pathlib here)
-            except OSError:
-                pass
+        if not self.orphaned():
+            return 0
+        # Its own folder is nobody's, and empty after the last kernel.
+        try:
+            os.rmdir(self.root.rpartition("/")[0])  # noqa: PTH106 (no pathlib here)
+        except OSError:
+            pass
+        return ORPHANED
+
+    def orphaned(self) -> bool:
+        """Whether the gateway was killed."""
+        if self.gateway >= 0:
+            return bool(select.select([self.gateway], [], [], 0)[0])
+        return os.getppid() != self.parent
 
     def receive(self) -> tuple[dict[str, Any] | None, list[int]]:
         try:
@@ -210,11 +233,24 @@ class Host:
             fds += memoryview(payload).cast("i").tolist()
         return (marshal.loads(data) if data else None), fds  # noqa: S302 (see the module's text)
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: dict[str, Any], fd: int | None = None) -> None:
+        attached = []
+        if fd is not None:  # not by `array`, which imports `collections.abc`
+            attached = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fd.to_bytes(4, sys.byteorder))]
         try:
-            self.control.send(marshal.dumps(message))
+            self.control.sendmsg([marshal.dumps(message)], attached)
         except OSError:
             pass  # the gateway is gone; the next poll says so
+
+    def tell_pid(self, message: dict[str, Any], pid: int) -> None:
+        """Send a message about a process, with its pidfd where Linux has that."""
+        try:
+            fd = os.pidfd_open(pid)
+        except OSError:
+            fd = None
+        self.send({**message, "pid": pid}, fd)
+        if fd is not None:
+            os.close(fd)
 
     def handle(self, message: dict[str, Any], fds: list[int]) -> None:
         ident = message["id"]
@@ -256,7 +292,7 @@ class Host:
             self.send({"ev": "failed", "id": ident, "errno": int(number), "error": text})
         else:
             self.pids[ident], self.ids[pid] = pid, ident
-            self.send({"ev": "spawned", "id": ident, "pid": pid})
+            self.tell_pid({"ev": "spawned", "id": ident}, pid)
 
     def become(self, message: dict[str, Any], fds: list[int], host: int, report: int) -> None:
         """In the new process: turn into the program. Returns only by an error."""
@@ -347,4 +383,4 @@ class Host:
 
 
 if __name__ == "__main__":
-    Host(int(sys.argv[1]), sys.argv[2]).serve()
+    sys.exit(Host(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]).serve())

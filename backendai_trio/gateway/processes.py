@@ -29,12 +29,14 @@ from .._groups import one_error
 from ..errors import GatewayError
 from . import host as host_script
 from .children import Ask, Child, Lifetime, Sink, Source
+from .isolation import PROCESS_GROUP, Isolation, Share
 from .waiting import Terminal
 
 __all__ = ["Ask", "Child", "KernelHost", "ProgramNotStarted", "Sink", "open_host"]
 
 #: How long the polite end may take before the host is killed.
 STOP_SECONDS = 2.0
+MAX_REASON_BYTES = 4096
 
 
 class ProgramNotStarted(GatewayError):
@@ -50,12 +52,16 @@ class ProgramNotStarted(GatewayError):
 
 
 @asynccontextmanager
-async def open_host(root: Path) -> AsyncIterator[KernelHost]:
+async def open_host(
+    root: Path, isolation: Isolation = PROCESS_GROUP, shares: Sequence[Share] = ()
+) -> AsyncIterator[KernelHost]:
     """One kernel's process host and folders. At the end no process and no file of it is left.
 
     Args:
         root: an existing empty folder with mode 0700, for this kernel alone. It is removed in the
             end, however this ends.
+        isolation: what keeps it apart.
+        shares: folders beside its own that it may use.
 
     Raises:
         GatewayError: this is not Linux, or the host did not start.
@@ -67,9 +73,9 @@ async def open_host(root: Path) -> AsyncIterator[KernelHost]:
     process: trio.Process | None = None
     try:
         with ours:
-            host = KernelHost(root, ours)
+            host = KernelHost(root, ours, isolation.separates)
             with theirs:
-                process = await _start_host(host, root, theirs)
+                process = await _start_host(host, root, theirs, isolation, shares)
                 host.pid = process.pid
             with one_error():
                 async with trio.open_nursery() as nursery:
@@ -77,6 +83,7 @@ async def open_host(root: Path) -> AsyncIterator[KernelHost]:
                     listening = trio.CancelScope(shield=True)
                     nursery.start_soon(host._listen, listening)
                     try:
+                        await _wait_for_start(host, process)
                         yield host
                     finally:
                         with trio.move_on_after(STOP_SECONDS, shield=True):
@@ -89,21 +96,49 @@ async def open_host(root: Path) -> AsyncIterator[KernelHost]:
             await trio.to_thread.run_sync(_remove, root)
 
 
-async def _start_host(host: KernelHost, root: Path, theirs: socket.socket) -> trio.Process:
+async def _start_host(
+    host: KernelHost,
+    root: Path,
+    theirs: socket.socket,
+    isolation: Isolation,
+    shares: Sequence[Share],
+) -> trio.Process:
     for end in (host._control, theirs):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, host_script.MESSAGE_BYTES)
     host._control.setblocking(False)
     for folder in (host.work, host.home, host.tmp):
         folder.mkdir(mode=0o700)
-    return await trio.lowlevel.open_process(
-        [sys.executable, "-I", "-S", host_script.__file__, str(theirs.fileno()), str(root)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        pass_fds=[theirs.fileno()],
-        start_new_session=True,  # a Ctrl-C at the user's terminal is not for the kernel
-        cwd="/",
-        env={"LC_ALL": "C.UTF-8"},
-    )
+    fds = [theirs.fileno()]
+    try:
+        fds.append(gateway := os.pidfd_open(os.getpid()))
+    except OSError:
+        gateway = -1
+    script = [host_script.__file__, str(theirs.fileno()), str(gateway), str(root)]
+    try:
+        return await trio.lowlevel.open_process(
+            isolation.command([sys.executable, "-I", "-S", *script], root, shares),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=fds,
+            start_new_session=True,  # a Ctrl-C at the user's terminal is not for the kernel
+            cwd="/",
+            env={"LC_ALL": "C.UTF-8"},
+        )
+    finally:
+        if gateway >= 0:
+            os.close(gateway)
+
+
+async def _wait_for_start(host: KernelHost, process: trio.Process) -> None:
+    """Wait until the host says that it is there; its last words are an error's text else."""
+    assert process.stderr is not None
+    async with process.stderr:
+        await host._ready.wait()
+        if host._gone:
+            said = await process.stderr.receive_some(MAX_REASON_BYTES)
+            text = said.decode(errors="replace").strip()
+            raise GatewayError(f"the kernel's process host did not start: {text or 'no reason'}")
 
 
 async def _reap(process: trio.Process, root: Path) -> None:
@@ -153,7 +188,8 @@ class KernelHost:
     """A running process host. Made by `open_host`.
 
     Attributes:
-        pid: the host's process id; all programs of the kernel are its descendants.
+        pid: the host's process id, or that of what keeps it apart; all programs of the kernel are
+            its descendants.
         work: where the kernel's programs run; the user's files.
         home: HOME of the programs.
         tmp: TMPDIR of the programs.
@@ -163,7 +199,7 @@ class KernelHost:
             files in the work folder at the end.
     """
 
-    def __init__(self, root: Path, control: socket.socket) -> None:
+    def __init__(self, root: Path, control: socket.socket, separate: bool) -> None:
         self.pid = 0
         self.work = root / "work"
         self.home = root / "home"
@@ -172,6 +208,9 @@ class KernelHost:
         self._control = control
         self._processes: dict[int, Lifetime] = {}
         self._last_id = 0
+        self._separate = separate
+        self._devpts: int | None = None
+        self._ready = trio.Event()
         self._gone = False
 
     @asynccontextmanager
@@ -206,7 +245,8 @@ class KernelHost:
         ident = self._last_id
         process = self._processes[ident] = Lifetime()
         with ExitStack() as ours:
-            terminal = ours.enter_context(Terminal.open(ordinary=stdout == "screen"))
+            opened = Terminal.open(ordinary=stdout == "screen", devpts=self._devpts)
+            terminal = ours.enter_context(opened)
             sources = [Source("stdout", terminal.master, is_terminal=True)]
             connection: trio.SocketStream | None = None
             with ExitStack() as theirs:
@@ -270,20 +310,38 @@ class KernelHost:
             while True:
                 await trio.lowlevel.wait_readable(self._control)
                 try:
-                    data = self._control.recv(host_script.MESSAGE_BYTES)
+                    data, extra, _, _ = self._control.recvmsg(
+                        host_script.MESSAGE_BYTES, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC
+                    )
                 except BlockingIOError:
                     continue
                 except OSError:
                     break
                 if not data:
                     break
-                self._take(marshal.loads(data))  # noqa: S302 (host.py says why marshal)
+                message = marshal.loads(data)  # noqa: S302 (host.py says why marshal)
+                with ExitStack() as held:
+                    for _, _, payload in extra:
+                        (pidfd,) = memoryview(payload).cast("i")
+                        held.callback(os.close, pidfd)  # so long nobody else gets the process id
+                        if self._separate:
+                            message["pid"] = _pid_of(pidfd)
+                    self._take(message)
         self._gone = True
+        self._ready.set()
+        if self._devpts is not None:
+            os.close(self._devpts)
+            self._devpts = None
         for process in self._processes.values():
             process.answered.set()
             process.ended.set()
 
     def _take(self, message: dict[str, Any]) -> None:
+        if message["ev"] == "ready":
+            if self._separate:
+                self._devpts = _devpts_of(message["pid"])
+            self._ready.set()
+            return
         if message["ev"] == "stopped":
             self.usage = message["usage"]
             return
@@ -310,6 +368,23 @@ class KernelHost:
         except GatewayError:
             end.ended.set()  # it is gone; `_reap` sees to the rest
         await end.ended.wait()
+
+
+def _pid_of(pidfd: int) -> int:
+    """The process id that we know a process by; -1 if it is gone already."""
+    for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "Pid":
+            return int(value)
+    return -1
+
+
+def _devpts_of(pid: int) -> int | None:
+    """The /dev/pts that a process sees; None if it is gone already."""
+    try:
+        return os.open(f"/proc/{pid}/root/dev/pts", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
 
 
 def _output_pipe(

@@ -18,7 +18,6 @@ from .._groups import one_error
 from .._serving import drop_connections, serve_app
 from .._version import __version__
 from ..config import Config
-from ..errors import GatewayError
 from ..wire.execution import INTERRUPT_RUN, RAW_CONSOLE, SHOW_VALUE, STDIN_EOF
 from ..wire.files import ARCHIVES
 from ..wire.numbered import NUMBERED_STREAMS
@@ -49,7 +48,7 @@ class Gateway:
 
     Attributes:
         config: settings for a client of it.
-        isolation: what keeps its kernels apart from the machine.
+        isolation: what keeps its kernels apart from the machine, "bubblewrap" or "process-group".
         faults: what it does wrong on purpose; for tests.
     """
 
@@ -87,22 +86,26 @@ async def open_gateway(
             bound to the address in the options.
 
     Raises:
-        GatewayError: this is not Linux, the address cannot be bound, or it is open to the network
-            and there is no certificate.
+        GatewayError: this is not Linux, the address cannot be bound, it is open to the network and
+            there is no certificate, or the isolation that was asked for does not work here.
     """
     options = options or GatewayOptions()
     check_platform()
     # From here on modules are needed that exist on Linux only.
-    from .app import make_app
-    from .logins import LoginServer
-    from .placement import spread_folders
-    from .sessions import Sessions
-    from .vfolders import VFolders
+    from .isolation import try_isolation
 
     listener = listener or bind(options)
     try:
+        with try_isolation(options.isolation) as trial:
+            from .app import make_app
+            from .logins import LoginServer
+            from .placement import spread_folders
+            from .sessions import Sessions
+            from .vfolders import VFolders
+
+            isolation = await trio.to_thread.run_sync(trial.result)
         store, pair = open_store(options)
-    except GatewayError:
+    except BaseException:
         listener.close()
         raise
     config = client_config(options, listener.getsockname()[1], pair)
@@ -114,9 +117,11 @@ async def open_gateway(
         max_folders=options.max_vfolders,
         max_bytes=options.max_vfolder_bytes,
     )
-    isolation = "process-group"
+    isolation = isolation.hiding(folder, options.data)
     features = FEATURES if options.manager_limits else FEATURES | {ARCHIVES}
-    hello = Hello(options.eras[-1].version, f"backendai-trio/{__version__}", isolation, features)
+    hello = Hello(
+        options.eras[-1].version, f"backendai-trio/{__version__}", isolation.name, features
+    )
     ready, close = trio.Event(), trio.Event()
     gateways: list[Gateway] = []
 
@@ -129,6 +134,7 @@ async def open_gateway(
                     folder,
                     store,
                     folders,
+                    isolation,
                     options.idle_seconds,
                     options.max_sessions,
                     options.manager_limits,
@@ -139,7 +145,7 @@ async def open_gateway(
                     secure = options.certificate is not None
                     app = LoginServer(app, options.account, pair.access_key, secure=secure)
                 await nursery.start(serve, app, listener)
-                gateways.append(Gateway(config, isolation, sessions))
+                gateways.append(Gateway(config, isolation.name, sessions))
                 ready.set()
                 await close.wait()
                 last_words = bool(sessions.running())

@@ -24,6 +24,7 @@ from .driver import INTERRUPTED, Driver
 from .events import EventHub
 from .faults import Faults
 from .folder_index import Folder
+from .isolation import Isolation, Share
 from .processes import KernelHost, open_host
 from .refusals import Refused
 from .runs import Run
@@ -270,6 +271,7 @@ class Sessions:
     folder: Path
     store: Store
     folders: VFolders
+    isolation: Isolation
     idle_seconds: float
     max_sessions: int
     manager_limits: bool = False
@@ -433,7 +435,9 @@ class Sessions:
 
         tell("session_enqueued", "session_scheduled", "kernel_preparing", "kernel_creating")
         try:
-            async with open_host(root) as host, trio.open_nursery() as nursery:
+            shares = [Share(self.folders.files_of(item), item.writable) for item in mounts]
+            opened = open_host(root, self.isolation, shares)
+            async with opened as host, trio.open_nursery() as nursery:
                 session = Session(create, access_key, runtime, host, nursery, session_id)
                 session.mounts = tuple(mounts)
                 for folder in mounts:

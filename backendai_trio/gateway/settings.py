@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from ..config import Config, Endpoint
 from ..errors import GatewayError
@@ -18,12 +19,15 @@ from .store import KeyPair, MemoryStore, SqliteStore, Store
 __all__ = [
     "Account",
     "GatewayOptions",
+    "WantedIsolation",
     "bind",
     "check_platform",
     "client_config",
     "open_store",
     "stored_config",
 ]
+
+WantedIsolation: TypeAlias = Literal["auto", "bubblewrap", "process-group"]
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
@@ -69,6 +73,9 @@ class GatewayOptions:
     """How many virtual folders a key pair may have."""
     max_vfolder_bytes: int = 0
     """Bytes that each of them may hold, 0 for as many as there is room on the disk."""
+    isolation: WantedIsolation = "auto"
+    """What keeps kernels apart from this machine: bubblewrap (namespaces of their own), or nothing
+    but a process group. "auto" is bubblewrap where it is installed and works."""
     manager_limits: bool = False
     """Keep a manager's limits on files: 20 of under 1 MiB in an upload (19 in the seed era), 5
     archives of 1 MiB in a download, and none of our own ways around them."""

@@ -26,8 +26,11 @@ import trio
 
 __all__ = ["EXTPROC", "Terminal", "descendants"]
 
-#: From the kernel's termbits.h; the termios module does not name it.
+#: From the kernel's asm-generic/termbits.h and asm-generic/ioctls.h (so x86, ARM, RISC-V); the
+#: termios module does not name them.
 EXTPROC = 0o200000
+TIOCSPTLCK = 0x40045431
+TIOCGPTPEER = 0x5441
 ROWS, COLUMNS = 24, 80
 
 #: At most this much is on the way to the program at once. Above 4095 bytes Linux (6.18) drops input
@@ -60,25 +63,30 @@ def descendants(pid: int) -> Iterator[int]:
 
 
 class Terminal:
-    """Both ends of a pseudo terminal. Ours (`master`) does not block; `name` is /dev/pts/N."""
+    """Both ends of a pseudo terminal. Ours (`master`) does not block; `name` is /dev/pts/N.
+
+    That is the name which programs know, who may have a /dev of their own.
+    """
 
     def __init__(self, master: int, slave: int) -> None:
         self.master = master
         self.slave = slave
-        self.name = os.ttyname(slave)
+        # Not `os.ttyname`, which looks for it in our own /dev.
+        self.name = _link(os.getpid(), slave)
         self._typed = 0
         self._unread = select.poll()
         self._unread.register(slave, select.POLLIN)
 
     @classmethod
     @contextmanager
-    def open(cls, *, ordinary: bool = False) -> Iterator[Terminal]:
+    def open(cls, *, ordinary: bool = False, devpts: int | None = None) -> Iterator[Terminal]:
         """A fresh terminal; closed at the end of the block.
 
         Args:
             ordinary: one that echoes, edits and sends signals, as a shell expects it.
+            devpts: descriptor of the /dev/pts that it shall be in; default: ours.
         """
-        master, slave = os.openpty()
+        master, slave = os.openpty() if devpts is None else _openpty_in(devpts)
         try:
             if not ordinary:
                 attributes = termios.tcgetattr(slave)
@@ -189,6 +197,18 @@ class Terminal:
             forever = arguments[2] == 0 if kind == "ppoll" else arguments[2] & 1 << 31 != 0
             fds = _poll_fds(pid, arguments[0], arguments[1]) if forever else iter(())
         return any(_link(pid, fd) in (self.name, "/dev/tty") for fd in fds)
+
+
+def _openpty_in(devpts: int) -> tuple[int, int]:
+    """As `os.openpty`, but in another /dev/pts than ours."""
+    flags = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
+    master = os.open("ptmx", flags, dir_fd=devpts)
+    try:
+        fcntl.ioctl(master, TIOCSPTLCK, struct.pack("i", 0))
+        return master, fcntl.ioctl(master, TIOCGPTPEER, flags)
+    except OSError:
+        os.close(master)
+        raise
 
 
 def _threads(pid: int) -> list[int]:

@@ -140,8 +140,21 @@ async def _key_pair(client: Client) -> list[Finding]:
 
 
 def _isolation(name: str) -> Finding:
-    advice = "" if name == "bubblewrap" else "Run only what you would run without it."
-    return Finding("Isolation", True, name, advice)
+    if name == "bubblewrap":
+        return Finding(
+            "Isolation",
+            True,
+            "bubblewrap: kernels can read what the gateway's user can, but write only their own",
+            "They share the machine's network, and nothing limits how much of it they use.",
+        )
+    return Finding(
+        "Isolation",
+        True,
+        f"{name}: kernels can do whatever the gateway's user can",
+        "Run only what you would run without it. Install bubblewrap for more; it needs a system "
+        "that lets users make namespaces, and 'backend.ai serve --isolation bubblewrap' says why "
+        "if it does not work.",
+    )
 
 
 async def _runtimes(client: Client) -> Finding:

@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 from pathlib import Path
+from typing import Literal
 
 import click
 import trio
@@ -94,6 +95,13 @@ _ABOUT_TO_SECONDS = 3.0
     help="Most bytes that a virtual folder may hold [default: as many as the disk].",
 )
 @click.option(
+    "--isolation",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "bubblewrap", "process-group"]),
+    help="What keeps kernels apart from this machine; auto is bubblewrap where that works.",
+)
+@click.option(
     "--manager-limits",
     is_flag=True,
     help="Keep a manager's limits on files: 20 of under 1 MiB in an upload.",
@@ -115,6 +123,7 @@ def command(
     certificate_key: Path | None,
     idle_timeout: float,
     folder_quota: int,
+    isolation: Literal["auto", "bubblewrap", "process-group"],
     manager_limits: bool,
     print_env: bool,
 ) -> int:
@@ -144,6 +153,7 @@ def command(
         account=Account(login, _password(password_file)) if login and password_file else None,
         idle_seconds=idle_timeout,
         max_vfolder_bytes=folder_quota,
+        isolation=isolation,
         manager_limits=manager_limits,
     )
     return trio.run(_serve, options, print_env)

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..local_kernels import kernel_processes
 from .terminal import PATIENCE_SECONDS, Running, eventually, on_pipes, on_terminal
 
 __all__ = ["ACCESS_KEY", "SECRET_KEY", "Commands", "Result"]
@@ -136,17 +137,7 @@ class Commands:
 
     def kernel_processes(self) -> list[int]:
         """The living processes of all kernels whose files are below `tmp`, hosts included."""
-        mark = f"{self.tmp}/backendai-gateway-".encode()
-        found = []
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdigit():
-                try:
-                    said = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
-                except OSError:
-                    continue  # it has ended, or is somebody else's
-                if mark in said:
-                    found.append(int(folder.name))
-        return found
+        return kernel_processes(self.tmp)
 
     def nothing_is_left(self, seconds: float = 2.0) -> bool:
         """Whether all kernels end in time, processes and files."""

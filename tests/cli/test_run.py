@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from ..local_kernels import work_folder
 from .commands import ACCESS_KEY, NO_SERVER, SECRET_KEY, Commands, Result, variables_of
 from .terminal import Running, eventually, on_pipes
 
@@ -483,11 +484,10 @@ def test_a_signal_ends_the_kernel(commands: Commands, name: str) -> None:
 
 def test_nohup(commands: Commands) -> None:
     """A signal that is ignored when the command starts stays ignored."""
-    go_on = commands.work / "go-on"
-    code = f"""
+    code = """
 import os, time
 print("started", flush=True)
-while not os.path.exists({str(go_on)!r}): time.sleep(0.01)
+while not os.path.exists("go-on"): time.sleep(0.01)
 print("done")
 """
     argv = commands.argv("run", "-q", "python3", "-c", code)
@@ -496,7 +496,7 @@ print("done")
         run.expect("started")
         run.signal(signal.SIGHUP)
         run.signal(signal.SIGINT)
-        go_on.touch()
+        (work_folder(commands.tmp) / "go-on").touch()
         assert run.wait() == 0
     assert run.text() == "started\ndone\n" and run.text("stderr") == ""
 

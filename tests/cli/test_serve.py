@@ -166,6 +166,19 @@ def test_the_data_folder_is_the_platforms(commands: Commands) -> None:
         assert list(folder.iterdir())
 
 
+def test_isolation(commands: Commands) -> None:
+    keys = {"BACKEND_SECRET_KEY": SECRET_KEY}
+    options = ("--access-key", ACCESS_KEY, "--isolation", "process-group")
+    with commands.serve(*options, env=keys) as gateway:
+        assert "(isolation: process-group)" in gateway.text("stderr")
+        doctor = commands.run("doctor", env=variables_of(gateway))
+        assert "process-group: kernels can do whatever the gateway's user can" in doctor.text
+    result = commands.run(
+        "serve", "--port", "0", "--isolation", "bubblewrap", env={"PATH": "/nowhere"}
+    )
+    assert "there is no bwrap on PATH" in result.problem(125)
+
+
 def test_a_key_pair_of_ones_own(commands: Commands) -> None:
     keys = {"BACKEND_SECRET_KEY": SECRET_KEY}
     with commands.serve("--access-key", ACCESS_KEY, env=keys) as gateway:

@@ -13,6 +13,8 @@ import trio
 from backendai_trio import PortalError, _jobs
 from backendai_trio.testing import TestGateway
 
+from ..local_kernels import kernel_processes
+
 KERNELS = """
 import os, sys, threading, time
 from backendai_trio import Kernel
@@ -34,23 +36,18 @@ def run(
     )
 
 
-def is_running(pid: int) -> bool:
-    return (
-        Path(f"/proc/{pid}/stat").exists() and ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    )
-
-
 def test_gateway_of_its_own_ends_with_the_interpreter(tmp_path: Path) -> None:
     """With nothing configured, kernels run here; those that nobody destroyed end all the same."""
     done = run(
         """
 kernel = Kernel.get_or_create("python", client_token="stays")
-print(kernel.execute("import os; print(os.getpid())")["console"][0][1])
+print(kernel.execute("import os; print(os.environ['HOME'])")["console"][0][1])
 """,
         tmp_path,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert not is_running(int(done.stdout))
+    assert Path(done.stdout.strip()).is_relative_to(tmp_path)
+    assert kernel_processes(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import pytest
+
+from backendai_trio.errors import GatewayError
+from backendai_trio.gateway.isolation import PROCESS_GROUP, Isolation, try_isolation
 
 
 class Conversation:
@@ -43,3 +48,28 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "kernel"
     folder.mkdir(mode=0o700)
     return folder
+
+
+@pytest.fixture
+def bubblewrap() -> Isolation:
+    """The isolation by bubblewrap; without it, the test is skipped or (see `installed`) fails.
+
+    Where it is installed, and the machine lets nobody make namespaces, the test is skipped: there
+    is nothing to install then.
+    """
+    try:
+        with try_isolation("bubblewrap") as trial:
+            return trial.result()
+    except GatewayError as exc:
+        if os.environ.get("BACKENDAI_TESTS_REQUIRE_ALL") and shutil.which("bwrap") is None:
+            pytest.fail(f"{exc}, and BACKENDAI_TESTS_REQUIRE_ALL is set")
+        pytest.skip(str(exc))
+
+
+@pytest.fixture(params=["process-group", "bubblewrap"])
+def isolation(request: pytest.FixtureRequest) -> Isolation:
+    """Each isolation in turn."""
+    if request.param == "process-group":
+        return PROCESS_GROUP
+    found: Isolation = request.getfixturevalue("bubblewrap")
+    return found

@@ -20,8 +20,11 @@ import pytest
 import trio
 
 from backendai_trio.errors import GatewayError
+from backendai_trio.gateway import processes
 from backendai_trio.gateway.children import READ_BYTES
+from backendai_trio.gateway.host import below
 from backendai_trio.gateway.interpreters import Interpreter, open_interpreter
+from backendai_trio.gateway.isolation import Isolation
 from backendai_trio.gateway.processes import KernelHost, ProgramNotStarted, open_host
 from backendai_trio.gateway.runtimes import kernel_environment, resolve
 from backendai_trio.gateway.waiting import Terminal
@@ -85,6 +88,16 @@ def alive(pid: int) -> bool:
 
 def parent(pid: int) -> int:
     return int(stat(pid)[1])
+
+
+def outer(root: int, pid: int) -> int:
+    """The process below `root` that calls itself `pid`, by the id that we know it by."""
+    for candidate in below(root):
+        for line in Path(f"/proc/{candidate}/status").read_text().splitlines():
+            # One for each namespace that it is in, ours first.
+            if line.startswith("NSpid:") and int(line.split()[-1]) == pid:
+                return candidate
+    raise LookupError(pid)
 
 
 def exists(path: Path) -> bool:
@@ -646,12 +659,14 @@ os.read(told, 1)
 """
 
 
-async def test_nothing_survives_a_kernel(root: Path, conversation: TALK) -> None:
+async def test_nothing_survives_a_kernel(
+    root: Path, conversation: TALK, isolation: Isolation
+) -> None:
     with trio.fail_after(30):
-        async with open_host(root) as host:
+        async with open_host(root, isolation) as host:
             talk = conversation()
             assert await run(host, python(DAEMON), talk) == 0
-            pid = int(talk.text("stdout"))
+            pid = outer(host.pid, int(talk.text("stdout")))
             assert alive(pid)
             nested = host.work / "a" / "b"
             nested.mkdir(parents=True)
@@ -669,9 +684,10 @@ async def test_nothing_survives_a_kernel(root: Path, conversation: TALK) -> None
     assert exists(Path("/etc/passwd"))
 
 
-async def test_the_death_of_the_host(root: Path, conversation: TALK) -> None:
+async def test_the_death_of_the_host(root: Path, conversation: TALK, isolation: Isolation) -> None:
+    daemons = []
     with trio.fail_after(30):
-        async with open_host(root) as host:
+        async with open_host(root, isolation) as host:
             talk = conversation()
             async with host.open_child(
                 ["sh", "-c", "setsid sleep 1000 & echo $!; exec cat"],
@@ -682,6 +698,8 @@ async def test_the_death_of_the_host(root: Path, conversation: TALK) -> None:
                 host_pid = parent(child.pid)
 
                 async def ask(is_password: bool) -> bytes | None:
+                    daemons.append(outer(host.pid, int(talk.text("stdout"))))
+                    assert alive(daemons[0])
                     os.kill(host_pid, 9)
                     await trio.sleep_forever()
 
@@ -689,14 +707,30 @@ async def test_the_death_of_the_host(root: Path, conversation: TALK) -> None:
                     await child.run(talk.sink, ask)
             with pytest.raises(GatewayError):
                 await run(host, ["true"], talk)
-    assert not alive(int(talk.text("stdout")))
+    assert not alive(daemons[0])
     assert not alive(child.pid)
+    assert not exists(root)
+
+
+async def test_a_host_that_hangs(
+    root: Path, conversation: TALK, isolation: Isolation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "STOP_SECONDS", 0.1)
+    with trio.fail_after(30):
+        async with open_host(root, isolation) as host:
+            talk = conversation()
+            assert await run(host, python(DAEMON), talk) == 0
+            pid = outer(host.pid, int(talk.text("stdout")))
+            os.kill(parent(pid), signal.SIGSTOP)
+            assert alive(pid)
+    assert not alive(pid)
     assert not exists(root)
 
 
 KILLED = """
 import sys, trio
 from pathlib import Path
+from backendai_trio.gateway.isolation import try_isolation
 from backendai_trio.gateway.processes import open_host
 
 async def sink(kind, data):
@@ -705,8 +739,10 @@ async def sink(kind, data):
 async def ask(is_password):
     await trio.sleep_forever()
 
-async def main(root, daemon):
-    async with open_host(Path(root)) as host:
+async def main(root, daemon, name):
+    with try_isolation(name) as trial:
+        isolation = trial.result()
+    async with open_host(Path(root), isolation) as host:
         async with host.open_child(
             [sys.executable, "-c", daemon + "input()"], env={}, cwd=host.work, stdout="terminal"
         ) as child:
@@ -717,11 +753,11 @@ trio.run(main, *sys.argv[1:])
 """
 
 
-async def test_nothing_survives_the_gateway(root: Path) -> None:
+async def test_nothing_survives_the_gateway(root: Path, isolation: Isolation) -> None:
     environ: Mapping[str, str] = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with trio.fail_after(30):
         process = await trio.lowlevel.open_process(
-            [sys.executable, "-c", KILLED, str(root), DAEMON],
+            [sys.executable, "-c", KILLED, str(root), DAEMON, isolation.name],
             stdout=subprocess.PIPE,
             env=environ,
         )
@@ -730,10 +766,12 @@ async def test_nothing_survives_the_gateway(root: Path) -> None:
             text = b""
             while text.count(b"\n") < 2:
                 text += await process.stdout.receive_some()
-            pids = [int(line) for line in text.split()]
+            program, daemon = (int(line) for line in text.split())
+            pids = [program, outer(process.pid, daemon), *below(process.pid)]
             assert all(map(alive, pids))
             started = time.monotonic()
             process.kill()
             await process.wait()
-            await wait_until(lambda: not any(map(alive, pids)) and not exists(root))
+            # The folder above is the gateway's, which is nobody's now.
+            await wait_until(lambda: not any(map(alive, pids)) and not exists(root.parent))
             assert time.monotonic() - started < 2

@@ -48,13 +48,18 @@ class Killable:
 
 
 @contextmanager
-def killable() -> Iterator[Killable]:
-    """The process; whatever it has forked ends with the block."""
+def killable(temporary: Path) -> Iterator[Killable]:
+    """The process; whatever it has forked ends with the block.
+
+    Args:
+        temporary: the folder for what they leave when they are killed.
+    """
     with subprocess.Popen(
         [sys.executable, str(Path(__file__).resolve())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
     ) as process:
         try:
             yield Killable(process)

@@ -31,8 +31,8 @@ SIZE = 17_000_000
 
 
 @pytest.fixture
-def processes() -> Iterator[Killable]:
-    with killable() as made:
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killable]:
+    with killable(tmp_path_factory.mktemp("killed")) as made:
         yield made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import ssl
 from types import TracebackType
@@ -148,6 +149,8 @@ def _reason(exc: BaseException) -> str:
             cause = cause.exceptions[0]
             continue
         if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
-            reason = cause.strerror.lower()
+            # Trio's text names the address once more; a name that is not found has no errno of C's.
+            said = os.strerror(cause.errno) if cause.errno > 0 else cause.strerror
+            reason = said.lower()
         cause = cause.__cause__ or cause.__context__
     return f"{reason}; check BACKEND_ENDPOINT, and that the server is up"

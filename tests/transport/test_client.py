@@ -287,10 +287,13 @@ async def test_redirects_are_not_followed(status: int) -> None:
 
 async def test_nobody_listens() -> None:
     config = replace(KEYS, endpoint=parse_endpoint(f"http://127.0.0.1:{await closed_port()}"))
-    with pytest.raises(ConnectionFailed, match="cannot connect to http://127") as caught:
+    with pytest.raises(ConnectionFailed) as caught:
         async with open_client(config):
             pass
-    assert "BACKEND_ENDPOINT" in str(caught.value)
+    assert str(caught.value) == (
+        f"cannot connect to {config.endpoint.url}: connection refused; "
+        "check BACKEND_ENDPOINT, and that the server is up"
+    )
 
 
 async def test_name_that_does_not_exist() -> None:

@@ -11,16 +11,20 @@ import termios
 from .commands import Commands
 from .terminal import Running
 
-# The handler writes past `print`, which it may have interrupted.
+# The handler writes past `print`, which it may have interrupted. And `input` waits only for what is
+# there: a signal that comes just before Python blocks in a read is not heard until the next one.
 SCREEN = """
-import os, signal, sys
+import os, select, signal, sys
 print("size", *os.get_terminal_size(), os.isatty(0), os.isatty(2), flush=True)
 def tell(number, frame):
     os.write(1, b"now %d %d\\n" % tuple(os.get_terminal_size()))
 signal.signal(signal.SIGWINCH, tell)
 try:
     while True:
-        print("got", ascii(input("? ")), flush=True)
+        print("? ", end="", flush=True)
+        while not select.select([0], [], [], 0.1)[0]:
+            pass
+        print("got", ascii(input()), flush=True)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
     sys.exit(5)

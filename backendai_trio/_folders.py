@@ -36,7 +36,7 @@ def write_private(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(written).replace(path)
-    except BaseException:
+    except BaseException:  # a Ctrl-C, too, leaves no half file
         Path(written).unlink(missing_ok=True)
         raise
 

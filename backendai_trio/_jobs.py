@@ -302,7 +302,7 @@ def wait(job: Job[T]) -> T:
         try:
             job.submit(over.set)
             over.wait()
-        except BaseException:
+        except BaseException:  # whatever a signal's handler raises: first the work must have ended
             _join(job)
             raise
         if interruptions:

@@ -42,7 +42,7 @@ async def wait(job: Job[T]) -> T:
     except GeneratorExit:  # thrown away with its loop: nobody can wait any more
         job.cancel()
         raise
-    except BaseException:
+    except BaseException:  # cancelled: first the work must have ended
         await _join(job)
         raise
     return job.result()

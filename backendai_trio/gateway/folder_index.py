@@ -299,7 +299,7 @@ class FolderIndex:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
-        except BaseException:
+        except BaseException:  # whatever it was, the lock of the database must not stay
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")

@@ -34,6 +34,9 @@ from .waiting import Terminal
 
 __all__ = ["Ask", "Child", "KernelHost", "ProgramNotStarted", "Sink", "open_host"]
 
+#: How long a host may take to start; usually it is 30 to 60 ms.
+START_SECONDS = 30.0
+
 #: How long the polite end may take before the host is killed.
 STOP_SECONDS = 2.0
 MAX_REASON_BYTES = 4096
@@ -134,7 +137,13 @@ async def _wait_for_start(host: KernelHost, process: trio.Process) -> None:
     """Wait until the host says that it is there; its last words are an error's text else."""
     assert process.stderr is not None
     async with process.stderr:
-        await host._ready.wait()
+        with trio.move_on_after(START_SECONDS) as patience:
+            await host._ready.wait()
+        if patience.cancelled_caught:
+            raise GatewayError(
+                f"the kernel's process host did not start within {START_SECONDS:g} s; try again, "
+                "or serve with the isolation 'process-group'"
+            )
         if host._gone:
             said = await process.stderr.receive_some(MAX_REASON_BYTES)
             text = said.decode(errors="replace").strip()
@@ -382,7 +391,9 @@ def _pid_of(pidfd: int) -> int:
 def _devpts_of(pid: int) -> int | None:
     """The /dev/pts that a process sees; None if it is gone already."""
     try:
-        return os.open(f"/proc/{pid}/root/dev/pts", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        # Its own root folder, below which its /dev is.
+        folder = Path("/proc", str(pid), "root", "dev", "pts")
+        return os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
 

@@ -372,7 +372,7 @@ class Python:
         try:
             sys.stdout.flush()
             sys.stderr.write(text)
-        except Exception:
+        except Exception:  # user code may have replaced or closed either
             self.stdio.err.write(text)
 
     # -- questions ----------------------------------------------------------------------------

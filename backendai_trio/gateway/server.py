@@ -105,7 +105,7 @@ async def open_gateway(
 
             isolation = await trio.to_thread.run_sync(trial.result)
         store, pair = open_store(options)
-    except BaseException:
+    except BaseException:  # cancelled, too: nobody else would close it
         listener.close()
         raise
     config = client_config(options, listener.getsockname()[1], pair)

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
+from typing import Final
 
 import trio
 
@@ -60,7 +61,8 @@ class Client:
         }
         self._heads: dict[tuple[str, str, str], Head] = {}
         self._second = 0
-        self.config = config
+        # Final, since requests are addressed and signed as it says from the start.
+        self.config: Final = config
         self.hello = Hello(SESSION_6.version)
         self.era = SESSION_6
         self.journal = journal
@@ -101,7 +103,7 @@ class Client:
         try:
             reply = await stream.read_all()
         finally:
-            await stream.aclose()
+            await stream.aclose()  # waits for nothing, or is shielded where the library has it
         if reply.status >= 300:
             raise self.error(request, reply)
         return reply

@@ -76,10 +76,10 @@ class Pool:
                     # be done twice is then asked again (RFC 9110, section 9.2.2).
                     if not was_idle or sent.head.method not in _REPEATABLE:
                         raise
-                except BaseException:
+                except BaseException:  # cancelled, too: the reply may be half read
                     self._close(connection)
                     raise
-        except BaseException:
+        except BaseException:  # without a reply there is nobody to give the slot back
             self._slots.release()
             raise
 

@@ -13,10 +13,19 @@ import httpcore2
 
 from ..config import Endpoint
 
-__all__ = ["Exchanges", "Head", "Received", "Sent"]
+__all__ = ["Exchanges", "Head", "Received", "Sent", "framing"]
 
 # What a head may look like; beside that, nothing that was put into it may begin a line of its own.
 _HEAD = re.compile(r"[A-Z]+ [!-~]+ HTTP/1\.1\r\n(?:[A-Za-z-]+: [^\r\n\0]*\r\n)*")
+
+
+def framing(size: int | None) -> tuple[str, str]:
+    """The header that says where a body ends.
+
+    Args:
+        size: of the body, in bytes; None when it goes in chunks.
+    """
+    return ("Transfer-Encoding", "chunked") if size is None else ("Content-Length", str(size))
 
 
 class Head:
@@ -52,9 +61,7 @@ class Head:
             if not _HEAD.fullmatch(text) or text.count("\n") != len(lines):
                 raise httpcore2.LocalProtocolError("a header or the path cannot be sent")
             self._encoded = text.encode()
-        if size is None:
-            return self._encoded + b"Transfer-Encoding: chunked\r\n\r\n"
-        return self._encoded + b"Content-Length: %d\r\n\r\n" % size
+        return self._encoded + "{}: {}\r\n\r\n".format(*framing(size)).encode()
 
 
 class Sent:

@@ -13,7 +13,7 @@ import trio
 
 from ..config import Config
 from ..errors import ConfigError, ConnectionFailed
-from .exchanges import Sent
+from .exchanges import Sent, framing
 
 __all__ = ["ProxiedPool", "open_tunnel", "proxy_of", "takes_tunnels"]
 
@@ -51,10 +51,6 @@ class ProxiedPool:
     async def exchange(self, sent: Sent) -> _Reply:
         """See `Exchanges.exchange`."""
         endpoint, head = sent.endpoint, sent.head
-        if sent.size is None:
-            framing = ("Transfer-Encoding", "chunked")
-        else:
-            framing = ("Content-Length", str(sent.size))
         request = httpcore2.Request(
             head.method,
             httpcore2.URL(
@@ -63,7 +59,10 @@ class ProxiedPool:
                 port=endpoint.port,
                 target=head.target.encode(),
             ),
-            headers=[(k.encode(), v.encode()) for k, v in (*head.fields.items(), framing)],
+            headers=[
+                (name.encode(), value.encode())
+                for name, value in (*head.fields.items(), framing(sent.size))
+            ],
             content=sent.content,
             extensions={
                 "timeout": {

@@ -357,7 +357,7 @@ async def connect_websocket(
             socket = WebSocket(await _open_stream(config))
             try:
                 refusal = await socket.shake_hands(upgrade)
-            except BaseException:
+            except BaseException:  # cancelled, too: nobody else would close it
                 await socket.abort()  # noqa: ASYNC102 (it is shielded)
                 raise
     except trio.TooSlowError:
@@ -392,7 +392,7 @@ async def _open_stream(config: Config) -> trio.abc.Stream:
     secure = trio.SSLStream(stream, context, server_hostname=endpoint.host, https_compatible=True)
     try:
         await secure.do_handshake()
-    except BaseException:
+    except BaseException:  # cancelled, too: nobody else would close it
         with trio.move_on_after(ABORT_SECONDS, shield=True):
             await trio.aclose_forcefully(stream)
         raise

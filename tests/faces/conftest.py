@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import replace
 from functools import partial, wraps
@@ -29,7 +30,7 @@ USER, OTHER_USER = "AKIAFACESFACESFACES1", "AKIAFACESFACESFACES2"
 Body = Callable[["Face"], Coroutine[Any, Any, None]]
 
 
-class Face:
+class Face(ABC):
     """What a test's body sees: `get_or_create` and `find` give kernels, `query` asks the admin.
 
     Attributes:
@@ -49,9 +50,9 @@ class Face:
     list_kernels: Callable[..., Awaitable[Any]]
     list_rows: Callable[..., Awaitable[Any]]
 
+    @abstractmethod
     def run(self, body: Body) -> None:
         """Run a test's body on this face."""
-        raise NotImplementedError
 
 
 class TrioFace(Face):

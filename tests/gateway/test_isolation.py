@@ -28,6 +28,7 @@ from backendai_trio import (
     open_gateway,
     open_kernel,
 )
+from backendai_trio.gateway import processes
 from backendai_trio.gateway.isolation import PROCESS_GROUP, Isolation, Share, try_isolation
 from backendai_trio.gateway.processes import KernelHost, open_host
 from backendai_trio.gateway.runtimes import kernel_environment, resolve
@@ -152,6 +153,24 @@ async def test_why_a_kernel_does_not_start(
         async with open_host(root, bubblewrap, [Share(tmp_path / "missing", True)]):
             pass
     assert not await trio.Path(root).exists()
+
+
+async def test_a_kernel_that_never_starts(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "START_SECONDS", 0.1)
+    monkeypatch.setattr(processes, "STOP_SECONDS", 0.1)
+    program, told = tmp_path / "bwrap", tmp_path / "pid"
+    program.write_text(f"#!/bin/sh\necho $$ > {told}.new; mv {told}.new {told}; exec sleep 1000")
+    program.chmod(0o700)
+    with pytest.raises(GatewayError, match=r"did not start within 0\.1 s"):
+        async with open_host(root, Isolation("bubblewrap", str(program))):
+            pass
+    assert not await trio.Path(root).exists()
+    if await trio.Path(told).exists():  # the kill may have come before it
+        with trio.fail_after(10):  # it was killed; init collects it
+            while await trio.Path("/proc", told.read_text().strip()).exists():  # noqa: ASYNC110
+                await trio.sleep(0.01)
 
 
 @pytest.fixture

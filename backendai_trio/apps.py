@@ -10,7 +10,8 @@ import trio
 from ._groups import one_error
 from .errors import BackendError, ConfigError, ConnectionFailed, NotFound
 from .kernels import TrioKernel
-from .transport.websocket import CloseReason, ConnectionClosed, WebSocket, open_websocket
+from .transport.upgrades import open_websocket
+from .transport.websocket import CloseReason, ConnectionClosed, WebSocket
 from .wire.http import Request
 from .wire.services import (
     END_OF_STREAM,
@@ -27,7 +28,6 @@ from .wire.services import (
 __all__ = ["App", "AppStream", "list_apps", "open_app", "open_app_stream"]
 
 _PIECE_BYTES = 64 * 1024
-_PING_SECONDS = 30.0
 _KEPT_PROBLEMS = 100
 
 
@@ -151,29 +151,8 @@ async def open_app_stream(kernel: TrioKernel, app: str) -> AsyncIterator[AppStre
     half_close = client.has(HALF_CLOSE)
     path = client.era.stream_path(kernel.token, "tcpproxy")
     query = connection_query(app, half_close=half_close)
-    with one_error():
-        async with (
-            open_websocket(client, path, query=query) as socket,
-            trio.open_nursery() as pings,
-        ):
-            pings.start_soon(_keep_alive, socket)
-            yield AppStream(socket, half_close=half_close)
-            pings.cancel_scope.cancel()
-
-
-async def _keep_alive(socket: WebSocket) -> None:
-    """Keep the server's idle timer fresh, and notice when it no longer answers."""
-    try:
-        while True:
-            await trio.sleep(_PING_SECONDS)
-            if not socket.receiving:
-                continue  # nobody would see the answer
-            with trio.move_on_after(_PING_SECONDS) as patience:
-                await socket.ping()
-            if patience.cancelled_caught:
-                await socket.aclose(1011, "no answer to a ping")
-    except ConnectionClosed:
-        pass  # whoever receives notices as well
+    async with open_websocket(client, path, query=query) as socket:
+        yield AppStream(socket, half_close=half_close)
 
 
 class App:

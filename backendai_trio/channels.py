@@ -17,8 +17,10 @@ from .transport.client import Client
 from .transport.connection import Connection
 from .transport.numbered import NumberedStream, open_numbered
 from .transport.proxies import takes_tunnels
-from .transport.websocket import ConnectionClosed, WebSocket, open_websocket
+from .transport.upgrades import open_websocket
+from .transport.websocket import CLOSE_SECONDS, ConnectionClosed, WebSocket
 from .wire.execution import (
+    INTERRUPT_RUN,
     STDIN_EOF,
     BuildFinished,
     CleanFinished,
@@ -63,6 +65,10 @@ class Channel(Protocol):
     def connection(self) -> Connection:
         """Whether the connection is there."""
 
+    @property
+    def asked(self) -> bool:
+        """Whether the server waits for the answer to a question."""
+
     async def receive(self) -> list[Event]:
         """The next events, at least one; not to be called after the outcome."""
 
@@ -97,7 +103,10 @@ async def open_channel(client: Client, token: str, first: ExecuteRequest) -> Asy
         async with open_websocket(client, path) as socket:
             channel = _SocketChannel(socket)
             await socket.send_message(encode_start(first))
-            yield channel
+            try:
+                yield channel
+            finally:
+                await channel.leave()  # noqa: ASYNC102 (it is shielded, and bounded)
     else:
         yield _PollChannel(client, token, first)
 
@@ -110,6 +119,7 @@ class _NumberedChannel:
         self.run_id = first.run_id
         self.begun = True
         self.connection = stream.connection
+        self.asked = False  # the gateway waits for nothing
         self._interrupts = 0
         self._stream = stream
         # Incremental: a character may be cut by the frames it came in.
@@ -172,6 +182,7 @@ class _AskedChannel:
         self.connection = Connection()
         self._typed = LineBuffer()
         self._room = trio.lowlevel.ParkingLot()
+        self._void = True
 
     async def type(self, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
@@ -192,10 +203,24 @@ class _AskedChannel:
         await trio.lowlevel.checkpoint()
         return False
 
+    def interrupted(self) -> None:
+        self._void = True
+        self._room.unpark_all()
+
+    def _asks(self, events: list[Event]) -> list[Event]:
+        """The program has asked, which is the last of the events. Typed ahead, it is not told."""
+        self._void = False
+        return events[:-1] if self._typed.has_line else events
+
     async def _line(self) -> str | None:
-        """The next line, without its newline; None at the end of input."""
-        while not self._typed.has_line:
+        """The next line, without its newline; None at the end of input.
+
+        An interruption ends the question: then it is empty, and nothing typed is lost.
+        """
+        while not (self._void or self._typed.has_line):
             await self._room.park()
+        if self._void:
+            return ""
         line = self._typed.line()
         self._room.unpark_all()
         return None if line is None else line.decode("utf-8", "surrogateescape").removesuffix("\n")
@@ -209,7 +234,6 @@ class _PollChannel(_AskedChannel):
         self._client = client
         self._path = client.era.session_path(token)
         self._state = RunState(first)
-        self._stopped = trio.Event()
 
     @property
     def outcome(self) -> Finished | TimedOut | None:
@@ -223,6 +247,10 @@ class _PollChannel(_AskedChannel):
     def begun(self) -> bool:
         return self._state.begun
 
+    @property
+    def asked(self) -> bool:
+        return self._state.asked
+
     async def receive(self) -> list[Event]:
         events: list[Event] = []
         while not events:
@@ -233,29 +261,18 @@ class _PollChannel(_AskedChannel):
                 Request("POST", self._path, (), body, JSON), answer_seconds=POLL_SECONDS
             )
             events = self._state.feed(ExecuteReply.decode(reply.body))
-            if self._state.waiting and self._typed.has_line:
-                events.pop()  # typed ahead: the question needs no asking
+            if self._state.waiting:
+                events = self._asks(events)
         return events
 
     def interrupted(self) -> None:
-        self._state.interrupted()
-        self._stopped.set()
+        self._state.interrupted(keeps_asking=not self._client.has(INTERRUPT_RUN))
+        super().interrupted()
 
     async def _answer(self) -> None:
-        """Wait for the answer, or for the interruption that makes it needless."""
-        self._stopped = trio.Event()
-        line: str | None = None
-
-        async def stop_when_interrupted() -> None:
-            await self._stopped.wait()
-            nursery.cancel_scope.cancel()
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(stop_when_interrupted)
-            line = await self._line()
-            nursery.cancel_scope.cancel()
+        line = await self._line()
         if not self._state.waiting:
-            return
+            return  # interrupted
         if line is None and not self._client.has(STDIN_EOF):
             raise _no_end_of_input()
         self._state.answer(line)
@@ -270,13 +287,13 @@ class _SocketChannel(_AskedChannel):
         self.run_id: str | None = None
         self.begun = True
         self._socket = socket
-        self._asked = False
+        self.asked = False
 
     async def receive(self) -> list[Event]:
         events: list[Event] = []
         while not events:
             try:
-                if self._asked:
+                if self.asked:
                     await self._answer()
                 frame = await self._socket.get_message()
             except ConnectionClosed as exc:
@@ -286,21 +303,29 @@ class _SocketChannel(_AskedChannel):
             # A fresh state for each message: the run's id is private to the socket.
             state = RunState(ExecuteRequest("query", "socket"))
             events = state.feed(decode_reply(frame))
-            self._asked = state.waiting
+            self.asked = state.waiting
             self.outcome = state.outcome
-            if self._asked and self._typed.has_line:
-                events.pop()
+            if self.asked:
+                events = self._asks(events)
         return events
 
-    def interrupted(self) -> None:
-        self._asked = False
-
     async def _answer(self) -> None:
+        # Also a question that an interruption has ended: before that is answered, the manager does
+        # not tell how the run goes on.
         line = await self._line()
         if line is None:
             raise _no_end_of_input()
-        self._asked = False
+        self.asked = False
         await self._socket.send_message(line)
+
+    async def leave(self) -> None:
+        """Answer what is still asked, after an interruption: the kernel waits for that, too."""
+        if self.asked:
+            with trio.move_on_after(CLOSE_SECONDS, shield=True):
+                try:
+                    await self._socket.send_message("")
+                except ConnectionClosed:
+                    pass
 
 
 def _text(request: ExecuteRequest) -> str:

@@ -139,7 +139,8 @@ class Execution:
 
     async def _stop(self) -> None:
         if not self._abandoned and self._channel.begun and self._channel.outcome is None:
-            self._stopped = await _stop(self._client, self._token, self.run_id)
+            asked = self._channel.asked
+            self._stopped = await _stop(self._client, self._token, self.run_id, asked=asked)
 
 
 async def execute(client: Client, token: str, first: ExecuteRequest) -> ExecuteReply:
@@ -215,11 +216,19 @@ async def _interrupt(client: Client, token: str, run_id: str | None) -> None:
     await client.call(request)
 
 
-async def _stop(client: Client, token: str, run_id: str | None) -> Finished | TimedOut | None:
+async def _stop(
+    client: Client, token: str, run_id: str | None, *, asked: bool = False
+) -> Finished | TimedOut | None:
     """Interrupt what runs, and wait until it has ended; output that comes is dropped.
 
     All of it goes over plain HTTP: a cancellation has just killed the reader of any WebSocket. A
     failure is a warning, since what ended the run's block is the error to report.
+
+    Args:
+        client: where.
+        token: the kernel's.
+        run_id: the run's.
+        asked: it waits for an answer.
 
     Returns:
         How the run ended, None where nobody tells.
@@ -232,24 +241,37 @@ async def _stop(client: Client, token: str, run_id: str | None) -> Finished | Ti
                 # Without an id nobody can be asked; the end of its socket interrupts it again.
                 if run_id is None:
                     return None
-                if (outcome := await _outcome(client, token, run_id)) is not None:
+                if (outcome := await _outcome(client, token, run_id, asked=asked)) is not None:
                     return outcome
+                asked = True
             left = "it asks for input again and again"
         except NotFound:
             return None  # its kernel has gone, and took it along
         except BackendError as exc:
             left = str(exc)
     warnings.warn(
-        f"run {run_id} in kernel {token} may still go on, not stopped: {left}",
+        f"{f'run {run_id}' if run_id else 'a run'} in kernel {token} may still go on, "
+        f"not stopped: {left}",
         RuntimeWarning,
         stacklevel=4,
     )
     return None
 
 
-async def _outcome(client: Client, token: str, run_id: str) -> Finished | TimedOut | None:
-    """Wait until a run has ended; None if it asks for input (it may catch the interruption)."""
-    state = RunState(ExecuteRequest("continue", run_id))
+async def _outcome(
+    client: Client, token: str, run_id: str, *, asked: bool
+) -> Finished | TimedOut | None:
+    """Wait until a run has ended; None if it asks for input (it may catch the interruption).
+
+    Args:
+        client: where.
+        token: the kernel's.
+        run_id: the run's.
+        asked: it waited for an answer when it was interrupted; a manager's kernel still does, and
+            gets an empty one.
+    """
+    void = asked and not client.has(INTERRUPT_RUN)
+    state = RunState(ExecuteRequest("input" if void else "continue", run_id))
     path = client.era.session_path(token)
     while state.outcome is None and not state.waiting:
         reply = await client.call(Request("POST", path, (), state.request().encode(), JSON))

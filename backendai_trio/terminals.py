@@ -15,7 +15,8 @@ from .errors import BackendError, ConnectionFailed, LocalProtocolError
 from .kernels import TrioKernel
 from .transport.connection import Connection
 from .transport.numbered import NumberedStream, open_numbered
-from .transport.websocket import ConnectionClosed, WebSocket, open_websocket
+from .transport.upgrades import open_websocket
+from .transport.websocket import ConnectionClosed, WebSocket
 from .wire.numbered import NUMBERED_STREAMS, Output
 from .wire.streaming import (
     FromTerminal,
@@ -29,7 +30,7 @@ from .wire.streaming import (
 
 __all__ = ["Terminal", "open_terminal"]
 
-_PING_SECONDS = 30.0
+_BUSY_SECONDS = 30.0
 _INTERRUPT = b"\x03"
 _END_OF_INPUT = b"\x04"
 _PIECE_BYTES = 64 * 1024
@@ -239,7 +240,7 @@ async def open_terminal(kernel: TrioKernel) -> AsyncIterator[Terminal]:
     with one_error():
         async with open_websocket(client, path) as socket, trio.open_nursery() as nursery:
             wire = _ManagerWire(socket)
-            nursery.start_soon(wire.keep_alive)
+            nursery.start_soon(wire.keep_busy)
             async with Terminal(wire) as terminal:
                 yield terminal
             nursery.cancel_scope.cancel()
@@ -316,18 +317,12 @@ class _ManagerWire:
     async def aclose(self) -> None:
         await self._socket.aclose()
 
-    async def keep_alive(self) -> None:
-        """Keep the server's idle timer fresh, and notice when it no longer answers."""
+    async def keep_busy(self) -> None:
+        """Keep the server's idle timer fresh: it counts messages, not pings (section 6.1)."""
         while True:
-            await trio.sleep(_PING_SECONDS)
+            await trio.sleep(_BUSY_SECONDS)
             try:
                 await self._send(Ping())
-                if not self._socket.receiving:
-                    continue  # nobody would see the answer
-                with trio.move_on_after(_PING_SECONDS) as patience:
-                    await self._socket.ping()
-                if patience.cancelled_caught:
-                    await self._socket.aclose(1011, "no answer to a ping")
             except ConnectionClosed:
                 return  # whoever receives notices as well
 

@@ -42,7 +42,6 @@ FLOORS = {
     "_archives": "disk",
     "_feeding": "disk",
     "transport": "transport",
-    "transport.websocket": "websocket",
     "kernels": "api",
     "events": "api",
     "executions": "api",
@@ -82,9 +81,9 @@ FLOORS = {
 _BASE = {"base"}
 _WIRE = _BASE | {"wire"}
 _DISK = _WIRE | {"disk"}
-_TRANSPORT = _WIRE | {"environment", "transport", "websocket"}
+_TRANSPORT = _WIRE | {"environment", "transport"}
 _API = _TRANSPORT | {"disk", "api"}
-_GATEWAY = _WIRE | {"disk", "websocket", "serving", "gateway", "script"}
+_GATEWAY = _WIRE | {"disk", "serving", "gateway", "script"}
 # What each of them may import besides itself.
 BELOW = {
     "base": _BASE,
@@ -94,7 +93,6 @@ BELOW = {
     # Safe names, files and archives on disk: both sides write what others have named.
     "disk": _DISK,
     "transport": _TRANSPORT,
-    "websocket": _TRANSPORT,
     "api": _API,
     # The one place that knows both sides: a client comes with the gateway that it talks to.
     "targets": _API | _GATEWAY | {"targets"},
@@ -383,7 +381,7 @@ def test_name_that_is_not_there() -> None:
         ("asyncio", "import asyncio\nfrom ..kernels import open_kernel"),
         ("asyncio.streams", "from asyncio import Event"),
         ("gateway.app", "from ..wire.http import Problem\nfrom .kernels import Kernel\nimport pty"),
-        ("gateway.app", "from ..transport.websocket import x\nfrom ..signing import verify"),
+        ("gateway.app", "from .._serving import x\nfrom ..signing import verify"),
         ("gateway.runner", "import json, os\nimport lupa"),
         ("gateway.host", "import fcntl"),
         ("testing", "import pytest\nfrom .gateway import open_gateway"),

@@ -582,6 +582,44 @@ async def test_interrupt_while_it_waits_for_input(kernel: TrioKernel) -> None:
 
 
 @every_way
+async def test_interrupt_while_somebody_waits_for_the_next_event(kernel: TrioKernel) -> None:
+    """As at a terminal: one task iterates, and another hears of Ctrl-C."""
+    events: list[Event] = []
+    async with kernel.execute("input()") as execution, trio.open_nursery() as nursery:
+
+        async def iterate() -> None:
+            async for event in execution:
+                events.append(event)
+
+        nursery.start_soon(iterate)
+        while not events:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        await execution.interrupt()
+    assert (events[0], events[-1]) == (InputRequest(), Finished(130))
+    assert (await run(kernel, "print(1)")).stdout == "1\n"
+
+
+@every_way
+async def test_answer_after_an_interrupt_is_for_the_next_question(kernel: TrioKernel) -> None:
+    """What has to be said to end the first one is none, nor is what was typed meanwhile lost."""
+    code = (
+        "try:\n    input()\nexcept KeyboardInterrupt:\n    print('caught', flush=True)\n"
+        "print(input(), input())\n"
+    )
+    ran = Ran()
+    async with kernel.execute(code) as execution:
+        assert await anext(execution) == InputRequest()
+        await execution.interrupt()
+        async for event in execution:
+            ran.add(event)
+            if event == Stdout("caught\n"):
+                await execution.send_stdin(b"one\ntwo\n")
+    assert ran.stdout == "caught\none two\n"
+    assert ran.exit_code == 0
+
+
+@every_way
 async def test_program_that_minds_no_interrupt_goes_on(kernel: TrioKernel) -> None:
     code = (
         "try:\n    print('up', flush=True)\n    while True: pass\n"
@@ -702,6 +740,18 @@ async def test_program_that_cannot_be_stopped_is_reported(gateway: Gateway) -> N
             async with kernel.execute(code) as execution:
                 await anext(execution)
     assert gateway.tokens() == []
+
+
+@pytest.mark.parametrize("way", ["socket", "polls"])
+async def test_leaving_a_managers_run_at_its_question(client: Client, kernel: TrioKernel) -> None:
+    """The question is answered, with nothing: a manager's kernel would wait for that for ever."""
+    client.hello = replace(client.hello, features=frozenset({RAW_CONSOLE}))
+    with trio.CancelScope() as scope:
+        async with kernel.execute("input()") as execution:
+            assert await anext(execution) == InputRequest()
+            scope.cancel()
+            await anext(execution)
+    assert (await run(kernel, "print(input())", answers=["mine"])).stdout == "mine\n"
 
 
 @pytest.mark.parametrize("way", ["socket"])

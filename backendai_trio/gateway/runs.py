@@ -231,6 +231,11 @@ class Run:
     # --- the client's side -----------------------------------------------------------------------
 
     @property
+    def question(self) -> Mapping[str, Any] | None:
+        """What the client was told when the program asked for input; None if nothing is open."""
+        return self._question
+
+    @property
     def waiting(self) -> bool:
         """Whether the program waits for input and the client was told so."""
         return self._question is not None

@@ -51,6 +51,8 @@ MAX_INPUT_BYTES = 8 * 1024 * 1024
 """More than any number of our clients send without having been asked for more."""
 AGGREGATE_SECONDS = 0.2
 """A message of the managers' streaming execution covers about this much time (section 6.2)."""
+ANSWERS_AHEAD = 16
+"""So many messages of a client are taken in that nobody has asked for yet; it has to wait then."""
 NORMAL = 1000
 GOING_AWAY = 1001
 POLICY = 1008
@@ -234,39 +236,36 @@ def _size(fields: Mapping[str, Any]) -> tuple[int, int] | None:
 async def _serve_managers_execution(
     socket: WebSocket, session: Session, request: ExecuteRequest
 ) -> None:
-    """Contract section 6.2: JSON replies, answers as plain text; a client that goes interrupts."""
+    """Contract section 6.2: JSON replies, answers as plain text; a client that goes interrupts.
+
+    As with a manager, a question stops the replies until something comes for an answer, even if an
+    interruption has ended it meanwhile.
+    """
     run = session.start(request)
     run.last_seen = math.inf
     finished = False
-    answered = trio.Event()
+    heard, answers = trio.open_memory_channel[str](ANSWERS_AHEAD)
 
     async def receive() -> None:
         try:
             while True:
                 answer = await _receive(socket)
-                answered.set()
-                await run.answer(answer if isinstance(answer, str) else answer.decode())
+                await heard.send(answer if isinstance(answer, str) else answer.decode())
         except (WebSocketDisconnect, UnicodeDecodeError):
             nursery.cancel_scope.cancel()
 
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(receive)
-            asked = False
             while not finished:
                 reply = await run.poll(AGGREGATE_SECONDS, MESSAGE_BYTES)
+                question = run.question
                 finished = reply.status == "finished"
-                news = bool(reply.console) or reply.status not in ("continued", "waiting-input")
-                if reply.status == "waiting-input" and not asked:
-                    news, asked, answered = True, True, trio.Event()
-                elif news:
-                    asked = False
-                if news:
-                    await socket.send_text(encode_reply(reply))
-                elif asked:  # nothing new: polls would come back at once
-                    with trio.move_on_after(AGGREGATE_SECONDS):
-                        await answered.wait()
-                        asked = False
+                await socket.send_text(encode_reply(reply))
+                if reply.status == "waiting-input":
+                    answer = await answers.receive()
+                    if run.question is question:
+                        await run.answer(answer)
             nursery.cancel_scope.cancel()
     finally:
         session.forget(run)

@@ -21,7 +21,8 @@ from ..errors import ApiError, BackendError, ConnectionFailed
 from ..signing import body_is_signed
 from ..transport.client import Client
 from ..transport.replies import ReplyStream
-from ..transport.websocket import CLOSE_SECONDS, ConnectionClosed, open_websocket
+from ..transport.upgrades import open_websocket
+from ..transport.websocket import CLOSE_SECONDS, ConnectionClosed
 from ..transport.websocket import WebSocket as Upstream
 from ..wire.http import OCTETS, PROBLEM, Problem, Request, encode_problem
 

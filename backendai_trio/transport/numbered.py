@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -27,16 +26,11 @@ from ..wire.numbered import (
 )
 from .client import Client
 from .connection import Connection
-from .websocket import ConnectionClosed, WebSocket, connect_websocket
+from .upgrades import connect_websocket, keep_alive
+from .websocket import ConnectionClosed, WebSocket
 
 __all__ = ["NumberedStream", "open_numbered"]
 
-PING_SECONDS = 10.0
-"""After so long without a word from the server it is asked whether it is alive ..."""
-PONG_SECONDS = 10.0
-"""... and after so long without an answer the connection counts as dead: 20 s in all."""
-WAKE_SECONDS = 5.0
-"""A jump of the wall clock beyond this: the machine slept, and the server is asked at once."""
 OUTAGE_SECONDS = 60.0
 """How long reconnecting is tried; the gateway holds a stream's output for as long."""
 CLOSE_SECONDS = 2.0
@@ -84,7 +78,6 @@ class NumberedStream:
         self._known = False
         self._state: dict[str, Any] = {}
         self._room = trio.lowlevel.ParkingLot()
-        self._waiting_since: float | None = None
         self._pause = 0.0
         self._closing = False
         self._reconnecting: trio.CancelScope | None = None
@@ -212,25 +205,8 @@ class NumberedStream:
             await self._socket.abort()
 
     async def keep_alive(self) -> None:
-        """Notice a server that is silent because it, or the way to it, is dead."""
-        wall, steady = time.time(), time.monotonic()
-        while True:
-            await trio.sleep(WAKE_SECONDS)
-            slept = (time.time() - wall) - (time.monotonic() - steady)
-            wall, steady = time.time(), time.monotonic()
-            since = self._waiting_since
-            # A receiver that is busy elsewhere says nothing about the server.
-            if since is None or self._socket is None:
-                continue
-            if slept < WAKE_SECONDS and trio.current_time() - since < PING_SECONDS:
-                continue
-            try:
-                with trio.move_on_after(PONG_SECONDS) as patience:
-                    await self._socket.ping()
-                if patience.cancelled_caught and self._waiting_since == since:
-                    await self._abort()  # the receiver notices, and reconnects
-            except ConnectionClosed:
-                pass  # the receiver notices
+        """Notice a server that is dead; whoever receives then reconnects."""
+        await keep_alive(lambda: self._socket, always_read=True)
 
     async def _next_frame(self) -> str | bytes | None:
         """A frame; None when the connection has broken.
@@ -239,13 +215,10 @@ class NumberedStream:
             trio.EndOfChannel, ConnectionFailed, RemoteProtocolError: the server closed it.
         """
         assert self._socket is not None
-        self._waiting_since = trio.current_time()
         try:
             return await self._socket.get_message()
         except ConnectionClosed as exc:
             code, reason = exc.reason.code, exc.reason.reason or "without a reason"
-        finally:
-            self._waiting_since = None
         if self._closing:
             raise trio.ClosedResourceError
         if code == _NORMAL:

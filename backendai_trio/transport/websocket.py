@@ -1,4 +1,4 @@
-"""Signed WebSocket connections: wsproto's handshake and our own frames, on Trio's streams.
+"""WebSockets of a client: wsproto's handshake and our own frames, on Trio's streams.
 
 Whoever receives also reads: there is no task and no queue in between, so a cancelled receiver loses
 nothing, a slow one slows the server, and a message needs one step of the event loop instead of
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import trio
@@ -18,7 +16,6 @@ import wsproto
 from wsproto import events as ws
 from wsproto.utilities import RemoteProtocolError as NoHandshake
 
-from ..config import Config
 from ..errors import ConnectionFailed
 from ..wire.frames import (
     BINARY,
@@ -33,13 +30,9 @@ from ..wire.frames import (
     encode_close,
     encode_websocket_frame,
 )
-from ..wire.http import Reply, Request
-from .client import Client, log
-from .plain_sockets import PlainStream
-from .pools import tls_context
-from .proxies import open_tunnel, proxy_of
+from ..wire.http import Reply
 
-__all__ = ["CloseReason", "ConnectionClosed", "WebSocket", "connect_websocket", "open_websocket"]
+__all__ = ["ABORT_SECONDS", "CLOSE_SECONDS", "CloseReason", "ConnectionClosed", "WebSocket"]
 
 RECEIVE_BUFFER_BYTES = 64 * 1024
 # That of managers from 20.03 on (contract section 6.1).
@@ -77,20 +70,21 @@ class ConnectionClosed(Exception):
 
 
 class WebSocket:
-    """A WebSocket of a client. Made by `open_websocket` or `connect_websocket`.
+    """A WebSocket of a client. Made by `backendai_trio.transport.upgrades`.
 
     One task at a time may receive, and any number may send.
 
     Attributes:
         subprotocol: the one that the server took, if any was offered.
         closed: why it is closed; None while it is open.
-        receiving: whether somebody waits for a message. Only then are pings and pongs seen.
+        waiting_since: since when somebody waits for a message and nothing comes, not even a part
+            of one, in Trio's time; None while nobody waits. Only who waits sees pings and pongs.
     """
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.subprotocol: str | None = None
         self.closed: CloseReason | None = None
-        self.receiving = False
+        self.waiting_since: float | None = None
         self._stream = stream
         self._sending = trio.Lock()
         self._decoder = FrameDecoder(masked=False, limit=MAX_MESSAGE_BYTES)
@@ -140,6 +134,11 @@ class WebSocket:
         except NoHandshake as exc:
             raise ConnectionFailed(str(exc)) from exc
 
+    @property
+    def sending(self) -> bool:
+        """Whether somebody is sending, and perhaps kept waiting by a server that is far behind."""
+        return self._sending.locked()
+
     async def get_message(self) -> str | bytes:
         """The next message.
 
@@ -148,7 +147,7 @@ class WebSocket:
 
         Cancellation: loses nothing.
         """
-        self.receiving = True
+        self.waiting_since = trio.current_time()
         try:
             while True:
                 try:
@@ -165,8 +164,9 @@ class WebSocket:
                     raise ConnectionClosed(self.closed)
                 else:
                     await self._read()
+                    self.waiting_since = trio.current_time()
         finally:
-            self.receiving = False
+            self.waiting_since = None
             self._left.unpark_all()
 
     async def send_message(self, message: str | bytes) -> None:
@@ -213,7 +213,7 @@ class WebSocket:
                     self._leaving = True
                     await self._send(CLOSE, encode_close(code, reason))
                     while self.closed is None:
-                        if self.receiving:
+                        if self.waiting_since is not None:
                             await self._left.park()
                         elif isinstance(message := self._decoder.next(), Control):
                             await self._handle(message)
@@ -224,9 +224,9 @@ class WebSocket:
         self._close(CloseReason(code, reason))
         await self.abort()
 
-    async def abort(self) -> None:
-        """Close without a word."""
-        self._close(CloseReason(_ABNORMAL, "the connection was dropped"))
+    async def abort(self, reason: str = "the connection was dropped") -> None:
+        """Close without a word to the server; `reason` is for who sends or receives here."""
+        self._close(CloseReason(_ABNORMAL, reason))
         with trio.move_on_after(ABORT_SECONDS, shield=True):
             await trio.aclose_forcefully(self._stream)
 
@@ -297,103 +297,3 @@ class WebSocket:
             self.closed = reason
             for answered in self._pongs.values():
                 answered.set()
-
-
-@asynccontextmanager
-async def open_websocket(
-    client: Client,
-    path: str,
-    *,
-    query: tuple[tuple[str, str], ...] = (),
-    subprotocols: Sequence[str] = (),
-) -> AsyncIterator[WebSocket]:
-    """Open a WebSocket on the client's server; closed when the block ends.
-
-    Args:
-        client: whose server.
-        path: on the server, already percent-encoded.
-        query: its query, if `path` does not hold that as well.
-        subprotocols: names to offer.
-
-    Raises:
-        ApiError: the server refused the upgrade with an error of its own.
-        ConnectionFailed: it cannot be reached, or did not finish the handshake in time.
-    """
-    socket = await connect_websocket(client, path, query=query, subprotocols=subprotocols)
-    try:
-        yield socket
-    finally:
-        await socket.aclose()  # noqa: ASYNC102 (it is shielded, and bounded)
-
-
-async def connect_websocket(
-    client: Client,
-    path: str,
-    *,
-    query: tuple[tuple[str, str], ...] = (),
-    subprotocols: Sequence[str] = (),
-) -> WebSocket:
-    """Connect; the caller closes it.
-
-    The handshake is signed like any GET, with the content type that servers assume for a request
-    that has none (contract section 2.2).
-
-    Raises:
-        ApiError, ConnectionFailed: as for `open_websocket`.
-    """
-    config = client.config
-    endpoint = config.api
-    request = Request("GET", path, query)
-    headers = client.signed_headers(request)
-    del headers["Host"], headers["Content-Type"]  # the first is the protocol's to send
-    upgrade = ws.Request(
-        host=endpoint.host_header,
-        target=endpoint.base_path + request.target,
-        subprotocols=list(subprotocols),
-        extra_headers=[(k.encode(), v.encode()) for k, v in headers.items()],
-    )
-    try:
-        with trio.fail_after(config.connect_seconds):
-            socket = WebSocket(await _open_stream(config))
-            try:
-                refusal = await socket.shake_hands(upgrade)
-            except BaseException:  # cancelled, too: nobody else would close it
-                await socket.abort()  # noqa: ASYNC102 (it is shielded)
-                raise
-    except trio.TooSlowError:
-        raise ConnectionFailed(
-            f"{endpoint.url} did not open a WebSocket within {config.connect_seconds:g} s"
-        ) from None
-    except trio.BrokenResourceError as exc:
-        raise ConnectionFailed(
-            f"{endpoint.url} closed the connection during {request}; "
-            "check BACKEND_ENDPOINT, and that the server is up"
-        ) from exc
-    except (ConnectionFailed, OSError) as exc:
-        raise ConnectionFailed(f"no WebSocket at {endpoint.url} for {request}: {exc}") from exc
-    if refusal is not None:
-        await socket.abort()
-        raise client.error(request, refusal)
-    log.debug("%s at %s -> WebSocket", request, endpoint.url)
-    return socket
-
-
-async def _open_stream(config: Config) -> trio.abc.Stream:
-    """A connection to the server, through the proxy if there is one, with TLS if it has that."""
-    endpoint = config.endpoint
-    proxy = proxy_of(config)
-    stream: trio.abc.Stream
-    if proxy is not None:
-        stream = await open_tunnel(config, proxy)
-    else:
-        stream = await trio.open_tcp_stream(endpoint.host, endpoint.port)
-    if (context := tls_context(config)) is None:
-        return PlainStream.of(stream) if isinstance(stream, trio.SocketStream) else stream
-    secure = trio.SSLStream(stream, context, server_hostname=endpoint.host, https_compatible=True)
-    try:
-        await secure.do_handshake()
-    except BaseException:  # cancelled, too: nobody else would close it
-        with trio.move_on_after(ABORT_SECONDS, shield=True):
-            await trio.aclose_forcefully(stream)
-        raise
-    return secure

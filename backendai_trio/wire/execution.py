@@ -372,6 +372,8 @@ class RunState:
         """Whether the first request was handed out."""
         self.waiting = False
         """Whether the program waits for `answer`."""
+        self.asked = False
+        """Whether the kernel was not yet handed an answer that it waits for."""
         self.outcome: Finished | TimedOut | None = None
         """How the run ended; None while it goes on."""
 
@@ -390,6 +392,7 @@ class RunState:
             why = "it waits for input" if self.waiting else "it has ended"
             raise LocalProtocolError(f"nothing to send for run {self._run_id}: {why}")
         self.begun = True
+        self.asked = False
         return self._next
 
     def feed(self, reply: ExecuteReply) -> list[Event]:
@@ -411,7 +414,7 @@ class RunState:
                 events.append(self.outcome)
                 return events
             case "waiting-input":
-                self.waiting = True
+                self.waiting = self.asked = True
                 events.append(InputRequest(reply.options.get("is_password") is True))
                 return events
             case "clean-finished":
@@ -438,12 +441,18 @@ class RunState:
             eof=line is None,
         )
 
-    def interrupted(self) -> None:
+    def interrupted(self, *, keeps_asking: bool = False) -> None:
         """The code was told to stop: a pending question needs no answer any more.
 
         Nor must the first request be repeated if its reply was not seen: it may have started the
         code, and would start it again on managers (section 4.5).
+
+        Args:
+            keeps_asking: the kernel waits for an answer all the same, and gets an empty one. Those
+                of managers do: what reads answers there is not what was interrupted.
         """
-        if self.begun and self.outcome is None and self._run_id is not None:
+        if self.waiting and keeps_asking:
+            self.answer("")
+        elif self.begun and self.outcome is None and self._run_id is not None:
             self.waiting = False
             self._next = ExecuteRequest("continue", self._run_id, raw_console=self._raw_console)

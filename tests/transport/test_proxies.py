@@ -23,7 +23,7 @@ from backendai_trio import (
     read_config,
 )
 from backendai_trio.transport.proxies import open_tunnel, proxy_of, takes_tunnels
-from backendai_trio.transport.websocket import open_websocket
+from backendai_trio.transport.upgrades import open_websocket
 
 from .servers import HELLO, INFO, KEYS, ForwardingProxy, closed_port, configure, read_head, serving
 

@@ -12,12 +12,8 @@ import wsproto
 from wsproto import events as ws
 
 from backendai_trio import ApiError, open_client
-from backendai_trio.transport.websocket import (
-    MAX_MESSAGE_BYTES,
-    ConnectionClosed,
-    WebSocket,
-    open_websocket,
-)
+from backendai_trio.transport.upgrades import open_websocket
+from backendai_trio.transport.websocket import MAX_MESSAGE_BYTES, ConnectionClosed, WebSocket
 
 from .servers import HELLO, read_head, reply, serving
 

@@ -143,6 +143,17 @@ class Run(RuleBasedStateMachine):
         with pytest.raises(LocalProtocolError):
             self.state.answer(line)
 
+    @rule(keeps_asking=st.booleans())
+    def interrupted(self, keeps_asking: bool) -> None:
+        self.state.interrupted(keeps_asking=keeps_asking)
+        if self.where == "ended":
+            return
+        void = self.where == "waiting" and keeps_asking
+        self.sent = ExecuteRequest(
+            "input" if void else "continue", self.run_id, raw_console=self.raw
+        )
+        self.where = "running"
+
     @precondition(lambda self: self.where != "running")
     @rule(status=st.sampled_from(["continued", "finished", "waiting-input", "nonsense"]))
     def reply_without_a_request(self, status: str) -> None:
@@ -265,6 +276,17 @@ def test_answers() -> None:
     assert state.request() == ExecuteRequest("input", "r", "", raw_console=True, eof=True)
     with pytest.raises(LocalProtocolError):
         state.answer("again")
+
+
+def test_an_answer_is_owed_until_it_was_handed_out() -> None:
+    """Also to a question that an interruption has ended."""
+    state = RunState(ExecuteRequest("query", "r", "code"))
+    state.feed(ExecuteReply("waiting-input"))
+    assert state.asked
+    state.interrupted(keeps_asking=True)
+    assert state.asked and not state.waiting
+    assert state.request().mode == "input"
+    assert not state.asked
 
 
 def test_misuse_says_why() -> None:

@@ -1,7 +1,7 @@
 """Files on their way into a virtual folder.
 
 From 20.09 on a storage proxy takes them in pieces (tus), and tells how far it is when a connection
-broke; managers of 19.09 and 20.03 do so themselves. Seed servers take a form.
+broke; managers of late 19.09 and 20.03 do so themselves. Older servers take a form.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from .errors import (
     AuthError,
     BackendError,
     ConnectionFailed,
+    InvalidRequest,
     LocalProtocolError,
     NotFound,
     QuotaExceeded,
@@ -34,7 +35,7 @@ from .wire.transfers import CHECKSUM_MISMATCH, TUS_CHECKSUM, PatchHead, TusState
 from .wire.uploads import check_name, encode_part_head, multipart_type, part_end
 from .wire.vfolders import FileRequest, MakeDirectory, Ticket
 
-__all__ = ["send_files"]
+__all__ = ["make_folder", "send_files"]
 
 _AT_ONCE = 6
 _PATCH_BYTES = 16 * 1024 * 1024
@@ -42,6 +43,7 @@ _PATCH_BYTES = 16 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
 _PAUSES_SECONDS = (0.1, 0.5, 2.0, 5.0)
 """Before each new attempt; what has got on in between may fail as often again."""
+_UNKNOWN_ROUTE = frozenset({"", "generic-not-found", "url-not-found"})
 _TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, CHECKSUM_MISMATCH})
 
 
@@ -74,10 +76,24 @@ def _name_in(to: str, upload: Upload) -> str:
         raise UploadError(str(upload.path), str(exc)) from None
 
 
+async def make_folder(
+    client: Client, folder: str, path: str, *, parents: bool, exist_ok: bool
+) -> None:
+    """Make a folder in a folder; see `TrioVFolder.mkdir`."""
+    body = MakeDirectory(path, parents, exist_ok).encode(client.era)
+    try:
+        await client.call(Request("POST", client.era.folder_path(folder, "mkdir"), (), body, JSON))
+    except InvalidRequest as exc:
+        # Managers of 20.03 cannot be told that it may exist.
+        old = client.era.folder_transfer == "manager"
+        if not (old and exist_ok and "exists" in f"{exc.title} {exc.detail}"):
+            raise
+
+
 async def _make_folders(
     client: Client, folder: str, uploads: Sequence[Upload], names: dict[Upload, str]
 ) -> None:
-    """Make those that have no files in them; the others come into being with their files."""
+    """Make those that do not come into being with a file in them."""
     parents = {name.rpartition("/")[0] for name in names.values()}
     for upload in uploads:
         if not upload.is_folder or names[upload] in parents:
@@ -86,10 +102,13 @@ async def _make_folders(
             raise UploadError(
                 str(upload.path), "is an empty folder, and this server makes none; leave it out"
             )
-        path = client.era.folder_path(folder, "mkdir")
-        body = MakeDirectory(names[upload], parents=True, exist_ok=True).encode()
         with _naming(upload):
-            await client.call(Request("POST", path, (), body, JSON))
+            await make_folder(client, folder, names[upload], parents=True, exist_ok=True)
+    # Storage proxies make those of a file; managers that take tus themselves fail where one is
+    # missing, after all of the file has come (seen in 20.03.19).
+    for parent in sorted(parents - {""}) if client.era.folder_transfer == "manager" else ():
+        if not any(other.startswith(f"{parent}/") for other in parents):
+            await make_folder(client, folder, parent, parents=True, exist_ok=True)
 
 
 @contextmanager
@@ -109,7 +128,15 @@ def _naming(upload: Upload) -> Iterator[None]:
 async def _send_in_pieces(
     client: Client, folder: str, name: str, upload: Upload, meter: Meter
 ) -> None:
-    tus = await _begin(client, folder, name, upload.size)
+    try:
+        tus = await _begin(client, folder, name, upload.size)
+    except NotFound as exc:
+        # Managers from 1.4 to 19.09.10 or so take forms alone; no version tells them from later
+        # ones.
+        if client.era.folder_transfer != "manager" or exc.kind not in _UNKNOWN_ROUTE:
+            raise
+        await _send_form(client, folder, name, upload, meter)
+        return
     offset = failures = 0
     unsure = False
     complete = False
@@ -117,8 +144,9 @@ async def _send_in_pieces(
         try:
             before = offset
             offset = await (tus.offset() if unsure else tus.send(upload, offset))
-            # An empty file is complete when the server has answered to its empty piece.
-            complete = offset == upload.size and not (unsure and upload.size == 0)
+            # The answer to a piece alone says that the file is in its place: one of which HEAD
+            # tells that all of it has come is waiting for that, and gets an empty piece.
+            complete = offset == upload.size and not unsure
             failures, unsure = (0 if offset > before else failures), False
             await meter.tell(Progress(upload.name, offset, upload.size))
         except (ConnectionFailed, ApiError) as exc:
@@ -213,7 +241,7 @@ def _digest(upload: Upload, offset: int, size: int) -> bytes:
 
 
 async def _send_form(client: Client, folder: str, name: str, upload: Upload, meter: Meter) -> None:
-    """What seed servers take: no limits, and no going on (section 7.1)."""
+    """What seed servers take: no limits, and no going on (section 7.1); later ones 10 files."""
     boundary = f"backendai-{secrets.token_hex(16)}"
     head, tail = encode_part_head(name, boundary), part_end(boundary, last=True)
 

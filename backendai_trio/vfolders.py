@@ -17,19 +17,19 @@ import trio
 
 from .errors import LocalProtocolError
 from .folder_downloads import download_files
-from .folder_uploads import send_files
+from .folder_uploads import make_folder, send_files
 from .progress import Meter, Progress
 from .transport.client import Client
 from .uploads import Upload, plan_items
 from .wire.fields import Fields, decode_json, encode_json
 from .wire.files import FileInfo, Listing, PathsRequest
 from .wire.http import JSON, Request
+from .wire.transfers import TUS_CHECKSUM
 from .wire.uploads import check_names
 from .wire.vfolders import (
     CreateVFolder,
     Invitation,
     Invite,
-    MakeDirectory,
     MoveFile,
     Permission,
     RemoveFiles,
@@ -45,6 +45,11 @@ __all__ = [
     "list_invitations",
     "list_vfolders",
 ]
+
+_MOVES_SINCE = (6, "20220315")
+"""Managers of 22.03; before, they could but give a file another name."""
+_QUOTAS_UNTIL = (8, "20240315")
+"""Managers of 24.03, which refuse to be told one."""
 
 
 class TrioVFolder:
@@ -107,20 +112,25 @@ class TrioVFolder:
     async def mkdir(self, path: str, *, parents: bool = True, exist_ok: bool = False) -> None:
         """Make a folder in it.
 
-        Endpoint: ``POST /folders/{name}/mkdir`` (manager 1.4; `parents` and `exist_ok` 20.09).
+        Args:
+            path: of the folder.
+            parents: whether those above it are made; managers before 20.09 always make them.
+            exist_ok: whether it may exist; managers before 20.03 never mind.
+
+        Endpoint: ``POST /folders/{name}/mkdir`` (manager 1.4).
         """
         self._later("make folders", "1.4")
-        await self._post("mkdir", MakeDirectory(path, parents, exist_ok).encode())
+        await make_folder(self.client, self.name, path, parents=parents, exist_ok=exist_ok)
 
     async def move(self, source: str, target: str) -> None:
         """Rename a file or folder of it; into the target, if that is a folder.
 
         A file of the target's name is replaced.
 
-        Endpoint: ``POST /folders/{name}/move-file`` (manager 20.09).
+        Endpoint: ``POST /folders/{name}/move-file`` (manager 22.03).
         """
-        if self.client.era.folder_transfer != "proxy":
-            raise self._unknown("move files", "20.09")
+        if not (self.client.hello.key >= _MOVES_SINCE or self.client.has(TUS_CHECKSUM)):
+            raise self._unknown("move files", "22.03")
         await self._post("move-file", MoveFile(source, target).encode())
 
     async def remove(self, paths: Sequence[str], *, recursive: bool = False) -> None:
@@ -311,10 +321,10 @@ async def create_vfolder(
         usage_mode: ``general``, ``data`` or ``model``.
         permission: what others may do, where the folder is a project's.
         cloneable: whether it may be cloned.
-        max_bytes: quota, 0 for the server's own; managers from 23.03.8 on pass it over.
+        max_bytes: quota, 0 for the server's own; 23.03.8 to 23.09 pass it over.
 
     Raises:
-        LocalProtocolError: the name has other characters.
+        LocalProtocolError: the name has other characters, or the server takes no quota.
         InvalidRequest: there is one of this name.
         QuotaExceeded: the key pair may have no more.
 
@@ -333,6 +343,13 @@ async def create_vfolder(
         max_bytes=max_bytes,
     )
     body = wanted.encode(client.era)
+    if max_bytes and not (
+        client.era.folder_transfer == "proxy" and client.hello.key < _QUOTAS_UNTIL
+    ):
+        raise LocalProtocolError(
+            "a folder's quota cannot be set on this server (managers from 20.09 to 23.09 take it); "
+            "leave it out, and ask an administrator for one"
+        )
     await client.call(Request("POST", client.era.folders_path, (), body, JSON))
     return TrioVFolder(client, name)
 

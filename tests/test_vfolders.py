@@ -52,6 +52,7 @@ from backendai_trio import (
     query,
 )
 from backendai_trio.folder_downloads import download_files
+from backendai_trio.gateway import vfolder_files
 from backendai_trio.progress import Meter
 from backendai_trio.wire.http import Request
 from backendai_trio.wire.transfers import PatchHead, TusState
@@ -243,6 +244,28 @@ async def test_uploads_of_the_seed_era(data: Path, local: Path) -> None:
         for call in (folder.list_files(), folder.mkdir("x"), folder.download(["."], local)):
             with pytest.raises(LocalProtocolError, match="mount"):
                 await call
+
+
+@pytest.mark.parametrize("era", [TRANSITION, SESSION_5], ids=lambda e: e.name)
+async def test_mkdir_before_20_09(era: Era, data: Path) -> None:
+    """The path is all that can be said; parents are always made."""
+    async with opened(era, data=data) as (_, client):
+        folder = await create_vfolder(client, "data")
+        await folder.mkdir("x/y", parents=False)
+        with pytest.raises(InvalidRequest, match="exists"):
+            await folder.mkdir("x/y")
+        await folder.mkdir("x/y", exist_ok=True)
+        assert tree(files_in(data)) == {"x": "/", "x/y": "/"}
+
+
+async def test_what_older_servers_cannot_is_told(data: Path) -> None:
+    async with opened(SESSION_5, data=data) as (_, client):
+        with pytest.raises(LocalProtocolError, match="quota cannot be set"):
+            await create_vfolder(client, "data", max_bytes=10)
+        folder = await create_vfolder(client, "data")
+        client.hello = replace(client.hello, features=frozenset())
+        with pytest.raises(LocalProtocolError, match=r"came with 22\.03"):
+            await folder.move("a", "b")
 
 
 async def test_mkdir_and_mv(client: Client, local: Path) -> None:
@@ -610,6 +633,26 @@ async def test_tus_as_it_stands(data: Path) -> None:
         assert (files_in(data) / "file").read_bytes() == b"abcdef"
         async with client.transfer(head, at=address) as reply:  # type: ignore[arg-type]
             assert TusState.decode(reply.headers) == TusState(6, 6)
+
+
+async def test_a_file_that_got_no_name_gets_it(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it has come, says HEAD, and yet it is not there: a storage proxy failed to move it."""
+    place, failures = vfolder_files.place_upload, [OSError("no"), OSError("not yet")]
+
+    def fail_at_first(root: Path, path: str, source: Path) -> None:
+        if failures:
+            raise failures.pop()
+        place(root, path, source)
+
+    monkeypatch.setattr(vfolder_files, "place_upload", fail_at_first)
+    (tmp_path / "file").write_bytes(b"abcdef")
+    async with opened(data=data) as (_, client):
+        folder = await create_vfolder(client, "data")
+        await folder.upload([tmp_path / "file"], base=tmp_path)
+    assert not failures
+    assert (files_in(data) / "file").read_bytes() == b"abcdef"
 
 
 # -- hostile names --------------------------------------------------------------------------------

@@ -225,13 +225,15 @@ def make_app(sessions: Sessions, eras: Sequence[Era], hello: Hello) -> Starlette
 
 
 def _spoken(era: Era, request: HTTPConnection) -> Era:
-    """The era a request is answered in; below ``/session`` the version header decides."""
+    """The era a request is answered in; where several share a path the version header decides."""
     version = request.headers.get("x-backendai-version") or request.headers.get("x-sorna-version")
-    if not era.names_session or version is None:
+    if era.prefix or version is None:
         return era
     for candidate in (SESSION_5, SESSION_6):
         if candidate.version == version:
             return era if candidate.name == era.name else candidate
+    if not era.names_session:
+        return era
     raise Refused(
         400,
         "generic-bad-request",

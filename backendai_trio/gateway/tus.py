@@ -62,11 +62,17 @@ class TusUploads:
         token = self._folders.index.begin_upload(folder.folder_id, path, size)
         if size == 0:
             # The official client sends nothing at all for an empty file, and says "Done."
-            await self.state(token, "")
+            await self._complete(token, "")
         return token
 
-    async def state(self, token: str, folder_within: str) -> TusState:
-        """How far an upload has come; one whose last word was lost gets its name now."""
+    def state(self, token: str) -> TusState:
+        """How far an upload has come. All of it may have, and still have no name: as with a storage
+        proxy an (empty) piece gives it that."""
+        upload = self._find(token)
+        return TusState(upload.position, upload.size)
+
+    async def _complete(self, token: str, folder_within: str) -> TusState:
+        """Give an upload its name, if all of it is there."""
         upload = self._find(token)
         if upload.position == upload.size and not upload.placed:
             async with self._placing:  # a client that asks while another request does it waits
@@ -120,7 +126,7 @@ class TusUploads:
                 finally:
                     if writer.good != upload.position:
                         self._folders.index.advance(upload, writer.good)
-        return await self.state(token, folder_within)
+        return await self._complete(token, folder_within)
 
     async def _place(self, upload: PendingUpload, folder_within: str) -> None:
         root, staged = self._root_of(upload), self._staged(upload)

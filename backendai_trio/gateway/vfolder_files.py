@@ -156,6 +156,12 @@ def measure(root: Path) -> tuple[int, int]:
     return files, used
 
 
+def check_parent(root: Path, path: str) -> None:
+    """Refuse the name of a file whose folder does not exist."""
+    if not inside(root, path).parent.is_dir():
+        raise _missing(path.rpartition("/")[0])
+
+
 def place_upload(root: Path, path: str, source: Path) -> None:
     """Give a file that has arrived whole its name; its folders are made."""
     target = inside(root, path)

@@ -82,7 +82,6 @@ def folder_routes(era: Era) -> list[tuple[str, str, Handler]]:
             ("POST", f"{one}/request-upload", partial(request_upload, proxied=True)),
             ("POST", f"{one}/request-download", partial(request_download, proxied=True)),
             # Until 20.03 (section 7.2).
-            ("POST", f"{one}/create_upload_session", partial(request_upload, proxied=False)),
             ("POST", f"{one}/request_download", partial(request_download, proxied=False)),
             ("GET", f"{one}/download_single", download_single),
             ("GET", f"{base}/_/download_with_token", download),
@@ -90,6 +89,9 @@ def folder_routes(era: Era) -> list[tuple[str, str, Handler]]:
             ("HEAD", tus, tus_state),
             ("PATCH", tus, tus_patch),
         ]
+    if era.names_session:  # 19.09.14 and later, as told by no version
+        begin = f"{one}/create_upload_session"
+        routes.append(("POST", begin, partial(request_upload, proxied=False)))
     # Last, as they fit all paths of two parts.
     return [*routes, ("GET", one, info), ("DELETE", one, delete)]
 
@@ -196,7 +198,7 @@ async def list_files(call: Call) -> Answer:
 
 async def make_directory(call: Call) -> Answer:
     """``POST /folders/{name}/mkdir``."""
-    wanted = MakeDirectory.decode(call.body)
+    wanted = MakeDirectory.decode(call.body, call.era)
     await call.sessions.folders.within(
         _folder(call, write=True), lambda root: vfolder_files.make_directory(root, wanted)
     )
@@ -238,7 +240,12 @@ async def request_upload(call: Call, *, proxied: bool) -> Answer:
     wanted = FileRequest.decode(call.body)
     if wanted.size is None:
         raise Refused(400, "invalid-api-params", "The size is missing")
-    token = await call.sessions.tus.begin(_folder(call, write=True), wanted.path, wanted.size)
+    folder = _folder(call, write=True)
+    if not proxied:  # managers of that time make no folders, and fail when all of it has come
+        await call.sessions.folders.within(
+            folder, lambda root: vfolder_files.check_parent(root, wanted.path)
+        )
+    token = await call.sessions.tus.begin(folder, wanted.path, wanted.size)
     return Answer(_ticket(call, token, "upload", proxied=proxied).encode())
 
 
@@ -284,9 +291,9 @@ def tus_options(call: Call) -> Answer:
     )
 
 
-async def tus_state(call: Call) -> Answer:
+def tus_state(call: Call) -> Answer:
     """``HEAD /storage/upload``."""
-    state = await call.sessions.tus.state(_token(call), _folder_within(call))
+    state = call.sessions.tus.state(_token(call))
     return Answer(status=200, content_type=OCTETS, headers=state.encode())
 
 

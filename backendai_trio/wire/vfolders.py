@@ -83,7 +83,7 @@ class CreateVFolder:
     permission: Permission = "rw"
     cloneable: bool = False
     max_bytes: int = 0
-    """Quota, 0 for the server's own. Managers from 23.03.8 on take none here."""
+    """Quota, 0 for the server's own. Managers know it from 20.09 to 23.09."""
 
     def encode(self, era: Era) -> bytes:
         """JSON body for an era.
@@ -94,16 +94,18 @@ class CreateVFolder:
         body: dict[str, object] = {"name": check_folder_name(self.name)}
         if era.prefix:
             return encode_json(body)
+        # No more than the era knows: managers refuse other keys.
         body |= {"host": self.host, "group": self.group}
         if era.names_session:
             body |= {
                 "usage_mode": self.usage_mode,
                 "permission": self.permission,
-                "cloneable": self.cloneable,
                 "unmanaged_path": None,
             }
-        if self.max_bytes:
-            body["quota"] = str(self.max_bytes)
+        if era.folder_transfer == "proxy":
+            body["cloneable"] = self.cloneable
+            if self.max_bytes:
+                body["quota"] = str(self.max_bytes)
         return encode_json(body)
 
     @classmethod
@@ -218,14 +220,21 @@ class MakeDirectory:
     parents: bool = False
     exist_ok: bool = False
 
-    def encode(self) -> bytes:
-        """JSON body."""
-        return encode_json({"path": self.path, "parents": self.parents, "exist_ok": self.exist_ok})
+    def encode(self, era: Era) -> bytes:
+        """JSON body. Managers before 20.09 know the path alone, and make its parents."""
+        body: dict[str, object] = {"path": self.path}
+        if era.folder_transfer == "proxy":
+            body |= {"parents": self.parents, "exist_ok": self.exist_ok}
+        return encode_json(body)
 
     @classmethod
-    def decode(cls, body: bytes) -> MakeDirectory:
-        """Read the body. Managers before 20.09 know the path alone."""
+    def decode(cls, body: bytes, era: Era) -> MakeDirectory:
+        """Read the body."""
         top = Fields.parse(body, "mkdir")
+        if era.folder_transfer != "proxy":
+            if more := set(top.everything()) - {"path"}:
+                raise RemoteProtocolError(f"mkdir: this era knows no {', '.join(sorted(more))}")
+            return cls(top.text("path"), parents=True)
         return cls(
             top.text("path"),
             top.flag("parents", default=False),

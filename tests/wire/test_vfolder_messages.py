@@ -20,7 +20,7 @@ from backendai_trio.wire.transfers import (
     attachment,
     parse_range,
 )
-from backendai_trio.wire.versions import ERAS, SEED, SESSION_5, SESSION_6, Era
+from backendai_trio.wire.versions import ERAS, SEED, SESSION_5, SESSION_6, TRANSITION, Era
 from backendai_trio.wire.vfolders import (
     CreateVFolder,
     FileRequest,
@@ -94,7 +94,7 @@ DECODERS: list[Callable[[bytes], object]] = [
     CreateVFolder.decode,
     FileRequest.decode,
     Invite.decode,
-    MakeDirectory.decode,
+    lambda body: MakeDirectory.decode(body, SESSION_6),
     MoveFile.decode,
     RemoveFiles.decode,
     Ticket.decode,
@@ -105,9 +105,19 @@ DECODERS: list[Callable[[bytes], object]] = [
 
 
 @quick
-@given(creations, later)
-def test_create(wanted: CreateVFolder, era: Era) -> None:
-    assert CreateVFolder.decode(wanted.encode(era)) == wanted
+@given(creations)
+def test_create(wanted: CreateVFolder) -> None:
+    assert CreateVFolder.decode(wanted.encode(SESSION_6)) == wanted
+
+
+@quick
+@given(creations)
+def test_create_has_no_keys_that_an_era_does_not_know(wanted: CreateVFolder) -> None:
+    """Managers refuse them (19.09.5, 20.03.19)."""
+    known = {"name", "host", "group"}
+    assert set(json.loads(wanted.encode(TRANSITION))) == known
+    known |= {"usage_mode", "permission", "unmanaged_path"}
+    assert set(json.loads(wanted.encode(SESSION_5))) == known
 
 
 @quick
@@ -146,7 +156,11 @@ def test_listing_in_both_forms(found: list[FileInfo]) -> None:
 @given(some_text, st.booleans(), st.booleans())
 def test_mkdir(path: str, parents: bool, exist_ok: bool) -> None:
     wanted = MakeDirectory(path, parents, exist_ok)
-    assert MakeDirectory.decode(wanted.encode()) == wanted
+    assert MakeDirectory.decode(wanted.encode(SESSION_6), SESSION_6) == wanted
+    # Before 20.09 it is the path alone, and any other key is refused.
+    assert MakeDirectory.decode(wanted.encode(SESSION_5), SESSION_5) == MakeDirectory(path, True)
+    with pytest.raises(RemoteProtocolError, match="exist_ok, parents"):
+        MakeDirectory.decode(wanted.encode(SESSION_6), TRANSITION)
 
 
 @quick

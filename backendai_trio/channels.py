@@ -59,7 +59,7 @@ class Channel(Protocol):
 
     @property
     def begun(self) -> bool:
-        """Whether the server may have heard of the run."""
+        """Whether the code may run, and nobody else stops it when we go."""
 
     @property
     def connection(self) -> Connection:
@@ -68,6 +68,10 @@ class Channel(Protocol):
     @property
     def asked(self) -> bool:
         """Whether the server waits for the answer to a question."""
+
+    @property
+    def questions(self) -> int:
+        """How many questions were received."""
 
     async def receive(self) -> list[Event]:
         """The next events, at least one; not to be called after the outcome."""
@@ -84,8 +88,8 @@ class Channel(Protocol):
     async def interrupt(self) -> bool:
         """Tell the code to stop; False where that has to go another way."""
 
-    def interrupted(self) -> None:
-        """The code was told to stop, another way."""
+    def interrupted(self, questions: int) -> None:
+        """The code was told to stop, another way, when so many questions had been received."""
 
 
 @asynccontextmanager
@@ -119,7 +123,7 @@ class _NumberedChannel:
         self.run_id = first.run_id
         self.begun = True
         self.connection = stream.connection
-        self.asked = False  # the gateway waits for nothing
+        self.asked, self.questions = False, 0  # the gateway waits for nothing
         self._interrupts = 0
         self._stream = stream
         # Incremental: a character may be cut by the frames it came in.
@@ -156,7 +160,7 @@ class _NumberedChannel:
         await self._stream.control({"interrupts": self._interrupts}, keep=True)
         return True
 
-    def interrupted(self) -> None:
+    def interrupted(self, questions: int) -> None:
         pass
 
     def _mark(self, fields: Mapping[str, Any]) -> list[Event]:
@@ -171,6 +175,7 @@ class _NumberedChannel:
             case "finished" if code is None or isinstance(code, int):
                 rest = {kind: d.decode(b"", final=True) for kind, d in self._decoders.items()}
                 self.outcome = Finished(code)
+                self._stream.end_reading()
                 return [*(_output(kind, text) for kind, text in rest.items() if text), self.outcome]
         raise RemoteProtocolError(f"stream: unknown mark {dict(fields)!r}")
 
@@ -182,13 +187,15 @@ class _AskedChannel:
         self.connection = Connection()
         self._typed = LineBuffer()
         self._room = trio.lowlevel.ParkingLot()
-        self._void = True
+        self.questions = 0
+        self._void = False
+        self._ended = False
 
     async def type(self, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
         self._typed.put(data)
         self._room.unpark_all()
-        while len(self._typed) > _INPUT_BYTES:
+        while len(self._typed) > _INPUT_BYTES and not self._ended:
             await self._room.park()
 
     async def end_input(self) -> None:
@@ -203,14 +210,24 @@ class _AskedChannel:
         await trio.lowlevel.checkpoint()
         return False
 
-    def interrupted(self) -> None:
-        self._void = True
-        self._room.unpark_all()
+    def interrupted(self, questions: int) -> None:
+        # A question that came since is one of code that minds no interruption.
+        if questions == self.questions:
+            self._void = True
+            self._room.unpark_all()
 
-    def _asks(self, events: list[Event]) -> list[Event]:
-        """The program has asked, which is the last of the events. Typed ahead, it is not told."""
-        self._void = False
-        return events[:-1] if self._typed.has_line else events
+    def _told(self, events: list[Event], state: RunState) -> list[Event]:
+        """What is to be told of the events that came. A question is the last of them, and is not
+        told if the answer was typed ahead."""
+        if state.waiting:
+            self.questions += 1
+            self._void = False
+            if self._typed.has_line:
+                events = events[:-1]
+        elif state.outcome is not None:
+            self._ended = True
+            self._room.unpark_all()
+        return events
 
     async def _line(self) -> str | None:
         """The next line, without its newline; None at the end of input.
@@ -234,6 +251,7 @@ class _PollChannel(_AskedChannel):
         self._client = client
         self._path = client.era.session_path(token)
         self._state = RunState(first)
+        self._lost = False
 
     @property
     def outcome(self) -> Finished | TimedOut | None:
@@ -252,22 +270,29 @@ class _PollChannel(_AskedChannel):
         return self._state.asked
 
     async def receive(self) -> list[Event]:
+        if self._lost:
+            raise ExecutionError(
+                f"a poll of run {self.run_id} was given up, and what it would have brought is lost"
+            )
         events: list[Event] = []
         while not events:
             if self._state.waiting:
                 await self._answer()
             body = self._state.request().encode()
+            # Until there is a reply: servers hand out output once, and to repeat a first request
+            # would start the code again on managers (section 4.5).
+            self._lost = True
             reply = await self._client.call(
                 Request("POST", self._path, (), body, JSON), answer_seconds=POLL_SECONDS
             )
-            events = self._state.feed(ExecuteReply.decode(reply.body))
-            if self._state.waiting:
-                events = self._asks(events)
+            self._lost = False
+            events = self._told(self._state.feed(ExecuteReply.decode(reply.body)), self._state)
         return events
 
-    def interrupted(self) -> None:
-        self._state.interrupted(keeps_asking=not self._client.has(INTERRUPT_RUN))
-        super().interrupted()
+    def interrupted(self, questions: int) -> None:
+        if questions == self.questions:
+            self._state.interrupted(keeps_asking=not self._client.has(INTERRUPT_RUN))
+        super().interrupted(questions)
 
     async def _answer(self) -> None:
         line = await self._line()
@@ -285,7 +310,9 @@ class _SocketChannel(_AskedChannel):
         super().__init__()
         self.outcome: Finished | TimedOut | None = None
         self.run_id: str | None = None
-        self.begun = True
+        # A run that nobody has told of may wait for its turn (section 4.3): to interrupt the kernel
+        # would hit another. The manager does so itself when it has its turn and finds us gone.
+        self.begun = False
         self._socket = socket
         self.asked = False
 
@@ -302,11 +329,10 @@ class _SocketChannel(_AskedChannel):
                 ) from exc
             # A fresh state for each message: the run's id is private to the socket.
             state = RunState(ExecuteRequest("query", "socket"))
-            events = state.feed(decode_reply(frame))
+            self.begun = True
+            events = self._told(state.feed(decode_reply(frame)), state)
             self.asked = state.waiting
             self.outcome = state.outcome
-            if self.asked:
-                events = self._asks(events)
         return events
 
     async def _answer(self) -> None:
@@ -319,8 +345,8 @@ class _SocketChannel(_AskedChannel):
         await self._socket.send_message(line)
 
     async def leave(self) -> None:
-        """Answer what is still asked, after an interruption: the kernel waits for that, too."""
-        if self.asked:
+        """Answer what was asked when the code was interrupted: the kernel still waits for it."""
+        if self.asked and self._void:
             with trio.move_on_after(CLOSE_SECONDS, shield=True):
                 try:
                     await self._socket.send_message("")

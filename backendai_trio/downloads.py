@@ -180,6 +180,7 @@ class DownloadStream:
     def __init__(self, chunks: AsyncIterator[bytes], size: int) -> None:
         self.size = size
         self._chunks = chunks
+        self._lost = False
 
     def __aiter__(self) -> DownloadStream:
         return self
@@ -190,8 +191,19 @@ class DownloadStream:
         Raises:
             RemoteProtocolError: the content was cut short, or altered on its way.
             ConnectionFailed: the connection broke.
+            LocalProtocolError: an earlier call was cancelled or has failed, and what it would have
+                returned is lost.
         """
-        return await anext(self._chunks)
+        if self._lost:
+            raise LocalProtocolError("a piece of the download is lost; open it anew")
+        self._lost = True
+        try:
+            piece = await anext(self._chunks)
+        except StopAsyncIteration:
+            self._lost = False
+            raise
+        self._lost = False
+        return piece
 
 
 @asynccontextmanager

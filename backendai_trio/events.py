@@ -72,6 +72,7 @@ class EventStream:
             Breaks the connection, if it waits for one to bring news; the next call makes a new
             one, and says so.
         """
+        await trio.lowlevel.checkpoint()  # before an event is taken out: a cancel loses none
         while not self.closed_by_server:
             if self._reply is None:
                 await self._reconnect()
@@ -84,9 +85,7 @@ class EventStream:
                 await self.aclose()
             else:
                 self._failures = 0
-                await trio.lowlevel.checkpoint()
                 return SessionEvent.decode(message)
-        await trio.lowlevel.checkpoint()
         raise StopAsyncIteration
 
     async def _receive(self, reply: ReplyStream) -> None:

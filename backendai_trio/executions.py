@@ -129,9 +129,10 @@ class Execution:
 
     async def interrupt(self) -> None:
         """Interrupt the code, as Ctrl-C would; the run goes on until its `Finished` event."""
+        questions = self._channel.questions
         if not await self._channel.interrupt():
             await _interrupt(self._client, self._token, self.run_id)
-        self._channel.interrupted()
+        self._channel.interrupted(questions)
 
     def abandon(self) -> None:
         """Let the end of the block not wait for the code: its kernel is about to be destroyed."""
@@ -139,8 +140,8 @@ class Execution:
 
     async def _stop(self) -> None:
         if not self._abandoned and self._channel.begun and self._channel.outcome is None:
-            asked = self._channel.asked
-            self._stopped = await _stop(self._client, self._token, self.run_id, asked=asked)
+            channel = self._channel
+            self._stopped = await _stop(self._client, self._token, self.run_id, channel)
 
 
 async def execute(client: Client, token: str, first: ExecuteRequest) -> ExecuteReply:
@@ -217,7 +218,7 @@ async def _interrupt(client: Client, token: str, run_id: str | None) -> None:
 
 
 async def _stop(
-    client: Client, token: str, run_id: str | None, *, asked: bool = False
+    client: Client, token: str, run_id: str | None, channel: Channel | None = None
 ) -> Finished | TimedOut | None:
     """Interrupt what runs, and wait until it has ended; output that comes is dropped.
 
@@ -228,16 +229,19 @@ async def _stop(
         client: where.
         token: the kernel's.
         run_id: the run's.
-        asked: it waits for an answer.
+        channel: what it was followed by, if it may wait for an answer.
 
     Returns:
         How the run ended, None where nobody tells.
     """
     left = f"it did not stop within {client.config.grace_seconds:g} s"
+    asked = channel is not None and channel.asked
     with trio.move_on_after(client.config.grace_seconds, shield=True):
         try:
             for _ in range(_INTERRUPT_ATTEMPTS):
                 await _interrupt(client, token, run_id)
+                if channel is not None:
+                    channel.interrupted(channel.questions)
                 # Without an id nobody can be asked; the end of its socket interrupts it again.
                 if run_id is None:
                     return None

@@ -80,13 +80,19 @@ async def _send_archive(
     if len(files) == len(uploads):
         length = sum(entry_length(item.entry) for item in files) + len(END) + BLOCK
 
+    async def pack(pieces: trio.MemorySendChannel[bytes]) -> None:
+        try:
+            await _pack(uploads, meter, pieces)
+        except _NotTaken:
+            pass  # the request has ended, and tells how
+
     async def send() -> None:
         meter.restart()
         # The next piece is read while one is sent.
         pieces, body = trio.open_memory_channel[bytes](0)
         with one_error():
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_pack, uploads, meter, pieces)
+                nursery.start_soon(pack, pieces)
                 await client.call(request, content=body, content_length=length, answer_seconds=None)
 
     with naming([item.label for item in uploads]):
@@ -100,6 +106,10 @@ async def _send_archive(
             await meter.complete(item.name)
 
 
+class _NotTaken(Exception):
+    """The request takes no more of its body."""
+
+
 async def _pack(
     uploads: Sequence[Upload | UploadStream], meter: Meter, pieces: trio.MemorySendChannel[bytes]
 ) -> None:
@@ -107,7 +117,10 @@ async def _pack(
     packer = _Packer()
 
     async def send(piece: bytes) -> None:
-        await pieces.send(piece)
+        try:
+            await pieces.send(piece)
+        except trio.BrokenResourceError:
+            raise _NotTaken from None
         await packer.tell(meter)
 
     for kind, items in groupby(uploads, type):

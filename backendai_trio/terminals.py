@@ -10,7 +10,6 @@ from typing import Protocol
 
 import trio
 
-from ._groups import one_error
 from .errors import BackendError, ConnectionFailed, LocalProtocolError
 from .kernels import TrioKernel
 from .transport.connection import Connection
@@ -20,7 +19,6 @@ from .transport.websocket import ConnectionClosed, WebSocket
 from .wire.numbered import NUMBERED_STREAMS, Output
 from .wire.streaming import (
     FromTerminal,
-    Ping,
     Resize,
     Restart,
     Stdin,
@@ -30,7 +28,6 @@ from .wire.streaming import (
 
 __all__ = ["Terminal", "open_terminal"]
 
-_BUSY_SECONDS = 30.0
 _INTERRUPT = b"\x03"
 _END_OF_INPUT = b"\x04"
 _PIECE_BYTES = 64 * 1024
@@ -237,13 +234,8 @@ async def open_terminal(kernel: TrioKernel) -> AsyncIterator[Terminal]:
         ):
             yield terminal
         return
-    with one_error():
-        async with open_websocket(client, path) as socket, trio.open_nursery() as nursery:
-            wire = _ManagerWire(socket)
-            nursery.start_soon(wire.keep_busy)
-            async with Terminal(wire) as terminal:
-                yield terminal
-            nursery.cancel_scope.cancel()
+    async with open_websocket(client, path) as socket, Terminal(_ManagerWire(socket)) as terminal:
+        yield terminal
 
 
 class _NumberedWire:
@@ -283,7 +275,11 @@ class _NumberedWire:
 
 
 class _ManagerWire:
-    """A manager's: JSON with base64, in text frames and from 25.6 on in binary ones."""
+    """A manager's: JSON with base64, in text frames and from 25.6 on in binary ones.
+
+    No ``ping`` is sent: managers hand it to the kernel as code (``%ping``), which waits for the run
+    in progress, and all that is typed waits for it.
+    """
 
     def __init__(self, socket: WebSocket) -> None:
         self.exit_code: int | None = None
@@ -316,15 +312,6 @@ class _ManagerWire:
 
     async def aclose(self) -> None:
         await self._socket.aclose()
-
-    async def keep_busy(self) -> None:
-        """Keep the server's idle timer fresh: it counts messages, not pings (section 6.1)."""
-        while True:
-            await trio.sleep(_BUSY_SECONDS)
-            try:
-                await self._send(Ping())
-            except ConnectionClosed:
-                return  # whoever receives notices as well
 
     async def _send(self, message: FromTerminal) -> None:
         await self._socket.send_message(encode_typed(message))

@@ -126,6 +126,20 @@ async def test_one_session_of_many(era: Era, gateway_parent: Path) -> None:
         assert {event.token for event in await until_end(events)} == {"wanted"}
 
 
+async def test_a_cancel_loses_no_event(client: Client) -> None:
+    found: list[str] = []
+    async with open_events(client) as events:
+        async with open_kernel(client, PYTHON):
+            pass
+        while not found or not found[-1].endswith("session_terminated"):
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                found.append((await anext(events)).name)
+            found.append((await anext(events)).name)
+    assert found == NAMES
+    assert events.reconnects == 0
+
+
 async def test_session_by_id(client: Client) -> None:
     async with (
         open_kernel(client, PYTHON) as other,

@@ -858,6 +858,50 @@ async def test_run_that_its_client_abandoned_gives_way(
     assert (await run(kernel, "print(hit)")).stdout == "True\n"
 
 
+@pytest.mark.parametrize("way", ["numbered", "socket"])
+async def test_a_question_may_be_thought_about(
+    kernel: TrioKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long, and whoever else wants the kernel."""
+    monkeypatch.setattr(sessions, "ABANDONED_SECONDS", 0.2)
+    monkeypatch.setattr(sessions, "POLL_SECONDS", 0.1)
+    async with kernel.execute("answer = input()") as execution, trio.open_nursery() as nursery:
+        assert await anext(execution) == InputRequest()
+        nursery.start_soon(run, kernel, "pass")
+        await trio.sleep(0.8)
+        await execution.send_input("considered")
+        assert [event async for event in execution] == [Finished(0)]
+    assert (await run(kernel, "print(answer)")).stdout == "considered\n"
+
+
+@pytest.mark.parametrize("way", ["socket"])
+async def test_abandoned_run_gets_no_answer(kernel: TrioKernel) -> None:
+    """Its kernel is about to be destroyed, and must not go on with an answer that nobody gave."""
+    async with kernel.execute("input(); print('went', 'on')") as execution:
+        assert await anext(execution) == InputRequest()
+        execution.abandon()
+    assert (await run(kernel, "print('next')")).stdout == "next\n"
+    assert "went on" not in await kernel.logs()
+
+
+@pytest.mark.parametrize("way", ["polls"])
+async def test_a_poll_that_was_given_up_is_missed(kernel: TrioKernel) -> None:
+    """What it brought cannot be had again, and the code is not started a second time."""
+    async with kernel.execute("import time; time.sleep(1); print('once')") as execution:
+        with trio.move_on_after(0.1) as scope:
+            await anext(execution)
+        assert scope.cancelled_caught
+        with pytest.raises(ExecutionError, match="is lost"):
+            await anext(execution)
+
+
+@every_way
+async def test_input_that_nobody_reads_holds_nobody_up(kernel: TrioKernel) -> None:
+    async with kernel.execute("print(input())") as execution, trio.open_nursery() as nursery:
+        nursery.start_soon(execution.send_stdin, b"first\n" + b"x" * 1_000_000)
+        assert [event async for event in execution][-1] == Finished(0)
+
+
 async def test_poll_of_a_client_that_went_away_loses_nothing(
     gateway: Gateway, kernel: TrioKernel, gateway_parent: Path
 ) -> None:

@@ -32,7 +32,7 @@ from backendai_trio import (
 )
 from backendai_trio.gateway import sessions
 from backendai_trio.gateway.ring import LIMIT_BYTES, Ring
-from backendai_trio.transport import numbered, upgrades
+from backendai_trio.transport import numbered
 from backendai_trio.transport.numbered import open_numbered
 from backendai_trio.wire.execution import ExecuteRequest
 from backendai_trio.wire.numbered import Mark, Output
@@ -235,9 +235,9 @@ async def test_interrupt_arrives_exactly_once(gateway: Gateway, kernel: TrioKern
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence is noticed within 0.7 s instead of 25."""
-    monkeypatch.setattr(upgrades, "WAKE_SECONDS", 0.1)
-    monkeypatch.setattr(upgrades, "PING_SECONDS", 0.3)
-    monkeypatch.setattr(upgrades, "PONG_SECONDS", 0.3)
+    monkeypatch.setattr(numbered, "WAKE_SECONDS", 0.1)
+    monkeypatch.setattr(numbered, "PING_SECONDS", 0.3)
+    monkeypatch.setattr(numbered, "PONG_SECONDS", 0.3)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -257,34 +257,6 @@ async def test_dead_connection_is_noticed_and_replaced(
         assert "".join(texts) == "typed into the void\n"
         assert run.outcome == Finished(0)
         assert proxy.connections == before + 1
-
-
-@pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("stream", ["execution", "terminal"])
-async def test_manager_that_is_dead_is_noticed(
-    gateway: Gateway, kernel: TrioKernel, stream: str
-) -> None:
-    """Its streams cannot be resumed, and what was lost is lost: that is no success."""
-    async with through_proxy(gateway, kernel) as (proxy, distant):
-        client = distant.client
-        client.hello = replace(client.hello, features=frozenset())
-        client.config = replace(client.config, grace_seconds=0.5)
-        with trio.fail_after(10):
-            if stream == "execution":
-                with (
-                    pytest.warns(RuntimeWarning, match="may still go on"),
-                    pytest.raises(ExecutionError, match=r"no sign of life.*may be missing"),
-                ):
-                    async with distant.execute("print('up', flush=True)\nwhile True: pass") as run:
-                        assert await anext(run) == Stdout("up\n")
-                        proxy.freeze()
-                        await anext(run)
-            else:
-                with pytest.raises(trio.BrokenResourceError, match="no sign of life"):
-                    async with open_terminal(distant) as terminal:
-                        proxy.freeze()
-                        while await terminal.receive_some():
-                            pass
 
 
 @pytest.mark.usefixtures("impatient")

@@ -18,6 +18,7 @@ from backendai_trio import (
     GatewayOptions,
     InvalidRequest,
     KernelSpec,
+    LocalProtocolError,
     Progress,
     ServerError,
     TrioKernel,
@@ -236,6 +237,19 @@ async def test_download_of_files(kernel: TrioKernel, tmp_path: Path) -> None:
     with pytest.raises((InvalidRequest, DownloadError), match="not found"):
         await kernel.download(["missing"], into)
     assert not list(into.glob(".*"))
+
+
+@pytest.mark.parametrize("way", ["archives"], indirect=True)
+async def test_a_piece_of_a_download_that_was_given_up_is_missed(kernel: TrioKernel) -> None:
+    """What was cancelled must not look like the end."""
+    await kernel.upload_stream("large", pieces(20, 100_000))
+    async with kernel.open_download("large") as stream:
+        await anext(stream)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await anext(stream)
+        with pytest.raises(LocalProtocolError, match="is lost"):
+            await anext(stream)
 
 
 @pytest.mark.parametrize("way", ["manager"], indirect=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import uuid
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -328,8 +329,7 @@ class Sessions:
         if self.faults.create_delay_seconds:
             await trio.sleep(self.faults.create_delay_seconds)
         key = (access_key, create.token)
-        # Two creates with one token make one kernel.
-        async with self._creating.setdefault(key, trio.Lock()):
+        async with self._turn_of(key):
             session = self._by_token.get(key)
             if session is not None and session.ended.is_set():
                 await session.gone.wait()
@@ -374,6 +374,17 @@ class Sessions:
             )
         session.touch()
         return session, False
+
+    @asynccontextmanager
+    async def _turn_of(self, key: tuple[str, str]) -> AsyncIterator[None]:
+        """One create at a time for a token: two of them make one kernel."""
+        lock = self._creating.setdefault(key, trio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked():  # nobody waits for it, else it would be theirs now
+                self._creating.pop(key, None)
 
     def rename(self, session: Session, token: str) -> None:
         """Give a kernel another token.
@@ -459,7 +470,6 @@ class Sessions:
             if session is not None and host is not None:
                 session.statistics = _statistics(host.usage)
                 del self._by_token[access_key, session.token]
-                self._creating.pop((access_key, create.token), None)
                 self.store.add_ended(_ended(session))
                 session.ended.set()
                 reason = session.end_reason

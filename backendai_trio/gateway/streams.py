@@ -52,7 +52,7 @@ MAX_INPUT_BYTES = 8 * 1024 * 1024
 AGGREGATE_SECONDS = 0.2
 """A message of the managers' streaming execution covers about this much time (section 6.2)."""
 ANSWERS_AHEAD = 16
-"""So many messages of a client are taken in that nobody has asked for yet; it has to wait then."""
+"""A client that sends more messages than that before anybody asks is cut off."""
 NORMAL = 1000
 GOING_AWAY = 1001
 POLICY = 1008
@@ -242,7 +242,6 @@ async def _serve_managers_execution(
     interruption has ended it meanwhile.
     """
     run = session.start(request)
-    run.last_seen = math.inf
     finished = False
     heard, answers = trio.open_memory_channel[str](ANSWERS_AHEAD)
 
@@ -250,8 +249,8 @@ async def _serve_managers_execution(
         try:
             while True:
                 answer = await _receive(socket)
-                await heard.send(answer if isinstance(answer, str) else answer.decode())
-        except (WebSocketDisconnect, UnicodeDecodeError):
+                heard.send_nowait(answer if isinstance(answer, str) else answer.decode())
+        except (WebSocketDisconnect, UnicodeDecodeError, trio.WouldBlock):
             nursery.cancel_scope.cancel()
 
     try:
@@ -259,6 +258,7 @@ async def _serve_managers_execution(
             nursery.start_soon(receive)
             while not finished:
                 reply = await run.poll(AGGREGATE_SECONDS, MESSAGE_BYTES)
+                run.last_seen = math.inf  # however long an answer takes
                 question = run.question
                 finished = reply.status == "finished"
                 await socket.send_text(encode_reply(reply))

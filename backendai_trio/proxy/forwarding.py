@@ -122,7 +122,10 @@ class Forwarder:
         accepted = False
         try:
             async with open_websocket(
-                self.client, self._target(scope), subprotocols=scope["subprotocols"]
+                self.client,
+                self._target(scope),
+                subprotocols=scope["subprotocols"],
+                may_stall=True,
             ) as up:
                 await down.accept(up.subprotocol)
                 accepted = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -26,11 +27,19 @@ from ..wire.numbered import (
 )
 from .client import Client
 from .connection import Connection
-from .upgrades import connect_websocket, keep_alive
+from .upgrades import connect_websocket
 from .websocket import ConnectionClosed, WebSocket
 
 __all__ = ["NumberedStream", "open_numbered"]
 
+PING_SECONDS = 10.0
+"""After so long without a byte from the gateway it is asked whether it is alive ..."""
+PONG_SECONDS = 10.0
+"""... and after so long without an answer the connection counts as dead. With the time until the
+silence is seen that is 25 s at most."""
+WAKE_SECONDS = 5.0
+"""How often silence is looked for. The wall clock's going ahead by more than this means that the
+machine slept, and the gateway is asked at once."""
 OUTAGE_SECONDS = 60.0
 """How long reconnecting is tried; the gateway holds a stream's output for as long."""
 CLOSE_SECONDS = 2.0
@@ -72,6 +81,7 @@ class NumberedStream:
         self._typed = 0
         self._asked = 0
         self._ended = False
+        self._unread = False
         # Whether the server has said, on this connection, how much input it has. Before that,
         # typing is only noted; it goes out in answer to the greeting.
         self._greeted = False
@@ -129,7 +139,7 @@ class NumberedStream:
             await trio.lowlevel.checkpoint()
         view = memoryview(data)
         while view:
-            while self._typed >= self._asked + _INPUT_WINDOW:
+            while self._typed >= self._asked + _INPUT_WINDOW and not self._unread:
                 if self._closing:
                     raise trio.ClosedResourceError
                 await self._room.park()
@@ -140,6 +150,11 @@ class NumberedStream:
             self._typed += len(piece)
             if self._greeted:
                 await self._send(Input(start, piece))
+
+    def end_reading(self) -> None:
+        """Nobody reads any more what is typed: who waits need not."""
+        self._unread = True
+        self._room.unpark_all()
 
     async def end(self) -> None:
         """Tell that no more is typed; may be repeated."""
@@ -205,8 +220,29 @@ class NumberedStream:
             await self._socket.abort()
 
     async def keep_alive(self) -> None:
-        """Notice a server that is dead; whoever receives then reconnects."""
-        await keep_alive(lambda: self._socket, always_read=True)
+        """Notice a gateway that is silent because it, or the way to it, is dead.
+
+        TCP may find the way alive to something in between that is not the gateway; and what was
+        typed must not keep it from asking.
+        """
+        wall, steady = time.time(), time.monotonic()
+        while True:
+            await trio.sleep(WAKE_SECONDS)
+            slept = (time.time() - wall) - (time.monotonic() - steady)
+            wall, steady = time.time(), time.monotonic()
+            socket = self._socket
+            # A receiver that is busy elsewhere says nothing about the gateway.
+            if socket is None or (since := socket.waiting_since) is None:
+                continue
+            if slept < WAKE_SECONDS and trio.current_time() - since < PING_SECONDS:
+                continue
+            try:
+                with trio.move_on_after(PONG_SECONDS) as patience:
+                    await socket.ping()
+                if patience.cancelled_caught and socket.waiting_since == since:
+                    await socket.abort()  # the receiver notices, and reconnects
+            except ConnectionClosed:
+                pass  # the receiver notices
 
     async def _next_frame(self) -> str | bytes | None:
         """A frame; None when the connection has broken.

@@ -15,7 +15,7 @@ from .connections import Pool
 from .exchanges import Exchanges
 from .proxies import ProxiedPool, proxy_of
 
-__all__ = ["open_pool", "tls_context"]
+__all__ = ["keepalive_options", "open_pool", "tls_context"]
 
 _MAX_CONNECTIONS = 100
 # Below the keep-alive time of any server we know of (hypercorn 5 s, aiohttp 15 s and more), so that
@@ -41,7 +41,8 @@ def open_pool(config: Config, tls: ssl.SSLContext | None) -> AbstractAsyncContex
             ssl_context=tls,
             max_connections=_MAX_CONNECTIONS,
             keepalive_seconds=_KEEPALIVE_SECONDS,
-            socket_options=_keepalive_options(),
+            # Within a minute, however long an answer may take.
+            socket_options=keepalive_options(30, 10, 3),
         )
     return ProxiedPool(
         httpcore2.AsyncConnectionPool(
@@ -78,10 +79,24 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
     return context
 
 
-def _keepalive_options() -> list[tuple[int, int, int]]:
-    """Let TCP notice a peer that died, within about a minute, however long an answer may take."""
+def keepalive_options(idle: int, interval: int, probes: int) -> list[tuple[int, int, int]]:
+    """Let TCP notice a peer that is gone.
+
+    Args:
+        idle: seconds without a byte after which it asks.
+        interval: seconds between its questions.
+        probes: how many of them have to stay unanswered.
+
+    Returns:
+        Arguments of `setsockopt`, as far as the platform has them.
+    """
     options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, name):  # the names differ between platforms
+    for name, value in (
+        ("TCP_KEEPIDLE", idle),
+        ("TCP_KEEPALIVE", idle),  # its name on macOS
+        ("TCP_KEEPINTVL", interval),
+        ("TCP_KEEPCNT", probes),
+    ):
+        if hasattr(socket, name):
             options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
     return options

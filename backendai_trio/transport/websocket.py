@@ -134,11 +134,6 @@ class WebSocket:
         except NoHandshake as exc:
             raise ConnectionFailed(str(exc)) from exc
 
-    @property
-    def sending(self) -> bool:
-        """Whether somebody is sending, and perhaps kept waiting by a server that is far behind."""
-        return self._sending.locked()
-
     async def get_message(self) -> str | bytes:
         """The next message.
 
@@ -224,9 +219,9 @@ class WebSocket:
         self._close(CloseReason(code, reason))
         await self.abort()
 
-    async def abort(self, reason: str = "the connection was dropped") -> None:
-        """Close without a word to the server; `reason` is for who sends or receives here."""
-        self._close(CloseReason(_ABNORMAL, reason))
+    async def abort(self) -> None:
+        """Close without a word."""
+        self._close(CloseReason(_ABNORMAL, "the connection was dropped"))
         with trio.move_on_after(ABORT_SECONDS, shield=True):
             await trio.aclose_forcefully(self._stream)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import trio
 
-from backendai_trio import Execution
+from backendai_trio import BackendError, Execution
 
 from . import exits
 from .console import Status
@@ -64,7 +64,7 @@ class Interrupts:
                     continue
                 if number == signal.SIGINT and run is not None and not self._last_warning:
                     self.interrupted = True
-                    nursery.start_soon(run.interrupt)
+                    nursery.start_soon(self._interrupt, run)
                     if self.at_prompt:
                         nursery.start_soon(self._warn_later, run)
                     else:
@@ -74,6 +74,13 @@ class Interrupts:
                 if run is not None and not self._keep:
                     run.abandon()  # its kernel ends now, and that ends everything in it
                 nursery.cancel_scope.cancel()
+
+    async def _interrupt(self, run: Execution) -> None:
+        try:
+            await run.interrupt()
+        except BackendError as exc:
+            if self._run is run:  # else it has ended meanwhile, and its kernel perhaps too
+                self._status.fail(f"The program was not interrupted: {exc}")
 
     async def _warn_later(self, run: Execution) -> None:
         await trio.sleep(_PATIENCE_SECONDS)

@@ -787,6 +787,26 @@ async def test_limit_holds_for_creates_at_once() -> None:
         assert refused == 7
 
 
+async def test_one_kernel_however_many_want_the_token_of_one_that_ends(gateway: Gateway) -> None:
+    spec = KernelSpec(runtime="python")
+    found: set[str] = set()
+    async with open_client(gateway.config) as client:
+        old = await attach_kernel(client, spec, token="abc")
+
+        async def attach() -> None:
+            found.add((await attach_kernel(client, spec, token="abc")).kernel_id)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(old.destroy)
+            while not found - {old.kernel_id}:
+                nursery.start_soon(attach)
+                await trio.sleep(0.01)
+        assert len(found - {old.kernel_id}) == 1
+        assert gateway.tokens() == ["abc"]
+        await (await attach_kernel(client, spec, token="abc")).destroy()
+    assert gateway.tokens() == []
+
+
 # --- opening -------------------------------------------------------------------------------------
 
 

@@ -32,6 +32,8 @@ from backendai_trio import (
     QuotaExceeded,
     RemoteProtocolError,
     ServerError,
+    TrioKernel,
+    UploadError,
     open_client,
     open_gateway,
     open_kernel,
@@ -42,7 +44,9 @@ from backendai_trio.signing import Signed, sign
 from backendai_trio.transport import client as client_module
 from backendai_trio.transport import replies
 from backendai_trio.transport.pools import open_pool, tls_context
+from backendai_trio.wire.files import ARCHIVES
 from backendai_trio.wire.http import Reply, Request
+from backendai_trio.wire.kernels import CreateReply
 from backendai_trio.wire.versions import SEED, SESSION_6
 
 from .servers import (
@@ -548,3 +552,27 @@ async def test_secrets_are_never_shown(
     assert direct or len(caplog.records) > 10
     secret = gateway.config.secret_key  # not earlier: tracebacks above show our variables
     assert not [text for text in shown if secret in text]
+
+
+async def test_upload_that_is_refused_while_it_is_sent(tmp_path: Path) -> None:
+    """The server's reason is told, not that it takes no more."""
+    (tmp_path / "large").write_bytes(bytes(8_000_000))
+    refusal = reply(
+        413, b'{"type": "quota-exceeded", "title": "The disk is full"}', "application/problem+json"
+    )
+
+    async def handle(stream: trio.SocketStream) -> None:
+        while head := await read_head(stream):
+            if head.startswith(b"PUT"):
+                await stream.receive_some(100_000)
+                await stream.send_all(refusal)
+                return  # and hangs up
+            await stream.send_all(HELLO)
+
+    async with serving(handle) as config:
+        for _ in range(5):
+            async with open_client(config) as client:
+                client.hello = replace(client.hello, features=frozenset({ARCHIVES}))
+                kernel = TrioKernel(client, CreateReply("abc", "abc", created=True))
+                with pytest.raises(UploadError, match="The disk is full"):
+                    await kernel.upload([tmp_path / "large"], base=tmp_path)

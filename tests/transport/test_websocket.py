@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import trio
@@ -12,6 +14,7 @@ import wsproto
 from wsproto import events as ws
 
 from backendai_trio import ApiError, open_client
+from backendai_trio.transport.plain_sockets import PlainStream
 from backendai_trio.transport.upgrades import open_websocket
 from backendai_trio.transport.websocket import MAX_MESSAGE_BYTES, ConnectionClosed, WebSocket
 
@@ -43,7 +46,7 @@ Script = Callable[[Peer], Awaitable[None]]
 
 
 @asynccontextmanager
-async def connected(script: Script) -> AsyncIterator[WebSocket]:
+async def connected(script: Script, *, may_stall: bool = False) -> AsyncIterator[WebSocket]:
     """A WebSocket to a server that accepts it and goes on with `script`."""
 
     async def handle(stream: trio.SocketStream) -> None:
@@ -59,9 +62,9 @@ async def connected(script: Script) -> AsyncIterator[WebSocket]:
     async with (
         serving(handle) as config,
         open_client(config) as client,
-        open_websocket(client, "/socket") as socket,
+        open_websocket(client, "/socket", may_stall=may_stall) as opened,
     ):
-        yield socket
+        yield opened
 
 
 async def until_closed(peer: Peer) -> ws.CloseConnection:
@@ -161,6 +164,24 @@ async def test_pings() -> None:
         await socket.ping()
         with pytest.raises(ConnectionClosed):  # nobody answers the second one
             await socket.ping()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="an option of Linux")
+@pytest.mark.parametrize("may_stall", [False, True])
+async def test_tcp_notices_a_server_that_is_gone(may_stall: bool) -> None:
+    """Within 25 s, whether something is under way or not; on loopback nothing is ever gone."""
+
+    async def script(peer: Peer) -> None:
+        await until_closed(peer)
+
+    async with connected(script, may_stall=may_stall) as opened:
+        stream = opened._stream
+        assert isinstance(stream, PlainStream)
+        option = partial(stream.socket.getsockopt, socket.IPPROTO_TCP)
+        idle = option(socket.TCP_KEEPIDLE)
+        assert idle + option(socket.TCP_KEEPINTVL) * option(socket.TCP_KEEPCNT) == 25
+        assert stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert option(socket.TCP_USER_TIMEOUT) == (0 if may_stall else 25_000)
 
 
 async def test_a_cancelled_receiver_loses_nothing() -> None:

@@ -150,9 +150,9 @@ async def _managers_archives(client: Client, token: str, paths: Sequence[str]) -
         try:
             reply = await client.call(wanted.request("POST", path, "files"), answer_seconds=None)
         except ApiError as exc:
-            if exc.status not in (404, 405):
+            # Up to 24.03 it was a GET, and another method is none that the path knows.
+            if exc.status != 405:
                 raise _refused(wanted.paths, exc) from exc
-            # Up to 24.03 it was a GET.
             try:
                 reply = await client.call(wanted.request("GET", path, "files"), answer_seconds=None)
             except ApiError as second:

@@ -80,7 +80,7 @@ class ApiError(BackendError):
     """The server refused or failed a request.
 
     Attributes:
-        status: HTTP status, 300-599.
+        status: HTTP status, 300-599; 201 where a manager called a kernel created that is dead.
         kind: the last part of the problem's type URI, e.g. ``image-not-found``, or ``""``.
         title: the server's one-line description.
         detail: further text of the server, ``""`` if none came.

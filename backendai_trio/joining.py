@@ -11,8 +11,8 @@ import hashlib
 import secrets
 import shlex
 import warnings
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -77,12 +77,22 @@ async def send_joined(
     direct = _direct(client, uploads)
     if direct is not None:
         with naming([item.label for item in uploads]):
+            parents = {PurePosixPath(part.name).parent.as_posix() for part in direct}
+            with suppress(ExecutionError):  # a kernel without a shell may have a newer agent
+                await _make_folders(client, token, parents - {"."})
             await _send_form(client, token, direct, meter)
     else:
         await _Staging(client, token, meter).send(uploads)
     for item in uploads:
         if isinstance(item, UploadStream) or not item.is_folder:
             await meter.complete(item.name)
+
+
+async def _make_folders(client: Client, token: str, folders: Iterable[str]) -> None:
+    """Make the folders that files go to, where that is not done with the files: agents up to 1.3.0
+    make them in the wrong place (section 5.1)."""
+    if client.era.prefix and (names := " ".join(map(_quoted, sorted(folders)))):
+        await run_command(client, token, f"mkdir -p {names}")
 
 
 def _direct(client: Client, uploads: Sequence[Upload | UploadStream]) -> list[_Part] | None:
@@ -148,6 +158,8 @@ class _Staging:
         """Send all of them, or leave nothing."""
         complete = False
         try:
+            with naming([item.label for item in uploads]), suppress(ExecutionError):
+                await _make_folders(self._client, self._token, [self._folder])
             joined = await self._send_parts(uploads)
             await self._join(joined)
             complete = True

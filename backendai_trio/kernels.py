@@ -22,11 +22,13 @@ import trio
 
 from .errors import (
     ApiError,
+    AuthError,
     BackendError,
     InvalidRequest,
     KernelLeftBehindWarning,
     LocalProtocolError,
     NotFound,
+    ServerError,
 )
 from .executions import Execution, open_execution
 from .journal import Note
@@ -36,6 +38,9 @@ from .wire.execution import SHOW_VALUE, BatchOptions, ExecuteRequest, check_run_
 from .wire.fields import Fields
 from .wire.http import Request
 from .wire.kernels import (
+    COMING,
+    DEAD,
+    NOT_NOW,
     CreateReply,
     CreateRequest,
     KernelInfo,
@@ -236,6 +241,7 @@ async def open_kernel(
     Raises:
         NotFound: the server has no such runtime, or no such folder to mount.
         QuotaExceeded: the key pair has as many kernels as it may have.
+        ServerError: it could not be started.
 
     Cancellation:
         Leaves no kernel behind, at whatever point it comes: the token is chosen before the create
@@ -319,8 +325,23 @@ async def _create(client: Client, create: CreateRequest) -> TrioKernel:
     path = client.era.create_path
     request = Request("POST", path, (), create.encode(client.era), "application/json")
     # No limit: a manager holds the answer back until the kernel runs, which may take minutes.
-    reply = await client.call(request, answer_seconds=None)
-    return TrioKernel(client, CreateReply.decode(reply.body, create.token))
+    answer = await client.call(request, answer_seconds=None)
+    reply = CreateReply.decode(answer.body, create.token)
+    kernel = TrioKernel(client, reply)
+    status, pause = reply.status.upper(), 0.1
+    # It may join one that somebody else is just creating, or that died while it was created: that
+    # is a 201 as well up to 25.x.
+    while status in COMING:
+        await trio.sleep(pause)
+        pause = min(pause * 2, 2.0)
+        status = (await kernel.info()).status.upper()
+    if status in DEAD:
+        raise ServerError(
+            answer.status,
+            title=f"The server could not start the kernel {kernel.token!r}: it is {status}",
+            request=str(request),
+        )
+    return kernel
 
 
 async def _end(client: Client, token: str, kernel: TrioKernel | None) -> bool:
@@ -347,21 +368,30 @@ async def _end(client: Client, token: str, kernel: TrioKernel | None) -> bool:
 
 async def _destroy(client: Client, token: str, *, seen: bool) -> Statistics | None:
     """Destroy by token. With `seen` False the create's own answer never came: then "not there" may
-    mean "not there yet", and is asked again for a while."""
+    mean "not there yet", and is asked again for a while. So is a kernel that a manager will not
+    destroy as long as it is being prepared, or is ending already (19.09 to 25.12)."""
     request = Request("DELETE", client.era.session_path(token))
-    give_up_at = trio.current_time() + (0 if seen else _OVERTAKEN_SECONDS)
-    pause = 0.05
+    began, pause = trio.current_time(), 0.05
     while True:
         statistics: Statistics | None = None
+        refusal: AuthError | None = None
         gone = False
+        patience = 0.0 if seen else _OVERTAKEN_SECONDS
         try:
             reply = await client.call(request, answer_seconds=None)
             statistics = Statistics.decode(reply.body)
         except NotFound:
             gone = True
+        except AuthError as exc:
+            if exc.kind != NOT_NOW:
+                raise
+            refusal, patience = exc, client.config.grace_seconds
         # Seed servers answer 200 with null statistics for a kernel that never was (section 3.6).
         gone = gone or (statistics is None and bool(client.era.prefix))
-        if not gone or trio.current_time() + pause > give_up_at:
+        late = trio.current_time() + pause > began + patience
+        if refusal is not None and late:
+            raise refusal
+        if refusal is None and (late or not gone):
             return statistics
         await trio.sleep(pause)
         pause = min(pause * 2, 0.5)

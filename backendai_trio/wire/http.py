@@ -21,6 +21,9 @@ PROBLEM = "application/problem+json"
 _PROBLEM_BASE = "https://api.backend.ai/probs/"
 
 
+_PLAIN_IN_QUERIES = "!$'()*,/:?@"
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request before it is signed."""
@@ -34,9 +37,14 @@ class Request:
 
     @property
     def target(self) -> str:
-        """Path and query as they stand on the request line, and as they are signed."""
+        """Path and query as they stand on the request line, and as they are signed.
+
+        Managers up to 18.12 sign what their URL library makes of it, which escapes no more than it
+        has to (section 2.2).
+        """
         try:
-            return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+            query = urlencode(self.query, safe=_PLAIN_IN_QUERIES)
+            return f"{self.path}?{query}" if query else self.path
         except UnicodeEncodeError:
             raise LocalProtocolError(f"{self}: a query value is not valid Unicode") from None
 

@@ -14,6 +14,9 @@ from .fields import Fields, encode_json
 from .versions import Era
 
 __all__ = [
+    "COMING",
+    "DEAD",
+    "NOT_NOW",
     "CreateReply",
     "CreateRequest",
     "KernelInfo",
@@ -113,6 +116,16 @@ class CreateRequest:
             )
         except LocalProtocolError as exc:
             raise RemoteProtocolError(str(exc)) from None
+
+
+COMING = frozenset(
+    {"PENDING", "SCHEDULED", "PREPARING", "PULLING", "PREPARED", "CREATING", "BUILDING"}
+)
+"""States of a session that does not run yet."""
+DEAD = frozenset({"CANCELLED", "TERMINATED", "TERMINATING", "ERROR"})
+"""... and of one that never will, or no longer does."""
+NOT_NOW = "generic-forbidden"
+"""The kind of a manager's refusal (403) to destroy a session that is in one of these states."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,7 +210,7 @@ def test_what_ends_a_session(name: str, session_id: str, ends: bool) -> None:
     ("era", "token", "target"),
     [
         (SEED, "t", "/v2/stream/kernel/_/events?sessionId=t"),
-        (TRANSITION, None, "/stream/kernel/_/events?sessionId=%2A"),
+        (TRANSITION, None, "/stream/kernel/_/events?sessionId=*"),
         (TRANSITION, "t", "/stream/kernel/_/events?sessionId=t"),
         (SESSION_5, None, "/events/session"),
         (SESSION_5, "t", "/events/session?sessionName=t&name=t"),

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from setting import backend_ai, clean_environment, installed_peer, served
-from streams_work import BUSY, MEASURES, OUTPUT_BYTES, SETTLE_SECONDS
+from streams_work import BUSY, ECHO, KEYS, MEASURES, OUTPUT_BYTES, SETTLE_SECONDS
 
 HERE = Path(__file__).parent
 OFFICIAL = "backend.ai-client==23.9.10"
@@ -27,6 +27,8 @@ REQUIREMENTS = [f"{OFFICIAL} yarl<1.10"]  # newer ones lack what it imports
 STOP_MS = 50.0
 RESIZE_MS = 1000.0
 PATIENCE_SECONDS = 120.0
+ECHO_TURNS = 200
+"""Of each client in a round: 10,000 keys."""
 
 # For Ctrl-C in `backend.ai run`: each tells when, or by whose end, it has stopped.
 TELLS_WHEN = (
@@ -111,7 +113,7 @@ def worker(argv: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[st
                 process.kill()
 
 
-def ask(process: subprocess.Popen[str], order: str) -> dict[str, float]:
+def ask(process: subprocess.Popen[str], order: str) -> dict[str, list[float]]:
     """Have a client measure something."""
     assert process.stdin is not None and process.stdout is not None
     process.stdin.write(f"{order}\n")
@@ -120,7 +122,7 @@ def ask(process: subprocess.Popen[str], order: str) -> dict[str, float]:
     answer = process.stdout.readline() if ready else ""
     if not answer:
         sys.exit(f"{process.args!r} did not measure {order!r}")
-    figures: dict[str, float] = json.loads(answer)
+    figures: dict[str, list[float]] = json.loads(answer)
     return figures
 
 
@@ -136,10 +138,15 @@ def measure(
             figures: dict[tuple[str, str], list[float]] = {}
             for who in once + once[::-1]:
                 for key, seconds in ask(workers[who], order).items():
-                    figures.setdefault((who, f"{order} {key}"), []).append(seconds)
+                    figures.setdefault((who, f"{order} {key}"), []).extend(seconds)
             if number > 0:  # the first round fills caches
                 for place, values in figures.items():
                     taken.setdefault(place, []).append(statistics.fmean(values))
+        for who, echoes in type_keys(workers).items():
+            if number > 0:
+                parts = statistics.quantiles(echoes, n=100)
+                taken.setdefault((who, "echo p50"), []).append(parts[49])
+                taken.setdefault((who, "echo p99"), []).append(parts[98])
         for runtime in ("python", "c"):
             seconds = stop_by_ctrl_c(runtime, env)
             if number > 0:
@@ -174,6 +181,19 @@ def measure(
         figure("Ctrl-C in backend.ai run, python", "ms", "ctrl-c python", STOP_MS),
         figure("Ctrl-C in backend.ai run, C", "ms", "ctrl-c c", STOP_MS),
     ]
+
+
+def type_keys(workers: dict[str, subprocess.Popen[str]]) -> dict[str, list[float]]:
+    """The seconds of each key's echo, with the clients taking short turns."""
+    taken: dict[str, list[float]] = {who: [] for who in workers}
+    for process in workers.values():
+        ask(process, ECHO)
+    for turn in range(ECHO_TURNS):
+        for who in sorted(workers, reverse=turn % 2 == 0):
+            taken[who] += ask(workers[who], KEYS)["seconds"]
+    for process in workers.values():
+        ask(process, "end")
+    return taken
 
 
 def outside(pid: int) -> int:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 READY = b"ready>"
 OUTPUT_BYTES = 100 * 1024 * 1024
-ECHOES = 500
 
 # In quotes that the shell takes away: the echo of the command must not look like its output.
 _RAW = "stty raw -echo; printf 'rea''dy>'; "
@@ -28,11 +27,23 @@ BUSY = {
     "c": '#include <stdio.h>\nint main(void) { puts("up"); fflush(stdout); for (;;); }\n',
 }
 SETTLE_SECONDS = 0.1
-# A new kernel goes on starting for a while, which is not what keys are to be measured beside.
-START_SECONDS = 0.5
 """Between the program's first output and the interrupt: by then it is in its loop."""
+START_SECONDS = 0.5
+"""Before the first key: a new kernel goes on starting for a while."""
 
-MEASURES = ("terminal", "execute", "echo", "resize", "interrupt python", "interrupt c")
+MEASURES = ("terminal", "execute", "resize", "interrupt python", "interrupt c")
+
+# For the echoes of keys: their tail is mostly the machine's, whose bad moments last for some tens
+# of milliseconds. So the clients take turns as short, each in a terminal that stays open.
+ECHO, KEYS = "echo", "keys"
+"""Orders: to open the terminal, and to type in it until another order comes."""
+TURN_KEYS = 50
+FIRST_KEYS = 5
+"""Those that begin a turn do not count: the other client has just had the CPU's caches."""
+
+
+Figures = Mapping[str, Sequence[float]]
+"""What was measured, in seconds."""
 
 
 def next_order() -> str:
@@ -40,6 +51,6 @@ def next_order() -> str:
     return sys.stdin.readline().strip()
 
 
-def answer(figures: Mapping[str, float]) -> None:
-    """Report what was measured, in seconds."""
+def answer(figures: Figures) -> None:
+    """Report."""
     print(json.dumps(figures), flush=True)

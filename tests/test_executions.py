@@ -37,7 +37,7 @@ from backendai_trio import (
     open_kernel,
     plan_uploads,
 )
-from backendai_trio.gateway import sessions
+from backendai_trio.gateway import session
 from backendai_trio.wire.execution import (
     INTERRUPT_RUN,
     RAW_CONSOLE,
@@ -847,8 +847,8 @@ async def test_run_that_its_client_abandoned_gives_way(
     client: Client, kernel: TrioKernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that was killed polls no more, and says nothing."""
-    monkeypatch.setattr(sessions, "ABANDONED_SECONDS", 0.2)
-    monkeypatch.setattr(sessions, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(session, "ABANDONED_SECONDS", 0.2)
+    monkeypatch.setattr(session, "POLL_SECONDS", 0.1)
     # It prints more than the gateway holds, so that it is blocked as well.
     code = "try:\n    while True: print('x' * 1000)\nexcept KeyboardInterrupt: hit = True"
     request = ExecuteRequest("query", "lost", code).encode()
@@ -863,8 +863,8 @@ async def test_a_question_may_be_thought_about(
     kernel: TrioKernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long, and whoever else wants the kernel."""
-    monkeypatch.setattr(sessions, "ABANDONED_SECONDS", 0.2)
-    monkeypatch.setattr(sessions, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(session, "ABANDONED_SECONDS", 0.2)
+    monkeypatch.setattr(session, "POLL_SECONDS", 0.1)
     async with kernel.execute("answer = input()") as execution, trio.open_nursery() as nursery:
         assert await anext(execution) == InputRequest()
         nursery.start_soon(run, kernel, "pass")

@@ -30,7 +30,7 @@ from backendai_trio import (
     open_kernel,
     open_terminal,
 )
-from backendai_trio.gateway import sessions
+from backendai_trio.gateway import session
 from backendai_trio.gateway.ring import LIMIT_BYTES, Ring
 from backendai_trio.transport import numbered
 from backendai_trio.transport.numbered import open_numbered
@@ -276,7 +276,7 @@ async def test_end_of_the_old_connection_does_not_touch_the_run(
     gateway: Gateway, kernel: TrioKernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gateway may learn late that a connection is dead: its client has come back long ago."""
-    monkeypatch.setattr(sessions, "RESUME_SECONDS", 0.2)
+    monkeypatch.setattr(session, "RESUME_SECONDS", 0.2)
     code = "import time\nprint(input(), flush=True)\ntime.sleep(1)\nprint('done')\n"
     async with (
         through_proxy(gateway, kernel) as (proxy, distant),
@@ -321,7 +321,7 @@ async def test_client_that_comes_back_too_late_does_not_run_its_code_again(
     output: str,
 ) -> None:
     """Also a client that has had no output yet, and so comes back to the position it began at."""
-    monkeypatch.setattr(sessions, "RESUME_SECONDS", 0.1)
+    monkeypatch.setattr(session, "RESUME_SECONDS", 0.1)
     trace = work_folder(gateway_parent) / "trace"
     code = (
         "with open('trace', 'a') as f: f.write('run')\n"

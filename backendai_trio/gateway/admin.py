@@ -13,7 +13,8 @@ from . import catalog
 from .filters import filtered, ordered
 from .folder_index import Folder
 from .schema import SCHEMA
-from .sessions import Session, Sessions
+from .session import Session
+from .sessions import Sessions
 from .store import EndedSession
 from .vfolder_files import measure
 from .vfolders import HOST, VFolders

@@ -26,7 +26,8 @@ from .bodies import read_body
 from .handlers import Answer, Call, Handler
 from .refusals import Refused
 from .services import serve_service
-from .sessions import Session, Sessions
+from .session import Session
+from .sessions import Sessions
 from .streams import GOING_AWAY, NORMAL, serve_execution, serve_screen
 from .vfolder_handlers import folder_routes, storage_routes
 

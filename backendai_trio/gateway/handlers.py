@@ -22,7 +22,8 @@ from .bodies import cancel_when_gone
 from .events import EventFilter, EventResponse
 from .refusals import Refused
 from .services import offered
-from .sessions import Session, Sessions
+from .session import Session
+from .sessions import Sessions
 
 __all__ = ["NO_CONTENT", "Answer", "Call", "Handler"]
 

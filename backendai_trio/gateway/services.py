@@ -29,7 +29,7 @@ from ..wire.services import (
 )
 from .host import below
 from .refusals import Refused
-from .sessions import Session
+from .session import Session
 
 __all__ = ["offered", "serve_service"]
 

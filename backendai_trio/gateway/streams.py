@@ -35,7 +35,7 @@ from ..wire.streaming import (
 from .ring import Ring
 from .runs import Input as TypedInput
 from .screens import Screen
-from .sessions import Session
+from .session import Session
 
 __all__ = ["serve_execution", "serve_screen"]
 

@@ -12,7 +12,13 @@ from typing import Any, Protocol
 
 import trio
 
-from .errors import ConnectionFailed, ExecutionError, LocalProtocolError, RemoteProtocolError
+from .errors import (
+    ApiError,
+    ConnectionFailed,
+    ExecutionError,
+    LocalProtocolError,
+    RemoteProtocolError,
+)
 from .transport.client import Client
 from .transport.connection import Connection
 from .transport.numbered import NumberedStream, open_numbered
@@ -282,16 +288,24 @@ class _PollChannel(_AskedChannel):
             # Until there is a reply: servers hand out output once, and to repeat a first request
             # would start the code again on managers (section 4.5).
             self._lost = True
-            reply = await self._client.call(
-                Request("POST", self._path, (), body, JSON), answer_seconds=POLL_SECONDS
-            )
+            try:
+                reply = await self._client.call(
+                    Request("POST", self._path, (), body, JSON), answer_seconds=POLL_SECONDS
+                )
+            except ApiError as exc:
+                self._lost = exc.status >= 500  # what was refused has brought nothing
+                raise
             self._lost = False
             events = self._told(self._state.feed(ExecuteReply.decode(reply.body)), self._state)
         return events
 
     def interrupted(self, questions: int) -> None:
+        forgets = self._client.has(INTERRUPT_RUN)
+        if forgets:
+            # Our gateway drops an open question, and a new one comes again with the next poll.
+            questions = self.questions
         if questions == self.questions:
-            self._state.interrupted(keeps_asking=not self._client.has(INTERRUPT_RUN))
+            self._state.interrupted(keeps_asking=not forgets)
         super().interrupted(questions)
 
     async def _answer(self) -> None:

@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 import trio
 
 from ._groups import one_error
-from .errors import BackendError, ExecutionError, UploadError
+from .errors import ApiError, BackendError, ExecutionError, ServerError, UploadError
 from .progress import Meter
 from .retries import naming, with_retries
 from .scripts import run_command
@@ -77,10 +77,15 @@ async def send_joined(
     direct = _direct(client, uploads)
     if direct is not None:
         with naming([item.label for item in uploads]):
-            parents = {PurePosixPath(part.name).parent.as_posix() for part in direct}
-            with suppress(ExecutionError):  # a kernel without a shell may have a newer agent
-                await _make_folders(client, token, parents - {"."})
-            await _send_form(client, token, direct, meter)
+            folders = {PurePosixPath(part.name).parent.as_posix() for part in direct} - {"."}
+            try:
+                await _send_form(client, token, direct, meter)
+            except ServerError:
+                if not (client.era.prefix and folders):
+                    raise
+                with suppress(ExecutionError, ApiError):
+                    await _make_folders(client, token, folders)
+                await _send_form(client, token, direct, meter)
     else:
         await _Staging(client, token, meter).send(uploads)
     for item in uploads:
@@ -89,10 +94,9 @@ async def send_joined(
 
 
 async def _make_folders(client: Client, token: str, folders: Iterable[str]) -> None:
-    """Make the folders that files go to, where that is not done with the files: agents up to 1.3.0
-    make them in the wrong place (section 5.1)."""
-    if client.era.prefix and (names := " ".join(map(_quoted, sorted(folders)))):
-        await run_command(client, token, f"mkdir -p {names}")
+    """Make the folders that files go to: agents up to 1.3.0 make them in the wrong place, and fail
+    (section 5.1)."""
+    await run_command(client, token, f"mkdir -p {' '.join(map(_quoted, sorted(folders)))}")
 
 
 def _direct(client: Client, uploads: Sequence[Upload | UploadStream]) -> list[_Part] | None:
@@ -158,8 +162,9 @@ class _Staging:
         """Send all of them, or leave nothing."""
         complete = False
         try:
-            with naming([item.label for item in uploads]), suppress(ExecutionError):
-                await _make_folders(self._client, self._token, [self._folder])
+            if self._client.era.prefix:
+                with naming([item.label for item in uploads]), suppress(ExecutionError):
+                    await _make_folders(self._client, self._token, [self._folder])
             joined = await self._send_parts(uploads)
             await self._join(joined)
             complete = True

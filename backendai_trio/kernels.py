@@ -259,8 +259,8 @@ async def open_kernel(
     gone = True
     try:
         try:
-            kernel = await _create(client, create)
-            refused = not kernel.created
+            reply = await _ask_for(client, create)
+            refused = not reply.created
         except ApiError as exc:
             # A refusal makes no kernel, and with a given token one may be there that is not ours.
             # A 5xx may still have made one.
@@ -273,6 +273,8 @@ async def open_kernel(
                 title=f"The token is taken: a kernel {token!r} exists; use another token",
                 request=f"POST {client.era.create_path}",
             )
+        kernel = TrioKernel(client, reply)
+        await _wait_until_up(kernel, reply.status)
         yield kernel
     finally:
         if not (refused or (kernel is not None and kernel.released)):
@@ -303,11 +305,15 @@ async def attach_kernel(client: Client, spec: KernelSpec, *, token: str) -> Trio
 
     Raises:
         InvalidRequest: a kernel with this token exists and has another runtime.
+        ServerError: it could not be started.
 
     Cancellation:
         The kernel may have been created.
     """
-    return await _create(client, CreateRequest(token, spec))
+    reply = await _ask_for(client, CreateRequest(token, spec))
+    kernel = TrioKernel(client, reply)
+    await _wait_until_up(kernel, reply.status)
+    return kernel
 
 
 async def find_kernel(client: Client, token: str) -> TrioKernel:
@@ -321,27 +327,35 @@ async def find_kernel(client: Client, token: str) -> TrioKernel:
     return kernel
 
 
-async def _create(client: Client, create: CreateRequest) -> TrioKernel:
+async def _ask_for(client: Client, create: CreateRequest) -> CreateReply:
     path = client.era.create_path
     request = Request("POST", path, (), create.encode(client.era), "application/json")
     # No limit: a manager holds the answer back until the kernel runs, which may take minutes.
     answer = await client.call(request, answer_seconds=None)
-    reply = CreateReply.decode(answer.body, create.token)
-    kernel = TrioKernel(client, reply)
-    status, pause = reply.status.upper(), 0.1
-    # It may join one that somebody else is just creating, or that died while it was created: that
-    # is a 201 as well up to 25.x.
+    return CreateReply.decode(answer.body, create.token)
+
+
+async def _wait_until_up(kernel: TrioKernel, status: str) -> None:
+    """Wait for a session that was created and does not run yet. Managers hand out such ones that
+    somebody else is just creating, and up to 25.x those that died while they were created.
+
+    Raises:
+        ServerError: it never will.
+    """
+    status, pause = status.upper(), 0.1
     while status in COMING:
         await trio.sleep(pause)
         pause = min(pause * 2, 2.0)
-        status = (await kernel.info()).status.upper()
+        try:
+            status = (await kernel.info()).status.upper()
+        except NotFound:
+            status = "GONE"
     if status in DEAD:
         raise ServerError(
-            answer.status,
+            201,
             title=f"The server could not start the kernel {kernel.token!r}: it is {status}",
-            request=str(request),
+            request=f"POST {kernel.client.era.create_path}",
         )
-    return kernel
 
 
 async def _end(client: Client, token: str, kernel: TrioKernel | None) -> bool:

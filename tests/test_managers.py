@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from backendai_trio import KernelLeftBehindWarning, KernelSpec, ServerError, open_kernel
+from backendai_trio import (
+    KernelLeftBehindWarning,
+    KernelSpec,
+    QuotaExceeded,
+    ServerError,
+    open_kernel,
+)
+from backendai_trio.wire.http import Reply, Request
 
 from .transport.servers import client_of, reply
 
@@ -46,8 +54,32 @@ async def test_kernel_that_cannot_be_destroyed_is_told() -> None:
 
 @pytest.mark.parametrize("status", ["CANCELLED", "TERMINATED", "ERROR"])
 async def test_kernel_that_could_not_be_started(status: str) -> None:
-    """Managers up to 25.x answer 201 all the same. There is nothing to destroy."""
-    async with client_of(session(status, 201)) as client:
+    """Managers up to 25.x answer 201 all the same."""
+    async with client_of(session(status, 201), GONE) as client:
         with pytest.raises(ServerError, match=f"could not start the kernel 'abc': it is {status}"):
             async with open_kernel(client, PYTHON, token="abc"):
                 pass
+
+
+@pytest.mark.parametrize("last", ["gone", "refused"])
+async def test_kernel_that_is_given_up_while_it_is_prepared(last: str) -> None:
+    """It is destroyed, since it may come into being yet, whatever ends the wait."""
+    refusal = reply(429, b'{"type": "rate-limit-exceeded"}', "application/problem+json")
+    end, error = {
+        "gone": (GONE, pytest.raises(ServerError, match="it is GONE")),
+        "refused": (refusal, pytest.raises(QuotaExceeded)),
+    }[last]
+    rest = [session("PENDING", 201), end, reply(200, b"{}", "application/json")]
+    async with client_of(*rest) as client:
+        destroyed: list[Request] = []
+        call = client.call
+
+        async def noted(request: Request, **options: Any) -> Reply:
+            destroyed.extend([request] if request.method == "DELETE" else [])
+            return await call(request, **options)
+
+        client.call = noted  # type: ignore[method-assign, assignment]
+        with error:
+            async with open_kernel(client, PYTHON, token="abc"):
+                pass
+        assert [request.path for request in destroyed] == ["/session/abc"]

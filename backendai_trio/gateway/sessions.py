@@ -151,8 +151,9 @@ class Sessions:
             async with lock:
                 yield
         finally:
-            if not lock.locked():  # nobody waits for it, else it would be theirs now
-                self._creating.pop(key, None)
+            # Unlocked, nobody waits for it: it would be theirs now.
+            if not lock.locked() and self._creating.get(key) is lock:
+                del self._creating[key]
 
     def rename(self, session: Session, token: str) -> None:
         """Give a kernel another token.

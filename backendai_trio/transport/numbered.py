@@ -138,7 +138,7 @@ class NumberedStream:
         else:
             await trio.lowlevel.checkpoint()
         view = memoryview(data)
-        while view:
+        while view and not self._unread:
             while self._typed >= self._asked + _INPUT_WINDOW and not self._unread:
                 if self._closing:
                     raise trio.ClosedResourceError

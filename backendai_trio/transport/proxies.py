@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -114,8 +114,15 @@ def takes_tunnels(config: Config) -> bool:
     return config.proxy is None or not config.proxy.startswith("socks")
 
 
-async def open_tunnel(config: Config, proxy: httpcore2.Proxy) -> trio.abc.Stream:
+async def open_tunnel(
+    config: Config, proxy: httpcore2.Proxy, socket_options: Sequence[tuple[int, int, int]] = ()
+) -> trio.abc.Stream:
     """Have an HTTP proxy connect us to the server (``CONNECT``); bytes go as they are from then on.
+
+    Args:
+        config: the settings.
+        proxy: its address.
+        socket_options: arguments of `setsockopt` for the connection to it.
 
     Raises:
         ConnectionFailed: the proxy cannot be reached, refuses, or is none of HTTP.
@@ -127,7 +134,8 @@ async def open_tunnel(config: Config, proxy: httpcore2.Proxy) -> trio.abc.Stream
             f"name an HTTP proxy in {_variable(config)}"
         )
     way = httpcore2.AsyncHTTPConnection(
-        httpcore2.Origin(proxy.url.scheme, proxy.url.host, _port(proxy))
+        httpcore2.Origin(proxy.url.scheme, proxy.url.host, _port(proxy)),
+        socket_options=socket_options,
     )
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
     target = f"{host}:{endpoint.port}".encode()

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import trio
 from wsproto import events as ws
 
+from .._groups import one_error
 from ..config import Config
 from ..errors import ConnectionFailed
 from ..wire.http import Request
@@ -16,7 +17,7 @@ from .client import Client, log
 from .plain_sockets import PlainStream
 from .pools import keepalive_options, tls_context
 from .proxies import open_tunnel, proxy_of
-from .websocket import ABORT_SECONDS, WebSocket
+from .websocket import ABORT_SECONDS, ConnectionClosed, WebSocket
 
 __all__ = ["connect_websocket", "open_websocket"]
 
@@ -24,6 +25,7 @@ __all__ = ["connect_websocket", "open_websocket"]
 # they execute, and send nothing while a run waits for its turn (section 4.3), so that their silence
 # says nothing.
 _IDLE, _INTERVAL, _PROBES = 10, 5, 3
+_BEAT_SECONDS = 30.0
 
 
 @asynccontextmanager
@@ -49,13 +51,17 @@ async def open_websocket(
         ApiError: the server refused the upgrade with an error of its own.
         ConnectionFailed: it cannot be reached, or did not finish the handshake in time.
     """
-    opened = await connect_websocket(
-        client, path, query=query, subprotocols=subprotocols, may_stall=may_stall
-    )
-    try:
-        yield opened
-    finally:
-        await opened.aclose()  # noqa: ASYNC102 (it is shielded, and bounded)
+    with one_error():
+        opened = await connect_websocket(
+            client, path, query=query, subprotocols=subprotocols, may_stall=may_stall
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_pass_time, opened)
+            try:
+                yield opened
+            finally:
+                await opened.aclose()  # noqa: ASYNC102 (it is shielded, and bounded)
+                nursery.cancel_scope.cancel()
 
 
 async def connect_websocket(
@@ -115,12 +121,14 @@ async def _open_stream(config: Config, *, may_stall: bool) -> trio.abc.Stream:
     """A connection to the server, through the proxy if there is one, with TLS if it has that."""
     endpoint = config.endpoint
     proxy = proxy_of(config)
+    options = _socket_options(may_stall=may_stall)
     stream: trio.abc.Stream
     if proxy is not None:
-        stream = await open_tunnel(config, proxy)
+        stream = await open_tunnel(config, proxy, options)
     else:
-        stream = await trio.open_tcp_stream(endpoint.host, endpoint.port)
-    _watch(stream, may_stall=may_stall)
+        stream = direct = await trio.open_tcp_stream(endpoint.host, endpoint.port)
+        for option in options:
+            direct.setsockopt(*option)
     if (context := tls_context(config)) is None:
         return PlainStream.of(stream) if isinstance(stream, trio.SocketStream) else stream
     secure = trio.SSLStream(stream, context, server_hostname=endpoint.host, https_compatible=True)
@@ -133,15 +141,24 @@ async def _open_stream(config: Config, *, may_stall: bool) -> trio.abc.Stream:
     return secure
 
 
-def _watch(stream: trio.abc.Stream, *, may_stall: bool) -> None:
+def _socket_options(*, may_stall: bool) -> list[tuple[int, int, int]]:
     """Let TCP notice a server that is gone, whether we wait for it or it for us."""
-    while isinstance(stream, trio.SSLStream):
-        stream = stream.transport_stream
-    if not isinstance(stream, trio.SocketStream):
-        return
-    for option in keepalive_options(_IDLE, _INTERVAL, _PROBES):
-        stream.setsockopt(*option)
+    options = keepalive_options(_IDLE, _INTERVAL, _PROBES)
     if not may_stall and hasattr(socket, "TCP_USER_TIMEOUT"):
         # It counts against a server that lives and has no room, too.
         milliseconds = 1000 * (_IDLE + _PROBES * _INTERVAL)
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+        options.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds))
+    return options
+
+
+async def _pass_time(opened: WebSocket) -> None:
+    """Send something now and then: proxies on the way close connections on which nothing passes.
+
+    Nobody waits for the answers, which say nothing (see above).
+    """
+    while opened.closed is None:
+        await trio.sleep(_BEAT_SECONDS)
+        try:
+            await opened.beat()
+        except ConnectionClosed:
+            return  # whoever receives notices as well

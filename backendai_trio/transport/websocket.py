@@ -177,6 +177,17 @@ class WebSocket:
         else:
             await self._send(BINARY, message)
 
+    async def beat(self) -> None:
+        """Send a ping that nobody waits for, unless a message is under way.
+
+        Raises:
+            ConnectionClosed: nothing can be sent any more.
+        """
+        if self._sending.locked():
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._send(PING, b"")
+
     async def ping(self) -> None:
         """Wait for an answer to a ping. Somebody has to receive meanwhile.
 

@@ -120,9 +120,10 @@ class CreateRequest:
 
 COMING = frozenset(
     {"PENDING", "SCHEDULED", "PREPARING", "PULLING", "PREPARED", "CREATING", "BUILDING"}
+    | {"RESERVED", "DEPRIORITIZING", "RESCHEDULING", "TIMEOUT"}
 )
-"""States of a session that does not run yet."""
-DEAD = frozenset({"CANCELLED", "TERMINATED", "TERMINATING", "ERROR"})
+"""States of a session that does not run yet (sections 3.4 and 3.7)."""
+DEAD = frozenset({"CANCELLED", "TERMINATED", "TERMINATING", "ERROR", "GONE"})
 """... and of one that never will, or no longer does."""
 NOT_NOW = "generic-forbidden"
 """The kind of a manager's refusal (403) to destroy a session that is in one of these states."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import traceback
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from backendai_trio import (
     open_terminal,
     read_config,
 )
-from backendai_trio.transport.proxies import open_tunnel, proxy_of, takes_tunnels
+from backendai_trio.transport.proxies import _Tunnel, open_tunnel, proxy_of, takes_tunnels
 from backendai_trio.transport.upgrades import open_websocket
 
 from .servers import HELLO, INFO, KEYS, ForwardingProxy, closed_port, configure, read_head, serving
@@ -179,6 +180,22 @@ async def test_proxy_that_refuses_to_connect(
         with pytest.raises(ConnectionFailed, match=r"proxy on the way .* refused: HTTP status 403"):
             async with open_terminal(kernel):
                 pass
+
+
+async def test_tunnels_have_options(
+    gateway: Gateway, proxy: ForwardingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TCP notices a proxy that is gone, too."""
+    configure(gateway, monkeypatch)
+    config = read_config()
+    wanted = proxy_of(config)
+    assert wanted is not None
+    tunnel = await open_tunnel(config, wanted, [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)])
+    assert isinstance(tunnel, _Tunnel)
+    connected = tunnel._network.get_extra_info("socket")
+    assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    await tunnel.aclose()
+    assert tunnels(proxy) == 1
 
 
 async def test_proxy_that_is_silent_or_no_proxy(gateway: Gateway) -> None:

@@ -14,6 +14,7 @@ import wsproto
 from wsproto import events as ws
 
 from backendai_trio import ApiError, open_client
+from backendai_trio.transport import upgrades
 from backendai_trio.transport.plain_sockets import PlainStream
 from backendai_trio.transport.upgrades import open_websocket
 from backendai_trio.transport.websocket import MAX_MESSAGE_BYTES, ConnectionClosed, WebSocket
@@ -182,6 +183,21 @@ async def test_tcp_notices_a_server_that_is_gone(may_stall: bool) -> None:
         assert idle + option(socket.TCP_KEEPINTVL) * option(socket.TCP_KEEPCNT) == 25
         assert stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert option(socket.TCP_USER_TIMEOUT) == (0 if may_stall else 25_000)
+
+
+async def test_something_passes_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a proxy on the way would take the connection for idle. Nobody has to receive."""
+    monkeypatch.setattr(upgrades, "_BEAT_SECONDS", 0.02)
+    beats = trio.Event()
+
+    async def script(peer: Peer) -> None:
+        for _ in range(3):
+            assert isinstance(await peer.next(), ws.Ping)
+        beats.set()
+        await until_closed(peer)
+
+    async with connected(script):
+        await beats.wait()
 
 
 async def test_a_cancelled_receiver_loses_nothing() -> None:

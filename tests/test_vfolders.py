@@ -635,16 +635,19 @@ async def test_tus_as_it_stands(data: Path) -> None:
             assert TusState.decode(reply.headers) == TusState(6, 6)
 
 
+@pytest.mark.parametrize("moved", [False, True])
 async def test_a_file_that_got_no_name_gets_it(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    moved: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All of it has come, says HEAD, and yet it is not there: a storage proxy failed to move it."""
-    place, failures = vfolder_files.place_upload, [OSError("no"), OSError("not yet")]
+    """All of it has come, says HEAD, and yet it is not there: a storage proxy failed to move it, or
+    moved it and could not say so."""
+    place, failures = vfolder_files.place_upload, [OSError("no"), OSError("not yet")][moved:]
 
     def fail_at_first(root: Path, path: str, source: Path) -> None:
+        if moved or not failures:
+            place(root, path, source)
         if failures:
             raise failures.pop()
-        place(root, path, source)
 
     monkeypatch.setattr(vfolder_files, "place_upload", fail_at_first)
     (tmp_path / "file").write_bytes(b"abcdef")

@@ -119,7 +119,9 @@ class TusUploads:
         if head.offset != upload.position:
             detail = f"the upload is at {upload.position}, the piece begins at {head.offset}"
             raise Refused(409, "generic-bad-request", "The piece does not fit", detail)
-        if not upload.placed:
+        # Nothing is written to one that has come whole: its file may have been given its name
+        # before a former gateway was killed, and a new one would be given it instead.
+        if upload.position < upload.size:
             with _writer(self._staged(upload), upload, head) as writer:
                 try:
                     await writer.take(body)

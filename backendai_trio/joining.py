@@ -83,6 +83,7 @@ async def send_joined(
             except ServerError:
                 if not (client.era.prefix and folders):
                     raise
+                # If that fails, the form does again, and its error is the one to tell.
                 with suppress(ExecutionError, ApiError):
                     await _make_folders(client, token, folders)
                 await _send_form(client, token, direct, meter)
@@ -163,6 +164,7 @@ class _Staging:
         complete = False
         try:
             if self._client.era.prefix:
+                # A kernel that has no shell says so when the parts are to be joined.
                 with naming([item.label for item in uploads]), suppress(ExecutionError):
                     await _make_folders(self._client, self._token, [self._folder])
             joined = await self._send_parts(uploads)

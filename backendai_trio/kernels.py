@@ -349,7 +349,7 @@ async def _wait_until_up(kernel: TrioKernel, status: str) -> None:
         try:
             status = (await kernel.info()).status.upper()
         except NotFound:
-            status = "GONE"
+            status = "TERMINATED"  # such sessions are hidden
     if status in DEAD:
         raise ServerError(
             201,

@@ -66,7 +66,7 @@ async def test_kernel_that_is_given_up_while_it_is_prepared(last: str) -> None:
     """It is destroyed, since it may come into being yet, whatever ends the wait."""
     refusal = reply(429, b'{"type": "rate-limit-exceeded"}', "application/problem+json")
     end, error = {
-        "gone": (GONE, pytest.raises(ServerError, match="it is GONE")),
+        "gone": (GONE, pytest.raises(ServerError, match="it is TERMINATED")),
         "refused": (refusal, pytest.raises(QuotaExceeded)),
     }[last]
     rest = [session("PENDING", 201), end, reply(200, b"{}", "application/json")]

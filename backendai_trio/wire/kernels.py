@@ -123,7 +123,7 @@ COMING = frozenset(
     | {"RESERVED", "DEPRIORITIZING", "RESCHEDULING", "TIMEOUT"}
 )
 """States of a session that does not run yet (sections 3.4 and 3.7)."""
-DEAD = frozenset({"CANCELLED", "TERMINATED", "TERMINATING", "ERROR", "GONE"})
+DEAD = frozenset({"CANCELLED", "TERMINATED", "TERMINATING", "ERROR"})
 """... and of one that never will, or no longer does."""
 NOT_NOW = "generic-forbidden"
 """The kind of a manager's refusal (403) to destroy a session that is in one of these states."""

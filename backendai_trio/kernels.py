@@ -46,7 +46,7 @@ from .wire.kernels import (
     KernelInfo,
     KernelSpec,
     Statistics,
-    check_token,
+    check_name,
 )
 from .wire.numbered import NUMBERED_STREAMS
 
@@ -58,8 +58,12 @@ _OVERTAKEN_SECONDS = 3.0
 
 
 def new_token() -> str:
-    """A client token that nobody else has: 32 hexadecimal digits."""
-    return secrets.token_hex(16)
+    """A fresh client token: ``bt-`` and 32 hexadecimal digits.
+
+    Bare hexadecimal digits would parse as a UUID, which managers from 26.4.4 on take for a session
+    id and nothing else (contract section 3.9).
+    """
+    return f"bt-{secrets.token_hex(16)}"
 
 
 class TrioKernel(KernelFiles):
@@ -157,7 +161,7 @@ class TrioKernel(KernelFiles):
             raise LocalProtocolError(
                 f"kernel {self.token!r} cannot be renamed: servers before 20.03 have no names"
             )
-        body = {"name": check_token(token)}
+        body = {"name": check_name(self.client.hello, token)}
         path = self.client.era.session_path(self.token, "rename")
         # In both places: servers have looked in the one and in the other (contract section 3.8).
         await self.client.call(Request.of_json("POST", path, body, query=tuple(body.items())))
@@ -248,7 +252,7 @@ async def open_kernel(
         is sent, and the destroy goes by token, under a shield, for `Config.grace_seconds` at most.
         Running out of that is reported as a `KernelLeftBehindWarning` with the token.
     """
-    create = CreateRequest(token or new_token(), spec, reuse=False)
+    create = CreateRequest(check_name(client.hello, token or new_token()), spec, reuse=False)
     token = create.token
     kernel: TrioKernel | None = None
     refused = False
@@ -304,13 +308,15 @@ async def attach_kernel(client: Client, spec: KernelSpec, *, token: str) -> Trio
         token: its client token: letters, digits, ``_``, ``.``, ``-``. Managers want 4 to 64.
 
     Raises:
+        LocalProtocolError: the token is malformed, or reads as a UUID on a manager that takes such
+            names for session ids (26.4.4 and later).
         InvalidRequest: a kernel with this token exists and has another runtime.
         ServerError: it could not be started.
 
     Cancellation:
         The kernel may have been created.
     """
-    reply = await _ask_for(client, CreateRequest(token, spec))
+    reply = await _ask_for(client, CreateRequest(check_name(client.hello, token), spec))
     kernel = TrioKernel(client, reply)
     await _wait_until_up(kernel, reply.status)
     return kernel

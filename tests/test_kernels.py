@@ -27,6 +27,7 @@ from backendai_trio import (
     TrioKernel,
     attach_kernel,
     list_kernels,
+    new_token,
     open_client,
     open_gateway,
     open_kernel,
@@ -34,7 +35,7 @@ from backendai_trio import (
 )
 from backendai_trio.gateway.store import KeyPair, SqliteStore
 from backendai_trio.wire.kernels import CreateReply
-from backendai_trio.wire.versions import ERAS, SESSION_5, SESSION_6, Era
+from backendai_trio.wire.versions import ERAS, SESSION_5, SESSION_6, Era, Hello
 
 PYTHON = KernelSpec(runtime="python")
 LUA = KernelSpec(runtime="lua")
@@ -487,3 +488,33 @@ async def test_runtime_that_cannot_be_started(
             pass
     assert caught.value.kind == "kernel-creation-failed"
     assert gateway.tokens() == []
+
+
+# --- names that read as ids ----------------------------------------------------------------------
+
+
+def test_fresh_tokens_do_not_read_as_uuids() -> None:
+    tokens = [new_token() for _ in range(200)]
+    assert len(set(tokens)) == len(tokens)
+    for token in tokens:
+        assert 4 <= len(token) <= 64
+        with pytest.raises(ValueError, match="UUID"):
+            uuid.UUID(token)
+
+
+@newest
+async def test_a_token_that_reads_as_a_uuid_creates_nothing_on_newest_managers(
+    gateway: Gateway,
+) -> None:
+    async with open_client(gateway.config) as client:
+        client.hello = Hello("v9.20250722", "26.9.6")
+        for refused in (uuid.uuid4().hex, str(uuid.uuid4())):
+            with pytest.raises(LocalProtocolError, match="reads as a UUID"):
+                await attach_kernel(client, PYTHON, token=refused)
+            with pytest.raises(LocalProtocolError, match="reads as a UUID"):
+                async with open_kernel(client, PYTHON, token=refused):
+                    pytest.fail("the kernel was created")
+        assert await list_kernels(client) == []
+        async with open_kernel(client, PYTHON) as kernel:
+            with pytest.raises(LocalProtocolError, match="reads as a UUID"):
+                await kernel.rename(uuid.uuid4().hex)

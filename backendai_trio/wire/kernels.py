@@ -6,12 +6,13 @@ Source: contract section 3.
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .fields import Fields, encode_json
-from .versions import Era
+from .versions import Era, Hello
 
 __all__ = [
     "COMING",
@@ -22,6 +23,7 @@ __all__ = [
     "KernelInfo",
     "KernelSpec",
     "Statistics",
+    "check_name",
     "check_token",
 ]
 
@@ -41,6 +43,35 @@ def check_token(token: str) -> str:
             "'_', '.' or '-', beginning and ending with a letter, digit or '_'"
         )
     return token
+
+
+def check_name(hello: Hello, token: str) -> str:
+    """The token as it is, if a kernel on this server can be reached by it.
+
+    Args:
+        hello: what the server said of itself.
+        token: the kernel's token, or its name to be.
+
+    Raises:
+        LocalProtocolError: it cannot be a client token, or the server would read it as a session
+            id (contract section 3.9), so that the kernel could be neither used nor destroyed.
+    """
+    check_token(token)
+    if hello.takes_uuids_for_ids and _is_uuid(token):
+        raise LocalProtocolError(
+            f"{token!r} reads as a UUID, and manager {hello.manager} takes every UUID for a "
+            f"session id: a kernel of that name could not be reached; use another token, "
+            f"such as {'k-' + token!r}"
+        )
+    return token
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -151,6 +151,9 @@ SESSION_6 = replace(SESSION_5, name="session-6", version=_V6, folder_transfer="p
 
 ERAS = (SEED, TRANSITION, SESSION_5, SESSION_6)
 
+_RELEASE = re.compile(r"\d{1,4}(\.\d{1,4}){1,3}")
+_UUIDS_ARE_IDS_SINCE = (26, 4, 4)
+
 # From this server version on, queries go to /admin/gql and answers come in an envelope.
 _ENVELOPE_SINCE = (6, "20210815")
 
@@ -174,6 +177,17 @@ class Hello:
         if match is None:
             raise RemoteProtocolError(f"{self.version!r} is not an API version")
         return int(match[1]), match[2]
+
+    @property
+    def release(self) -> tuple[int, ...]:
+        """Release of the manager, for comparison: ``(26, 4, 4)``. Empty where it is not told."""
+        match = _RELEASE.match(self.manager)
+        return tuple(int(part) for part in match[0].split(".")) if match else ()
+
+    @property
+    def takes_uuids_for_ids(self) -> bool:
+        """Whether what parses as a UUID in a session's path is an id, never a name (section 3.9)."""
+        return self.release >= _UUIDS_ARE_IDS_SINCE
 
     def encode(self) -> bytes:
         """The body of the reply."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import uuid
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
@@ -18,6 +20,7 @@ from backendai_trio.wire.kernels import (
     KernelInfo,
     KernelSpec,
     Statistics,
+    check_name,
 )
 from backendai_trio.wire.versions import (
     ERAS,
@@ -52,6 +55,37 @@ _json = st.recursive(
     max_leaves=6,
 )
 _counts = st.integers(0, 2**60)
+
+
+# --- names ---------------------------------------------------------------------------------------
+
+NEWEST = Hello("v9.20250722", "26.9.6")
+
+
+@pytest.mark.parametrize("manager", ["26.4.4", "26.8.1", "26.9.6", "27.0"])
+@given(st.uuids(), st.sampled_from([str, lambda key: key.hex, lambda key: key.hex.upper()]))
+@quick
+def test_a_name_that_reads_as_a_uuid_is_refused(
+    manager: str, key: uuid.UUID, spell: Callable[[uuid.UUID], str]
+) -> None:
+    hello = Hello("v9.20250722", manager)
+    with pytest.raises(LocalProtocolError, match=r"reads as a UUID.*use another token"):
+        check_name(hello, spell(key))
+
+
+@pytest.mark.parametrize("manager", ["", "18.12.0", "23.09.10", "26.4.3", "gateway 1"])
+def test_older_servers_take_any_name(manager: str) -> None:
+    token = uuid.uuid4().hex
+    assert check_name(Hello("v6.20200815", manager), token) == token
+
+
+@given(_tokens)
+@quick
+def test_what_does_not_parse_as_a_uuid_may_be_a_name(token: str) -> None:
+    try:
+        uuid.UUID(token)
+    except ValueError:
+        assert check_name(NEWEST, token) == token
 
 
 # --- create --------------------------------------------------------------------------------------

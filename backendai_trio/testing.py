@@ -27,7 +27,7 @@ from typing import NamedTuple
 import pytest
 import trio
 
-from .config import Config
+from .config.settings import Config
 from .gateway.faults import Faults
 from .gateway.server import Gateway, open_gateway
 from .gateway.settings import GatewayOptions

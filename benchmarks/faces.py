@@ -144,7 +144,8 @@ def run_blocking() -> None:
 
 
 async def run_trio() -> None:
-    from backendai_trio import PlainKernel, open_client
+    from backendai_trio import open_client
+    from backendai_trio.faces import PlainKernel
 
     async with open_client() as client:
         kernel = await PlainKernel.get_or_create(client, "python", client_token="bench")

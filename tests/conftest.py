@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from backendai_trio import Client, Gateway, open_client, open_gateway
+from backendai_trio import Client, open_client, open_gateway
+from backendai_trio.gateway import Gateway
 
 HANG_SECONDS = 30
 

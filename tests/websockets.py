@@ -9,7 +9,7 @@ from typing import Any
 import trio
 import trio_websocket
 
-from backendai_trio import one_error
+from backendai_trio.kernels import one_error
 
 
 @asynccontextmanager

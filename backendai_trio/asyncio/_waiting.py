@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from .._faces import Face
-from .._jobs import Job
+from ..faces.base import Face
+from ..faces.calls import Job
 
 __all__ = ["awaited", "wait"]
 

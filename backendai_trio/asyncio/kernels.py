@@ -7,12 +7,12 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from .. import admin
-from .._faces import KernelFace
-from .._jobs import client_job, hold
-from ..config import Config
-from ..plain import PlainKernel
-from ..wire.listings import Kind, SessionRow
+from ..admin import lists as admin
+from ..config.settings import Config
+from ..faces.base import KernelFace
+from ..faces.calls import client_job, hold
+from ..faces.kernel_calls import PlainKernel
+from ..wire.admin_lists import Kind, SessionRow
 from ._waiting import awaited, wait
 from .streams import Opening, StreamExecute, StreamPty
 

@@ -8,10 +8,10 @@ from functools import partial
 from types import TracebackType
 from typing import Generic, ParamSpec, Protocol, Self, TypeVar
 
-from .._faces import ExecutionFace, TerminalFace
-from .._jobs import Held, Job
-from ..executions import Execution
-from ..terminals import Terminal
+from ..faces.base import ExecutionFace, TerminalFace
+from ..faces.calls import Held, Job
+from ..kernels.execution import Execution
+from ..kernels.terminal import Terminal
 from ..wire.execution import Event
 from ._waiting import awaited, wait
 

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from .. import vfolders
-from .._faces import VFolderFace
-from .._jobs import client_job
-from ..config import Config
-from ..uploads import Upload
-from ..vfolders import TrioVFolder
+from ..config.settings import Config
+from ..faces.base import VFolderFace
+from ..faces.calls import client_job
+from ..files.sources import Upload
+from ..vfolders import vfolder
+from ..vfolders.vfolder import TrioVFolder
 from ..wire.vfolders import Invitation, Permission, VFolderInfo
 from ._waiting import awaited, wait
 
@@ -39,7 +39,7 @@ class AsyncVFolder(VFolderFace):
     ) -> Self:
         """See `create_vfolder`."""
         make = partial(
-            vfolders.create_vfolder,
+            vfolder.create_vfolder,
             name=name,
             host=host,
             group=group,
@@ -53,7 +53,7 @@ class AsyncVFolder(VFolderFace):
     @classmethod
     async def find(cls, name: str, *, config: Config | None = None) -> Self:
         """See `find_vfolder`."""
-        return cls(await wait(client_job(config, partial(vfolders.find_vfolder, name=name))))
+        return cls(await wait(client_job(config, partial(vfolder.find_vfolder, name=name))))
 
     @classmethod
     async def get(cls, name: str, *, config: Config | None = None) -> Self:
@@ -63,23 +63,23 @@ class AsyncVFolder(VFolderFace):
     @classmethod
     async def list(cls, *, config: Config | None = None) -> builtins.list[VFolderInfo]:
         """See `list_vfolders`."""
-        return await wait(client_job(config, vfolders.list_vfolders))
+        return await wait(client_job(config, vfolder.list_vfolders))
 
     @classmethod
     async def list_invitations(cls, *, config: Config | None = None) -> builtins.list[Invitation]:
         """See `backendai_trio.list_invitations`."""
-        return await wait(client_job(config, vfolders.list_invitations))
+        return await wait(client_job(config, vfolder.list_invitations))
 
     @classmethod
     async def accept_invitation(cls, invitation_id: str, *, config: Config | None = None) -> None:
         """See `backendai_trio.accept_invitation`."""
-        work = partial(vfolders.accept_invitation, invitation_id=invitation_id)
+        work = partial(vfolder.accept_invitation, invitation_id=invitation_id)
         await wait(client_job(config, work))
 
     @classmethod
     async def decline_invitation(cls, invitation_id: str, *, config: Config | None = None) -> None:
         """See `backendai_trio.decline_invitation`."""
-        work = partial(vfolders.decline_invitation, invitation_id=invitation_id)
+        work = partial(vfolder.decline_invitation, invitation_id=invitation_id)
         await wait(client_job(config, work))
 
     info = awaited(TrioVFolder.info)

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import NoReturn
 
-from ..config import Config
+from ..config.settings import Config
 from .settings import GatewayOptions, bind, check_platform, client_config, open_store
 
 __all__ = ["open_gateway_process"]

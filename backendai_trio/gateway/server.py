@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from .._asgi import drop_connections, serve_app
 from .._groups import one_error
-from .._serving import drop_connections, serve_app
 from .._version import __version__
-from ..config import Config
+from ..config.settings import Config
+from ..wire.apps import HALF_CLOSE
 from ..wire.execution import INTERRUPT_RUN, RAW_CONSOLE, SHOW_VALUE, STDIN_EOF
 from ..wire.files import ARCHIVES
-from ..wire.numbered import NUMBERED_STREAMS
-from ..wire.services import HALF_CLOSE
-from ..wire.transfers import TUS_CHECKSUM
+from ..wire.resumable import RESUMABLE_STREAMS
+from ..wire.storage_proxy import TUS_CHECKSUM
 from ..wire.versions import Hello
 from .settings import GatewayOptions, bind, check_platform, client_config, open_store
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from .sessions import Sessions
+    from .kernels.registry import Sessions
 
 __all__ = ["Gateway", "open_gateway", "serve_gateway"]
 
@@ -39,7 +39,7 @@ FAREWELL_SECONDS = 0.1
 CLOSE_SECONDS = 5.0
 """How long the kernels' ends may take; each is bounded by itself."""
 FEATURES = frozenset(
-    {RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN, SHOW_VALUE, NUMBERED_STREAMS, TUS_CHECKSUM, HALF_CLOSE}
+    {RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN, SHOW_VALUE, RESUMABLE_STREAMS, TUS_CHECKSUM, HALF_CLOSE}
 )
 
 
@@ -92,16 +92,16 @@ async def open_gateway(
     options = options or GatewayOptions()
     check_platform()
     # From here on modules are needed that exist on Linux only.
-    from .isolation import try_isolation
+    from .processes.isolation import try_isolation
 
     listener = listener or bind(options)
     try:
         with try_isolation(options.isolation) as trial:
-            from .app import make_app
-            from .logins import LoginServer
-            from .placement import spread_folders
-            from .sessions import Sessions
-            from .vfolders import VFolders
+            from .api.app import make_app
+            from .api.logins import LoginServer
+            from .kernels.registry import Sessions
+            from .processes.ext4 import spread_folders
+            from .storage.vfolders import VFolders
 
             isolation = await trio.to_thread.run_sync(trial.result)
         store, pair = open_store(options)

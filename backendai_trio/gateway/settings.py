@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from ..config import Config, Endpoint
+from ..config.settings import Config, Endpoint
 from ..errors import GatewayError
 from ..wire.versions import SEED, SESSION_6, Era
-from .store import KeyPair, MemoryStore, SqliteStore, Store
+from .storage.database import KeyPair, MemoryStore, SqliteStore, Store
 
 __all__ = [
     "Account",

@@ -18,13 +18,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from .._groups import one_error
 from ..errors import ApiError, BackendError, ConnectionFailed
-from ..signing import body_is_signed
 from ..transport.client import Client
-from ..transport.replies import ReplyStream
-from ..transport.upgrades import open_websocket
+from ..transport.responses import ResponseStream
 from ..transport.websocket import CLOSE_SECONDS, ConnectionClosed
 from ..transport.websocket import WebSocket as Upstream
+from ..transport.websocket_connect import open_websocket
 from ..wire.http import OCTETS, PROBLEM, Problem, Request, encode_problem
+from ..wire.signing import body_is_signed
 
 __all__ = ["Forwarder", "Incoming", "answer", "problem_response"]
 
@@ -139,7 +139,7 @@ class Forwarder:
                 await down.send_denial_response(refusal)
 
     @asynccontextmanager
-    async def _reply(self, scope: Scope, incoming: Incoming) -> AsyncIterator[ReplyStream]:
+    async def _reply(self, scope: Scope, incoming: Incoming) -> AsyncIterator[ResponseStream]:
         """The server's answer; whoever asked is watched meanwhile.
 
         Raises:

@@ -11,11 +11,11 @@ from importlib.resources import files
 
 from starlette.responses import Response
 
-from ..admin import query
+from ..admin.lists import query
 from ..errors import ApiError, BackendError, RemoteProtocolError
 from ..transport.client import Client
-from ..wire.fields import Fields, encode_json
 from ..wire.http import JSON
+from ..wire.json_fields import Fields, encode_json
 
 __all__ = ["PAGE", "QUERY", "answer_query", "serve_file"]
 

@@ -16,8 +16,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from .._asgi import drop_connections, serve_app
 from .._groups import one_error
-from .._serving import drop_connections, serve_app
 from ..errors import ConfigError
 from ..transport.client import Client
 from ..wire.http import Problem

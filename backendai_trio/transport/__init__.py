@@ -1,1 +1,7 @@
-"""All network code of the client: HTTP in `client`, WebSocket in `websocket`."""
+"""HTTP and WebSocket connections to one server."""
+
+from __future__ import annotations
+
+from .._lazy import lazy_names
+
+__getattr__, __dir__ = lazy_names(__name__, __file__)

@@ -12,17 +12,17 @@ from typing import Final
 
 import trio
 
-from .._environment import read_config
-from ..config import Config, Endpoint
+from ..config.environment import read_config
+from ..config.kernel_journal import Journal
+from ..config.settings import Config, Endpoint
 from ..errors import ApiError, ConfigError, RemoteProtocolError, api_error
-from ..journal import Journal
-from ..signing import body_is_signed
 from ..wire.http import Reply, Request, decode_problem
+from ..wire.signing import body_is_signed
 from ..wire.versions import SEED, SESSION_6, Era, Hello, choose_era
-from .authorization import authorization_of
-from .exchanges import Exchanges, Head, Sent
-from .pools import open_pool, tls_context
-from .replies import ReplyStream, translated
+from .auth import authorization_of
+from .pool import open_pool, tls_context
+from .requests import Exchanges, Head, Sent
+from .responses import ResponseStream, translated
 
 __all__ = ["HEADERS_SECONDS", "Client", "log", "open_client"]
 
@@ -111,7 +111,7 @@ class Client:
     @asynccontextmanager
     async def stream(
         self, request: Request, *, silence_seconds: float | None = HEADERS_SECONDS
-    ) -> AsyncIterator[ReplyStream]:
+    ) -> AsyncIterator[ResponseStream]:
         """Sign a request, send it, and give its answer piece by piece if it is a success.
 
         Args:
@@ -137,7 +137,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         content: AsyncIterator[bytes] | None = None,
         content_length: int = 0,
-    ) -> AsyncIterator[ReplyStream]:
+    ) -> AsyncIterator[ResponseStream]:
         """Send part of a file, or get one, where the server said.
 
         Args:
@@ -259,7 +259,7 @@ class Client:
         content: AsyncIterator[bytes] | None = None,
         content_length: int | None = None,
         silence_seconds: float | None,
-    ) -> AsyncIterator[ReplyStream]:
+    ) -> AsyncIterator[ResponseStream]:
         """Send a request under headers that are ready, and give its answer whatever its status.
 
         Args:
@@ -287,7 +287,7 @@ class Client:
         content: AsyncIterator[bytes] | None = None,
         content_length: int | None = None,
         at: Endpoint | None = None,
-    ) -> ReplyStream:
+    ) -> ResponseStream:
         """Send a request and wait for the head of its reply."""
         endpoint = at or self._api
         body, size = (content, content_length) if content else (request.body, len(request.body))
@@ -306,7 +306,7 @@ class Client:
         if log.isEnabledFor(logging.DEBUG):
             elapsed = (trio.current_time() - start) * 1000
             log.debug("%s at %s -> %d, %.0f ms", request, endpoint.url, received.status, elapsed)
-        return ReplyStream(endpoint, request, received)
+        return ResponseStream(endpoint, request, received)
 
     def _check_open(self) -> None:
         if self.closed:

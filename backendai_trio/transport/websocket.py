@@ -17,7 +17,8 @@ from wsproto import events as ws
 from wsproto.utilities import RemoteProtocolError as NoHandshake
 
 from ..errors import ConnectionFailed
-from ..wire.frames import (
+from ..wire.http import Reply
+from ..wire.websocket_frames import (
     BINARY,
     CLOSE,
     PING,
@@ -30,7 +31,6 @@ from ..wire.frames import (
     encode_close,
     encode_websocket_frame,
 )
-from ..wire.http import Reply
 
 __all__ = ["ABORT_SECONDS", "CLOSE_SECONDS", "CloseReason", "ConnectionClosed", "WebSocket"]
 
@@ -70,7 +70,7 @@ class ConnectionClosed(Exception):
 
 
 class WebSocket:
-    """A WebSocket of a client. Made by `backendai_trio.transport.upgrades`.
+    """A WebSocket of a client. Made by `backendai_trio.transport.websocket_connect`.
 
     One task at a time may receive, and any number may send.
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import RemoteProtocolError
+from .multipart import check_name, received_name
 from .tar_headers import BLOCK, MAX_NAME_BYTES, MAX_NUMBER, Header
-from .uploads import check_name, received_name
 
 __all__ = [
     "BLOCK",

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import LocalProtocolError, RemoteProtocolError
-from .fields import Fields, encode_json
 from .http import Request
+from .json_fields import Fields, encode_json
 from .versions import SESSION_5, Era
 
 __all__ = [

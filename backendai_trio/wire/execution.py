@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from ..errors import LocalProtocolError, RemoteProtocolError
-from .fields import Fields, encode_json
+from .json_fields import Fields, encode_json
 
 __all__ = [
     "BatchOptions",

@@ -15,9 +15,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from ..errors import RemoteProtocolError
-from .fields import Fields, decode_json, encode_json
 from .http import JSON, Reply, Request
-from .uploads import received_name
+from .json_fields import Fields, decode_json, encode_json
+from .multipart import received_name
 
 __all__ = [
     "ARCHIVES",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import RemoteProtocolError, api_error
-from .fields import Fields, encode_json
+from .json_fields import Fields, encode_json
 from .versions import Era
 
 __all__ = ["GraphQLQuery", "decode_answer", "encode_answer"]

@@ -11,7 +11,7 @@ from functools import lru_cache
 from urllib.parse import quote, urlencode
 
 from ..errors import ApiError, LocalProtocolError, RemoteProtocolError, api_error
-from .fields import Fields, decode_json, encode_json
+from .json_fields import Fields, decode_json, encode_json
 
 __all__ = ["JSON", "OCTETS", "Problem", "Reply", "Request", "decode_problem", "encode_problem"]
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from ..errors import LocalProtocolError, RemoteProtocolError
-from .fields import Fields, encode_json
+from .json_fields import Fields, encode_json
 from .versions import Era, Hello
 
 __all__ = [

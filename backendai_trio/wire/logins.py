@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 
 from ..errors import RemoteProtocolError
-from .fields import Fields, encode_json
+from .json_fields import Fields, encode_json
 
 __all__ = ["LoginReply", "LoginRequest", "decode_cookies", "encode_cookies"]
 

@@ -12,8 +12,8 @@ from typing import Literal
 
 from .._version import API_VERSIONS
 from ..errors import LocalProtocolError, RemoteProtocolError
-from .fields import Fields, encode_json
 from .http import path_of
+from .json_fields import Fields, encode_json
 
 __all__ = ["ERAS", "SEED", "SESSION_5", "SESSION_6", "TRANSITION", "Era", "Hello", "choose_era"]
 

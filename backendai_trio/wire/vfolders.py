@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ..config import Endpoint, parse_endpoint
+from ..config.settings import Endpoint, parse_endpoint
 from ..errors import ConfigError, LocalProtocolError, RemoteProtocolError
-from .fields import Fields, encode_json
+from .json_fields import Fields, encode_json
 from .versions import Era
 
 __all__ = [

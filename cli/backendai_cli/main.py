@@ -14,7 +14,7 @@ import click
 
 from backendai_trio import __version__
 
-from . import exits
+from . import exit_codes
 from .groups import Group
 
 if TYPE_CHECKING:
@@ -64,7 +64,6 @@ _COMMANDS = {
 
 # Those whose module is not called like them, or has several: module and name in it.
 _ELSEWHERE = {
-    "exec": ("execute", "command"),
     "complete": ("sessions", "complete"),
     "create": ("sessions", "create"),
     "images": ("admin", "images"),
@@ -92,7 +91,9 @@ class _LazyGroup(Group):
         if name not in _COMMANDS:
             return None
         module, attribute = _ELSEWHERE.get(name, (name, "command"))
-        command: click.Command = getattr(import_module(f".{module}", __package__), attribute)
+        command: click.Command = getattr(
+            import_module(f".commands.{module}", __package__), attribute
+        )
         return command
 
     def summaries(self, ctx: click.Context) -> dict[str, str]:
@@ -179,7 +180,7 @@ def _choose_profile(name: str) -> None:
 
 def main() -> NoReturn:
     """`backend.ai`."""
-    exits.leave_with(cli, sys.argv[1:], "backend.ai")
+    exit_codes.leave_with(cli, sys.argv[1:], "backend.ai")
 
 
 def lcc() -> NoReturn:
@@ -194,8 +195,8 @@ def lpython() -> NoReturn:
 
 def _shortcut(runtime: str, name: str) -> NoReturn:
     if sys.argv[1:] == ["--version"]:
-        exits.leave_with(cli, sys.argv[1:], name)
-    from .run import command as run
+        exit_codes.leave_with(cli, sys.argv[1:], name)
+    from .commands.run import command as run
 
     # A copy of `run` without its first argument, so that help and errors speak of what was typed.
     short = copy(run)
@@ -207,4 +208,4 @@ def _shortcut(runtime: str, name: str) -> NoReturn:
         f"The same as 'backend.ai run {runtime} ...'; 'backend.ai run --help' tells more."
     )
     short.context_settings = {"help_option_names": ["-h", "--help"]}
-    exits.leave_with(short, sys.argv[1:], name)
+    exit_codes.leave_with(short, sys.argv[1:], name)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from backendai_trio import Statistics
+    from backendai_trio.kernels import Statistics
 
 __all__ = ["show_record", "show_rows", "statistics_lines"]
 

@@ -13,14 +13,7 @@ from pathlib import Path
 
 import trio
 
-from backendai_trio import (
-    KernelSpec,
-    Stdout,
-    TrioKernel,
-    open_client,
-    open_kernel,
-    open_terminal,
-)
+from backendai_trio import KernelSpec, Stdout, TrioKernel, open_client, open_kernel, open_terminal
 
 MIB = 1024 * 1024
 LINE = b"y\n"

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
+from backendai_cli.commands.run import command as run
 from backendai_cli.main import cli
-from backendai_cli.run import command as run
 
 from .walk import EVERY, each
 

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backendai_cli.pieces import PythonPieces, WholeText, indentation, is_finished, language_of
+from backendai_cli.repl.source_code import (
+    PythonPieces,
+    WholeText,
+    indentation,
+    is_finished,
+    language_of,
+)
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_logs_are_followed_until_the_kernel_ends(commands: Commands, served: Env
     ],
 )
 def test_news_of_a_log(before: str, now: str, news: str | None) -> None:
-    from backendai_cli.logs import news as news_of
+    from backendai_cli.commands.logs import news as news_of
 
     assert news_of(before, now) == (now if news is None else news)
 

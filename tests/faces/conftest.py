@@ -20,8 +20,10 @@ import pytest
 import trio
 
 import backendai_trio
-from backendai_trio import Client, Config, GatewayOptions, PlainKernel, open_client, stored_config
+from backendai_trio import Client, Config, GatewayOptions, open_client
 from backendai_trio.asyncio import AsyncAdmin, AsyncKernel, AsyncVFolder
+from backendai_trio.faces import PlainKernel
+from backendai_trio.gateway import stored_config
 from backendai_trio.testing import TestGateway, gateway_in_thread
 
 PATIENCE_SECONDS = 60
@@ -66,7 +68,7 @@ class TrioFace(Face):
                     self.find = partial(PlainKernel.find, client)
                     self.query = partial(backendai_trio.query, client)
                     self.list_kernels = partial(backendai_trio.list_kernels, client)
-                    self.list_rows = partial(backendai_trio.list_rows, client)
+                    self.list_rows = partial(backendai_trio.admin.list_rows, client)
                     self.folders, self.other_folders = TrioFolders(client), TrioFolders(theirs)
                     await body(self)
 
@@ -80,9 +82,9 @@ class TrioFolders:
         self.create = partial(backendai_trio.create_vfolder, client)
         self.find = partial(backendai_trio.find_vfolder, client)
         self.list = partial(backendai_trio.list_vfolders, client)
-        self.list_invitations = partial(backendai_trio.list_invitations, client)
-        self.accept_invitation = partial(backendai_trio.accept_invitation, client)
-        self.decline_invitation = partial(backendai_trio.decline_invitation, client)
+        self.list_invitations = partial(backendai_trio.vfolders.list_invitations, client)
+        self.accept_invitation = partial(backendai_trio.vfolders.accept_invitation, client)
+        self.decline_invitation = partial(backendai_trio.vfolders.decline_invitation, client)
 
 
 class OfUser:

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from backendai_trio import FileInfo, Kernel, PlainKernel, list_kernels, open_client
+from backendai_trio import Kernel, list_kernels, open_client
 from backendai_trio.asyncio import AsyncAdmin, AsyncKernel, AsyncVFolder
+from backendai_trio.faces import PlainKernel
+from backendai_trio.kernels import FileInfo
 from backendai_trio.testing import TestGateway, gateway_in_thread
 
 CANCELLATIONS = 300
@@ -287,7 +289,8 @@ def test_trio_scopes_cancelled_at_random(gateway: TestGateway) -> None:
 
 INTERRUPTED = r"""
 import json, random, signal, sys, threading
-from backendai_trio import Admin, Kernel, _jobs
+from backendai_trio import Kernel, _jobs
+from backendai_trio.faces import Admin
 
 count, longest, code, seed = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 pick = random.Random(seed)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from backendai_trio import PortalError, _jobs
+from backendai_trio.errors import PortalError
+from backendai_trio.faces import calls
 from backendai_trio.testing import TestGateway
 
 from ..local_kernels import kernel_processes
@@ -101,7 +102,8 @@ time.sleep(1)
     assert done.returncode == 0, done.stderr
 
     async def main() -> str:
-        from backendai_trio import PlainKernel, open_client
+        from backendai_trio import open_client
+        from backendai_trio.faces import PlainKernel
 
         async with open_client(served.config) as client:
             kernel = await PlainKernel.find(client, "left")
@@ -151,10 +153,10 @@ if child:
 
 def test_call_in_the_portals_own_thread() -> None:
     async def call() -> None:  # noqa: ASYNC124 (it must not wait)
-        _jobs.wait(_jobs.Job(trio.lowlevel.checkpoint))
+        calls.wait(calls.Job(trio.lowlevel.checkpoint))
 
     with pytest.raises(PortalError, match="Trio API"):
-        _jobs.wait(_jobs.Job(call))
+        calls.wait(calls.Job(call))
 
 
 # --- jobs ----------------------------------------------------------------------------------------
@@ -168,7 +170,7 @@ def test_error_is_the_very_object() -> None:
         raise error
 
     with pytest.raises(ValueError, match="of the work") as caught:
-        _jobs.wait(_jobs.Job(fail))
+        calls.wait(calls.Job(fail))
     assert caught.value is error
     assert [entry.name for entry in caught.traceback][-1] == "fail"
 
@@ -186,14 +188,14 @@ def test_result_that_nobody_wants_is_undone() -> None:
         await trio.lowlevel.checkpoint()
         undone.append(number)
 
-    late = _jobs.Job(lambda: make(1), undo=undo)
-    assert _jobs.wait(late) == 1
-    _jobs._join(late)
-    early = _jobs.Job(lambda: make(2), undo=undo)
+    late = calls.Job(lambda: make(1), undo=undo)
+    assert calls.wait(late) == 1
+    calls._join(late)
+    early = calls.Job(lambda: make(2), undo=undo)
     early.submit(lambda: None)
-    _jobs._join(early)
-    never = _jobs.Job(lambda: make(3), undo=undo)
-    _jobs._join(never)
+    calls._join(early)
+    never = calls.Job(lambda: make(3), undo=undo)
+    calls._join(never)
     assert undone == [1, 2]
 
 

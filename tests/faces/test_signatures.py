@@ -13,19 +13,10 @@ from typing import Any
 import pytest
 
 import backendai_trio
-from backendai_trio import (
-    Admin,
-    Execution,
-    Kernel,
-    PlainKernel,
-    StreamExecute,
-    StreamPty,
-    Terminal,
-    TrioVFolder,
-    VFolder,
-)
+from backendai_trio import Execution, Kernel, Terminal, TrioVFolder, VFolder
 from backendai_trio import asyncio as asyncio_face
 from backendai_trio.asyncio import AsyncAdmin, AsyncKernel, AsyncVFolder
+from backendai_trio.faces import Admin, PlainKernel, StreamExecute, StreamPty
 
 SKIPPED = {"self", "cls", "client", "config", "progress"}
 """Where a kernel lives is said by a client in Trio, and by settings on the other faces. Progress is
@@ -61,9 +52,9 @@ FOLDER_FUNCTIONS = {
     "find": backendai_trio.find_vfolder,
     "get": backendai_trio.find_vfolder,
     "list": backendai_trio.list_vfolders,
-    "list_invitations": backendai_trio.list_invitations,
-    "accept_invitation": backendai_trio.accept_invitation,
-    "decline_invitation": backendai_trio.decline_invitation,
+    "list_invitations": backendai_trio.vfolders.list_invitations,
+    "accept_invitation": backendai_trio.vfolders.accept_invitation,
+    "decline_invitation": backendai_trio.vfolders.decline_invitation,
 }
 
 
@@ -202,7 +193,8 @@ asyncio.run(main())
 """,
     "blocking": """
 from pathlib import Path
-from backendai_trio import Admin, Kernel, Stdout, VFolder
+from backendai_trio import Kernel, Stdout, VFolder
+from backendai_trio.faces import Admin
 
 kern = Kernel.get_or_create("python", client_token="abc")
 result = kern.execute("print(1)", mode="query")
@@ -236,7 +228,8 @@ VFolder.get("data").delete()
 }
 
 WRONG = """
-from backendai_trio import Admin, Kernel, VFolder
+from backendai_trio import Kernel, VFolder
+from backendai_trio.faces import Admin
 
 kern = Kernel.get_or_create("python")
 folder = VFolder.create("data")

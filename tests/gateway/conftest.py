@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 
 from backendai_trio.errors import GatewayError
-from backendai_trio.gateway.isolation import PROCESS_GROUP, Isolation, try_isolation
+from backendai_trio.gateway.processes.isolation import PROCESS_GROUP, Isolation, try_isolation
 
 
 class Conversation:

@@ -17,7 +17,8 @@ import pytest
 PRELUDE = """
 import json, os, sys, time
 from pathlib import Path
-from backendai_trio import GatewayError, GatewayOptions, open_gateway_process
+from backendai_trio import GatewayError, GatewayOptions
+from backendai_trio.gateway import open_gateway_process
 
 def children():
     path = f"/proc/{os.getpid()}/task/{os.getpid()}/children"

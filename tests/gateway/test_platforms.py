@@ -82,7 +82,7 @@ def test_client_modules_import(platform: str) -> None:
         # For test suites, which have a gateway.
         if name != "backendai_trio.testing"
     ]
-    assert "backendai_trio.kernels" in names
+    assert "backendai_trio.kernels.kernel" in names
     code = f"for name in {names!r}: importlib.import_module(name)\nprint('well')\n"
     assert python(platform, code) == "well\n"
 
@@ -99,7 +99,7 @@ print("well")
 def test_command_line_modules_import(platform: str) -> None:
     cli = pytest.importorskip("backendai_cli")
     names = modules(Path(cli.__file__).parent, "backendai_cli")
-    assert "backendai_cli.run" in names
+    assert "backendai_cli.commands.run" in names
     code = f"for name in {names!r}: importlib.import_module(name)\nprint('well')\n"
     assert python(platform, code) == "well\n"
 

@@ -10,7 +10,8 @@ import httpcore2
 import pytest
 import trio_websocket
 
-from backendai_trio import Client, Proxy, ProxyOptions, open_client, open_proxy
+from backendai_trio import Client, open_client
+from backendai_trio.proxy import Proxy, ProxyOptions, open_proxy
 
 from ..websockets import open_vanilla_websocket
 from .upstream import Upstream, open_upstream

@@ -14,7 +14,8 @@ import trio_websocket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backendai_trio import open_client, open_proxy
+from backendai_trio import open_client
+from backendai_trio.proxy import open_proxy
 from backendai_trio.wire.versions import SEED, SESSION_6
 
 from .conftest import Chain, Web

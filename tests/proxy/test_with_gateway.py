@@ -17,9 +17,9 @@ from backendai_trio import (
     open_client,
     open_gateway,
     open_kernel,
-    open_proxy,
 )
-from backendai_trio.config import Endpoint
+from backendai_trio.config.settings import Endpoint
+from backendai_trio.proxy import open_proxy
 from backendai_trio.wire.versions import SEED
 
 from ..websockets import open_vanilla_websocket

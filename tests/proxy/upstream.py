@@ -18,9 +18,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from backendai_trio import Config
-from backendai_trio._serving import drop_connections, serve_app
-from backendai_trio.config import Endpoint
-from backendai_trio.signing import Signed, verify
+from backendai_trio._asgi import drop_connections, serve_app
+from backendai_trio.config.settings import Endpoint
+from backendai_trio.wire.signing import Signed, verify
 
 ACCESS_KEY = "AKIATESTTESTTESTTEST"
 SECRET_KEY = "Secret-key-of-tests-0123456789-abcdefghi"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from backendai_trio import Gateway, GatewayOptions, open_gateway
+from backendai_trio import GatewayOptions, open_gateway
+from backendai_trio.gateway import Gateway
 
 from .servers import ForwardingProxy, serving
 

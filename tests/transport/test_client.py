@@ -23,9 +23,7 @@ from backendai_trio import (
     Client,
     ConfigError,
     ConnectionFailed,
-    Gateway,
     GatewayOptions,
-    InsecureConnectionWarning,
     InvalidRequest,
     KernelSpec,
     NotFound,
@@ -39,14 +37,16 @@ from backendai_trio import (
     open_kernel,
     read_config,
 )
-from backendai_trio.config import parse_endpoint
-from backendai_trio.signing import Signed, sign
+from backendai_trio.config.settings import parse_endpoint
+from backendai_trio.errors import InsecureConnectionWarning
+from backendai_trio.gateway import Gateway
 from backendai_trio.transport import client as client_module
-from backendai_trio.transport import replies
-from backendai_trio.transport.pools import open_pool, tls_context
+from backendai_trio.transport import responses as replies
+from backendai_trio.transport.pool import open_pool, tls_context
 from backendai_trio.wire.files import ARCHIVES
 from backendai_trio.wire.http import Reply, Request
 from backendai_trio.wire.kernels import CreateReply
+from backendai_trio.wire.signing import Signed, sign
 from backendai_trio.wire.versions import SEED, SESSION_6
 
 from .servers import (

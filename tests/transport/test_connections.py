@@ -10,9 +10,9 @@ import httpcore2
 import pytest
 import trio
 
-from backendai_trio.config import Endpoint
-from backendai_trio.transport.connections import Pool
-from backendai_trio.transport.exchanges import Head, Sent
+from backendai_trio.config.settings import Endpoint
+from backendai_trio.transport.http1 import Pool
+from backendai_trio.transport.requests import Head, Sent
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 

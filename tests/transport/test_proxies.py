@@ -15,7 +15,6 @@ from backendai_trio import (
     BackendError,
     ConfigError,
     ConnectionFailed,
-    Gateway,
     KernelSpec,
     Stdout,
     open_client,
@@ -23,8 +22,9 @@ from backendai_trio import (
     open_terminal,
     read_config,
 )
-from backendai_trio.transport.proxies import _Tunnel, open_tunnel, proxy_of, takes_tunnels
-from backendai_trio.transport.upgrades import open_websocket
+from backendai_trio.gateway import Gateway
+from backendai_trio.transport.proxied import _Tunnel, open_tunnel, proxy_of, takes_tunnels
+from backendai_trio.transport.websocket_connect import open_websocket
 
 from .servers import HELLO, INFO, KEYS, ForwardingProxy, closed_port, configure, read_head, serving
 

@@ -14,10 +14,10 @@ import wsproto
 from wsproto import events as ws
 
 from backendai_trio import ApiError, open_client
-from backendai_trio.transport import upgrades
-from backendai_trio.transport.plain_sockets import PlainStream
-from backendai_trio.transport.upgrades import open_websocket
+from backendai_trio.transport import websocket_connect as upgrades
+from backendai_trio.transport.sockets import PlainStream
 from backendai_trio.transport.websocket import MAX_MESSAGE_BYTES, ConnectionClosed, WebSocket
+from backendai_trio.transport.websocket_connect import open_websocket
 
 from .servers import HELLO, read_head, reply, serving
 

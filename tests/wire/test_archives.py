@@ -21,7 +21,7 @@ from backendai_trio.wire.archives import (
     entry_length,
     padding,
 )
-from backendai_trio.wire.uploads import check_name
+from backendai_trio.wire.multipart import check_name
 
 
 def is_name(text: str) -> bool:

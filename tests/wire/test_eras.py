@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backendai_trio.errors import RemoteProtocolError
-from backendai_trio.signing import body_is_signed
-from backendai_trio.wire.fields import encode_json
+from backendai_trio.wire.json_fields import encode_json
+from backendai_trio.wire.signing import body_is_signed
 from backendai_trio.wire.versions import (
     ERAS,
     SEED,

@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backendai_trio.errors import ApiError, InvalidRequest, RemoteProtocolError
-from backendai_trio.wire.fields import encode_json
 from backendai_trio.wire.graphql import GraphQLQuery, decode_answer, encode_answer
+from backendai_trio.wire.json_fields import encode_json
 from backendai_trio.wire.versions import (
     SEED,
     SESSION_5,

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backendai_trio.errors import LocalProtocolError, RemoteProtocolError
-from backendai_trio.wire.fields import encode_json
+from backendai_trio.wire.json_fields import encode_json
 from backendai_trio.wire.kernels import (
     CreateReply,
     CreateRequest,

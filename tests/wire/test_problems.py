@@ -16,7 +16,6 @@ from backendai_trio.errors import (
     QuotaExceeded,
     ServerError,
 )
-from backendai_trio.wire.fields import encode_json
 from backendai_trio.wire.http import (
     JSON,
     OCTETS,
@@ -28,6 +27,7 @@ from backendai_trio.wire.http import (
     encode_problem,
     path_of,
 )
+from backendai_trio.wire.json_fields import encode_json
 
 quick = settings(deadline=None, max_examples=50)
 

@@ -24,7 +24,7 @@ from backendai_trio.wire.execution import (
     Stdout,
     event_of,
 )
-from backendai_trio.wire.fields import encode_json
+from backendai_trio.wire.json_fields import encode_json
 
 quick = settings(deadline=None, max_examples=50)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from backendai_trio.errors import LocalProtocolError, RemoteProtocolError
-from backendai_trio.wire.uploads import (
+from backendai_trio.wire.multipart import (
     check_name,
     check_names,
     encode_part_head,

@@ -13,7 +13,7 @@ from python_multipart.multipart import parse_options_header
 
 from backendai_trio.errors import LocalProtocolError, RemoteProtocolError
 from backendai_trio.wire.files import FileInfo, Listing
-from backendai_trio.wire.transfers import (
+from backendai_trio.wire.storage_proxy import (
     ContentRange,
     PatchHead,
     TusState,

@@ -1,0 +1,7 @@
+"""The admin API: lists of sessions, images, users and more."""
+
+from __future__ import annotations
+
+from .._lazy import lazy_names
+
+__getattr__, __dir__ = lazy_names(__name__, __file__)

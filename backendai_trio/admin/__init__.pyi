@@ -1,0 +1,5 @@
+from ..wire.admin_lists import KINDS as KINDS
+from ..wire.admin_lists import Kind as Kind
+from ..wire.admin_lists import SessionRow as SessionRow
+from .lists import authorize as authorize
+from .lists import list_rows as list_rows

@@ -1,0 +1,17 @@
+from .._version import API_VERSIONS as API_VERSIONS
+from .environment import read_profile_name as read_profile_name
+from .kernel_journal import Journal as Journal
+from .kernel_journal import LeftKernel as LeftKernel
+from .kernel_journal import journal_folder as journal_folder
+from .profiles import DEFAULT_PROFILE as DEFAULT_PROFILE
+from .profiles import profiles_file as profiles_file
+from .profiles import read_profiles as read_profiles
+from .profiles import save_setting as save_setting
+from .saved_logins import forget_login as forget_login
+from .saved_logins import save_login as save_login
+from .settings import SETTINGS as SETTINGS
+from .settings import Login as Login
+from .settings import check_access_key as check_access_key
+from .settings import check_secret_key as check_secret_key
+from .user_dirs import data_folder as data_folder
+from .user_dirs import state_folder as state_folder

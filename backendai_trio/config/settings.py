@@ -1,0 +1,339 @@
+"""What a client needs to know before it can talk to a server. Pure: reads no file, no environment.
+
+`parse_config` takes the variables as a mapping, so every rule here can be tested without touching
+the process. `backendai_trio.read_config` is the one place that hands it the real environment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from ..errors import ConfigError
+
+__all__ = [
+    "DEFAULT_ENDPOINT",
+    "SETTINGS",
+    "Config",
+    "Endpoint",
+    "Layer",
+    "Login",
+    "check_access_key",
+    "check_secret_key",
+    "check_setting",
+    "parse_config",
+    "parse_dotenv",
+]
+
+DEFAULT_ENDPOINT = "https://api.backend.ai"
+"""Where the official service was in the seed era; used when keys are set and no endpoint is."""
+
+SETTINGS = (
+    "endpoint",
+    "endpoint_type",
+    "access_key",
+    "secret_key",
+    "ca_file",
+    "skip_sslcert_validation",
+    "connection_timeout",
+)
+"""What a profile may hold: the variables' names without BACKEND_, in lower case."""
+
+# Contract section 2.1. Managers generate the 16 characters as base32, but fixtures of theirs hold
+# any capital letter or digit, so only the shape is checked.
+_ACCESS_KEY = re.compile(r"AKIA[A-Z0-9]{16}")
+_SECRET_KEY = re.compile(r"[\x21-\x7e]{40}")
+# What a Host header and a request line can carry; an IPv6 address may name its interface.
+_HOST = re.compile(r"[A-Za-z0-9._~-]+|[0-9A-Fa-f:.]+(%\w+)?")
+_PATH = re.compile(r"[!-~]*")
+_TRUE = frozenset({"1", "y", "yes", "t", "true", "on"})
+_FALSE = frozenset({"", "0", "n", "no", "f", "false", "off"})
+_CONNECT_SECONDS = 10.0
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Layer(NamedTuple):
+    """Variables from somewhere below the environment: it fills what is not set above it."""
+
+    variables: Mapping[str, str]
+    origin: str
+    """Where they stand, for messages: ``.env`` or ``profile 'work'``."""
+
+
+class Endpoint(NamedTuple):
+    """A server's address, taken apart once."""
+
+    scheme: str
+    """``http`` or ``https``."""
+    host: str
+    """Host name or address, ASCII (IDNA), lower case, IPv6 without brackets."""
+    port: int
+    """TCP port, the scheme's own when the URL had none."""
+    base_path: str
+    """Path below which the API lies: ``""`` or ``/prefix`` without a trailing slash."""
+
+    @property
+    def host_header(self) -> str:
+        """The Host header that is sent and signed: the port only when it is not the default.
+
+        Both sides must agree on this text byte by byte (contract section 2.2, "HOST trap").
+        """
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        return name if self.port == _DEFAULT_PORTS[self.scheme] else f"{name}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The address as text, without a trailing slash."""
+        return f"{self.scheme}://{self.host_header}{self.base_path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What lets a user in at a server with logins (`endpoint_type` is ``session``)."""
+
+    username: str
+    access_key: str
+    """Of the key pair that the server signs with; ``""`` if it does not tell."""
+    cookies: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Settings of one client. The secret key never shows in `repr`."""
+
+    endpoint: Endpoint
+    access_key: str
+    """``""`` where a login stands in for the key pair, and there is none."""
+    secret_key: str = field(repr=False)
+    endpoint_type: str = "api"
+    """``api`` for a manager, ``session`` for a web server that stands before one: people log in
+    there with a password, and it signs their requests."""
+    login: Login | None = None
+    """Who is logged in there."""
+    hash_name: str = "sha256"
+    """Hash of the signature, a name of `hashlib.algorithms_guaranteed`."""
+    ca_file: str | None = None
+    """PEM file with certificates to trust beside the system's own."""
+    verify_tls: bool = True
+    proxy: str | None = field(default=None, repr=False)
+    """URL of the HTTP or SOCKS proxy to go through; may hold a password."""
+    connect_seconds: float = _CONNECT_SECONDS
+    """Limit for opening a connection, TLS included."""
+    grace_seconds: float = 10.0
+    """How long a cancelled block may take to interrupt code and destroy its kernel."""
+    user_agent: str = "backendai-trio"
+
+    @property
+    def api(self) -> Endpoint:
+        """Where the manager's API lies: at the endpoint, or below ``/func`` of a web server."""
+        if self.endpoint_type != "session":
+            return self.endpoint
+        return self.endpoint._replace(base_path=f"{self.endpoint.base_path}/func")
+
+    @property
+    def user(self) -> str:
+        """As whom the server is used, for people to read."""
+        if self.endpoint_type != "session":
+            return self.access_key
+        return self.login.username if self.login is not None else "nobody"
+
+    @property
+    def masked_secret_key(self) -> str:
+        """The secret key with all but its first and last four characters hidden."""
+        if not self.secret_key:
+            return ""
+        return f"{self.secret_key[:4]}{'*' * 32}{self.secret_key[-4:]}"
+
+
+def parse_endpoint(text: str, *, variable: str = "BACKEND_ENDPOINT") -> Endpoint:
+    """Take a URL apart.
+
+    Raises:
+        ConfigError: it is not an http(s) URL with a host, or it carries what an endpoint must not
+            (user name, query, fragment).
+    """
+    # Whatever stands before an "@" may be a password, and never goes into a message.
+    shown = repr(text if "@" not in text else "...@" + text.rpartition("@")[2])
+    hint = "set it to a URL such as https://manager.example.com or http://127.0.0.1:8081"
+    try:
+        parts = urlsplit(text.strip())
+        port = parts.port
+        host = (parts.hostname or "").encode("ascii" if text.isascii() else "idna").decode()
+    except ValueError:  # bad port or bracket, or a host name that IDNA refuses
+        raise ConfigError(variable, f"{shown} is not a URL; {hint}") from None
+    if "@" in text:
+        raise ConfigError(variable, f"the URL must not hold a user name or password; {hint}")
+    if parts.scheme not in _DEFAULT_PORTS or not _HOST.fullmatch(host) or port == 0:
+        raise ConfigError(variable, f"{shown} is not an http or https URL with a host; {hint}")
+    if parts.query or parts.fragment or not _PATH.fullmatch(parts.path):
+        raise ConfigError(
+            variable, f"{shown} must end with its path, percent-encoded, without ? or #; {hint}"
+        )
+    return Endpoint(
+        parts.scheme,
+        host.lower(),
+        port or _DEFAULT_PORTS[parts.scheme],
+        parts.path.rstrip("/"),
+    )
+
+
+def check_access_key(text: str, *, variable: str = "BACKEND_ACCESS_KEY") -> str:
+    """Return an access key that has the right shape.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    if not _ACCESS_KEY.fullmatch(text):
+        raise ConfigError(
+            variable,
+            "malformed; an access key is AKIA and 16 capital letters or digits. "
+            "Copy it again from where the key pair was issued",
+        )
+    return text
+
+
+def check_secret_key(text: str, *, variable: str = "BACKEND_SECRET_KEY") -> str:
+    """Return a secret key that has the right shape.
+
+    Raises:
+        ConfigError: it has not; the text tells no more than its length.
+    """
+    if not _SECRET_KEY.fullmatch(text):
+        raise ConfigError(
+            variable,
+            f"malformed; a secret key has 40 printable characters, this has {len(text)}. "
+            "Copy it again from where the key pair was issued",
+        )
+    return text
+
+
+def parse_config(
+    environ: Mapping[str, str],
+    *below: Layer,
+    endpoint: str | None = None,
+    access_key: str | None = None,
+    secret_key: str | None = None,
+) -> Config | None:
+    """Read the settings from variables; explicit arguments win over them.
+
+    Each variable is looked up as ``BACKEND_<NAME>`` and then as ``SORNA_<NAME>``, the name of the
+    service before 2017. An empty value counts as not set.
+
+    Args:
+        environ: variable names to values, e.g. ``os.environ``.
+        below: where a variable is looked up, under both names, that is not set above.
+        endpoint: URL of the server; ``BACKEND_ENDPOINT``.
+        access_key: ``BACKEND_ACCESS_KEY``, 20 characters.
+        secret_key: ``BACKEND_SECRET_KEY``, 40 characters.
+
+    Returns:
+        The settings, or None when neither an endpoint nor a key is set at all.
+
+    Raises:
+        ConfigError: something is missing or malformed; `ConfigError.variable` names it.
+    """
+    layers = [Layer(environ, ""), *below]
+    endpoint_name, endpoint_text = _lookup(layers, "ENDPOINT", endpoint)
+    access_name, access_text = _lookup(layers, "ACCESS_KEY", access_key)
+    secret_name, secret_text = _lookup(layers, "SECRET_KEY", secret_key)
+    if not (endpoint_text or access_text or secret_text):
+        return None
+    parsed = parse_endpoint(endpoint_text or DEFAULT_ENDPOINT, variable=endpoint_name)
+    where = f"for {parsed.url}" + ("" if endpoint_text else " (the default endpoint)")
+    endpoint_type = _endpoint_type(*_lookup(layers, "ENDPOINT_TYPE"))
+    if endpoint_type == "session":
+        access_text = secret_text = ""  # nothing is signed
+    elif not access_text:
+        raise ConfigError(access_name, f"not set; {where} an access key is needed (20 characters)")
+    elif not secret_text:
+        raise ConfigError(secret_name, f"not set; {where} a secret key is needed (40 characters)")
+    return Config(
+        endpoint=parsed,
+        access_key=access_text and check_access_key(access_text, variable=access_name),
+        secret_key=secret_text and check_secret_key(secret_text, variable=secret_name),
+        endpoint_type=endpoint_type,
+        ca_file=_lookup(layers, "CA_FILE")[1] or None,
+        verify_tls=not _flag(*_lookup(layers, "SKIP_SSLCERT_VALIDATION")),
+        connect_seconds=_seconds(*_lookup(layers, "CONNECTION_TIMEOUT")),
+    )
+
+
+def parse_dotenv(text: str) -> dict[str, str]:
+    """The variables of a ``.env`` file: ``KEY=value`` lines, ``#`` comments, ``export``, quotes.
+
+    Lines that are none of these are passed over, as a shell's own files often hold more.
+    """
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        match = re.fullmatch(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*", line)
+        if match is None:
+            continue
+        name, value = match.groups()
+        quoted = re.match(r"""(["'])(.*?)\1\s*(?:#.*)?$""", value)
+        found[name] = quoted[2] if quoted else re.sub(r"(^|\s+)#.*$", "", value)
+    return found
+
+
+def check_setting(name: str, value: str) -> str:
+    """Return the value of a setting, one of `SETTINGS`, if it is one.
+
+    Raises:
+        ConfigError: it is not, or there is no such setting.
+    """
+    if name not in SETTINGS:
+        raise ConfigError(name, f"there is no such setting; there are {', '.join(SETTINGS)}")
+    value = value.strip()
+    if not value:
+        raise ConfigError(name, "the value is empty")
+    match name:
+        case "endpoint":
+            parse_endpoint(value, variable=name)
+        case "endpoint_type":
+            _endpoint_type(name, value)
+        case "access_key":
+            check_access_key(value, variable=name)
+        case "secret_key":
+            check_secret_key(value, variable=name)
+        case "skip_sslcert_validation":
+            _flag(name, value)
+        case "connection_timeout":
+            _seconds(name, value)
+    return value
+
+
+def _lookup(layers: Sequence[Layer], name: str, explicit: str | None = None) -> tuple[str, str]:
+    """The variable's name as the user wrote it (for messages) and its value, ``""`` if not set."""
+    if explicit:
+        return f"BACKEND_{name}", explicit
+    for layer in layers:
+        for variable in (f"BACKEND_{name}", f"SORNA_{name}"):
+            if value := layer.variables.get(variable, "").strip():
+                return f"{variable}{layer.origin and f' in {layer.origin}'}", value
+    return f"BACKEND_{name}", ""
+
+
+def _endpoint_type(variable: str, text: str) -> str:
+    if text not in ("", "api", "session"):
+        raise ConfigError(
+            variable, f"{text!r} is neither 'api' (a manager) nor 'session' (a web server)"
+        )
+    return text or "api"
+
+
+def _flag(variable: str, text: str) -> bool:
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise ConfigError(variable, f"{text!r} is neither yes nor no; set it to 1 or 0")
+
+
+def _seconds(variable: str, text: str) -> float:
+    if not text:
+        return _CONNECT_SECONDS
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text):
+        raise ConfigError(variable, f"{text!r} is not a number of seconds; set it to e.g. 10")
+    return float(text) or float("inf")  # 0 means no limit, as for the official client

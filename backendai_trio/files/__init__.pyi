@@ -1,0 +1,4 @@
+from .progress import Progress as Progress
+from .sources import Upload as Upload
+from .sources import UploadStream as UploadStream
+from .sources import plan_uploads as plan_uploads

@@ -1,0 +1,260 @@
+"""The admin API: GraphQL over the gateway's kernels, and over what it is itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from graphql import GraphQLSchema, build_schema, graphql_sync
+
+from ...wire.graphql import GraphQLQuery
+from ..kernels.registry import Sessions
+from ..kernels.session import Session
+from ..storage.database import EndedSession
+from ..storage.index import Folder
+from ..storage.vfolder_files import measure
+from ..storage.vfolders import HOST, VFolders
+from . import catalog
+from .graphql_filters import filtered, ordered
+from .graphql_schema import SCHEMA
+
+__all__ = ["answer"]
+
+Row = dict[str, Any]
+_SCHEMA: GraphQLSchema = build_schema(SCHEMA)
+_PAGE_LIMIT = 100
+
+
+def answer(
+    question: GraphQLQuery, sessions: Sessions, access_key: str, images: Sequence[Row]
+) -> tuple[dict[str, Any], list[str]]:
+    """The data of a query and what went wrong with it.
+
+    Args:
+        question: the query.
+        sessions: the kernels.
+        access_key: who asks; sees its own kernels, and those of another key pair when it names that
+            (all of them belong to the gateway's one user).
+        images: see `catalog.images`, which may take its time.
+    """
+    # Variables that the query does not declare are passed over: client 1.1.1 always sends one.
+    result = graphql_sync(
+        _SCHEMA,
+        question.text,
+        root_value=_roots(sessions, access_key, images),
+        variable_values=dict(question.variables),
+    )
+    return result.data or {}, [error.message for error in result.errors or ()]
+
+
+def _roots(
+    sessions: Sessions, access_key: str, images: Sequence[Row]
+) -> dict[str, Callable[..., Any]]:
+    """The root fields: functions of (info, **arguments)."""
+    owner = {**catalog.user(), "main_access_key": access_key}
+
+    def kernels(asked: dict[str, Any]) -> list[Row]:
+        key = asked.get("access_key") or access_key
+        rows = [_running_row(item) for item in sessions.running(key)]
+        rows += [_ended_row(item) for item in sessions.store.ended(key)]
+        status = asked.get("status")
+        names = {name.strip() for name in status.split(",")} if status else None
+        return [row for row in rows if names is None or row["status"] in names]
+
+    def kernel(_info: object, id: str | None = None, sess_id: str | None = None) -> Row | None:
+        return next((row for row in kernels({}) if sess_id == row["name"] or id == row["id"]), None)
+
+    def agents(asked: dict[str, Any]) -> list[Row]:
+        status = asked.get("status")
+        row = catalog.agent(sessions)
+        return [row] if status in (None, "", row["status"]) else []
+
+    def agent(_info: object, agent_id: str | None = None) -> Row | None:
+        return catalog.agent(sessions) if agent_id in (None, catalog.AGENT) else None
+
+    def image(_info: object, reference: str, architecture: str | None = None) -> Row | None:
+        name, _, tag = reference.rpartition("/")[2].partition(":")
+        return next((r for r in images if r["name"] == name and tag in ("", r["tag"])), None)
+
+    def users(asked: dict[str, Any]) -> list[Row]:
+        status = asked.get("status")
+        inactive = asked.get("is_active") is False or status not in (None, "active")
+        return [] if inactive else [owner]
+
+    def user(_info: object, domain_name: str | None = None, email: str | None = None) -> Row | None:
+        return owner if email in (None, owner["email"]) else None
+
+    def user_from_uuid(_info: object, user_id: str | None = None, **_asked: object) -> Row | None:
+        return owner if user_id in (None, owner["uuid"]) else None
+
+    def keypairs(asked: dict[str, Any]) -> list[Row]:
+        inactive = asked.get("is_active") is False
+        foreign = asked.get("email") not in (None, owner["email"])
+        return [] if inactive or foreign else [catalog.keypair(sessions, access_key)]
+
+    def keypair(
+        _info: object, domain_name: str | None = None, access_key: str | None = access_key
+    ) -> Row | None:
+        known = next(iter(keypairs({})))
+        return known if access_key in (None, known["access_key"]) else None
+
+    def folders(asked: dict[str, Any], which: Callable[[Folder], bool]) -> list[Row]:
+        found = sessions.folders.of_user(asked.get("access_key") or access_key)
+        return [_folder_row(item, sessions.folders) for item in found if which(item)]
+
+    def named(row: Row) -> Callable[..., Row | None]:
+        """The one thing of its kind there is, if that is asked for."""
+        return lambda _info, name=None, **_asked: row if name in (None, row["name"]) else None
+
+    def list_of(row: Row) -> Callable[..., list[Row]]:
+        return lambda _info, name=None, is_active=None, **_asked: (
+            [row] if name in (None, row["name"]) and is_active in (None, True) else []
+        )
+
+    policy = catalog.resource_policy(sessions)
+    group, domain, scaling_group = catalog.group(), catalog.domain(), catalog.scaling_group()
+    return {
+        "compute_sessions": lambda _info, **asked: kernels(asked),
+        "compute_session_list": _paged(kernels),
+        "legacy_compute_session_list": _paged(kernels),
+        "compute_session": kernel,
+        "agents": lambda _info, **asked: agents(asked),
+        "agent": agent,
+        "agent_list": _paged(agents),
+        "agent_summary_list": _paged(agents),
+        "images": lambda _info, **_asked: list(images),
+        "image": image,
+        "users": lambda _info, **asked: users(asked),
+        "user": user,
+        "user_from_uuid": user_from_uuid,
+        "user_list": _paged(users),
+        "keypairs": lambda _info, **asked: keypairs(asked),
+        "keypair": keypair,
+        "keypair_list": _paged(keypairs),
+        "keypair_resource_policies": list_of(policy),
+        "keypair_resource_policy": named(policy),
+        "scaling_groups": list_of(scaling_group),
+        "scaling_group": named(scaling_group),
+        "domains": list_of(domain),
+        "domain": named(domain),
+        "groups": list_of(group),
+        "group": lambda _info, id, **_asked: group if id == group["id"] else None,
+        "groups_by_name": list_of(group),
+        "vfolders": lambda _info, **asked: folders(asked, lambda item: item.is_owner),
+        "vfolder_list": _paged(partial(folders, which=lambda _item: True)),
+        "vfolder_own_list": _paged(partial(folders, which=lambda item: item.is_owner)),
+        "vfolder_invited_list": _paged(partial(folders, which=lambda item: not item.is_owner)),
+    }
+
+
+def _paged(select: Callable[[dict[str, Any]], list[Row]]) -> Callable[..., dict[str, Any]]:
+    """A root field that gives a page of the selected rows, and their number."""
+
+    def resolve(_info: object, limit: int, offset: int, **asked: Any) -> dict[str, Any]:
+        rows = filtered(select(asked), asked.get("filter"))
+        order = asked.get("order")
+        if order is None and asked.get("order_key"):
+            order = ("+" if asked.get("order_asc", True) else "-") + asked["order_key"]
+        page = ordered(rows, order)[max(offset, 0) :][: min(max(limit, 0), _PAGE_LIMIT)]
+        return {"items": page, "total_count": len(rows)}
+
+    return resolve
+
+
+def _running_row(session: Session) -> Row:
+    created = session.created_at.isoformat()
+    row = _session_row(session.session_id, session.token, session.access_key, session.runtime.name)
+    return row | {
+        "created_at": created,
+        "terminated_at": None,
+        "status": "RUNNING",
+        "status_changed": created,
+        "num_queries": session.queries,
+        "cpu_used": 0,
+    }
+
+
+def _ended_row(session: EndedSession) -> Row:
+    row = _session_row(session.session_id, session.token, session.access_key, session.runtime)
+    return row | {
+        "created_at": session.created_at,
+        "terminated_at": session.terminated_at,
+        "status": "TERMINATED",
+        "status_changed": session.terminated_at,
+        "num_queries": 0,
+        "cpu_used": session.cpu_ms,
+    }
+
+
+def _session_row(session_id: str, token: str, access_key: str, runtime: str) -> Row:
+    owner = catalog.user()
+    return {
+        "id": session_id,
+        "session_id": session_id,
+        "main_kernel_id": session_id,
+        "sess_id": token,
+        "name": token,
+        "tag": None,
+        "lang": runtime,
+        "image": runtime,
+        "registry": "local",
+        "access_key": access_key,
+        "role": "master",
+        "type": "INTERACTIVE",
+        "sess_type": "INTERACTIVE",
+        "cluster_mode": "SINGLE_NODE",
+        "cluster_size": 1,
+        "agent": catalog.AGENT,
+        "agent_ids": [catalog.AGENT],
+        "agents": [catalog.AGENT],
+        "domain_name": catalog.DOMAIN,
+        "group_name": catalog.GROUP,
+        "group_id": catalog.GROUP_ID,
+        "user_id": owner["uuid"],
+        "user_email": owner["email"],
+        "created_user_id": owner["uuid"],
+        "created_user_email": owner["email"],
+        "scaling_group": catalog.SCALING_GROUP,
+        "result": "UNDEFINED",
+        "status_info": None,
+        "status_data": "{}",
+        "resource_opts": "{}",
+        "service_ports": "[]",
+        "mounts": [],
+        "requested_slots": '{"cpu": "1"}',
+        # Managers keep these when a session has ended: they account for it.
+        "occupying_slots": '{"cpu": "1"}',
+        "occupied_slots": '{"cpu": "1"}',
+        "idle_checks": "{}",
+        "mem_slot": 0,
+        "cpu_slot": 1,
+        "gpu_slot": 0,
+        "containers": [],
+        "dependencies": [],
+        "abusing_reports": [],
+    }
+
+
+def _folder_row(folder: Folder, folders: VFolders) -> Row:
+    def measured(which: int) -> Callable[..., int]:
+        # Called only when the field is asked for: it looks at every file.
+        return lambda _info: measure(folders.files_of(folder))[which]
+
+    return {
+        "id": folder.folder_id,
+        "host": HOST,
+        "name": folder.name,
+        "user": folder.owner,
+        "creator": folder.owner,
+        "status": "ready",
+        "usage_mode": folder.usage_mode,
+        "permission": folder.permission,
+        "ownership_type": "user",
+        "max_files": 0,
+        "max_size": folders.quota_of(folder) // 1024,  # KiB (section 8.2)
+        "created_at": folder.created_at,
+        "num_files": measured(0),
+        "cur_size": measured(1),
+        "cloneable": folder.cloneable,
+    }

@@ -1,0 +1,73 @@
+"""Who may ask: every request but the greeting is signed, or comes with the cookie of a login."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from starlette.requests import HTTPConnection
+
+from ...wire.http import OCTETS
+from ...wire.signing import SignatureRefused, Signed, verify
+from ..refusals import Refused
+from ..storage.database import Store
+
+__all__ = ["LOGGED_IN", "authenticate"]
+
+LOGGED_IN = "backendai_trio.logged_in"
+"""In the scope of a request that came with a cookie: the access key, ``""`` if it is not known."""
+
+_DATE_HEADERS = ("date", "x-backendai-date", "x-sorna-date")
+_VERSION_HEADERS = ("x-backendai-version", "x-sorna-version")
+
+
+def authenticate(request: HTTPConnection, method: str, body: bytes, store: Store) -> str:
+    """The access key of a request: that it is signed with, or whose user is logged in.
+
+    Args:
+        request: as it arrived; target and Host are taken byte for byte. An upgrade to a WebSocket
+            is signed like any GET.
+        method: its method.
+        body: its body; empty for a form, whose body no era signs.
+        store: knows the key pairs.
+
+    Raises:
+        Refused: with the status and kind of contract sections 2.1 and 10.
+    """
+    if LOGGED_IN in request.scope:
+        access_key: str = request.scope[LOGGED_IN]
+        if not access_key:
+            raise Refused(401, "auth-failed", "Unauthorized access", "nobody is logged in with it")
+        return access_key
+    headers = request.headers
+    version_header = next((name for name in _VERSION_HEADERS if headers.get(name)), None)
+    date = next((headers[name] for name in _DATE_HEADERS if headers.get(name)), None)
+    try:
+        if version_header is None:
+            raise SignatureRefused(400, "invalid-auth-params", "The API version header is missing")
+        if date is None:
+            raise SignatureRefused(
+                400, "invalid-auth-params", "Date/time sync error: the date header is missing"
+            )
+        media_type = headers.get("content-type", OCTETS).partition(";")[0].strip().lower()
+        if media_type.startswith("multipart/"):
+            # Client 1.1.1's asynchronous upload signs form-data and sends mixed (section 5.1).
+            media_type = "multipart/form-data"
+        query = request.scope["query_string"]
+        target = request.scope["raw_path"] + (b"?" + query if query else b"")
+        return verify(
+            Signed(
+                method,
+                target.decode("latin-1"),
+                date,
+                headers.get("host", ""),
+                media_type,
+                headers[version_header],
+                version_header,
+                body,
+            ),
+            headers.get("authorization"),
+            now=datetime.now(UTC),
+            secret_key_of=store.secret_key_of,
+        )
+    except SignatureRefused as exc:
+        raise Refused(exc.status, exc.kind, "Not authorized", exc.reason) from None

@@ -1,0 +1,246 @@
+"""What the gateway says of itself in the admin API: one machine, one user, what is installed.
+
+A manager tells of agents, users, groups and policies. A gateway has one of each, and these are
+their rows, as the schema wants them.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import os
+import platform
+import socket
+import uuid
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from ..._version import __version__
+from ..kernels.registry import Sessions
+from ..kernels.runtimes import installed_versions
+
+__all__ = [
+    "AGENT",
+    "DOMAIN",
+    "GROUP",
+    "GROUP_ID",
+    "POLICY",
+    "SCALING_GROUP",
+    "agent",
+    "domain",
+    "group",
+    "images",
+    "keypair",
+    "resource_policy",
+    "scaling_group",
+    "user",
+]
+
+Row = dict[str, Any]
+AGENT = "i-local"
+DOMAIN = GROUP = POLICY = SCALING_GROUP = "default"
+GROUP_ID = str(uuid.uuid5(uuid.NAMESPACE_DNS, "group.backendai-trio"))
+_STARTED = datetime.now(UTC).isoformat()
+_MIB = 1 << 20
+
+
+def agent(sessions: Sessions) -> Row:
+    """This machine."""
+    cores = len(os.sched_getaffinity(0))
+    page = os.sysconf("SC_PAGE_SIZE")
+    memory = os.sysconf("SC_PHYS_PAGES") * page
+    used = memory - os.sysconf("SC_AVPHYS_PAGES") * page
+    load = 100.0 * os.getloadavg()[0]
+    running = len(sessions.running())
+    return {
+        "id": AGENT,
+        "status": "ALIVE",
+        "status_changed": _STARTED,
+        "region": "local",
+        "architecture": platform.machine(),
+        "scaling_group": SCALING_GROUP,
+        "schedulable": True,
+        "available_slots": json.dumps({"cpu": str(cores), "mem": str(memory)}),
+        # Kernels share the machine; one is counted as one core, as its session says.
+        "occupied_slots": json.dumps({"cpu": str(running), "mem": "0"}),
+        "addr": socket.gethostname(),
+        "first_contact": _STARTED,
+        "live_stat": json.dumps(
+            {
+                "node": {
+                    "cpu_util": _metric(load, 100.0 * cores, "percent"),
+                    "mem": _metric(used, memory, "bytes"),
+                },
+                # Client 23.9.10 fails on any single core's use, and on none of these keys at all.
+                "devices": {"cpu_util": {}, "mem": {}},
+            }
+        ),
+        "version": __version__,
+        "compute_plugins": "{}",
+        "hardware_metadata": "{}",
+        "local_config": "{}",
+        "cpu_cur_pct": load,
+        "mem_cur_bytes": used,
+        "mem_slots": memory // _MIB,
+        "cpu_slots": cores,
+        "gpu_slots": 0,
+        "used_mem_slots": 0,
+        "used_cpu_slots": running,
+        "used_gpu_slots": 0,
+        "compute_containers": [],
+        "computations": [],
+    }
+
+
+def _metric(current: float, capacity: float, unit: str) -> Row:
+    return {
+        "current": f"{current:.0f}",
+        "capacity": f"{capacity:.0f}",
+        "pct": f"{100 * current / capacity:.2f}",
+        "unit_hint": unit,
+    }
+
+
+def images() -> list[Row]:
+    """The runtimes that are installed here. May ask for their versions: call it in a thread."""
+    rows = []
+    for runtime, version in installed_versions():
+        tag = version or "latest"
+        digest = hashlib.sha256(f"{runtime.name}:{tag}".encode()).hexdigest()
+        rows.append(
+            {
+                "id": f"{runtime.name}:{tag}",
+                "name": runtime.name,
+                "humanized_name": runtime.name,
+                "registry": "local",
+                "architecture": platform.machine(),
+                "tag": tag,
+                "digest": f"sha256:{digest}",
+                "hash": f"sha256:{digest}",
+                "size_bytes": 0,
+                "aliases": list(runtime.aliases),
+                "labels": [],
+                "installed": True,
+                "supported_accelerators": [],
+            }
+        )
+    return rows
+
+
+@cache
+def user() -> Row:
+    """Who runs the gateway."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name
+        name = str(os.getuid())
+    return {
+        "id": _user_id(name),
+        "uuid": _user_id(name),
+        "username": name,
+        "email": f"{name}@localhost",
+        "full_name": name,
+        "description": "",
+        "need_password_change": False,
+        "is_active": True,
+        "status": "active",
+        "status_info": "",
+        "created_at": _STARTED,
+        "modified_at": _STARTED,
+        "domain_name": DOMAIN,
+        "role": "superadmin",
+        "groups": [{"id": GROUP_ID, "name": GROUP}],
+        "totp_activated": False,
+        "sudo_session_enabled": False,
+    }
+
+
+def _user_id(name: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.user.backendai-trio"))
+
+
+def keypair(sessions: Sessions, access_key: str) -> Row:
+    """A key pair. Its secret is told to the one who has it: no other can sign the question."""
+    owner = user()
+    running = sessions.running(access_key)
+    return {
+        "id": access_key,
+        "user_id": owner["email"],
+        "user_info": {"email": owner["email"], "full_name": owner["full_name"]},
+        "projects": [GROUP],
+        "access_key": access_key,
+        "secret_key": sessions.store.secret_key_of(access_key),
+        "is_active": True,
+        "is_admin": True,
+        "created_at": _STARTED,
+        "modified_at": _STARTED,
+        "last_used": datetime.now(UTC).isoformat(),
+        "resource_policy": POLICY,
+        "rate_limit": 0,
+        "concurrency_limit": sessions.max_sessions,
+        "concurrency_used": len(running),
+        "num_queries": sum(session.queries for session in running),
+        "ssh_public_key": "",
+        "dotfiles": "[]",
+        "bootstrap_script": "",
+    }
+
+
+def resource_policy(sessions: Sessions) -> Row:
+    """What each key pair may use."""
+    return {
+        "name": POLICY,
+        "created_at": _STARTED,
+        "default_for_unspecified": "UNLIMITED",
+        "total_resource_slots": "{}",
+        "max_session_lifetime": 0,
+        "max_concurrent_sessions": sessions.max_sessions,
+        "max_containers_per_session": 1,
+        "idle_timeout": int(sessions.idle_seconds),
+        "max_vfolder_count": 0,
+        "max_vfolder_size": 0,
+        "allowed_vfolder_hosts": json.dumps({"local": []}),
+    }
+
+
+def scaling_group() -> Row:
+    """The one group of machines."""
+    return {
+        "name": SCALING_GROUP,
+        "description": "this machine",
+        "is_active": True,
+        "is_public": True,
+        "created_at": _STARTED,
+        "driver": "static",
+        "driver_opts": "{}",
+        "scheduler": "fifo",
+        "scheduler_opts": "{}",
+        "use_host_network": True,
+        "wsproxy_addr": None,
+    }
+
+
+def domain() -> Row:
+    """The one domain."""
+    return _place(DOMAIN) | {"allowed_docker_registries": []}
+
+
+def group() -> Row:
+    """The one group of users."""
+    return _place(GROUP) | {"id": GROUP_ID, "domain_name": DOMAIN}
+
+
+def _place(name: str) -> Row:
+    return {
+        "name": name,
+        "description": "",
+        "is_active": True,
+        "created_at": _STARTED,
+        "modified_at": _STARTED,
+        "total_resource_slots": "{}",
+        "allowed_vfolder_hosts": json.dumps({"local": []}),
+        "integration_id": None,
+        "scaling_groups": [SCALING_GROUP],
+    }

@@ -1,0 +1,196 @@
+"""The `filter` and `order` arguments of listings (contract section 8.3).
+
+A filter compares columns with values: ``status == "RUNNING" & name contains "lab"``, with ``|`` for
+or, ``!`` for not, and parentheses; ``&`` binds more tightly than ``|``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from operator import eq, ge, gt, le, lt, ne
+from typing import Any
+
+from ...errors import RemoteProtocolError
+
+__all__ = ["filtered", "ordered"]
+
+Row = Mapping[str, Any]
+_Test = Callable[[Row], bool]
+
+_TOKEN = re.compile(
+    r"""\s*(?:
+        (?P<value>"(?:[^"\\]|\\.)*" | -?\d+(?:\.\d+)? | (?:true|false|null)\b)
+        | (?P<word>[A-Za-z_][A-Za-z_0-9]*)
+        | (?P<sign>==|!=|>=|<=|[<>&|!(),\[\]])
+    )\s*""",
+    re.VERBOSE | re.DOTALL,
+)
+_MAX_DEPTH = 50
+
+
+def _like(have: Any, pattern: Any) -> bool:
+    wanted = re.escape(str(pattern)).replace("%", ".*").replace("_", ".")
+    return re.fullmatch(wanted, str(have), re.DOTALL) is not None
+
+
+_COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "==": eq,
+    "!=": ne,
+    ">": gt,
+    ">=": ge,
+    "<": lt,
+    "<=": le,
+    "contains": lambda have, value: str(value) in str(have),
+    "like": _like,
+    "ilike": lambda have, value: _like(str(have).lower(), str(value).lower()),
+    "in": lambda have, values: have in values,
+}
+
+
+def filtered(rows: Sequence[Row], text: str | None) -> list[Row]:
+    """The rows that a filter lets through; all without one.
+
+    Raises:
+        RemoteProtocolError: the filter is malformed, or names a column that the rows lack.
+    """
+    if not text or not text.strip():
+        return list(rows)
+    test = _Parser(text).parse()
+    return [row for row in rows if test(row)]
+
+
+def ordered(rows: Sequence[Row], text: str | None) -> list[Row]:
+    """The rows by the columns in `text`, such as ``-created_at,+name``; as they are without it.
+
+    Raises:
+        RemoteProtocolError: it names a column that the rows lack.
+    """
+    found = list(rows)
+    # Sorting is stable: the first column counts most when it is sorted by last.
+    for key in reversed([part.strip() for part in (text or "").split(",") if part.strip()]):
+        column = key.lstrip("+-")
+        for row in found:
+            _column(row, column)
+        found.sort(key=lambda row: _sortable(row.get(column)), reverse=key.startswith("-"))
+    return found
+
+
+def _sortable(value: Any) -> tuple[bool, str | float]:
+    # Null before all else; numbers and texts never stand in one column.
+    if isinstance(value, (int, float)):
+        return True, float(value)
+    return value is not None, str(value or "")
+
+
+def _column(row: Row, name: str) -> Any:
+    if name not in row:
+        raise RemoteProtocolError(f"there is no column {name!r}; there are: {', '.join(row)}")
+    return row[name]
+
+
+class _Parser:
+    """Turns a filter into a test of a row, by recursive descent."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens: list[tuple[str, str]] = []
+        self._depth = 0
+        at = 0
+        while at < len(text):
+            match = _TOKEN.match(text, at)
+            if match is None:
+                raise self._error(f"at {text[at : at + 20]!r}")
+            assert match.lastgroup is not None
+            self._tokens.append((match.lastgroup, match[match.lastgroup]))
+            at = match.end()
+
+    def parse(self) -> _Test:
+        test = self._either()
+        if self._tokens:
+            raise self._error(f"at {self._tokens[0][1]!r}")
+        return test
+
+    def _either(self) -> _Test:
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise self._error("it is nested too deeply")
+        tests = [self._both()]
+        while self._skip("|"):
+            tests.append(self._both())
+        self._depth -= 1
+        return tests[0] if len(tests) == 1 else lambda row: any(test(row) for test in tests)
+
+    def _both(self) -> _Test:
+        tests = [self._single()]
+        while self._skip("&"):
+            tests.append(self._single())
+        return tests[0] if len(tests) == 1 else lambda row: all(test(row) for test in tests)
+
+    def _single(self) -> _Test:
+        negated = False
+        while self._skip("!"):
+            negated = not negated
+        if self._skip("("):
+            test = self._either()
+            self._expect(")")
+        else:
+            test = self._comparison()
+        return (lambda row: not test(row)) if negated else test
+
+    def _comparison(self) -> _Test:
+        column = self._take("word", "a column")
+        kind, name = self._next("a comparison")
+        compare = _COMPARISONS.get(name)
+        if compare is None or kind == "value":
+            raise self._error(f"{name!r} is no comparison; there are: {', '.join(_COMPARISONS)}")
+        value = self._values() if name == "in" else self._value()
+
+        def test(row: Row) -> bool:
+            try:
+                return compare(_column(row, column), value)
+            except TypeError:
+                return False  # null, or a number beside a text, is neither more nor less
+
+        return test
+
+    def _values(self) -> list[Any]:
+        self._expect("[")
+        values = [self._value()]
+        while self._skip(","):
+            values.append(self._value())
+        self._expect("]")
+        return values
+
+    def _value(self) -> Any:
+        try:
+            return json.loads(self._take("value", "a value"), strict=False)
+        except ValueError:
+            raise self._error("a text in it is malformed") from None
+
+    # -- tokens -------------------------------------------------------------------------------
+
+    def _next(self, wanted: str) -> tuple[str, str]:
+        if not self._tokens:
+            raise self._error(f"{wanted} is missing at its end")
+        return self._tokens.pop(0)
+
+    def _take(self, kind: str, wanted: str) -> str:
+        found, text = self._next(wanted)
+        if found != kind:
+            raise self._error(f"{text!r} stands where {wanted} is wanted")
+        return text
+
+    def _skip(self, sign: str) -> bool:
+        if self._tokens and self._tokens[0] == ("sign", sign):
+            del self._tokens[0]
+            return True
+        return False
+
+    def _expect(self, sign: str) -> None:
+        if not self._skip(sign):
+            raise self._error(f"{sign!r} is missing")
+
+    def _error(self, what: str) -> RemoteProtocolError:
+        return RemoteProtocolError(f"the filter {self._text!r} is malformed: {what}")

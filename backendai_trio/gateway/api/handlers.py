@@ -1,0 +1,192 @@
+"""What each request does: one set of handlers for all eras, which differ only in their encoding."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import trio
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from ..._groups import one_error
+from ...errors import LocalProtocolError
+from ...wire.apps import encode_apps
+from ...wire.execution import ExecuteReply, ExecuteRequest
+from ...wire.graphql import GraphQLQuery, encode_answer
+from ...wire.http import JSON, OCTETS
+from ...wire.json_fields import Fields, encode_json
+from ...wire.kernels import CreateReply, CreateRequest, check_token
+from ...wire.versions import Era
+from ..bodies import cancel_when_gone
+from ..kernels.events import EventFilter, EventResponse
+from ..kernels.registry import Sessions
+from ..kernels.session import Session
+from ..refusals import Refused
+from .apps import offered
+
+__all__ = ["NO_CONTENT", "Answer", "Call", "Handler"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that was let in."""
+
+    request: Request
+    body: bytes
+    """The body; empty when `request` still streams it (forms)."""
+    access_key: str
+    era: Era
+    sessions: Sessions
+
+    @property
+    def session(self) -> Session:
+        """The kernel that the path names."""
+        return self.sessions.find(self.access_key, self.request.path_params["name"])
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back."""
+
+    body: bytes = b""
+    status: int = 200
+    content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Further ones."""
+
+
+Handler = Callable[[Call], Answer | Response | Awaitable[Answer | Response]]
+NO_CONTENT = Answer(status=204, content_type=OCTETS)
+
+
+async def create(call: Call) -> Answer:
+    """``POST /kernel/create``, ``POST /session``."""
+    wanted = CreateRequest.decode(call.body)
+    session, created = await call.sessions.create(wanted, call.access_key)
+    reply = CreateReply(session.token, session.session_id, created)
+    # Seed servers answer 201 either way (contract section 3.2).
+    return Answer(reply.encode(call.era), 201 if created or not call.era.names_session else 200)
+
+
+def info(call: Call) -> Answer:
+    """``GET /session/{name}``."""
+    return Answer(call.session.info().encode(call.era))
+
+
+async def restart(call: Call) -> Answer:
+    """``PATCH /session/{name}``."""
+    await call.session.restart()
+    return NO_CONTENT
+
+
+def rename(call: Call) -> Answer:
+    """``POST /session/{name}/rename``: the new name in the query, the body, or both."""
+    name = call.request.query_params.get("name") or ""
+    if call.body:
+        name = Fields.parse(call.body, "rename").text("name", default=name)
+    try:
+        token = check_token(name)
+    except LocalProtocolError as exc:
+        raise Refused(400, "invalid-api-params", "Not a name for a kernel", str(exc)) from None
+    call.sessions.rename(call.session, token)
+    return NO_CONTENT
+
+
+async def destroy(call: Call) -> Answer:
+    """``DELETE /session/{name}``."""
+    name = call.request.path_params["name"]
+    try:
+        session = call.sessions.find(call.access_key, name, ending=True)
+    except Refused:
+        if not call.era.prefix:
+            raise
+        return Answer(encode_json({"stats": None}))  # seed servers know no 404 here (section 3.6)
+    return Answer((await call.sessions.destroy(session)).encode(call.era))
+
+
+async def execute(call: Call) -> Answer:
+    """``POST /session/{name}``."""
+    wanted = ExecuteRequest.decode(call.body)
+    if wanted.mode == "complete":
+        return await _completions(call.session, wanted)
+    reply: ExecuteReply | None = None
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            # A poll must not take output out for a client that has gone.
+            nursery.start_soon(cancel_when_gone, call.request, nursery.cancel_scope)
+            reply = await call.session.execute(wanted)
+            nursery.cancel_scope.cancel()
+    if reply is None:
+        raise ClientDisconnect
+    return Answer(reply.encode())
+
+
+def interrupt(call: Call) -> Answer:
+    """``POST /session/{name}/interrupt``; our own clients name the run they mean."""
+    run_id = ""
+    if call.body:
+        run_id = Fields.parse(call.body, "interrupt").text("runId", "run_id", default="")
+    call.session.interrupt(run_id or None)
+    return NO_CONTENT
+
+
+async def complete(call: Call) -> Answer:
+    """``POST /session/{name}/complete``."""
+    return await _completions(call.session, ExecuteRequest.decode(call.body))
+
+
+def logs(call: Call) -> Answer:
+    """``GET /session/{name}/logs``."""
+    return Answer(encode_json({"result": {"logs": call.session.logs()}}))
+
+
+def apps(call: Call) -> Answer:
+    """``GET /stream/session/{name}/apps``."""
+    return Answer(encode_apps(offered(call.session)))
+
+
+def authorize(call: Call) -> Answer:
+    """``GET /v2/authorize``, ``/auth``: tells that the signature is right."""
+    echo = Fields.parse(call.body, "authorize").raw("echo") if call.body else None
+    return Answer(encode_json({"authorized": "yes"} | ({} if echo is None else {"echo": echo})))
+
+
+async def graphql(call: Call) -> Answer:
+    """``POST /admin/graphql``."""
+    from . import admin, catalog  # costs 200 ms to import, and most runs never ask
+
+    question = GraphQLQuery.decode(call.body)
+    images = await trio.to_thread.run_sync(catalog.images) if "image" in question.text else []
+    data, errors = admin.answer(question, call.sessions, call.access_key, images)
+    if errors:
+        raise Refused(
+            400,
+            "graphql-error" if call.era.separate_detail else "invalid-api-params",
+            "The query failed",
+            "; ".join(errors),
+        )
+    return Answer(encode_answer(data, call.era))
+
+
+def events(call: Call) -> Response:
+    """``GET /events/session``: goes on until the client or the gateway ends."""
+    if call.era.prefix:
+        raise Refused(
+            503,
+            "not-implemented",
+            "This API version tells no session events",
+            "use a server of 19.06 or later",
+        )
+    query = call.request.query_params
+    owner = query.get("ownerAccessKey") or call.access_key
+    if owner != call.access_key:
+        raise Refused(
+            403, "generic-forbidden", "Not your key pair", "a user hears of the own sessions alone"
+        )
+    return EventResponse(call.sessions.events, call.access_key, EventFilter(query), call.era)
+
+
+async def _completions(session: Session, wanted: ExecuteRequest) -> Answer:
+    items = await session.complete(wanted.code, wanted.options)
+    return Answer(encode_json({"result": {"status": "finished", "completions": items}}))

@@ -1,0 +1,211 @@
+"""Files that arrive in a form: streamed beside their place, and put there when all are whole."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+import trio
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from ...errors import RemoteProtocolError
+from ...files.paths import pending_folder
+from ...files.thread_writer import feed_in_thread
+from ...wire.multipart import parse_name
+from ...wire.versions import Era
+from ..refusals import Refused
+from .workspace import Workspace
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+__all__ = ["UploadLimits", "receive_files"]
+
+# RFC 5987, as some clients write names beyond ASCII; the parser does not know it.
+_EXTENDED_NAME = re.compile(rb"(?i);\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """What may come in one form; None for any number."""
+
+    files: int | None = None
+    file_bytes: int | None = None
+    room_bytes: int | None = None
+    """For all files together: what is left of a virtual folder's quota."""
+
+    @classmethod
+    def of(cls, era: Era) -> UploadLimits:
+        """Those of an era."""
+        return cls(era.upload_max_files, era.upload_max_bytes)
+
+
+async def receive_files(
+    content_type: str,
+    body: AsyncIterator[bytes],
+    workspace: Workspace,
+    limits: UploadLimits,
+) -> list[str]:
+    """Store the files of a form in a kernel's work folder, or a virtual folder.
+
+    A form that is refused or cut short leaves nothing: files are written to a folder of their own
+    and renamed into place at the end.
+
+    Args:
+        content_type: the header, with the boundary.
+        body: the form's bytes.
+        workspace: where the files go.
+        limits: how much it takes.
+
+    Returns:
+        The names of the files.
+
+    Raises:
+        Refused: 400, the form is malformed, has too many files, or one that is too large; 412,
+            there is no room for all; 500 for a name that leads out of the work folder (as agents
+            answer; contract section 5.1).
+    """
+    media_type, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary")
+    if not media_type.startswith(b"multipart/") or not boundary:
+        raise Refused(400, "invalid-api-params", "Not a multipart form")
+    pending = pending_folder(workspace.staging)
+    form = _Form(await trio.to_thread.run_sync(pending.__enter__), limits)
+    try:
+        parser = MultipartParser(boundary, form.callbacks())
+        await feed_in_thread(body, parser.write)
+        if not form.complete:
+            raise Refused(400, "invalid-api-params", "The form was cut short")
+        await trio.to_thread.run_sync(form.place, workspace)
+    except (FormParserError, RemoteProtocolError) as exc:
+        raise Refused(400, "invalid-api-params", "Malformed upload", str(exc)) from None
+    finally:
+        with trio.CancelScope(shield=True):  # local disk: ends by itself
+            form.close()
+            await trio.to_thread.run_sync(pending.__exit__, None, None, None)
+    return [name for name, _ in form.files]
+
+
+class _Form:
+    """What the parser's callbacks write to."""
+
+    def __init__(self, folder: Path, limits: UploadLimits) -> None:
+        self.files: list[tuple[str, Path]] = []
+        self.complete = False
+        self._folder = folder
+        self._limits = limits
+        self._header: tuple[bytes, bytes] = (b"", b"")
+        self._name: str | None = None
+        self._file: IO[bytes] | None = None
+        self._written = self._total = 0
+
+    def callbacks(self) -> MultipartCallbacks:
+        return {
+            "on_part_begin": self._part_begin,
+            "on_header_field": self._header_field,
+            "on_header_value": self._header_value,
+            "on_header_end": self._header_end,
+            "on_headers_finished": self._headers_finished,
+            "on_part_data": self._part_data,
+            "on_part_end": self._part_end,
+            "on_end": self._end,
+        }
+
+    def place(self, workspace: Workspace) -> None:
+        """Move the finished files to their names; parents are made (agents do since 1.3)."""
+        # A symbolic link made by the kernel's own code must not lead the gateway elsewhere.
+        folders: dict[str, Path] = {}
+        targets = []
+        for name, source in self.files:
+            folder, _, last = name.rpartition("/")
+            if folder not in folders:
+                folders[folder] = workspace.locate(name).parent
+            target = folders[folder] / last
+            if target.is_dir() and not target.is_symlink():
+                raise _not_stored(f"{name!r} is a folder there")
+            targets.append((source, target))
+        try:
+            for parent in folders.values():
+                parent.mkdir(parents=True, exist_ok=True)
+            for source, target in targets:
+                source.replace(target)
+        except OSError as exc:
+            raise _not_stored(f"{exc.filename2 or exc.filename}: {exc.strerror}") from None
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _part_begin(self) -> None:
+        self._header, self._name, self._written = (b"", b""), None, 0
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header = (self._header[0] + data[start:end], b"")
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header = (self._header[0], self._header[1] + data[start:end])
+
+    def _header_end(self) -> None:
+        field, value = self._header
+        self._header = (b"", b"")
+        if field.lower() == b"content-disposition":
+            _, options = parse_options_header(value)
+            if (extended := _EXTENDED_NAME.search(value)) is not None:
+                self._name = parse_name(unquote_to_bytes(extended[1]))
+            elif b"filename" in options:
+                self._name = parse_name(_unescaped(options[b"filename"]))
+
+    def _headers_finished(self) -> None:
+        if self._name is None:
+            raise Refused(400, "invalid-api-params", "A part of the form has no file name")
+        most = self._limits.files
+        if most is not None and len(self.files) >= most:
+            raise Refused(
+                400, "invalid-api-params", "Too many files", f"one request takes at most {most}"
+            )
+        path = self._folder / str(len(self.files))
+        self.files.append((self._name, path))
+        self._file = path.open("wb")
+        os.fchmod(self._file.fileno(), 0o644)
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        self._written += end - start
+        self._total += end - start
+        most, room = self._limits.file_bytes, self._limits.room_bytes
+        if most is not None and self._written > most:
+            detail = f"{self._name!r} has more than {most:,} bytes"
+            raise Refused(400, "invalid-api-params", "Too large file", detail)
+        if room is not None and self._total > room:
+            detail = f"there is room for {room:,} bytes; remove files first"
+            raise Refused(412, "quota-exceeded", "The folder's quota is exceeded", detail)
+        if self._file is not None:
+            self._file.write(data[start:end])
+
+    def _part_end(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _end(self) -> None:
+        self.complete = True
+
+
+def _not_stored(detail: str) -> Refused:
+    return Refused(500, "kernel-execution-failed", "The file cannot be stored", detail)
+
+
+def _unescaped(raw: bytes) -> bytes:
+    """A plain file name that aiohttp has percent-encoded, as official clients send it.
+
+    Only one that is encoded from end to end, and in which that hides a slash or a character beyond
+    ASCII: a file may really be called ``100%25``.
+    """
+    plain = unquote_to_bytes(raw)
+    is_escaped = quote_from_bytes(plain, safe="").encode() == raw
+    return plain if is_escaped and (b"/" in plain or not plain.isascii()) else raw

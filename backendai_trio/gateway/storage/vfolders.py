@@ -1,0 +1,287 @@
+"""Virtual folders: files that outlive kernels, and with a data folder the gateway, too.
+
+On disk each has a folder named by its id: ``files`` is what users see and kernels mount, and
+``uploads`` holds what has not arrived whole. Several gateways may share a data folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from ...errors import LocalProtocolError
+from ...wire.vfolders import CreateVFolder, Invitation, Invite, VFolderInfo, check_folder_name
+from ..refusals import Refused
+from . import vfolder_files
+from .index import Folder, FolderIndex
+
+__all__ = ["HOST", "VFolders"]
+
+HOST = "local"
+"""Name of the one storage host there is."""
+UPLOAD_EXPIRES = timedelta(days=1)
+"""An upload that nobody has gone on with for so long is forgotten."""
+UPLOAD_PAUSES = timedelta(minutes=5)
+"""One that nobody has gone on with for so long has no room kept for it."""
+
+T = TypeVar("T")
+
+
+class VFolders:
+    """All folders of a gateway.
+
+    Nothing is made on disk before somebody asks for folders: most gateways never have any.
+
+    Attributes:
+        max_bytes: quota of each folder, 0 for none.
+        in_use: tells which kernels have a folder mounted, by id; set by who runs them.
+    """
+
+    def __init__(self, root: Path, *, lasting: bool, max_folders: int, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.in_use: Callable[[str], list[str]] = lambda _folder_id: []
+        self._root = root
+        self._lasting = lasting
+        self._max_folders = max_folders
+        self._index: FolderIndex | None = None
+
+    @property
+    def index(self) -> FolderIndex:
+        """The database, opened when it is first asked for."""
+        if self._index is None:
+            path = self._root / "index.sqlite3" if self._lasting else None
+            self._index = FolderIndex(path)
+            self._sweep(self._index)
+        return self._index
+
+    def close(self) -> None:
+        """Let go of the database; may be repeated."""
+        if self._index is not None:
+            self._index.close()
+            self._index = None
+
+    # -- folders ----------------------------------------------------------------------------------
+
+    def create(self, wanted: CreateVFolder, user: str) -> Folder:
+        """Make a folder.
+
+        Raises:
+            Refused: the name is taken, there are too many, or it is to be made elsewhere.
+        """
+        if wanted.host not in (None, HOST):
+            detail = f"{wanted.host!r} is not known; the only storage host here is {HOST!r}"
+            raise Refused(400, "invalid-api-params", "No such storage host", detail)
+        if wanted.group is not None:
+            detail = "folders belong to users here; leave the group out"
+            raise Refused(400, "invalid-api-params", "This gateway has no groups", detail)
+        try:
+            folder = self.index.add(wanted, user, self._max_folders)
+        except FileExistsError:
+            raise _taken(wanted.name) from None
+        if folder is None:
+            detail = f"a key pair may have {self._max_folders}; delete one first"
+            raise Refused(412, "quota-exceeded", "Too many virtual folders", detail)
+        self.files_of(folder)
+        return folder
+
+    def of_user(self, user: str) -> list[Folder]:
+        """All folders that a user may see."""
+        return self.index.of_user(user)
+
+    def find(self, user: str, name: str, *, write: bool = False, own: bool = False) -> Folder:
+        """A folder by its name or id.
+
+        Raises:
+            Refused: there is none (404), or the user may not do this with it (403).
+        """
+        folder = self.index.find(user, name)
+        if folder is None:
+            detail = f"no folder is named {name!r}"
+            raise Refused(404, "vfolder-not-found", "No such virtual folder", detail)
+        if write and not folder.writable:
+            detail = f"{name!r} was given to you to read only"
+            raise Refused(403, "generic-forbidden", "The folder may not be changed", detail)
+        if own and not folder.is_owner:
+            detail = f"{name!r} belongs to {folder.owner}; it is not yours to do this"
+            raise Refused(403, "generic-forbidden", "Another user's folder", detail)
+        return folder
+
+    async def describe(self, folder: Folder, *, measured: bool) -> VFolderInfo:
+        """What is told of a folder; counting its files takes a while."""
+        files = used = None
+        if measured:
+            files, used = await self.within(folder, vfolder_files.measure)
+        return VFolderInfo(
+            folder_id=folder.folder_id,
+            name=folder.name,
+            host=HOST,
+            created_at=folder.created_at,
+            permission=folder.permission,
+            is_owner=folder.is_owner,
+            usage_mode=folder.usage_mode,
+            cloneable=folder.cloneable,
+            owner=folder.owner,
+            num_files=files,
+            used_bytes=used,
+            max_bytes=self.quota_of(folder),
+        )
+
+    async def delete(self, folder: Folder) -> None:
+        """Delete a folder with all that is in it.
+
+        Raises:
+            Refused: a kernel has it mounted.
+        """
+        if kernels := self.in_use(folder.folder_id):
+            detail = f"kernel {', '.join(kernels)} has {folder.name!r} mounted; destroy it first"
+            raise Refused(400, "vfolder-operation-failed", "The folder is in use", detail)
+        # First from the index: from then on nobody finds it, and `_sweep` does what is left.
+        self.index.remove(folder.folder_id)
+        home = self._root / folder.folder_id
+        await trio.to_thread.run_sync(lambda: shutil.rmtree(home, ignore_errors=True))
+
+    def rename(self, folder: Folder, name: str) -> None:
+        """Give a folder another name."""
+        try:
+            self.index.rename(folder, check_folder_name(name))
+        except LocalProtocolError as exc:
+            raise Refused(400, "invalid-api-params", "No name for a folder", str(exc)) from None
+        except FileExistsError:
+            raise _taken(name) from None
+
+    # -- what is in them --------------------------------------------------------------------------
+
+    def files_of(self, folder: Folder) -> Path:
+        """Where a folder's files are."""
+        path = self._root / folder.folder_id / "files"
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path
+
+    def staging_of(self, folder_id: str) -> Path:
+        """Where files are that have not arrived whole; on the same file system."""
+        path = self._root / folder_id / "uploads"
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path
+
+    async def within(self, folder: Folder, work: Callable[[Path], T]) -> T:
+        """Do something with a folder's files, in a thread."""
+        return await trio.to_thread.run_sync(work, self.files_of(folder))
+
+    def quota_of(self, folder: Folder) -> int:
+        """Bytes that a folder may hold, 0 for any number."""
+        limits = [limit for limit in (folder.max_bytes, self.max_bytes) if limit]
+        return min(limits, default=0)
+
+    async def room_in(self, folder: Folder, path: str = "") -> int | None:
+        """Bytes that a folder has left for a path; None for any number.
+
+        Other uploads that are under way are counted in.
+        """
+        quota = self.quota_of(folder)
+        if not quota:
+            return None
+        _, used = await self.within(folder, vfolder_files.measure)
+        since = datetime.now(UTC) - UPLOAD_PAUSES
+        pending = self.index.pending_bytes(folder.folder_id, but=path, since=since)
+        return max(quota - used - pending, 0)
+
+    def full(self, folder: Folder) -> Refused:
+        """What is said when a folder has no room."""
+        detail = f"{folder.name!r} may hold {self.quota_of(folder):,} bytes; remove files first"
+        return Refused(412, "quota-exceeded", "The folder's quota is exceeded", detail)
+
+    # -- others -----------------------------------------------------------------------------------
+
+    def share(
+        self, folder: Folder, wanted: Invite, *, at_once: bool, known: Callable[[str], bool]
+    ) -> list[str]:
+        """Offer a folder to users, or give it to them.
+
+        Users are named by access key, in any case; those that are not known are left out, as
+        managers do.
+
+        Returns:
+            Who was asked or let in.
+        """
+        reached = []
+        for text in dict.fromkeys(wanted.users):
+            user = text.strip().upper()
+            if user == folder.owner or not known(user):
+                continue
+            if at_once:
+                self.index.share(folder.folder_id, user, wanted.permission)
+            elif not self.index.invite(folder, user, wanted.permission):
+                continue
+            reached.append(user)
+        return reached
+
+    def invitation(self, user: str, invitation_id: str, *, sent: bool = False) -> Invitation:
+        """An invitation that a user got, or also one they sent.
+
+        Raises:
+            Refused: there is none.
+        """
+        found = self.index.invitations(invitee=user, inviter=user if sent else None)
+        for item in found:
+            if item.invitation_id == invitation_id:
+                return item
+        raise Refused(404, "generic-not-found", "No such invitation", repr(invitation_id))
+
+    def accept(self, user: str, invitation_id: str) -> Invitation:
+        """Take a folder that was offered."""
+        found = self.invitation(user, invitation_id)
+        if any(folder.name == found.folder_name for folder in self.of_user(user)):
+            raise _taken(found.folder_name)
+        self.index.share(found.folder_id, user, found.permission)
+        return found
+
+    # ---------------------------------------------------------------------------------------------
+
+    def expire_uploads(self) -> None:
+        """Forget uploads that nobody goes on with."""
+        self._expire_uploads(self.index)
+
+    def _expire_uploads(self, index: FolderIndex) -> None:
+        for folder_id, key in index.expire_uploads(datetime.now(UTC) - UPLOAD_EXPIRES):
+            (self._root / folder_id / "uploads" / key).unlink(missing_ok=True)
+
+    def _sweep(self, index: FolderIndex) -> None:
+        """Remove what deleted folders and forgotten uploads have left."""
+        self._expire_uploads(index)
+        # Looked for on disk first: a folder is noted before it is made.
+        found = list(_folder_ids(self._root))
+        for folder_id in set(found) - index.ids():
+            shutil.rmtree(self._root / folder_id, ignore_errors=True)
+        oldest = (datetime.now(UTC) - UPLOAD_EXPIRES).timestamp()
+        for folder_id in found:
+            _remove_forms(self._root / folder_id / "uploads", oldest)
+
+
+def _folder_ids(root: Path) -> Iterator[str]:
+    try:
+        with os.scandir(root) as entries:
+            yield from (entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return
+
+
+def _remove_forms(staging: Path, oldest: float) -> None:
+    """Remove the folders of forms whose gateway was killed; they are not in the index."""
+    try:
+        with os.scandir(staging) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False) and entry.stat().st_mtime < oldest:
+                    shutil.rmtree(entry.path, ignore_errors=True)
+    except OSError:
+        return
+
+
+def _taken(name: str) -> Refused:
+    detail = f"you have a folder {name!r}; use another name"
+    return Refused(400, "vfolder-already-exists", "The name is taken", detail)

@@ -1,0 +1,17 @@
+from .._groups import one_error as one_error
+from ..wire.apps import AppInfo as AppInfo
+from ..wire.execution import CleanFinished as CleanFinished
+from ..wire.execution import Other as Other
+from ..wire.execution import TimedOut as TimedOut
+from ..wire.files import FileDigest as FileDigest
+from ..wire.files import FileInfo as FileInfo
+from ..wire.files import Listing as Listing
+from ..wire.kernels import Statistics as Statistics
+from .apps import AppStream as AppStream
+from .apps import list_apps as list_apps
+from .apps import open_app_stream as open_app_stream
+from .download import DownloadStream as DownloadStream
+from .events import EventStream as EventStream
+from .sweep import CaseResult as CaseResult
+from .sweep_cases import Range as Range
+from .sweep_cases import parse_range as parse_range

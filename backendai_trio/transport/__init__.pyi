@@ -1,0 +1,1 @@
+from .connection_state import ConnectionState as ConnectionState

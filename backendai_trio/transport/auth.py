@@ -1,0 +1,93 @@
+"""What lets a request in: a signature with a key pair, or the cookie of a login."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..config.settings import Config
+from ..errors import ConfigError
+from ..wire.http import Request
+from ..wire.logins import encode_cookies
+from ..wire.signing import Signed, sign
+
+__all__ = ["Authorization", "authorization_of"]
+
+
+class Authorization(Protocol):
+    """One way to be let in.
+
+    Attributes:
+        advice: what its user can do when a server does not let a request in.
+    """
+
+    advice: str
+
+    def headers(
+        self, request: Request, *, date: str, version: str, body_digest: str | None
+    ) -> dict[str, str]:
+        """The headers that say who asks.
+
+        Args:
+            request: what is to be sent.
+            date: its Date header.
+            version: its API version header.
+            body_digest: hexadecimal hash of a body that is sent as a stream.
+
+        Raises:
+            ConfigError: there is nothing to say.
+        """
+
+
+class _KeyPair:
+    advice = "check BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY"
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._base_path = config.api.base_path
+        self._host = config.api.host_header
+
+    def headers(
+        self, request: Request, *, date: str, version: str, body_digest: str | None
+    ) -> dict[str, str]:
+        config = self._config
+        signed = Signed(
+            request.method,
+            self._base_path + request.target,
+            date,
+            self._host,
+            request.content_type,
+            version,
+            body=request.body,
+            body_digest=body_digest,
+        )
+        authorization = sign(
+            signed,
+            access_key=config.access_key,
+            secret_key=config.secret_key,
+            hash_name=config.hash_name,
+        )
+        return {"Authorization": authorization}
+
+
+class _Cookies:
+    advice = "the login may have expired: run 'backend.ai login'"
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def headers(
+        self, request: Request, *, date: str, version: str, body_digest: str | None
+    ) -> dict[str, str]:
+        login = self._config.login
+        if login is None:
+            raise ConfigError(
+                "BACKEND_ENDPOINT_TYPE",
+                f"session, and nobody is logged in at {self._config.endpoint.url}; "
+                "run 'backend.ai login'",
+            )
+        return {"Cookie": encode_cookies(login.cookies)}
+
+
+def authorization_of(config: Config) -> Authorization:
+    """The way that the settings ask for."""
+    return _Cookies(config) if config.endpoint_type == "session" else _KeyPair(config)

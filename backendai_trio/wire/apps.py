@@ -1,0 +1,98 @@
+"""Services of kernels: which there are, and the WebSocket that leads to one.
+
+Source: contract section 6.5. A WebSocket is one TCP connection to the service; binary frames carry
+its bytes. Managers ignore text frames, and know only the end of both directions, which is the close
+of the WebSocket. Our gateway also knows the end of one (feature `HALF_CLOSE`): whoever asks for it
+with the query ``halfClose=1`` sends and gets the text frame ``{"eof": true}`` there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..errors import RemoteProtocolError
+from .json_fields import Fields, decode_json, encode_json
+
+__all__ = [
+    "END_OF_STREAM",
+    "HALF_CLOSE",
+    "AppInfo",
+    "connection_query",
+    "decode_apps",
+    "encode_apps",
+    "is_end_of_stream",
+    "wants_half_close",
+]
+
+HALF_CLOSE = "half-close"
+END_OF_STREAM = '{"eof":true}'
+NORMAL = 1000
+SERVICE_CLOSED = 1001
+SERVICE_BROKEN = 1011
+SERVICE_REFUSED = 1013
+_MAX_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class AppInfo:
+    """A service that a kernel offers."""
+
+    name: str
+    protocol: str = "tcp"
+    """``tcp`` or ``http``; others are possible."""
+    ports: tuple[int, ...] = ()
+    """TCP ports in the kernel."""
+    url_template: str = ""
+    """For showing its address: ``{protocol}``, ``{host}`` and ``{port}`` stand for parts of it."""
+
+    @classmethod
+    def decode(cls, row: object) -> AppInfo:
+        """Read an entry of the list."""
+        fields = Fields(row, "service")
+        ports = fields.items("ports")
+        if not all(isinstance(port, int) and 0 < port <= _MAX_PORT for port in ports):
+            raise RemoteProtocolError("service: ports must be a list of port numbers")
+        return cls(
+            fields.text("name"),
+            fields.text("protocol", default="tcp"),
+            tuple(map(int, ports)),
+            fields.text("url_template", default=""),
+        )
+
+    def as_json(self) -> dict[str, object]:
+        """An entry of the list."""
+        row: dict[str, object] = {
+            "name": self.name,
+            "protocol": self.protocol,
+            "ports": list(self.ports),
+        }
+        return row | ({"url_template": self.url_template} if self.url_template else {})
+
+
+def encode_apps(apps: Iterable[AppInfo]) -> bytes:
+    """The body of the answer to ``GET /stream/session/{name}/apps``."""
+    return encode_json([app.as_json() for app in apps])
+
+
+def decode_apps(body: bytes) -> list[AppInfo]:
+    """Read that body."""
+    rows = decode_json(body, "list of services")
+    if not isinstance(rows, list):
+        raise RemoteProtocolError("list of services: expected a list")
+    return [AppInfo.decode(row) for row in rows]
+
+
+def connection_query(app: str, *, half_close: bool) -> tuple[tuple[str, str], ...]:
+    """The query of a connection's WebSocket. Newer managers refuse parameters they do not know."""
+    return (("app", app), *((("halfClose", "1"),) if half_close else ()))
+
+
+def wants_half_close(value: str | None) -> bool:
+    """Whether a connection's ``halfClose`` parameter asks for it."""
+    return value == "1"
+
+
+def is_end_of_stream(frame: str) -> bool:
+    """Whether a text frame says that its sender sends no more; all others are ignored."""
+    return frame == END_OF_STREAM

@@ -1,0 +1,189 @@
+"""`backend.ai config`."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from backendai_trio import Config, read_config
+from backendai_trio.config import (
+    API_VERSIONS,
+    DEFAULT_PROFILE,
+    SETTINGS,
+    profiles_file,
+    read_profile_name,
+    read_profiles,
+    save_setting,
+)
+
+from ..console import Status
+from ..groups import Group
+
+__all__ = ["command"]
+
+_SECRET = "secret_key"  # noqa: S105
+
+
+@click.group("config", cls=Group, invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """Show the settings in use, with the secret key masked; or change those of a profile.
+
+    They come from BACKEND_* variables, then SORNA_* variables, then a .env file in this folder,
+    then a profile: the one that --profile or BACKEND_PROFILE names, else the one called 'default'.
+    The settings are endpoint, endpoint_type, access_key, secret_key, ca_file,
+    skip_sslcert_validation and connection_timeout.
+
+    \b
+    Examples:
+      backend.ai config
+      backend.ai --profile lab config set endpoint https://manager.example.com
+      backend.ai --profile lab config set access_key AKIA0123456789ABCDEF
+      backend.ai --profile lab config set secret_key     # asks for it
+      backend.ai --profile lab ps
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    config = read_config()
+    if config is None:
+        if as_json:
+            click.echo(json.dumps({"endpoint": None}))
+        else:
+            click.echo(
+                "No server is configured: kernels run on this machine.\n"
+                "Set BACKEND_ENDPOINT, BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY to use one."
+            )
+        return
+    oldest, newest = API_VERSIONS[0], API_VERSIONS[-1]
+    shown = {
+        "endpoint": ("API endpoint", config.endpoint.url),
+        "version": ("API version", f"{oldest} to {newest}, as the server has it"),
+    }
+    if config.endpoint_type == "session":
+        shown |= {
+            "endpoint_type": ("Endpoint type", config.endpoint_type),
+            "user": ("Logged in as", config.user),
+        }
+    else:
+        shown |= {
+            "access_key": ("Access key", config.access_key),
+            _SECRET: ("Secret key", config.masked_secret_key),
+            "hash_type": ("Signature hash type", config.hash_name),
+        }
+    if as_json:
+        click.echo(json.dumps({key: value for key, (_, value) in shown.items()}))
+        return
+    for name, value in shown.values():
+        click.echo(f'{name}: "{value}"')
+
+
+_name = click.argument("name", metavar="NAME", type=click.Choice(SETTINGS))
+
+
+@command.command("get")
+@_name
+def get(name: str) -> None:
+    """Print the setting NAME as it is in use; a secret key is masked.
+
+    \b
+    Examples:
+      backend.ai config get endpoint
+      backend.ai --profile lab config get connection_timeout
+    """
+    config = read_config()
+    if config is None:
+        raise click.ClickException("no server is configured; see 'backend.ai config --help'")
+    click.echo(_values(config)[name])
+
+
+@command.command("set")
+@_name
+@click.argument("value", required=False)
+def set_(name: str, value: str | None) -> None:
+    """Put the setting NAME into the profile, which is made if it is not there.
+
+    Without VALUE it is asked for, or read from standard input. The secret key is never taken from
+    an argument, which every user of this machine could see.
+
+    \b
+    Examples:
+      backend.ai config set endpoint https://manager.example.com
+      backend.ai config set secret_key            # asks for it
+      backend.ai config set secret_key <key.txt
+    """
+    if name == _SECRET and value is not None:
+        raise click.UsageError(
+            "a secret key is not taken from an argument, which others could see; leave it out to "
+            "be asked for it, or send it to standard input"
+        )
+    if value is None and sys.stdin.isatty():
+        value = click.prompt(f"{name}", hide_input=name == _SECRET, err=True)
+    elif value is None:
+        value = sys.stdin.readline()
+    profile = read_profile_name() or DEFAULT_PROFILE
+    save_setting(profile, name, value)
+    Status().done(f"{name} is set in the profile {profile!r} ({profiles_file()}).")
+
+
+@command.command("unset")
+@_name
+def unset(name: str) -> None:
+    """Take the setting NAME out of the profile.
+
+    \b
+    Examples:
+      backend.ai config unset ca_file
+    """
+    profile = read_profile_name() or DEFAULT_PROFILE
+    save_setting(profile, name, None)
+    Status().done(f"{name} is not set in the profile {profile!r}.")
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def list_(as_json: bool) -> None:
+    """List the profiles and their settings, secret keys masked.
+
+    '*' marks the profile that is in use.
+
+    \b
+    Examples:
+      backend.ai config list
+      backend.ai config list --json
+    """
+    profiles = read_profiles()
+    used = read_profile_name() or DEFAULT_PROFILE
+    shown = {
+        name: {key: _masked(value) if key == _SECRET else value for key, value in settings.items()}
+        for name, settings in profiles.items()
+    }
+    if as_json:
+        listed = {"file": str(profiles_file()), "in_use": used, "profiles": shown}
+        click.echo(json.dumps(listed))
+        return
+    if not shown:
+        click.echo("There are no profiles; 'backend.ai config set endpoint URL' makes one.")
+    for name, settings in sorted(shown.items()):
+        click.echo(f"{'*' if name == used else ' '} {name}")
+        for key, value in settings.items():
+            click.echo(f"    {key} = {value}")
+
+
+def _values(config: Config) -> dict[str, str]:
+    return {
+        "endpoint": config.endpoint.url,
+        "endpoint_type": config.endpoint_type,
+        "access_key": config.access_key,
+        _SECRET: config.masked_secret_key,
+        "ca_file": config.ca_file or "",
+        "skip_sslcert_validation": "0" if config.verify_tls else "1",
+        "connection_timeout": f"{config.connect_seconds:g}",
+    }
+
+
+def _masked(secret: str) -> str:
+    """As `Config.masked_secret_key`; all of it where a file holds something malformed."""
+    return f"{secret[:4]}{'*' * 32}{secret[-4:]}" if len(secret) == 40 else "*" * 40

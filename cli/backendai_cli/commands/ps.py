@@ -1,0 +1,70 @@
+"""`backend.ai ps`, and `admin sessions`, which is the same with more to choose from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+
+import click
+
+from backendai_trio import list_kernels, read_config
+from backendai_trio.admin import SessionRow
+
+from ..console import Status
+from ..server import ask
+from ..tables import show_rows
+
+__all__ = ["command", "list_sessions"]
+
+_TITLES = {
+    "token": "Token",
+    "session_id": "Session ID",
+    "runtime": "Runtime",
+    "status": "Status",
+    "created_at": "Created at",
+    "terminated_at": "Terminated at",
+    "slots": "Slots",
+}
+
+
+@click.command("ps")
+@click.option("-a", "--all", "everything", is_flag=True, help="The ended ones, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+def command(everything: bool, as_json: bool) -> None:
+    """List the running kernels of the key pair, newest first.
+
+    \b
+    Examples:
+      backend.ai ps
+      backend.ai ps --all --json
+    """
+    list_sessions(None if everything else "RUNNING", None, as_json=as_json)
+
+
+def list_sessions(status: str | None, access_key: str | None, *, as_json: bool) -> None:
+    """Print kernels, newest first.
+
+    Args:
+        status: name of the status they have; None for any.
+        access_key: whose; None for the own ones.
+        as_json: print JSON.
+    """
+    config = read_config()
+    if config is None:
+        Status(quiet=as_json).info("No server is configured (BACKEND_ENDPOINT).")
+    rows: list[SessionRow] = []
+    if config is not None:
+        rows = ask(config, partial(list_kernels, status=status, access_key=access_key))
+    titles = {
+        key: title
+        for key, title in _TITLES.items()
+        # What this server tells, or these rows have.
+        if key in ("token", "runtime", "status") or any(getattr(row, key) for row in rows)
+    }
+    running = "currently running" if status == "RUNNING" else "to list"
+    show_rows(
+        [asdict(row) for row in rows],
+        titles,
+        as_json=as_json,
+        empty=f"There are no compute sessions {running}.",
+    )

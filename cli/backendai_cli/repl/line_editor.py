@@ -1,0 +1,224 @@
+"""Pieces of code from a person at a terminal: edited over several lines, completed, remembered.
+
+The editor is prompt_toolkit's, which has an event loop of its own; so it runs in a thread, and
+nowhere else. Terminal modes are entered and left there, for each piece: while code runs, the
+terminal is as it was.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import Future
+from pathlib import Path
+
+import trio
+from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.filters import Condition, completion_is_selected, has_completions
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.lexers import PygmentsLexer
+from prompt_toolkit.output import create_output
+from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.shortcuts import CompleteStyle
+
+from ..console import uses_color
+from .source_code import indentation, is_finished, lexer_of
+
+__all__ = ["Ask", "LineEditor", "file_history", "no_history"]
+
+Ask = Callable[[str, str], Awaitable[list[str]]]
+"""Candidates, given the text before the cursor and that behind it."""
+
+_INDENT = 4
+
+
+class _Aborted(Exception):
+    """Nobody waits for the piece any more."""
+
+
+class LineEditor:
+    """Asks for pieces of code, one at a time."""
+
+    def __init__(self, language: str, prompt: str, history: History, ask: Ask) -> None:
+        """
+        Args:
+            language: what the pieces are in (`pieces.language_of`).
+            prompt: what a piece begins with on the screen.
+            history: earlier pieces.
+            ask: whom to ask for completions.
+        """
+        self._language = language
+        self._ask = ask
+        self._aborted = False
+        color = uses_color(sys.stdout)
+        lexer = lexer_of(language)
+        output = create_output(sys.stdout)
+        if isinstance(output, Vt100_Output):
+            # It would ask the terminal where the cursor is. The answer comes on standard input, on
+            # a slow line when the editor has gone and a program reads there.
+            output.enable_cpr = False
+        self._session: PromptSession[str] = PromptSession(
+            prompt,
+            prompt_continuation=lambda width, *_: "." * (width - 1) + " ",
+            multiline=True,
+            history=history,
+            lexer=PygmentsLexer(type(lexer)) if color and lexer is not None else None,
+            completer=_Completer(self._candidates),
+            complete_in_thread=True,
+            complete_while_typing=False,
+            complete_style=CompleteStyle.MULTI_COLUMN,
+            include_default_pygments_style=color,
+            key_bindings=self._bindings(),
+            output=output,
+        )
+
+    async def read(self) -> str | None:
+        """The next piece; None when the user has left with Ctrl-D. Ctrl-C begins it anew.
+
+        Cancellation: the terminal is as it was before, and what was typed is gone.
+        """
+        self._aborted = False
+        piece: str | None = None
+        self._token = trio.lowlevel.current_trio_token()
+        async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self._abort_when_cancelled)
+            piece = await trio.to_thread.run_sync(self._prompt)
+            self._nursery.cancel_scope.cancel()
+        return piece
+
+    def _prompt(self) -> str | None:
+        """In the thread."""
+        while True:
+            try:
+                return self._session.prompt(
+                    pre_run=self._abort_if_asked, set_exception_handler=False, handle_sigint=False
+                )
+            except KeyboardInterrupt:
+                continue
+            except (EOFError, _Aborted):
+                return None
+
+    async def _abort_when_cancelled(self) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            # In this order: whichever loop there is by now, or is to come, looks at it.
+            self._aborted = True
+            if (loop := self._session.app.loop) is not None:
+                try:
+                    loop.call_soon_threadsafe(self._abort_if_asked)
+                except RuntimeError:
+                    pass  # it has ended, as usual
+
+    def _abort_if_asked(self) -> None:
+        """In the editor's loop."""
+        app = self._session.app
+        if self._aborted and app.is_running and not app.is_done:
+            app.exit(exception=_Aborted())
+
+    # -- completion -------------------------------------------------------------------------------
+
+    def _candidates(self, before: str, after: str) -> list[str]:
+        """In a thread of the editor's: have Trio ask."""
+        found: Future[list[str]] = Future()
+        try:
+            trio.from_thread.run_sync(
+                self._nursery.start_soon, self._find, before, after, found, trio_token=self._token
+            )
+        except (RuntimeError, trio.RunFinishedError):
+            return []  # it is over
+        return found.result()
+
+    async def _find(self, before: str, after: str, found: Future[list[str]]) -> None:
+        candidates: list[str] = []
+        try:
+            candidates = await self._ask(before, after)
+        finally:
+            found.set_result(candidates)
+
+    # -- keys -------------------------------------------------------------------------------------
+
+    def _bindings(self) -> KeyBindings:
+        keys = KeyBindings()
+
+        @Condition
+        def indents() -> bool:
+            line = self._session.default_buffer.document.current_line_before_cursor
+            return not line.strip()
+
+        @keys.add("enter", filter=~completion_is_selected)
+        def _(event: KeyPressEvent) -> None:
+            buffer = event.current_buffer
+            before = event.current_buffer.document.text_before_cursor
+            at_end = not buffer.document.text_after_cursor.strip()
+            if at_end and is_finished(self._language, before):
+                buffer.validate_and_handle()
+            else:
+                buffer.insert_text("\n" + indentation(self._language, before))
+
+        @keys.add("enter", filter=completion_is_selected)
+        def _(event: KeyPressEvent) -> None:
+            event.current_buffer.complete_state = None
+
+        @keys.add("escape", "enter")
+        def _(event: KeyPressEvent) -> None:
+            event.current_buffer.validate_and_handle()  # as it is, whatever we think of it
+
+        @keys.add("tab", filter=indents & ~has_completions)
+        def _(event: KeyPressEvent) -> None:
+            column = event.current_buffer.document.cursor_position_col
+            event.current_buffer.insert_text(" " * (_INDENT - column % _INDENT))
+
+        @keys.add("backspace", filter=indents & ~has_completions)
+        def _(event: KeyPressEvent) -> None:
+            column = event.current_buffer.document.cursor_position_col
+            event.current_buffer.delete_before_cursor((column - 1) % _INDENT + 1 if column else 1)
+
+        return keys
+
+
+class _Completer(Completer):
+    """Puts candidates, which are whole dotted names, in the place of what is typed of them."""
+
+    def __init__(self, ask: Callable[[str, str], list[str]]) -> None:
+        self._ask = ask
+
+    def get_completions(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> Iterable[Completion]:
+        before = document.text_before_cursor
+        name = _name_at_end(before)
+        for candidate in self._ask(before, document.text_after_cursor):
+            for typed in (name, name.rpartition(".")[2]):
+                if candidate.startswith(typed):
+                    short = candidate.rpartition(".")[2]
+                    yield Completion(candidate, start_position=-len(typed), display=short)
+                    break
+
+
+def file_history(path: Path) -> History:
+    """The history that a file keeps, readable by its owner alone: it may hold anything.
+
+    Raises:
+        OSError: it cannot be kept there.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    with path.open("ab"):
+        return FileHistory(str(path))
+
+
+def no_history() -> History:
+    """A history that ends with the process."""
+    return InMemoryHistory()
+
+
+def _name_at_end(text: str) -> str:
+    """The dotted name that the text ends with."""
+    start = len(text)
+    while start and (text[start - 1].isalnum() or text[start - 1] in "._"):
+        start -= 1
+    return text[start:]

@@ -1,0 +1,495 @@
+"""Settings: where they come from, how endpoints are taken apart, and that secrets stay secret."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import inf
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from backendai_trio.config.settings import (
+    DEFAULT_ENDPOINT,
+    Config,
+    Endpoint,
+    Layer,
+    parse_config,
+    parse_dotenv,
+    parse_endpoint,
+)
+from backendai_trio.errors import ConfigError
+
+quick = settings(deadline=None, max_examples=50)
+
+ACCESS = "AKIAEXAMPLE000000000"
+OTHER = "AKIAOTHER00000000000"
+SECRET = "exampleSecretKey0123456789abcdefghijklmn"
+URL = "https://manager.example.com"
+
+
+def environ(**changes: str) -> dict[str, str]:
+    return {
+        "BACKEND_ENDPOINT": URL,
+        "BACKEND_ACCESS_KEY": ACCESS,
+        "BACKEND_SECRET_KEY": SECRET,
+    } | changes
+
+
+def config_of(variables: dict[str, str]) -> Config:
+    config = parse_config(variables)
+    assert config is not None
+    return config
+
+
+def refused(variables: dict[str, str]) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(variables)
+    return caught.value
+
+
+# --- where settings come from --------------------------------------------------------------------
+
+
+def test_nothing_set_is_no_configuration() -> None:
+    assert parse_config({}) is None
+    assert parse_config({"PATH": "/bin", "BACKEND_CONNECTION_TIMEOUT": "5"}) is None
+    empty = {f"{era}_{name}": " " for era in ("BACKEND", "SORNA") for name in ("ENDPOINT",)}
+    assert parse_config(empty) is None
+    assert parse_config({}, endpoint="", access_key="", secret_key="") is None
+
+
+def test_what_lies_below_fills_what_is_not_set() -> None:
+    """Both names of a variable are looked up in one layer before the next one is."""
+    dotenv = Layer({"BACKEND_ENDPOINT": "http://dotenv", "BACKEND_ACCESS_KEY": " "}, ".env")
+    profile = Layer(environ(BACKEND_ENDPOINT="http://profile"), "profile 'x'")
+    config = parse_config({"SORNA_ENDPOINT": "http://sorna"}, dotenv, profile)
+    assert config is not None
+    assert (config.endpoint.host, config.access_key) == ("sorna", ACCESS)
+    config = parse_config({}, dotenv, profile)
+    assert config is not None and config.endpoint.host == "dotenv"
+
+
+def test_an_error_says_where_the_setting_stands() -> None:
+    below = Layer(environ(BACKEND_ACCESS_KEY="short"), "profile 'x'")
+    with pytest.raises(ConfigError) as caught:
+        parse_config({}, below)
+    assert caught.value.variable == "BACKEND_ACCESS_KEY in profile 'x'"
+
+
+def test_all_set() -> None:
+    config = config_of(environ())
+    assert config.endpoint == Endpoint("https", "manager.example.com", 443, "")
+    assert (config.access_key, config.secret_key) == (ACCESS, SECRET)
+    assert (config.hash_name, config.verify_tls, config.ca_file) == ("sha256", True, None)
+    assert config.connect_seconds == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "read", "values"),
+    [
+        (
+            "ENDPOINT",
+            lambda config: config.endpoint.host,
+            ["explicit.example.com", "backend.example.com", "sorna.example.com"],
+        ),
+        ("ACCESS_KEY", lambda config: config.access_key, ["AKIA" + c * 16 for c in "EBS"]),
+        ("SECRET_KEY", lambda config: config.secret_key, [c * 40 for c in "EBS"]),
+    ],
+    ids=["endpoint", "access_key", "secret_key"],
+)
+def test_precedence(name: str, read: Callable[[Config], str], values: list[str]) -> None:
+    explicit, backend, sorna = values
+    url = "http://{}" if name == "ENDPOINT" else "{}"
+    variables = environ()
+    variables[f"SORNA_{name}"] = url.format(sorna)
+    variables[f"BACKEND_{name}"] = url.format(backend)
+    chosen = parse_config(variables, **{name.lower(): url.format(explicit)})
+    assert chosen is not None
+    assert read(chosen) == explicit
+    assert read(config_of(variables)) == backend
+    for unset in ("", "  "):
+        assert read(config_of(variables | {f"BACKEND_{name}": unset})) == sorna
+    del variables[f"BACKEND_{name}"]
+    assert read(config_of(variables)) == sorna
+
+
+def test_names_of_old_all_the_way() -> None:
+    variables = {
+        name.replace("BACKEND", "SORNA"): value
+        for name, value in environ(
+            BACKEND_SKIP_SSLCERT_VALIDATION="yes",
+            BACKEND_CONNECTION_TIMEOUT="2.5",
+            BACKEND_CA_FILE="ca.pem",
+        ).items()
+    }
+    config = config_of(variables)
+    assert config == replace(
+        config_of(environ()), verify_tls=False, connect_seconds=2.5, ca_file="ca.pem"
+    )
+
+
+def test_keys_without_an_endpoint_go_to_the_official_service() -> None:
+    variables = environ()
+    del variables["BACKEND_ENDPOINT"]
+    assert config_of(variables).endpoint.url == DEFAULT_ENDPOINT
+
+
+@pytest.mark.parametrize("name", ["BACKEND_ACCESS_KEY", "BACKEND_SECRET_KEY"])
+def test_endpoint_without_a_key_is_an_error(name: str) -> None:
+    variables = environ()
+    del variables[name]
+    error = refused(variables)
+    assert error.variable == name
+    assert URL in str(error)
+
+
+def test_a_missing_key_says_when_the_endpoint_is_the_default() -> None:
+    error = refused({"BACKEND_ACCESS_KEY": ACCESS})
+    assert error.variable == "BACKEND_SECRET_KEY"
+    assert f"{DEFAULT_ENDPOINT} (the default endpoint)" in str(error)
+
+
+# --- malformed values ----------------------------------------------------------------------------
+
+MALFORMED = [
+    ("ENDPOINT", "manager.example.com"),
+    ("ENDPOINT", "ftp://manager.example.com"),
+    ("ENDPOINT", "https://"),
+    ("ENDPOINT", "https:///path"),
+    ("ENDPOINT", "https://host:port"),
+    ("ENDPOINT", "https://host:99999"),
+    ("ENDPOINT", "https://host:-1"),
+    ("ENDPOINT", "https://[::1"),
+    ("ENDPOINT", "https://::1]"),
+    ("ENDPOINT", "https://[not-an-address]"),
+    ("ENDPOINT", "https://two words"),
+    ("ENDPOINT", "https://a.example.com,https://b.example.com"),
+    ("ENDPOINT", "https://host/?query"),
+    ("ENDPOINT", "https://host/#fragment"),
+    ("ENDPOINT", "https://" + "ü" * 80 + ".example.com"),
+    ("ENDPOINT", "https://a..ü.example.com"),
+    ("ENDPOINT", "https://\udcff.example.com"),
+    ("ENDPOINT", "https://\u2100.example.com"),
+    ("ACCESS_KEY", "AKIA"),
+    ("ACCESS_KEY", ACCESS.lower()),
+    ("ACCESS_KEY", ACCESS + "0"),
+    ("ACCESS_KEY", "AKIA\u0660" + "0" * 15),
+    ("ACCESS_KEY", "BKIAEXAMPLE000000000"),
+    ("SECRET_KEY", "too short"),
+    ("SECRET_KEY", SECRET + "x"),
+    ("SECRET_KEY", SECRET[:-1] + "\x7f"),
+    ("SECRET_KEY", SECRET[:-1] + "ü"),
+    ("SECRET_KEY", SECRET[:20] + " " + SECRET[21:]),
+    ("SKIP_SSLCERT_VALIDATION", "maybe"),
+    ("SKIP_SSLCERT_VALIDATION", "2"),
+    ("CONNECTION_TIMEOUT", "soon"),
+    ("CONNECTION_TIMEOUT", "-1"),
+    ("CONNECTION_TIMEOUT", "1e3"),
+    ("CONNECTION_TIMEOUT", "inf"),
+    ("CONNECTION_TIMEOUT", "nan"),
+    ("CONNECTION_TIMEOUT", "10s"),
+]
+
+
+@pytest.mark.parametrize("era", ["BACKEND", "SORNA"])
+@pytest.mark.parametrize(("name", "value"), MALFORMED)
+def test_malformed_value_names_its_variable(era: str, name: str, value: str) -> None:
+    variables = environ()
+    variables.pop(f"BACKEND_{name}", None)
+    error = refused(variables | {f"{era}_{name}": value})
+    assert error.variable == f"{era}_{name}"
+    assert str(error).startswith(f"{era}_{name}: ")
+    assert len(str(error)) < 400
+
+
+@pytest.mark.parametrize("value", ["1", "yes", "TRUE", "On", "y", "t"])
+def test_certificate_checks_off(value: str) -> None:
+    assert not config_of(environ(BACKEND_SKIP_SSLCERT_VALIDATION=value)).verify_tls
+
+
+@pytest.mark.parametrize("value", ["", "0", "no", "FALSE", "Off", "n", "f"])
+def test_certificate_checks_on(value: str) -> None:
+    assert config_of(environ(BACKEND_SKIP_SSLCERT_VALIDATION=value)).verify_tls
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("", 10), ("5", 5), ("0.5", 0.5), ("0", inf), ("0.0", inf)]
+)
+def test_connection_timeout(value: str, seconds: float) -> None:
+    assert config_of(environ(BACKEND_CONNECTION_TIMEOUT=value)).connect_seconds == seconds
+
+
+# --- endpoints -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint", "host_header", "url"),
+    [
+        ("http://h", Endpoint("http", "h", 80, ""), "h", "http://h"),
+        ("https://h", Endpoint("https", "h", 443, ""), "h", "https://h"),
+        ("http://h:80/", Endpoint("http", "h", 80, ""), "h", "http://h"),
+        ("https://h:443", Endpoint("https", "h", 443, ""), "h", "https://h"),
+        ("https://h:80", Endpoint("https", "h", 80, ""), "h:80", "https://h:80"),
+        ("http://h:443", Endpoint("http", "h", 443, ""), "h:443", "http://h:443"),
+        (
+            "http://127.0.0.1:8081",
+            Endpoint("http", "127.0.0.1", 8081, ""),
+            "127.0.0.1:8081",
+            "http://127.0.0.1:8081",
+        ),
+        ("http://[::1]", Endpoint("http", "::1", 80, ""), "[::1]", "http://[::1]"),
+        (
+            "https://[2001:DB8::1]:8443/x/",
+            Endpoint("https", "2001:db8::1", 8443, "/x"),
+            "[2001:db8::1]:8443",
+            "https://[2001:db8::1]:8443/x",
+        ),
+        (
+            "HTTPS://Manager.Example.COM",
+            Endpoint("https", "manager.example.com", 443, ""),
+            "manager.example.com",
+            "https://manager.example.com",
+        ),
+        (
+            "https://münchen.example",
+            Endpoint("https", "xn--mnchen-3ya.example", 443, ""),
+            "xn--mnchen-3ya.example",
+            "https://xn--mnchen-3ya.example",
+        ),
+        (
+            "  https://h/backend/api//\n",
+            Endpoint("https", "h", 443, "/backend/api"),
+            "h",
+            "https://h/backend/api",
+        ),
+        ("https://h:/", Endpoint("https", "h", 443, ""), "h", "https://h"),
+    ],
+)
+def test_endpoint(text: str, endpoint: Endpoint, host_header: str, url: str) -> None:
+    found = parse_endpoint(text)
+    assert found == endpoint
+    assert found.host_header == host_header
+    assert found.url == url
+    assert parse_endpoint(found.url) == found
+
+
+@pytest.mark.parametrize("path", ["/a b", "/ü", "/\x00", "/\udcff", "/a\x7f"])
+def test_base_path_must_fit_a_request_line(path: str) -> None:
+    """The base path goes on the request line and under the signature as it is."""
+    try:
+        endpoint = parse_endpoint(f"https://h{path}")
+    except ConfigError:
+        return
+    assert endpoint.base_path.isascii()
+    assert endpoint.base_path.isprintable()
+    assert " " not in endpoint.base_path
+
+
+@pytest.mark.parametrize("host", ["a\x00b", "a\x7fb", "a%20b", 'a"b', "a<b", "a\\b"])
+def test_host_must_fit_a_header(host: str) -> None:
+    """What is not a host name is said to be none, before anything tries to look it up."""
+    with pytest.raises(ConfigError):
+        parse_endpoint(f"https://{host}.example.com")
+
+
+def test_port_zero_is_no_port() -> None:
+    with pytest.raises(ConfigError):
+        parse_endpoint("http://127.0.0.1:0")
+
+
+PASSWORD = "hunter2correcthorse"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:{}@host",
+        "https://user:{}@host:8090/path",
+        "https://{}@host",
+        "https://:{}@host",
+        "https://user:{}@",
+        "https://user:{}@host:99999",
+        "https://user:{}@host:port",
+        "https://user:{}@[::1",
+        "https://user:{}@ho st",
+        "https://user:{}@host/?query",
+        "https://user:{}/x@host",
+        "https://user:{}?x@host",
+        "https://user:{}#x@host",
+        "https://user:{}@a@host",
+        "ftp://user:{}@host",
+        "user:{}@host",
+        "//user:{}@host",
+    ],
+)
+def test_user_name_and_password_are_refused_unseen(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_endpoint(url.format(PASSWORD), variable="SORNA_ENDPOINT")
+    assert caught.value.variable == "SORNA_ENDPOINT"
+    assert PASSWORD not in str(caught.value)
+    assert PASSWORD not in repr(caught.value)
+
+
+@given(st.text() | st.text().map("https://{}".format) | st.text().map("https://h{}".format))
+@settings(deadline=None, max_examples=250)
+@example("https://[::1%25eth0]")
+@example("https://[v1.x]")
+@example("https://[]")
+def test_any_endpoint_parses_or_is_a_config_error(text: str) -> None:
+    try:
+        endpoint = parse_endpoint(text)
+    except ConfigError as exc:
+        assert exc.variable == "BACKEND_ENDPOINT"
+        return
+    assert endpoint.scheme in ("http", "https")
+    assert endpoint.host
+    assert endpoint.host.isascii()
+    assert endpoint.host == endpoint.host.lower()
+    assert 0 <= endpoint.port < 65536
+    assert not endpoint.base_path.endswith("/")
+    assert parse_endpoint(endpoint.url) == endpoint
+
+
+_labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
+_hosts = (
+    st.lists(_labels, min_size=1, max_size=3).map(".".join)
+    | st.ip_addresses(v=4).map(str)
+    | st.ip_addresses(v=6).map(str)
+)
+
+
+@given(
+    st.builds(
+        Endpoint,
+        st.sampled_from(["http", "https"]),
+        _hosts,
+        st.integers(1, 65535),
+        st.lists(_labels, max_size=3).map(lambda parts: "".join(f"/{part}" for part in parts)),
+    )
+)
+@quick
+def test_endpoint_round_trip(endpoint: Endpoint) -> None:
+    assert parse_endpoint(endpoint.url) == endpoint
+    assert parse_endpoint(endpoint.url + "/") == endpoint
+
+
+# --- secrets -------------------------------------------------------------------------------------
+
+_secrets = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=40, max_size=40)
+_values = st.sampled_from(["", "bad", "1", URL, ACCESS]) | st.text(max_size=30)
+
+
+@given(_secrets)
+@quick
+def test_secret_never_shows(secret: str) -> None:
+    config = config_of(environ(BACKEND_SECRET_KEY=secret))
+    assert config.secret_key == secret
+    for shown in (repr(config), str(config), f"{config}", repr([config])):
+        assert secret not in shown
+        assert repr(secret)[1:-1] not in shown
+    masked = config.masked_secret_key
+    assert len(masked) == 40
+    assert (masked[:4], masked[-4:]) == (secret[:4], secret[-4:])
+    assert set(masked[4:-4]) == {"*"}
+
+
+@given(
+    st.text(st.characters(min_codepoint=0x21), min_size=12, max_size=60),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "BACKEND_ENDPOINT": _values,
+            "BACKEND_ACCESS_KEY": _values,
+            "BACKEND_CONNECTION_TIMEOUT": _values,
+            "BACKEND_SKIP_SSLCERT_VALIDATION": _values,
+        },
+    ),
+    st.sampled_from(["BACKEND_SECRET_KEY", "SORNA_SECRET_KEY"]),
+)
+@settings(deadline=None, max_examples=80)
+def test_secret_stands_in_no_error(secret: str, variables: dict[str, str], name: str) -> None:
+    secret = f"\u2318{secret}"  # found nowhere by chance
+    try:
+        config = parse_config(variables | {name: secret})
+    except ConfigError as exc:
+        assert secret not in str(exc)
+        assert ascii(secret)[1:-1] not in ascii(str(exc))
+        assert exc.__cause__ is None
+    else:
+        assert config is None  # it was blank: no such secret is well formed
+
+
+def test_keys_mixed_up_are_not_shown() -> None:
+    """The commonest mistake: the two keys in each other's place."""
+    error = refused(environ(BACKEND_ACCESS_KEY=SECRET, BACKEND_SECRET_KEY=ACCESS))
+    assert SECRET not in str(error)
+
+
+def test_password_of_a_proxy_does_not_show() -> None:
+    config = replace(config_of(environ()), proxy=f"http://user:{PASSWORD}@proxy.example.com")
+    assert PASSWORD not in repr(config)
+
+
+# --- .env files ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("A=1", {"A": "1"}),
+        ("  A = 1  ", {"A": "1"}),
+        ("export A=1", {"A": "1"}),
+        ("A=", {"A": ""}),
+        ("A=b=c", {"A": "b=c"}),
+        ("A='b c'", {"A": "b c"}),
+        ('A="b # c"', {"A": "b # c"}),
+        ('A="b"  # why', {"A": "b"}),
+        ("A='it' # it's", {"A": "it"}),
+        ("A=b # why", {"A": "b"}),
+        ("A=b#c", {"A": "b#c"}),
+        ("A=# nothing", {"A": ""}),
+        ("A='b", {"A": "'b"}),
+        ("A=''", {"A": ""}),
+        ("_a9=1", {"_a9": "1"}),
+        ("# A=1", {}),
+        ("", {}),
+        ("A", {}),
+        ("9A=1", {}),
+        ("if [ -f x ]; then", {}),
+        ("A B=1", {}),
+        ("exportA=1", {"exportA": "1"}),
+        ("A=1\r\nB=2\r\n", {"A": "1", "B": "2"}),
+        ("A=1\nA=2", {"A": "2"}),
+        (f"BACKEND_ENDPOINT={URL}/#x", {"BACKEND_ENDPOINT": f"{URL}/#x"}),
+    ],
+)
+def test_dotenv(line: str, expected: dict[str, str]) -> None:
+    assert parse_dotenv(line) == expected
+
+
+@given(st.text())
+@quick
+def test_any_dotenv_parses(text: str) -> None:
+    for name, value in parse_dotenv(text).items():
+        assert name in text
+        assert value in text
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[A-Z_][A-Z0-9_]{0,8}", fullmatch=True),
+        st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E, exclude_characters="\"'")),
+    ),
+    st.sampled_from(["'", '"']),
+)
+@quick
+def test_quoted_values_round_trip(variables: dict[str, str], quote: str) -> None:
+    text = "\n".join(f"{name}={quote}{value}{quote}" for name, value in variables.items())
+    assert parse_dotenv(text) == variables
+
+
+def test_dotenv_carries_a_configuration() -> None:
+    text = "\n".join(f"{name}={value}" for name, value in environ().items())
+    assert parse_config(parse_dotenv(text)) == config_of(environ())

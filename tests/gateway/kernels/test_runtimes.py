@@ -1,0 +1,236 @@
+"""Names of runtimes, and the commands made for the files in a work folder."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backendai_trio.gateway.kernels import runtimes
+from backendai_trio.gateway.kernels.runtimes import (
+    Runtime,
+    UnknownRuntime,
+    build_argv,
+    exec_argv,
+    installed,
+    kernel_environment,
+    query_file,
+    query_steps,
+    resolve,
+)
+
+VERSION = platform.python_version()
+MINOR = VERSION.rpartition(".")[0]
+
+
+def row(name: str) -> Runtime:
+    """A row of the table, installed here or not."""
+    return runtimes._BY_NAME[name]
+
+
+def shell(argv: list[str] | None) -> str:
+    assert argv is not None
+    assert argv[:2] == ["/bin/sh", "-c"]
+    return argv[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("python", "python"),
+        ("Python3", "python"),
+        ("py", "python"),
+        ("python:latest", "python"),
+        (f"python{MINOR}", "python"),
+        (f"python:{MINOR}", "python"),
+        (f"python:{VERSION}", "python"),
+        (f"registry.example:5000/stable/python:{MINOR}-ubuntu20.04", "python"),
+        (f"registry.example/python:{MINOR}-py3@sha256:00ff", "python"),
+        ("lua", "lua"),
+        ("lua5", "lua"),
+        ("cr.example/multiarch/lua:5-alpine", "lua"),
+    ],
+)
+def test_names(name: str, expected: str) -> None:
+    assert resolve(name).name == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "version"),
+    [
+        ("gcc", "gcc", ""),
+        ("c", "c", ""),
+        ("c++17", "c++", ""),
+        ("gcc:12.2-debian", "gcc", "12.2"),
+        ("nodejs:18", "nodejs", "18"),
+        ("node18", "node", "18"),
+        ("r-base:4.3", "r-base", "4.3"),
+        ("golang", "golang", ""),
+        ("lua:5.4", "lua", "5.4"),
+        ("python:py311", "python", "311"),
+    ],
+)
+def test_names_in_parts(name: str, base: str, version: str) -> None:
+    assert runtimes._parse(name) == (base, version)
+    assert base in runtimes._BY_NAME
+
+
+@pytest.mark.parametrize(
+    ("wanted", "version", "agrees"),
+    [
+        ("3", "3.11.7", True),
+        ("3.11", "3.11.7", True),
+        ("3.11.7", "3.11.7", True),
+        ("3.1", "3.11.7", False),
+        ("3.11.7.1", "3.11.7", False),
+        ("slim", "3.11.7", False),
+        ("3", "", False),
+    ],
+)
+def test_versions_agree_by_their_beginning(wanted: str, version: str, agrees: bool) -> None:
+    assert runtimes._agrees(wanted, version) is agrees
+
+
+def test_unknown_runtimes_are_told_what_there_is() -> None:
+    with pytest.raises(UnknownRuntime, match=r"no runtime 'cobol:85'; installed here: python, lua"):
+        resolve("cobol:85")
+    with pytest.raises(UnknownRuntime, match=rf"asks for python 2\.7, but .* {VERSION}; installed"):
+        resolve("python:2.7")
+    with pytest.raises(UnknownRuntime, match="no runtime ''"):
+        resolve("")
+
+
+def test_runtimes_that_are_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert installed() == ["python", "lua"]
+    with pytest.raises(UnknownRuntime, match="'c' needs gcc or cc or clang, not found here"):
+        resolve("c")
+
+
+def test_a_version_is_looked_up_by_running_the_program(c_compiler: str) -> None:
+    version = subprocess.run(
+        [c_compiler, "-dumpfullversion"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert resolve(f"gcc:{version.partition('.')[0]}").name == "c"
+    with pytest.raises(UnknownRuntime, match=r"asks for c 0\.1"):
+        resolve("gcc:0.1")
+
+
+def test_interpreters() -> None:
+    argv = resolve("python").interpreter_argv()
+    assert argv is not None and argv[0] == sys.executable and argv[2:] == ["python", "3"]
+    assert row("c").interpreter_argv() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "expected"),
+    [
+        ("c", ["b.c", "a.c", "x.h"], " -std=gnu11 -o main a.c b.c -lm -lpthread"),
+        ("c", ["my prog.c", "-o.c"], " -std=gnu11 -o main ./-o.c 'my prog.c' -lm -lpthread"),
+        ("c", ["a.c", "Makefile"], "exec make"),
+        ("cpp", ["a.cpp", "b.cc", "c.cxx"], " -o main a.cpp b.cc c.cxx -lm -lpthread"),
+        ("java", ["Main.java", "A.java"], "javac A.java Main.java"),
+        ("rust", ["util.rs", "main.rs"], "rustc -o main main.rs"),
+        ("go", ["a.go", "b.go"], "go build -o main a.go b.go"),
+        ("go", ["go.mod", "a.go"], "go build -o main ."),
+    ],
+)
+def test_usual_builds(name: str, files: list[str], expected: str) -> None:
+    assert shell(build_argv(row(name), "*", files)).endswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "expected"),
+    [
+        ("c", ["main", "main.c"], "exec ./main"),
+        ("python", ["main.py", "other.py"], f"{sys.executable} main.py"),
+        ("python", ["only one.py", "data.csv"], f"{sys.executable} 'only one.py'"),
+        ("lua", ["main.lua"], " lua-script main.lua"),
+        ("java", ["Main.class", "Main.java", "A.java"], "java Main"),
+        ("java", ["Hello.java", "Hello.class"], "java Hello"),
+        ("node", ["main.mjs"], " main.mjs"),
+        ("perl", ["x.pl"], "perl x.pl"),
+    ],
+)
+def test_usual_executions(name: str, files: list[str], expected: str) -> None:
+    assert shell(exec_argv(row(name), "*", files)).endswith(expected)
+
+
+def test_own_commands_and_none() -> None:
+    assert build_argv(row("c"), "make -j2 && true", []) == ["/bin/sh", "-c", "make -j2 && true"]
+    assert exec_argv(row("c"), "./a.out x", []) == ["/bin/sh", "-c", "./a.out x"]
+    assert build_argv(row("python"), "*", ["main.py"]) is None
+    assert build_argv(row("c"), None, ["main.c"]) is None
+    assert exec_argv(row("c"), "", ["main"]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "message"),
+    [
+        ("python", [], "nothing to run: no main.py, nor a single *.py\n"),
+        ("python", ["b.py", "a.py"], "no main.py, nor a single *.py (there are a.py, b.py)\n"),
+        ("c", ["main.c"], "nothing to run: no ./main in the work folder\n"),
+    ],
+)
+def test_nothing_to_run(name: str, files: list[str], message: str) -> None:
+    argv = exec_argv(row(name), "*", files)
+    assert argv is not None
+    result = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (127, "")
+    assert result.stderr.endswith(message)
+
+
+def test_c_is_built_and_run(tmp_path: Path, c_compiler: str) -> None:
+    runtime = resolve("c")
+    argv = build_argv(runtime, "*", [])
+    assert argv is not None
+    result = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (
+        127,
+        "nothing to build: no Makefile or *.c in the work folder\n",
+    )
+    folder = tmp_path / ".query-1"
+    folder.mkdir()
+    (tmp_path / "own.h").write_text("#define CODE 7\n")
+    (folder / query_file(runtime)).write_text('#include "own.h"\nint main(void) { return CODE; }\n')
+    steps = query_steps(runtime, folder.name)
+    assert steps.build is not None
+    subprocess.run(steps.build, cwd=tmp_path, check=True)
+    assert subprocess.run(steps.run, cwd=tmp_path, check=False).returncode == 7
+
+
+def test_lua_scripts(tmp_path: Path) -> None:
+    script = tmp_path / "main.lua"
+
+    def run(source: str) -> tuple[int, str, str]:
+        script.write_text(source)
+        argv = exec_argv(resolve("lua"), "*", [script.name])
+        assert argv is not None
+        result = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return result.returncode, result.stdout, result.stderr
+
+    assert run("print(arg[0], #arg, python)") == (0, "main.lua\t0\tnil\n", "")
+    assert run("io.write('x') os.exit(3)") == (3, "x", "")
+    code, _, text = run("error('bad')")
+    assert code == 1
+    assert text.startswith("lua: main.lua:1: bad\nstack traceback:\n")
+
+
+def test_the_environment_is_scrubbed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BACKEND_SECRET_KEY", "secret")
+    monkeypatch.setenv("ANYTHING", "else")
+    monkeypatch.setenv("RUSTUP_HOME", str(tmp_path))
+    given = {"LANG": "de_DE.UTF-8", "MINE": "1"}
+    home, tmp = tmp_path / "home", tmp_path / "tmp"
+    environment = kernel_environment(row("python"), home=home, tmp=tmp, user=given)
+    assert set(environment) == {
+        "PATH", "LANG", "HOME", "TMPDIR", "USER", "LOGNAME", "SHELL", "TERM", "MINE",
+    }  # fmt: skip
+    assert environment["HOME"] == str(home)
+    assert environment["LANG"] == "de_DE.UTF-8"
+    assert environment["PATH"].startswith(str(Path(sys.executable).parent))
+    rust = kernel_environment(row("rust"), home=home, tmp=tmp, user={})
+    assert rust["RUSTUP_HOME"] == str(tmp_path)

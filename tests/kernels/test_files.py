@@ -1,0 +1,342 @@
+"""Files to kernels and back, with our gateway's ways and with a manager's limits."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from backendai_trio import (
+    Client,
+    DownloadError,
+    GatewayOptions,
+    InvalidRequest,
+    KernelSpec,
+    LocalProtocolError,
+    ServerError,
+    TrioKernel,
+    UploadError,
+    open_gateway,
+    open_kernel,
+)
+from backendai_trio.files import Progress, Upload, UploadStream, plan_uploads
+from backendai_trio.gateway import Gateway
+from backendai_trio.wire.http import Request
+from backendai_trio.wire.versions import SEED, SESSION_6
+
+WAYS = {
+    "archives": GatewayOptions(),
+    "seed-archives": GatewayOptions(eras=(SEED,)),
+    "manager": GatewayOptions(manager_limits=True),
+    "seed-manager": GatewayOptions(manager_limits=True, eras=(SEED,)),
+}
+
+
+@pytest.fixture(params=["archives", "manager"])
+def way(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+async def gateway(gateway_parent: Path, way: str) -> AsyncIterator[Gateway]:
+    """One that works in the way of the test."""
+    async with open_gateway(WAYS[way]) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def kernel(client: Client) -> AsyncIterator[TrioKernel]:
+    async with open_kernel(client, KernelSpec(runtime="python")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def work(gateway_parent: Path) -> Path:
+    """Pattern of the only kernel's work folder; `files_in` looks there."""
+    return gateway_parent
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """All files below a folder; links as what they lead to."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def work_folder(parent: Path) -> Path:
+    (folder,) = parent.glob("backendai-gateway-*/*/work")
+    return folder
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A 10 MiB file and 300 small ones in nested folders, some with odd names."""
+    root = tmp_path / "tree"
+    for number in range(300):
+        path = root / f"d{number % 7}" / f"e{number % 3}" / f"{number}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(f"content of {number}".encode())
+    (root / "large").write_bytes(os.urandom(10 * 1024 * 1024))
+    (root / "empty file").touch()
+    (root / "an empty" / "folder").mkdir(parents=True)
+    (root / "ünï 'quoted' \"twice\" $HOME; `ls` -n").write_bytes(b"odd")
+    (root / "-n").write_bytes(b"an option?")
+    (root / "run.sh").write_text("#!/bin/sh\necho ran\n")
+    (root / "run.sh").chmod(0o755)
+    (root / "link").symlink_to("run.sh")
+    return root
+
+
+@pytest.mark.parametrize("way", WAYS, indirect=True)
+async def test_upload_of_a_tree(kernel: TrioKernel, gateway_parent: Path, tree: Path) -> None:
+    await kernel.upload([tree], base=tree.parent, to="deep/er")
+    work = work_folder(gateway_parent)
+    assert files_in(work / "deep/er/tree") == files_in(tree)
+    assert (work / "deep/er/tree/an empty/folder").is_dir()
+    assert os.access(work / "deep/er/tree/run.sh", os.X_OK)
+    assert [path.name for path in work.iterdir()] == ["deep"]  # and nothing beside it
+    # Again, with other content: it replaces.
+    (tree / "large").write_bytes(b"small now")
+    await kernel.upload([tree], base=tree.parent, to="deep/er")
+    assert (work / "deep/er/tree/large").read_bytes() == b"small now"
+
+
+async def test_cancelled_upload_leaves_nothing(
+    client: Client, kernel: TrioKernel, gateway_parent: Path, tree: Path
+) -> None:
+    work = work_folder(gateway_parent)
+    (work / "precious").write_text("mine")
+    uploads = plan_uploads([tree], base=tree.parent, recursive=True)
+    half = sum(item.size for item in uploads) // 2
+    for _ in range(2):
+        send, receive = trio.open_memory_channel[Progress](0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(kernel.upload, uploads, progress=send))
+            done: dict[str, int] = {}
+            async for news in receive:
+                done[news.name] = news.done
+                if sum(done.values()) > half:
+                    nursery.cancel_scope.cancel()
+                    break
+        assert files_in(work) == {"precious": b"mine"}
+        assert [path.name for path in work.iterdir()] == ["precious"]
+    with trio.fail_after(5):
+        staged = True
+        while staged:  # the gateway notices that the connection has gone
+            await trio.sleep(0.01)
+            staged = any(work.parent.glob("*/.backendai-*.part"))
+
+
+async def test_failing_file_is_named_and_takes_all_with_it(
+    kernel: TrioKernel, gateway_parent: Path, tree: Path
+) -> None:
+    uploads = plan_uploads([tree], base=tree.parent, recursive=True)
+    victim = tree / "d3" / "e0" / "3.txt"
+    victim.write_bytes(b"longer than when it was planned, by far")
+    with pytest.raises(UploadError, match="changed its size") as caught:
+        await kernel.upload(uploads)
+    assert caught.value.path == str(victim)
+    assert files_in(work_folder(gateway_parent)) == {}
+
+
+async def pieces(count: int, size: int) -> AsyncIterator[bytes]:
+    for number in range(count):
+        await trio.lowlevel.checkpoint()
+        yield bytes([number % 251]) * size
+
+
+async def test_streams(kernel: TrioKernel, gateway_parent: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("file")
+    many = UploadStream(pieces(70, 100_000), "many", 7_000_000)
+    nothing = UploadStream(pieces(0, 0), "sub/nothing")
+    await kernel.upload([tmp_path / "file", many, nothing])
+    await kernel.upload_stream("unknown", pieces(3, 5))
+    found = files_in(work_folder(gateway_parent))
+    assert sorted(found) == ["file", "many", "sub/nothing", "unknown"]
+    assert found["many"] == b"".join(bytes([number % 251]) * 100_000 for number in range(70))
+    assert (found["sub/nothing"], found["unknown"]) == (b"", b"\0" * 5 + b"\1" * 5 + b"\2" * 5)
+    for size in (14, 16):
+        with pytest.raises(UploadError, match="other than the"):
+            await kernel.upload_stream("wrong", pieces(3, 5), size=size)
+    assert "wrong" not in files_in(work_folder(gateway_parent))
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil", "/evil", "a\0b", "x" * 300, 'a\r\nX: "b"', "a/../../b"]
+)
+async def test_hostile_names_stay_at_home(
+    kernel: TrioKernel, gateway_parent: Path, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "x").write_text("x")
+    for item in (UploadStream(pieces(1, 1), name), Upload(tmp_path / "x", name, 1)):
+        with pytest.raises(UploadError):
+            await kernel.upload([item])
+        assert files_in(work_folder(gateway_parent)) == {}
+        assert not (work_folder(gateway_parent).parent / "evil").exists()
+
+
+def test_links_and_pipes_in_folders(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "secret").write_text("secret")
+    for name, target in (("out", tmp_path / "secret"), ("dangling", "missing"), ("loop", ".")):
+        (folder / name).symlink_to(target)
+        with pytest.raises(UploadError, match="symbolic link") as caught:
+            plan_uploads([folder], base=tmp_path, recursive=True)
+        assert caught.value.path == str(folder / name)
+        (folder / name).unlink()
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(UploadError, match="not a regular file"):
+        plan_uploads([folder], base=tmp_path, recursive=True)
+    with pytest.raises(UploadError, match="it is a folder"):
+        plan_uploads([folder])
+
+
+@pytest.mark.parametrize("way", ["archives", "seed-archives"], indirect=True)
+async def test_download_of_a_tree(kernel: TrioKernel, tree: Path, tmp_path: Path) -> None:
+    await kernel.upload([tree], base=tree.parent)
+    into = tmp_path / "new" / "place"
+    assert await kernel.download(["tree"], into) == [into / "tree"]
+    assert files_in(into / "tree") == files_in(tree)
+    assert (into / "tree" / "an empty" / "folder").is_dir()
+    assert [path.name for path in into.iterdir()] == ["tree"]
+    (into / "tree" / "-n").write_text("changed here")
+    before = files_in(into)
+    with pytest.raises(DownloadError, match="exists already"):
+        await kernel.download(["tree"], into)
+    assert files_in(into) == before
+    await kernel.download(["tree"], into, overwrite=True)
+    assert files_in(into / "tree") == files_in(tree)
+
+
+async def test_download_of_files(kernel: TrioKernel, tmp_path: Path) -> None:
+    paths = []
+    for number in range(7):  # managers take 5 at a time
+        paths.append(tmp_path / f"{number}.txt")
+        paths[-1].write_text(f"content {number}")
+    await kernel.upload(paths, base=tmp_path)
+    into = tmp_path / "into"
+    await kernel.download([path.name for path in paths], into)
+    assert files_in(into) == {path.name: path.read_bytes() for path in paths}
+    await kernel.download_as("3.txt", tmp_path / "named")
+    assert (tmp_path / "named").read_text() == "content 3"
+    async with kernel.open_download("3.txt") as stream:
+        assert stream.size == 9
+        assert b"".join([piece async for piece in stream]) == b"content 3"
+    with pytest.raises((InvalidRequest, DownloadError), match="not found"):
+        await kernel.download(["missing"], into)
+    assert not list(into.glob(".*"))
+
+
+@pytest.mark.parametrize("way", ["archives"], indirect=True)
+async def test_a_piece_of_a_download_that_was_given_up_is_missed(kernel: TrioKernel) -> None:
+    """What was cancelled must not look like the end."""
+    await kernel.upload_stream("large", pieces(20, 100_000))
+    async with kernel.open_download("large") as stream:
+        await anext(stream)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await anext(stream)
+        with pytest.raises(LocalProtocolError, match="is lost"):
+            await anext(stream)
+
+
+@pytest.mark.parametrize("way", ["manager"], indirect=True)
+async def test_what_managers_do_not_send(kernel: TrioKernel, tmp_path: Path) -> None:
+    await kernel.upload_stream("large", pieces(20, 100_000))
+    with pytest.raises(DownloadError, match="virtual folder"):
+        await kernel.download(["large"], tmp_path / "into")
+
+
+@pytest.mark.parametrize("way", ["manager"], indirect=True)
+async def test_kernel_that_cannot_join(
+    client: Client, kernel: TrioKernel, gateway_parent: Path, tree: Path
+) -> None:
+    work = work_folder(gateway_parent)
+    (work / "d1").write_text("a file where a folder must go")
+    with pytest.raises(UploadError, match="virtual folder"):
+        await kernel.upload([tree], base=tree)
+    assert list(files_in(work)) == ["d1"]
+
+
+async def test_links_of_the_kernel_lead_nowhere(
+    kernel: TrioKernel, gateway_parent: Path, tmp_path: Path
+) -> None:
+    work = work_folder(gateway_parent)
+    (tmp_path / "secret").write_text("secret")
+    (work / "out").symlink_to(tmp_path)
+    (work / "file").symlink_to(tmp_path / "secret")
+    for path in ("out/secret", "file", "../tmp", "/etc/passwd"):
+        with pytest.raises((ServerError, DownloadError)):
+            await kernel.download([path], tmp_path / "into")
+    assert not files_in(tmp_path / "into")
+    with pytest.raises(ServerError, match="leads out"):
+        await kernel.list_files("out")
+
+
+async def test_list_digests_remove_and_mkdir(kernel: TrioKernel, tree: Path) -> None:
+    await kernel.upload([tree], base=tree.parent)
+    listing = await kernel.list_files("tree")
+    assert listing.path.removeprefix("/home/work") == "/tree"
+    assert {file.name for file in listing.files} == set(os.listdir(tree))
+    by_name = {file.name: file for file in listing.files}
+    assert by_name["large"].size == 10 * 1024 * 1024
+    assert by_name["d1"].is_folder and not by_name["large"].is_folder
+    assert (await kernel.list_files("missing")).problem
+    digests = {item.name: (item.size, item.sha256) for item in await kernel.list_digests("tree")}
+    assert digests == {
+        name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in files_in(tree).items()
+    }
+    assert await kernel.list_digests("missing") == []
+    await kernel.mkdir("one/two")
+    await kernel.mkdir("one/two")
+    await kernel.remove(["tree/large", "one"], recursive=True)
+    assert [file.name for file in (await kernel.list_files()).files] == ["tree"]
+    assert "large" not in {file.name for file in (await kernel.list_files("tree")).files}
+
+
+@pytest.mark.parametrize("way", ["archives"], indirect=True)
+async def test_progress_ends_with_every_file_complete(kernel: TrioKernel, tree: Path) -> None:
+    send, receive = trio.open_memory_channel[Progress](0)
+    complete: dict[str, int] = {}
+
+    async def upload() -> None:
+        async with send:
+            await kernel.upload([tree], base=tree, progress=send)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(upload)
+        async for news in receive:
+            if news.complete:
+                complete[news.name] = news.done
+    assert complete == {name: len(data) for name, data in files_in(tree).items()}
+
+
+@pytest.mark.parametrize("way", ["archives"], indirect=True)
+async def test_altered_archive_changes_nothing(
+    client: Client, kernel: TrioKernel, gateway_parent: Path
+) -> None:
+    from backendai_trio.wire.archives import END, TAR, Entry, encode_entry, encode_seal
+
+    content = b"x" * 512
+    body = encode_entry(Entry("file", "file", 512)) + content + END
+    good = encode_seal(hashlib.sha256(body).hexdigest())
+    path = client.era.session_path(kernel.token, "archive")
+    for sent in (body, body[:700], body + encode_seal("0" * 64), b"", b"x" * 1024):
+        with pytest.raises(InvalidRequest):
+            await client.call(Request("PUT", path, body=sent, content_type=TAR))
+    assert files_in(work_folder(gateway_parent)) == {}
+    await client.call(Request("PUT", path, body=body + good, content_type=TAR))
+    assert files_in(work_folder(gateway_parent)) == {"file": content}
+
+
+def test_eras_have_the_limits_of_the_contract() -> None:
+    assert (SEED.upload_max_files, SESSION_6.upload_max_files) == (19, 20)

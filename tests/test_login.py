@@ -1,0 +1,161 @@
+"""Logging in with a password: what goes through a login, and what ends it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from backendai_trio import (
+    AuthError,
+    Client,
+    Config,
+    ConfigError,
+    GatewayOptions,
+    KernelSpec,
+    QuotaExceeded,
+    RemoteProtocolError,
+    Stdout,
+    list_kernels,
+    open_client,
+    open_gateway,
+    open_kernel,
+)
+from backendai_trio.config import Login
+from backendai_trio.errors import OtpNeeded
+from backendai_trio.gateway import Account, Gateway
+from backendai_trio.login import log_in, log_out
+from backendai_trio.wire.http import Request
+
+NAME, PASSWORD = "me@example.com", "pass wörd"
+ACCOUNT = Account(NAME, PASSWORD)
+
+
+def without_login(gateway: Gateway) -> Config:
+    """What a user of a web server has set, before the login."""
+    config = replace(gateway.config, endpoint_type="session", access_key="", secret_key="")
+    assert config.user == "nobody"
+    return config
+
+
+@pytest.fixture
+async def gateway(gateway_parent: Path) -> AsyncIterator[Gateway]:
+    async with open_gateway(GatewayOptions(account=ACCOUNT)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def client(gateway: Gateway) -> AsyncIterator[Client]:
+    """A client that is not logged in."""
+    async with open_client(without_login(gateway)) as opened:
+        yield opened
+
+
+async def logged_in(client: Client) -> Config:
+    login = await log_in(client, NAME, PASSWORD)
+    return replace(client.config, login=login)
+
+
+async def test_all_goes_through_a_login(
+    gateway: Gateway, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    config = await logged_in(client)
+    assert config.login is not None
+    assert (config.user, config.login.access_key) == (NAME, gateway.config.access_key)
+    async with open_client(config) as mine:
+        async with open_kernel(mine, KernelSpec(runtime="python")) as kernel:
+            async with kernel.execute("print(input())") as run:  # over a WebSocket
+                await run.send_stdin(b"typed\n")
+                printed = [event.text async for event in run if isinstance(event, Stdout)]
+            assert printed == ["typed\n"]
+            await kernel.upload([Path(__file__)])
+            assert [row.token for row in await list_kernels(mine)] == [kernel.token]
+        # It is the same user as with the key pair.
+        async with open_client(gateway.config) as signed:
+            assert await list_kernels(signed) == []
+        await log_out(mine)
+        with pytest.raises(AuthError) as refusal:
+            await list_kernels(mine)
+        assert "backend.ai login" in refusal.value.advice
+        await log_out(mine)  # once more is fine
+    (cookie,) = config.login.cookies.values()
+    for secret in (PASSWORD, cookie):
+        assert secret not in caplog.text + repr(config) + repr(ACCOUNT) + str(refusal.value)
+
+
+async def test_nobody_is_logged_in(client: Client) -> None:
+    with pytest.raises(ConfigError, match=r"run 'backend\.ai login'"):
+        await list_kernels(client)
+    forged = replace(client.config, login=Login(NAME, "", {"BACKENDAI_TRIO_SESSION": "x"}))
+    async with open_client(forged) as other:
+        with pytest.raises(AuthError):
+            await list_kernels(other)
+
+
+@pytest.mark.parametrize(("name", "password"), [(NAME, "wrong"), ("you", PASSWORD)])
+async def test_wrong_password(client: Client, name: str, password: str) -> None:
+    with pytest.raises(AuthError, match="Wrong user name or password") as refusal:
+        await log_in(client, name, password)
+    assert not isinstance(refusal.value, OtpNeeded)
+
+
+async def test_too_many_attempts(client: Client) -> None:
+    for _ in range(10):
+        with pytest.raises(AuthError):
+            await log_in(client, NAME, "wrong")
+    with pytest.raises(QuotaExceeded):
+        await log_in(client, NAME, PASSWORD)
+
+
+async def test_one_time_password(gateway_parent: Path) -> None:
+    account = replace(ACCOUNT, otp="123456")
+    async with (
+        open_gateway(GatewayOptions(account=account)) as gateway,
+        open_client(without_login(gateway)) as client,
+    ):
+        with pytest.raises(OtpNeeded):
+            await log_in(client, NAME, PASSWORD)
+        with pytest.raises(AuthError) as refusal:
+            await log_in(client, NAME, "wrong", otp="123456")
+        assert not isinstance(refusal.value, OtpNeeded)
+        with pytest.raises(AuthError, match="TOTP"):
+            await log_in(client, NAME, PASSWORD, otp="000000")
+        assert (await log_in(client, NAME, PASSWORD, otp="123456")).cookies
+
+
+async def test_a_login_that_has_expired(gateway_parent: Path) -> None:
+    account = replace(ACCOUNT, login_seconds=0.0)
+    async with (
+        open_gateway(GatewayOptions(account=account)) as gateway,
+        open_client(without_login(gateway)) as client,
+        open_client(await logged_in(client)) as mine,
+    ):
+        with pytest.raises(AuthError) as refusal:
+            await list_kernels(mine)
+        assert "expired" in refusal.value.advice
+
+
+async def test_a_server_without_logins(gateway_parent: Path) -> None:
+    async with open_gateway() as gateway:
+        with pytest.raises(ConfigError, match=r"is not a Backend\.AI server"):
+            async with open_client(without_login(gateway)):
+                pass
+        async with open_client(gateway.config) as client:
+            with pytest.raises(RemoteProtocolError, match="has no logins"):
+                await log_in(client, NAME, PASSWORD)
+
+
+async def test_the_cookie_is_for_its_paths_alone(gateway: Gateway, client: Client) -> None:
+    """A cookie does not replace the signature where the manager's own API is."""
+    request = Request("POST", "/admin/graphql")
+    async with open_client(await logged_in(client)) as mine:
+        headers = mine.signed_headers(request)
+        assert "Cookie" in headers
+        async with mine.open_reply(
+            request, headers, at=gateway.config.endpoint, silence_seconds=5
+        ) as reply:
+            assert reply.status == 401

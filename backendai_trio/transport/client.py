@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -42,6 +43,7 @@ class Client:
         config: the settings it was opened with.
         hello: what the server said of itself.
         era: how it is spoken to.
+        tls: the TLS context of all its connections to the server; None for plain HTTP.
         journal: where kernels are written down that end with their blocks; None for nowhere.
         closed: whether its block has ended; calls then raise `trio.ClosedResourceError`.
     """
@@ -50,9 +52,11 @@ class Client:
         self,
         pool: Exchanges,
         config: Config,
+        tls: ssl.SSLContext | None = None,
         journal: Journal | None = None,
     ) -> None:
         self._pool = pool
+        self.tls: Final = tls
         self._authorization = authorization_of(config)
         self._api = config.api
         self._own_headers = {
@@ -352,8 +356,9 @@ async def open_client(
             "not set; set it with BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY, "
             "or open a gateway of your own with open_gateway()",
         )
-    async with open_pool(config, tls_context(config)) as pool:
-        client = Client(pool, config, journal)
+    tls = tls_context(config)
+    async with open_pool(config, tls) as pool:
+        client = Client(pool, config, tls, journal)
         try:
             await client.negotiate()
             yield client

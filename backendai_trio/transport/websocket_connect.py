@@ -10,14 +10,12 @@ import trio
 from wsproto import events as ws
 
 from .._groups import one_error
-from ..config.settings import Config
 from ..errors import ConnectionFailed
 from ..wire.http import Request
 from .client import Client, log
-from .pool import keepalive_options, tls_context
-from .proxied import open_tunnel, proxy_of
-from .sockets import PlainStream
-from .websocket import ABORT_SECONDS, ConnectionClosed, WebSocket
+from .connect import open_stream
+from .pool import keepalive_options
+from .websocket import ConnectionClosed, WebSocket
 
 __all__ = ["connect_websocket", "open_websocket"]
 
@@ -93,7 +91,11 @@ async def connect_websocket(
     )
     try:
         with trio.fail_after(config.connect_seconds):
-            opened = WebSocket(await _open_stream(config, may_stall=may_stall))
+            opened = WebSocket(
+                await open_stream(
+                    config, client.tls, socket_options=_socket_options(may_stall=may_stall)
+                )
+            )
             try:
                 refusal = await opened.shake_hands(upgrade)
             except BaseException:  # cancelled, too: nobody else would close it
@@ -115,30 +117,6 @@ async def connect_websocket(
         raise client.error(request, refusal)
     log.debug("%s at %s -> WebSocket", request, endpoint.url)
     return opened
-
-
-async def _open_stream(config: Config, *, may_stall: bool) -> trio.abc.Stream:
-    """A connection to the server, through the proxy if there is one, with TLS if it has that."""
-    endpoint = config.endpoint
-    proxy = proxy_of(config)
-    options = _socket_options(may_stall=may_stall)
-    stream: trio.abc.Stream
-    if proxy is not None:
-        stream = await open_tunnel(config, proxy, options)
-    else:
-        stream = direct = await trio.open_tcp_stream(endpoint.host, endpoint.port)
-        for option in options:
-            direct.setsockopt(*option)
-    if (context := tls_context(config)) is None:
-        return PlainStream.of(stream) if isinstance(stream, trio.SocketStream) else stream
-    secure = trio.SSLStream(stream, context, server_hostname=endpoint.host, https_compatible=True)
-    try:
-        await secure.do_handshake()
-    except BaseException:  # cancelled, too: nobody else would close it
-        with trio.move_on_after(ABORT_SECONDS, shield=True):
-            await trio.aclose_forcefully(stream)
-        raise
-    return secure
 
 
 def _socket_options(*, may_stall: bool) -> list[tuple[int, int, int]]:

@@ -186,7 +186,7 @@ class Hello:
 
     @property
     def takes_uuids_for_ids(self) -> bool:
-        """Whether what parses as a UUID in a session's path is an id, never a name (section 3.9)."""
+        """Whether what parses as a UUID in a session's path is an id, never a name (3.9)."""
         return self.release >= _UUIDS_ARE_IDS_SINCE
 
     def encode(self) -> bytes:

@@ -71,7 +71,7 @@ class Runtime:
     version: str | None = None
     """Prints the version."""
     language: Literal["python", "lua"] | None = None
-    """Query mode keeps its state in this mode of interpreter_main.py; the others run each piece afresh."""
+    """The mode of interpreter_main.py that keeps state between queries; others start afresh."""
     makefile: bool = False
     """A Makefile in the work folder takes precedence over `build`."""
 

@@ -134,7 +134,7 @@ class BlockingFace(Face):
     name = "blocking"
 
     def __init__(self) -> None:
-        kernel, admin = backendai_trio.Kernel, backendai_trio.Admin
+        kernel, admin = backendai_trio.Kernel, backendai_trio.faces.Admin
         self.get_or_create = awaitable(kernel.get_or_create)
         self.find = awaitable(kernel.find)
         self.query = awaitable(admin.query)
@@ -167,8 +167,8 @@ class BlockingFace(Face):
 BLOCKING = (
     backendai_trio.Kernel,
     backendai_trio.VFolder,
-    backendai_trio.StreamPty,
-    backendai_trio.StreamExecute,
+    backendai_trio.faces.StreamPty,
+    backendai_trio.faces.StreamExecute,
 )
 
 

@@ -17,7 +17,7 @@ from backendai_trio import (
 )
 from backendai_trio.wire.http import Reply, Request
 
-from .transport.servers import client_of, reply
+from ..transport.servers import client_of, reply
 
 
 def session(status: str, http: int = 200) -> bytes:

@@ -18,7 +18,7 @@ from backendai_trio.files import plan_uploads
 from backendai_trio.wire.versions import SEED
 
 from ..killable import Killable, killable
-from .cli.commands import ACCESS_KEY, SECRET_KEY
+from ..cli.commands import ACCESS_KEY, SECRET_KEY
 
 SIZE = 17_000_000
 """Two pieces."""

@@ -1,4 +1,4 @@
-"""Citations of the protocol document lead somewhere.
+"""Citations of docs/protocol.md lead somewhere, and so do the document's references to the code.
 
 The code cites ``docs/protocol.md, section N``, for an item of a list ``section N, item M``, and in
 modules that name the document once also ``(section N)``. The sections of other documents are cited
@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from backendai_trio.gateway.server import FEATURES
+from backendai_trio.wire.files import ARCHIVES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "protocol.md"
@@ -123,6 +126,18 @@ def test_document_has_each_number_once_and_in_order() -> None:
     assert as_numbers == sorted(set(as_numbers))
     chapters = [number[0] for number in as_numbers if len(number) == 1]
     assert chapters == list(range(1, len(chapters) + 1))
+
+
+def test_files_of_this_project_that_the_document_names_exist() -> None:
+    named = set(re.findall(r"\b(?:backendai_trio|tests)/[\w/.]*\w", _document()))
+    assert named
+    assert not [path for path in sorted(named) if not (ROOT / path).exists()]
+
+
+def test_document_lists_the_features_that_the_gateway_announces() -> None:
+    (section,) = re.findall(r"^### 13\.1 .*?(?=^### )", _document(), re.MULTILINE | re.DOTALL)
+    listed = re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE)
+    assert sorted(listed) == sorted(FEATURES | {ARCHIVES})
 
 
 # --- the check itself ----------------------------------------------------------------------------

@@ -73,7 +73,9 @@ class Header(NamedTuple):
             mode, size = _number(block[100:108]), _number(block[124:136])
             modified = _number(block[136:148])
         except ValueError:
-            raise RemoteProtocolError("archive: not a tar archive (a number is malformed)") from None
+            raise RemoteProtocolError(
+                "archive: not a tar archive (a number is malformed)"
+            ) from None
         if size < 0:
             raise RemoteProtocolError("archive: an entry has a negative size")
         name = _text(block[:100])

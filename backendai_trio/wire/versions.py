@@ -47,7 +47,12 @@ class Era:
     streams_executions: bool = True
     """Whether code can be executed over a WebSocket (18.12+; API v4.20190115 formally)."""
     upload_max_files: int = 20
+    """Files in one upload to a kernel (docs/protocol.md, section 5.1)."""
     upload_max_bytes: int = _MAX_UPLOAD_BYTES
+    """Largest of these files that most managers of the era take."""
+    upload_safe_bytes: int = _MAX_UPLOAD_BYTES
+    """Largest that all of them take: some read once, and refuse a file that has not arrived by
+    then."""
     folder_transfer: Literal["form", "manager", "proxy"] = "manager"
     """How files reach a virtual folder: a form to the manager (seed era), signed tus requests to
     the manager (19.09 and 20.03), or unsigned ones to a storage proxy (20.09+; section 7)."""
@@ -118,6 +123,7 @@ SEED = Era(
     separate_detail=False,
     streams_executions=False,
     upload_max_files=19,
+    upload_safe_bytes=8 * 1024,
     folder_transfer="form",
     hello_path="/v2",
 )
@@ -153,6 +159,7 @@ ERAS = (SEED, TRANSITION, SESSION_5, SESSION_6)
 
 _RELEASE = re.compile(r"\d{1,4}(\.\d{1,4}){1,3}")
 _UUIDS_ARE_IDS_SINCE = (26, 4, 4)
+_BATCH_ENDS_LOST = (((24, 9, 12), (24, 10)), ((25, 6, 13), (25, 7)), ((25, 11, 1), (10_000,)))
 
 # From this server version on, queries go to /admin/gql and answers come in an envelope.
 _ENVELOPE_SINCE = (6, "20210815")
@@ -188,6 +195,11 @@ class Hello:
     def takes_uuids_for_ids(self) -> bool:
         """Whether what parses as a UUID in a session's path is an id, never a name (3.9)."""
         return self.release >= _UUIDS_ARE_IDS_SINCE
+
+    @property
+    def loses_batch_ends(self) -> bool:
+        """Whether the agents of this release may lose the end of a batch run (4.7)."""
+        return any(first <= self.release < end for first, end in _BATCH_ENDS_LOST)
 
     def encode(self) -> bytes:
         """The body of the reply."""

@@ -164,7 +164,7 @@ async def test_streams(kernel: TrioKernel, gateway_parent: Path, tmp_path: Path)
     assert found["many"] == b"".join(bytes([number % 251]) * 100_000 for number in range(70))
     assert (found["sub/nothing"], found["unknown"]) == (b"", b"\0" * 5 + b"\1" * 5 + b"\2" * 5)
     for size in (14, 16):
-        with pytest.raises(UploadError, match="other than the"):
+        with pytest.raises(UploadError, match="another size than"):
             await kernel.upload_stream("wrong", pieces(3, 5), size=size)
     assert "wrong" not in files_in(work_folder(gateway_parent))
 

@@ -1,10 +1,10 @@
 """Tar archives as streams of events: folders leave kernels as such (docs/protocol.md, section 5.3).
 
 `tarfile` reads extension headers of any size into memory and keeps a list of all members; this
-decoder bounds the first and does without the second. Archives are written in GNU's form, which every
-tar program reads, that of BusyBox included. Between our client and our gateway an archive ends with a
-seal: one more block behind the end mark, where other readers have stopped, with the SHA-256 of all
-bytes before it.
+decoder bounds the first and does without the second. Archives are written in GNU's form, which
+every tar program reads, that of BusyBox included. Between our client and our gateway an archive
+ends with a seal: one more block behind the end mark, where other readers have stopped, with the
+SHA-256 of all bytes before it.
 """
 
 from __future__ import annotations

@@ -159,6 +159,7 @@ ERAS = (SEED, TRANSITION, SESSION_5, SESSION_6)
 
 _RELEASE = re.compile(r"\d{1,4}(\.\d{1,4}){1,3}")
 _UUIDS_ARE_IDS_SINCE = (26, 4, 4)
+_TRASH_SINCE = (24, 3)
 _BATCH_ENDS_LOST = (((24, 9, 12), (24, 10)), ((25, 6, 13), (25, 7)), ((25, 11, 1), (10_000,)))
 
 # From this server version on, queries go to /admin/gql and answers come in an envelope.
@@ -195,6 +196,11 @@ class Hello:
     def takes_uuids_for_ids(self) -> bool:
         """Whether what parses as a UUID in a session's path is an id, never a name (3.9)."""
         return self.release >= _UUIDS_ARE_IDS_SINCE
+
+    @property
+    def has_trash(self) -> bool:
+        """Whether deleted virtual folders go to a trash bin (7.5)."""
+        return self.release >= _TRASH_SINCE
 
     @property
     def loses_batch_ends(self) -> bool:

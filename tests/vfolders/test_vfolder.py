@@ -42,13 +42,13 @@ from backendai_trio import (
     query,
 )
 from backendai_trio.files import Progress, Upload, UploadStream, plan_uploads
-from backendai_trio.files.progress import Meter
+from backendai_trio.files.progress import ProgressReporter
 from backendai_trio.gateway import Gateway
 from backendai_trio.gateway.storage import vfolder_files
 from backendai_trio.kernels import FileInfo
 from backendai_trio.vfolders import accept_invitation, decline_invitation, list_invitations
-from backendai_trio.vfolders import upload as folder_uploads
-from backendai_trio.vfolders.download import download_files
+from backendai_trio.vfolders.download import download
+from backendai_trio.vfolders.upload import upload
 from backendai_trio.wire.http import Request
 from backendai_trio.wire.storage_proxy import PatchHead, TusState
 from backendai_trio.wire.versions import SEED, SESSION_5, SESSION_6, TRANSITION, Era
@@ -520,9 +520,7 @@ async def test_transfers_go_on_where_they_stopped(
     seed: int,
     checked: bool,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(folder_uploads, "_PATCH_BYTES", 1_000_000)
     size = 8_000_000
     content = random.Random(seed).randbytes(size)
     (tmp_path / "big").write_bytes(content)
@@ -532,7 +530,14 @@ async def test_transfers_go_on_where_they_stopped(
         folder = await create_vfolder(client, "data")
         before = proxy.passed
         proxy.plan(4, size)
-        await folder.upload(plan_uploads([tmp_path / "big"], base=tmp_path))
+        await upload(
+            client,
+            "data",
+            plan_uploads([tmp_path / "big"], base=tmp_path),
+            to="",
+            reporter=ProgressReporter(None),
+            patch_size=1_000_000,
+        )
         assert not proxy.cuts
         # Had each break meant a new beginning, it would have been far more.
         assert proxy.passed - before < size + 5 * 1_100_000
@@ -785,8 +790,14 @@ async def test_hostile_lists_from_a_server(client: Client, tmp_path: Path, name:
         return [FileInfo(name, "-rw-r--r--", 3, 0.0)]
 
     with pytest.raises(DownloadError):
-        await download_files(
-            client, "data", lies, ["."], tmp_path / "into", overwrite=True, meter=Meter(None)
+        await download(
+            client,
+            "data",
+            lies,
+            ["."],
+            tmp_path / "into",
+            overwrite=True,
+            reporter=ProgressReporter(None),
         )
     assert tree(tmp_path / "into") == {} if (tmp_path / "into").exists() else True
 

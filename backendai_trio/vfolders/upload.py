@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 import trio
 
@@ -23,7 +24,7 @@ from ..errors import (
     RemoteProtocolError,
     UploadError,
 )
-from ..files.chunks import chunk_ranges, read_chunks
+from ..files.chunks import chunk_ranges
 from ..files.progress import Progress, ProgressReporter
 from ..files.sources import Upload
 from ..files.upload_errors import upload_errors
@@ -207,12 +208,11 @@ class _Sender:
         boundary = f"backendai-{secrets.token_hex(16)}"
         head, tail = encode_part_head(name, boundary), part_end(boundary, last=True)
 
-        async def form() -> AsyncIterator[bytes]:
+        async def form() -> AsyncGenerator[bytes, None]:
             yield head
-            done = 0
-            async for chunk in read_chunks(upload.read_at, 0, upload.size):
-                yield chunk
-                done += len(chunk)
+            for offset, size in chunk_ranges(0, upload.size):
+                yield await trio.to_thread.run_sync(upload.read_at, offset, size)
+                done = offset + size
                 await self._reporter.report(Progress(upload.name, done, upload.size))
             yield tail
 
@@ -222,7 +222,10 @@ class _Sender:
             content_type=multipart_type(boundary),
         )
         length = len(head) + upload.size + len(tail)
-        await self._client.call(request, content=form(), content_length=length, answer_seconds=None)
+        async with aclosing(form()) as body:
+            await self._client.call(
+                request, content=body, content_length=length, answer_seconds=None
+            )
 
 
 class _Tus:
@@ -253,17 +256,22 @@ class _Tus:
         head = PatchHead(offset, digest).encode()
         request = Request("PATCH", self._path, self._query, content_type=head.pop("Content-Type"))
         head |= {"Content-Type": request.content_type}
-        async with self._client.transfer(
-            request,
-            at=self._at,
-            headers=head,
-            content=read_chunks(upload.read_at, offset, end),
-            content_length=end - offset,
-        ) as reply:
+        async with (
+            aclosing(_read(upload, offset, end)) as body,
+            self._client.transfer(
+                request, at=self._at, headers=head, content=body, content_length=end - offset
+            ) as reply,
+        ):
             reached = TusState.decode(reply.headers).offset
         if not offset <= reached <= upload.size or (end > offset and reached == offset):
             raise RemoteProtocolError(f"the server is at byte {reached} after {end} were sent")
         return reached
+
+
+async def _read(upload: Upload, start: int, end: int) -> AsyncGenerator[bytes, None]:
+    """Read part of a file as it is sent: memory does not grow with the file."""
+    for offset, size in chunk_ranges(start, end):
+        yield await trio.to_thread.run_sync(upload.read_at, offset, size)
 
 
 def _digest(upload: Upload, start: int, end: int) -> bytes:

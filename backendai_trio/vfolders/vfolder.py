@@ -543,9 +543,9 @@ async def create_vfolder(
     # Managers 1.x make a second folder of the same name, which no request could tell apart.
     if client.era.prefix and any(row.name == name for row in await list_vfolders(client)):
         raise InvalidRequest(
-            409,
+            400,
             kind="vfolder-already-exists",
-            title=f"there is a virtual folder {name!r} already; choose another name",
+            title=f"the name is taken: there is a virtual folder {name!r} already",
             request=f"GET {client.era.folders_path}",
         )
     await client.call(Request("POST", client.era.folders_path, (), body, JSON))

@@ -103,7 +103,7 @@ def place(source: Path, target: Path, *, overwrite: bool, keep_mode: bool = Fals
         # A rename would replace what appeared meanwhile; a link does not.
         os.link(source, target, follow_symlinks=False)
     except FileExistsError:
-        raise
+        raise FileExistsError(errno.EEXIST, "exists already", str(target)) from None
     except (OSError, NotImplementedError):  # a file system or a platform without hard links
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, "exists already", str(target)) from None

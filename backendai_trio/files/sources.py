@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -277,13 +284,15 @@ def _plan(path: Path, name: str, *, recursive: bool, links: Links) -> Iterator[U
 def _walk(top: Path, prefix: str, links: Links) -> Iterator[Upload]:
     """The uploads of a folder's content."""
     root = top.resolve()
-    todo = [(top, prefix)]
+    # Beside each folder: the folders of the links that were followed to it.
+    todo: list[tuple[Path, str, tuple[Path, ...]]] = [(top, prefix, ())]
     while todo:
-        folder, before = todo.pop()
+        folder, before, crossed = todo.pop()
         with os.scandir(folder) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
         for entry in found:
             path, name = folder / entry.name, before + entry.name
+            inner = crossed
             if not entry.is_symlink():
                 state = path.lstat()
             elif links == "skip":
@@ -292,19 +301,20 @@ def _walk(top: Path, prefix: str, links: Links) -> Iterator[Upload]:
                 yield _link(path, name, root)
                 continue
             else:
-                state = _followed(path, root)
+                inner = (*crossed, path.parent.resolve())
+                state = _followed(path, root, inner)
             yield _upload(path, name, state)
             if stat.S_ISDIR(state.st_mode):
-                todo.append((path, f"{name}/"))
+                todo.append((path, f"{name}/", inner))
 
 
-def _followed(path: Path, root: Path) -> os.stat_result:
-    """The state of what a link leads to, which must lie inside `root`, and not around the link."""
+def _followed(path: Path, root: Path, inside: Sequence[Path]) -> os.stat_result:
+    """The state of what a link leads to: it must be in `root`, and not hold one of `inside`."""
     target = path.resolve()
     if not (
         target.is_relative_to(root)
         and (target.is_file() or target.is_dir())
-        and not path.parent.resolve().is_relative_to(target)
+        and not any(folder.is_relative_to(target) for folder in inside)
     ):
         raise UploadError(
             str(path),

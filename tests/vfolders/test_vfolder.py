@@ -263,6 +263,24 @@ async def test_what_older_servers_cannot_is_told(data: Path) -> None:
             await folder.move("a", "b")
 
 
+async def test_names_on_managers_with_a_trash(data: Path) -> None:
+    async with opened(SESSION_6, data=data) as (_, client):
+        folder = await create_vfolder(client, "data")
+        for call in (folder.restore(), folder.purge()):
+            with pytest.raises(
+                LocalProtocolError, match=r"no trash \(managers have from 24\.03 on"
+            ):
+                await call
+        client.hello = replace(client.hello, manager="24.09.6")
+        for call in (folder.restore(), folder.purge()):
+            with pytest.raises(NotFound, match="the trash has no virtual folder 'data'"):
+                await call
+        await folder.delete()  # by id
+        assert await list_vfolders(client) == []
+        with pytest.raises(NotFound, match="there is no virtual folder 'data'"):
+            await folder.delete()
+
+
 async def test_mkdir_and_mv(client: Client, local: Path) -> None:
     folder = await create_vfolder(client, "data")
     await folder.mkdir("x/y")

@@ -76,26 +76,26 @@ def is_temporary(name: str) -> bool:
     return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
 
 
-def place(source: Path, target: Path, *, overwrite: bool, keep_mode: bool = False) -> None:
+def place(source: Path, target: Path, *, overwrite: bool, like_cp: bool = False) -> None:
     """Rename a file in one step: others see the old file or the new one.
 
-    A symbolic link at `target` is replaced, not followed. A device, a pipe or a socket is never
-    replaced.
+    A symbolic link at `target` is replaced, not followed.
 
     Args:
         source: the file, on the same file system as `target`.
         target: its new name.
         overwrite: whether a file of that name may be replaced.
-        keep_mode: whether a replaced file's permissions go to the new file, as with ``cp``.
+        like_cp: whether a device, a pipe or a socket is never replaced, and a replaced file's
+            permissions go to the new one: what people expect of their own disk.
 
     Raises:
         FileExistsError: `target` exists and may not be replaced.
         OSError: the file cannot be placed, e.g. since a folder is in the way.
     """
     if overwrite:
-        state = _state(str(target))
-        _check_replaceable(state, str(target))
-        if keep_mode:
+        if like_cp:
+            state = _state(str(target))
+            _check_replaceable(state, str(target))
             _keep_mode(str(source), state)
         source.replace(target)
         return
@@ -112,17 +112,17 @@ def place(source: Path, target: Path, *, overwrite: bool, keep_mode: bool = Fals
         source.unlink()
 
 
-def place_tree(source: Path, target: Path, *, overwrite: bool, keep_mode: bool = False) -> None:
+def place_tree(source: Path, target: Path, *, overwrite: bool, like_cp: bool = False) -> None:
     """Move the content of the folder `source` into the folder `target`, merging folders.
 
     Every conflict is found before anything is moved. A symbolic link in `target` is replaced, never
-    followed; a device, a pipe or a socket is never replaced.
+    followed.
 
     Args:
         source: a folder on the same file system as `target`.
         target: an existing folder.
         overwrite: whether files may be replaced.
-        keep_mode: whether replaced files' permissions go to the new ones, as with ``cp``.
+        like_cp: as for `place`.
 
     Raises:
         FileExistsError: something exists that may not be replaced, or a folder would have to be
@@ -139,12 +139,13 @@ def place_tree(source: Path, target: Path, *, overwrite: bool, keep_mode: bool =
             raise FileExistsError(errno.EEXIST, "a folder is in the way", destination)
         if not overwrite:
             raise FileExistsError(errno.EEXIST, "exists already", destination)
-        _check_replaceable(state, destination)
+        if like_cp:
+            _check_replaceable(state, destination)
     for moved, is_folder, destination in moves:
         if not (is_folder or overwrite):
             place(Path(moved), Path(destination), overwrite=False)
             continue
-        if keep_mode and not is_folder:
+        if like_cp and not is_folder:
             _keep_mode(moved, _state(destination))
         os.replace(moved, destination)  # noqa: PTH105 (pathlib would take half of the time)
 
@@ -196,7 +197,7 @@ class PendingFile:
     """
 
     def __init__(
-        self, target: Path, *, overwrite: bool = False, mode: int = 0o666, keep_mode: bool = False
+        self, target: Path, *, overwrite: bool = False, mode: int = 0o666, like_cp: bool = False
     ) -> None:
         """Create a temporary file in the folder of `target`.
 
@@ -204,7 +205,7 @@ class PendingFile:
             target: the file's name once it is complete; its folder must exist.
             overwrite: whether a file of that name may be replaced.
             mode: permission bits, less the umask.
-            keep_mode: whether a replaced file's permissions are kept instead.
+            like_cp: as for `place`; a replaced file's permissions then count, not `mode`.
 
         Raises:
             FileExistsError: `target` exists and `overwrite` is False.
@@ -215,7 +216,7 @@ class PendingFile:
         self.target = target
         self.size = 0
         self._overwrite = overwrite
-        self._keep_mode = keep_mode
+        self._like_cp = like_cp
         self._temporary: Path | None = target.parent / _temporary_name()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         self._file: IO[bytes] = os.fdopen(os.open(self._temporary, flags, mode), "wb", 0)
@@ -241,8 +242,7 @@ class PendingFile:
         """Give the file its name.
 
         Raises:
-            FileExistsError: a file of that name has appeared meanwhile and may not be replaced, or
-                it is a device, a pipe or a socket.
+            FileExistsError: a file of that name exists that may not be replaced.
         """
         self._file.close()
         if self._temporary is not None:
@@ -250,7 +250,7 @@ class PendingFile:
                 self._temporary,
                 self.target,
                 overwrite=self._overwrite,
-                keep_mode=self._keep_mode,
+                like_cp=self._like_cp,
             )
             self._temporary = None
 

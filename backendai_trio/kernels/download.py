@@ -87,14 +87,14 @@ async def download_as(
             await _place(place, source, target, overwrite)
 
 
-def _place_folder(source: Path, target: Path, *, overwrite: bool, keep_mode: bool) -> None:
+def _place_folder(source: Path, target: Path, *, overwrite: bool, like_cp: bool) -> None:
     target.mkdir(exist_ok=True)
-    place_tree(source, target, overwrite=overwrite, keep_mode=keep_mode)
+    place_tree(source, target, overwrite=overwrite, like_cp=like_cp)
 
 
 async def _place(move: Callable[..., None], source: Path, target: Path, overwrite: bool) -> None:
     try:
-        await run_sync(partial(move, source, target, overwrite=overwrite, keep_mode=True))
+        await run_sync(partial(move, source, target, overwrite=overwrite, like_cp=True))
     except FileExistsError as exc:
         path = exc.filename2 or exc.filename
         advice = "" if overwrite else "; nothing was changed. Allow overwriting to replace it"

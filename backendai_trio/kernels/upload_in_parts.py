@@ -14,7 +14,6 @@ import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 import trio
@@ -148,27 +147,32 @@ async def upload_in_parts(
 @asynccontextmanager
 async def _spooled(stream: UploadStream) -> AsyncIterator[Upload]:
     """Write a stream to a temporary file, which is removed when the block ends."""
-    with upload_errors([stream.name]):
+    try:
+        file = await trio.to_thread.run_sync(_temporary_file)
+    except OSError as exc:
+        raise _not_spooled(stream, exc) from exc
+
+    def write(chunk: bytes) -> None:
+        # Errors of the disk only: those of the stream itself are its caller's.
         try:
-            file = await trio.to_thread.run_sync(
-                partial(tempfile.NamedTemporaryFile, prefix="backendai-", delete=False)
-            )
+            file.write(chunk)
         except OSError as exc:
             raise _not_spooled(stream, exc) from exc
+
     path = Path(file.name)
     try:
         with file:
             async with stream.open() as chunks:
-                try:
-                    await feed_in_thread(chunks, file.write)
-                    await trio.to_thread.run_sync(file.flush)
-                except OSError as exc:
-                    raise _not_spooled(stream, exc) from exc
-                size = file.tell()
+                await feed_in_thread(chunks, write)
+            size = file.tell()
         yield Upload(path, stream.name, size)
     finally:
         with trio.move_on_after(_CLEANUP_SECONDS, shield=True):
             await trio.to_thread.run_sync(path.unlink, abandon_on_cancel=True)
+
+
+def _temporary_file() -> tempfile._TemporaryFileWrapper[bytes]:
+    return tempfile.NamedTemporaryFile(prefix="backendai-", delete=False)
 
 
 def _not_spooled(stream: UploadStream, exc: OSError) -> UploadError:

@@ -189,7 +189,7 @@ async def _download(
 ) -> None:
     pending: PendingFile | None = None
     try:
-        pending = await run_sync(partial(PendingFile, target, overwrite=overwrite, keep_mode=True))
+        pending = await run_sync(partial(PendingFile, target, overwrite=overwrite, like_cp=True))
         await _Transfer(client, folder, file, pending, reporter).run()
         await run_sync(pending.complete)
     except (DownloadError, AuthError, NotFound):

@@ -23,9 +23,9 @@ def test_a_pipe_is_never_replaced(new: Path, tmp_path: Path) -> None:
     target.parent.mkdir()
     os.mkfifo(target)
     with pytest.raises(FileExistsError, match="a device, a pipe or a socket"):
-        place(new, target, overwrite=True)
+        place(new, target, overwrite=True, like_cp=True)
     with (
-        PendingFile(target, overwrite=True) as pending,
+        PendingFile(target, overwrite=True, like_cp=True) as pending,
         pytest.raises(FileExistsError, match="a device, a pipe or a socket"),
     ):
         pending.complete()
@@ -33,9 +33,11 @@ def test_a_pipe_is_never_replaced(new: Path, tmp_path: Path) -> None:
     (tmp_path / "tree" / "other").write_text("x")
     (tmp_path / "tree" / "pipe").write_text("x")
     with pytest.raises(FileExistsError, match="a device, a pipe or a socket"):
-        place_tree(tmp_path / "tree", target.parent, overwrite=True)
+        place_tree(tmp_path / "tree", target.parent, overwrite=True, like_cp=True)
     assert stat.S_ISFIFO(target.stat().st_mode)
     assert os.listdir(target.parent) == ["pipe"]
+    place(new, target, overwrite=True)  # in a folder that kernels write to as well
+    assert target.read_text() == "new"
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -44,13 +46,13 @@ def test_permissions_of_a_replaced_file(new: Path, tmp_path: Path, kept: bool) -
     target = tmp_path / "target"
     target.write_text("old")
     target.chmod(0o750)
-    place(new, target, overwrite=True, keep_mode=kept)
+    place(new, target, overwrite=True, like_cp=kept)
     assert target.read_text() == "new"
     assert stat.S_IMODE(target.stat().st_mode) == (0o750 if kept else 0o644)
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "target").write_text("newer")
     (tmp_path / "tree" / "target").chmod(0o600)
-    place_tree(tmp_path / "tree", tmp_path, overwrite=True, keep_mode=kept)
+    place_tree(tmp_path / "tree", tmp_path, overwrite=True, like_cp=kept)
     assert target.read_text() == "newer"
     assert stat.S_IMODE(target.stat().st_mode) == (0o750 if kept else 0o600)
 

@@ -461,7 +461,7 @@ async def test_upload_of_paths(client: Client, local: Path) -> None:
     planned = plan_uploads([local / "none"], base=local)
     await folder.upload([local / "a.txt", *planned, str(local / "sub")], to="in", base=local)
     assert [file.name for file in await folder.list_files("in")] == ["a.txt", "none", "sub"]
-    with pytest.raises(LocalProtocolError, match="is no list"):
+    with pytest.raises(LocalProtocolError, match="is not a list"):
         await folder.upload(str(local / "a.txt"))
 
 
@@ -774,7 +774,7 @@ async def test_links_and_devices_in_a_folder(data: Path, tmp_path: Path) -> None
             body = FileRequest(name).encode(client.era)
             with pytest.raises(InvalidRequest):
                 await client.call(Request("POST", path, (), body, "application/json"))
-            with pytest.raises(DownloadError, match="no regular file"):
+            with pytest.raises(DownloadError, match="not a regular file"):
                 await folder.download([name], tmp_path / "back")
         with pytest.raises(InvalidRequest):
             await folder.list_files("dirlink")

@@ -1,4 +1,4 @@
-"""Logging in and out, where the server is one for people: with a name, not with a key pair."""
+"""Logins at a web server: with a user name and a password, not with a key pair."""
 
 from __future__ import annotations
 
@@ -12,24 +12,28 @@ __all__ = ["log_in", "log_out"]
 
 
 async def log_in(client: Client, username: str, password: str, *, otp: str | None = None) -> Login:
-    """Get what lets requests in from then on, as `Config.login`; nothing is kept here.
+    """Log in. Nothing is saved: the caller keeps the result, and passes it on as `Config.login`.
 
     Args:
         client: of the web server (`Config.endpoint_type` is ``session``).
         username: e-mail address or name.
-        password: theirs.
-        otp: the one-time password, for users who have set that up.
+        password: of this user.
+        otp: one-time password, for users who have set that up.
+
+    Returns:
+        The login, with the cookies that authenticate requests.
 
     Raises:
-        OtpNeeded: the password is right, and a one-time password is wanted as well.
-        AuthError: user name, password or one-time password are wrong.
+        OtpNeeded: the password is right, and a one-time password is required as well.
+        AuthError: user name, password or one-time password is wrong.
         QuotaExceeded: there were too many failed attempts.
         RemoteProtocolError: the server has no logins.
+        ConnectionFailed: the server cannot be reached.
 
     Cancellation:
-        The login may have been made; nobody has its cookie then.
+        The server may have made the login; its cookie is lost.
 
-    Endpoint: ``POST /server/login`` (contract section 2.4).
+    Endpoint: ``POST /server/login`` (docs/protocol.md, sections 2.4 and 2.5).
     """
     body = LoginRequest(username, password, otp).encode()
     request = Request("POST", LOGIN_PATH, (), body, JSON)
@@ -47,25 +51,34 @@ async def log_in(client: Client, username: str, password: str, *, otp: str | Non
                 "and BACKEND_ENDPOINT_TYPE"
             )
         raise decode_problem(reply).as_error(str(request))
-    told = LoginReply.decode(reply.body)
-    if told.needs_otp and not told.authenticated:
-        raise OtpNeeded(401, kind=told.kind, title=told.title, request=str(request))
-    if not told.authenticated:
-        title = told.title or "The login was refused"
-        raise api_error(401, kind=told.kind, title=title, detail=told.detail, request=str(request))
+    login = LoginReply.decode(reply.body)
+    if login.needs_otp and not login.authenticated:
+        raise OtpNeeded(401, kind=login.kind, title=login.title, request=str(request))
+    if not login.authenticated:
+        title = login.title or "The login was refused"
+        raise api_error(
+            401, kind=login.kind, title=title, detail=login.detail, request=str(request)
+        )
     if not (found := decode_cookies(cookies)):
-        raise RemoteProtocolError(f"{server.url}: {request} let us in, and gave no cookie")
-    return Login(username, told.access_key, found)
+        raise RemoteProtocolError(f"{server.url}: {request} succeeded, but set no cookie")
+    return Login(username, login.access_key, found)
 
 
 async def log_out(client: Client) -> None:
-    """End the login that the client was opened with. One that has ended already is fine.
+    """End the login that the client was opened with; one that has expired is fine.
+
+    Args:
+        client: of the web server.
 
     Raises:
-        ConfigError: nobody is logged in.
+        ConfigError: the client has no login.
         ApiError: the server failed.
+        ConnectionFailed: the server cannot be reached.
 
-    Endpoint: ``POST /server/logout`` (contract section 2.4).
+    Cancellation:
+        The server may have ended the login or not.
+
+    Endpoint: ``POST /server/logout`` (docs/protocol.md, section 2.4).
     """
     request = Request("POST", LOGOUT_PATH)
     headers = client.signed_headers(request)

@@ -1,4 +1,4 @@
-"""Questions to the admin API (GraphQL). An ordinary key pair sees what is its own."""
+"""Queries of the admin API (GraphQL). An ordinary key pair sees only its own objects."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from ..errors import ApiError
 from ..transport.client import Client
 from ..wire.admin_lists import Kind, SessionRow, listing
 from ..wire.graphql import GraphQLQuery, decode_answer
@@ -20,20 +21,22 @@ _PAGE = 100
 async def query(
     client: Client, query: str, variables: Mapping[str, Any] | None = None
 ) -> Mapping[str, Any]:
-    """Ask a GraphQL query.
+    """Send a GraphQL query.
 
     Args:
-        client: where to ask.
-        query: the question.
-        variables: their values, as JSON types.
+        client: of the server.
+        query: the text of the query.
+        variables: JSON values by name.
 
     Returns:
-        The data object; the envelope that newer servers put around it is taken off.
+        The data object, without the envelope of newer servers.
 
     Raises:
-        ApiError: the query is wrong, or asks for what the key pair may not see.
+        ApiError: the query is wrong, or asks for something that the key pair may not see.
+        ConnectionFailed: the server cannot be reached.
 
-    Endpoint: ``POST /admin/gql``, before 20.09.21 ``/admin/graphql`` (contract section 8.1).
+    Endpoint: ``POST /admin/gql``; before 20.09.21 ``/admin/graphql`` (docs/protocol.md,
+    section 8.1).
     """
     return await _ask(client, GraphQLQuery(query, variables or {}))
 
@@ -41,35 +44,48 @@ async def query(
 async def list_kernels(
     client: Client, *, status: str | None = "RUNNING", access_key: str | None = None
 ) -> list[SessionRow]:
-    """A key pair's kernels, newest first.
+    """List the kernels of a key pair, newest first.
 
     Args:
-        client: where to ask.
-        status: a status name such as ``RUNNING`` or ``TERMINATED``; None for all.
-        access_key: whose; default: the own ones.
+        client: of the server.
+        status: such as ``RUNNING`` or ``TERMINATED``; None for all.
+        access_key: of another key pair; None for one's own.
+
+    Returns:
+        The kernels.
+
+    Raises:
+        ApiError: the key pair may not see them.
+        ConnectionFailed: the server cannot be reached.
+
+    Endpoint: GraphQL ``compute_session_list``; before 19.03 ``compute_sessions``
+    (docs/protocol.md, sections 8.2 and 8.3).
     """
-    which = {"status": status, "access_key": access_key}
-    arguments = {name: value for name, value in which.items() if value is not None}
+    filters = {"status": status, "access_key": access_key}
+    arguments = {name: value for name, value in filters.items() if value is not None}
     return [SessionRow.decode(row) for row in await list_rows(client, "sessions", arguments)]
 
 
 async def list_rows(
     client: Client, kind: Kind, arguments: Mapping[str, str] | None = None
 ) -> list[Mapping[str, Any]]:
-    """What the server has of one kind, as far as the key pair may see it.
+    """List all objects of one kind that the key pair may see.
 
     Args:
-        client: where to ask.
-        kind: e.g. ``"agents"`` or ``"images"``; see `backendai_trio.wire.admin_lists`.
-        arguments: which ones, e.g. ``{"status": "ALIVE"}``.
+        client: of the server.
+        kind: such as ``"agents"`` or ``"images"``; `KINDS` has all.
+        arguments: filters, such as ``{"status": "ALIVE"}``.
 
     Returns:
-        A mapping of JSON values each, with the server's own names. Eras tell different things.
+        One mapping of JSON values for each object, by the server's names. Eras differ in them.
 
     Raises:
-        LocalProtocolError: there is no such list, servers of this era have none, or not by these
-            arguments.
-        ApiError: the key pair may not see it.
+        LocalProtocolError: there is no such kind, servers of this era do not list it, or not with
+            these filters.
+        ApiError: the key pair may not see them.
+        ConnectionFailed: the server cannot be reached.
+
+    Endpoint: GraphQL (docs/protocol.md, sections 8.2 and 8.3).
     """
     question = listing(kind, client.era)
     rows: list[Mapping[str, Any]] = []
@@ -82,25 +98,35 @@ async def list_rows(
 
 
 async def authorize(client: Client) -> timedelta | None:
-    """Have the server check the key pair and the signature.
+    """Let the server check the key pair and the signature.
+
+    Args:
+        client: of the server.
 
     Returns:
-        How far the server's clock is ahead of this machine's; None if it does not tell the time.
+        How far the server's clock is ahead of the local one; None if its reply has no date.
 
     Raises:
-        AuthError: it refuses them; more than 15 minutes between the clocks are a reason, too.
+        AuthError: it refuses them, perhaps since the clocks differ by more than 15 minutes.
+        ConnectionFailed: the server cannot be reached.
 
-    Endpoint: ``POST /auth``, in the seed era ``GET /v2/authorize`` (contract section 9).
+    Endpoint: ``POST /auth``; in the seed era ``GET /v2/authorize``, or ``POST /v2/auth/test`` from
+    1.3 on (docs/protocol.md, section 9).
     """
     body = {"echo": "hello"}
     if client.era.prefix:
         request = Request.of_json("GET", client.era.path("authorize"), body)
     else:
         request = Request.of_json("POST", "/auth", body)
-    reply = await client.call(request)
     try:
-        told = parsedate_to_datetime(reply.headers.get("date", ""))
-        return told - datetime.now(UTC)
+        reply = await client.call(request)
+    except ApiError as exc:
+        # Managers from 1.3 on redirect, whoever asks.
+        if not client.era.prefix or exc.status >= 400:
+            raise
+        reply = await client.call(Request.of_json("POST", client.era.path("auth", "test"), body))
+    try:
+        return parsedate_to_datetime(reply.headers.get("date", "")) - datetime.now(UTC)
     except (TypeError, ValueError):  # no date, a malformed one, or one without a zone
         return None
 

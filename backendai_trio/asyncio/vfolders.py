@@ -12,7 +12,7 @@ from typing import Self
 from ..config.settings import Config
 from ..faces.base import VFolderFace
 from ..faces.calls import client_job
-from ..files.sources import Upload
+from ..files.sources import Links, Upload
 from ..vfolders import vfolder
 from ..vfolders.vfolder import TrioVFolder
 from ..wire.vfolders import Invitation, Permission, VFolderInfo
@@ -85,6 +85,8 @@ class AsyncVFolder(VFolderFace):
     info = awaited(TrioVFolder.info)
     rename = awaited(TrioVFolder.rename)
     delete = awaited(TrioVFolder.delete)
+    restore = awaited(TrioVFolder.restore)
+    purge = awaited(TrioVFolder.purge)
 
     async def upload(
         self,
@@ -92,9 +94,10 @@ class AsyncVFolder(VFolderFace):
         *,
         to: str = "",
         base: Path | None = None,
+        links: Links = "follow",
     ) -> None:
         """See `TrioVFolder.upload`."""
-        await wait(self._job(partial(self._engine.upload, files, to=to, base=base)))
+        await wait(self._job(partial(self._engine.upload, files, to=to, base=base, links=links)))
 
     async def download(
         self,

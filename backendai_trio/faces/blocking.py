@@ -25,7 +25,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 
 from ..admin import lists as admin
 from ..config.settings import Config
-from ..files.sources import Upload
+from ..files.sources import Links, Upload
 from ..kernels.execution import Execution
 from ..kernels.terminal import Terminal
 from ..vfolders import vfolder
@@ -193,6 +193,8 @@ class VFolder(VFolderFace):
     info = _blocking(TrioVFolder.info)
     rename = _blocking(TrioVFolder.rename)
     delete = _blocking(TrioVFolder.delete)
+    restore = _blocking(TrioVFolder.restore)
+    purge = _blocking(TrioVFolder.purge)
 
     def upload(
         self,
@@ -200,9 +202,10 @@ class VFolder(VFolderFace):
         *,
         to: str = "",
         base: Path | None = None,
+        links: Links = "follow",
     ) -> None:
         """See `TrioVFolder.upload`."""
-        wait(self._job(partial(self._engine.upload, files, to=to, base=base)))
+        wait(self._job(partial(self._engine.upload, files, to=to, base=base, links=links)))
 
     def download(
         self,

@@ -1,6 +1,6 @@
 """Where files may be written: names joined safely, and files that appear only when complete.
 
-All of it blocks; asynchronous callers use threads.
+Every function here blocks; asynchronous callers use threads.
 """
 
 from __future__ import annotations
@@ -19,20 +19,31 @@ from typing import IO
 from ..errors import LocalProtocolError
 from ..wire.multipart import check_name
 
-__all__ = ["PendingFile", "is_temporary", "pending_folder", "place", "place_tree", "safe_join"]
+__all__ = [
+    "PendingFile",
+    "is_temporary",
+    "link_target",
+    "pending_folder",
+    "place",
+    "place_tree",
+    "safe_join",
+]
 
 _PREFIX, _SUFFIX = ".backendai-", ".part"
 
 
 def safe_join(root: Path, name: str, *, also: Iterable[Path] = ()) -> Path:
-    """The place of `name` below `root`; no symbolic link on the way leads out of it.
+    """The path of `name` below `root`; refused if a symbolic link on the way leads out of `root`.
 
     The file need not exist, nor its folders. `root` itself may be a link.
 
     Args:
         root: an existing folder.
         name: relative, with forward slashes.
-        also: resolved folders that a link may lead to, e.g. mounted ones.
+        also: resolved folders that a link may lead to, such as mounted ones.
+
+    Returns:
+        The path. Its last component may be a link, and is not followed.
 
     Raises:
         LocalProtocolError: the name is hostile (`check_name`), or leads out of `root`.
@@ -45,26 +56,54 @@ def safe_join(root: Path, name: str, *, also: Iterable[Path] = ()) -> Path:
     return target
 
 
+def link_target(path: Path) -> Path:
+    """The file that is written when somebody writes to `path`: symbolic links are followed.
+
+    For names that a person chose. A name that came from a server must not be followed.
+
+    Args:
+        path: a file that need not exist.
+    """
+    return path.resolve() if path.is_symlink() else path
+
+
 def is_temporary(name: str) -> bool:
-    """Whether a file's or folder's name says that it is not complete."""
+    """Whether a file or folder of this name is one of ours that is not complete yet.
+
+    Args:
+        name: the last component of a path.
+    """
     return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
 
 
-def place(source: Path, target: Path, *, overwrite: bool) -> None:
-    """Rename a file, in one step for everybody who looks.
+def place(source: Path, target: Path, *, overwrite: bool, like_cp: bool = False) -> None:
+    """Rename a file in one step: others see the old file or the new one.
+
+    A symbolic link at `target` is replaced, not followed.
+
+    Args:
+        source: the file, on the same file system as `target`.
+        target: its new name.
+        overwrite: whether a file of that name may be replaced.
+        like_cp: whether a device, a pipe or a socket is never replaced, and a replaced file's
+            permissions go to the new one: what people expect of their own disk.
 
     Raises:
-        FileExistsError: `target` exists and `overwrite` is False.
-        OSError: it cannot be placed, e.g. since a folder is in the way.
+        FileExistsError: `target` exists and may not be replaced.
+        OSError: the file cannot be placed, e.g. since a folder is in the way.
     """
     if overwrite:
+        if like_cp:
+            state = _state(str(target))
+            _check_replaceable(state, str(target))
+            _keep_mode(str(source), state)
         source.replace(target)
         return
     try:
         # A rename would replace what appeared meanwhile; a link does not.
         os.link(source, target, follow_symlinks=False)
     except FileExistsError:
-        raise
+        raise FileExistsError(errno.EEXIST, "exists already", str(target)) from None
     except (OSError, NotImplementedError):  # a file system or a platform without hard links
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, "exists already", str(target)) from None
@@ -73,106 +112,150 @@ def place(source: Path, target: Path, *, overwrite: bool) -> None:
         source.unlink()
 
 
-def place_tree(source: Path, target: Path, *, overwrite: bool) -> None:
-    """Move what is in the folder `source` into the folder `target`, merging folders.
+def place_tree(source: Path, target: Path, *, overwrite: bool, like_cp: bool = False) -> None:
+    """Move the content of the folder `source` into the folder `target`, merging folders.
 
-    What may not be replaced is looked for before anything is moved. A symbolic link that stands
-    in `target` is replaced, never followed.
+    Every conflict is found before anything is moved. A symbolic link in `target` is replaced, never
+    followed.
+
+    Args:
+        source: a folder on the same file system as `target`.
+        target: an existing folder.
+        overwrite: whether files may be replaced.
+        like_cp: as for `place`.
 
     Raises:
-        FileExistsError: something is there and `overwrite` is False, or a folder would have to be
+        FileExistsError: something exists that may not be replaced, or a folder would have to be
             replaced by a file.
         NotADirectoryError: a file would have to be replaced by a folder.
     """
     moves = list(_moves(str(source), str(target)))
-    for _, is_folder, place_of in moves:
-        if not os.path.lexists(place_of):
+    for _, is_folder, destination in moves:
+        if (state := _state(destination)) is None:
             continue
         if is_folder:
-            raise NotADirectoryError(errno.ENOTDIR, "a file is in the way", place_of)
-        if _is_folder(place_of):
-            raise FileExistsError(errno.EEXIST, "a folder is in the way", place_of)
+            raise NotADirectoryError(errno.ENOTDIR, "a file is in the way", destination)
+        if stat.S_ISDIR(state.st_mode):
+            raise FileExistsError(errno.EEXIST, "a folder is in the way", destination)
         if not overwrite:
-            raise FileExistsError(errno.EEXIST, "exists already", place_of)
-    for moved, is_folder, place_of in moves:
-        if is_folder or overwrite:
-            os.replace(moved, place_of)  # noqa: PTH105 (pathlib would take half of the time)
-        else:
-            place(Path(moved), Path(place_of), overwrite=False)
+            raise FileExistsError(errno.EEXIST, "exists already", destination)
+        if like_cp:
+            _check_replaceable(state, destination)
+    for moved, is_folder, destination in moves:
+        if not (is_folder or overwrite):
+            place(Path(moved), Path(destination), overwrite=False)
+            continue
+        if like_cp and not is_folder:
+            _keep_mode(moved, _state(destination))
+        os.replace(moved, destination)  # noqa: PTH105 (pathlib would take half of the time)
 
 
 def _moves(source: str, target: str) -> Iterator[tuple[str, bool, str]]:
-    """What to rename to where; a folder as a whole where there is none of its name."""
+    """What to rename, whether it is a folder, and its new name; a folder goes as a whole where
+    `target` has none of its name."""
     with os.scandir(source) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
     for entry in found:
-        there = f"{target}/{entry.name}"
+        destination = f"{target}/{entry.name}"
         is_folder = entry.is_dir(follow_symlinks=False)
-        if is_folder and _is_folder(there):
-            yield from _moves(entry.path, there)
+        state = _state(destination) if is_folder else None
+        if state is not None and stat.S_ISDIR(state.st_mode):
+            yield from _moves(entry.path, destination)
         else:
-            yield entry.path, is_folder, there
+            yield entry.path, is_folder, destination
 
 
-def _is_folder(path: str) -> bool:
+def _state(path: str) -> os.stat_result | None:
+    """Of a path itself, links not followed; None if nothing is there."""
     try:
-        return stat.S_ISDIR(os.lstat(path).st_mode)
+        return os.lstat(path)
     except OSError:
-        return False
+        return None
+
+
+def _keep_mode(path: str, replaced: os.stat_result | None) -> None:
+    """Give a file the permissions of the one that it will replace."""
+    if replaced is not None and stat.S_ISREG(replaced.st_mode):
+        os.chmod(path, stat.S_IMODE(replaced.st_mode))  # noqa: PTH101 (as above)
+
+
+def _check_replaceable(state: os.stat_result | None, path: str) -> None:
+    if state is not None and not (
+        stat.S_ISREG(state.st_mode) or stat.S_ISLNK(state.st_mode) or stat.S_ISDIR(state.st_mode)
+    ):
+        raise FileExistsError(errno.EEXIST, "a device, a pipe or a socket is in the way", path)
 
 
 class PendingFile:
-    """A file that gets its name when it is complete; left before, nothing of it remains.
+    """A file that gets its name when it is complete; nothing remains of one that is not.
 
-    Use as a context manager, or call `discard` at the end in any case.
+    Use as a context manager, or call `discard` in the end in any case.
 
     Attributes:
         target: its name once it is complete.
         size: bytes written so far.
     """
 
-    def __init__(self, target: Path, *, overwrite: bool = False, mode: int = 0o666) -> None:
-        """Open it, in the folder of `target`, which must exist.
+    def __init__(
+        self, target: Path, *, overwrite: bool = False, mode: int = 0o666, like_cp: bool = False
+    ) -> None:
+        """Create a temporary file in the folder of `target`.
+
+        Args:
+            target: the file's name once it is complete; its folder must exist.
+            overwrite: whether a file of that name may be replaced.
+            mode: permission bits, less the umask.
+            like_cp: as for `place`; a replaced file's permissions then count, not `mode`.
 
         Raises:
-            FileExistsError: `target` is there and `overwrite` is False.
-            OSError: it cannot be written there.
+            FileExistsError: `target` exists and `overwrite` is False.
+            OSError: the file cannot be created.
         """
         if not overwrite and os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, "exists already", str(target))
         self.target = target
         self.size = 0
         self._overwrite = overwrite
+        self._like_cp = like_cp
         self._temporary: Path | None = target.parent / _temporary_name()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         self._file: IO[bytes] = os.fdopen(os.open(self._temporary, flags, mode), "wb", 0)
 
     def write(self, data: bytes) -> None:
-        """Append bytes."""
+        """Append bytes.
+
+        Raises:
+            OSError: the disk is full, or fails.
+        """
         view = memoryview(data)
         while view:
             view = view[self._file.write(view) :]
         self.size += len(data)
 
     def restart(self) -> None:
-        """Forget what was written."""
+        """Drop everything written so far."""
         self._file.seek(0)
         self._file.truncate()
         self.size = 0
 
     def complete(self) -> None:
-        """Give it its name.
+        """Give the file its name.
 
         Raises:
-            FileExistsError: a file of that name has appeared, and is not to be replaced.
+            FileExistsError: a file of that name exists that may not be replaced.
         """
         self._file.close()
         if self._temporary is not None:
-            place(self._temporary, self.target, overwrite=self._overwrite)
+            place(
+                self._temporary,
+                self.target,
+                overwrite=self._overwrite,
+                like_cp=self._like_cp,
+            )
             self._temporary = None
 
     def discard(self) -> None:
-        """Remove it, unless it is complete. May be repeated."""
+        """Remove the file unless it is complete. May be repeated."""
         self._file.close()
         if self._temporary is not None:
             self._temporary.unlink(missing_ok=True)
@@ -189,7 +272,11 @@ class PendingFile:
 
 @contextmanager
 def pending_folder(parent: Path) -> Iterator[Path]:
-    """A folder inside `parent` for what is not complete; it goes with the block."""
+    """A temporary folder inside `parent`, removed with its content when the block ends.
+
+    Raises:
+        OSError: it cannot be created.
+    """
     folder = parent / _temporary_name()
     folder.mkdir(mode=0o700)
     try:

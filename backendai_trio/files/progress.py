@@ -1,4 +1,4 @@
-"""How far a transfer is, told through a channel: a slow listener slows the transfer."""
+"""Progress of a transfer, sent through a channel: a slow receiver slows the transfer."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from dataclasses import dataclass
 
 import trio
 
-__all__ = ["Meter", "Progress"]
+__all__ = ["Progress", "ProgressReporter"]
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """News of one file of a transfer."""
+    """How far one file of a transfer is."""
 
     name: str
-    """Its name there, relative to where the transfer goes or comes from."""
+    """Its remote name, relative to the folder of the transfer."""
     done: int
-    """Bytes of it that have been sent or received so far."""
+    """Bytes that have been sent or received so far."""
     size: int | None
-    """All of its bytes; None for a stream of unknown length."""
+    """Bytes in all; None for a stream of unknown size."""
     complete: bool = False
-    """Whether it has arrived, under its name."""
+    """Whether the file has arrived, under its name."""
 
 
-class Meter:
-    """Counts what was transferred and tells who wants to know.
+class ProgressReporter:
+    """Counts the bytes of each file, and sends `Progress` events.
 
     Args:
-        channel: where to tell; None for nobody. It stays open. When its other end is closed,
-            nobody listens any more and the transfer goes on.
+        channel: where to send them; None for nowhere. It is not closed. When its receiving end has
+            been closed, the transfer goes on and no more events are sent.
     """
 
     def __init__(self, channel: trio.MemorySendChannel[Progress] | None) -> None:
@@ -36,27 +36,33 @@ class Meter:
         self._done: dict[str, int] = {}
 
     async def advance(self, name: str, count: int, size: int | None) -> None:
-        """Another `count` bytes of a file."""
+        """Report that `count` more bytes of a file were transferred.
+
+        Args:
+            name: the file's remote name.
+            count: bytes since the last call for this file.
+            size: bytes of the whole file; None if that is unknown.
+        """
         if self._channel is None:
             return
         done = self._done[name] = self._done.get(name, 0) + count
-        await self.tell(Progress(name, done, size))
+        await self.report(Progress(name, done, size))
 
     async def complete(self, name: str) -> None:
-        """A file has arrived."""
+        """Report that a file has arrived, with the bytes that `advance` has counted."""
         if self._channel is None:
             return
         done = self._done.pop(name, 0)
-        await self.tell(Progress(name, done, done, complete=True))
+        await self.report(Progress(name, done, done, complete=True))
 
-    async def tell(self, news: Progress) -> None:
-        """Say it, if somebody listens."""
+    async def report(self, event: Progress) -> None:
+        """Send an event; waits until the receiver takes it."""
         if self._channel is not None:
             try:
-                await self._channel.send(news)
+                await self._channel.send(event)
             except trio.BrokenResourceError:
                 self._channel = None
 
     def restart(self) -> None:
-        """All of it is sent again."""
+        """Count from zero again: everything is sent a second time."""
         self._done.clear()

@@ -1,61 +1,79 @@
-"""What is uploaded: files and folders, looked at before anything is sent, and streams."""
+"""Sources of an upload: files and folders, planned before anything is sent, and streams."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import trio
 
 from ..errors import LocalProtocolError, UploadError
 from ..wire.archives import Entry
 from ..wire.multipart import check_name, check_names
+from .chunks import CHUNK_SIZE
 
-__all__ = ["Upload", "UploadStream", "plan_items", "plan_uploads"]
+__all__ = ["Links", "Upload", "UploadStream", "plan_items", "plan_uploads"]
 
-_CHUNK_BYTES = 1024 * 1024
+Links = Literal["follow", "keep", "skip"]
+"""What becomes of symbolic links in a folder: their targets are uploaded, the links themselves are,
+or neither."""
 _CLOSE_SECONDS = 5.0
 """How long a stream may take to clean up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A local file or folder and the name it gets in the work folder."""
+    """A local file, folder or symbolic link, and its name in the work folder."""
 
     path: Path
     name: str
     """Relative to the work folder, with forward slashes."""
     size: int
-    """Bytes, when it was planned; 0 for a folder."""
+    """Bytes at the time of planning; 0 for folders and links."""
     is_folder: bool = False
-    """Whether it is a folder; what is in it are uploads of their own."""
+    """Whether this is a folder. Each file in it is an upload of its own."""
     executable: bool = False
     modified: int = 0
     """Seconds since 1970."""
+    link: str = ""
+    """Target of a symbolic link that is uploaded as one; empty for files and folders."""
 
     @property
-    def label(self) -> str:
-        """What errors call it."""
+    def error_path(self) -> str:
+        """`UploadError.path` of its errors."""
         return str(self.path)
 
     @property
     def entry(self) -> Entry:
-        """It as a member of an archive."""
+        """The header of this upload in an archive."""
+        if self.link:
+            return Entry(self.name, "symlink", modified=self.modified, target=self.link)
         kind: Literal["file", "folder"] = "folder" if self.is_folder else "file"
         return Entry(self.name, kind, self.size, self.executable, self.modified)
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """A part of its content. Blocks.
+        """Read part of the content. Blocks.
+
+        Args:
+            offset: first byte.
+            size: how many bytes.
 
         Raises:
-            UploadError: it cannot be read, or has another size than when it was planned.
+            UploadError: the file cannot be read, or its size is not the planned one any more.
         """
         last = offset + size == self.size
         try:
@@ -69,10 +87,10 @@ class Upload:
         return data
 
     def read(self) -> Iterator[bytes]:
-        """Its content in pieces of 1 MiB at most. Blocks.
+        """Iterate over the content, in chunks of `CHUNK_SIZE` at most. Blocks.
 
         Raises:
-            UploadError: it cannot be read, or has another size than when it was planned.
+            UploadError: the file cannot be read, or its size is not the planned one any more.
         """
         left = self.size
         try:
@@ -81,12 +99,12 @@ class Upload:
             try:
                 ended = False
                 while left >= 0 and not ended:
-                    wanted = min(left + 1, _CHUNK_BYTES)
-                    piece = os.read(file, wanted)
-                    left -= len(piece)
-                    ended = len(piece) < wanted
-                    if piece and left >= 0:
-                        yield piece
+                    limit = min(left + 1, CHUNK_SIZE)
+                    chunk = os.read(file, limit)
+                    left -= len(chunk)
+                    ended = len(chunk) < limit
+                    if chunk and left >= 0:
+                        yield chunk
             finally:
                 os.close(file)
         except OSError as exc:
@@ -103,49 +121,67 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class UploadStream:
-    """Bytes that are made while they are sent, and the name they get in the work folder."""
+    """Bytes that are produced while they are sent, and their file's name in the work folder."""
 
     content: AsyncIterable[bytes]
-    """Iterated over once; sending waits for it and it waits for sending."""
+    """Iterated over once. A slow receiver slows it."""
     name: str
     """Relative to the work folder, with forward slashes."""
     size: int | None = None
-    """Bytes, if known beforehand; another number then fails the upload."""
+    """Bytes, if known beforehand; the upload fails when the content has another size."""
 
     @property
-    def label(self) -> str:
-        """What errors call it."""
+    def error_path(self) -> str:
+        """`UploadError.path` of its errors."""
         return self.name
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Its pieces; a generator is closed also when not all of them are wanted."""
-        chunks = aiter(self.content)
-        try:
-            yield chunks
-        finally:
-            if (close := getattr(chunks, "aclose", None)) is not None:
-                with trio.move_on_after(_CLOSE_SECONDS, shield=True):
-                    await close()
-
-    def check(self, done: int, *, ended: bool) -> None:
-        """Compare the bytes so far, or all of them, with what was said.
+    async def open(self) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Iterate over the content. A generator is closed in the end, exhausted or not.
 
         Raises:
-            UploadError: it has another size.
+            UploadError: at the end of the iteration, or before: the content has another size than
+                `size`.
         """
-        if self.size is not None and (done != self.size if ended else done > self.size):
-            raise UploadError(self.name, f"has other than the {self.size:,} bytes that were said")
+        chunks = aiter(self.content)
+        checked = self._checked(chunks)
+        try:
+            yield checked
+        finally:
+            with trio.move_on_after(_CLOSE_SECONDS, shield=True):
+                await checked.aclose()
+                if (close := getattr(chunks, "aclose", None)) is not None:
+                    await close()
+
+    async def _checked(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        done = 0
+        async for chunk in chunks:
+            done += len(chunk)
+            if self.size is not None and done > self.size:
+                raise self._other_size()
+            yield chunk
+        if self.size is not None and done != self.size:
+            raise self._other_size()
+
+    def _other_size(self) -> UploadError:
+        return UploadError(self.name, f"has another size than the {self.size:,} bytes announced")
 
 
 async def plan_items(
-    items: Iterable[str | os.PathLike[str] | Upload | UploadStream], *, base: Path | None
+    items: Iterable[str | os.PathLike[str] | Upload | UploadStream],
+    *,
+    base: Path | None,
+    links: Links = "follow",
 ) -> list[Upload | UploadStream]:
-    """Look at the paths among what is to be uploaded; folders go with all that is in them.
+    """Plan the paths among the items of an upload; folders are uploaded with all their content.
 
     Args:
-        items: paths, and what is planned already.
-        base: as for `plan_uploads`, which see for errors.
+        items: paths, planned uploads and streams.
+        base: as for `plan_uploads`.
+        links: as for `plan_uploads`.
+
+    Raises:
+        UploadError: as for `plan_uploads`.
     """
     planned: list[Upload | UploadStream] = []
     for is_planned, group in groupby(check_names(items), _is_planned):
@@ -153,8 +189,8 @@ async def plan_items(
             planned += cast("Iterable[Upload | UploadStream]", group)
         else:
             paths = cast("list[str]", list(group))
-            look = partial(plan_uploads, paths, base=base, recursive=True)
-            planned += await trio.to_thread.run_sync(look)
+            plan = partial(plan_uploads, paths, base=base, recursive=True, links=links)
+            planned += await trio.to_thread.run_sync(plan)
     return planned
 
 
@@ -163,30 +199,44 @@ def _is_planned(item: object) -> bool:
 
 
 def plan_uploads(
-    paths: Iterable[str | os.PathLike[str]], *, base: Path | None = None, recursive: bool = False
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    base: Path | None = None,
+    recursive: bool = False,
+    links: Links = "follow",
 ) -> list[Upload]:
-    """Look at files before anything is sent or created.
+    """Plan an upload: look at all files before anything is sent or created. Blocks.
 
-    A file below `base` keeps its relative path; any other goes by its last component. A symbolic
-    link that is named is followed. One that is found in a folder is sent as the file it leads to
-    if that is inside the folder too; any other is refused, as are devices and pipes.
+    A path below `base` keeps its relative name; any other gets its last component as its name. A
+    symbolic link that is named in `paths` is followed. Devices, pipes and sockets are refused.
 
     Args:
         paths: regular files, and with `recursive` folders.
-        base: folder that names are relative to; default: the current one.
-        recursive: whether folders are taken, with all that is in them.
+        base: folder that names are relative to; None for the current one.
+        recursive: whether folders are uploaded, with all their content.
+        links: what becomes of symbolic links in these folders. ``"follow"`` uploads the file or
+            the folder that a link leads to, if that is inside the same folder, and refuses others.
+            ``"keep"`` uploads the links (kernels take them, virtual folders do not), and refuses
+            those that lead out of the folder. ``"skip"`` leaves all of them out.
+
+    Returns:
+        The files, and the folders before their content.
 
     Raises:
-        UploadError: one is missing, unreadable, neither file nor folder, has a name that cannot be
-            sent, or two get the same name.
+        UploadError: a path is missing, unreadable, or not a file or folder; a name cannot be sent;
+            two paths get the same name; a link is refused.
+        ValueError: `links` is none of the three words.
     """
+    if links not in get_args(Links):
+        raise ValueError(f"links must be 'follow', 'keep' or 'skip', not {links!r}")
     base = (base or Path.cwd()).resolve()
     folders: dict[str, str] = {}
     planned: dict[str, Upload] = {}
     for item in check_names(paths):
         path = item if isinstance(item, Path) else Path(item)
         try:
-            for upload in _look(path, _name_below(path, base, folders), recursive=recursive):
+            name = _name_below(path, base, folders)
+            for upload in _plan(path, name, recursive=recursive, links=links):
                 if upload.name in planned:
                     other = planned[upload.name].path
                     message = f"{other} would be uploaded as {upload.name!r} too"
@@ -200,55 +250,90 @@ def plan_uploads(
 
 
 def _name_below(path: Path, base: Path, folders: dict[str, str]) -> str:
-    """Its name; `folders` remembers what stands before the last component, for other paths."""
+    """The remote name of a path. `folders` caches the remote names of the paths' folders."""
     if path.name in ("", ".."):
-        here = path.resolve()
-        return here.relative_to(base).as_posix() if here.is_relative_to(base) else here.name
+        resolved = path.resolve()
+        if resolved.is_relative_to(base):
+            return resolved.relative_to(base).as_posix()
+        return resolved.name
     name = path.name
     folder = str(path)[: -len(name)]
     if name == base.name and Path(folder).resolve() == base.parent:
         return "."
-    if (before := folders.get(folder)) is None:
-        here = Path(folder).resolve()
-        inner = here.relative_to(base).as_posix() if here.is_relative_to(base) else "."
-        before = folders[folder] = "" if inner == "." else f"{inner}/"
-    return before + name
+    if (prefix := folders.get(folder)) is None:
+        resolved = Path(folder).resolve()
+        inner = resolved.relative_to(base).as_posix() if resolved.is_relative_to(base) else "."
+        prefix = folders[folder] = "" if inner == "." else f"{inner}/"
+    return prefix + name
 
 
-def _look(path: Path, name: str, *, recursive: bool) -> Iterator[Upload]:
-    """A file, or a folder with all in it."""
+def _plan(path: Path, name: str, *, recursive: bool, links: Links) -> Iterator[Upload]:
+    """The uploads of a file, or of a folder and its content."""
     state = path.stat()
     if not stat.S_ISDIR(state.st_mode):
         yield _upload(path, name, state)
     elif not recursive:
         raise UploadError(str(path), "cannot be uploaded: it is a folder; name regular files")
     else:
-        root = path.resolve()
-        # The base itself is no folder to make: what is in it stands at the top.
+        # The base itself is not created: its content goes to the top.
         if name not in (".", ""):
             yield _upload(path, name, state)
-        yield from _walk(root, path, "" if name in (".", "") else f"{name}/")
+        yield from _walk(path, "" if name in (".", "") else f"{name}/", links)
 
 
-def _walk(root: Path, folder: Path, prefix: str) -> Iterator[Upload]:
-    todo = [(folder, prefix)]
+def _walk(top: Path, prefix: str, links: Links) -> Iterator[Upload]:
+    """The uploads of a folder's content."""
+    root = top.resolve()
+    # Beside each folder: the folders of the links that were followed to it.
+    todo: list[tuple[Path, str, tuple[Path, ...]]] = [(top, prefix, ())]
     while todo:
-        inner, before = todo.pop()
-        with os.scandir(inner) as entries:
+        folder, before, crossed = todo.pop()
+        with os.scandir(folder) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
         for entry in found:
-            path = inner / entry.name
-            if entry.is_symlink():
-                target = path.resolve()
-                if not (target.is_file() and target.is_relative_to(root)):
-                    raise UploadError(
-                        str(path),
-                        "cannot be uploaded: it is a symbolic link to something other than a file "
-                        "of the same folder; remove it, or upload what it leads to by name",
-                    )
-            yield _upload(path, before + entry.name, path.stat())
-            if entry.is_dir(follow_symlinks=False):
-                todo.append((path, f"{before}{entry.name}/"))
+            path, name = folder / entry.name, before + entry.name
+            inner = crossed
+            if not entry.is_symlink():
+                state = path.lstat()
+            elif links == "skip":
+                continue
+            elif links == "keep":
+                yield _link(path, name, root)
+                continue
+            else:
+                inner = (*crossed, path.parent.resolve())
+                state = _followed(path, root, inner)
+            yield _upload(path, name, state)
+            if stat.S_ISDIR(state.st_mode):
+                todo.append((path, f"{name}/", inner))
+
+
+def _followed(path: Path, root: Path, inside: Sequence[Path]) -> os.stat_result:
+    """The state of what a link leads to: it must be in `root`, and not hold one of `inside`."""
+    target = path.resolve()
+    if not (
+        target.is_relative_to(root)
+        and (target.is_file() or target.is_dir())
+        and not any(folder.is_relative_to(target) for folder in inside)
+    ):
+        raise UploadError(
+            str(path),
+            "cannot be uploaded: it is a symbolic link to something other than a file or folder of "
+            "the same folder; remove it, leave links out, or upload what it leads to by name",
+        )
+    return target.stat()
+
+
+def _link(path: Path, name: str, root: Path) -> Upload:
+    """A link that is uploaded as one."""
+    target = os.readlink(path)  # noqa: PTH115 (as it is written, not as pathlib normalises it)
+    if target.startswith("/") or not path.resolve().is_relative_to(root):
+        raise UploadError(
+            str(path),
+            "cannot be uploaded: it is a symbolic link that leads out of the folder; remove it, or "
+            "leave links out",
+        )
+    return Upload(path, _checked_name(path, name), 0, link=target)
 
 
 def _upload(path: Path, name: str, state: os.stat_result) -> Upload:
@@ -257,15 +342,18 @@ def _upload(path: Path, name: str, state: os.stat_result) -> Upload:
         raise UploadError(str(path), "cannot be uploaded: it is not a regular file")
     if not os.access(path, os.R_OK):
         raise UploadError(str(path), "cannot be uploaded: no permission to read it")
-    try:
-        name = check_name(name)
-    except LocalProtocolError as exc:
-        raise UploadError(str(path), str(exc)) from None
     return Upload(
         path,
-        name,
+        _checked_name(path, name),
         0 if is_folder else state.st_size,
         is_folder,
         bool(state.st_mode & stat.S_IXUSR) and not is_folder,
         int(state.st_mtime),
     )
+
+
+def _checked_name(path: Path, name: str) -> str:
+    try:
+        return check_name(name)
+    except LocalProtocolError as exc:
+        raise UploadError(str(path), str(exc)) from None

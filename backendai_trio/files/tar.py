@@ -1,6 +1,6 @@
-"""Tar archives on disk: made of folders piece by piece, and extracted without trust in them.
+"""Tar archives: made of files chunk by chunk, and extracted without trust in their content.
 
-All of it blocks; asynchronous callers use threads. Memory does not grow with the archive.
+Everything here blocks; asynchronous callers use threads. Memory does not grow with the archive.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from typing import IO
 from ..errors import LocalProtocolError, RemoteProtocolError
 from ..wire.archives import BLOCK, END, ArchiveDecoder, Entry, encode_entry, encode_seal, padding
 from ..wire.multipart import check_name
+from .chunks import CHUNK_SIZE
 
 __all__ = ["MAX_ENTRIES", "Extractor", "archive", "sealed"]
 
 MAX_ENTRIES = 65_536
-"""Most entries of an archive that are extracted; more is taken for an attack on the file system."""
-_CHUNK_BYTES = 1024 * 1024
+"""Most entries of an archive that are extracted; more count as an attack on the file system."""
 _WRITE = os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 def archive(sources: Iterable[tuple[Path, str]]) -> Iterator[bytes]:
-    """A tar archive of files and folders, in pieces of 1 MiB at most.
+    """Make a tar archive of files and folders, in chunks of about `CHUNK_SIZE` at most.
 
     Symbolic links stay links; devices, pipes and sockets are left out.
 
@@ -37,7 +37,7 @@ def archive(sources: Iterable[tuple[Path, str]]) -> Iterator[bytes]:
         sources: paths, each with its name in the archive.
 
     Raises:
-        OSError: a file cannot be read, or shrinks while it is.
+        OSError: a file cannot be read, or becomes shorter meanwhile.
         LocalProtocolError: a name cannot be in an archive.
     """
     todo = list(sources)[::-1]
@@ -58,60 +58,70 @@ def archive(sources: Iterable[tuple[Path, str]]) -> Iterator[bytes]:
     yield END
 
 
-def sealed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same archive with its seal behind it."""
+def sealed(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Append its seal to an archive.
+
+    Args:
+        chunks: the archive, its end mark included.
+    """
     digest = hashlib.sha256()
-    for piece in pieces:
-        digest.update(piece)
-        yield piece
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk
     yield encode_seal(digest.hexdigest())
 
 
 def _file(path: Path, name: str) -> Iterator[bytes]:
-    # A link or pipe that has taken the file's place meanwhile is not opened.
+    # A link or a pipe that has replaced the file meanwhile is not opened.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     with os.fdopen(os.open(path, flags | getattr(os, "O_BINARY", 0)), "rb", 0) as file:
         state = os.fstat(file.fileno())
         size = left = state.st_size
         executable = bool(state.st_mode & stat.S_IXUSR)
         head = encode_entry(Entry(name, "file", size, executable, int(state.st_mtime)))
-        if size <= _CHUNK_BYTES // 16:  # small files in one piece each
+        if size <= CHUNK_SIZE // 16:  # a small file in one chunk
             yield head + _exactly(file, size, path) + padding(size)
             return
         yield head
         while left:
-            piece = _exactly(file, min(left, _CHUNK_BYTES), path)
-            left -= len(piece)
-            yield piece
+            chunk = _exactly(file, min(left, CHUNK_SIZE), path)
+            left -= len(chunk)
+            yield chunk
         if size % BLOCK:
             yield padding(size)
 
 
 def _exactly(file: IO[bytes], size: int, path: Path) -> bytes:
-    piece = file.read(size)
-    while len(piece) < size:
-        more = file.read(size - len(piece))
+    data = file.read(size)
+    while len(data) < size:
+        more = file.read(size - len(data))
         if not more:
             raise OSError(errno.EIO, "it became shorter while it was read", str(path))
-        piece += more
-    return piece
+        data += more
+    return data
 
 
 class Extractor:
-    """Writes an archive's content below a folder that is ours alone, and nothing beside it.
+    """Extracts an archive into a folder that nobody else writes to, and nothing outside it.
 
-    Files and folders are made; a hard link to a file that came before becomes a copy; symbolic
-    links are made last, so that nothing is written through one, and only those that stay inside.
-    Anything else is refused. Permissions are the usual ones, with the owner's executable bit.
-    Use as a context manager, so that no file stays open.
+    A hard link to an earlier file of the archive becomes a copy. Symbolic links are made last, so
+    that nothing is written through one, and only those that stay inside the folder. Every other
+    kind of entry is refused. Permissions are the default ones and the owner's executable bit. Use
+    it as a context manager, so that no file stays open.
 
     Attributes:
-        folder: where it is extracted.
+        folder: where the archive is extracted.
         files: how many files were extracted.
         size: bytes of their content.
     """
 
     def __init__(self, folder: Path, *, max_entries: int = MAX_ENTRIES) -> None:
+        """Begin with an empty folder.
+
+        Args:
+            folder: an existing folder.
+            max_entries: the archive is refused when it has more.
+        """
         self.files = 0
         self.size = 0
         self.folder = folder
@@ -124,19 +134,19 @@ class Extractor:
         self._links: list[Entry] = []
         self._tops: dict[str, None] = {}
         self._made: set[str] = set()
-        self._news: dict[str, tuple[int, int]] = {}
+        self._grown: dict[str, tuple[int, int]] = {}
 
     @property
     def names(self) -> list[str]:
-        """What stands at the top of the archive, in order."""
+        """Names at the top of the archive, in order."""
         return list(self._tops)
 
     def feed(self, data: bytes) -> None:
-        """Take bytes of the archive.
+        """Extract the next bytes of the archive.
 
         Raises:
-            RemoteProtocolError: the archive is malformed, too large in number, or hostile.
-            OSError: the disk refuses.
+            RemoteProtocolError: the archive is malformed or hostile, or has too many entries.
+            OSError: the disk is full, or fails.
         """
         for item in self._decoder.feed(data):
             if isinstance(item, Entry):
@@ -145,27 +155,34 @@ class Extractor:
                 self._write(item)
 
     def finish(self, *, sealed: bool = False) -> None:
-        """Check that all of it has come, and make the links.
+        """Check that the archive is whole, and make its symbolic links.
 
         Args:
             sealed: whether the archive must have a seal.
 
         Raises:
-            RemoteProtocolError: it was cut short, or altered on its way, or a link leads out.
+            RemoteProtocolError: it was cut short or altered on its way, or a link leads out of the
+                folder.
+            OSError: a link cannot be made.
         """
         self._decoder.finish(sealed=sealed)
         self._make_links()
 
     def next_archive(self) -> None:
-        """Begin with another archive, once one is whole: its content goes into the same folder."""
+        """Finish one archive and begin another, which goes into the same folder.
+
+        Raises:
+            RemoteProtocolError: as `finish`.
+            OSError: as `finish`.
+        """
         self._decoder.finish()
         self._decoder = ArchiveDecoder()
         self._make_links()
 
-    def news(self) -> list[tuple[str, int, int]]:
-        """Files that have grown since it was last asked: name, bytes so far, bytes in all."""
-        news, self._news = self._news, {}
-        return [(name, done, size) for name, (done, size) in news.items()]
+    def take_progress(self) -> list[tuple[str, int, int]]:
+        """Files that have grown since the last call: name, bytes so far, bytes in all."""
+        grown, self._grown = self._grown, {}
+        return [(name, done, size) for name, (done, size) in grown.items()]
 
     def _make_links(self) -> None:
         links, self._links = self._links, []
@@ -231,7 +248,7 @@ class Extractor:
             raise self._clash(entry, exc) from None
         self.files += not entry.more
         self._left = self._size = entry.size
-        self._news[entry.name] = (0, entry.size)
+        self._grown[entry.name] = (0, entry.size)
         if not self._left:
             self.close()
 
@@ -243,7 +260,7 @@ class Extractor:
         except (OSError, LocalProtocolError):
             raise RemoteProtocolError(
                 f"archive: {entry.name!r} is a hard link to {entry.target!r}, "
-                "which is no file of the archive; refused"
+                "which is not a file of the archive; refused"
             ) from None
         shutil.copyfile(source, path, follow_symlinks=False)
         self.size += source.stat().st_size
@@ -256,21 +273,21 @@ class Extractor:
             view = view[os.write(self._file, view) :]
         self.size += len(data)
         self._left -= len(data)
-        self._news[self._last] = (self._size - self._left, self._size)
+        self._grown[self._last] = (self._size - self._left, self._size)
         if not self._left:
             self.close()
 
     def _clash(self, entry: Entry, exc: OSError) -> Exception:
-        """A clash inside the archive is its fault; anything else is the disk's."""
+        """The error of two entries of one name; any other is the disk's."""
         if isinstance(exc, FileExistsError | NotADirectoryError | IsADirectoryError):
-            return RemoteProtocolError(f"archive: {entry.name!r} stands in it as two things")
+            return RemoteProtocolError(f"archive: {entry.name!r} is in it as two kinds")
         return exc
 
 
 def _stays_inside(link: Entry) -> bool:
     """Whether a symbolic link leads to a place below the archive's root.
 
-    ``..`` may stand only at the beginning of the target: behind a name it would be taken from
+    ``..`` is allowed only at the beginning of the target: after a name, it would be relative to
     wherever a link of that name leads.
     """
     if not link.target or link.target.startswith("/") or "\\" in link.target:

@@ -7,62 +7,70 @@ from collections.abc import AsyncIterator, Callable
 import trio
 
 from .._groups import one_error
+from .chunks import CHUNK_SIZE
 
-__all__ = ["PIECE_BYTES", "feed_in_thread"]
-
-PIECE_BYTES = 1024 * 1024
-"""How much is handed to a thread at once: on a busy machine the way there takes milliseconds."""
+__all__ = ["feed_in_thread"]
 
 
 async def feed_in_thread(chunks: AsyncIterator[bytes], feed: Callable[[bytes], object]) -> None:
-    """Hand a body to a function that may block.
+    """Pass the chunks of a body to a function that may block, in a worker thread.
 
-    What comes in while the function is at work is handed over next, in one piece; once that is
-    `PIECE_BYTES` long, no more is taken in.
+    Chunks that arrive while the function runs are joined for its next call. While `CHUNK_SIZE`
+    bytes wait for it, no more are read from `chunks`.
+
+    Args:
+        chunks: the body.
+        feed: called with the bytes in order, one call at a time.
+
+    Raises:
+        Exception: whatever `chunks` or `feed` raised.
+
+    Cancellation:
+        Returns when the call of `feed` that is running has ended.
     """
-    basket = _Basket()
+    queue = _ChunkQueue()
 
-    async def work() -> None:
-        while (piece := await basket.take()) is not None:
-            await trio.to_thread.run_sync(feed, piece)
+    async def write() -> None:
+        while (data := await queue.get()) is not None:
+            await trio.to_thread.run_sync(feed, data)
 
     with one_error():
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(work)
+            nursery.start_soon(write)
             async for chunk in chunks:
-                await basket.put(chunk)
-            basket.end()
+                await queue.put(chunk)
+            queue.close()
 
 
-class _Basket:
-    """What has come and was not taken yet."""
+class _ChunkQueue:
+    """Chunks that wait for the thread, `CHUNK_SIZE` bytes and one chunk at most."""
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
+        self._chunks: list[bytes] = []
         self._size = 0
-        self._ended = False
+        self._closed = False
         self._changed = trio.lowlevel.ParkingLot()
 
     async def put(self, chunk: bytes) -> None:
-        """Put something in, when there is room."""
-        while self._size >= PIECE_BYTES:
+        """Append a chunk, once there is room."""
+        while self._size >= CHUNK_SIZE:
             await self._changed.park()
-        self._pieces.append(chunk)
+        self._chunks.append(chunk)
         self._size += len(chunk)
         self._changed.unpark_all()
 
-    async def take(self) -> bytes | None:
-        """Take all of it, once there is something; None at the end."""
-        while not (self._pieces or self._ended):
+    async def get(self) -> bytes | None:
+        """Take all chunks, joined, once there is one; None after `close`."""
+        while not (self._chunks or self._closed):
             await self._changed.park()
-        if not self._pieces:
+        if not self._chunks:
             return None
-        taken = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces, self._size = [], 0
+        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks, self._size = [], 0
         self._changed.unpark_all()
-        return taken
+        return data
 
-    def end(self) -> None:
-        """Nothing more comes."""
-        self._ended = True
+    def close(self) -> None:
+        """Mark the end: no more chunks come."""
+        self._closed = True
         self._changed.unpark_all()

@@ -1,22 +1,28 @@
-"""Files on their way out of a kernel.
+"""Downloads from a kernel.
 
-Whatever comes is written into a folder beside its place and moved there when all of it has come
-and been checked; the server's archives are not trusted with names (`Extractor`).
+Everything is written to a temporary folder beside its destination, and moved there when all of it
+has arrived and been checked. Names in the server's archives are not trusted (`Extractor`).
 """
 
 from __future__ import annotations
 
 import posixpath
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    aclosing,
+    asynccontextmanager,
+)
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import trio
 
 from ..errors import ApiError, DownloadError, LocalProtocolError, RemoteProtocolError
-from ..files.paths import pending_folder, place, place_tree
-from ..files.progress import Meter, Progress
+from ..files.paths import link_target, pending_folder, place, place_tree
+from ..files.progress import Progress, ProgressReporter
 from ..files.tar import Extractor
 from ..files.thread_writer import feed_in_thread
 from ..transport.client import Client
@@ -26,49 +32,72 @@ from ..wire.files import ARCHIVES, MAX_DOWNLOADS, PathsRequest, decode_archives
 
 __all__ = ["DownloadStream", "download", "download_as", "open_download"]
 
+_CLEANUP_SECONDS = 10.0
+"""Limit for removing a temporary folder: a disk on the network may not answer."""
+
 run_sync = trio.to_thread.run_sync
 
 
 async def download(
-    client: Client, token: str, paths: Sequence[str], into: Path, *, overwrite: bool, meter: Meter
+    client: Client,
+    token: str,
+    paths: Sequence[str],
+    into: Path,
+    *,
+    overwrite: bool,
+    reporter: ProgressReporter,
 ) -> list[Path]:
     """Download into a folder; see `TrioKernel.download`."""
     if not paths:
         await trio.lowlevel.checkpoint()
         return []
-    wanted = {_last(path): path for path in paths}
-    if len(wanted) < len(paths):
+    names = {_last_component(path) for path in paths}
+    if len(names) < len(paths):
         raise DownloadError(paths[0], "two of the paths have the same last component")
-    async with _received(client, token, paths, into, meter) as extractor:
-        strangers = [name for name in extractor.names if name not in wanted]
-        if strangers:
-            raise RemoteProtocolError(f"the server sent {strangers[0]!r}, which was not asked for")
-        await _placing(place_tree, extractor.folder, into, overwrite)
+    async with _extracted(client, token, paths, into, reporter) as extractor:
+        unexpected = [name for name in extractor.names if name not in names]
+        if unexpected:
+            raise RemoteProtocolError(f"the server sent {unexpected[0]!r}, which was not requested")
+        await _place(place_tree, extractor.folder, into, overwrite)
         return [into / name for name in extractor.names]
 
 
 async def download_as(
-    client: Client, token: str, path: str, target: Path, *, overwrite: bool, meter: Meter
+    client: Client,
+    token: str,
+    path: str,
+    target: Path,
+    *,
+    overwrite: bool,
+    reporter: ProgressReporter,
 ) -> None:
-    """Download one file or folder under a name of one's own."""
-    parent = target.parent
-    async with _received(client, token, [path], parent, meter) as extractor:
-        if extractor.names != [_last(path)]:
+    """Download one file or folder under a name of one's own; see `TrioKernel.download_as`."""
+    if overwrite:
+        try:
+            target = await run_sync(link_target, target)
+        except (OSError, RuntimeError) as exc:  # RuntimeError: links in a circle, up to 3.12
+            raise DownloadError(str(target), f"cannot be written: {exc}") from exc
+    async with _extracted(client, token, [path], target.parent, reporter) as extractor:
+        if extractor.names != [_last_component(path)]:
             raise RemoteProtocolError(f"the server did not send {path!r}")
         source = extractor.folder / extractor.names[0]
         if source.is_dir() and not source.is_symlink():
-            await run_sync(lambda: target.mkdir(exist_ok=True))
-            await _placing(place_tree, source, target, overwrite)
+            await _place(_place_folder, source, target, overwrite)
         else:
-            await _placing(place, source, target, overwrite)
+            await _place(place, source, target, overwrite)
 
 
-async def _placing(move: Callable[..., None], source: Path, target: Path, overwrite: bool) -> None:
+def _place_folder(source: Path, target: Path, *, overwrite: bool, like_cp: bool) -> None:
+    target.mkdir(exist_ok=True)
+    place_tree(source, target, overwrite=overwrite, like_cp=like_cp)
+
+
+async def _place(move: Callable[..., None], source: Path, target: Path, overwrite: bool) -> None:
     try:
-        await run_sync(lambda: move(source, target, overwrite=overwrite))
+        await run_sync(partial(move, source, target, overwrite=overwrite, like_cp=True))
     except FileExistsError as exc:
         path = exc.filename2 or exc.filename
-        advice = "" if overwrite else "; nothing was changed. Say that it may be overwritten"
+        advice = "" if overwrite else "; nothing was changed. Allow overwriting to replace it"
         raise DownloadError(str(path), f"{exc.strerror}{advice}") from exc
     except OSError as exc:
         path = exc.filename2 or exc.filename or target
@@ -76,13 +105,13 @@ async def _placing(move: Callable[..., None], source: Path, target: Path, overwr
 
 
 @asynccontextmanager
-async def _received(
-    client: Client, token: str, paths: Sequence[str], beside: Path, meter: Meter
+async def _extracted(
+    client: Client, token: str, paths: Sequence[str], beside: Path, reporter: ProgressReporter
 ) -> AsyncIterator[Extractor]:
-    """All of it, in a folder inside `beside` that goes with the block."""
+    """Download paths to a temporary folder inside `beside`, which is removed with the block."""
     pending = pending_folder(beside)
     try:
-        await run_sync(lambda: beside.mkdir(parents=True, exist_ok=True))
+        await run_sync(partial(beside.mkdir, parents=True, exist_ok=True))
         folder = await run_sync(pending.__enter__)
     except OSError as exc:
         raise DownloadError(str(beside), f"cannot be written to: {exc.strerror}") from exc
@@ -91,43 +120,50 @@ async def _received(
         try:
             if client.has(ARCHIVES):
                 async with _archive(client, token, paths) as reply:
-                    await feed_in_thread(_Telling(reply, extractor, meter), extractor.feed)
-                await run_sync(lambda: extractor.finish(sealed=True))
+                    chunks = _Reporting(reply, extractor, reporter)
+                    await feed_in_thread(chunks, extractor.feed)
+                await run_sync(partial(extractor.finish, sealed=True))
             else:
                 for archive in await _managers_archives(client, token, paths):
                     await run_sync(extractor.feed, archive)
-                    await _tell(extractor, meter)
+                    await _report(extractor, reporter)
                     await run_sync(extractor.next_archive)
-            for name, _, size in extractor.news():
-                await meter.tell(Progress(name, size, size, complete=True))
+            for name, _, size in extractor.take_progress():
+                await reporter.report(Progress(name, size, size, complete=True))
         except OSError as exc:
             raise DownloadError(str(beside), f"cannot be written: {exc.strerror}") from exc
         yield extractor
     finally:
-        extractor.close()
-        with trio.CancelScope(shield=True):  # local disk: ends by itself
-            await run_sync(pending.__exit__, None, None, None)
+        with trio.move_on_after(_CLEANUP_SECONDS, shield=True):
+            await run_sync(_clean_up, extractor, pending, abandon_on_cancel=True)
 
 
-class _Telling:
-    """A reply's chunks; before each one it is told how far the extractor is."""
+def _clean_up(extractor: Extractor, pending: AbstractContextManager[Path]) -> None:
+    extractor.close()
+    pending.__exit__(None, None, None)
 
-    def __init__(self, reply: ResponseStream, extractor: Extractor, meter: Meter) -> None:
+
+class _Reporting:
+    """The chunks of a reply; progress of the extractor is reported before each of them."""
+
+    def __init__(
+        self, reply: ResponseStream, extractor: Extractor, reporter: ProgressReporter
+    ) -> None:
         self._reply = reply
         self._extractor = extractor
-        self._meter = meter
+        self._reporter = reporter
 
-    def __aiter__(self) -> _Telling:
+    def __aiter__(self) -> _Reporting:
         return self
 
     async def __anext__(self) -> bytes:
-        await _tell(self._extractor, self._meter)
+        await _report(self._extractor, self._reporter)
         return await anext(self._reply)
 
 
-async def _tell(extractor: Extractor, meter: Meter) -> None:
-    for name, done, size in extractor.news():
-        await meter.tell(Progress(name, done, size, complete=done == size))
+async def _report(extractor: Extractor, reporter: ProgressReporter) -> None:
+    for name, done, size in extractor.take_progress():
+        await reporter.report(Progress(name, done, size, complete=done == size))
 
 
 def _archive(
@@ -138,25 +174,27 @@ def _archive(
 
 
 async def _managers_archives(client: Client, token: str, paths: Sequence[str]) -> list[bytes]:
-    """An archive for each path, 1 MiB each at most (contract section 5.3)."""
+    """One archive of 1 MiB at most for each path (docs/protocol.md, section 5.3)."""
     if client.era.prefix:
         raise LocalProtocolError(
-            "this server has no downloads (they came with 1.4); print the content instead"
+            "this server cannot send files (managers can from 1.4 on); print the content instead"
         )
     archives: list[bytes] = []
     for start in range(0, len(paths), MAX_DOWNLOADS):
-        wanted = PathsRequest(tuple(paths[start : start + MAX_DOWNLOADS]))
+        requested = PathsRequest(tuple(paths[start : start + MAX_DOWNLOADS]))
         path = client.era.session_path(token, "download")
         try:
-            reply = await client.call(wanted.request("POST", path, "files"), answer_seconds=None)
+            reply = await client.call(requested.request("POST", path, "files"), answer_seconds=None)
         except ApiError as exc:
-            # Up to 24.03 it was a GET, and another method is none that the path knows.
+            # Up to 24.03.6 the method is GET, and any other is unknown at this path.
             if exc.status != 405:
-                raise _refused(wanted.paths, exc) from exc
+                raise _refused(requested.paths, exc) from exc
             try:
-                reply = await client.call(wanted.request("GET", path, "files"), answer_seconds=None)
+                reply = await client.call(
+                    requested.request("GET", path, "files"), answer_seconds=None
+                )
             except ApiError as second:
-                raise _refused(wanted.paths, second) from second
+                raise _refused(requested.paths, second) from second
         archives += decode_archives(reply)
     return archives
 
@@ -166,15 +204,15 @@ def _refused(paths: Sequence[str], exc: ApiError) -> Exception:
         return exc
     return DownloadError(
         ", ".join(paths),
-        f"{exc}. Managers send 1 MiB of a path at most; larger ones go by way of a virtual folder",
+        f"{exc}. Managers send 1 MiB at most for each path; mount a virtual folder for more",
     )
 
 
 class DownloadStream:
-    """The content of a file on its way here: iterate over it. Made by `TrioKernel.open_download`.
+    """The content of a file: an async iterator of bytes. Made by `TrioKernel.open_download`.
 
     Attributes:
-        size: bytes of it.
+        size: bytes of the whole file.
     """
 
     def __init__(self, chunks: AsyncIterator[bytes], size: int) -> None:
@@ -186,29 +224,28 @@ class DownloadStream:
         return self
 
     async def __anext__(self) -> bytes:
-        """The next piece.
+        """Receive the next chunk.
 
         Raises:
             RemoteProtocolError: the content was cut short, or altered on its way.
             ConnectionFailed: the connection broke.
-            LocalProtocolError: an earlier call was cancelled or has failed, and what it would have
-                returned is lost.
+            LocalProtocolError: an earlier call was cancelled or failed, so its chunk is lost.
         """
         if self._lost:
-            raise LocalProtocolError("a piece of the download is lost; open it anew")
+            raise LocalProtocolError("a chunk of the download is lost; open it again")
         self._lost = True
         try:
-            piece = await anext(self._chunks)
+            chunk = await anext(self._chunks)
         except StopAsyncIteration:
             self._lost = False
             raise
         self._lost = False
-        return piece
+        return chunk
 
 
 @asynccontextmanager
 async def open_download(client: Client, token: str, path: str) -> AsyncIterator[DownloadStream]:
-    """The content of one file as a stream; see `TrioKernel.open_download`."""
+    """Open a file as a stream; see `TrioKernel.open_download`."""
     if client.has(ARCHIVES):
         async with (
             _archive(client, token, [path]) as reply,
@@ -244,7 +281,7 @@ async def _content(
                 yield bytes(item)
                 continue
             if found or item.kind != "file":
-                raise DownloadError(path, "is no regular file; download it to disk")
+                raise DownloadError(path, "is not a regular file; download it to disk instead")
             found = True
             yield item.size
     decoder.finish(sealed=sealed)
@@ -252,7 +289,7 @@ async def _content(
         raise RemoteProtocolError(f"the server did not send {path!r}")
 
 
-def _last(path: str) -> str:
-    """What an archive of a path has at its top."""
+def _last_component(path: str) -> str:
+    """The name at the top of an archive of this path."""
     name = posixpath.basename(posixpath.normpath(path))
     return "work" if name in ("", ".", "/") else name

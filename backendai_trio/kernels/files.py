@@ -1,4 +1,4 @@
-"""What can be done with the files of a kernel."""
+"""The operations on the files of a kernel."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 import trio
 
-from ..files.progress import Meter, Progress
-from ..files.sources import Upload, UploadStream, plan_items
+from ..files.progress import Progress, ProgressReporter
+from ..files.sources import Links, Upload, UploadStream, plan_items
 from ..transport.client import Client
 from ..wire.files import FileDigest, Listing
 from ..wire.multipart import check_names
 from .download import DownloadStream, download, download_as, open_download
 from .remote_files import list_digests, list_files, make_folder, remove_files
-from .upload import send_uploads
+from .upload import upload
 
 __all__ = ["KernelFiles"]
 
@@ -33,43 +33,60 @@ class KernelFiles:
         *,
         to: str = "",
         base: Path | None = None,
+        links: Links = "follow",
         progress: trio.MemorySendChannel[Progress] | None = None,
     ) -> None:
-        """Put files, folders and streams into the work folder; what is there is replaced.
-
-        Args:
-            items: paths, folders with all that is in them (see `plan_uploads` for names and
-                links), planned uploads, and streams, whose size nobody needs to know.
-            to: a folder to put them in, relative to the work folder; it is made.
-            base: folder that the names of paths are relative to; default: the current one.
-            progress: where to tell how far it is. A slow listener slows the upload.
-
-        Raises:
-            UploadError: a file cannot be read, was refused, or could not be put together in the
-                kernel; it names the path. Nothing has been changed then.
-
-        Cancellation:
-            Nothing is left of it, or all of it is there. Removing the parts that a manager has
-            got takes `Config.grace_seconds` at most.
+        """Upload files, folders and streams to the work folder, and replace files of these names.
 
         Our own gateway takes any size in one request, checked end to end with SHA-256. Managers
-        take 20 files of under 1 MiB at a time. More than that goes in parts that a batch run in
-        the kernel joins and checks; it waits for code that runs there.
+        take 20 files of less than 1 MiB at a time. Larger uploads are sent to them as an archive in
+        parts, which a shell command in the kernel checks and unpacks: that waits for code that runs
+        there, and streams are first written to temporary files of this machine.
 
-        Endpoint: ``POST /session/{name}/upload`` (contract section 5.1).
+        Args:
+            items: paths, folders with all their content (see `plan_uploads` for names), planned
+                uploads, and streams, whose size may be unknown.
+            to: folder to upload to, relative to the work folder; it is created.
+            base: folder that the names of paths are relative to; None for the current one.
+            links: what becomes of symbolic links in folders; see `plan_uploads`.
+            progress: where to send progress; it stays open. A slow receiver slows the upload.
+
+        Raises:
+            UploadError: a file cannot be read, was refused, or could not be unpacked in the kernel;
+                it names the path. No file has been changed then.
+            AuthError: the server refuses the key.
+            NotFound: there is no such kernel.
+            QuotaExceeded: the server takes no more requests now.
+
+        Cancellation:
+            No file has been changed, or all of them have. Removing the parts that a manager has
+            received takes `Config.grace_seconds` at most.
+
+        Endpoint: ``POST /session/{name}/upload`` (docs/protocol.md, section 5.1); our own gateway's
+        ``PUT /session/{name}/archive`` (section 13).
         """
-        planned = await plan_items(items, base=base)
-        await send_uploads(self.client, self.token, planned, to=to, meter=Meter(progress))
+        planned = await plan_items(items, base=base, links=links)
+        reporter = ProgressReporter(progress)
+        await upload(self.client, self.token, planned, to=to, reporter=reporter)
 
     async def upload_stream(
         self, name: str, content: AsyncIterable[bytes], *, size: int | None = None
     ) -> None:
-        """Write a file of the work folder with bytes as they come; see `upload`.
+        """Write a file of the work folder with bytes as they are produced.
 
         Args:
             name: relative to the work folder, with forward slashes.
-            content: the bytes, in pieces of any length.
-            size: how many, if that is known.
+            content: the bytes, in chunks of any length.
+            size: bytes in all, if known.
+
+        Raises:
+            UploadError: `content` has another size than `size`, or as for `upload`.
+            AuthError, NotFound, QuotaExceeded: as for `upload`.
+
+        Cancellation:
+            As for `upload`.
+
+        Endpoint: as for `upload`.
         """
         await self.upload([UploadStream(content, name, size)])
 
@@ -81,30 +98,33 @@ class KernelFiles:
         overwrite: bool = False,
         progress: trio.MemorySendChannel[Progress] | None = None,
     ) -> list[Path]:
-        """Get files and folders of the kernel.
+        """Download files and folders.
 
-        They appear when all of them have come and been checked. Symbolic links stay links if they
-        lead to a place inside what was downloaded; others fail the download.
+        They appear when all of them have arrived and been checked. Symbolic links stay links if
+        they lead to a place inside what was downloaded; others fail the download.
 
         Args:
             paths: relative to the work folder; each arrives under its last component.
-            into: a local folder; it is made.
-            overwrite: whether files that are there may be replaced.
-            progress: where to tell how far it is.
+            into: a local folder; it is created.
+            overwrite: whether existing files may be replaced. They keep their permissions.
+            progress: where to send progress; it stays open.
 
         Returns:
             The local paths.
 
         Raises:
-            DownloadError: something is there already, cannot be written, or is too large for the
-                server (managers: 1 MiB of a path).
-            InvalidRequest: there is no such file.
-            RemoteProtocolError: what came was altered, cut short, or would leave the folder.
+            DownloadError: a file exists already or cannot be written, or a path is too large for
+                the server (managers: 1 MiB for each path).
+            InvalidRequest: a path does not exist.
+            RemoteProtocolError: what arrived was altered, cut short, or would leave the folder.
+            AuthError, NotFound: the key is refused, or there is no such kernel.
+            ConnectionFailed: the connection broke.
 
         Cancellation:
-            Nothing is left of it.
+            Nothing of it is left.
 
-        Endpoint: ``POST /session/{name}/download`` (contract section 5.3).
+        Endpoint: ``POST /session/{name}/download`` (docs/protocol.md, section 5.3); our own
+        gateway's ``POST /session/{name}/archive`` (section 13).
         """
         return await download(
             self.client,
@@ -112,7 +132,7 @@ class KernelFiles:
             check_names(paths),
             Path(into),
             overwrite=overwrite,
-            meter=Meter(progress),
+            reporter=ProgressReporter(progress),
         )
 
     async def download_as(
@@ -123,43 +143,122 @@ class KernelFiles:
         overwrite: bool = False,
         progress: trio.MemorySendChannel[Progress] | None = None,
     ) -> None:
-        """Get one file or folder under another name; otherwise as `download`."""
+        """Download one file or folder under a name of one's own.
+
+        Args:
+            path: relative to the work folder.
+            target: the local name. With `overwrite`, a symbolic link is followed; a device, a pipe
+                or a socket is never replaced.
+            overwrite: whether an existing file may be replaced. It keeps its permissions.
+            progress: where to send progress; it stays open.
+
+        Raises:
+            DownloadError: as for `download`.
+            InvalidRequest, RemoteProtocolError, AuthError, NotFound, ConnectionFailed: as for
+                `download`.
+
+        Cancellation:
+            Nothing of it is left.
+
+        Endpoint: as for `download`.
+        """
         await download_as(
             self.client,
             self.token,
             path,
             Path(target),
             overwrite=overwrite,
-            meter=Meter(progress),
+            reporter=ProgressReporter(progress),
         )
 
     def open_download(self, path: str) -> AbstractAsyncContextManager[DownloadStream]:
-        """A file of the kernel as a stream: ``async with ... as stream: async for data in stream``.
+        """Open a file of the kernel as a stream of bytes.
+
+        Usage: ``async with kernel.open_download("log") as stream: async for data in stream: ...``
+
+        Args:
+            path: relative to the work folder.
 
         Raises:
             InvalidRequest: there is no such file.
-            DownloadError: it is no regular file, or too large for the server.
+            DownloadError: it is not a regular file, or too large for the server.
+            AuthError, NotFound, ConnectionFailed: as for `download`.
+
+        Endpoint: as for `download`.
         """
         return open_download(self.client, self.token, path)
 
     async def list_files(self, path: str = ".") -> Listing:
-        """What is in a folder of the kernel.
+        """List a folder.
+
+        Args:
+            path: relative to the work folder.
 
         Returns:
-            The list; `Listing.problem` tells why there is none, e.g. no such folder.
+            The files; `Listing.problem` says why there are none, e.g. no such folder.
 
-        Endpoint: ``GET /session/{name}/files`` (contract section 5.2).
+        Raises:
+            LocalProtocolError: a manager before 1.4, which cannot list files.
+            ApiError, ConnectionFailed: the request failed.
+
+        Endpoint: ``GET /session/{name}/files`` (docs/protocol.md, section 5.2).
         """
         return await list_files(self.client, self.token, path)
 
     async def list_digests(self, path: str = ".") -> list[FileDigest]:
-        """Name, size and SHA-256 of all regular files below a folder; empty if it is not there."""
+        """List all regular files below a folder, with sizes and SHA-256 digests.
+
+        On managers this is a shell command in the kernel: it waits for code that runs there.
+
+        Args:
+            path: relative to the work folder.
+
+        Returns:
+            The files; none if there is no such folder.
+
+        Raises:
+            ExecutionError: the command failed, e.g. since the kernel has no shell.
+            RemoteProtocolError: its output is malformed.
+            ApiError, ConnectionFailed: the request failed.
+
+        Endpoint: our own gateway's ``POST /session/{name}/files/digests`` (docs/protocol.md,
+        section 13); managers: a run (section 4.1).
+        """
         return await list_digests(self.client, self.token, path)
 
     async def mkdir(self, path: str) -> None:
-        """Make a folder and those above it; one that is there is fine."""
+        """Make a folder and those above it; an existing one is fine.
+
+        On managers this is a shell command in the kernel: it waits for code that runs there.
+
+        Args:
+            path: relative to the work folder.
+
+        Raises:
+            ExecutionError: the command failed, e.g. since a file is in the way.
+            ApiError, ConnectionFailed: the request failed.
+
+        Endpoint: our own gateway's ``POST /session/{name}/files/mkdir`` (docs/protocol.md,
+        section 13); managers: a run (section 4.1).
+        """
         await make_folder(self.client, self.token, path)
 
     async def remove(self, paths: Sequence[str], *, recursive: bool = False) -> None:
-        """Remove files, and with `recursive` folders."""
+        """Remove files, and with `recursive` folders with all their content.
+
+        On managers this is a shell command in the kernel: it waits for code that runs there.
+
+        Args:
+            paths: relative to the work folder.
+            recursive: whether folders may be removed.
+
+        Raises:
+            ExecutionError: a path does not exist or cannot be removed (managers).
+            InvalidRequest: likewise (our own gateway).
+            LocalProtocolError: `paths` is a single string.
+            ApiError, ConnectionFailed: the request failed.
+
+        Endpoint: our own gateway's ``POST /session/{name}/files/remove`` (docs/protocol.md,
+        section 13); managers: a run (section 4.1).
+        """
         await remove_files(self.client, self.token, check_names(paths), recursive=recursive)

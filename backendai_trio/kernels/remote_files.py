@@ -1,11 +1,10 @@
-"""Files in a kernel: listed, compared, removed.
+"""Files in a kernel: list, compare, remove.
 
-Managers can list alone, so the rest runs as a command in the kernel there.
+Managers can only list files, so everything else is a shell command in the kernel there.
 """
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 from ..errors import LocalProtocolError, RemoteProtocolError
@@ -20,43 +19,43 @@ from ..wire.files import (
 from ..wire.http import JSON, Request
 from ..wire.json_fields import encode_json
 from ..wire.multipart import received_name
-from .shell import run_command
+from .shell import run_shell, shell_word
 
 __all__ = ["list_digests", "list_files", "make_folder", "remove_files"]
 
 
 async def list_files(client: Client, token: str, path: str) -> Listing:
-    """What is in a folder; see `TrioKernel.list_files`."""
+    """List a folder of a kernel; see `TrioKernel.list_files`."""
     if client.era.prefix and not client.has(ARCHIVES):
-        raise LocalProtocolError("this server cannot list files (that came with 1.4)")
-    where = client.era.session_path(token, "files")
-    reply = await client.call(PathsRequest((path,)).request("GET", where, "path"))
+        raise LocalProtocolError("this server cannot list files (managers can from 1.4 on)")
+    endpoint = client.era.session_path(token, "files")
+    reply = await client.call(PathsRequest((path,)).request("GET", endpoint, "path"))
     return Listing.decode(reply.body)
 
 
 async def list_digests(client: Client, token: str, path: str) -> list[FileDigest]:
-    """All files below a folder with their digests; see `TrioKernel.list_digests`."""
+    """All regular files below a folder, with their digests; see `TrioKernel.list_digests`."""
     if client.has(ARCHIVES):
-        where = client.era.session_path(token, "files", "digests")
-        request = PathsRequest((path,)).request("POST", where, "path")
+        endpoint = client.era.session_path(token, "files", "digests")
+        request = PathsRequest((path,)).request("POST", endpoint, "path")
         return decode_digests((await client.call(request, answer_seconds=None)).body)
-    there = _word(path)
-    said = await run_command(
+    folder = shell_word(path)
+    output = await run_shell(
         client,
         token,
-        f"[ ! -d {there} ] || (cd {there} && find . -type f -exec wc -c {{}} \\; "
+        f"[ ! -d {folder} ] || (cd {folder} && find . -type f -exec wc -c {{}} \\; "
         "-exec sha256sum {} \\;)",
     )
-    return _digests_in(said)
+    return _parse_digests(output)
 
 
 async def make_folder(client: Client, token: str, path: str) -> None:
     """Make a folder; see `TrioKernel.mkdir`."""
     if client.has(ARCHIVES):
-        where = client.era.session_path(token, "files", "mkdir")
-        await client.call(PathsRequest((path,)).request("POST", where, "path"))
+        endpoint = client.era.session_path(token, "files", "mkdir")
+        await client.call(PathsRequest((path,)).request("POST", endpoint, "path"))
     else:
-        await run_command(client, token, f"mkdir -p {_word(path)}")
+        await run_shell(client, token, f"mkdir -p {shell_word(path)}")
 
 
 async def remove_files(
@@ -64,31 +63,26 @@ async def remove_files(
 ) -> None:
     """Remove files; see `TrioKernel.remove`."""
     if client.has(ARCHIVES):
-        where = client.era.session_path(token, "files", "remove")
+        endpoint = client.era.session_path(token, "files", "remove")
         body = encode_json({"files": list(paths), "recursive": recursive})
-        await client.call(Request("POST", where, (), body, JSON))
+        await client.call(Request("POST", endpoint, (), body, JSON))
         return
-    words = " ".join(map(_word, paths))
-    there = " && ".join(f"ls -d {_word(path)} >/dev/null" for path in paths)
-    await run_command(client, token, f"{there} && rm {'-rf' if recursive else '-f'} {words}")
+    words = " ".join(map(shell_word, paths))
+    all_exist = " && ".join(f"ls -d {shell_word(path)} >/dev/null" for path in paths)
+    await run_shell(client, token, f"{all_exist} && rm {'-rf' if recursive else '-f'} {words}")
 
 
-def _word(path: str) -> str:
-    """A path as a word of the shell that is no option."""
-    if "\0" in path:
-        raise LocalProtocolError(f"{path!r} has a NUL character in it")
-    return shlex.quote(path if path.startswith("/") else f"./{path}")
-
-
-def _digests_in(said: str) -> list[FileDigest]:
-    """Pairs of lines, of `wc -c` and of `sha256sum`; names with odd characters are left out."""
-    lines = said.splitlines()
-    found = []
+def _parse_digests(output: str) -> list[FileDigest]:
+    """Read pairs of lines of `wc -c` and `sha256sum`. A file whose name sha256sum escapes, since it
+    has a line end or a backslash in it, is left out."""
+    lines = output.splitlines()
+    digests = []
     for first, second in zip(lines[::2], lines[1::2], strict=False):
         size, _, _ = first.strip().partition(" ")
         digest, _, name = second.partition("  ./")
         if not size.isdigit() or len(digest.lstrip("\\")) != 64:
-            raise RemoteProtocolError(f"list of digests: not understood: {second[:80]!r}")
+            raise RemoteProtocolError(f"list of digests: malformed line {second[:80]!r}")
         if not digest.startswith("\\"):
-            found.append(FileDigest(received_name(name, "list of digests"), int(size), digest))
-    return found
+            name = received_name(name, "list of digests")
+            digests.append(FileDigest(name, int(size), digest))
+    return digests

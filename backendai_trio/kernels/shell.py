@@ -1,48 +1,109 @@
-"""Shell commands in a kernel, for what its server has no request for."""
+"""Shell commands in a kernel, for tasks that its server has no request for."""
 
 from __future__ import annotations
 
 import secrets
+import shlex
 
-from ..errors import ExecutionError
+from ..errors import BackendError, ExecutionError, LocalProtocolError
 from ..transport.client import Client
 from ..wire.execution import BatchOptions, ExecuteRequest, Finished, InputRequest, Stderr, Stdout
+from ..wire.http import Request
+from ..wire.kernels import KernelInfo
 from .execution import open_execution
 
-__all__ = ["run_command"]
+__all__ = ["run_shell", "shell_word"]
+
+_EARLY_SECONDS = 0.3
+"""What a batch run prints this soon may be lost on managers that lose the end of a run."""
+_PYTHON_IMAGES = ("python", "pytorch", "tensorflow")
 
 
-async def run_command(client: Client, token: str, command: str) -> str:
-    """Run a line of POSIX shell in the work folder, as a batch run, after what runs there now.
+async def run_shell(client: Client, token: str, command: str) -> str:
+    """Run a POSIX shell command in the work folder, after the code that runs there now.
+
+    Args:
+        client: of the kernel's server.
+        token: the kernel's token.
+        command: one or several lines.
 
     Returns:
-        What it printed.
+        Its standard output.
 
     Raises:
-        ExecutionError: it failed, or the kernel has no shell; with what it said on standard error.
+        ExecutionError: the command failed, or the kernel has no shell; with its standard error.
 
     Cancellation:
-        Interrupts it.
+        Interrupts the command.
+
+    Endpoint: ``POST /session/{name}`` (docs/protocol.md, sections 4.1 and 4.7).
     """
-    # Not every server tells the exit code of a run, so the command itself says that it succeeded.
-    done = f"backendai-done-{secrets.token_hex(8)}"
-    options = BatchOptions(build=None, exec=f"( {command} ) && echo {done}")
-    first = ExecuteRequest("batch", secrets.token_hex(8), "", options.as_json())
-    said: list[str] = []
-    complaints: list[str] = []
+    # Not every server reports the exit code of a run, so the command itself says that it succeeded.
+    mark = f"backendai-done-{secrets.token_hex(8)}"
+    first = await _first_request(client, token, f"( {command}\n) && echo {mark}")
+    output: list[str] = []
+    errors: list[str] = []
     async with open_execution(client, token, first) as run:
         async for event in run:
             match event:
                 case Stdout(text):
-                    said.append(text)
+                    output.append(text)
                 case Stderr(text):
-                    complaints.append(text)
+                    errors.append(text)
                 case InputRequest():
                     await run.send_input(None)
-    output = "".join(said).replace("\r\n", "\n")
-    before, mark, _ = output.rpartition(f"{done}\n")
-    if not mark:
+    text = "".join(output).replace("\r\n", "\n")
+    before, found, _ = text.rpartition(f"{mark}\n")
+    if not found:
         code = run.outcome.exit_code if isinstance(run.outcome, Finished) else None
-        reason = " ".join("".join(complaints).split()) or f"exit code {code}"
+        reason = " ".join("".join(errors).split())
+        if not reason:
+            reason = "it gave no reason" if code is None else f"exit code {code}"
         raise ExecutionError(f"a command in the kernel failed: {reason}")
     return before
+
+
+def shell_word(path: str) -> str:
+    """A path, quoted as one word of the shell that is not taken for an option.
+
+    Args:
+        path: absolute, or relative to the work folder.
+
+    Raises:
+        LocalProtocolError: the path has a NUL character in it.
+    """
+    if "\0" in path:
+        raise LocalProtocolError(f"{path!r} has a NUL character in it")
+    return shlex.quote(path if path.startswith("/") else f"./{path}")
+
+
+async def _first_request(client: Client, token: str, command: str) -> ExecuteRequest:
+    """The request that runs a command, in the mode that is safe on this server."""
+    run_id = secrets.token_hex(8)
+    if client.hello.loses_batch_ends:
+        if await _runs_python(client, token):
+            return ExecuteRequest("query", run_id, _as_python(command))
+        command = f"sleep {_EARLY_SECONDS}; {command}"
+    options = BatchOptions(build=None, exec=command)
+    return ExecuteRequest("batch", run_id, "", options.as_json())
+
+
+async def _runs_python(client: Client, token: str) -> bool:
+    """Whether the kernel's image says that its query mode takes Python."""
+    try:
+        reply = await client.call(Request("GET", client.era.session_path(token)))
+        image = KernelInfo.decode(reply.body).runtime
+    except BackendError:
+        return False  # the command then fails with the same error, or runs as a batch
+    name = image.rpartition("/")[2].partition(":")[0]
+    return any(word in name for word in _PYTHON_IMAGES)
+
+
+def _as_python(command: str) -> str:
+    """An expression that runs a shell command and prints its output; it leaves no names behind."""
+    arguments = ["sh", "-c", command]
+    return (
+        "(lambda done: print(done.stdout.decode('utf-8', 'replace'), end='') or print("
+        "done.stderr.decode('utf-8', 'replace'), end='', file=__import__('sys').stderr))"
+        f"(__import__('subprocess').run({arguments!r}, stdin=-3, stdout=-1, stderr=-1))"
+    )

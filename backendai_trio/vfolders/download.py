@@ -1,15 +1,15 @@
-"""Files on their way out of a virtual folder, each by itself and each able to go on.
+"""Downloads from a virtual folder: each file by itself, and each resumed after a broken connection.
 
-Folders are walked by their lists. What a server calls its files is not trusted: no name leads out
-of the local folder, and nothing gets its name before all of it has come.
+Folders are walked by their listings. Names that a server sends are not trusted: none leads out of
+the local folder, and no file gets its name before all of it has arrived.
 """
 
 from __future__ import annotations
 
 import posixpath
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -26,31 +26,35 @@ from ..errors import (
     NotFound,
     RemoteProtocolError,
 )
+from ..files.chunks import CHUNK_SIZE
 from ..files.paths import PendingFile, safe_join
-from ..files.progress import Meter, Progress
+from ..files.progress import Progress, ProgressReporter
 from ..transport.client import Client
 from ..transport.responses import ResponseStream
-from ..wire.files import FileInfo
+from ..transport.retry import backoff, is_transient
+from ..wire.files import FileInfo, PartsDecoder, PathsRequest
 from ..wire.http import JSON, Request
 from ..wire.multipart import check_name
 from ..wire.storage_proxy import ContentRange
-from ..wire.vfolders import FileRequest, Ticket
+from ..wire.vfolders import UNKNOWN_ROUTE, FileRequest, Ticket
 
-__all__ = ["download_files"]
+__all__ = ["download"]
 
 run_sync = trio.to_thread.run_sync
 Lister = Callable[[str], Awaitable[list[FileInfo]]]
 
-_AT_ONCE = 6
-_PIECE_BYTES = 512 * 1024
-_PAUSES_SECONDS = (0.1, 0.5, 2.0, 5.0)
-_TRY_AGAIN = frozenset({404, 408, 416, 425, 429, 500, 502, 503, 504})
+_WORKERS = 6
+_RETRIES = 7
+"""Attempts that may fail one after another without any progress."""
+_ALSO_TRANSIENT = frozenset({404, 416, 500})
+_CLEANUP_SECONDS = 5.0
+"""Limit for removing a temporary file: a disk on the network may not answer."""
 MAX_ENTRIES = 65_536
-"""Most files and folders of one download; more is taken for an attack on the file system."""
+"""Most files and folders of one download; more count as an attack on the file system."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _File:
     """A file to download."""
 
     path: str
@@ -60,7 +64,7 @@ class _Wanted:
     size: int
 
 
-async def download_files(
+async def download(
     client: Client,
     folder: str,
     list_files: Lister,
@@ -68,27 +72,27 @@ async def download_files(
     into: Path,
     *,
     overwrite: bool,
-    meter: Meter,
+    reporter: ProgressReporter,
 ) -> list[Path]:
-    """Download from a folder; see `TrioVFolder.download`."""
-    files, folders = await _look(list_files, paths)
+    """Download from a virtual folder; see `TrioVFolder.download`."""
+    files, folders = await _find(list_files, paths)
     targets = await run_sync(_prepare, into, files, folders, overwrite)
-    todo = iter(files)
+    queue = iter(files)
 
     async def work() -> None:
-        for wanted in todo:  # shared by all workers
-            await _download(client, folder, wanted, targets[wanted], overwrite, meter)
+        for file in queue:  # shared by all workers
+            await _download(client, folder, file, targets[file], overwrite, reporter)
 
     with one_error():
         async with trio.open_nursery() as nursery:
-            for _ in range(_AT_ONCE):
+            for _ in range(min(_WORKERS, len(files))):
                 nursery.start_soon(work)
-    return [targets[wanted] for wanted in files]
+    return [targets[file] for file in files]
 
 
-async def _look(list_files: Lister, paths: Sequence[str]) -> tuple[list[_Wanted], list[str]]:
-    """The files to get and the folders to make, found in the server's lists."""
-    files: dict[str, _Wanted] = {}
+async def _find(list_files: Lister, paths: Sequence[str]) -> tuple[list[_File], list[str]]:
+    """The files to download and the folders to make, as the server lists them."""
+    files: dict[str, _File] = {}
     folders: list[str] = []
     todo: list[tuple[str, str]] = []
     for path in paths:
@@ -103,21 +107,24 @@ async def _look(list_files: Lister, paths: Sequence[str]) -> tuple[list[_Wanted]
         parent, name = posixpath.split(clean)
         found = next((f for f in await list_files(parent or ".") if f.name == name), None)
         if found is None:
-            raise DownloadError(path, "there is no such file in the virtual folder")
-        todo += _sort(found, parent, "", files, folders)
+            raise DownloadError(path, "does not exist in the virtual folder")
+        todo += _add(found, parent, "", files, folders)
     while todo:
-        where, prefix = todo.pop()
-        for found in await list_files(where):
-            todo += _sort(found, "" if where == "." else where, prefix, files, folders)
+        path, prefix = todo.pop()
+        for found in await list_files(path):
+            todo += _add(found, "" if path == "." else path, prefix, files, folders)
             if len(files) + len(folders) > MAX_ENTRIES:
-                raise DownloadError(where, f"holds more than {MAX_ENTRIES:,} files; get them apart")
+                raise DownloadError(
+                    path, f"holds more than {MAX_ENTRIES:,} files; download its folders one by one"
+                )
     return list(files.values()), folders
 
 
-def _sort(
-    found: FileInfo, parent: str, prefix: str, files: dict[str, _Wanted], folders: list[str]
+def _add(
+    found: FileInfo, parent: str, prefix: str, files: dict[str, _File], folders: list[str]
 ) -> list[tuple[str, str]]:
-    """Note a file, or a folder, which is then to be looked at."""
+    """Add an entry of a listing to the files or the folders; returns a folder that is to be listed
+    next, and the prefix of its files' names."""
     path = f"{parent}/{found.name}" if parent else found.name
     if "/" in found.name or found.name in ("", ".", ".."):
         raise DownloadError(path, f"the server lists a file named {found.name!r}; refused")
@@ -129,34 +136,32 @@ def _sort(
         return [(path, f"{name}/")]
     if not found.mode.startswith("-"):
         raise DownloadError(
-            path, "is no regular file but a link or a device; download what it leads to by name"
+            path, "is a link or a device, not a regular file; download what it leads to by name"
         )
-    files[name] = _Wanted(path, name, found.size)
+    files[name] = _File(path, name, found.size)
     return []
 
 
 def _prepare(
-    into: Path, files: Sequence[_Wanted], folders: Sequence[str], overwrite: bool
-) -> dict[_Wanted, Path]:
-    """Where each file goes; what is in the way is found before anything is written."""
+    into: Path, files: Sequence[_File], folders: Sequence[str], overwrite: bool
+) -> dict[_File, Path]:
+    """Make the folders, and choose the path of each file. Conflicts are found first."""
     try:
         into.mkdir(parents=True, exist_ok=True)
-        made = [_join(into, name) for name in folders]
-        targets = {wanted: _join(into, wanted.name) for wanted in files}
+        local_folders = [_join(into, name) for name in folders]
+        targets = {file: _join(into, file.name) for file in files}
         for target in targets.values():
             if target.is_dir() and not target.is_symlink():
                 raise DownloadError(str(target), "a folder is in the way")
             if not overwrite and (target.exists() or target.is_symlink()):
                 raise DownloadError(
                     str(target),
-                    "exists; nothing was changed. Say that it may be overwritten",
+                    "exists already; nothing was changed. Allow overwriting to replace it",
                 )
-        for folder in made:
+        for folder in local_folders:
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise DownloadError(
-            str(exc.filename or into), f"cannot be written: {exc.strerror}"
-        ) from exc
+        raise _not_written(exc, into) from exc
     return targets
 
 
@@ -167,103 +172,138 @@ def _join(into: Path, name: str) -> Path:
         raise DownloadError(name, str(exc)) from None
 
 
+def _not_written(exc: OSError, path: Path) -> DownloadError:
+    return DownloadError(str(exc.filename or path), f"cannot be written: {exc.strerror}")
+
+
 # -- one file -------------------------------------------------------------------------------------
 
 
 async def _download(
-    client: Client, folder: str, wanted: _Wanted, target: Path, overwrite: bool, meter: Meter
+    client: Client,
+    folder: str,
+    file: _File,
+    target: Path,
+    overwrite: bool,
+    reporter: ProgressReporter,
 ) -> None:
+    pending: PendingFile | None = None
     try:
-        with ExitStack() as stack:
-            file = await run_sync(lambda: PendingFile(target, overwrite=overwrite))
-            stack.callback(file.discard)
-            await _Fetch(client, folder, wanted, file, meter).run()
-            await run_sync(file.complete)
+        pending = await run_sync(partial(PendingFile, target, overwrite=overwrite, like_cp=True))
+        await _Transfer(client, folder, file, pending, reporter).run()
+        await run_sync(pending.complete)
     except (DownloadError, AuthError, NotFound):
         raise
     except BackendError as exc:
-        raise DownloadError(wanted.path, f"could not be downloaded: {exc}") from exc
+        raise DownloadError(file.path, f"could not be downloaded: {exc}") from exc
     except OSError as exc:
-        raise DownloadError(str(target), f"cannot be written: {exc.strerror}") from exc
-    await meter.tell(Progress(wanted.name, file.size, file.size, complete=True))
+        raise _not_written(exc, target) from exc
+    finally:
+        if pending is not None:
+            with trio.move_on_after(_CLEANUP_SECONDS, shield=True):
+                await run_sync(pending.discard, abandon_on_cancel=True)
+    await reporter.report(Progress(file.name, pending.size, pending.size, complete=True))
 
 
-class _Fetch:
-    """Gets the content of a file, however often the connection breaks on the way."""
+class _Transfer:
+    """Receives the content of a file, and goes on when the connection breaks on the way."""
 
     def __init__(
-        self, client: Client, folder: str, wanted: _Wanted, file: PendingFile, meter: Meter
+        self,
+        client: Client,
+        folder: str,
+        file: _File,
+        pending: PendingFile,
+        reporter: ProgressReporter,
     ) -> None:
         self._client = client
         self._folder = folder
-        self._wanted = wanted
         self._file = file
-        self._meter = meter
+        self._pending = pending
+        self._reporter = reporter
         self._source: tuple[Endpoint | None, Request] | None = None
         self._version = ""
-        """What the server says of the content it sends: an ETag or a date."""
+        """The server's name for this version of the content: an ETag or a date."""
 
     async def run(self) -> None:
-        failures = 0
+        """Receive all of it."""
+        pauses = backoff(0.1, retries=_RETRIES)
         while True:
-            before = self._file.size
+            before = self._pending.size
             try:
                 await self._receive()
                 return
             except (ConnectionFailed, ApiError) as exc:
-                if isinstance(exc, ApiError):
-                    if exc.status not in _TRY_AGAIN or self._source is None:
-                        raise
-                    self._source = None  # its token may have expired
-                failures = 0 if self._file.size > before else failures
-                if failures == len(_PAUSES_SECONDS):
+                also = _ALSO_TRANSIENT if self._source is not None else ()
+                if not is_transient(exc, also=also):
                     raise
-            await trio.sleep(_PAUSES_SECONDS[failures])
-            failures += 1
+                if isinstance(exc, ApiError):
+                    self._source = None  # its token may have expired
+                if self._pending.size > before:
+                    pauses = backoff(0.1, retries=_RETRIES)
+                if (pause := next(pauses, None)) is None:
+                    raise
+            await trio.sleep(pause)
 
     async def _receive(self) -> None:
-        """Get what is missing."""
+        """Receive the bytes that are missing."""
         if self._source is None:
-            self._source = await self._ask()
+            self._source = await self._request_download()
         at, request = self._source
         headers = {"Accept-Encoding": "identity"}
-        if self._file.size and self._version:
-            headers |= {"Range": f"bytes={self._file.size}-", "If-Range": self._version}
+        if self._pending.size and self._version:
+            headers |= {"Range": f"bytes={self._pending.size}-", "If-Range": self._version}
         async with self._client.transfer(request, at=at, headers=headers) as reply:
             size = await self._begin(reply)
+            parts = None
+            if request.body:  # of managers before 19.03
+                parts, size = PartsDecoder(reply.headers.get("content-type", "")), None
             while data := await reply.receive_some():
-                pieces, length = [data], len(data)
-                while length < _PIECE_BYTES and (data := await reply.receive_some()):
-                    pieces.append(data)
+                received, length = [data], len(data)
+                while length < CHUNK_SIZE and (data := await reply.receive_some()):
+                    received.append(data)
                     length += len(data)
-                await run_sync(self._file.write, b"".join(pieces))
-                await self._meter.tell(Progress(self._wanted.name, self._file.size, size))
-        if size is not None and self._file.size != size:
+                content = b"".join(received)
+                if parts is not None:
+                    content = b"".join(data for _, data in parts.feed(content))
+                await run_sync(self._pending.write, content)
+                await self._reporter.report(Progress(self._file.name, self._pending.size, size))
+            if parts is not None and parts.finish() != 1:
+                raise RemoteProtocolError(f"the server did not send {self._file.path!r} alone")
+        if size is not None and self._pending.size != size:
             raise ConnectionFailed(
-                f"{request} ended after {self._file.size:,} of {size:,} bytes; try again"
+                f"{request} ended after {self._pending.size:,} of {size:,} bytes; try again"
             )
 
     async def _begin(self, reply: ResponseStream) -> int | None:
-        """Look at where the answer begins; the size of the whole file."""
+        """Check where the reply begins; returns the bytes of the whole file, if known."""
         tag = reply.headers.get("etag", "")
         self._version = reply.headers.get("last-modified", "") if tag[:2] in ("", "W/") else tag
         if reply.status == 206:
             part = ContentRange.decode(reply.headers.get("content-range", ""))
-            if part.start != self._file.size or part.end != part.size:
-                raise RemoteProtocolError("the server sent another part than was asked for")
+            if part.start != self._pending.size or part.end != part.size:
+                raise RemoteProtocolError("the server sent another range than was requested")
             return part.size
-        # All of it: for the first time, or since it has changed.
-        await run_sync(self._file.restart)
+        # All of it: this is the first attempt, or the file has changed since.
+        await run_sync(self._pending.restart)
         length = reply.headers.get("content-length", "")
         return int(length) if length.isascii() and length.isdigit() else None
 
-    async def _ask(self) -> tuple[Endpoint | None, Request]:
+    async def _request_download(self) -> tuple[Endpoint | None, Request]:
+        """The request for the content, and the server to send it to; None for the manager."""
         era = self._client.era
         proxied = era.folder_transfer == "proxy"
         tail = "request-download" if proxied else "request_download"
-        body = FileRequest(self._wanted.path).encode(era)
+        body = FileRequest(self._file.path).encode(era)
         path = era.folder_path(self._folder, tail)
-        reply = await self._client.call(Request("POST", path, (), body, JSON))
+        try:
+            reply = await self._client.call(Request("POST", path, (), body, JSON))
+        except NotFound as exc:
+            # Managers from 1.4 to 18.12 have no tokens, and send several files in a multipart body.
+            if proxied or exc.kind not in UNKNOWN_ROUTE or self._client.hello.features:
+                raise
+            path = era.folder_path(self._folder, "download")
+            return None, PathsRequest((self._file.path,)).request("GET", path, "files")
         ticket = Ticket.decode(reply.body)
         query = (("token", ticket.token),)
         if not ticket.url:

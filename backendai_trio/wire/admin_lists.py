@@ -1,7 +1,7 @@
-"""What the admin API lists, and how each generation of servers is asked for it.
+"""The lists of the admin API, and the query for each of them in each generation of servers.
 
-Source: contract sections 8.2 (seed era) and 8.3. A field that an older schema lacks makes the whole
-query fail there, so each era asks for the least it needs.
+Source: docs/protocol.md, sections 8.2 (seed era) and 8.3. A query fails as a whole where the schema
+lacks one of its fields, so each era is asked for the least.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """How an era lists one kind of thing."""
+    """The query that lists one kind of object in one era."""
 
     root: str
     """Name of the root field."""
     fields: str
-    """What is asked of each row."""
+    """Fields of each row."""
     paged: bool = False
-    """Whether it is asked for page by page, or gives all rows at once."""
+    """Whether rows come page by page, or all at once."""
     arguments: Mapping[str, str] | None = None
-    """Arguments it takes besides those of the page, and their types."""
+    """Further arguments and their types."""
 
     def query(
         self, *, offset: int = 0, limit: int = 100, arguments: Mapping[str, str] | None = None
@@ -49,12 +49,12 @@ class Listing:
         """The query for a page of rows, or for all.
 
         Args:
-            offset: rows to skip, for a paged listing.
+            offset: rows to skip, if the listing is paged.
             limit: rows at most, 1-100, likewise.
-            arguments: which rows, e.g. ``{"status": "RUNNING"}``.
+            arguments: filters, e.g. ``{"status": "RUNNING"}``.
 
         Raises:
-            LocalProtocolError: the listing does not take such an argument.
+            LocalProtocolError: the listing does not take one of the arguments.
         """
         known = self.arguments or {}
         given = dict(arguments or {})
@@ -74,11 +74,11 @@ class Listing:
         return GraphQLQuery(text, variables | given)
 
     def decode(self, answer: Mapping[str, Any]) -> tuple[Sequence[Mapping[str, Any]], int]:
-        """The rows in an answer's data, and how many there are in all."""
+        """The rows in the data of a reply, and the number of rows in all."""
         top = Fields(answer, f"list of {self.root}")
         if not self.paged:
             found = answer.get(self.root)
-            # A root field may give one thing: a key pair's own.
+            # A root field may give a single object: one's own key pair.
             rows = _rows(found if isinstance(found, list) else [found])
             return rows, len(rows)
         page = top.nested(self.root)
@@ -87,7 +87,11 @@ class Listing:
 
 
 def listing(kind: Kind, era: Era) -> Listing:
-    """How to list one kind of thing.
+    """The query that lists one kind of object.
+
+    Args:
+        kind: of the objects.
+        era: of the server.
 
     Raises:
         LocalProtocolError: there is no such kind, or servers of this era do not list it.
@@ -95,20 +99,43 @@ def listing(kind: Kind, era: Era) -> Listing:
     if kind not in KINDS:
         raise LocalProtocolError(f"{kind!r} cannot be listed; use one of {', '.join(KINDS)}")
     by_era = _LISTINGS[kind]
-    found = by_era.get(era.name, by_era.get(SESSION_6.name))
-    if found is None or (era.name == SEED.name and SEED.name not in by_era):
+    generation = era.name
+    if generation == TRANSITION.name and era.version < _LISTS_SINCE:
+        generation = _BEFORE_LISTS
+    found = by_era.get(generation)
+    if found is None and generation not in (SEED.name, _BEFORE_LISTS):
+        found = by_era[SESSION_6.name]
+    if found is None:
         raise LocalProtocolError(f"servers of API {era.version} have no list of {kind}")
     return found
 
 
+_LISTS_SINCE = "v4.20190315"
+_BEFORE_LISTS = "18.12"
+"""Managers 1.4 to 18.12: the transition era with a schema much like that of the seed era."""
 _STATUS = {"status": "String", "access_key": "String"}
+_ACCESS_KEY = {"access_key": "String"}
+_OLD_SESSIONS = Listing(
+    "compute_sessions",
+    "sess_id id lang status created_at terminated_at mem_slot cpu_slot gpu_slot",
+    arguments=_STATUS,
+)
+_OLD_AGENTS = Listing(
+    "agents",
+    "id status region addr mem_slots cpu_slots gpu_slots first_contact",
+    arguments={"status": "String"},
+)
+_OLD_VFOLDERS = Listing(
+    "vfolders", "name created_at last_used max_files max_size", arguments=_ACCESS_KEY
+)
+_USER_FIELDS = "uuid username email full_name role domain_name created_at"
+_KEYPAIR_FIELDS = (
+    "access_key is_active is_admin resource_policy created_at last_used rate_limit concurrency_used"
+)
 _LISTINGS: Mapping[Kind, Mapping[str, Listing]] = {
     "sessions": {
-        SEED.name: Listing(
-            "compute_sessions",
-            "sess_id id lang status created_at terminated_at mem_slot cpu_slot gpu_slot",
-            arguments=_STATUS,
-        ),
+        SEED.name: _OLD_SESSIONS,
+        _BEFORE_LISTS: _OLD_SESSIONS,
         TRANSITION.name: Listing(
             "compute_session_list",
             "sess_id lang status created_at terminated_at occupied_slots",
@@ -123,17 +150,14 @@ _LISTINGS: Mapping[Kind, Mapping[str, Listing]] = {
         ),
         SESSION_6.name: Listing(
             "compute_session_list",
-            "name id image status created_at terminated_at occupying_slots",
+            "name id image status created_at terminated_at occupied_slots",
             paged=True,
             arguments=_STATUS,
         ),
     },
     "agents": {
-        SEED.name: Listing(
-            "agents",
-            "id status region addr mem_slots cpu_slots gpu_slots first_contact",
-            arguments={"status": "String"},
-        ),
+        SEED.name: _OLD_AGENTS,
+        _BEFORE_LISTS: _OLD_AGENTS,
         SESSION_6.name: Listing(
             "agent_list",
             "id status region scaling_group addr available_slots occupied_slots first_contact",
@@ -142,26 +166,23 @@ _LISTINGS: Mapping[Kind, Mapping[str, Listing]] = {
         ),
     },
     "images": {
+        _BEFORE_LISTS: Listing("images", "name tag hash"),
         SESSION_6.name: Listing("images", "name tag registry digest size_bytes aliases"),
     },
-    # Never the secret key, which every schema offers.
+    # Never the secret key, which every schema has.
     "keypairs": {
-        SEED.name: Listing(
-            "keypair",
-            "access_key is_active is_admin resource_policy created_at last_used rate_limit "
-            "concurrency_used",
-        ),
+        SEED.name: Listing("keypair", _KEYPAIR_FIELDS),
+        _BEFORE_LISTS: Listing("keypairs", _KEYPAIR_FIELDS),
+        TRANSITION.name: Listing("keypairs", f"user_id {_KEYPAIR_FIELDS}"),
         SESSION_6.name: Listing(
             "keypair_list",
-            "access_key user_id is_active is_admin resource_policy created_at last_used rate_limit "
-            "concurrency_used",
+            f"user_id {_KEYPAIR_FIELDS}",
             paged=True,
         ),
     },
     "users": {
-        SESSION_6.name: Listing(
-            "user_list", "uuid username email full_name role domain_name created_at", paged=True
-        ),
+        TRANSITION.name: Listing("users", _USER_FIELDS),
+        SESSION_6.name: Listing("user_list", _USER_FIELDS, paged=True),
     },
     "resource-policies": {
         SESSION_6.name: Listing(
@@ -176,16 +197,19 @@ _LISTINGS: Mapping[Kind, Mapping[str, Listing]] = {
         ),
     },
     "vfolders": {
-        SEED.name: Listing(
+        SEED.name: _OLD_VFOLDERS,
+        _BEFORE_LISTS: _OLD_VFOLDERS,
+        # `vfolder_list` fails on 19.09 as soon as there is a folder (section 12.1).
+        TRANSITION.name: Listing(
             "vfolders",
-            "name created_at last_used max_files max_size",
-            arguments={"access_key": "String"},
+            "name id host max_files max_size created_at last_used",
+            arguments=_ACCESS_KEY,
         ),
         SESSION_6.name: Listing(
             "vfolder_list",
             "name id host permission max_files max_size created_at last_used",
             paged=True,
-            arguments={"access_key": "String"},
+            arguments=_ACCESS_KEY,
         ),
     },
 }
@@ -202,9 +226,9 @@ class SessionRow:
     """ISO 8601, as the server wrote it."""
     terminated_at: str = ""
     session_id: str = ""
-    """UUID of the session, where the server tells."""
+    """UUID of the session; empty if the server does not give it."""
     slots: Mapping[str, str] | None = None
-    """Resources in use, e.g. ``{"cpu": "1", "mem": "1073741824"}``; None if it does not tell."""
+    """Resources in use, e.g. ``{"cpu": "1", "mem": "1073741824"}``; None if unknown."""
 
     @classmethod
     def decode(cls, row: object) -> SessionRow:
@@ -230,10 +254,10 @@ def _slots(fields: Fields) -> Mapping[str, str] | None:
             return None
         return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else None
     plain = {name: fields.raw(f"{name}_slot") for name in ("mem", "cpu", "gpu")}
-    told = {name: str(value) for name, value in plain.items() if value is not None}
-    return told or None
+    given = {name: str(value) for name, value in plain.items() if value is not None}
+    return given or None
 
 
 def _rows(found: Sequence[object]) -> list[Mapping[str, Any]]:
-    # An absent thing is null; nothing else that is no object should come.
+    # An object that does not exist is null.
     return [row for row in found if isinstance(row, dict)]

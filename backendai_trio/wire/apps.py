@@ -1,9 +1,9 @@
-"""Services of kernels: which there are, and the WebSocket that leads to one.
+"""Services of kernels: their list, and the WebSocket that connects to one.
 
-Source: contract section 6.5. A WebSocket is one TCP connection to the service; binary frames carry
-its bytes. Managers ignore text frames, and know only the end of both directions, which is the close
-of the WebSocket. Our gateway also knows the end of one (feature `HALF_CLOSE`): whoever asks for it
-with the query ``halfClose=1`` sends and gets the text frame ``{"eof": true}`` there.
+Source: docs/protocol.md, section 6.5. A WebSocket is one TCP connection to the service; binary
+frames carry its bytes. Managers ignore text frames, and closing the WebSocket ends both directions.
+Our gateway can end one direction (feature `HALF_CLOSE`): with the query ``halfClose=1``, both sides
+send the text frame ``{"eof": true}`` at that point.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ _MAX_PORT = 65535
 
 @dataclass(frozen=True, slots=True)
 class AppInfo:
-    """A service that a kernel offers."""
+    """A service of a kernel."""
 
     name: str
     protocol: str = "tcp"
-    """``tcp`` or ``http``; others are possible."""
+    """``tcp``, ``http`` or another."""
     ports: tuple[int, ...] = ()
     """TCP ports in the kernel."""
     url_template: str = ""
-    """For showing its address: ``{protocol}``, ``{host}`` and ``{port}`` stand for parts of it."""
+    """Template of its address, with ``{protocol}``, ``{host}`` and ``{port}``."""
 
     @classmethod
     def decode(cls, row: object) -> AppInfo:
@@ -71,7 +71,7 @@ class AppInfo:
 
 
 def encode_apps(apps: Iterable[AppInfo]) -> bytes:
-    """The body of the answer to ``GET /stream/session/{name}/apps``."""
+    """The body of the reply to ``GET /stream/session/{name}/apps``."""
     return encode_json([app.as_json() for app in apps])
 
 
@@ -84,15 +84,15 @@ def decode_apps(body: bytes) -> list[AppInfo]:
 
 
 def connection_query(app: str, *, half_close: bool) -> tuple[tuple[str, str], ...]:
-    """The query of a connection's WebSocket. Newer managers refuse parameters they do not know."""
+    """The query of a connection's WebSocket. Newer managers refuse unknown parameters."""
     return (("app", app), *((("halfClose", "1"),) if half_close else ()))
 
 
 def wants_half_close(value: str | None) -> bool:
-    """Whether a connection's ``halfClose`` parameter asks for it."""
+    """Whether this value of the ``halfClose`` parameter switches it on."""
     return value == "1"
 
 
 def is_end_of_stream(frame: str) -> bool:
-    """Whether a text frame says that its sender sends no more; all others are ignored."""
+    """Whether a text frame marks the end of its direction; other text frames are ignored."""
     return frame == END_OF_STREAM

@@ -1,8 +1,10 @@
-"""Tar archives as streams of events: how folders come out of kernels (contract section 5.3).
+"""Tar archives as streams of events: folders leave kernels as such (docs/protocol.md, section 5.3).
 
 `tarfile` reads extension headers of any size into memory and keeps a list of all members; this
-reads what it is fed and keeps none. An archive of our own gateway ends with a seal: one more block
-behind the end mark, where other readers have stopped, with the SHA-256 of all bytes before.
+decoder bounds the first and does without the second. Archives are written in GNU's form, which
+every tar program reads, that of BusyBox included. Between our client and our gateway an archive
+ends with a seal: one more block behind the end mark, where other readers have stopped, with the
+SHA-256 of all bytes before it.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ _EMPTY = bytes(BLOCK)
 _SEAL = b"backendai-seal sha256="
 _MORE = "BACKENDAI.more"
 _EXTENDED, _GLOBAL, _LONG_NAME, _LONG_LINK = b"x", b"g", b"L", b"K"
+_LONG_LINK_NAME = "././@LongLink"
 _OLD_FILE = b"\0"
 _KINDS: dict[bytes, Literal["file", "folder", "symlink", "hardlink"]] = {
     b"0": "file",
@@ -67,8 +70,8 @@ class Entry:
     target: str = ""
     """Where a link leads, as it stands in the archive."""
     more: bool = False
-    """Whether this is a further piece of the file of this name that came just before. Only our own
-    client sends such, for streams whose size nobody knows beforehand."""
+    """Whether this goes on with the file of the same name right before it. Only our own client
+    sends such entries, for streams of unknown size, and only our gateway reads them."""
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -78,43 +81,45 @@ def encode_entry(entry: Entry) -> bytes:
         LocalProtocolError: the name cannot be in an archive.
     """
     check_name(entry.name)
-    header, records = _headers(entry)
-    if not records:
-        return header.encode()
-    extension = Header("././@PaxHeader", _EXTENDED, len(records))
-    return extension.encode() + records + padding(len(records)) + header.encode()
+    header = _header(entry)
+    parts = []
+    for kind, data in _extensions(header, more=entry.more):
+        name = "././@PaxHeader" if kind == _EXTENDED else _LONG_LINK_NAME
+        parts += [Header(name, kind, len(data)).encode(), data, padding(len(data))]
+    return b"".join([*parts, header.encode()])
 
 
 def entry_length(entry: Entry) -> int:
-    """How long a file or folder is in an archive, content and padding included."""
-    _, records = _headers(entry)
-    head = 2 * BLOCK + _padded(len(records)) if records else BLOCK
+    """Bytes of a file or folder in an archive: headers, content and padding."""
+    extensions = _extensions(_header(entry), more=entry.more)
+    head = BLOCK + sum(BLOCK + _padded(len(data)) for _, data in extensions)
     return head + _padded(entry.size)
 
 
-def _headers(entry: Entry) -> tuple[Header, bytes]:
-    """An entry's header, and the lines of the pax header before it for what it cannot hold."""
-    header = Header(
+def _header(entry: Entry) -> Header:
+    return Header(
         f"{entry.name}/" if entry.kind == "folder" else entry.name,
         _TYPES[entry.kind],
-        entry.size if entry.size <= MAX_NUMBER else 0,
+        entry.size,
         _MODES[entry.kind] | (0o111 if entry.executable else 0),
         entry.modified if 0 <= entry.modified <= MAX_NUMBER else 0,
         entry.target,
     )
-    records = b""
-    for key, name in (("path", header.name), ("linkpath", header.target)):
-        if len(name) > MAX_NAME_BYTES or not name.isascii():
-            records += _record(key, name)
-    if header.size != entry.size:
-        records += _record("size", str(entry.size))
-    if entry.more:
-        records += _record(_MORE, "1")
-    return header, records
+
+
+def _extensions(header: Header, *, more: bool) -> list[tuple[bytes, bytes]]:
+    """Kinds and contents of the headers that must precede this one."""
+    found = []
+    for kind, name in ((_LONG_LINK, header.target), (_LONG_NAME, header.name)):
+        encoded = name.encode("utf-8", "surrogateescape")
+        # BusyBox wants a NUL behind a name.
+        if len(encoded) >= MAX_NAME_BYTES:
+            found.append((kind, encoded + b"\0"))
+    return [*found, (_EXTENDED, _record(_MORE, "1"))] if more else found
 
 
 def _record(key: str, value: str) -> bytes:
-    """A line of a pax header, which begins with its own length."""
+    """A line of a pax header; it begins with its own length."""
     rest = f" {key}={value}\n".encode("utf-8", "surrogateescape")
     length = len(rest)
     while len(str(length)) + len(rest) != length:
@@ -123,7 +128,7 @@ def _record(key: str, value: str) -> bytes:
 
 
 def padding(size: int) -> bytes:
-    """What stands behind a file of this size."""
+    """The zero bytes that follow a file of this size."""
     return bytes(_padded(size) - size)
 
 
@@ -141,9 +146,9 @@ def encode_seal(digest: str) -> bytes:
 
 
 class ArchiveDecoder:
-    """Reads an archive: feed it bytes as they come, take entries and pieces of files out.
+    """Reads an archive: feed it bytes as they arrive, and take out entries and chunks of files.
 
-    Each `Entry` of a file is followed by its content, in views of what was fed.
+    Each `Entry` of a file is followed by its content, as views of the bytes that were fed.
     """
 
     def __init__(self) -> None:
@@ -159,27 +164,27 @@ class ArchiveDecoder:
         self._empty_blocks = 0
 
     def feed(self, data: bytes) -> Iterator[Entry | memoryview]:
-        """Take bytes in; gives what they hold.
+        """Take bytes in, and yield the entries and the content they hold.
 
         Raises:
-            RemoteProtocolError: this is no tar archive, or one of its names is hostile.
+            RemoteProtocolError: this is not a tar archive, or one of its names is hostile.
         """
         view = memoryview(data)
         at, end = 0, len(view)
         sealed_to = 0 if self._ended else end
         while at < end:
             if self._content:
-                piece = view[at : at + self._content]
-                self._content -= len(piece)
-                at += len(piece)
-                yield piece
+                chunk = view[at : at + self._content]
+                self._content -= len(chunk)
+                at += len(chunk)
+                yield chunk
                 continue
-            wanted = self._wanted()
-            block = bytes(view[at : at + wanted - len(self._buffer)])
+            needed = self._needed()
+            block = bytes(view[at : at + needed - len(self._buffer)])
             at += len(block)
-            if self._buffer or len(block) < wanted:
+            if self._buffer or len(block) < needed:
                 self._buffer += block
-                if len(self._buffer) < wanted:
+                if len(self._buffer) < needed:
                     break
                 block = bytes(self._buffer)
                 self._buffer.clear()
@@ -191,24 +196,24 @@ class ArchiveDecoder:
                 yield entry
             elif self._ended:
                 sealed_to = at
-        # At once: each call of its own would let other threads in between.
+        # One call: hashing lets go of the interpreter's lock, and each time it must be had again.
         self._digest.update(view[:sealed_to])
 
     def finish(self, *, sealed: bool = False) -> None:
         """Check, when no more bytes come, that the archive is whole.
 
         Args:
-            sealed: whether it must have a seal; a seal that is there must fit in any case.
+            sealed: whether a seal is required; one that is present must match in any case.
 
         Raises:
-            RemoteProtocolError: it was cut short, or altered on its way.
+            RemoteProtocolError: the archive was cut short, or altered on its way.
         """
         if not self._ended or (sealed and not self._seal):
             raise RemoteProtocolError("archive: it was cut short")
         if self._seal and self._seal != self._digest.hexdigest():
             raise RemoteProtocolError("archive: it was altered on its way (SHA-256 differs)")
 
-    def _wanted(self) -> int:
+    def _needed(self) -> int:
         if self._padding:
             return self._padding
         if self._extension is not None:
@@ -229,7 +234,7 @@ class ArchiveDecoder:
             self._ended = self._empty_blocks == 2
             return None
         if self._empty_blocks:
-            raise RemoteProtocolError("archive: an entry stands behind the end mark")
+            raise RemoteProtocolError("archive: an entry follows the end mark")
         return self._take_header(block)
 
     def _take_header(self, block: bytes) -> Entry | None:
@@ -259,7 +264,7 @@ class ArchiveDecoder:
             size = int(text)
         if not name and kind != "folder":
             raise RemoteProtocolError("archive: an entry has no name")
-        # What is no file has no content, whatever its header says (as all tar programs have it).
+        # Only files have content, whatever a header says; all tar programs read it so.
         size = size if kind == "file" else 0
         self._content, self._padding = size, _padded(size) - size
         target = extended.get("linkpath", header.target)
@@ -269,7 +274,7 @@ class ArchiveDecoder:
     def _take_extension(self, header: Header, block: bytes) -> None:
         data = block[: header.size]
         if header.kind == _GLOBAL:
-            return  # says nothing of single entries that we would believe
+            return  # defaults for all entries: none of them matters here
         if header.kind == _EXTENDED:
             self._extended |= _records(data)
         else:
@@ -293,7 +298,7 @@ def _records(data: bytes) -> dict[str, str]:
 
 
 def _checked(raw: str) -> str:
-    """A member's name without ``./`` before and ``/`` behind it."""
+    """A member's name without a leading ``./`` and a trailing ``/``."""
     while raw.startswith("./"):
         raw = raw[2:].lstrip("/") if raw[2:].startswith("/") else raw[2:]
     name = raw.rstrip("/") if raw.strip("/") else raw

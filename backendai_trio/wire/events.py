@@ -1,7 +1,7 @@
-"""What happens to sessions, as servers tell it: server-sent events.
+"""Events of sessions, as servers send them (docs/protocol.md, section 6.3).
 
-Source: contract section 6.3. The framing is that of the HTML standard ("event stream"); of its
-fields, ``event``, ``data`` and ``retry`` count, and ``id`` is passed over, since no server resumes.
+The framing is that of the HTML standard ("event stream"). Its fields ``event``, ``data`` and
+``retry`` are read; ``id`` is ignored, since no server can resume a stream.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ __all__ = [
 
 CONTENT_TYPE = "text/event-stream"
 KEEPALIVE = b": ping\n\n"
-"""A comment, which says nothing but that the server is there."""
+"""A comment that shows that the server is alive."""
 KEEPALIVE_SECONDS = 15.0
 """How often servers send one."""
 SERVER_CLOSE = "server_close"
-"""The server ends the stream on purpose; a client does not come back."""
+"""The server ends the stream on purpose: a client does not reconnect."""
 RECONNECTED = "stream_reconnected"
-"""Name of the one event that no server sends: the client's own, at a place where some may miss."""
+"""Name of the client's own event; other events may be missing before it. No server sends it."""
 MAX_LINE_BYTES = 64 * 1024
 MAX_MESSAGE_BYTES = 256 * 1024
 
@@ -46,33 +46,33 @@ _LINE_END = re.compile(rb"[\r\n]")
 _ANY_LINE_END = re.compile(r"\r\n|\r|\n")
 _BOM = b"\xef\xbb\xbf"
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-# Events that eras before 20.09 tell under a kernel's name, and those only a kernel has.
+# Steps that servers before 20.09 report of a kernel, and of a session as well.
 _BOTH = frozenset({"started", "terminating", "terminated", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True)
 class SessionEvent:
-    """Something that happened to a session, or to one of its kernels."""
+    """An event of a session, or of one of its kernels."""
 
     name: str
-    """``session_started``, ``kernel_terminated`` and so on; the set is open (section 6.3).
-    ``stream_reconnected`` is ours: before this point events may be missing."""
+    """``session_started``, ``kernel_terminated`` and others (section 6.3). The client adds
+    ``stream_reconnected`` where events may be missing."""
     session_id: str = ""
     """Session UUID from 20.09 on; ``""`` in 20.03, before that the token."""
     token: str = ""
     """The client token: the session's name."""
     reason: str = ""
-    """Why, in a word, e.g. ``user-requested`` or ``idle-timeout``; ``""`` if nobody says."""
+    """Reason in a word, e.g. ``user-requested`` or ``idle-timeout``; ``""`` if unknown."""
     exit_code: int | None = None
-    """Exit code of what ended; None for other events, and before 20.09."""
+    """Exit code, if this is the end of something; None before 20.09."""
     data: Mapping[str, Any] = field(default_factory=dict)
-    """All that the server sent, by its own names."""
+    """All fields, by the server's names."""
 
     @property
     def ends_session(self) -> bool:
-        """Whether nothing more will come of this session.
+        """Whether this is the session's last event.
 
-        From 20.09 on a session can have several kernels, and their ends are not its end.
+        From 20.09 on a session can have several kernels, and outlives each of them.
         """
         if self.name in ("session_terminated", "session_cancelled"):
             return True
@@ -80,7 +80,7 @@ class SessionEvent:
         return before_clusters and self.name in ("kernel_terminated", "kernel_cancelled")
 
     def encode(self, era: Era) -> bytes:
-        """The message for an era; `data` is sent as far as no other field says the same."""
+        """The message for an era. Other fields replace entries of `data` with the same name."""
         values: dict[str, object] = {**self.data, "reason": self.reason}
         if not era.names_session:
             values["sessionId"] = self.token
@@ -111,9 +111,11 @@ class SessionEvent:
 
 
 def events_request(era: Era, token: str | None) -> Request:
-    """What to ask for the events of a session, or with None for those of all.
+    """The request for the events of a session, or of all sessions.
 
-    From 20.09 on, a `token` in the form of a UUID is taken for a session's id.
+    Args:
+        era: of the server.
+        token: the kernel's token; None for all. From 20.09 on, a UUID is read as a session's id.
 
     Raises:
         LocalProtocolError: the token is empty.
@@ -131,7 +133,7 @@ def events_request(era: Era, token: str | None) -> Request:
 
 
 def name_in(era: Era, name: str) -> str | None:
-    """An event's name in an era, given that of 20.09; None if that era has no such event."""
+    """The name in an era of an event of 20.09; None if that era has no such event."""
     if era.names_session and era.name != SESSION_5.name:
         return name
     prefix, _, step = name.partition("_")
@@ -142,7 +144,7 @@ def name_in(era: Era, name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of an event stream, whatever it is about."""
+    """One message of an event stream."""
 
     event: str
     data: str = ""
@@ -165,11 +167,10 @@ def encode_message(message: Message) -> bytes:
 
 
 class EventParser:
-    """Bytes in, messages out; how the bytes were split makes no difference.
+    """Reads an event stream: bytes in, messages out, however the bytes are split.
 
     Attributes:
-        retry_seconds: how long the server wants us to wait before we come back; None if it has
-            not said.
+        retry_seconds: the server's pause before a client reconnects; None if it sent none.
     """
 
     def __init__(self) -> None:
@@ -183,16 +184,16 @@ class EventParser:
         self._size = 0
 
     def feed(self, data: bytes) -> None:
-        """Take what has arrived."""
+        """Take bytes in."""
         self._buffer += data
 
     def next_message(self) -> Message | None:
         """The next whole message; None when more bytes are needed.
 
-        One without data counts if it names its event: some servers close with such a one.
+        A message without data counts if it names its event: some servers close with such one.
 
         Raises:
-            RemoteProtocolError: a line or a message is too long to be one of a server's events.
+            RemoteProtocolError: a line or a message is longer than any event of a server.
         """
         while (line := self._next_line()) is not None:
             if line:

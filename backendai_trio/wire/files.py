@@ -1,11 +1,12 @@
-"""Lists and requests of files in kernels and virtual folders.
+"""Listings and downloads of files in kernels and virtual folders.
 
-Source: contract sections 5.2 and 5.3 (kernels), 7.2 and 7.3 (virtual folders).
+Source: docs/protocol.md, sections 5.2 and 5.3 (kernels), 7.2 and 7.3 (virtual folders).
 """
 
 from __future__ import annotations
 
 import json
+import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ __all__ = [
     "FileDigest",
     "FileInfo",
     "Listing",
+    "PartsDecoder",
     "PathsRequest",
     "decode_archives",
     "decode_digests",
@@ -46,7 +48,7 @@ class FileInfo:
     """A file or folder in a kernel or a virtual folder."""
 
     name: str
-    """Its last component. It comes from a stranger: check it before it becomes a local path."""
+    """Its last component. Not checked: it must not become a local path as it is."""
     mode: str
     """As `ls -l` writes it, e.g. ``-rw-r--r--``."""
     size: int
@@ -56,28 +58,28 @@ class FileInfo:
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is a folder; a link to one is none."""
+        """Whether it is a folder; a link to a folder is not."""
         return self.mode.startswith("d")
 
     @classmethod
     def of(cls, name: str, state: tuple[int, int, float]) -> FileInfo:
-        """From what `os.lstat` tells: mode bits, size, time of change."""
+        """Make one of `os.lstat` fields: mode bits, size, time of modification."""
         mode, size, modified = state
         return cls(name, stat.filemode(mode), size, modified)
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What is in a folder."""
+    """The content of a folder."""
 
     files: tuple[FileInfo, ...]
     path: str
     """Absolute, in the kernel."""
     problem: str = ""
-    """Why there is no list; the status is 200 then, too."""
+    """Why there is no listing. The HTTP status is 200 nevertheless."""
 
     def encode(self) -> bytes:
-        """The reply's body; the list in it is JSON in JSON."""
+        """The reply's body; the listing is JSON text within the JSON."""
         rows = [
             {
                 "mode": file.mode,
@@ -93,7 +95,7 @@ class Listing:
         return encode_json({"files": text, "errors": self.problem, "abspath": self.path})
 
     def encode_items(self) -> bytes:
-        """The reply's body for a virtual folder: both forms that managers have used."""
+        """The reply's body for a virtual folder, in both forms that managers have used."""
         items = [
             {
                 "name": file.name,
@@ -109,7 +111,8 @@ class Listing:
 
     @classmethod
     def decode(cls, body: bytes) -> Listing:
-        """Read the reply; ``items`` win, since only they tell kinds on storage proxies."""
+        """Read the reply. ``items`` take precedence: only they tell folders from files on storage
+        proxies."""
         what = "list of files"
         top = Fields.parse(body, what)
         if top.raw("items") is not None:
@@ -118,26 +121,30 @@ class Listing:
         text = top.text("files", default="")
         path = top.text("abspath", default="")
         if not text:
-            return cls((), path, top.text("errors", default="") or "the server gave no list")
+            return cls((), path, top.text("errors", default="") or "the server gave no listing")
         rows = decode_json(text.encode("utf-8", "replace"), what)
         if not isinstance(rows, list):
             raise RemoteProtocolError(f"{what}: expected a list, got {type(rows).__name__}")
         return cls(tuple(_file(Fields(row, what)) for row in rows), path)
 
 
-# How storage proxies call what `ls -l` shows as the first letter of a mode.
+# Storage proxies' names of the kinds of files, and the letters that `ls -l` has for them.
 _TYPES = {"-": "FILE", "d": "DIRECTORY", "l": "SYMLINK"}
 _LETTERS = {name: letter for letter, name in _TYPES.items()}
 
 
 def _item(row: Fields) -> FileInfo:
-    """A row of a storage proxy: its mode is three octal digits, its times are ISO 8601."""
-    mode = row.text("mode", default="")
+    """A row of a storage proxy. Its times are ISO 8601. Its mode is a text of three octal digits,
+    and from 25.6 on the number that `os.lstat` gives."""
+    mode = row.raw("mode")
+    if isinstance(mode, str):
+        bits = int(mode[-3:], 8) if re.fullmatch("[0-7]{3,}", mode) else 0o644
+    else:
+        bits = row.integer("mode", default=0o644) & 0o777
     letter = _LETTERS.get(row.text("type", default="FILE").upper(), "?")
-    octal = mode[-3:] if len(mode) >= 3 and set(mode[-3:]) <= set("01234567") else "644"
     return FileInfo(
         row.text("name"),
-        letter + stat.filemode(int(octal, 8))[1:],
+        letter + stat.filemode(bits)[1:],
         row.integer("size", default=0),
         _moment(row.text("modified", default="")),
     )
@@ -167,16 +174,16 @@ def _file(row: Fields) -> FileInfo:
 
 @dataclass(frozen=True, slots=True)
 class PathsRequest:
-    """What names files: to list, to download, to remove."""
+    """A request about files: to list or to download them."""
 
     paths: tuple[str, ...]
 
     def request(self, method: str, path: str, key: str) -> Request:
-        """The request, with the paths in its body and in its query: managers read either one.
+        """The request, with the paths in its body and in its query: managers read one of them.
 
         Args:
             method: the method.
-            path: where to.
+            path: of the endpoint.
             key: ``path`` or ``file`` for a single one, ``files`` for several.
         """
         query = tuple((key, item) for item in self.paths)
@@ -185,10 +192,10 @@ class PathsRequest:
 
     @classmethod
     def decode(cls, body: bytes, query: Iterable[tuple[str, str]]) -> PathsRequest:
-        """Read any era's request: the body counts, then the query.
+        """Read any era's request. The body takes precedence over the query.
 
         Raises:
-            RemoteProtocolError: it names nothing.
+            RemoteProtocolError: it names no file.
         """
         found: tuple[str, ...] = ()
         if body:
@@ -198,47 +205,89 @@ class PathsRequest:
         if not found:
             found = tuple(value for key, value in query if key in ("path", "file", "files"))
         if not found:
-            raise RemoteProtocolError("files: no path is named")
+            raise RemoteProtocolError("files: the request names no path")
         return cls(found)
 
 
-def decode_archives(reply: Reply) -> list[bytes]:
-    """The archives in a manager's answer to a download, one for each path.
+class PartsDecoder:
+    """Reads a multipart body: feed it bytes as they arrive, and take out those of the parts.
+
+    Args:
+        content_type: the Content-Type header of the reply.
 
     Raises:
-        RemoteProtocolError: it is no multipart body, or one that was cut short.
+        RemoteProtocolError: this is not a multipart body.
     """
-    what = "download"
-    content_type = reply.headers.get("content-type", "")
-    kind, options = parse_options_header(content_type)
-    boundary = options.get(b"boundary")
-    if not kind.startswith(b"multipart/") or not boundary:
-        raise RemoteProtocolError(f"{what}: expected multipart, got {content_type!r}")
-    parts: list[bytearray] = []
-    ended = []
-    parser = MultipartParser(
-        boundary,
-        {
-            "on_part_begin": lambda: parts.append(bytearray()),
-            "on_part_data": lambda data, start, end: parts[-1].extend(data[start:end]),
-            "on_end": lambda: ended.append(True),
-        },
-    )
-    try:
-        parser.write(reply.body)
-    except FormParserError as exc:
-        raise RemoteProtocolError(f"{what}: {exc}") from None
-    if not ended:
-        raise RemoteProtocolError(f"{what}: it was cut short")
+
+    def __init__(self, content_type: str) -> None:
+        kind, options = parse_options_header(content_type)
+        boundary = options.get(b"boundary")
+        if not kind.startswith(b"multipart/") or not boundary:
+            raise RemoteProtocolError(f"download: expected multipart, got {content_type!r}")
+        self._count = 0
+        self._ended = False
+        self._found: list[tuple[int, bytes]] = []
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_part_data": lambda data, start, end: self._found.append(
+                    (self._count - 1, bytes(data[start:end]))
+                ),
+                "on_end": self._end,
+            },
+        )
+
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """Take bytes in; returns numbers of parts, from 0, and bytes of their content.
+
+        Raises:
+            RemoteProtocolError: the body is malformed.
+        """
+        try:
+            self._parser.write(data)
+        except FormParserError as exc:
+            raise RemoteProtocolError(f"download: {exc}") from None
+        found, self._found = self._found, []
+        return found
+
+    def finish(self) -> int:
+        """Check that the body is whole; returns the number of parts.
+
+        Raises:
+            RemoteProtocolError: it was cut short.
+        """
+        if not self._ended:
+            raise RemoteProtocolError("download: it was cut short")
+        return self._count
+
+    def _begin(self) -> None:
+        self._count += 1
+
+    def _end(self) -> None:
+        self._ended = True
+
+
+def decode_archives(reply: Reply) -> list[bytes]:
+    """The archives in a manager's reply to a download, one for each path.
+
+    Raises:
+        RemoteProtocolError: it is not a multipart body, or was cut short.
+    """
+    decoder = PartsDecoder(reply.headers.get("content-type", ""))
+    found = decoder.feed(reply.body)
+    parts = [bytearray() for _ in range(decoder.finish())]
+    for number, data in found:
+        parts[number] += data
     return [bytes(part) for part in parts]
 
 
 @dataclass(frozen=True, slots=True)
 class FileDigest:
-    """A file's content in short."""
+    """Size and digest of a file's content."""
 
     name: str
-    """Relative to the folder that was asked for, with forward slashes."""
+    """Relative to the folder of the request, with forward slashes."""
     size: int
     """Bytes."""
     sha256: str

@@ -1,7 +1,4 @@
-"""Queries of the admin API and the envelopes their answers come in.
-
-Source: contract section 8.1.
-"""
+"""Queries of the admin API, and the envelopes of their replies (docs/protocol.md, section 8.1)."""
 
 from __future__ import annotations
 
@@ -38,12 +35,16 @@ class GraphQLQuery:
 
 
 def encode_answer(data: object, era: Era) -> bytes:
-    """The body of a successful answer."""
+    """The body of a successful reply."""
     return encode_json({"data": data} if era.graphql_enveloped else data)
 
 
 def decode_answer(body: bytes, request: str) -> Mapping[str, Any]:
-    """The data of an answer, bare or in its envelope (told apart by shape: section 8.1).
+    """The data of a reply, bare or in its envelope: the shape says which (section 8.1).
+
+    Args:
+        body: JSON.
+        request: the request, for the error's text.
 
     Raises:
         ApiError: the envelope holds errors.
@@ -58,7 +59,7 @@ def decode_answer(body: bytes, request: str) -> Mapping[str, Any]:
         ]
         raise api_error(400, kind="graphql-error", title="; ".join(texts), request=request)
     everything = top.everything()
-    # The bare form never has a root field called `data`; the envelope always has it.
+    # No query has a root field named `data`, and every envelope has that key.
     if "data" not in everything:
         return everything
     return top.nested("data").everything()

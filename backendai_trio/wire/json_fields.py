@@ -1,4 +1,4 @@
-"""Reading JSON that a stranger wrote: each value is checked before it is believed."""
+"""JSON that was received: every value is checked before it is used."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Fields:
         return cls(decode_json(body, what), what)
 
     def raw(self, *names: str) -> Any:
-        """The first of these fields that is there and not null, else None."""
+        """The first of these fields that is present and not null, else None."""
         for name in names:
             if (value := self._data.get(name)) is not None:
                 return value
@@ -67,11 +67,11 @@ class Fields:
         return self._data
 
     def text(self, *names: str, default: str | None = None) -> str:
-        """A string; the first name is the current one, the others are older spellings."""
+        """A string. The first name is the current one, the others are older spellings."""
         return self._typed(str, names, default)
 
     def integer(self, *names: str, default: int | None = None) -> int:
-        """A whole number; one written as a float without a fraction is taken."""
+        """A whole number; a float without a fraction counts as one."""
         value = self.raw(*names)
         if isinstance(value, float) and value.is_integer():
             return int(value)
@@ -92,7 +92,7 @@ class Fields:
         return Fields(self._typed(dict, names, {}), f"{self._what}, {names[0]}")
 
     def mapping(self, *names: str) -> dict[str, str]:
-        """An object of strings; numbers are written out, null entries are dropped."""
+        """An object of strings. Numbers become text, null entries are dropped."""
         found = self._typed(dict, names, {})
         if not all(isinstance(v, str | int | float | None) for v in found.values()):
             raise RemoteProtocolError(f"{self._what}: {names[0]} must hold plain values only")

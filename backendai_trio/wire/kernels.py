@@ -1,7 +1,4 @@
-"""Life-cycle messages of a kernel: create, describe, destroy.
-
-Source: contract section 3.
-"""
+"""Life-cycle messages of a kernel: create, describe, destroy (docs/protocol.md, section 3)."""
 
 from __future__ import annotations
 
@@ -27,15 +24,16 @@ __all__ = [
     "check_token",
 ]
 
-# What every manager takes is narrower (4 to 64 characters); a server's refusal is shown as its own.
+# Managers want 4 to 64 characters, and say so themselves.
+_RESOURCES_SINCE = "v4.20190315"
 _TOKEN = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?")
 
 
 def check_token(token: str) -> str:
-    """The token as it is.
+    """Return the token if it can be a client token.
 
     Raises:
-        LocalProtocolError: it cannot be a client token.
+        LocalProtocolError: it cannot.
     """
     if not _TOKEN.fullmatch(token):
         raise LocalProtocolError(
@@ -46,15 +44,16 @@ def check_token(token: str) -> str:
 
 
 def check_name(hello: Hello, token: str) -> str:
-    """The token as it is, if a kernel on this server can be reached by it.
+    """Return the token if a kernel of that name can be reached on this server.
 
     Args:
-        hello: what the server said of itself.
-        token: the kernel's token, or its name to be.
+        hello: the server's version and release.
+        token: token of a kernel that exists or is to be created.
 
     Raises:
         LocalProtocolError: it cannot be a client token, or the server would read it as a session
-            id (contract section 3.9), so that the kernel could be neither used nor destroyed.
+            id (docs/protocol.md, section 3.9), so that the kernel could be neither used nor
+            destroyed.
     """
     check_token(token)
     if hello.takes_uuids_for_ids and _is_uuid(token):
@@ -76,7 +75,7 @@ def _is_uuid(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelSpec:
-    """What kind of kernel to create."""
+    """The kind of kernel to create."""
 
     runtime: str
     """Image name or alias, optionally with a tag: ``python``, ``lua5``, ``python:3.11``."""
@@ -85,12 +84,12 @@ class KernelSpec:
     mounts: tuple[str, ...] = ()
     """Names of virtual folders to mount below the work folder."""
     resources: Mapping[str, str] = field(default_factory=dict)
-    """Resource slots to amounts, e.g. ``{"cpu": "1", "mem": "1g"}``; ignored by seed servers."""
+    """Amounts by resource slot, e.g. ``{"cpu": "1", "mem": "1g"}``; seed servers ignore them."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreateRequest:
-    """Create a kernel, or join the one that has this token."""
+    """A request to create a kernel, or to join the one with this token."""
 
     token: str
     """Client session token; the session's name from 20.03 on."""
@@ -109,7 +108,8 @@ class CreateRequest:
             config["mounts"] = list(spec.mounts)
         if spec.environ:
             config["environ"] = dict(spec.environ)
-        if spec.resources and era.metric_statistics:
+        # Managers from 19.03 to 23.03.4 fail without the key; an empty map will do (section 3.3).
+        if era.metric_statistics and (spec.resources or era.version >= _RESOURCES_SINCE):
             config["resources"] = dict(spec.resources)
         if era.names_session:
             return encode_json(
@@ -126,10 +126,10 @@ class CreateRequest:
 
     @classmethod
     def decode(cls, body: bytes) -> CreateRequest:
-        """Read any era's body; each key has had several names."""
+        """Read any era's body. Keys have changed their names over time."""
         top = Fields.parse(body, "create request")
         config = top.nested("config")
-        # Client 1.1.1 sends `envs`, which no manager of its time read (section 3.2).
+        # Client 1.1.1 sends `envs`, which no manager of that time read (section 3.2).
         environ = config.mapping("environ", "envs")
         for name, value in environ.items():
             if not name or "=" in name or "\0" in name + value:
@@ -155,7 +155,7 @@ COMING = frozenset(
 )
 """States of a session that does not run yet (sections 3.4 and 3.7)."""
 DEAD = frozenset({"CANCELLED", "TERMINATED", "TERMINATING", "ERROR"})
-"""... and of one that never will, or no longer does."""
+"""States of a session that has ended, or will never run."""
 NOT_NOW = "generic-forbidden"
 """The kind of a manager's refusal (403) to destroy a session that is in one of these states."""
 
@@ -168,7 +168,7 @@ class CreateReply:
     kernel_id: str
     """Session UUID from 20.03 on; before, the token again."""
     created: bool
-    """False when an existing kernel was joined. The HTTP status does not tell (section 12)."""
+    """False when an existing kernel was joined; the HTTP status does not say it (section 12)."""
     status: str = "RUNNING"
 
     def encode(self, era: Era) -> bytes:
@@ -188,7 +188,12 @@ class CreateReply:
 
     @classmethod
     def decode(cls, body: bytes, token: str) -> CreateReply:
-        """Read any era's body; `token` is what was asked for, for servers that do not repeat it."""
+        """Read any era's body.
+
+        Args:
+            body: JSON.
+            token: that of the request, for servers that do not repeat it.
+        """
         top = Fields.parse(body, "reply to create")
         return cls(
             top.text("sessionName", default=token),
@@ -207,11 +212,11 @@ class KernelInfo:
     age_ms: int = 0
     """Milliseconds since it was created."""
     queries: int = 0
-    """How many requests it has answered."""
+    """Requests it has answered."""
     memory_kib: int = 0
-    """Memory limit in KiB, 0 where the server does not say."""
+    """Memory limit in KiB; 0 if unknown."""
     cpu_ms: int = 0
-    """CPU time used so far, 0 where the server does not say."""
+    """CPU time used so far; 0 if unknown."""
 
     def encode(self, era: Era) -> bytes:
         """JSON body for an era."""
@@ -260,7 +265,7 @@ class KernelInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """What a kernel used in its life, as told by destroy. Bytes unless the name says otherwise."""
+    """Resources that a kernel has used, from the reply to destroy; bytes unless said otherwise."""
 
     cpu_used: int = 0
     """Milliseconds of CPU time."""
@@ -286,14 +291,14 @@ class Statistics:
 
     @classmethod
     def decode(cls, body: bytes) -> Statistics | None:
-        """Read either form; None when the server gave no statistics."""
+        """Read any era's body; None if it has no statistics."""
         stats = Fields.parse(body, "reply to destroy").nested("stats")
         found: dict[str, int] = {}
         for item in fields(cls):
             value = stats.raw(item.name)
             if isinstance(value, dict):  # a metric: {"current": "123", ...}
                 value = value.get("current")
-            # One metric that cannot be read does not take the others with it.
+            # A metric that cannot be read does not hide the others.
             if (number := _whole(value)) is not None:
                 found[item.name] = number
         return cls(**found) if found else None

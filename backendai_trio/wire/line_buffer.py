@@ -1,4 +1,4 @@
-"""Typed input on its way to a program: bytes in, lines or pieces out."""
+"""A program's standard input before it is read: bytes in, lines or chunks out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["LineBuffer"]
 
 
 class LineBuffer:
-    """Input that was typed and not taken yet."""
+    """Input that the program has not read yet."""
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -22,32 +22,32 @@ class LineBuffer:
 
     @property
     def exhausted(self) -> bool:
-        """Whether there is nothing, and nothing will come."""
+        """Whether it is empty and closed."""
         return self._ended and not self._data
 
     @property
     def has_line(self) -> bool:
-        """Whether `line` has something to say: a whole line, or the end of input."""
+        """Whether `line` would return a whole line, or the end of input."""
         return self._ended or b"\n" in self._data
 
     def put(self, data: bytes) -> None:
-        """Append; after `end`, nothing is taken any more."""
+        """Append bytes; ignored after `end`."""
         if not self._ended:
             self._data += data
 
     def end(self) -> None:
-        """Nothing more will come."""
+        """Close it: no more input comes."""
         self._ended = True
 
     def line(self) -> bytes | None:
-        """The next line with its newline, which the last one may lack; None at the end of input.
+        """Take the next line with its newline; the last line may lack it. None at the end of input.
 
-        Only to be called when `has_line`.
+        Call it only when `has_line` is true.
         """
         return self.some(self._data.find(b"\n") + 1 or len(self._data))
 
     def some(self, limit: int) -> bytes | None:
-        """At most `limit` bytes of what is there; None when there is nothing."""
+        """Take at most `limit` bytes; None if it is empty."""
         data = bytes(self._data[:limit])
         del self._data[:limit]
         return data or None

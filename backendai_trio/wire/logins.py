@@ -1,8 +1,8 @@
-"""Logging in at a web server that stands before a manager, with a user name and a password.
+"""Logins at a web server in front of a manager, with user name and password.
 
-Source: contract section 2.4. The web server answers with a cookie, and signs what comes with it
-below ``/func`` for the user. A password that needs a one-time password beside it is answered with
-status 200, a wrong one with 401 (200 from older servers); both say why in ``data``.
+Source: docs/protocol.md, sections 2.4 and 2.5. The web server replies with a cookie, and signs the
+user's requests below ``/func`` that carry it. When a one-time password is missing, the status is
+200; when the password is wrong, it is 401 (200 from older servers). ``data`` says why.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=[\x21-\x3a\x3c-\x7e]*")
 
 @dataclass(frozen=True, slots=True)
 class LoginRequest:
-    """Who asks for a cookie."""
+    """A request for a cookie."""
 
     username: str
-    """``username``: an e-mail address, or a name."""
+    """``username``: an e-mail address or a name."""
     password: str = field(repr=False)
     otp: str | None = field(default=None, repr=False)
-    """``otp``: the one-time password, where the user has set that up."""
+    """``otp``: the one-time password, if the user has set that up."""
 
     def encode(self) -> bytes:
         """JSON body."""
@@ -53,13 +53,13 @@ class LoginRequest:
 
 @dataclass(frozen=True, slots=True)
 class LoginReply:
-    """Whether the user is let in; the cookie comes in a header."""
+    """Whether the login succeeded; the cookie is in a header."""
 
     authenticated: bool
     access_key: str = ""
-    """``data.access_key``: of the key pair that the web server signs with."""
+    """``data.access_key``: of the key pair with which the web server signs."""
     kind: str = ""
-    """Last part of ``data.type``, where the user is not let in."""
+    """Last part of ``data.type``, if the login failed."""
     title: str = ""
     """``data.title``, likewise."""
     detail: str = ""
@@ -67,7 +67,7 @@ class LoginReply:
 
     @property
     def needs_otp(self) -> bool:
-        """Whether the password is right, and a one-time password is wanted as well."""
+        """Whether the password is right, and a one-time password is required as well."""
         return self.kind == OTP_KIND or self.detail == OTP_DETAIL
 
     def encode(self) -> bytes:
@@ -94,7 +94,7 @@ class LoginReply:
 
 
 def decode_cookies(lines: Iterable[str]) -> dict[str, str]:
-    """The cookies of ``Set-Cookie`` or ``Cookie`` headers, their values as they stand there.
+    """The cookies of ``Set-Cookie`` or ``Cookie`` headers, with unchanged values.
 
     Raises:
         RemoteProtocolError: one of them cannot be sent back.

@@ -1,7 +1,7 @@
-"""Files on their way into a kernel: the multipart form of section 5.1.
+"""The multipart form that uploads files (docs/protocol.md, section 5.1), and names of files.
 
-Each file is one part named ``src``; the server looks at the filename alone, which is a path
-relative to the kernel's work folder.
+Each file is one part named ``src``. Servers read only its filename, which is a path relative to the
+kernel's work folder.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def multipart_type(boundary: str) -> str:
 
 
 def encode_part_head(name: str, boundary: str) -> bytes:
-    """What stands before a file's bytes.
+    """The head of a part, before a file's bytes.
 
-    The name is escaped as a quoted string, so that no name can end the header. `check_name` has
-    refused control characters before; this holds on its own too.
+    The name is escaped as a quoted string, so that no name can end the header, even one that
+    `check_name` would have refused.
 
     Args:
         name: path relative to the work folder, with forward slashes.
@@ -52,16 +52,22 @@ def encode_part_head(name: str, boundary: str) -> bytes:
 
 
 def part_end(boundary: str, *, last: bool) -> bytes:
-    """What stands behind a file's bytes; after the last one, the end of the form."""
+    """The end of a part, after a file's bytes; the end of the form if it is the last part."""
     return f"\r\n--{boundary}--\r\n".encode() if last else b"\r\n"
 
 
 def check_name(name: str) -> str:
-    """Refuse names that could leave the work folder or break a header; returns it normalised.
+    """Refuse a name that could leave the work folder or break a header.
+
+    Args:
+        name: relative path with forward slashes.
+
+    Returns:
+        The name without empty components and ``.``.
 
     Raises:
-        LocalProtocolError: it is absolute, climbs with ``..``, is empty, has a control character,
-            or a component of more than 255 bytes.
+        LocalProtocolError: it is absolute, climbs with ``..``, is empty, has a control character or
+            a backslash, or a component of more than 255 bytes.
     """
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or _DRIVE.match(name):
@@ -84,23 +90,23 @@ def check_name(name: str) -> str:
 
 
 def check_names(names: Iterable[T]) -> list[T]:
-    """The names that a caller gave, as a list.
+    """A caller's names as a list.
 
     Raises:
-        LocalProtocolError: it is a single one, whose letters would be taken for names: to remove
-            ``ab`` would be to remove ``a`` and ``b``.
+        LocalProtocolError: they are a single string. It would be read as a list of letters:
+            removing ``ab`` would remove ``a`` and ``b``.
     """
     if isinstance(names, str | bytes) or not isinstance(names, Iterable):
-        raise LocalProtocolError(f"{names!r} is no list; for a single one, give [{names!r}]")
+        raise LocalProtocolError(f"{names!r} is not a list; for a single one, give [{names!r}]")
     return list(names)
 
 
 def received_name(name: str, what: str) -> str:
-    """A name that the other side sent, checked.
+    """Check a name that was received.
 
     Args:
         name: the name.
-        what: what it came in, for the error's text.
+        what: the message it is part of, for the error's text.
 
     Raises:
         RemoteProtocolError: `check_name` refuses it.
@@ -112,7 +118,7 @@ def received_name(name: str, what: str) -> str:
 
 
 def parse_name(raw: bytes) -> str:
-    """A file's name as it arrived in a form, checked; the twin of `encode_part_head`.
+    """Check a file's name that was received in a form; the inverse of `encode_part_head`.
 
     Raises:
         RemoteProtocolError: it is not UTF-8 or `check_name` refuses it.

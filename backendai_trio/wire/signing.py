@@ -1,6 +1,6 @@
 """Request signatures: `sign` for the client, `verify` for the gateway. Pure, every era.
 
-Source: contract section 2 (read from the managers 1.0 to 26.8). The vectors there are tests here.
+Source: docs/protocol.md, section 2. Its test vectors are tests of this module.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ __all__ = [
 ]
 
 MAX_SKEW = timedelta(minutes=15)
-"""How far a request's date may be from the server's clock, either way."""
+"""Largest difference between a request's date and the server's clock."""
 
 FIRST_VERSION_WITHOUT_BODY = "v4.20181215"
-"""From this API version on the body is left out. Managers compare the two as text, and so do we."""
+"""From this API version on the body is not signed. Versions compare as text, as in managers."""
 
 _AUTHORIZATION = re.compile(r"\s*(?:BackendAI|Sorna)\s+(.*)", re.DOTALL)
 
 
 class SignatureRefused(Exception):
-    """Why a request was not let in. `kind` is the problem type the server answers with."""
+    """A request is not authenticated. `kind` is the problem type of the server's reply."""
 
     def __init__(self, status: int, kind: str, reason: str) -> None:
         super().__init__(reason)
@@ -45,7 +45,7 @@ class SignatureRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """The parts of a request that stand under its signature."""
+    """The parts of a request that its signature covers."""
 
     method: str
     target: str
@@ -62,10 +62,10 @@ class Signed:
     """Lower-case name of the header that carried the version (``x-sorna-version`` of old)."""
     body: bytes = field(default=b"", repr=False)
     body_digest: str | None = None
-    """Hexadecimal hash of a body that is not in memory; `body` is then not looked at."""
+    """Hexadecimal hash of a body that is not in memory; `body` is then ignored."""
 
     def text(self, hash_name: str) -> str:
-        """The string to sign (contract section 2.2): seven lines, no newline at the end."""
+        """The string to sign (docs/protocol.md, section 2.2): seven lines, no final newline."""
         media_type = self.content_type.partition(";")[0].strip().lower()
         if not body_is_signed(self.version, media_type):
             digest = _digest_of_nothing(hash_name)
@@ -79,7 +79,7 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What an Authorization header says."""
+    """The content of an Authorization header."""
 
     access_key: str
     signature: str
@@ -94,8 +94,8 @@ class Credential:
 
 
 def body_is_signed(version: str, media_type: str) -> bool:
-    """Whether the body's hash goes into the signature; otherwise the hash of nothing does."""
-    # Archives (our own gateway's) are streamed, as forms are.
+    """Whether the signature covers the body's hash, or the hash of an empty body."""
+    # Archives for our own gateway are streamed, as forms are.
     streamed = media_type.startswith("multipart/") or media_type == "application/x-tar"
     return version < FIRST_VERSION_WITHOUT_BODY and not streamed
 
@@ -104,7 +104,7 @@ def sign(request: Signed, *, access_key: str, secret_key: str, hash_name: str = 
     """The Authorization header's value for a request.
 
     Raises:
-        ValueError: the date is not one, or the hash is not known.
+        ValueError: the date is malformed, or the hash is unknown.
     """
     key = _signing_key(secret_key, parse_date(request.date), request.host.encode(), hash_name)
     signature = hmac.digest(key, request.text(hash_name).encode(), hash_name).hex()
@@ -118,19 +118,19 @@ def verify(
     now: datetime,
     secret_key_of: Callable[[str], str | None],
 ) -> str:
-    """Check a request against its Authorization header; the twin of `sign`.
+    """Check a request against its Authorization header; the inverse of `sign`.
 
     Args:
-        request: what arrived, byte for byte.
+        request: as it was received, byte for byte.
         authorization: the header's value, None if there was none.
         now: the server's clock, with a zone.
-        secret_key_of: looks an access key up; None for one that does not exist.
+        secret_key_of: the secret key of an access key; None if there is no such key.
 
     Returns:
         The access key that signed the request.
 
     Raises:
-        SignatureRefused: with the status and problem kind that the contract gives for the case.
+        SignatureRefused: with the status and problem type of docs/protocol.md, section 2.1.
     """
     if authorization is None:
         raise SignatureRefused(401, "auth-failed", "The request is not signed")
@@ -154,8 +154,8 @@ def verify(
     except UnicodeEncodeError:
         raise SignatureRefused(400, "invalid-auth-params", "A header is not valid text") from None
     secret_key = secret_key_of(credential.access_key)
-    # An unknown key takes the same steps and gives the same answer as a wrong signature, so that
-    # neither the text nor the time tells which access keys exist.
+    # An unknown key takes the same steps and gets the same reply as a wrong signature, so that
+    # neither text nor time reveals which access keys exist.
     key = _signing_key(secret_key or "0" * 40, date, host, credential.hash_name)
     expected = hmac.new(key, text, credential.hash_name).hexdigest()
     matches = hmac.compare_digest(expected.encode(), credential.signature.encode())
@@ -170,7 +170,7 @@ def parse_authorization(value: str) -> Credential:
     """Read an Authorization header: scheme BackendAI or Sorna, parameters in any order.
 
     Raises:
-        SignatureRefused: it has another form, or a hash that gives no fixed-size digest.
+        SignatureRefused: it is malformed, or its hash has no digest of fixed size.
     """
     match = _AUTHORIZATION.fullmatch(value)
     parameters = {
@@ -204,7 +204,7 @@ def parse_date(text: str) -> datetime:
     try:
         date = datetime.fromisoformat(text)
     except ValueError:
-        # Imported here: only foreign clients send this form, and it costs every start 8 ms.
+        # Imported here: only other clients send this form, and the import takes 8 ms.
         from email.utils import parsedate_to_datetime
 
         try:

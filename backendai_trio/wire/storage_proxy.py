@@ -1,8 +1,8 @@
-"""Large files in pieces: tus uploads and downloads that go on where they stopped.
+"""Resumable transfers of large files: tus uploads, and downloads of byte ranges.
 
-Source: contract section 7.4 (storage proxies, 20.09+), tus 1.0.0 with its checksum extension, and
-RFC 9110 section 14 (ranges). Storage proxies know neither checksums nor digests; our gateway
-announces `TUS_CHECKSUM` and then refuses a piece that arrived damaged.
+Source: docs/protocol.md, section 7.4 (storage proxies, 20.09+), tus 1.0.0 with its checksum
+extension, and RFC 9110, section 14 (ranges). Storage proxies have neither checksums nor digests;
+our gateway announces `TUS_CHECKSUM`, and refuses a PATCH whose body was damaged on its way.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ __all__ = [
 ]
 
 TUS_CHECKSUM = "tus-checksum"
-"""Feature of our gateway: pieces may carry their SHA-256."""
+"""Feature of our gateway: a PATCH may carry the SHA-256 of its body."""
 TUS_VERSION = "1.0.0"
 TUS_CONTENT_TYPE = "application/offset+octet-stream"
 CHECKSUM_MISMATCH = 460
-"""Status that tus gives a piece whose checksum does not fit."""
+"""Status of a PATCH whose checksum does not match (tus)."""
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
 class PatchHead:
-    """What a piece of a file says of itself."""
+    """The headers of a PATCH."""
 
     offset: int
-    """Where it begins, in bytes."""
+    """Where its body begins in the file, in bytes."""
     sha256: bytes | None = None
-    """Digest of the piece, 32 bytes."""
+    """Digest of the body, 32 bytes."""
 
     def encode(self) -> dict[str, str]:
         """Headers of the PATCH request."""
@@ -63,7 +63,7 @@ class PatchHead:
         The official client 23.9.10 does not send it, nor does any proxy ask for it.
 
         Raises:
-            RemoteProtocolError: there is no offset, or the checksum is of a kind we do not know.
+            RemoteProtocolError: there is no offset, or the checksum is not SHA-256.
         """
         algorithm, _, text = headers.get("upload-checksum", "").partition(" ")
         digest: bytes | None = None
@@ -79,15 +79,15 @@ class PatchHead:
 
 @dataclass(frozen=True, slots=True)
 class TusState:
-    """How far an upload has come."""
+    """The state of an upload."""
 
     offset: int
-    """Bytes that are there."""
+    """Bytes that have arrived."""
     length: int | None = None
-    """Bytes in all; told in answers to HEAD."""
+    """Bytes in all; only in replies to HEAD."""
 
     def encode(self) -> dict[str, str]:
-        """Headers of an answer to HEAD or PATCH."""
+        """Headers of a reply to HEAD or PATCH."""
         headers = {
             "Tus-Resumable": TUS_VERSION,
             "Upload-Offset": str(self.offset),
@@ -99,7 +99,7 @@ class TusState:
 
     @classmethod
     def decode(cls, headers: Mapping[str, str]) -> TusState:
-        """Read the headers of an answer; names in lower case.
+        """Read the headers of a reply; names in lower case.
 
         Raises:
             RemoteProtocolError: there is no offset.
@@ -110,16 +110,16 @@ class TusState:
 
 @dataclass(frozen=True, slots=True)
 class ContentRange:
-    """Which bytes of a file an answer carries."""
+    """The bytes of a file that a reply carries."""
 
     start: int
     end: int
-    """The byte behind the last one."""
+    """Offset behind the last byte."""
     size: int
     """Of the whole file."""
 
     def encode(self) -> str:
-        """The header of an answer with status 206."""
+        """The header of a reply with status 206."""
         return f"bytes {self.start}-{self.end - 1}/{self.size}"
 
     @classmethod
@@ -127,7 +127,7 @@ class ContentRange:
         """Read the header.
 
         Raises:
-            RemoteProtocolError: it is malformed, or its size is not told.
+            RemoteProtocolError: it is malformed, or has no size.
         """
         match = re.fullmatch(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})", text)
         found = cls(int(match[1]), int(match[2]) + 1, int(match[3])) if match else None
@@ -137,12 +137,16 @@ class ContentRange:
 
 
 def parse_range(text: str | None, size: int) -> ContentRange | None:
-    """The bytes that a Range header asks for; None for all of them.
+    """The bytes that a Range header requests; None for all of them.
 
-    A header of another form, or with several ranges, may be passed over (RFC 9110 section 14.2).
+    A header of another form, or with several ranges, may be ignored (RFC 9110, section 14.2).
+
+    Args:
+        text: the header, None if there is none.
+        size: bytes of the file.
 
     Raises:
-        RemoteProtocolError: no such byte is there (status 416).
+        RemoteProtocolError: the file has no such byte (status 416).
     """
     match = re.fullmatch(r"bytes=([0-9]{0,18})-([0-9]{0,18})", (text or "").replace(" ", ""))
     if match is None or not (match[1] or match[2]):
@@ -153,7 +157,7 @@ def parse_range(text: str | None, size: int) -> ContentRange | None:
     else:
         start, end = max(size - int(match[2]), 0), size
     if match[1] and match[2] and int(match[2]) < start:
-        return None  # invalid, and so passed over
+        return None  # invalid, and so ignored
     if start >= size or start >= end:
         raise RemoteProtocolError(f"download: {text!r} is beyond the file's {size} bytes")
     return ContentRange(start, end, size)
@@ -162,7 +166,7 @@ def parse_range(text: str | None, size: int) -> ContentRange | None:
 def attachment(name: str) -> str:
     """A Content-Disposition header for a file of this name (RFC 6266).
 
-    Nothing of the name is sent as it is, so that none can end the header.
+    Special characters are replaced or escaped, so that no name can end the header.
     """
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in name)
     encoded = quote(name.encode("utf-8", "replace"), safe="")

@@ -14,9 +14,9 @@ __all__ = ["BLOCK", "MAX_NAME_BYTES", "MAX_NUMBER", "Header"]
 
 BLOCK = 512
 MAX_NAME_BYTES = 100
-"""Longest name, and longest target of a link; what is longer stands in an extension header."""
+"""Longest name, and longest target of a link, in UTF-8; a longer one needs a header before it."""
 MAX_NUMBER = 8**11 - 1
-"""Largest size, and latest time."""
+"""Largest number that 11 octal digits hold; a larger size is written in GNU's base 256."""
 _MAGIC = b"ustar\0"
 _BASE_256 = b"\x80\xff"
 _SUM = slice(148, 156)
@@ -25,7 +25,7 @@ _SUM_BLANK = 8 * ord(" ")
 
 
 class Header(NamedTuple):
-    """What a header says. Names are what they are in the archive: nothing is checked."""
+    """The fields of a header. Names are as they stand in the archive, unchecked."""
 
     name: str
     kind: bytes
@@ -39,16 +39,20 @@ class Header(NamedTuple):
     """Where a link leads."""
 
     def encode(self) -> bytes:
-        """The block. Names that are too long are cut, what is no ASCII in them is replaced.
+        """The block, names in UTF-8. Names that are too long are cut.
 
-        `size` and `modified` must lie between 0 and `MAX_NUMBER`.
+        `modified` must lie between 0 and `MAX_NUMBER`, `size` between 0 and 2**63.
         """
-        before = b"%b%07o\0%07o\0%07o\0%011o\0%011o\0" % (
+        if self.size > MAX_NUMBER:
+            size = b"\x80" + self.size.to_bytes(11)
+        else:
+            size = b"%011o\0" % self.size
+        before = b"%b%07o\0%07o\0%07o\0%b%011o\0" % (
             _field(self.name),
             self.mode,
             0,
             0,
-            self.size,
+            size,
             self.modified,
         )
         behind = self.kind + _field(self.target) + _MAGIC + b"00"
@@ -60,7 +64,7 @@ class Header(NamedTuple):
         """Read a block that is not empty.
 
         Raises:
-            RemoteProtocolError: its checksum is wrong, or a number is none or negative.
+            RemoteProtocolError: the checksum is wrong, or a number is malformed or negative.
         """
         try:
             total = sum(block.rstrip(b"\0")) - sum(block[_SUM]) + _SUM_BLANK
@@ -69,7 +73,9 @@ class Header(NamedTuple):
             mode, size = _number(block[100:108]), _number(block[124:136])
             modified = _number(block[136:148])
         except ValueError:
-            raise RemoteProtocolError("archive: not a tar archive (no number)") from None
+            raise RemoteProtocolError(
+                "archive: not a tar archive (a number is malformed)"
+            ) from None
         if size < 0:
             raise RemoteProtocolError("archive: an entry has a negative size")
         name = _text(block[:100])
@@ -79,7 +85,7 @@ class Header(NamedTuple):
 
 
 def _field(name: str) -> bytes:
-    return name.encode("ascii", "replace")[:MAX_NAME_BYTES].ljust(MAX_NAME_BYTES, b"\0")
+    return name.encode("utf-8", "surrogateescape")[:MAX_NAME_BYTES].ljust(MAX_NAME_BYTES, b"\0")
 
 
 def _text(field: bytes) -> str:

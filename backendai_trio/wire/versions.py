@@ -1,6 +1,6 @@
-"""The eras of the API: what differs between servers stands here, and nowhere else.
+"""The eras of the API: generations of servers, and the differences between them.
 
-Source: contract section 1 (versions and negotiation), 3.1 (routes), 5.1 (limits), 6.3
+Source: docs/protocol.md, sections 1 (versions and negotiation), 3.1 (routes), 5.1 (limits), 6.3
 (events), 7 (virtual folders), 8.1 (GraphQL).
 """
 
@@ -25,29 +25,34 @@ _MAX_UPLOAD_BYTES = 1_048_575
 
 @dataclass(frozen=True, slots=True)
 class Era:
-    """How one generation of servers wants to be spoken to."""
+    """The dialect of one generation of servers."""
 
     name: str
     version: str
     """Text of the X-BackendAI-Version header."""
     prefix: str
-    """What stands before every path: ``/v2`` or nothing."""
+    """Beginning of every path: ``/v2`` or nothing."""
     noun: str
     """``kernel`` until 19.09, ``session`` from 20.03."""
     create_path: str
     graphql_path: str
     graphql_enveloped: bool = False
-    """Whether the answer is ``{"data": ...}`` or the bare data."""
+    """Whether the reply is ``{"data": ...}`` or the bare data."""
     separate_detail: bool = True
     """Whether problems carry ``msg`` and ``data`` keys."""
     names_session: bool = False
-    """Whether create takes ``name``/``image`` and answers with ids (20.03+)."""
+    """Whether create takes ``name`` and ``image``, and replies with ids (20.03+)."""
     metric_statistics: bool = False
-    """Whether destroy answers with a map of metrics instead of plain numbers (19.03+)."""
+    """Whether destroy replies with a map of metrics instead of plain numbers (19.03+)."""
     streams_executions: bool = True
     """Whether code can be executed over a WebSocket (18.12+; API v4.20190115 formally)."""
     upload_max_files: int = 20
+    """Files in one upload to a kernel (docs/protocol.md, section 5.1)."""
     upload_max_bytes: int = _MAX_UPLOAD_BYTES
+    """Largest of these files that most managers of the era take."""
+    upload_safe_bytes: int = _MAX_UPLOAD_BYTES
+    """Largest that all of them take: some read once, and refuse a file that has not arrived by
+    then."""
     folder_transfer: Literal["form", "manager", "proxy"] = "manager"
     """How files reach a virtual folder: a form to the manager (seed era), signed tus requests to
     the manager (19.09 and 20.03), or unsigned ones to a storage proxy (20.09+; section 7)."""
@@ -79,12 +84,12 @@ class Era:
 
     @property
     def folders_path(self) -> str:
-        """Where virtual folders are listed and made; in the seed era alone with a slash."""
+        """Path to list and create virtual folders; it ends with a slash only in the seed era."""
         return self.path("folders") + ("/" if self.prefix else "")
 
     @property
     def events_path(self) -> str:
-        """Path of the stream of session events. Servers before 19.06 have none and answer 503."""
+        """Path of the stream of session events. Servers before 19.06 have none, and reply 503."""
         return (
             self.path("events", "session")
             if self.names_session
@@ -96,11 +101,14 @@ class Era:
         return self.prefix + path_of(*segments)
 
     def server_path(self, path: str) -> str:
-        """Where a path lies that was written without regard to the server's era.
+        """The path on a server of this era, of one that was written for another era.
 
-        An era with a prefix has all its paths below it, so that ``/kernel/x``, ``/v2/kernel/x`` and
-        ``/v3/kernel/x`` are one. Without a prefix a path is as it stands: ``/v2`` there may be that
-        of a newer API (section 12, item 8).
+        With a prefix, ``/kernel/x``, ``/v2/kernel/x`` and ``/v3/kernel/x`` are the same path.
+        Without one a path stays as it is: ``/v2`` may then belong to a newer API (section 12,
+        item 8).
+
+        Args:
+            path: begins with a slash.
         """
         if not self.prefix:
             return path
@@ -110,7 +118,7 @@ class Era:
 
 SEED = Era(
     name="seed",
-    version=_V2,  # not v3: agents of the time fail on it in execute (section 1.4)
+    version=_V2,  # not v3: agents of that time fail to execute with it (section 1.4)
     prefix="/v2",
     noun="kernel",
     create_path="/v2/kernel/create",
@@ -118,6 +126,7 @@ SEED = Era(
     separate_detail=False,
     streams_executions=False,
     upload_max_files=19,
+    upload_safe_bytes=8 * 1024,
     folder_transfer="form",
     hello_path="/v2",
 )
@@ -147,32 +156,34 @@ SESSION_5 = Era(
 """Managers 20.03."""
 
 SESSION_6 = replace(SESSION_5, name="session-6", version=_V6, folder_transfer="proxy")
-"""Managers 20.09 to 26.8: the one version that all of them accept for creating (section 1.4)."""
+"""Managers 20.09 to 26.9: with this version, all of them create sessions (section 1.4)."""
 
 ERAS = (SEED, TRANSITION, SESSION_5, SESSION_6)
 
 _RELEASE = re.compile(r"\d{1,4}(\.\d{1,4}){1,3}")
 _UUIDS_ARE_IDS_SINCE = (26, 4, 4)
+_TRASH_SINCE = (24, 3)
+_BATCH_ENDS_LOST = (((24, 9, 12), (24, 10)), ((25, 6, 13), (25, 7)), ((25, 11, 1), (10_000,)))
 
-# From this server version on, queries go to /admin/gql and answers come in an envelope.
+# From this server version on, queries go to /admin/gql and replies are in an envelope.
 _ENVELOPE_SINCE = (6, "20210815")
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """What a server says of itself (``GET /``; ``GET /v2`` in the seed era)."""
+    """Version and release of a server (``GET /``; ``GET /v2`` in the seed era)."""
 
     version: str
     manager: str = ""
-    """Release of the manager; servers before 19.03 do not tell."""
+    """Release of the manager; empty for servers before 19.03."""
     isolation: str = ""
-    """Our gateway only: what keeps kernels apart from the machine."""
+    """Our gateway only: how kernels are isolated from the machine."""
     features: frozenset[str] = frozenset()
-    """Our gateway only: abilities beyond the era's, by name (`backendai_trio.wire.execution`)."""
+    """Our gateway only: names of abilities beyond its era (docs/protocol.md, section 13)."""
 
     @property
     def key(self) -> tuple[int, str]:
-        """The version in a form that compares: (major, date)."""
+        """The version in a form that can be compared: (major, date)."""
         match = _VERSION.fullmatch(self.version)
         if match is None:
             raise RemoteProtocolError(f"{self.version!r} is not an API version")
@@ -180,14 +191,24 @@ class Hello:
 
     @property
     def release(self) -> tuple[int, ...]:
-        """Release of the manager, for comparison: ``(26, 4, 4)``. Empty where it is not told."""
+        """Release of the manager in a form to compare, ``(26, 4, 4)``; empty if unknown."""
         match = _RELEASE.match(self.manager)
         return tuple(int(part) for part in match[0].split(".")) if match else ()
 
     @property
     def takes_uuids_for_ids(self) -> bool:
-        """Whether what parses as a UUID in a session's path is an id, never a name (3.9)."""
+        """Whether a UUID in a session's path is always an id, never a name (section 3.9)."""
         return self.release >= _UUIDS_ARE_IDS_SINCE
+
+    @property
+    def has_trash(self) -> bool:
+        """Whether deleted virtual folders go to a trash bin (section 7.5)."""
+        return self.release >= _TRASH_SINCE
+
+    @property
+    def loses_batch_ends(self) -> bool:
+        """Whether the agents of this release may lose the end of a batch run (section 4.7)."""
+        return any(first <= self.release < end for first, end in _BATCH_ENDS_LOST)
 
     def encode(self) -> bytes:
         """The body of the reply."""
@@ -200,7 +221,11 @@ class Hello:
 
     @classmethod
     def decode(cls, body: bytes) -> Hello:
-        """Read the reply; anything without a version is not a Backend.AI server."""
+        """Read the reply.
+
+        Raises:
+            RemoteProtocolError: it has no version, so this is not a Backend.AI server.
+        """
         fields = Fields.parse(body, "version probe")
         ours = fields.nested("gateway")
         hello = cls(
@@ -214,7 +239,11 @@ class Hello:
 
 
 def choose_era(hello: Hello) -> Era:
-    """The era to speak with a server (the ladder of section 1.4)."""
+    """The era of a server (docs/protocol.md, section 1.4).
+
+    Args:
+        hello: its reply to the probe.
+    """
     major, _ = hello.key
     if major <= 3:
         return SEED

@@ -1,7 +1,7 @@
-"""Virtual folders: what is asked of them and what servers answer.
+"""Requests and replies about virtual folders (docs/protocol.md, section 7).
 
-Source: contract section 7. Names of folders travel in paths (`Era.folder_path`); paths within one
-are relative, with forward slashes.
+Names of folders are part of the request's path (`Era.folder_path`). Paths within a folder are
+relative, with forward slashes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .json_fields import Fields, encode_json
 from .versions import Era
 
 __all__ = [
+    "UNKNOWN_ROUTE",
     "CreateVFolder",
     "FileRequest",
     "Invitation",
@@ -33,18 +34,21 @@ Permission = Literal["ro", "rw", "wd"]
 """Read only; read and write; also delete."""
 USAGE_MODES = ("general", "model", "data")
 
+UNKNOWN_ROUTE = frozenset({"", "generic-not-found", "url-not-found"})
+"""Kinds of a 404 for a path that the server's release does not know (section 10)."""
+
 MAX_NAME = 64
-# What all eras take (section 7.1); later ones also take some that begin with a dot.
+# Names that all eras take (section 7.1); later ones also take some that begin with a dot.
 _NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?")
-# Paths below /folders that are not folders.
+# Paths below /folders that do not name a folder.
 _RESERVED = frozenset({"invitations", "purge", "restore-from-trash-bin", "delete-from-trash-bin"})
 
 
 def check_folder_name(name: str) -> str:
-    """Return a name that every server takes for a new folder.
+    """Return the name if every server takes it for a new folder.
 
     Raises:
-        LocalProtocolError: it has other characters, is too long, or means something else.
+        LocalProtocolError: it has other characters, is too long, or is reserved.
     """
     if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
         raise LocalProtocolError(
@@ -52,14 +56,12 @@ def check_folder_name(name: str) -> str:
             "'.', '_' or '-', beginning and ending with a letter or digit"
         )
     if name in _RESERVED:
-        raise LocalProtocolError(
-            f"{name!r} cannot name a virtual folder: servers use it themselves"
-        )
+        raise LocalProtocolError(f"{name!r} cannot name a virtual folder: it is reserved")
     return name
 
 
 def parse_permission(text: str) -> Permission:
-    """A permission as it arrived.
+    """Check a permission that was received.
 
     Raises:
         RemoteProtocolError: there is no such permission.
@@ -67,34 +69,34 @@ def parse_permission(text: str) -> Permission:
     for known in get_args(Permission):
         if text == known:
             return known  # type: ignore[no-any-return]
-    raise RemoteProtocolError(f"{text[:40]!r} is no permission: use 'ro', 'rw' or 'wd'")
+    raise RemoteProtocolError(f"{text[:40]!r} is not a permission: use 'ro', 'rw' or 'wd'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateVFolder:
-    """Make a folder."""
+    """Create a folder."""
 
     name: str
     host: str | None = None
-    """Storage host; None for the server's default. Servers before 19.03 have one only."""
+    """Storage host; None for the server's default. Servers before 19.03 have only one."""
     group: str | None = None
     """Name or id of the project that owns it; None for the user."""
     usage_mode: str = "general"
     permission: Permission = "rw"
     cloneable: bool = False
     max_bytes: int = 0
-    """Quota, 0 for the server's own. Managers know it from 20.09 to 23.09."""
+    """Quota, 0 for the server's default. Managers take it from 20.09 to 23.09."""
 
     def encode(self, era: Era) -> bytes:
         """JSON body for an era.
 
         Raises:
-            LocalProtocolError: the name is one that servers refuse.
+            LocalProtocolError: servers refuse the name.
         """
         body: dict[str, object] = {"name": check_folder_name(self.name)}
         if era.prefix:
             return encode_json(body)
-        # No more than the era knows: managers refuse other keys.
+        # Managers refuse keys that they do not know.
         body |= {"host": self.host, "group": self.group}
         if era.names_session:
             body |= {
@@ -116,7 +118,7 @@ class CreateVFolder:
             raise RemoteProtocolError("create folder: unmanaged folders are for administrators")
         mode = top.text("usage_mode", default="general")
         if mode not in USAGE_MODES:
-            raise RemoteProtocolError(f"create folder: {mode[:40]!r} is no usage mode")
+            raise RemoteProtocolError(f"create folder: {mode[:40]!r} is not a usage mode")
         try:
             name = check_folder_name(top.text("name"))
         except LocalProtocolError as exc:
@@ -134,7 +136,7 @@ class CreateVFolder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VFolderInfo:
-    """A folder as its server describes it. Seed servers tell id, name, files and age alone."""
+    """A folder as its server describes it. Seed servers give only id, name, files and age."""
 
     folder_id: str
     name: str
@@ -147,13 +149,24 @@ class VFolderInfo:
     usage_mode: str = "general"
     cloneable: bool = False
     owner: str = ""
-    """Who made it, as the server names users."""
+    """The user who created it, as the server names users."""
     status: str = "ready"
+    """``ready``, ``delete-pending`` (in the trash) and others (section 7.5)."""
     num_files: int | None = None
-    """Entries; in the seed era those at the top. Told of one folder, not in lists."""
+    """Entries; in the seed era those at the top. None in listings."""
     used_bytes: int | None = None
     max_bytes: int = 0
     """Quota, 0 for none."""
+
+    @property
+    def is_in_trash(self) -> bool:
+        """Whether it was deleted, and can be restored or purged."""
+        return self.status in ("delete-pending", "delete-error")
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it was not deleted."""
+        return not self.status.startswith("delete-")
 
     def encode(self, era: Era) -> dict[str, object]:
         """A JSON object for an era."""
@@ -221,7 +234,7 @@ class MakeDirectory:
     exist_ok: bool = False
 
     def encode(self, era: Era) -> bytes:
-        """JSON body. Managers before 20.09 know the path alone, and make its parents."""
+        """JSON body. Managers before 20.09 take only the path, and make its parents."""
         body: dict[str, object] = {"path": self.path}
         if era.folder_transfer == "proxy":
             body |= {"parents": self.parents, "exist_ok": self.exist_ok}
@@ -233,7 +246,9 @@ class MakeDirectory:
         top = Fields.parse(body, "mkdir")
         if era.folder_transfer != "proxy":
             if more := set(top.everything()) - {"path"}:
-                raise RemoteProtocolError(f"mkdir: this era knows no {', '.join(sorted(more))}")
+                raise RemoteProtocolError(
+                    f"mkdir: this era does not take {', '.join(sorted(more))}"
+                )
             return cls(top.text("path"), parents=True)
         return cls(
             top.text("path"),
@@ -262,7 +277,7 @@ class RemoveFiles:
 
 @dataclass(frozen=True, slots=True)
 class MoveFile:
-    """Give a file or folder within a virtual folder another path."""
+    """Rename a file or folder within a virtual folder."""
 
     source: str
     target: str
@@ -288,7 +303,7 @@ class MoveFile:
 
 @dataclass(frozen=True, slots=True)
 class FileRequest:
-    """Ask for leave to upload or download a file."""
+    """Ask for a token to upload or download a file."""
 
     path: str
     size: int | None = None
@@ -297,7 +312,7 @@ class FileRequest:
     """Whether a folder may be downloaded, as a ZIP archive."""
 
     def encode(self, era: Era) -> bytes:
-        """JSON body for an era; downloads named a ``file`` before storage proxies (section 7.2)."""
+        """JSON body for an era; the path's key is ``file`` before 20.09 (section 7.2)."""
         if self.size is not None:
             return encode_json({"path": self.path, "size": self.size})
         if era.folder_transfer != "proxy":
@@ -310,17 +325,17 @@ class FileRequest:
         top = Fields.parse(body, "file request")
         size = top.integer("size") if top.raw("size") is not None else None
         if size is not None and not 0 <= size < 1 << 62:
-            raise RemoteProtocolError("file request: the size is not one a file can have")
+            raise RemoteProtocolError("file request: no file can have this size")
         return cls(top.text("path", "file"), size, top.flag("archive", default=False))
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Leave to upload or download a file."""
+    """A token to upload or download a file."""
 
     token: str
     url: str = ""
-    """Where; empty when the manager takes the file itself (19.09 and 20.03)."""
+    """Of the storage proxy; empty when the manager takes the file itself (19.09 and 20.03)."""
 
     def encode(self) -> bytes:
         """JSON body."""
@@ -328,10 +343,10 @@ class Ticket:
 
     @property
     def place(self) -> tuple[Endpoint, str]:
-        """The server of `url`, and the path there.
+        """Server and path of `url`.
 
         Raises:
-            RemoteProtocolError: it is no address that a file could be sent to.
+            RemoteProtocolError: it is not a valid address.
         """
         try:
             address = parse_endpoint(self.url)
@@ -350,7 +365,7 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """Offer a folder to others (``invite``), or give it to them at once (``share``)."""
+    """Offer a folder to other users (``invite``), or give them access at once (``share``)."""
 
     users: tuple[str, ...]
     permission: Permission = "rw"
@@ -371,7 +386,7 @@ class Invite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invitation:
-    """A folder that somebody offers."""
+    """A folder that another user offers."""
 
     invitation_id: str
     folder_id: str
@@ -412,7 +427,7 @@ class Invitation:
 
 
 def _bytes(value: object) -> int:
-    """A quota as clients and servers write it: a number, or its decimal text; else none."""
+    """A quota as clients and servers write it: a number, or its decimal text; 0 for others."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18:

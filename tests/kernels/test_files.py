@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import trio
 from backendai_trio import (
     Client,
     DownloadError,
+    ExecutionError,
     GatewayOptions,
     InvalidRequest,
     KernelSpec,
@@ -164,7 +167,7 @@ async def test_streams(kernel: TrioKernel, gateway_parent: Path, tmp_path: Path)
     assert found["many"] == b"".join(bytes([number % 251]) * 100_000 for number in range(70))
     assert (found["sub/nothing"], found["unknown"]) == (b"", b"\0" * 5 + b"\1" * 5 + b"\2" * 5)
     for size in (14, 16):
-        with pytest.raises(UploadError, match="other than the"):
+        with pytest.raises(UploadError, match="another size than"):
             await kernel.upload_stream("wrong", pieces(3, 5), size=size)
     assert "wrong" not in files_in(work_folder(gateway_parent))
 
@@ -265,6 +268,85 @@ async def test_kernel_that_cannot_join(
     with pytest.raises(UploadError, match="virtual folder"):
         await kernel.upload([tree], base=tree)
     assert list(files_in(work)) == ["d1"]
+
+
+@pytest.mark.parametrize("way", ["manager", "seed-manager"], indirect=True)
+@pytest.mark.parametrize("missing", ["tar", "sha256sum"])
+async def test_kernel_without_a_program_that_unpacks(
+    client: Client, gateway_parent: Path, tree: Path, missing: str
+) -> None:
+    """Its shell finds only the programs of one folder."""
+    spec = KernelSpec(runtime="python", environ={"PATH": "./bin"})
+    async with open_kernel(client, spec) as kernel:
+        work = work_folder(gateway_parent)
+        link_programs(work / "bin", missing)
+        before = files_in(work)
+        with pytest.raises(UploadError, match=missing):
+            await kernel.upload([tree], base=tree)
+        assert files_in(work) == before
+
+
+def link_programs(folder: Path, missing: str) -> None:
+    """Make a folder of the programs that an upload in parts needs, but for one."""
+    folder.mkdir()
+    for name in {"sh", "cat", "mkdir", "rm", "sleep", "tar", "sha256sum"} - {missing}:
+        found = shutil.which(name)
+        assert found is not None
+        (folder / name).symlink_to(found)
+
+
+@pytest.mark.parametrize("way", ["manager"], indirect=True)
+async def test_smaller_parts_where_a_manager_refuses_large_ones(
+    client: Client, kernel: TrioKernel, gateway_parent: Path, tree: Path
+) -> None:
+    """As managers up to 1.3.10 do with files that have not arrived at their first read."""
+    era = replace(client.era, upload_max_bytes=3_000_000, upload_safe_bytes=300_000)
+    client.era = era  # the gateway takes less than 1 MiB
+    await kernel.upload([tree], base=tree)
+    assert files_in(work_folder(gateway_parent)) == files_in(tree)
+
+
+@pytest.mark.parametrize("way", ["archives", "manager"], indirect=True)
+async def test_links_can_be_kept(kernel: TrioKernel, gateway_parent: Path, tree: Path) -> None:
+    (tree / "same").symlink_to("d1")
+    await kernel.upload([tree], base=tree, links="keep")
+    work = work_folder(gateway_parent)
+    assert (work / "same").readlink() == Path("d1")
+    assert (work / "link").readlink() == Path("run.sh")
+
+
+@pytest.mark.parametrize("way", ["manager"], indirect=True)
+@pytest.mark.parametrize("runtime", ["python", "bash"])
+async def test_commands_on_managers_that_lose_the_end_of_batch_runs(
+    client: Client, gateway_parent: Path, runtime: str, tree: Path
+) -> None:
+    client.hello = replace(client.hello, manager="25.12.0")
+    async with open_kernel(client, KernelSpec(runtime=runtime)) as kernel:
+        await kernel.upload([tree], base=tree)
+        assert files_in(work_folder(gateway_parent)) == files_in(tree)
+        await kernel.mkdir("a 'b'/c")
+        assert (work_folder(gateway_parent) / "a 'b'" / "c").is_dir()
+        with pytest.raises(ExecutionError, match="missing"):
+            await kernel.remove(["missing"])
+
+
+async def test_downloads_onto_links_and_pipes(
+    kernel: TrioKernel, gateway_parent: Path, tmp_path: Path
+) -> None:
+    (work_folder(gateway_parent) / "file").write_text("new")
+    behind, link, pipe = (tmp_path / name for name in ("behind", "link", "pipe"))
+    behind.write_text("old")
+    behind.chmod(0o640)
+    link.symlink_to("behind")
+    os.mkfifo(pipe)
+    with pytest.raises(DownloadError, match="exists already"):
+        await kernel.download_as("file", link)
+    await kernel.download_as("file", link, overwrite=True)
+    assert link.is_symlink() and behind.read_text() == "new"
+    assert behind.stat().st_mode & 0o777 == 0o640
+    with pytest.raises(DownloadError, match="a pipe"):
+        await kernel.download_as("file", pipe, overwrite=True)
+    assert pipe.is_fifo()
 
 
 async def test_links_of_the_kernel_lead_nowhere(

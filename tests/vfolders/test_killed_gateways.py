@@ -17,8 +17,8 @@ from backendai_trio.config.settings import Config, parse_config
 from backendai_trio.files import plan_uploads
 from backendai_trio.wire.versions import SEED
 
-from ..killable import Killable, killable
 from ..cli.commands import ACCESS_KEY, SECRET_KEY
+from ..killable import Killable, killable
 
 SIZE = 17_000_000
 """Two pieces."""

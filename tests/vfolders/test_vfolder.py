@@ -42,13 +42,13 @@ from backendai_trio import (
     query,
 )
 from backendai_trio.files import Progress, Upload, UploadStream, plan_uploads
-from backendai_trio.files.progress import Meter
+from backendai_trio.files.progress import ProgressReporter
 from backendai_trio.gateway import Gateway
 from backendai_trio.gateway.storage import vfolder_files
 from backendai_trio.kernels import FileInfo
 from backendai_trio.vfolders import accept_invitation, decline_invitation, list_invitations
-from backendai_trio.vfolders import upload as folder_uploads
-from backendai_trio.vfolders.download import download_files
+from backendai_trio.vfolders.download import download
+from backendai_trio.vfolders.upload import upload
 from backendai_trio.wire.http import Request
 from backendai_trio.wire.storage_proxy import PatchHead, TusState
 from backendai_trio.wire.versions import SEED, SESSION_5, SESSION_6, TRANSITION, Era
@@ -259,8 +259,26 @@ async def test_what_older_servers_cannot_is_told(data: Path) -> None:
             await create_vfolder(client, "data", max_bytes=10)
         folder = await create_vfolder(client, "data")
         client.hello = replace(client.hello, features=frozenset())
-        with pytest.raises(LocalProtocolError, match=r"came with 22\.03"):
+        with pytest.raises(LocalProtocolError, match=r"from 22\.03 on"):
             await folder.move("a", "b")
+
+
+async def test_names_on_managers_with_a_trash(data: Path) -> None:
+    async with opened(SESSION_6, data=data) as (_, client):
+        folder = await create_vfolder(client, "data")
+        for call in (folder.restore(), folder.purge()):
+            with pytest.raises(
+                LocalProtocolError, match=r"no trash \(managers have from 24\.03 on"
+            ):
+                await call
+        client.hello = replace(client.hello, manager="24.09.6")
+        for call in (folder.restore(), folder.purge()):
+            with pytest.raises(NotFound, match="the trash has no virtual folder 'data'"):
+                await call
+        await folder.delete()  # by id
+        assert await list_vfolders(client) == []
+        with pytest.raises(NotFound, match="there is no virtual folder 'data'"):
+            await folder.delete()
 
 
 async def test_mkdir_and_mv(client: Client, local: Path) -> None:
@@ -443,7 +461,7 @@ async def test_upload_of_paths(client: Client, local: Path) -> None:
     planned = plan_uploads([local / "none"], base=local)
     await folder.upload([local / "a.txt", *planned, str(local / "sub")], to="in", base=local)
     assert [file.name for file in await folder.list_files("in")] == ["a.txt", "none", "sub"]
-    with pytest.raises(LocalProtocolError, match="is no list"):
+    with pytest.raises(LocalProtocolError, match="is not a list"):
         await folder.upload(str(local / "a.txt"))
 
 
@@ -520,9 +538,7 @@ async def test_transfers_go_on_where_they_stopped(
     seed: int,
     checked: bool,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(folder_uploads, "_PATCH_BYTES", 1_000_000)
     size = 8_000_000
     content = random.Random(seed).randbytes(size)
     (tmp_path / "big").write_bytes(content)
@@ -532,7 +548,14 @@ async def test_transfers_go_on_where_they_stopped(
         folder = await create_vfolder(client, "data")
         before = proxy.passed
         proxy.plan(4, size)
-        await folder.upload(plan_uploads([tmp_path / "big"], base=tmp_path))
+        await upload(
+            client,
+            "data",
+            plan_uploads([tmp_path / "big"], base=tmp_path),
+            to="",
+            reporter=ProgressReporter(None),
+            patch_size=1_000_000,
+        )
         assert not proxy.cuts
         # Had each break meant a new beginning, it would have been far more.
         assert proxy.passed - before < size + 5 * 1_100_000
@@ -751,7 +774,7 @@ async def test_links_and_devices_in_a_folder(data: Path, tmp_path: Path) -> None
             body = FileRequest(name).encode(client.era)
             with pytest.raises(InvalidRequest):
                 await client.call(Request("POST", path, (), body, "application/json"))
-            with pytest.raises(DownloadError, match="no regular file"):
+            with pytest.raises(DownloadError, match="not a regular file"):
                 await folder.download([name], tmp_path / "back")
         with pytest.raises(InvalidRequest):
             await folder.list_files("dirlink")
@@ -785,8 +808,14 @@ async def test_hostile_lists_from_a_server(client: Client, tmp_path: Path, name:
         return [FileInfo(name, "-rw-r--r--", 3, 0.0)]
 
     with pytest.raises(DownloadError):
-        await download_files(
-            client, "data", lies, ["."], tmp_path / "into", overwrite=True, meter=Meter(None)
+        await download(
+            client,
+            "data",
+            lies,
+            ["."],
+            tmp_path / "into",
+            overwrite=True,
+            reporter=ProgressReporter(None),
         )
     assert tree(tmp_path / "into") == {} if (tmp_path / "into").exists() else True
 

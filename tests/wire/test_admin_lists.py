@@ -21,8 +21,11 @@ from backendai_trio.wire.versions import (
 )
 
 NEWEST = choose_era(Hello("v9.20250722"))
-ALL = [SEED, TRANSITION, SESSION_5, SESSION_6, NEWEST]
-each_era = pytest.mark.parametrize("era", ALL, ids=lambda era: f"{era.name}{era.graphql_path}")
+BEFORE_LISTS = choose_era(Hello("v4.20181215"))
+ALL = [SEED, BEFORE_LISTS, TRANSITION, SESSION_5, SESSION_6, NEWEST]
+each_era = pytest.mark.parametrize(
+    "era", ALL, ids=lambda era: f"{era.name}{era.graphql_path}{era.version}"
+)
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 # What the schemas of the eras have, reduced to the sessions.
@@ -60,14 +63,15 @@ _json = st.recursive(
 @each_era
 @pytest.mark.parametrize("status", ["RUNNING", None])
 def test_sessions_fit_the_schema_of_their_era(era: Era, status: str | None) -> None:
-    schema = _OLD_SCHEMAS.get(era.name, _GATEWAY_SCHEMA)
+    seed = era in (SEED, BEFORE_LISTS)
+    schema = _OLD_SCHEMAS["seed"] if seed else _OLD_SCHEMAS.get(era.name, _GATEWAY_SCHEMA)
     question = listing("sessions", era)
     arguments = {} if status is None else {"status": status}
     query = question.query(offset=20, limit=10, arguments=arguments)
     document = graphql.parse(query.text)
     assert graphql.validate(schema, document) == []
     row = {"sess_id": "t", "name": "t", "lang": "c", "image": "c", "status": "RUNNING"}
-    rows: object = [row] if era is SEED else {"items": [row], "total_count": 31}
+    rows: object = [row] if seed else {"items": [row], "total_count": 31}
     asked = {}
 
     def resolve(_info: object, **arguments: object) -> object:
@@ -84,8 +88,8 @@ def test_sessions_fit_the_schema_of_their_era(era: Era, status: str | None) -> N
     assert result.errors is None and result.data is not None
     found, total = question.decode(result.data)
     assert [SessionRow.decode(item) for item in found] == [SessionRow("t", "c", "RUNNING", "")]
-    assert total == (1 if era is SEED else 31)
-    page = {} if era is SEED else {"offset": 20, "limit": 10}
+    assert total == (1 if seed else 31)
+    page = {} if seed else {"offset": 20, "limit": 10}
     assert asked == page | arguments
 
 
@@ -93,7 +97,11 @@ def test_sessions_fit_the_schema_of_their_era(era: Era, status: str | None) -> N
 @each_kind
 def test_the_gateway_can_be_asked(era: Era, kind: Kind) -> None:
     """Its schema has all that this library asks of any era, or the era has no such list."""
-    if era is SEED and kind in ("images", "users", "resource-policies", "scaling-groups"):
+    no_lists = {SEED: {"images", "users"}, BEFORE_LISTS: {"users"}}
+    if (
+        kind in {"resource-policies", "scaling-groups"} | no_lists.get(era, set())
+        and era in no_lists
+    ):
         with pytest.raises(LocalProtocolError, match=f"have no list of {kind}"):
             listing(kind, era)
         return
@@ -106,13 +114,30 @@ def test_the_gateway_can_be_asked(era: Era, kind: Kind) -> None:
         assert graphql.validate(_GATEWAY_SCHEMA, graphql.parse(query.text)) == []
 
 
+def test_before_19_03_no_list_is_paged() -> None:
+    """As managers 1.4 to 18.12 have them: anything of a later schema is refused as a whole."""
+    for kind, root in {
+        "sessions": "compute_sessions",
+        "agents": "agents",
+        "images": "images",
+        "keypairs": "keypairs",
+        "vfolders": "vfolders",
+    }.items():
+        question = listing(kind, BEFORE_LISTS)  # type: ignore[arg-type]
+        assert (question.root, question.paged) == (root, False)
+    assert listing("images", BEFORE_LISTS).fields == "name tag hash"
+    for kind in ("users", "keypairs", "vfolders"):
+        assert not listing(kind, TRANSITION).paged  # type: ignore[arg-type]
+    assert "permission" not in listing("vfolders", TRANSITION).fields
+
+
 @each_era
 @each_kind
 def test_secret_keys_are_never_asked_for(era: Era, kind: Kind) -> None:
     try:
         assert "secret" not in listing(kind, era).query().text
     except LocalProtocolError:
-        assert era is SEED
+        assert era in (SEED, BEFORE_LISTS)
 
 
 def test_an_argument_that_a_list_does_not_take() -> None:

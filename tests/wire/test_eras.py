@@ -213,3 +213,23 @@ def test_any_body_is_a_hello_or_refused(body: bytes) -> None:
     era: Any = choose_era(hello)
     assert isinstance(era, Era)
     assert era.version.isascii()
+
+
+@pytest.mark.parametrize(
+    ("release", "loses", "trash"),
+    [
+        ("", False, False),
+        ("23.09.10", False, False),
+        ("24.03.0", False, True),
+        ("24.09.11", False, True),
+        ("24.09.12", True, True),
+        ("24.12.1", False, True),
+        ("25.6.13", True, True),
+        ("25.7.0", False, True),
+        ("25.11.1", True, True),
+        ("26.9.6", True, True),
+    ],
+)
+def test_what_releases_do(release: str, loses: bool, trash: bool) -> None:
+    hello = Hello("v8.20240915", release)
+    assert (hello.loses_batch_ends, hello.has_trash) == (loses, trash)

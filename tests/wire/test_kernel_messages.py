@@ -109,6 +109,11 @@ def test_create_request_on_the_wire() -> None:
     request = CreateRequest("my-token", spec, reuse=False)
     config = {"mounts": ["data"], "environ": {"A": "1"}}
     slots = {"resources": {"cpu": "1"}}
+    # Managers from 19.03 to 23.03.4 fail without the key.
+    plain = CreateRequest("my-token", KernelSpec(runtime="python"))
+    for era in (TRANSITION, SESSION_6):
+        assert json.loads(plain.encode(era))["config"] == {"resources": {}}
+    assert json.loads(plain.encode(choose_era(Hello("v4.20181215"))))["config"] == {}
     assert json.loads(request.encode(SEED)) == {
         "lang": "python:3.11",
         "clientSessionToken": "my-token",
@@ -127,7 +132,7 @@ def test_create_request_on_the_wire() -> None:
     }
     # Managers refuse keys they do not know, so nothing is sent that was not asked for.
     bare = CreateRequest("t", KernelSpec(runtime="c"))
-    assert json.loads(bare.encode(SESSION_6))["config"] == {}
+    assert json.loads(bare.encode(SESSION_6))["config"] == {"resources": {}}
 
 
 @pytest.mark.parametrize(

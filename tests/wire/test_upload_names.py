@@ -330,7 +330,7 @@ def test_any_arriving_name_is_safe_or_refused(raw: bytes) -> None:
 @pytest.mark.parametrize("single", ["a.txt", "", b"a.txt", PurePosixPath("a.txt"), 1])
 def test_a_single_name_is_no_list(single: Any) -> None:
     """Its letters would be taken for names."""
-    with pytest.raises(LocalProtocolError, match="is no list; for a single one, give"):
+    with pytest.raises(LocalProtocolError, match="is not a list; for a single one, give"):
         check_names(single)
 
 

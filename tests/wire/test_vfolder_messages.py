@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from python_multipart.multipart import parse_options_header
 
 from backendai_trio.errors import LocalProtocolError, RemoteProtocolError
-from backendai_trio.wire.files import FileInfo, Listing
+from backendai_trio.wire.files import FileInfo, Listing, PartsDecoder
 from backendai_trio.wire.storage_proxy import (
     ContentRange,
     PatchHead,
@@ -400,3 +400,40 @@ def test_no_name_ends_a_header(name: str) -> None:
 def test_hostile_names_in_a_header(name: str) -> None:
     header = attachment(name)
     assert "\r" not in header and "\n" not in header and header.count('"') == 2
+
+
+@pytest.mark.parametrize("mode", ["644", 0o100644, "100644", 33188])
+def test_modes_of_storage_proxies(mode: object) -> None:
+    """A text of octal digits, and from 25.6 on a number, without the older form beside it."""
+    body = json.dumps(
+        {
+            "items": [
+                {"name": "f", "type": "FILE", "size": 3, "mode": mode, "modified": "1970-01-01"},
+                {"name": "d", "type": "DIRECTORY", "size": 9, "mode": 0o40755, "modified": ""},
+                {"name": "x", "type": "FILE", "size": 0},
+            ]
+        }
+    )
+    files = Listing.decode(body.encode()).files
+    assert [file.mode for file in files] == ["-rw-r--r--", "drwxr-xr-x", "-rw-r--r--"]
+    assert [file.is_folder for file in files] == [False, True, False]
+
+
+@given(st.lists(st.binary(max_size=300), max_size=4), st.integers(1, 200))
+def test_parts_of_a_multipart_body(parts: list[bytes], step: int) -> None:
+    body = b"".join(
+        b"--xyz-42\r\nContent-Type: application/octet-stream\r\n\r\n" + part + b"\r\n"
+        for part in parts
+    )
+    body += b"--xyz-42--\r\n"
+    decoder = PartsDecoder("multipart/mixed; boundary=xyz-42")
+    found = [bytearray() for _ in parts]
+    for start in range(0, len(body), step):
+        for number, data in decoder.feed(body[start : start + step]):
+            found[number] += data
+    assert decoder.finish() == len(parts)
+    assert [bytes(part) for part in found] == parts
+    half = PartsDecoder("multipart/mixed; boundary=xyz-42")
+    half.feed(body[:-5])
+    with pytest.raises(RemoteProtocolError, match="cut short"):
+        half.finish()

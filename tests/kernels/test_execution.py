@@ -35,8 +35,7 @@ from backendai_trio import (
     open_kernel,
 )
 from backendai_trio.files import plan_uploads
-from backendai_trio.gateway import Gateway
-from backendai_trio.gateway.kernels import session
+from backendai_trio.gateway import Gateway, GatewayLimits
 from backendai_trio.kernels import CleanFinished
 from backendai_trio.wire.execution import (
     INTERRUPT_RUN,
@@ -79,6 +78,9 @@ async def kernel(client: Client) -> AsyncIterator[TrioKernel]:
 
 
 every_way = pytest.mark.parametrize("way", WAYS)
+short_limits = pytest.mark.parametrize(
+    "limits", [GatewayLimits(abandoned_seconds=0.2, poll_seconds=0.1)], ids=["short"]
+)
 # On a manager's socket a run has no id, so nobody can be asked how an interrupted one ended.
 traceable_ways = pytest.mark.parametrize("way", ["numbered", "polls"])
 
@@ -843,12 +845,9 @@ async def test_cancel_of_a_run_that_waits_for_its_turn(kernel: TrioKernel) -> No
 
 
 @every_way
-async def test_run_that_its_client_abandoned_gives_way(
-    client: Client, kernel: TrioKernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@short_limits
+async def test_run_that_its_client_abandoned_gives_way(client: Client, kernel: TrioKernel) -> None:
     """A client that was killed polls no more, and says nothing."""
-    monkeypatch.setattr(session, "ABANDONED_SECONDS", 0.2)
-    monkeypatch.setattr(session, "POLL_SECONDS", 0.1)
     # It prints more than the gateway holds, so that it is blocked as well.
     code = "try:\n    while True: print('x' * 1000)\nexcept KeyboardInterrupt: hit = True"
     request = ExecuteRequest("query", "lost", code).encode()
@@ -859,12 +858,9 @@ async def test_run_that_its_client_abandoned_gives_way(
 
 
 @pytest.mark.parametrize("way", ["numbered", "socket"])
-async def test_a_question_may_be_thought_about(
-    kernel: TrioKernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@short_limits
+async def test_a_question_may_be_thought_about(kernel: TrioKernel) -> None:
     """However long, and whoever else wants the kernel."""
-    monkeypatch.setattr(session, "ABANDONED_SECONDS", 0.2)
-    monkeypatch.setattr(session, "POLL_SECONDS", 0.1)
     async with kernel.execute("answer = input()") as execution, trio.open_nursery() as nursery:
         assert await anext(execution) == InputRequest()
         nursery.start_soon(run, kernel, "pass")

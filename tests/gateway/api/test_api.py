@@ -23,7 +23,7 @@ from backendai_trio import (
     open_gateway,
     open_kernel,
 )
-from backendai_trio.gateway import Gateway
+from backendai_trio.gateway import Gateway, GatewayLimits
 from backendai_trio.gateway.storage.database import EndedSession, KeyPair, SqliteStore
 from backendai_trio.wire.signing import Signed, sign
 from backendai_trio.wire.versions import SEED, SESSION_6, TRANSITION, Era
@@ -717,8 +717,8 @@ async def test_parts_without_a_file_name_are_refused(session: Raw, work: Path) -
 # --- limits of the gateway -----------------------------------------------------------------------
 
 
-async def test_body_that_is_too_large(session: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backendai_trio.gateway.api.app.MAX_BODY_BYTES", 1000)
+@pytest.mark.parametrize("limits", [GatewayLimits(max_body_bytes=1000)])
+async def test_body_that_is_too_large(session: Raw) -> None:
     answer = await session("POST", "/session", b" " * 1001)
     assert (answer.status, answer.kind) == (400, "invalid-api-params")
     assert (await session("POST", "/auth", {"echo": "x"})).status == 200

@@ -237,7 +237,7 @@ async def test_run_id_is_ours_to_choose(kernel: TrioKernel) -> None:
         ("this is no python", 1, "SyntaxError: invalid syntax\n"),
         ("raise KeyboardInterrupt", 130, "KeyboardInterrupt\n"),
         ("import os; os._exit(7)", 7, ""),
-        ("import os; os.kill(os.getpid(), 9)", 137, ""),
+        ("import os; os.kill(os.getpid(), 9)", 137, "the next run starts a new interpreter]\n"),
     ],
 )
 async def test_exit_codes_of_python(
@@ -249,6 +249,28 @@ async def test_exit_codes_of_python(
     assert (stderr == "") == (ran.stderr == "")
     # Whatever it was, the kernel takes code again.
     assert (await run(kernel, "print('well')")).stdout == "well\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "at_once", "next_time"),
+    [
+        ("os.kill(os.getpid(), 11)", "killed by SIGSEGV (Segmentation fault)", "SIGSEGV"),
+        ("os.abort()", "killed by SIGABRT (Aborted)", "SIGABRT"),
+        ("os._exit(3)", "", "exited with code 3"),
+    ],
+)
+async def test_crash_of_the_interpreter_is_reported(
+    kernel: TrioKernel, code: str, at_once: str, next_time: str
+) -> None:
+    """At once if it is a crash, and in any case by the next run: all variables are gone."""
+    assert (await run(kernel, "x = 1")).stderr == ""
+    crashed = await run(kernel, f"import os; {code}")
+    assert at_once in crashed.stderr
+    assert (crashed.stderr == "") == (at_once == "")
+    ran = await run(kernel, "print('x' in globals())")
+    assert ran.stdout == "False\n"
+    assert next_time in ran.stderr and "variables are lost" in ran.stderr
+    assert (await run(kernel, "pass")).stderr == ""
 
 
 @pytest.mark.parametrize(

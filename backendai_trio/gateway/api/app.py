@@ -30,7 +30,7 @@ from .apps import serve_app_connection
 from .auth import authenticate
 from .handlers import Answer, Call, Handler
 from .manager_streams import serve_manager_execution, serve_manager_terminal
-from .sockets import GOING_AWAY, NORMAL, close_socket
+from .sockets import GOING_AWAY, NORMAL, close_socket, is_open
 from .streams import is_resumable, serve_execution, serve_terminal
 from .vfolders import folder_routes, storage_routes
 
@@ -272,8 +272,10 @@ class _Endpoints:
                         await close_socket(socket, NORMAL)
                         nursery.cancel_scope.cancel()
             except Refused as exc:
-                await socket.send_denial_response(_problem(exc.problem, era))
-                return
+                if not is_open(socket):
+                    await socket.send_denial_response(_problem(exc.problem, era))
+                    return
+                await close_socket(socket, GOING_AWAY, exc.problem.detail)
             await close_socket(socket, GOING_AWAY, "the kernel has ended")
 
         return respond

@@ -122,8 +122,9 @@ class Driver:
             run.interrupt = None
         if not interpreter.alive:
             self._crash = _crash_of(code)
-            text = f"[{self._crash}; the next run starts a new interpreter]\n"
-            await run.write("stderr", text.encode())
+            if code > 128:  # not `os._exit`, which a program calls on purpose
+                text = f"[{self._crash}; the next run starts a new interpreter]\n"
+                await run.write("stderr", text.encode())
         return code
 
     async def _program(self, run: Run) -> int:

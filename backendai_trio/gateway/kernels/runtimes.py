@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from ...errors import GatewayError
-from ..processes import interpreter_main
+from ..processes.scripts import INTERPRETER
 
 __all__ = [
     "Runtime",
@@ -79,13 +79,13 @@ class Runtime:
         """The command of `open_interpreter`; None for a runtime without one."""
         if self.language is None:
             return None
-        return [sys.executable, interpreter_main.__file__, self.language, "3"]
+        return [sys.executable, INTERPRETER, self.language, "3"]
 
 
 _C = (("gcc", "cc", "clang"),)
 _CPP = (("g++", "c++", "clang++"),)
 _PYTHON = shlex.quote(sys.executable)
-_LUA_SCRIPT = f"{_PYTHON} {shlex.quote(interpreter_main.__file__)} lua-script"
+_LUA_SCRIPT = f"{_PYTHON} {shlex.quote(INTERPRETER)} lua-script"
 
 _TABLE = (
     Runtime(

@@ -100,7 +100,12 @@ class Session:
         return reply
 
     def start(self, request: ExecuteRequest, *, live: bool = False) -> Run:
-        """Start a run; it waits for the runs before it."""
+        """Start a run; it waits for the runs before it.
+
+        Raises:
+            Refused: 404, the kernel has ended.
+        """
+        self._check_not_ended()
         run_id = request.run_id or uuid.uuid4().hex
         run = self._runs[run_id] = Run(
             run_id, request, self._add_to_log, live=live, output_bytes=self.limits.output_bytes
@@ -147,8 +152,12 @@ class Session:
 
         Args:
             term: TERM of the shell, if one is started.
+
+        Raises:
+            Refused: 404, the kernel has ended.
         """
         async with self._terminal_lock:
+            self._check_not_ended()
             if self._terminal is None:
                 self._terminal = await self._nursery.start(
                     run_terminal,
@@ -163,6 +172,12 @@ class Session:
         """Start a task that is cancelled when the kernel ends."""
         if not self.ended.is_set():
             self._nursery.start_soon(call, *args)
+
+    def _check_not_ended(self) -> None:
+        """A kernel may end after a request has found it; then its nursery is closed."""
+        if self.ended.is_set():
+            detail = f"kernel {self.token!r} has just ended"
+            raise Refused(404, "session-not-found", "No such kernel", detail)
 
     def _terminal_ended(self) -> None:
         self._terminal = None
@@ -187,6 +202,7 @@ class Session:
         if self._turn.locked():
             return []
         async with self._turn:
+            self._check_not_ended()
             return await self.driver.complete(code, options)
 
     async def restart(self) -> None:

@@ -476,13 +476,41 @@ async def test_python_errors(root: Path, conversation: TALK) -> None:
         assert text.startswith('Traceback (most recent call last):\n  File "<input 1>", line 3')
         assert "    return 1 / 0\n" in text
         assert text.endswith("ZeroDivisionError: division by zero\n")
-        assert "runner" not in text
+        assert "python_interpreter" not in text
         code, text = await attempt("x = = 1")
         assert code == 1 and text.startswith('  File "<input 2>", line 1\n    x = = 1\n')
         assert text.endswith("SyntaxError: invalid syntax\n")
         assert await attempt("import sys; sys.exit(3)") == (3, "")
         assert await attempt("sys.exit('no')") == (1, "no\n")
         assert await attempt("sys.exit()") == (0, "")
+
+
+async def test_python_awaits_outside_of_functions(root: Path, conversation: TALK) -> None:
+    async with interpreter(root, "python") as interp:
+
+        async def attempt(source: str) -> tuple[int, str, str]:
+            talk = conversation()
+            code = await interp.execute(source, talk.sink, talk.ask, show_value=True)
+            return code, talk.text("stdout").decode(), talk.text("stderr").decode()
+
+        assert await attempt("import asyncio\nx = await asyncio.sleep(0, 5)\nprint(x)") == (
+            0,
+            "5\n",
+            "",
+        )
+        assert await attempt("await asyncio.sleep(0, 'shown')") == (0, "'shown'\n", "")
+        # The event loop is the same in all runs.
+        source = "gate = asyncio.Event()\ntask = asyncio.ensure_future(gate.wait())\n"
+        assert await attempt(source + "await asyncio.sleep(0)") == (0, "", "")
+        assert await attempt("gate.set()\nawait task") == (0, "True\n", "")
+        assert await attempt("async with asyncio.Lock(): print('locked')") == (0, "locked\n", "")
+        code, _, text = await attempt("async def f():\n    return 1 / 0\nawait f()")
+        assert code == 1
+        assert text.startswith('Traceback (most recent call last):\n  File "<input 6>", line 3')
+        assert text.endswith("ZeroDivisionError: division by zero\n")
+        assert await attempt("import sys\nawait asyncio.sleep(0)\nsys.exit(3)") == (3, "", "")
+        code, _, text = await attempt("def f():\n    await f()")
+        assert code == 1 and "SyntaxError: 'await' outside async function" in text
 
 
 async def test_python_input_and_getpass(root: Path, conversation: TALK) -> None:
@@ -537,6 +565,8 @@ async def test_the_death_of_an_interpreter_is_a_result(root: Path, conversation:
         ("python", "print('go')\nwhile True: pass"),
         ("python", "import time\nprint('go')\ntime.sleep(1000)"),
         ("python", "print('go')\nimport subprocess\nsubprocess.run(['sleep', '1000'])"),
+        ("python", "import asyncio\nprint('go')\nawait asyncio.sleep(1000)"),
+        ("python", "import asyncio\nawait asyncio.sleep(0)\nprint('go')\nwhile True: pass"),
         ("lua", "print('go') while true do end"),
         ("lua", "print('go') coroutine.wrap(function() while true do end end)()"),
     ],

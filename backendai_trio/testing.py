@@ -1,10 +1,10 @@
-"""pytest fixtures for programs that use Backend.AI: a real gateway in place of a mock.
+"""pytest fixtures for programs that use Backend.AI: a real gateway instead of a mock.
 
 In a ``conftest.py``::
 
     pytest_plugins = ["backendai_trio.testing"]
 
-and in a test, be it blocking, of asyncio or of Trio::
+and in a test, which may be blocking or use asyncio or Trio::
 
     def test_something(backendai_gateway, monkeypatch):
         for name, value in backendai_gateway.environ.items():
@@ -12,7 +12,7 @@ and in a test, be it blocking, of asyncio or of Trio::
         ...
         assert backendai_gateway.tokens() == []
 
-The gateway needs Linux; elsewhere tests that ask for it are skipped.
+The gateway needs Linux; on other systems tests that use the fixture are skipped.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = ["TestGateway", "backendai_gateway", "gateway_in_thread"]
 
 
 class _Running(NamedTuple):
-    """What the gateway's thread tells about itself once it is up."""
+    """The gateway in the thread, as soon as it is open."""
 
     gateway: Gateway
     token: trio.lowlevel.TrioToken
@@ -44,14 +44,14 @@ class _Running(NamedTuple):
 
 
 class TestGateway:
-    """A gateway that runs in a thread of its own. Made by `gateway_in_thread`.
+    """A gateway that runs in a thread. Made by `gateway_in_thread`.
 
     Attributes:
         config: settings for a client of it, for ``open_client(gateway.config)``.
-        faults: what it does wrong on purpose; may be changed at any time.
+        faults: what the gateway does wrong on purpose; may be changed at any time.
     """
 
-    __test__ = False  # pytest takes classes of such a name for tests
+    __test__ = False  # pytest would collect a class of this name
 
     def __init__(self, running: _Running) -> None:
         self.config: Config = running.gateway.config
@@ -63,7 +63,7 @@ class TestGateway:
 
     @property
     def environ(self) -> Mapping[str, str]:
-        """The variables that lead to it, for `monkeypatch.setenv` or a child process."""
+        """Environment variables for its clients: for `monkeypatch.setenv` or a child process."""
         return {
             "BACKEND_ENDPOINT": self.config.endpoint.url,
             "BACKEND_ACCESS_KEY": self.config.access_key,
@@ -71,30 +71,32 @@ class TestGateway:
         }
 
     def tokens(self) -> list[str]:
-        """The tokens of the kernels that run now, newest first. Waits for no I/O: fit for any loop.
+        """The tokens of the running kernels, newest first.
+
+        It does no I/O, so it may be called in any event loop.
 
         Raises:
             trio.RunFinishedError: the gateway has ended.
         """
-        # Not anyio's portal, nor `trio.from_thread`: both refuse a caller that runs in Trio itself.
+        # Not anyio's portal or `trio.from_thread`: both refuse callers that run in Trio.
         answer: Future[list[str]] = Future()
 
-        def ask() -> None:
+        def set_answer() -> None:
             answer.set_result(self._running.gateway.tokens())
 
-        self._running.token.run_sync_soon(ask)
+        self._running.token.run_sync_soon(set_answer)
         return answer.result()
 
 
 @contextmanager
 def gateway_in_thread(options: GatewayOptions | None = None) -> Iterator[TestGateway]:
-    """A gateway that ends with the block, with its kernels; for fixtures of another scope or kind.
+    """Run a gateway in a thread until the block ends; for fixtures of other scopes.
 
     Args:
-        options: how it is set up.
+        options: the gateway's options; default: `GatewayOptions()`.
 
     Raises:
-        GatewayError: see `open_gateway`.
+        GatewayError: the gateway cannot be opened; see `open_gateway`.
     """
     opened: Future[_Running] = Future()
     closed: Future[None] = Future()
@@ -102,7 +104,7 @@ def gateway_in_thread(options: GatewayOptions | None = None) -> Iterator[TestGat
         target=trio.run,
         args=(_serve, options, opened, closed),
         name="backendai-gateway",
-        daemon=True,  # a test run that is killed must not wait; kernels notice it by themselves
+        daemon=True,  # if the test run is killed, it must not wait; kernels end by themselves
     )
     thread.start()
     running = opened.result()
@@ -112,7 +114,7 @@ def gateway_in_thread(options: GatewayOptions | None = None) -> Iterator[TestGat
         try:
             running.token.run_sync_soon(running.stop.set)
         except trio.RunFinishedError:
-            pass  # it has failed; `closed` says how
+            pass  # it has failed, and `closed` has the error
         thread.join()
     closed.result()
 
@@ -120,7 +122,7 @@ def gateway_in_thread(options: GatewayOptions | None = None) -> Iterator[TestGat
 async def _serve(
     options: GatewayOptions | None, opened: Future[_Running], closed: Future[None]
 ) -> None:
-    """Hold a gateway open until told to stop; no error leaves this thread but by the futures."""
+    """Run a gateway until `stop` is set; errors leave this thread through the futures only."""
     try:
         async with open_gateway(options) as gateway:
             stop = trio.Event()
@@ -134,7 +136,7 @@ async def _serve(
 
 @pytest.fixture
 def backendai_gateway() -> Iterator[TestGateway]:
-    """A fresh gateway: real kernels, as local processes, until the test ends."""
+    """A new gateway, with real kernels as local processes, until the test ends."""
     if sys.platform != "linux":
         pytest.skip("the embedded gateway needs Linux")
     with gateway_in_thread() as gateway:

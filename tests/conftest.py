@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from backendai_trio import Client, open_client, open_gateway
-from backendai_trio.gateway import Gateway
+from backendai_trio import Client, GatewayOptions, open_client, open_gateway
+from backendai_trio.gateway import Gateway, GatewayLimits
 
 HANG_SECONDS = 30
 
@@ -64,9 +64,15 @@ def gateway_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-async def gateway(gateway_parent: Path) -> AsyncIterator[Gateway]:
+def limits() -> GatewayLimits:
+    """Time limits and sizes of the gateway; tests that need others are parametrized by them."""
+    return GatewayLimits()
+
+
+@pytest.fixture
+async def gateway(gateway_parent: Path, limits: GatewayLimits) -> AsyncIterator[Gateway]:
     """A gateway; when the test ends, no kernel of it may be left by the client's doing."""
-    async with open_gateway() as opened:
+    async with open_gateway(GatewayOptions(limits=limits)) as opened:
         yield opened
 
 

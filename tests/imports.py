@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -191,7 +191,7 @@ def faults_of_library(
         apart: packages that a package may not import although they lie below it.
         pure: packages whose modules decide by their arguments only.
         scripts: modules that are run as files by another interpreter, with the packages that they
-            may import besides the standard library.
+            may import besides the standard library and the scripts of their folder.
     """
     faults: list[str] = []
     for name, module in tree.items():
@@ -202,8 +202,10 @@ def faults_of_library(
             continue
         for imported in imports_of(name, module):
             where = f"{name}:{imported.line}: imports {imported.full}"
-            if inner in scripts and imported.top not in (sys.stdlib_module_names | scripts[inner]):
-                faults.append(f"{where}, which is not in the standard library")
+            if inner in scripts:
+                allowed = sys.stdlib_module_names | scripts[inner]
+                if imported.top not in allowed and not is_sibling(name, imported, scripts):
+                    faults.append(f"{where}, which is not in the standard library")
             elif imported.top == LIBRARY:
                 other = package_of(target_of(imported, tree))
                 if other != package and (
@@ -222,6 +224,13 @@ def faults_of_library(
                 if impure in IMPURE
             )
     return faults
+
+
+def is_sibling(name: str, imported: Import, scripts: Iterable[str]) -> bool:
+    """Whether a script imports a script of its folder: by its name alone, or for type checkers."""
+    folder = name.removeprefix(f"{LIBRARY}.").rpartition(".")[0]
+    module = imported.full.removeprefix(f"{LIBRARY}.{folder}.").partition(".")[0]
+    return f"{folder}.{module}" in scripts
 
 
 def posix_faults(name: str, module: Module) -> list[str]:

@@ -63,8 +63,11 @@ APART = {
 }
 PURE = frozenset({"wire"})
 SCRIPTS = {
-    "gateway.processes.interpreter_main": frozenset({"lupa"}),
     "gateway.processes.host_main": frozenset[str](),
+    "gateway.processes.scripts.interpreter_main": frozenset[str](),
+    "gateway.processes.scripts.interpreter_control": frozenset[str](),
+    "gateway.processes.scripts.python_interpreter": frozenset[str](),
+    "gateway.processes.scripts.lua_interpreter": frozenset({"lupa"}),
 }
 PUBLIC_PACKAGES = (
     "", "admin", "config", "faces", "files", "gateway", "kernels", "proxy", "transport", "vfolders",
@@ -179,7 +182,12 @@ def test_public_names_are_there(package: str) -> None:
             "gateway.api.app",
             "from ...wire.http import Problem\nfrom ..kernels import x\nimport pty",
         ),
-        ("gateway.processes.interpreter_main", "import json, os\nimport lupa"),
+        ("gateway.processes.scripts.lua_interpreter", "import json, os\nimport lupa"),
+        (
+            "gateway.processes.scripts.python_interpreter",
+            "if TYPE_CHECKING:\n    from .interpreter_control import Control\n"
+            "else:\n    from interpreter_control import Control\nimport asyncio",
+        ),
         ("gateway.processes.host_main", "import fcntl"),
         ("testing", "import pytest\nfrom .gateway.server import open_gateway"),
         ("kernels.terminal", "def f():\n    import termios"),
@@ -224,7 +232,9 @@ def test_the_rules_let_pass(name: str, source: str) -> None:
         ("gateway.processes.host_main", "import trio"),
         ("gateway.processes.host_main", "from . import limits"),
         ("gateway.processes.host_main", "import lupa"),
-        ("gateway.processes.interpreter_main", "from ...wire.json_fields import Fields"),
+        ("gateway.processes.scripts.interpreter_main", "from ....wire.http import Problem"),
+        ("gateway.processes.scripts.interpreter_main", "from .. import pty"),
+        ("gateway.processes.scripts.python_interpreter", "import lupa"),
         ("testing", "from .faces.blocking import Kernel"),
     ],
 )

@@ -1,7 +1,7 @@
 """The embedded gateway: the Backend.AI API on loopback, kernels as local processes.
 
-It stands on `backendai_trio.wire` and `backendai_trio.wire.signing`, the same messages that the client
-uses, and knows nothing of the client.
+It uses the same messages and signatures as the client (`backendai_trio.wire`), and imports nothing
+else of the client.
 """
 
 from __future__ import annotations

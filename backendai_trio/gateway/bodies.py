@@ -1,4 +1,4 @@
-"""Bodies read whole, responses out of iterators, and clients that leave before they end."""
+"""Request bodies, streamed responses, and clients that disconnect before the end."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from starlette.types import Receive, Scope, Send
 from .._groups import one_error
 from .refusals import Refused
 
-__all__ = ["PiecesResponse", "cancel_when_gone", "read_body"]
+__all__ = ["StreamedResponse", "cancel_on_disconnect", "read_body"]
 
 
-async def cancel_when_gone(request: Request, scope: trio.CancelScope) -> None:
+async def cancel_on_disconnect(request: Request, scope: trio.CancelScope) -> None:
     """Cancel a scope when the client has closed its connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
@@ -24,11 +24,15 @@ async def cancel_when_gone(request: Request, scope: trio.CancelScope) -> None:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """A body of at most so many bytes.
+    """Read a whole body.
+
+    Args:
+        request: the request.
+        limit: the most bytes that the body may have.
 
     Raises:
-        Refused: it is larger.
-        ClientDisconnect: it has not come whole.
+        Refused: 400, the body is larger.
+        ClientDisconnect: the client has disconnected before the end of the body.
     """
     body = bytearray()
     async with aclosing(request.stream()) as chunks:
@@ -39,25 +43,36 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-class PiecesResponse(Response):
-    """A response whose body comes from an iterator that may block; it is closed in any case."""
+class StreamedResponse(Response):
+    """A response whose body comes from an iterator that may block.
+
+    The iterator runs in threads. Its ``close`` method, if it has one, is called in any case.
+    """
 
     def __init__(
         self,
-        pieces: Iterator[bytes],
+        chunks: Iterator[bytes],
         media_type: str,
         length: int | None = None,
         *,
         status: int = 200,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        everything = {"content-encoding": "identity", **(headers or {})}
+        """
+        Args:
+            chunks: the body.
+            media_type: its content type.
+            length: its length in bytes; None if that is not known.
+            status: the HTTP status.
+            headers: more headers.
+        """
+        all_headers = {"content-encoding": "identity", **(headers or {})}
         if length is not None:
-            everything["content-length"] = str(length)
-        super().__init__(status_code=status, headers=everything, media_type=media_type)
+            all_headers["content-length"] = str(length)
+        super().__init__(status_code=status, headers=all_headers, media_type=media_type)
         if length is None:
             del self.headers["content-length"]
-        self._pieces = pieces
+        self._chunks = chunks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = {
@@ -69,14 +84,14 @@ class PiecesResponse(Response):
             with one_error():
                 async with trio.open_nursery() as nursery:
                     request = Request(scope, receive)
-                    nursery.start_soon(cancel_when_gone, request, nursery.cancel_scope)
+                    nursery.start_soon(cancel_on_disconnect, request, nursery.cancel_scope)
                     await send(head)
                     while (
-                        piece := await trio.to_thread.run_sync(next, self._pieces, None)
+                        chunk := await trio.to_thread.run_sync(next, self._chunks, None)
                     ) is not None:
-                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
                     nursery.cancel_scope.cancel()
         finally:
-            if (close := getattr(self._pieces, "close", None)) is not None:
+            if (close := getattr(self._chunks, "close", None)) is not None:
                 close()

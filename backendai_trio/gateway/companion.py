@@ -1,8 +1,8 @@
-"""A gateway in a process of its own, beside the one that uses it.
+"""A gateway in a child process of the program that uses it.
 
-A command that runs code on this machine needs a client and a gateway, and most of its time goes
-into loading them. Two processes load at the same time. The address is taken before, so that the
-client may connect at once; it waits in the listener's queue.
+A command that runs code on this machine needs a client and a gateway, and spends most of its time
+on importing them. Two processes import them in parallel. The parent binds the address first, so a
+client can connect at once; it waits in the listener's queue.
 """
 
 from __future__ import annotations
@@ -23,34 +23,38 @@ from .settings import GatewayOptions, bind, check_platform, client_config, open_
 __all__ = ["open_gateway_process"]
 
 CLOSE_SECONDS = 10.0
-"""How long the gateway's end may take; every step of it has a tighter bound of its own."""
+"""How long the gateway may take to end; each step of that has a shorter limit of its own."""
 
 
 @contextmanager
 def open_gateway_process(options: GatewayOptions | None = None) -> Iterator[Config]:
-    """Run a gateway in a new process until the block ends; a block of plain ``with``.
+    """Run a gateway in a new process until the block ends; for a plain ``with`` statement.
 
-    For programs that load the client inside the block. Everything ends with the block, as it does
-    with `open_gateway`: kernels, their processes and files; and the gateway notices when this
-    process is killed. Signals that a terminal sends, as by Ctrl-C, do not reach it.
+    It is meant for programs that import the client inside the block. As with `open_gateway`,
+    everything ends with the block: kernels, their processes and files. If this process is killed,
+    the gateway ends as well. Signals from the terminal, such as Ctrl-C, do not reach the gateway.
 
-    The process is forked: to be called before this one starts threads or an event loop.
+    The process is forked, so this must be called before threads or an event loop are started.
+
+    Args:
+        options: the gateway's options; default: `GatewayOptions()`.
 
     Returns:
-        Settings for a client of it. Connections succeed from now on, and are answered once the
-        gateway is up.
+        Settings for a client of the gateway. Connections are accepted at once, and answered as soon
+        as the gateway is ready.
 
     Raises:
-        GatewayError: this is not Linux, or the address cannot be bound.
+        GatewayError: this is not Linux, the address or the data folder cannot be used. An error in
+            the new process is printed to standard error; its clients cannot connect any more.
     """
     options = options or GatewayOptions()
     check_platform()
-    _load_what_both_need()
+    _import_shared_modules()
     store, pair = open_store(options)
     store.close()
-    lifeline, far = socket.socketpair()
+    lifeline, child_end = socket.socketpair()
     with lifeline:
-        with far, bind(options) as listener:
+        with child_end, bind(options) as listener:
             options = replace(
                 options,
                 port=listener.getsockname()[1],
@@ -62,7 +66,7 @@ def open_gateway_process(options: GatewayOptions | None = None) -> Iterator[Conf
             pid = os.fork()
             if pid == 0:
                 lifeline.close()
-                _become_gateway(options, listener, far)
+                _run_gateway(options, listener, child_end)
         try:
             yield client_config(options, options.port, pair)
         finally:
@@ -70,18 +74,18 @@ def open_gateway_process(options: GatewayOptions | None = None) -> Iterator[Conf
             _wait(pid)
 
 
-def _load_what_both_need() -> None:
-    """Import it once rather than twice, for the sake of machines whose cores are busy."""
+def _import_shared_modules() -> None:
+    """Import modules that both processes need, once instead of twice."""
     import h2.connection  # noqa: F401
     import h11  # noqa: F401
     import trio  # noqa: F401
     import wsproto  # noqa: F401
 
 
-def _become_gateway(
-    options: GatewayOptions, listener: socket.socket, far: socket.socket
+def _run_gateway(
+    options: GatewayOptions, listener: socket.socket, lifeline: socket.socket
 ) -> NoReturn:
-    """In the new process: serve until the lifeline is closed. Nothing here may reach the caller."""
+    """In the new process: serve until the parent closes the lifeline. Never returns or raises."""
     code = 1
     try:
         os.setsid()
@@ -95,19 +99,19 @@ def _become_gateway(
 
         async def serve() -> None:
             async with open_gateway(options, listener=listener):
-                # Nothing is ever sent, so that it becomes readable by its end.
-                await trio.lowlevel.wait_readable(far)
+                # The parent sends nothing: it becomes readable when the parent closes it or dies.
+                await trio.lowlevel.wait_readable(lifeline)
 
         trio.run(serve)
         code = 0
-    except BaseException:  # noqa: ASYNC103 (there is no caller)
+    except BaseException:  # noqa: ASYNC103 (the process ends here)
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)
 
 
 def _wait(pid: int) -> None:
-    """Wait until the gateway has ended; kill it if it does not, which its kernels notice."""
+    """Wait until the gateway has ended. If it does not, kill it; its kernels notice that."""
     deadline = time.monotonic() + CLOSE_SECONDS
     while os.waitpid(pid, os.WNOHANG) == (0, 0):
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Misbehaviour to order, for tests of clients."""
+"""Deliberate misbehaviour of a gateway, for tests of clients."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ class Faults:
     """What a gateway does wrong on purpose. May be changed while it serves."""
 
     create_delay_seconds: float = 0.0
-    """Time between a create's arrival and its kernel's existence, even when the client has gone:
-    real managers take some, and a destroy that comes in between finds nothing."""
+    """Time between the arrival of a create request and the kernel's existence, even when the client
+    has disconnected. Real managers take some time, too, and a destroy in between finds nothing."""

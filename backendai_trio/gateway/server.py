@@ -1,4 +1,4 @@
-"""Opening a gateway: a real HTTP server on loopback, and everything that ends with it."""
+"""Opens a gateway: a real HTTP server on this machine, and everything that ends with it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
@@ -24,35 +25,37 @@ from ..wire.files import ARCHIVES
 from ..wire.resumable import RESUMABLE_STREAMS
 from ..wire.storage_proxy import TUS_CHECKSUM
 from ..wire.versions import Hello
+from .cleanup import clean_up_in_thread
 from .settings import GatewayOptions, bind, check_platform, client_config, open_store
+from .storage.database import KeyPair, Store
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from .kernels.registry import Sessions
+    from .kernels.registry import SessionRegistry
+    from .processes.isolation import Isolation
+    from .storage.vfolders import VFolders
 
 __all__ = ["Gateway", "open_gateway", "serve_gateway"]
 
 _log = logging.getLogger("backendai_trio.gateway.http")
-FAREWELL_SECONDS = 0.1
-"""Time for last words to leave, before connections are dropped."""
-CLOSE_SECONDS = 5.0
-"""How long the kernels' ends may take; each is bounded by itself."""
+LAST_MESSAGES_SECONDS = 0.1
+"""How long connections stay open for their last messages after all kernels have ended."""
 FEATURES = frozenset(
     {RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN, SHOW_VALUE, RESUMABLE_STREAMS, TUS_CHECKSUM, HALF_CLOSE}
 )
 
 
 class Gateway:
-    """A gateway that is open. Made by `open_gateway`.
+    """An open gateway. Made by `open_gateway`.
 
     Attributes:
         config: settings for a client of it.
-        isolation: what keeps its kernels apart from the machine, "bubblewrap" or "process-group".
-        faults: what it does wrong on purpose; for tests.
+        isolation: how its kernels are isolated: "bubblewrap" or "process-group".
+        faults: what it does wrong on purpose, for tests; may be changed at any time.
     """
 
-    def __init__(self, config: Config, isolation: str, sessions: Sessions) -> None:
+    def __init__(self, config: Config, isolation: str, sessions: SessionRegistry) -> None:
         self.config = config
         self.isolation = isolation
         self.faults = sessions.faults
@@ -63,11 +66,11 @@ class Gateway:
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """Its address, e.g. ``http://127.0.0.1:8080``."""
         return self.config.endpoint.url
 
     def tokens(self) -> list[str]:
-        """The tokens of the kernels that run now, newest first."""
+        """The tokens of the running kernels, newest first."""
         return [session.token for session in self._sessions.running()]
 
 
@@ -77,106 +80,191 @@ async def open_gateway(
 ) -> AsyncIterator[Gateway]:
     """Serve the Backend.AI API on this machine, with kernels as local processes.
 
-    Everything ends with the block: kernels, their processes and files. Should this process be
+    Everything ends with the block: kernels, their processes and their files. If this process is
     killed, its kernels notice and end within moments.
 
     Args:
-        options: how it is set up.
-        listener: a socket that listens already, which is closed in the end; default: one that is
-            bound to the address in the options.
+        options: the gateway's options; default: `GatewayOptions()`.
+        listener: a listening socket, which is closed at the end; default: a new one on the address
+            in the options.
 
     Raises:
-        GatewayError: this is not Linux, the address cannot be bound, it is open to the network and
-            there is no certificate, or the isolation that was asked for does not work here.
+        GatewayError: this is not Linux, the address cannot be used, it can be reached from the
+            network and there is no certificate, the data folder cannot be used, or the isolation in
+            the options does not work here.
+        OSError: the folder for kernels cannot be made.
+
+    Cancellation: clients are still told that their kernels have ended. The end is shielded, and
+    bounded by `GatewayLimits.close_seconds` plus what the processes of one kernel may take.
     """
     options = options or GatewayOptions()
     check_platform()
-    # From here on modules are needed that exist on Linux only.
-    from .processes.isolation import try_isolation
-
     listener = listener or bind(options)
     try:
-        with try_isolation(options.isolation) as trial:
-            from .api.app import make_app
-            from .api.logins import LoginServer
-            from .kernels.registry import Sessions
-            from .processes.ext4 import spread_folders
-            from .storage.vfolders import VFolders
-
-            isolation = await trio.to_thread.run_sync(trial.result)
+        isolation = await _choose_isolation(options)
         store, pair = open_store(options)
-    except BaseException:  # cancelled, too: nobody else would close it
+    except BaseException:  # a cancellation, too: nothing else would close it
         listener.close()
         raise
-    config = client_config(options, listener.getsockname()[1], pair)
-    folder = Path(mkdtemp(prefix="backendai-gateway-"))
-    spread_folders(folder)
-    folders = VFolders(
-        (options.data or folder) / "vfolders",
-        lasting=options.data is not None,
-        max_folders=options.max_vfolders,
-        max_bytes=options.max_vfolder_bytes,
-    )
-    isolation = isolation.hiding(folder, options.data)
-    features = FEATURES if options.manager_limits else FEATURES | {ARCHIVES}
-    hello = Hello(
-        options.eras[-1].version, f"backendai-trio/{__version__}", isolation.name, features
-    )
-    ready, close = trio.Event(), trio.Event()
-    gateways: list[Gateway] = []
-
-    async def run() -> None:
-        # Shielded: when the block is cancelled, clients still hear that their kernels have ended.
-        with trio.CancelScope(shield=True):
-            async with trio.open_nursery() as nursery:
-                sessions = Sessions(
-                    nursery,
-                    folder,
-                    store,
-                    folders,
-                    isolation,
-                    options.idle_seconds,
-                    options.max_sessions,
-                    options.manager_limits,
-                )
-                serve = partial(serve_app, log=_log, certificate=options.certificate)
-                app: ASGIApp = make_app(sessions, options.eras, hello)
-                if options.account is not None:
-                    secure = options.certificate is not None
-                    app = LoginServer(app, options.account, pair.access_key, secure=secure)
-                await nursery.start(serve, app, listener)
-                gateways.append(Gateway(config, isolation.name, sessions))
-                ready.set()
-                await close.wait()
-                last_words = bool(sessions.running())
-                with trio.move_on_after(CLOSE_SECONDS):
-                    await sessions.close()
-                if last_words:
-                    await trio.sleep(FAREWELL_SECONDS)
-                drop_connections(config.endpoint.port)
-                nursery.cancel_scope.cancel()
-
+    folder: Path | None = None
+    folders: VFolders | None = None
     try:
-        with one_error():
-            async with trio.open_nursery() as nursery:
-                # Not with `start`: a cancellation there would wait for a task that waits for us.
-                nursery.start_soon(run)
-                try:
-                    await ready.wait()
-                    yield gateways[0]
-                finally:
-                    close.set()
+        folder = _make_kernels_folder()
+        folders = _open_vfolders(options, folder)
+        parts = _Parts(
+            options=options,
+            listener=listener,
+            store=store,
+            pair=pair,
+            config=client_config(options, listener.getsockname()[1], pair),
+            folder=folder,
+            folders=folders,
+            isolation=isolation.hiding(folder, options.data),
+        )
+        async with _serve(parts) as gateway:
+            yield gateway
     finally:
         listener.close()
         store.close()
-        folders.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        if folders is not None:
+            folders.close()
+        if folder is not None:
+            await clean_up_in_thread(partial(shutil.rmtree, folder, ignore_errors=True))
 
 
 async def serve_gateway(
     options: GatewayOptions, *, task_status: trio.TaskStatus[Gateway] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Hold a gateway open until cancelled; for ``await nursery.start(serve_gateway, options)``."""
+    """Run a gateway until cancelled; for ``await nursery.start(serve_gateway, options)``.
+
+    Args:
+        options: the gateway's options.
+        task_status: gets the `Gateway`.
+
+    Raises:
+        GatewayError: see `open_gateway`.
+
+    Cancellation: ends the gateway, as the end of the block of `open_gateway` does.
+    """
     async with open_gateway(options) as gateway:
         task_status.started(gateway)
         await trio.sleep_forever()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """What a gateway is made of, except its tasks."""
+
+    options: GatewayOptions
+    listener: socket.socket
+    store: Store
+    pair: KeyPair
+    config: Config
+    folder: Path
+    folders: VFolders
+    isolation: Isolation
+
+
+async def _choose_isolation(options: GatewayOptions) -> Isolation:
+    """Test which isolation works here, and load the rest of the gateway meanwhile."""
+    # These modules can be imported on Linux only.
+    from .processes.isolation import try_isolation
+
+    with try_isolation(options.isolation) as trial:
+        from .api import app, logins  # noqa: F401
+        from .kernels import registry  # noqa: F401
+
+        return await trio.to_thread.run_sync(trial.result)
+
+
+def _make_kernels_folder() -> Path:
+    from .processes.ext4 import spread_folders
+
+    folder = Path(mkdtemp(prefix="backendai-gateway-"))
+    spread_folders(folder)
+    return folder
+
+
+def _open_vfolders(options: GatewayOptions, folder: Path) -> VFolders:
+    from .storage.vfolders import VFolders
+
+    return VFolders(
+        (options.data or folder) / "vfolders",
+        lasting=options.data is not None,
+        max_folders=options.max_vfolders,
+        max_bytes=options.max_vfolder_bytes,
+    )
+
+
+@asynccontextmanager
+async def _serve(parts: _Parts) -> AsyncIterator[Gateway]:
+    """Run a gateway's tasks until the block ends."""
+    ready, close = trio.Event(), trio.Event()
+    gateways: list[Gateway] = []
+
+    async def run() -> None:
+        # Shielded: when the block is cancelled, clients are still told that their kernels ended.
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as nursery:
+                sessions = _make_registry(parts, nursery)
+                app = _make_asgi_app(parts, sessions)
+                certificate = parts.options.certificate
+                serve = partial(serve_app, log=_log, certificate=certificate)
+                await nursery.start(serve, app, parts.listener)
+                gateways.append(Gateway(parts.config, parts.isolation.name, sessions))
+                ready.set()
+                await close.wait()
+                await _close(sessions, parts)
+                nursery.cancel_scope.cancel()
+
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            # Not `nursery.start`: when cancelled, it would wait for a task that waits for `close`.
+            nursery.start_soon(run)
+            try:
+                await ready.wait()
+                yield gateways[0]
+            finally:
+                close.set()
+
+
+async def _close(sessions: SessionRegistry, parts: _Parts) -> None:
+    """End all kernels, let clients receive their last messages, and drop the connections."""
+    had_kernels = bool(sessions.running())
+    with trio.move_on_after(parts.options.limits.close_seconds):
+        await sessions.close()
+    if had_kernels:
+        await trio.sleep(LAST_MESSAGES_SECONDS)
+    drop_connections(parts.config.endpoint.port)
+
+
+def _make_registry(parts: _Parts, nursery: trio.Nursery) -> SessionRegistry:
+    from .kernels.registry import SessionRegistry
+
+    return SessionRegistry(
+        nursery,
+        parts.folder,
+        parts.store,
+        parts.folders,
+        parts.isolation,
+        parts.options.idle_seconds,
+        parts.options.max_sessions,
+        parts.options.manager_limits,
+        parts.options.limits,
+    )
+
+
+def _make_asgi_app(parts: _Parts, sessions: SessionRegistry) -> ASGIApp:
+    from .api.app import make_app
+    from .api.logins import LoginServer
+
+    options = parts.options
+    features = FEATURES if options.manager_limits else FEATURES | {ARCHIVES}
+    hello = Hello(
+        options.eras[-1].version, f"backendai-trio/{__version__}", parts.isolation.name, features
+    )
+    app: ASGIApp = make_app(sessions, options.eras, hello)
+    if options.account is not None:
+        secure = options.certificate is not None
+        app = LoginServer(app, options.account, parts.pair.access_key, secure=secure)
+    return app

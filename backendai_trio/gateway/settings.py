@@ -1,4 +1,4 @@
-"""What a gateway is set up with, before a server is loaded that could run it."""
+"""Options of a gateway, and what they imply before the server is loaded."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from typing import Literal, TypeAlias
 from ..config.settings import Config, Endpoint
 from ..errors import GatewayError
 from ..wire.versions import SEED, SESSION_6, Era
+from .limits import GatewayLimits
 from .storage.database import KeyPair, MemoryStore, SqliteStore, Store
 
 __all__ = [
     "Account",
     "GatewayOptions",
-    "WantedIsolation",
+    "RequestedIsolation",
     "bind",
     "check_platform",
     "client_config",
@@ -27,65 +28,67 @@ __all__ = [
     "stored_config",
 ]
 
-WantedIsolation: TypeAlias = Literal["auto", "bubblewrap", "process-group"]
+RequestedIsolation: TypeAlias = Literal["auto", "bubblewrap", "process-group"]
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 @dataclass(frozen=True)
 class Account:
-    """Who may log in with a password, and is let in with the gateway's key pair."""
+    """A user who may log in with a password; requests of the login use the gateway's key pair."""
 
     username: str
     password: str = field(repr=False)
     otp: str | None = field(default=None, repr=False)
-    """A one-time password that is wanted as well. It stays the same: this is to try clients."""
+    """A one-time password that is required as well. It never changes: it serves to try clients."""
     login_seconds: float = 7 * 24 * 3600.0
-    """How long a login holds."""
+    """How long a login is valid."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayOptions:
-    """How a gateway is set up."""
+    """Options of a gateway."""
 
     host: str = "127.0.0.1"
-    """Address to listen on, as a number."""
+    """IP address to listen on."""
     port: int = 0
-    """TCP port, 0 for a free one."""
+    """TCP port; 0 for a free one."""
     certificate: tuple[Path, Path] | None = None
-    """PEM files of a certificate chain and its key; needed for any address beyond loopback."""
+    """PEM files of a certificate chain and its key. Required for addresses other than loopback."""
     data: Path | None = None
-    """Folder of what it remembers from one start to the next, virtual folders among it; default: it
-    remembers nothing, and they end with it."""
+    """Folder with what the gateway remembers from one start to the next, such as virtual folders.
+    Default: it remembers nothing, and virtual folders end with it."""
     access_key: str | None = None
-    """The access key it takes; default: the one it remembers, else a fresh one."""
+    """The access key of clients; default: the remembered one, else a new one."""
     secret_key: str | None = field(default=None, repr=False)
-    """The secret key, likewise."""
+    """The secret key of clients; default: as for `access_key`."""
     account: Account | None = None
-    """Serve logins as well, as the web server before a manager does."""
+    """Accept logins as well, as the web server in front of a manager does."""
     eras: Sequence[Era] = (SEED, SESSION_6)
-    """Whose APIs it speaks; the last one is what it announces."""
+    """The API versions to speak; the last one is announced."""
     idle_seconds: float = 3600.0
-    """A kernel that nobody has used for so long ends."""
+    """A kernel that was not used for this long ends."""
     max_sessions: int = 100
     """How many kernels may run at once."""
     max_vfolders: int = 100
     """How many virtual folders a key pair may have."""
     max_vfolder_bytes: int = 0
-    """Bytes that each of them may hold, 0 for as many as there is room on the disk."""
-    isolation: WantedIsolation = "auto"
-    """What keeps kernels apart from this machine: bubblewrap (namespaces of their own), or nothing
-    but a process group. "auto" is bubblewrap where it is installed and works."""
+    """Quota of each virtual folder in bytes; 0 for none."""
+    isolation: RequestedIsolation = "auto"
+    """How kernels are kept apart from the machine: "bubblewrap" (namespaces of their own) or
+    "process-group" (nothing else). "auto" is bubblewrap where it is installed and works."""
     manager_limits: bool = False
-    """Keep a manager's limits on files: 20 of under 1 MiB in an upload (19 in the seed era), 5
-    archives of 1 MiB in a download, and none of our own ways around them."""
+    """Keep a manager's limits for files: 20 of less than 1 MiB in an upload (19 in the seed era), 5
+    archives of 1 MiB in a download; and do not offer the gateway's own requests without limits."""
+    limits: GatewayLimits = field(default_factory=GatewayLimits)
+    """Time limits and sizes."""
 
 
 def check_platform() -> None:
-    """Kernels need Linux.
+    """Check that kernels can run here.
 
     Raises:
-        GatewayError: this is something else.
+        GatewayError: this is not Linux.
     """
     if sys.platform != "linux":
         raise GatewayError(
@@ -95,35 +98,62 @@ def check_platform() -> None:
 
 
 def stored_config(options: GatewayOptions) -> Config:
-    """Settings for a client of the gateway that these options describe, without starting it."""
+    """Settings for a client of the gateway with these options, which is not started.
+
+    Args:
+        options: the gateway's options, with a port.
+
+    Returns:
+        The settings. Without `GatewayOptions.data` their key pair is a new one each time, unless
+        the options have one.
+
+    Raises:
+        GatewayError: the data folder cannot be read or made.
+    """
     store, pair = open_store(options)
     store.close()
     return client_config(options, options.port, pair)
 
 
 def client_config(options: GatewayOptions, port: int, pair: KeyPair) -> Config:
-    """Settings for a client of the gateway that these options describe, which has that port."""
+    """Settings for a client of the gateway with these options.
+
+    Args:
+        options: the gateway's options.
+        port: the port that it listens on.
+        pair: its key pair.
+    """
     scheme = "https" if options.certificate else "http"
-    # A wildcard address is no destination.
+    # A client cannot connect to a wildcard address.
     host = _LOOPBACK.get(options.host, options.host)
     return Config(Endpoint(scheme, host, port, ""), pair.access_key, pair.secret_key)
 
 
 def open_store(options: GatewayOptions) -> tuple[Store, KeyPair]:
-    """The gateway's memory, which the caller closes, and the key pair it takes."""
+    """Open the gateway's store, which the caller closes.
+
+    Returns:
+        The store, and the gateway's key pair.
+
+    Raises:
+        GatewayError: the data folder cannot be read or made.
+    """
     if options.data is not None:
         stored = SqliteStore(options.data)
         return stored, stored.keypair(options.access_key, options.secret_key)
-    fresh = KeyPair.generate(options.access_key)
-    pair = KeyPair(fresh.access_key, options.secret_key or fresh.secret_key)
+    new = KeyPair.generate(options.access_key)
+    pair = KeyPair(new.access_key, options.secret_key or new.secret_key)
     return MemoryStore(pair), pair
 
 
 def bind(options: GatewayOptions) -> socket.socket:
-    """Take the address, before anything else is started; clients may connect from here on.
+    """Listen on the gateway's address, before anything else is started.
+
+    Clients can connect from now on; they wait until the gateway answers.
 
     Raises:
-        GatewayError: it cannot be had, or it is open to the network and there is no certificate.
+        GatewayError: the address cannot be used, or it can be reached from the network and there is
+            no certificate.
     """
     try:
         address = ipaddress.ip_address(options.host)

@@ -41,7 +41,7 @@ RUN = """
 
 
 @contextmanager
-def program(tmp_path: Path, code: str) -> Iterator[subprocess.Popen[str]]:
+def program(tmp_path: Path, code: str, cwd: Path | None = None) -> Iterator[subprocess.Popen[str]]:
     """A program that is ended with the block."""
     process = subprocess.Popen(
         [sys.executable, "-c", PRELUDE + code],
@@ -49,6 +49,7 @@ def program(tmp_path: Path, code: str) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "TMPDIR": str(tmp_path)},
+        cwd=cwd,
     )
     with process:
         try:
@@ -100,6 +101,22 @@ say(children=children(), folders=os.listdir(os.environ["TMPDIR"]))
         assert told["folders"]
         assert said(process) == {"children": [], "folders": []}
         assert gone(pid)
+        assert process.wait() == 0
+
+
+def test_it_serves_where_the_working_folder_was_deleted(tmp_path: Path) -> None:
+    code = f"""
+os.mkdir("gone")
+os.chdir("gone")
+os.rmdir("../gone")
+with open_gateway_process() as config:{RUN}
+    async def then(events):
+        say(events=[repr(event) for event in events])
+
+    trio.run(main, then)
+"""
+    with program(tmp_path, code, cwd=tmp_path) as process:
+        assert said(process)["events"] == ["Stdout(text='hello\\n')", "Finished(exit_code=0)"]
         assert process.wait() == 0
 
 

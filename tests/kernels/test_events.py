@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import trio
 
-import backendai_trio.gateway.kernels.events as gateway_module
 import backendai_trio.kernels.events as events_module
 from backendai_trio import (
     ApiError,
@@ -30,7 +29,8 @@ from backendai_trio import (
     open_kernel,
 )
 from backendai_trio.config.settings import parse_endpoint
-from backendai_trio.gateway import Gateway
+from backendai_trio.gateway import Gateway, GatewayLimits
+from backendai_trio.gateway.kernels.events import QUEUE_LENGTH
 from backendai_trio.gateway.storage.database import KeyPair, SqliteStore
 from backendai_trio.kernels import EventStream
 from backendai_trio.wire.events import RECONNECTED, EventParser
@@ -239,7 +239,7 @@ async def test_slow_listener_is_dropped(client: Client, gateway: Gateway) -> Non
     hub = gateway._sessions.events
     key = gateway.config.access_key
     async with open_events(client) as events:
-        for number in range(gateway_module._BACKLOG + 1):
+        for number in range(QUEUE_LENGTH + 1):
             hub.publish(key, SessionEvent("session_started", token=str(number)))
         assert len(hub._subscribers) == 1
         event = await anext(events)
@@ -258,8 +258,8 @@ async def test_listener_that_goes(client: Client, gateway: Gateway) -> None:
             await hub._changed.wait()
 
 
+@pytest.mark.parametrize("limits", [GatewayLimits(keepalive_seconds=0.05)])
 async def test_keep_alive(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway_module, "KEEPALIVE_SECONDS", 0.05)
     monkeypatch.setattr(events_module, "SILENCE_SECONDS", 0.5)
     async with open_events(client) as events:
         with trio.move_on_after(1.2):

@@ -35,8 +35,7 @@ from backendai_trio import (
     open_kernel,
 )
 from backendai_trio.files import plan_uploads
-from backendai_trio.gateway import Gateway
-from backendai_trio.gateway.kernels import session
+from backendai_trio.gateway import Gateway, GatewayLimits
 from backendai_trio.kernels import CleanFinished
 from backendai_trio.wire.execution import (
     INTERRUPT_RUN,
@@ -79,6 +78,9 @@ async def kernel(client: Client) -> AsyncIterator[TrioKernel]:
 
 
 every_way = pytest.mark.parametrize("way", WAYS)
+short_limits = pytest.mark.parametrize(
+    "limits", [GatewayLimits(abandoned_seconds=0.2, poll_seconds=0.1)], ids=["short"]
+)
 # On a manager's socket a run has no id, so nobody can be asked how an interrupted one ended.
 traceable_ways = pytest.mark.parametrize("way", ["numbered", "polls"])
 
@@ -235,7 +237,7 @@ async def test_run_id_is_ours_to_choose(kernel: TrioKernel) -> None:
         ("this is no python", 1, "SyntaxError: invalid syntax\n"),
         ("raise KeyboardInterrupt", 130, "KeyboardInterrupt\n"),
         ("import os; os._exit(7)", 7, ""),
-        ("import os; os.kill(os.getpid(), 9)", 137, ""),
+        ("import os; os.kill(os.getpid(), 9)", 137, "the next run starts a new interpreter]\n"),
     ],
 )
 async def test_exit_codes_of_python(
@@ -247,6 +249,28 @@ async def test_exit_codes_of_python(
     assert (stderr == "") == (ran.stderr == "")
     # Whatever it was, the kernel takes code again.
     assert (await run(kernel, "print('well')")).stdout == "well\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "at_once", "next_time"),
+    [
+        ("os.kill(os.getpid(), 11)", "killed by SIGSEGV (Segmentation fault)", "SIGSEGV"),
+        ("os.abort()", "killed by SIGABRT (Aborted)", "SIGABRT"),
+        ("os._exit(3)", "", "exited with code 3"),
+    ],
+)
+async def test_crash_of_the_interpreter_is_reported(
+    kernel: TrioKernel, code: str, at_once: str, next_time: str
+) -> None:
+    """At once if it is a crash, and in any case by the next run: all variables are gone."""
+    assert (await run(kernel, "x = 1")).stderr == ""
+    crashed = await run(kernel, f"import os; {code}")
+    assert at_once in crashed.stderr
+    assert (crashed.stderr == "") == (at_once == "")
+    ran = await run(kernel, "print('x' in globals())")
+    assert ran.stdout == "False\n"
+    assert next_time in ran.stderr and "variables are lost" in ran.stderr
+    assert (await run(kernel, "pass")).stderr == ""
 
 
 @pytest.mark.parametrize(
@@ -843,12 +867,9 @@ async def test_cancel_of_a_run_that_waits_for_its_turn(kernel: TrioKernel) -> No
 
 
 @every_way
-async def test_run_that_its_client_abandoned_gives_way(
-    client: Client, kernel: TrioKernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@short_limits
+async def test_run_that_its_client_abandoned_gives_way(client: Client, kernel: TrioKernel) -> None:
     """A client that was killed polls no more, and says nothing."""
-    monkeypatch.setattr(session, "ABANDONED_SECONDS", 0.2)
-    monkeypatch.setattr(session, "POLL_SECONDS", 0.1)
     # It prints more than the gateway holds, so that it is blocked as well.
     code = "try:\n    while True: print('x' * 1000)\nexcept KeyboardInterrupt: hit = True"
     request = ExecuteRequest("query", "lost", code).encode()
@@ -859,12 +880,9 @@ async def test_run_that_its_client_abandoned_gives_way(
 
 
 @pytest.mark.parametrize("way", ["numbered", "socket"])
-async def test_a_question_may_be_thought_about(
-    kernel: TrioKernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@short_limits
+async def test_a_question_may_be_thought_about(kernel: TrioKernel) -> None:
     """However long, and whoever else wants the kernel."""
-    monkeypatch.setattr(session, "ABANDONED_SECONDS", 0.2)
-    monkeypatch.setattr(session, "POLL_SECONDS", 0.1)
     async with kernel.execute("answer = input()") as execution, trio.open_nursery() as nursery:
         assert await anext(execution) == InputRequest()
         nursery.start_soon(run, kernel, "pass")

@@ -28,9 +28,8 @@ from backendai_trio import (
     open_kernel,
     open_terminal,
 )
-from backendai_trio.gateway import Gateway
-from backendai_trio.gateway.kernels import session
-from backendai_trio.gateway.kernels.output_buffer import LIMIT_BYTES, Ring
+from backendai_trio.gateway import Gateway, GatewayLimits
+from backendai_trio.gateway.kernels.output_buffer import DEFAULT_CAPACITY, ReplayBuffer
 from backendai_trio.kernels import one_error
 from backendai_trio.transport import resumable as numbered
 from backendai_trio.transport.resumable import open_resumable
@@ -272,11 +271,11 @@ async def test_quiet_connection_that_lives_is_kept(gateway: Gateway, kernel: Tri
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("limits", [GatewayLimits(resume_seconds=0.2)])
 async def test_end_of_the_old_connection_does_not_touch_the_run(
-    gateway: Gateway, kernel: TrioKernel, monkeypatch: pytest.MonkeyPatch
+    gateway: Gateway, kernel: TrioKernel
 ) -> None:
     """The gateway may learn late that a connection is dead: its client has come back long ago."""
-    monkeypatch.setattr(session, "RESUME_SECONDS", 0.2)
     code = "import time\nprint(input(), flush=True)\ntime.sleep(1)\nprint('done')\n"
     async with (
         through_proxy(gateway, kernel) as (proxy, distant),
@@ -312,16 +311,15 @@ async def test_server_that_does_not_come_back(
                 await anext(run)
 
 
+@pytest.mark.parametrize("limits", [GatewayLimits(resume_seconds=0.1)])
 @pytest.mark.parametrize("output", ["", "print('up', flush=True)"])
 async def test_client_that_comes_back_too_late_does_not_run_its_code_again(
     gateway: Gateway,
     kernel: TrioKernel,
     gateway_parent: Path,
-    monkeypatch: pytest.MonkeyPatch,
     output: str,
 ) -> None:
     """Also a client that has had no output yet, and so comes back to the position it began at."""
-    monkeypatch.setattr(session, "RESUME_SECONDS", 0.1)
     trace = work_folder(gateway_parent) / "trace"
     code = (
         "with open('trace', 'a') as f: f.write('run')\n"
@@ -376,22 +374,22 @@ async def test_slow_reader_holds_the_program_back(kernel: TrioKernel) -> None:
     line = "y" * 99 + "\n"
     code = f"import sys\nfor _ in range(1000): sys.stdout.write({line!r} * 1000)\n"
     size = 0
-    old = [found for found in gc.get_objects() if isinstance(found, Ring)]
-    rings: list[Ring] = []
+    old = [found for found in gc.get_objects() if isinstance(found, ReplayBuffer)]
+    buffers: list[ReplayBuffer] = []
     async with kernel.execute(code) as run:
         async for event in run:
-            rings = rings or [
+            buffers = buffers or [
                 found
                 for found in gc.get_objects()
-                if isinstance(found, Ring) and not any(found is known for known in old)
+                if isinstance(found, ReplayBuffer) and not any(found is known for known in old)
             ]
             if size == 0:
                 # Not a byte is taken until everything on the way is full.
-                while not rings[0].full:  # noqa: ASYNC110
+                while not buffers[0].full:  # noqa: ASYNC110
                     await trio.sleep(0.01)
             if isinstance(event, Stdout):
                 size += len(event.text)
-                assert rings[0].end - rings[0].start < LIMIT_BYTES + 256 * 1024
+                assert buffers[0].end - buffers[0].start < DEFAULT_CAPACITY + 256 * 1024
             else:
                 assert event == Finished(0)
     assert size == 100_000_000

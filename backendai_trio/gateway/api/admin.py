@@ -1,4 +1,4 @@
-"""The admin API: GraphQL over the gateway's kernels, and over what it is itself."""
+"""The admin API: GraphQL about the gateway's kernels, folders, users and the machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from graphql import GraphQLSchema, build_schema, graphql_sync
 
 from ...wire.graphql import GraphQLQuery
-from ..kernels.registry import Sessions
+from ..kernels.registry import SessionRegistry
 from ..kernels.session import Session
 from ..storage.database import EndedSession
 from ..storage.index import Folder
@@ -27,46 +27,49 @@ _PAGE_LIMIT = 100
 
 
 def answer(
-    question: GraphQLQuery, sessions: Sessions, access_key: str, images: Sequence[Row]
+    query: GraphQLQuery, sessions: SessionRegistry, access_key: str, images: Sequence[Row]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The data of a query and what went wrong with it.
+    """Execute a query.
 
     Args:
-        question: the query.
+        query: the query.
         sessions: the kernels.
-        access_key: who asks; sees its own kernels, and those of another key pair when it names that
-            (all of them belong to the gateway's one user).
-        images: see `catalog.images`, which may take its time.
+        access_key: of the client. It sees its own kernels, and those of a key pair that it names:
+            all of them belong to the gateway's one user.
+        images: the result of `catalog.images`, which may take a while.
+
+    Returns:
+        The data, and the error messages.
     """
-    # Variables that the query does not declare are passed over: client 1.1.1 always sends one.
+    # Variables that the query does not declare are ignored: client 1.1.1 always sends one.
     result = graphql_sync(
         _SCHEMA,
-        question.text,
+        query.text,
         root_value=_roots(sessions, access_key, images),
-        variable_values=dict(question.variables),
+        variable_values=dict(query.variables),
     )
     return result.data or {}, [error.message for error in result.errors or ()]
 
 
 def _roots(
-    sessions: Sessions, access_key: str, images: Sequence[Row]
+    sessions: SessionRegistry, access_key: str, images: Sequence[Row]
 ) -> dict[str, Callable[..., Any]]:
     """The root fields: functions of (info, **arguments)."""
     owner = {**catalog.user(), "main_access_key": access_key}
 
-    def kernels(asked: dict[str, Any]) -> list[Row]:
-        key = asked.get("access_key") or access_key
+    def kernels(arguments: dict[str, Any]) -> list[Row]:
+        key = arguments.get("access_key") or access_key
         rows = [_running_row(item) for item in sessions.running(key)]
         rows += [_ended_row(item) for item in sessions.store.ended(key)]
-        status = asked.get("status")
+        status = arguments.get("status")
         names = {name.strip() for name in status.split(",")} if status else None
         return [row for row in rows if names is None or row["status"] in names]
 
     def kernel(_info: object, id: str | None = None, sess_id: str | None = None) -> Row | None:
         return next((row for row in kernels({}) if sess_id == row["name"] or id == row["id"]), None)
 
-    def agents(asked: dict[str, Any]) -> list[Row]:
-        status = asked.get("status")
+    def agents(arguments: dict[str, Any]) -> list[Row]:
+        status = arguments.get("status")
         row = catalog.agent(sessions)
         return [row] if status in (None, "", row["status"]) else []
 
@@ -77,20 +80,22 @@ def _roots(
         name, _, tag = reference.rpartition("/")[2].partition(":")
         return next((r for r in images if r["name"] == name and tag in ("", r["tag"])), None)
 
-    def users(asked: dict[str, Any]) -> list[Row]:
-        status = asked.get("status")
-        inactive = asked.get("is_active") is False or status not in (None, "active")
+    def users(arguments: dict[str, Any]) -> list[Row]:
+        status = arguments.get("status")
+        inactive = arguments.get("is_active") is False or status not in (None, "active")
         return [] if inactive else [owner]
 
     def user(_info: object, domain_name: str | None = None, email: str | None = None) -> Row | None:
         return owner if email in (None, owner["email"]) else None
 
-    def user_from_uuid(_info: object, user_id: str | None = None, **_asked: object) -> Row | None:
+    def user_from_uuid(
+        _info: object, user_id: str | None = None, **_arguments: object
+    ) -> Row | None:
         return owner if user_id in (None, owner["uuid"]) else None
 
-    def keypairs(asked: dict[str, Any]) -> list[Row]:
-        inactive = asked.get("is_active") is False
-        foreign = asked.get("email") not in (None, owner["email"])
+    def keypairs(arguments: dict[str, Any]) -> list[Row]:
+        inactive = arguments.get("is_active") is False
+        foreign = arguments.get("email") not in (None, owner["email"])
         return [] if inactive or foreign else [catalog.keypair(sessions, access_key)]
 
     def keypair(
@@ -99,37 +104,37 @@ def _roots(
         known = next(iter(keypairs({})))
         return known if access_key in (None, known["access_key"]) else None
 
-    def folders(asked: dict[str, Any], which: Callable[[Folder], bool]) -> list[Row]:
-        found = sessions.folders.of_user(asked.get("access_key") or access_key)
+    def folders(arguments: dict[str, Any], which: Callable[[Folder], bool]) -> list[Row]:
+        found = sessions.folders.of_user(arguments.get("access_key") or access_key)
         return [_folder_row(item, sessions.folders) for item in found if which(item)]
 
     def named(row: Row) -> Callable[..., Row | None]:
-        """The one thing of its kind there is, if that is asked for."""
-        return lambda _info, name=None, **_asked: row if name in (None, row["name"]) else None
+        """A root field that gives the only row of its kind, unless another name is asked for."""
+        return lambda _info, name=None, **_arguments: row if name in (None, row["name"]) else None
 
     def list_of(row: Row) -> Callable[..., list[Row]]:
-        return lambda _info, name=None, is_active=None, **_asked: (
+        return lambda _info, name=None, is_active=None, **_arguments: (
             [row] if name in (None, row["name"]) and is_active in (None, True) else []
         )
 
     policy = catalog.resource_policy(sessions)
     group, domain, scaling_group = catalog.group(), catalog.domain(), catalog.scaling_group()
     return {
-        "compute_sessions": lambda _info, **asked: kernels(asked),
+        "compute_sessions": lambda _info, **arguments: kernels(arguments),
         "compute_session_list": _paged(kernels),
         "legacy_compute_session_list": _paged(kernels),
         "compute_session": kernel,
-        "agents": lambda _info, **asked: agents(asked),
+        "agents": lambda _info, **arguments: agents(arguments),
         "agent": agent,
         "agent_list": _paged(agents),
         "agent_summary_list": _paged(agents),
-        "images": lambda _info, **_asked: list(images),
+        "images": lambda _info, **_arguments: list(images),
         "image": image,
-        "users": lambda _info, **asked: users(asked),
+        "users": lambda _info, **arguments: users(arguments),
         "user": user,
         "user_from_uuid": user_from_uuid,
         "user_list": _paged(users),
-        "keypairs": lambda _info, **asked: keypairs(asked),
+        "keypairs": lambda _info, **arguments: keypairs(arguments),
         "keypair": keypair,
         "keypair_list": _paged(keypairs),
         "keypair_resource_policies": list_of(policy),
@@ -139,9 +144,9 @@ def _roots(
         "domains": list_of(domain),
         "domain": named(domain),
         "groups": list_of(group),
-        "group": lambda _info, id, **_asked: group if id == group["id"] else None,
+        "group": lambda _info, id, **_arguments: group if id == group["id"] else None,
         "groups_by_name": list_of(group),
-        "vfolders": lambda _info, **asked: folders(asked, lambda item: item.is_owner),
+        "vfolders": lambda _info, **arguments: folders(arguments, lambda item: item.is_owner),
         "vfolder_list": _paged(partial(folders, which=lambda _item: True)),
         "vfolder_own_list": _paged(partial(folders, which=lambda item: item.is_owner)),
         "vfolder_invited_list": _paged(partial(folders, which=lambda item: not item.is_owner)),
@@ -149,13 +154,13 @@ def _roots(
 
 
 def _paged(select: Callable[[dict[str, Any]], list[Row]]) -> Callable[..., dict[str, Any]]:
-    """A root field that gives a page of the selected rows, and their number."""
+    """A root field that gives a page of the selected rows, and the number of all."""
 
-    def resolve(_info: object, limit: int, offset: int, **asked: Any) -> dict[str, Any]:
-        rows = filtered(select(asked), asked.get("filter"))
-        order = asked.get("order")
-        if order is None and asked.get("order_key"):
-            order = ("+" if asked.get("order_asc", True) else "-") + asked["order_key"]
+    def resolve(_info: object, limit: int, offset: int, **arguments: Any) -> dict[str, Any]:
+        rows = filtered(select(arguments), arguments.get("filter"))
+        order = arguments.get("order")
+        if order is None and arguments.get("order_key"):
+            order = ("+" if arguments.get("order_asc", True) else "-") + arguments["order_key"]
         page = ordered(rows, order)[max(offset, 0) :][: min(max(limit, 0), _PAGE_LIMIT)]
         return {"items": page, "total_count": len(rows)}
 
@@ -223,7 +228,7 @@ def _session_row(session_id: str, token: str, access_key: str, runtime: str) -> 
         "service_ports": "[]",
         "mounts": [],
         "requested_slots": '{"cpu": "1"}',
-        # Managers keep these when a session has ended: they account for it.
+        # Managers keep these after a session has ended, for accounting.
         "occupying_slots": '{"cpu": "1"}',
         "occupied_slots": '{"cpu": "1"}',
         "idle_checks": "{}",
@@ -238,7 +243,7 @@ def _session_row(session_id: str, token: str, access_key: str, runtime: str) -> 
 
 def _folder_row(folder: Folder, folders: VFolders) -> Row:
     def measured(which: int) -> Callable[..., int]:
-        # Called only when the field is asked for: it looks at every file.
+        # Called only when a query has the field, because it looks at every file.
         return lambda _info: measure(folders.files_of(folder))[which]
 
     return {
@@ -252,7 +257,7 @@ def _folder_row(folder: Folder, folders: VFolders) -> Row:
         "permission": folder.permission,
         "ownership_type": "user",
         "max_files": 0,
-        "max_size": folders.quota_of(folder) // 1024,  # KiB (section 8.2)
+        "max_size": folders.quota_of(folder) // 1024,  # KiB (docs/protocol.md, section 8.2)
         "created_at": folder.created_at,
         "num_files": measured(0),
         "cur_size": measured(1),

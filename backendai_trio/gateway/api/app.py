@@ -1,9 +1,10 @@
-"""The web application: routes of each era, authentication, and errors as problems."""
+"""The web application: routes of each API version, authentication, and errors as problems."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import trio
@@ -11,8 +12,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
-from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketState
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from ..._groups import one_error
 from ...errors import RemoteProtocolError
@@ -21,30 +22,34 @@ from ...wire.http import PROBLEM, Problem, encode_problem
 from ...wire.storage_proxy import TUS_CONTENT_TYPE
 from ...wire.versions import SEED, SESSION_5, SESSION_6, Era, Hello
 from ..bodies import read_body
-from ..kernels.registry import Sessions
+from ..kernels.registry import SessionRegistry
 from ..kernels.session import Session
-from ..refusals import Refused
+from ..refusals import Refused, refusal_of
 from . import handlers, kernel_files, server_info
-from .apps import serve_service
+from .apps import serve_app_connection
 from .auth import authenticate
 from .handlers import Answer, Call, Handler
-from .streams import GOING_AWAY, NORMAL, serve_execution, serve_screen
+from .manager_streams import serve_manager_execution, serve_manager_terminal
+from .sockets import GOING_AWAY, NORMAL, close_socket, is_open
+from .streams import is_resumable, serve_execution, serve_terminal
 from .vfolders import folder_routes, storage_routes
 
 __all__ = ["make_app"]
 
 _log = logging.getLogger("backendai_trio.gateway")
-MAX_BODY_BYTES = 64 * 1024 * 1024
-"""Largest body that is read whole; files are streamed and have limits of their own."""
 _STREAMED = ("multipart/", TAR, TUS_CONTENT_TYPE)
-"""Content types of files; no era signs such bodies."""
+"""Content types of files. Their bodies are streamed, and no API version signs them."""
 
-# What the kinds of problems were called before sessions were (contract section 10).
-_OLD_KINDS = {
+# How kinds of problems were called before kernels became sessions (docs/protocol.md, section 10).
+_KERNEL_KINDS = {
     "session-not-found": "kernel-not-found",
     "session-already-exists": "kernel-already-exists",
     "vfolder-not-found": "folder-not-found",
 }
+
+_Table = list[tuple[str, str, Handler]]
+"""Method, path and handler of each request."""
+_SocketHandler = Callable[[WebSocket, Session], Awaitable[None]]
 
 _SESSION_ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "", handlers.info),
@@ -57,13 +62,13 @@ _SESSION_ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/rename", handlers.rename),
     ("POST", "/upload", kernel_files.upload),
 )
-# From 1.4 on (contract section 5). Managers have changed the methods to and fro.
+# From 1.4 on (docs/protocol.md, section 5). Managers have changed the methods back and forth.
 _FILE_ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/files", kernel_files.list_files),
     *((method, "/download", kernel_files.download) for method in ("GET", "POST")),
     *((method, "/download_single", kernel_files.download_single) for method in ("GET", "POST")),
 )
-# Ours alone, in all eras, unless the limits of managers are to be kept.
+# Only gateways have these, in all API versions, unless they keep a manager's limits.
 _ARCHIVE_ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("PUT", "/archive", kernel_files.upload_archive),
     ("POST", "/archive", kernel_files.download_archive),
@@ -73,140 +78,30 @@ _ARCHIVE_ROUTES: tuple[tuple[str, str, Handler], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class _Gate:
-    """What every endpoint needs."""
-
-    sessions: Sessions
-
-    def endpoint(
-        self, handler: Handler, era: Era, *, signed: bool = True
-    ) -> Callable[[Request], Awaitable[Response]]:
-        """Wrap a handler: check the version, read and authenticate, answer, or tell the problem.
-
-        What is not signed has a token in its query, and the handler looks at that.
-        """
-
-        async def respond(request: Request) -> Response:
-            try:
-                spoken = _spoken(era, request)
-                streamed = request.headers.get("content-type", "").lower().startswith(_STREAMED)
-                body = b"" if streamed else await read_body(request, MAX_BODY_BYTES)
-                access_key = ""
-                if signed:
-                    access_key = authenticate(request, request.method, body, self.sessions.store)
-                answer = handler(Call(request, body, access_key, spoken, self.sessions))
-                if not isinstance(answer, Answer | Response):
-                    answer = await answer
-                return _response(answer) if isinstance(answer, Answer) else answer
-            except Refused as exc:
-                return _problem(exc.problem, era)
-            except ClientDisconnect:
-                return _response(Answer())  # nobody reads it
-            except RemoteProtocolError as exc:
-                return _problem(
-                    Problem(400, "invalid-api-params", "Malformed request", str(exc)), era
-                )
-
-        return respond
-
-    def socket(
-        self, serve: Callable[[WebSocket, Session], Awaitable[None]], era: Era
-    ) -> Callable[[WebSocket], Awaitable[None]]:
-        """Wrap a WebSocket's handler likewise; it ends when its kernel ends.
-
-        The handler accepts the WebSocket; until then it may refuse.
-        """
-
-        async def respond(socket: WebSocket) -> None:
-            try:
-                _spoken(era, socket)
-                access_key = authenticate(socket, "GET", b"", self.sessions.store)
-                session = self.sessions.find(access_key, socket.path_params["name"])
-                with one_error():
-                    async with trio.open_nursery() as nursery:
-                        nursery.start_soon(_cancel_when_ended, session, nursery.cancel_scope)
-                        await serve(socket, session)
-                        if _is_open(socket):
-                            await socket.close(NORMAL)
-                        nursery.cancel_scope.cancel()
-            except Refused as exc:
-                await socket.send_denial_response(_problem(exc.problem, era))
-                return
-            await _close(socket, GOING_AWAY, "the kernel has ended")
-
-        return respond
-
-
-def make_app(sessions: Sessions, eras: Sequence[Era], hello: Hello) -> Starlette:
+def make_app(sessions: SessionRegistry, eras: Sequence[Era], hello: Hello) -> Starlette:
     """The application.
 
     Args:
-        sessions: the kernels it serves.
-        eras: whose APIs it speaks, at least one.
-        hello: what it says of itself to who asks for its version.
+        sessions: the kernels to serve.
+        eras: the API versions to speak, at least one.
+        hello: the reply to a request for the server's version.
     """
-    gate = _Gate(sessions)
-    routes: list[Route | WebSocketRoute] = []
-    for era in eras:
-        base = f"{era.prefix}/{era.noun}"
-        creates = {era.create_path, f"{base}/" if era.prefix else base}
-        if era.names_session:
-            creates.add(f"{base}/_/create")
-        table: list[tuple[str, str, Handler]] = [
-            ("POST", path, handlers.create) for path in sorted(creates)
-        ]
-        table += [("POST", era.graphql_path, handlers.graphql)]
-        # In the seed era events are asked for by kernel, and refused by all managers.
-        events = f"{era.prefix}/stream/kernel/{{name}}/events" if era.prefix else era.events_path
-        table += [("GET", events, handlers.events)]
-        of_session = list(_SESSION_ROUTES)
-        if not era.prefix:
-            of_session += _FILE_ROUTES
-        if not sessions.manager_limits:
-            of_session += _ARCHIVE_ROUTES
-            if era.prefix:
-                of_session.append(("GET", "/files", kernel_files.list_files))
-        table += [
-            (method, f"{base}/{{name}}{tail}", handler) for method, tail, handler in of_session
-        ]
-        streams = f"{era.prefix}/stream/{era.noun}/{{name}}"
-        routes.append(WebSocketRoute(f"{streams}/pty", gate.socket(serve_screen, era)))
-        # Not in the seed era's API; there, numbered streams are an addition of ours.
-        routes.append(WebSocketRoute(f"{streams}/execute", gate.socket(serve_execution, era)))
-        table += folder_routes(era)
-        if not era.prefix:  # managers from 18.12 on; the list of services from 20.03 on
-            table += [("GET", f"{streams}/apps", handlers.apps)]
-            routes += [
-                WebSocketRoute(f"{streams}/{kind}", gate.socket(serve_service, era))
-                for kind in ("httpproxy", "tcpproxy")
-            ]
-        if era.prefix:
-            table += [("GET", f"{era.prefix}/authorize", handlers.authorize)]
-        else:
-            table += [
-                (m, p, handlers.authorize) for m in ("GET", "POST") for p in ("/auth", "/auth/test")
-            ]
-            table += server_info.ROUTES
-        routes += [
-            Route(path, gate.endpoint(handler, era), methods=[m]) for m, path, handler in table
-        ]
-
+    endpoints = _Endpoints(sessions)
     last = eras[-1]
+    routes: list[BaseRoute] = []
+    for era in eras:
+        routes += _stream_routes(endpoints, era)
+        routes += [
+            Route(path, endpoints.http(handler, era), methods=[method])
+            for method, path, handler in _table_of(era, manager_limits=sessions.manager_limits)
+        ]
     routes += [
-        Route(path, gate.endpoint(handler, last, signed=False), methods=[method])
+        Route(path, endpoints.http(handler, last, signed=False), methods=[method])
         for method, path, handler in storage_routes()
     ]
+    routes += _hello_routes(eras, hello)
 
-    # Coroutines without an await, since Starlette would run plain functions in threads.
-    async def say_hello(_request: Request) -> Response:  # noqa: ASYNC124
-        return _response(Answer(hello.encode()))
-
-    if any(not era.prefix for era in eras):
-        routes.append(Route("/", say_hello))
-    if SEED in eras:
-        routes += [Route(f"/v{number}", say_hello) for number in (1, 2, 3)]
-
+    # Coroutines without an await, because Starlette would run plain functions in threads.
     async def on_http_error(_request: Request, exc: Exception) -> Response:  # noqa: ASYNC124
         status = exc.status_code if isinstance(exc, HTTPException) else 500
         kind = {404: "generic-not-found", 405: "method-not-allowed"}.get(
@@ -225,8 +120,173 @@ def make_app(sessions: Sessions, eras: Sequence[Era], hello: Hello) -> Starlette
     )
 
 
-def _spoken(era: Era, request: HTTPConnection) -> Era:
-    """The era a request is answered in; where several share a path the version header decides."""
+def _table_of(era: Era, *, manager_limits: bool) -> _Table:
+    """The requests of one API version."""
+    base = f"{era.prefix}/{era.noun}"
+    creates = {era.create_path, f"{base}/" if era.prefix else base}
+    if era.names_session:
+        creates.add(f"{base}/_/create")
+    table: _Table = [("POST", path, handlers.create) for path in sorted(creates)]
+    table.append(("POST", era.graphql_path, handlers.graphql))
+    # In the seed era the path names a kernel, and managers refuse the request.
+    events = f"{era.prefix}/stream/kernel/{{name}}/events" if era.prefix else era.events_path
+    table.append(("GET", events, handlers.events))
+    session_routes = list(_SESSION_ROUTES)
+    if not era.prefix:
+        session_routes += _FILE_ROUTES
+    if not manager_limits:
+        session_routes += _ARCHIVE_ROUTES
+        if era.prefix:
+            session_routes.append(("GET", "/files", kernel_files.list_files))
+    table += [
+        (method, f"{base}/{{name}}{tail}", handler) for method, tail, handler in session_routes
+    ]
+    table += folder_routes(era)
+    if era.prefix:
+        table.append(("GET", f"{era.prefix}/authorize", handlers.authorize))
+        return table
+    # Managers have the list of services from 20.03 on.
+    table.append(("GET", f"{_streams_of(era)}/apps", handlers.apps))
+    table += [
+        (method, path, handlers.authorize)
+        for method in ("GET", "POST")
+        for path in ("/auth", "/auth/test")
+    ]
+    table += server_info.ROUTES
+    return table
+
+
+def _stream_routes(endpoints: _Endpoints, era: Era) -> Iterator[WebSocketRoute]:
+    """The WebSockets of one API version."""
+    streams: dict[str, _SocketHandler] = {
+        "pty": _serve_terminal,
+        # Not in the seed era's API; there, resumable streams are an addition of gateways.
+        "execute": _serve_execution,
+    }
+    if not era.prefix:  # managers have them from 18.12 on
+        streams["httpproxy"] = streams["tcpproxy"] = serve_app_connection
+    for name, handler in streams.items():
+        yield WebSocketRoute(f"{_streams_of(era)}/{name}", endpoints.websocket(handler, era))
+
+
+def _streams_of(era: Era) -> str:
+    return f"{era.prefix}/stream/{era.noun}/{{name}}"
+
+
+async def _serve_execution(socket: WebSocket, session: Session) -> None:
+    """An execution, in the form of resumable streams or in that of managers."""
+    serve = serve_execution if is_resumable(socket) else serve_manager_execution
+    await serve(socket, session)
+
+
+async def _serve_terminal(socket: WebSocket, session: Session) -> None:
+    """The kernel's terminal, likewise."""
+    serve = serve_terminal if is_resumable(socket) else serve_manager_terminal
+    await serve(socket, session)
+
+
+def _hello_routes(eras: Sequence[Era], hello: Hello) -> Iterator[Route]:
+    async def say_hello(_request: Request) -> Response:  # noqa: ASYNC124 (see `make_app`)
+        return _response(Answer(hello.encode()))
+
+    if any(not era.prefix for era in eras):
+        yield Route("/", say_hello)
+    if SEED in eras:
+        for number in (1, 2, 3):
+            yield Route(f"/v{number}", say_hello)
+
+
+@dataclass(frozen=True)
+class _Endpoints:
+    """Makes endpoints of handlers."""
+
+    sessions: SessionRegistry
+
+    def http(
+        self, handler: Handler, era: Era, *, signed: bool = True
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """An endpoint that checks the version and the signature, reads the body, and answers.
+
+        Args:
+            handler: handles the request.
+            era: whose path it is.
+            signed: whether the request is signed; else the handler checks a token in its query.
+        """
+
+        async def respond(request: Request) -> Response:
+            try:
+                return await self._respond(request, handler, era, signed=signed)
+            except Refused as exc:
+                return _problem(exc.problem, era)
+            except ClientDisconnect:
+                return _response(Answer())  # no client reads it
+            except RemoteProtocolError as exc:
+                return _problem(
+                    Problem(400, "invalid-api-params", "Malformed request", str(exc)), era
+                )
+            except OSError as exc:
+                _log.warning("%s %s failed: %s", request.method, request.url.path, exc)
+                return _problem(refusal_of(exc).problem, era)
+            except sqlite3.OperationalError as exc:  # "database or disk is full", "locked"
+                _log.warning("%s %s failed: %s", request.method, request.url.path, exc)
+                return _problem(
+                    Problem(507, "storage-full", "The gateway's database failed", str(exc)), era
+                )
+
+        return respond
+
+    async def _respond(
+        self, request: Request, handler: Handler, era: Era, *, signed: bool
+    ) -> Response:
+        request_era = _era_of(request, era)
+        streamed = request.headers.get("content-type", "").lower().startswith(_STREAMED)
+        limit = self.sessions.limits.max_body_bytes
+        body = b"" if streamed else await read_body(request, limit)
+        access_key = ""
+        if signed:
+            access_key = authenticate(request, request.method, body, self.sessions.store)
+        answer = handler(Call(request, body, access_key, request_era, self.sessions))
+        if not isinstance(answer, Answer | Response):
+            answer = await answer
+        return _response(answer) if isinstance(answer, Answer) else answer
+
+    def websocket(
+        self, handler: _SocketHandler, era: Era
+    ) -> Callable[[WebSocket], Awaitable[None]]:
+        """The same for a WebSocket, which is closed when its kernel ends.
+
+        Args:
+            handler: accepts the WebSocket, or raises `Refused` before.
+            era: whose path it is.
+        """
+
+        async def respond(socket: WebSocket) -> None:
+            try:
+                _era_of(socket, era)
+                access_key = authenticate(socket, "GET", b"", self.sessions.store)
+                session = self.sessions.find(access_key, socket.path_params["name"])
+                with one_error():
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(_cancel_when_ended, session, nursery.cancel_scope)
+                        await handler(socket, session)
+                        await close_socket(socket, NORMAL)
+                        nursery.cancel_scope.cancel()
+            except Refused as exc:
+                if not is_open(socket):
+                    await socket.send_denial_response(_problem(exc.problem, era))
+                    return
+                await close_socket(socket, GOING_AWAY, exc.problem.detail)
+            await close_socket(socket, GOING_AWAY, "the kernel has ended")
+
+        return respond
+
+
+def _era_of(request: HTTPConnection, era: Era) -> Era:
+    """The API version of a request: where two versions share a path, its header decides.
+
+    Raises:
+        Refused: 400, the version in the header is not supported.
+    """
     version = request.headers.get("x-backendai-version") or request.headers.get("x-sorna-version")
     if era.prefix or version is None:
         return era
@@ -243,30 +303,14 @@ def _spoken(era: Era, request: HTTPConnection) -> Era:
     )
 
 
-async def _close(socket: WebSocket, code: int, reason: str = "") -> None:
-    """Close the connection, if it is open."""
-    if not _is_open(socket):
-        return
-    try:
-        await socket.close(code, reason)
-    except trio.BusyResourceError:
-        # The peer has hung up in this moment, and the HTTP server closes the connection: while it
-        # does, it lets others write and fail (hypercorn 0.18; its `_close` takes no `send_lock`).
-        pass
-
-
-def _is_open(socket: WebSocket) -> bool:
-    return socket.client_state is socket.application_state is WebSocketState.CONNECTED
-
-
 async def _cancel_when_ended(session: Session, scope: trio.CancelScope) -> None:
     await session.ended.wait()
     scope.cancel()
 
 
 def _response(answer: Answer) -> Response:
-    # Client 1.1.1 reads both headers of every reply, 204 included, and cannot do without
-    # (contract section 12, item 2). Given here, Starlette leaves them alone.
+    # Client 1.1.1 requires both headers in every reply, even in a 204 (docs/protocol.md,
+    # section 12, item 2). Starlette does not change headers that are given here.
     headers = {"content-type": answer.content_type, "content-length": str(len(answer.body))}
     headers.update(answer.headers)
     return Response(answer.body, answer.status, headers)
@@ -274,6 +318,6 @@ def _response(answer: Answer) -> Response:
 
 def _problem(problem: Problem, era: Era) -> Response:
     if not era.names_session:
-        problem = replace(problem, kind=_OLD_KINDS.get(problem.kind, problem.kind))
+        problem = replace(problem, kind=_KERNEL_KINDS.get(problem.kind, problem.kind))
     body = encode_problem(problem, separate_detail=era.separate_detail)
     return _response(Answer(body, problem.status, PROBLEM))

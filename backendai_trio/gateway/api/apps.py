@@ -1,21 +1,20 @@
-"""Services of kernels: the TCP ports that their programs listen on.
+"""Apps of kernels: the TCP ports that their programs listen on.
 
-A kernel here is a group of processes that share this machine's ports with everybody, so what may be
-reached through it is what its own processes listen on, and nothing else. A service is called by its
-port's number.
+A gateway's kernels share the ports of the machine with all other processes, so only those ports are
+reachable through a kernel that its own processes listen on. An app's name is the port's number.
 """
 
 from __future__ import annotations
 
 import os
-import socket as sockets
+import socket
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import trio
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ..._groups import one_error
 from ...wire.apps import (
@@ -30,8 +29,9 @@ from ...wire.apps import (
 from ..kernels.session import Session
 from ..processes.host_main import below
 from ..refusals import Refused
+from .sockets import close_socket, send_message
 
-__all__ = ["offered", "serve_service"]
+__all__ = ["list_apps", "serve_app_connection"]
 
 _CHUNK_BYTES = 64 * 1024
 _LISTEN = "0A"
@@ -43,31 +43,32 @@ class _Address(NamedTuple):
     port: int
 
 
-def offered(session: Session) -> list[AppInfo]:
-    """What a kernel offers now, by port."""
+def list_apps(session: Session) -> list[AppInfo]:
+    """The apps of a kernel at this moment, sorted by port."""
     ports = sorted({address.port for address in _listening(below(session.host.pid))})
     return [AppInfo(str(port), "tcp", (port,)) for port in ports]
 
 
-async def serve_service(socket: WebSocket, session: Session) -> None:
-    """A connection to a service over a WebSocket that is not accepted yet.
+async def serve_app_connection(websocket: WebSocket, session: Session) -> None:
+    """Tunnel a connection to an app through a WebSocket, which is accepted here.
 
     Raises:
-        Refused: 404, the kernel has no such service.
+        Refused: 404, the kernel has no such app.
     """
-    name = socket.query_params.get("app", "")
-    half_close = wants_half_close(socket.query_params.get("halfClose"))
+    name = websocket.query_params.get("app", "")
+    half_close = wants_half_close(websocket.query_params.get("halfClose"))
     address = _find(session, name)
-    await socket.accept()
+    await websocket.accept()
     try:
         stream = await trio.open_tcp_stream(*address)
     except OSError as exc:
-        await socket.close(SERVICE_REFUSED, f"port {address.port}: {exc.strerror or exc}"[:120])
+        reason = f"port {address.port}: {exc.strerror or exc}"
+        await close_socket(websocket, SERVICE_REFUSED, reason)
         return
     session.connections += 1
     try:
         async with stream:
-            await _carry(socket, stream, half_close)
+            await _tunnel(websocket, stream, half_close)
     finally:
         session.connections -= 1
         session.touch()
@@ -75,7 +76,7 @@ async def serve_service(socket: WebSocket, session: Session) -> None:
 
 def _find(session: Session, name: str) -> _Address:
     listening = _listening(below(session.host.pid))
-    # A port may be open for both kinds of addresses; the old one is what most clients mean.
+    # A program may listen on IPv4 and IPv6; most clients expect IPv4.
     for address in sorted(listening, key=lambda found: ":" in found.host):
         if str(address.port) == name:
             return address
@@ -83,32 +84,32 @@ def _find(session: Session, name: str) -> _Address:
     raise Refused(
         404,
         "app-not-found",
-        "No such service",
-        f"no program in this kernel listens on {name!r}; ports that are listened on: "
-        f"{ports or 'none'}",
+        "No such app",
+        f"no program in this kernel listens on port {name!r}; its programs listen on: "
+        f"{ports or 'no port'}",
     )
 
 
-async def _carry(socket: WebSocket, stream: trio.SocketStream, half_close: bool) -> None:
-    """Carry bytes both ways until both directions have ended, or one side is gone."""
+async def _tunnel(websocket: WebSocket, stream: trio.SocketStream, half_close: bool) -> None:
+    """Carry bytes both ways until both directions have ended, or one side has disconnected."""
 
     async def to_client() -> None:
         try:
             while data := await stream.receive_some(_CHUNK_BYTES):
-                await socket.send_bytes(data)
+                await send_message(websocket, data)
+            if half_close:
+                await send_message(websocket, END_OF_STREAM)
+                return
+            await close_socket(websocket, SERVICE_CLOSED, "the app has closed the connection")
         except trio.BrokenResourceError:
-            await socket.close(SERVICE_BROKEN, "the service has reset the connection")
-            nursery.cancel_scope.cancel()
-            return
-        if half_close:
-            await socket.send_text(END_OF_STREAM)
-        else:
-            await socket.close(SERVICE_CLOSED, "the service has closed the connection")
-            nursery.cancel_scope.cancel()
+            await close_socket(websocket, SERVICE_BROKEN, "the app has reset the connection")
+        except WebSocketDisconnect:
+            pass
+        nursery.cancel_scope.cancel()
 
-    async def to_service() -> None:
+    async def to_app() -> None:
         while True:
-            message = await socket.receive()
+            message = await websocket.receive()
             if message["type"] == "websocket.disconnect":
                 nursery.cancel_scope.cancel()
                 return
@@ -119,21 +120,21 @@ async def _carry(socket: WebSocket, stream: trio.SocketStream, half_close: bool)
                     await stream.send_eof()
                     return
             except trio.BrokenResourceError:
-                pass  # it no longer reads; it may still have something to say
+                pass  # the app no longer reads, but it may still write
 
     with one_error():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(to_client)
-            nursery.start_soon(to_service)
+            nursery.start_soon(to_app)
 
 
-# --- who listens ---------------------------------------------------------------------------------
+# --- listening sockets ---------------------------------------------------------------------------
 
 
 def _listening(pids: Iterable[int]) -> list[_Address]:
-    """Where these processes listen."""
-    ours = {inode for pid in pids for inode in _sockets_of(pid)}
-    return [address for inode, address in _all_listening() if inode in ours]
+    """The addresses that these processes listen on."""
+    own = {inode for pid in pids for inode in _sockets_of(pid)}
+    return [address for inode, address in _all_listening() if inode in own]
 
 
 def _sockets_of(pid: int) -> Iterator[str]:
@@ -143,15 +144,15 @@ def _sockets_of(pid: int) -> Iterator[str]:
                 try:
                     target = os.readlink(entry.path)  # noqa: PTH115 (on a hot path)
                 except OSError:
-                    continue  # closed meanwhile
+                    continue  # was closed meanwhile
                 if target.startswith("socket:["):
                     yield target[len("socket:[") : -1]
     except OSError:
-        pass  # it has ended
+        pass  # the process has ended
 
 
 def _all_listening() -> Iterator[tuple[str, _Address]]:
-    """Inode and address of every TCP socket of this machine that listens."""
+    """Inode and address of each listening TCP socket of this machine."""
     for name in ("tcp", "tcp6"):
         try:
             lines = Path(f"/proc/net/{name}").read_text(encoding="ascii").splitlines()[1:]
@@ -164,11 +165,11 @@ def _all_listening() -> Iterator[tuple[str, _Address]]:
 
 
 def _address(text: str) -> _Address:
-    """An address as /proc writes it: words of 32 bits in the machine's own order, in hex."""
+    """Parse an address of /proc/net/tcp: hexadecimal 32-bit words in the machine's byte order."""
     words, _, port = text.partition(":")
     raw = b"".join(
         struct.pack("=I", int(words[start : start + 8], 16)) for start in range(0, len(words), 8)
     )
-    family = sockets.AF_INET if len(raw) == 4 else sockets.AF_INET6
-    host = sockets.inet_ntop(family, raw)
+    family = socket.AF_INET if len(raw) == 4 else socket.AF_INET6
+    host = socket.inet_ntop(family, raw)
     return _Address(_ANY.get(host, host), int(port, 16))

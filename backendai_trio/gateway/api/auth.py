@@ -1,4 +1,4 @@
-"""Who may ask: every request but the greeting is signed, or comes with the cookie of a login."""
+"""Authentication: each request, except for the version, has a signature or a login's cookie."""
 
 from __future__ import annotations
 
@@ -14,29 +14,32 @@ from ..storage.database import Store
 __all__ = ["LOGGED_IN", "authenticate"]
 
 LOGGED_IN = "backendai_trio.logged_in"
-"""In the scope of a request that came with a cookie: the access key, ``""`` if it is not known."""
+"""Key in the ASGI scope of a request with a cookie: the access key, ``""`` if it is unknown."""
 
 _DATE_HEADERS = ("date", "x-backendai-date", "x-sorna-date")
 _VERSION_HEADERS = ("x-backendai-version", "x-sorna-version")
 
 
 def authenticate(request: HTTPConnection, method: str, body: bytes, store: Store) -> str:
-    """The access key of a request: that it is signed with, or whose user is logged in.
+    """Check a request's signature or login.
 
     Args:
-        request: as it arrived; target and Host are taken byte for byte. An upgrade to a WebSocket
-            is signed like any GET.
+        request: as it arrived; target and Host are used byte for byte. An upgrade to a WebSocket is
+            signed like any GET.
         method: its method.
-        body: its body; empty for a form, whose body no era signs.
-        store: knows the key pairs.
+        body: its body; empty for a form, since no API version signs a form's body.
+        store: has the key pairs.
+
+    Returns:
+        The access key.
 
     Raises:
-        Refused: with the status and kind of contract sections 2.1 and 10.
+        Refused: with status and kind as in docs/protocol.md, sections 2.1 and 10.
     """
     if LOGGED_IN in request.scope:
         access_key: str = request.scope[LOGGED_IN]
         if not access_key:
-            raise Refused(401, "auth-failed", "Unauthorized access", "nobody is logged in with it")
+            raise Refused(401, "auth-failed", "Unauthorized access", "no login has this cookie")
         return access_key
     headers = request.headers
     version_header = next((name for name in _VERSION_HEADERS if headers.get(name)), None)
@@ -50,7 +53,8 @@ def authenticate(request: HTTPConnection, method: str, body: bytes, store: Store
             )
         media_type = headers.get("content-type", OCTETS).partition(";")[0].strip().lower()
         if media_type.startswith("multipart/"):
-            # Client 1.1.1's asynchronous upload signs form-data and sends mixed (section 5.1).
+            # Client 1.1.1's asynchronous upload signs form-data and sends mixed (docs/protocol.md,
+            # section 5.1).
             media_type = "multipart/form-data"
         query = request.scope["query_string"]
         target = request.scope["raw_path"] + (b"?" + query if query else b"")

@@ -1,7 +1,6 @@
-"""What the gateway says of itself in the admin API: one machine, one user, what is installed.
+"""Rows of the admin API about the gateway itself: its machine, its user, its runtimes.
 
-A manager tells of agents, users, groups and policies. A gateway has one of each, and these are
-their rows, as the schema wants them.
+A manager has many agents, users, groups and policies. A gateway has one of each.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from functools import cache
 from typing import Any
 
 from ..._version import __version__
-from ..kernels.registry import Sessions
+from ..kernels.registry import SessionRegistry
 from ..kernels.runtimes import installed_versions
 
 __all__ = [
@@ -46,7 +45,7 @@ _STARTED = datetime.now(UTC).isoformat()
 _MIB = 1 << 20
 
 
-def agent(sessions: Sessions) -> Row:
+def agent(sessions: SessionRegistry) -> Row:
     """This machine."""
     cores = len(os.sched_getaffinity(0))
     page = os.sysconf("SC_PAGE_SIZE")
@@ -63,7 +62,7 @@ def agent(sessions: Sessions) -> Row:
         "scaling_group": SCALING_GROUP,
         "schedulable": True,
         "available_slots": json.dumps({"cpu": str(cores), "mem": str(memory)}),
-        # Kernels share the machine; one is counted as one core, as its session says.
+        # Kernels share the machine; each counts as one core, as in its session's row.
         "occupied_slots": json.dumps({"cpu": str(running), "mem": "0"}),
         "addr": socket.gethostname(),
         "first_contact": _STARTED,
@@ -73,7 +72,7 @@ def agent(sessions: Sessions) -> Row:
                     "cpu_util": _metric(load, 100.0 * cores, "percent"),
                     "mem": _metric(used, memory, "bytes"),
                 },
-                # Client 23.9.10 fails on any single core's use, and on none of these keys at all.
+                # Client 23.9.10 fails if a single core is listed, and if these keys are missing.
                 "devices": {"cpu_util": {}, "mem": {}},
             }
         ),
@@ -104,7 +103,7 @@ def _metric(current: float, capacity: float, unit: str) -> Row:
 
 
 def images() -> list[Row]:
-    """The runtimes that are installed here. May ask for their versions: call it in a thread."""
+    """The installed runtimes. May run programs to find their versions: call it in a thread."""
     rows = []
     for runtime, version in installed_versions():
         tag = version or "latest"
@@ -131,7 +130,7 @@ def images() -> list[Row]:
 
 @cache
 def user() -> Row:
-    """Who runs the gateway."""
+    """The user who runs the gateway."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):  # a uid without a name
@@ -161,8 +160,8 @@ def _user_id(name: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.user.backendai-trio"))
 
 
-def keypair(sessions: Sessions, access_key: str) -> Row:
-    """A key pair. Its secret is told to the one who has it: no other can sign the question."""
+def keypair(sessions: SessionRegistry, access_key: str) -> Row:
+    """A key pair, with its secret key: only clients that have it can sign the request."""
     owner = user()
     running = sessions.running(access_key)
     return {
@@ -188,8 +187,8 @@ def keypair(sessions: Sessions, access_key: str) -> Row:
     }
 
 
-def resource_policy(sessions: Sessions) -> Row:
-    """What each key pair may use."""
+def resource_policy(sessions: SessionRegistry) -> Row:
+    """The resource policy of each key pair."""
     return {
         "name": POLICY,
         "created_at": _STARTED,

@@ -1,4 +1,4 @@
-"""The `filter` and `order` arguments of listings (contract section 8.3).
+"""The `filter` and `order` arguments of listings (docs/protocol.md, section 8.3).
 
 A filter compares columns with values: ``status == "RUNNING" & name contains "lab"``, with ``|`` for
 or, ``!`` for not, and parentheses; ``&`` binds more tightly than ``|``.
@@ -31,8 +31,8 @@ _MAX_DEPTH = 50
 
 
 def _like(have: Any, pattern: Any) -> bool:
-    wanted = re.escape(str(pattern)).replace("%", ".*").replace("_", ".")
-    return re.fullmatch(wanted, str(have), re.DOTALL) is not None
+    regex = re.escape(str(pattern)).replace("%", ".*").replace("_", ".")
+    return re.fullmatch(regex, str(have), re.DOTALL) is not None
 
 
 _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -50,7 +50,7 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 def filtered(rows: Sequence[Row], text: str | None) -> list[Row]:
-    """The rows that a filter lets through; all without one.
+    """The rows that match a filter; all rows if there is none.
 
     Raises:
         RemoteProtocolError: the filter is malformed, or names a column that the rows lack.
@@ -62,13 +62,13 @@ def filtered(rows: Sequence[Row], text: str | None) -> list[Row]:
 
 
 def ordered(rows: Sequence[Row], text: str | None) -> list[Row]:
-    """The rows by the columns in `text`, such as ``-created_at,+name``; as they are without it.
+    """The rows sorted by columns such as ``-created_at,+name``; unchanged if there are none.
 
     Raises:
         RemoteProtocolError: it names a column that the rows lack.
     """
     found = list(rows)
-    # Sorting is stable: the first column counts most when it is sorted by last.
+    # Sorting is stable, so the most significant column comes last.
     for key in reversed([part.strip() for part in (text or "").split(",") if part.strip()]):
         column = key.lstrip("+-")
         for row in found:
@@ -78,7 +78,7 @@ def ordered(rows: Sequence[Row], text: str | None) -> list[Row]:
 
 
 def _sortable(value: Any) -> tuple[bool, str | float]:
-    # Null before all else; numbers and texts never stand in one column.
+    # Null comes first. No column has numbers and strings.
     if isinstance(value, (int, float)):
         return True, float(value)
     return value is not None, str(value or "")
@@ -144,14 +144,14 @@ class _Parser:
         kind, name = self._next("a comparison")
         compare = _COMPARISONS.get(name)
         if compare is None or kind == "value":
-            raise self._error(f"{name!r} is no comparison; there are: {', '.join(_COMPARISONS)}")
+            raise self._error(f"{name!r} is not a comparison; there are: {', '.join(_COMPARISONS)}")
         value = self._values() if name == "in" else self._value()
 
         def test(row: Row) -> bool:
             try:
                 return compare(_column(row, column), value)
             except TypeError:
-                return False  # null, or a number beside a text, is neither more nor less
+                return False  # null, or a number and a text, cannot be compared
 
         return test
 
@@ -167,19 +167,19 @@ class _Parser:
         try:
             return json.loads(self._take("value", "a value"), strict=False)
         except ValueError:
-            raise self._error("a text in it is malformed") from None
+            raise self._error("a string in it is malformed") from None
 
     # -- tokens -------------------------------------------------------------------------------
 
-    def _next(self, wanted: str) -> tuple[str, str]:
+    def _next(self, expected: str) -> tuple[str, str]:
         if not self._tokens:
-            raise self._error(f"{wanted} is missing at its end")
+            raise self._error(f"{expected} is missing at its end")
         return self._tokens.pop(0)
 
-    def _take(self, kind: str, wanted: str) -> str:
-        found, text = self._next(wanted)
+    def _take(self, kind: str, expected: str) -> str:
+        found, text = self._next(expected)
         if found != kind:
-            raise self._error(f"{text!r} stands where {wanted} is wanted")
+            raise self._error(f"found {text!r} instead of {expected}")
         return text
 
     def _skip(self, sign: str) -> bool:

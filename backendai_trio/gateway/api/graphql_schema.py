@@ -1,7 +1,7 @@
 """The schema of the gateway's admin API: the fields that clients from 1.1.1 to 23.9.10 ask for.
 
-Names are those of contract section 8.2 (seed era) and 8.3 (20.03 on). One schema serves both, since
-root fields of the two have different names, or types that have the fields of both.
+Names are those of docs/protocol.md, section 8.2 (seed era) and 8.3 (20.03 on). One schema serves
+both, because their root fields have different names, or types with the fields of both.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ __all__ = ["SCHEMA"]
 SCHEMA = '''
 scalar UUID
 scalar DateTime
-"""JSON as text, as managers give what has no fixed shape."""
+"""JSON as text: managers use it for values without a fixed structure."""
 scalar JSONString
-"""A number that may be larger than 32 bits hold."""
+"""A number that may need more than 32 bits."""
 scalar BigInt
 
-"""What a key pair of this gateway may see: its owner is its one user."""
+"""Key pairs of this gateway may see everything: they belong to its one user."""
 type Query {
-  """Kernels as the seed era lists them, newest first, the ended ones too."""
+  """Kernels as the seed era lists them, newest first, with those that have ended."""
   compute_sessions(access_key: String, status: String): [SeedSession]
   compute_session_list(
     limit: Int!, offset: Int!, filter: String, order: String, order_key: String,

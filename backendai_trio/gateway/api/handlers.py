@@ -1,4 +1,4 @@
-"""What each request does: one set of handlers for all eras, which differ only in their encoding."""
+"""Handlers of requests about kernels. API versions differ only in how messages are encoded."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from ...wire.http import JSON, OCTETS
 from ...wire.json_fields import Fields, encode_json
 from ...wire.kernels import CreateReply, CreateRequest, check_token
 from ...wire.versions import Era
-from ..bodies import cancel_when_gone
+from ..bodies import cancel_on_disconnect
 from ..kernels.events import EventFilter, EventResponse
-from ..kernels.registry import Sessions
+from ..kernels.registry import SessionRegistry
 from ..kernels.session import Session
 from ..refusals import Refused
-from .apps import offered
+from .apps import list_apps
 
 __all__ = ["NO_CONTENT", "Answer", "Call", "Handler"]
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that was let in."""
+    """An authenticated request."""
 
     request: Request
     body: bytes
-    """The body; empty when `request` still streams it (forms)."""
+    """The body; empty when it is a file's, which the handler streams from `request`."""
     access_key: str
     era: Era
-    sessions: Sessions
+    sessions: SessionRegistry
 
     @property
     def session(self) -> Session:
@@ -47,13 +47,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back."""
+    """A response with a body in memory."""
 
     body: bytes = b""
     status: int = 200
     content_type: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Further ones."""
+    """More headers."""
 
 
 Handler = Callable[[Call], Answer | Response | Awaitable[Answer | Response]]
@@ -62,10 +62,10 @@ NO_CONTENT = Answer(status=204, content_type=OCTETS)
 
 async def create(call: Call) -> Answer:
     """``POST /kernel/create``, ``POST /session``."""
-    wanted = CreateRequest.decode(call.body)
-    session, created = await call.sessions.create(wanted, call.access_key)
+    create_request = CreateRequest.decode(call.body)
+    session, created = await call.sessions.create(create_request, call.access_key)
     reply = CreateReply(session.token, session.session_id, created)
-    # Seed servers answer 201 either way (contract section 3.2).
+    # Seed servers answer 201 either way (docs/protocol.md, section 3.2).
     return Answer(reply.encode(call.era), 201 if created or not call.era.names_session else 200)
 
 
@@ -88,7 +88,7 @@ def rename(call: Call) -> Answer:
     try:
         token = check_token(name)
     except LocalProtocolError as exc:
-        raise Refused(400, "invalid-api-params", "Not a name for a kernel", str(exc)) from None
+        raise Refused(400, "invalid-api-params", "Not a valid kernel name", str(exc)) from None
     call.sessions.rename(call.session, token)
     return NO_CONTENT
 
@@ -101,21 +101,22 @@ async def destroy(call: Call) -> Answer:
     except Refused:
         if not call.era.prefix:
             raise
-        return Answer(encode_json({"stats": None}))  # seed servers know no 404 here (section 3.6)
+        # Seed servers never answer 404 here (docs/protocol.md, section 3.6).
+        return Answer(encode_json({"stats": None}))
     return Answer((await call.sessions.destroy(session)).encode(call.era))
 
 
 async def execute(call: Call) -> Answer:
     """``POST /session/{name}``."""
-    wanted = ExecuteRequest.decode(call.body)
-    if wanted.mode == "complete":
-        return await _completions(call.session, wanted)
+    request = ExecuteRequest.decode(call.body)
+    if request.mode == "complete":
+        return await _completions(call.session, request)
     reply: ExecuteReply | None = None
     with one_error():
         async with trio.open_nursery() as nursery:
-            # A poll must not take output out for a client that has gone.
-            nursery.start_soon(cancel_when_gone, call.request, nursery.cancel_scope)
-            reply = await call.session.execute(wanted)
+            # A poll must not take output from the buffer for a client that has disconnected.
+            nursery.start_soon(cancel_on_disconnect, call.request, nursery.cancel_scope)
+            reply = await call.session.execute(request)
             nursery.cancel_scope.cancel()
     if reply is None:
         raise ClientDisconnect
@@ -123,7 +124,7 @@ async def execute(call: Call) -> Answer:
 
 
 def interrupt(call: Call) -> Answer:
-    """``POST /session/{name}/interrupt``; our own clients name the run they mean."""
+    """``POST /session/{name}/interrupt``; clients of this library name the run."""
     run_id = ""
     if call.body:
         run_id = Fields.parse(call.body, "interrupt").text("runId", "run_id", default="")
@@ -143,22 +144,22 @@ def logs(call: Call) -> Answer:
 
 def apps(call: Call) -> Answer:
     """``GET /stream/session/{name}/apps``."""
-    return Answer(encode_apps(offered(call.session)))
+    return Answer(encode_apps(list_apps(call.session)))
 
 
 def authorize(call: Call) -> Answer:
-    """``GET /v2/authorize``, ``/auth``: tells that the signature is right."""
+    """``GET /v2/authorize``, ``/auth``: confirms that the signature is right."""
     echo = Fields.parse(call.body, "authorize").raw("echo") if call.body else None
     return Answer(encode_json({"authorized": "yes"} | ({} if echo is None else {"echo": echo})))
 
 
 async def graphql(call: Call) -> Answer:
     """``POST /admin/graphql``."""
-    from . import admin, catalog  # costs 200 ms to import, and most runs never ask
+    from . import admin, catalog  # takes 200 ms, and most gateways never need it
 
-    question = GraphQLQuery.decode(call.body)
-    images = await trio.to_thread.run_sync(catalog.images) if "image" in question.text else []
-    data, errors = admin.answer(question, call.sessions, call.access_key, images)
+    query = GraphQLQuery.decode(call.body)
+    images = await trio.to_thread.run_sync(catalog.images) if "image" in query.text else []
+    data, errors = admin.answer(query, call.sessions, call.access_key, images)
     if errors:
         raise Refused(
             400,
@@ -170,23 +171,32 @@ async def graphql(call: Call) -> Answer:
 
 
 def events(call: Call) -> Response:
-    """``GET /events/session``: goes on until the client or the gateway ends."""
+    """``GET /events/session``: a stream that ends with the client or the gateway."""
     if call.era.prefix:
         raise Refused(
             503,
             "not-implemented",
-            "This API version tells no session events",
+            "This API version has no session events",
             "use a server of 19.06 or later",
         )
     query = call.request.query_params
     owner = query.get("ownerAccessKey") or call.access_key
     if owner != call.access_key:
         raise Refused(
-            403, "generic-forbidden", "Not your key pair", "a user hears of the own sessions alone"
+            403,
+            "generic-forbidden",
+            "Not your key pair",
+            "users get events of their own sessions only",
         )
-    return EventResponse(call.sessions.events, call.access_key, EventFilter(query), call.era)
+    return EventResponse(
+        call.sessions.events,
+        call.access_key,
+        EventFilter(query),
+        call.era,
+        keepalive_seconds=call.sessions.limits.keepalive_seconds,
+    )
 
 
-async def _completions(session: Session, wanted: ExecuteRequest) -> Answer:
-    items = await session.complete(wanted.code, wanted.options)
+async def _completions(session: Session, request: ExecuteRequest) -> Answer:
+    items = await session.complete(request.code, request.options)
     return Answer(encode_json({"result": {"status": "finished", "completions": items}}))

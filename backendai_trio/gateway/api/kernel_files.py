@@ -1,4 +1,4 @@
-"""What requests about files do; the work itself is in `files` and `uploads`."""
+"""Handlers of requests about files in kernels."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from ...files.thread_writer import feed_in_thread
 from ...wire.archives import TAR
 from ...wire.files import PathsRequest, encode_digests
 from ...wire.json_fields import Fields
-from ..bodies import PiecesResponse
-from ..storage.multipart import UploadLimits, receive_files
+from ..bodies import StreamedResponse
+from ..cleanup import clean_up_in_thread
+from ..storage.multipart import UploadLimits, receive_form
 from ..storage.workspace import Workspace
 from .handlers import NO_CONTENT, Answer, Call
 
@@ -27,44 +28,43 @@ async def upload(call: Call) -> Answer:
     content_type = call.request.headers.get("content-type", "")
     limits = UploadLimits.of(call.era) if call.sessions.manager_limits else UploadLimits()
     async with aclosing(call.request.stream()) as body:
-        await receive_files(content_type, body, _workspace(call), limits)
+        await receive_form(content_type, body, _workspace(call), limits)
     return NO_CONTENT
 
 
 async def upload_archive(call: Call) -> Answer:
     """``PUT /session/{name}/archive?path=``: a sealed archive of any size."""
     path = call.request.query_params.get("path", ".")
-    reception = await run_sync(_workspace(call).receive, path)
-    await run_sync(reception.__enter__)
+    receiver = await run_sync(_workspace(call).receive, path)
+    await run_sync(receiver.__enter__)
     try:
         async with aclosing(call.request.stream()) as body:
-            await feed_in_thread(body, reception.feed)
-        await run_sync(reception.complete)
+            await feed_in_thread(body, receiver.feed)
+        await run_sync(receiver.complete)
     finally:
-        with trio.CancelScope(shield=True):  # local disk: ends by itself
-            await run_sync(reception.__exit__)
+        await clean_up_in_thread(receiver.__exit__)
     return NO_CONTENT
 
 
 async def download_archive(call: Call) -> Response:
     """``POST /session/{name}/archive``: a sealed archive of any size."""
     names = _paths(call)
-    return PiecesResponse(await run_sync(_workspace(call).archive, names), TAR)
+    return StreamedResponse(await run_sync(_workspace(call).archive, names), TAR)
 
 
 async def download(call: Call) -> Response:
     """``GET`` and ``POST /session/{name}/download``: an archive for each path."""
     limited = call.sessions.manager_limits
     make = partial(_workspace(call).multipart, _paths(call), limited=limited)
-    media_type, pieces = await run_sync(make)
-    return PiecesResponse(pieces, media_type)
+    media_type, chunks = await run_sync(make)
+    return StreamedResponse(chunks, media_type)
 
 
 async def download_single(call: Call) -> Response:
     """``GET`` and ``POST /session/{name}/download_single``: the content of one file."""
     limited = call.sessions.manager_limits
-    size, pieces = await run_sync(partial(_workspace(call).file, _paths(call)[0], limited=limited))
-    return PiecesResponse(pieces, "application/octet-stream", size)
+    size, chunks = await run_sync(partial(_workspace(call).file, _paths(call)[0], limited=limited))
+    return StreamedResponse(chunks, "application/octet-stream", size)
 
 
 async def list_files(call: Call) -> Answer:

@@ -1,7 +1,7 @@
-"""Logins, as the web server before a manager has them: a cookie for a password, and ``/func``.
+"""Logins with a password, as the web server in front of a manager has them.
 
-It stands before the application: of a request below ``/func`` it takes the prefix away and says
-whose cookie came with it, where the application else looks for a signature.
+`LoginServer` wraps the application. It answers logins with a cookie. From requests below ``/func``
+it removes that prefix, and it tells the application whose cookie they have in place of a signature.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = ["LoginServer"]
 _COOKIE = "BACKENDAI_TRIO_SESSION"
 _PREFIX = "/func"
 _BODY_BYTES = 64 * 1024
-# As the web server's own defaults.
+# The web server's defaults.
 _ALLOWED_FAILURES = 10
 _BLOCKED_SECONDS = 1200.0
 
@@ -47,16 +47,16 @@ class LoginServer:
     def __init__(self, app: ASGIApp, account: Account, access_key: str, *, secure: bool) -> None:
         """
         Args:
-            app: what it lets in to.
+            app: the application to wrap.
             account: who may log in.
-            access_key: as whom they are let in.
-            secure: whether this is served with TLS.
+            access_key: of all requests with a login's cookie.
+            secure: whether it is served with TLS.
         """
         self._app = app
         self._account = account
         self._access_key = access_key
         self._secure = secure
-        self._logins: dict[str, float] = {}  # cookie -> end, in Trio's time
+        self._logins: dict[str, float] = {}  # cookie -> expiry, on Trio's clock
         self._failures = 0
         self._last_failure = 0.0
 
@@ -84,19 +84,19 @@ class LoginServer:
 
     async def _log_in(self, request: Request) -> Response:
         try:
-            wanted = LoginRequest.decode(await read_body(request, _BODY_BYTES))
+            login = LoginRequest.decode(await read_body(request, _BODY_BYTES))
         except Refused as exc:
             return _problem(exc.problem)
         except RemoteProtocolError as exc:
             return _problem(Problem(400, "invalid-api-params", "Malformed request", str(exc)))
         except ClientDisconnect:
-            return Response()  # nobody reads it
+            return Response()  # no client reads it
         now = trio.current_time()
         if now - self._last_failure > _BLOCKED_SECONDS:
             self._failures = 0
         if self._failures >= _ALLOWED_FAILURES:
             return _problem(Problem(429, "too-many-requests", "Too many failed login attempts"))
-        refusal = self._refusal(wanted)
+        refusal = self._refusal(login)
         if refusal is None:
             self._failures = 0
             cookie = secrets.token_urlsafe(32)
@@ -112,24 +112,24 @@ class LoginServer:
         self._last_failure = now
         return _answer(refusal.encode(), 401)
 
-    def _refusal(self, wanted: LoginRequest) -> LoginReply | None:
-        """Why a user is not let in; None if he is."""
+    def _refusal(self, login: LoginRequest) -> LoginReply | None:
+        """The answer to a login that fails; None if it succeeds."""
         account = self._account
-        # Both are compared, whatever the first says: the time that takes must not tell.
-        known = _equal(wanted.username, account.username)
-        if not (_equal(wanted.password, account.password) and known):
+        # Always compares both, so that the time it takes reveals nothing.
+        known = _equal(login.username, account.username)
+        if not (_equal(login.password, account.password) and known):
             title = "Wrong user name or password"
             return LoginReply(False, kind="auth-failed", title=title, detail=title)
         if account.otp is None:
             return None
-        if wanted.otp is None:
+        if login.otp is None:
             return LoginReply(
                 False,
                 kind=OTP_KIND,
                 title="Two-Factor Authentication needed.",
                 detail=OTP_DETAIL,
             )
-        if not _equal(wanted.otp, account.otp):
+        if not _equal(login.otp, account.otp):
             title = "Invalid TOTP code provided"
             return LoginReply(False, kind="rejected-by-hook", title=title)
         return None
@@ -145,7 +145,7 @@ class LoginServer:
 
     def _is_known(self, request: HTTPConnection) -> bool:
         now = trio.current_time()
-        self._logins = {cookie: end for cookie, end in self._logins.items() if end > now}
+        self._logins = {cookie: expiry for cookie, expiry in self._logins.items() if expiry > now}
         return request.cookies.get(_COOKIE, "") in self._logins
 
 

@@ -1,4 +1,7 @@
-"""Small questions about the server itself, which managers from 19.03 on answer (section 9)."""
+"""Handlers of small requests about the server.
+
+Managers have them from 19.03 on (docs/protocol.md, section 9).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""WebSockets: executions and terminals, numbered for our clients, else in the managers' form."""
+"""Executions and terminals over WebSockets as resumable streams.
+
+A client asks for one with ``position=`` in the query; what goes over the WebSocket is described in
+`backendai_trio.wire.resumable`. The managers' form is in `manager_streams.py`.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +16,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from ..._groups import one_error
 from ...errors import RemoteProtocolError
 from ...wire.execution import ExecuteRequest
-from ...wire.manager_streams import (
-    Resize,
-    Restart,
-    Stdin,
-    decode_start,
-    decode_typed,
-    encode_reply,
-    encode_typed_out,
-)
 from ...wire.resumable import (
     Ack,
     Control,
@@ -32,88 +27,91 @@ from ...wire.resumable import (
     decode_from_client,
     encode_frame,
 )
-from ..kernels.output_buffer import Ring
-from ..kernels.run import Input as TypedInput
+from ..kernels.input_buffer import InputBuffer
+from ..kernels.output_buffer import ReplayBuffer
 from ..kernels.session import Session
-from ..kernels.terminal import Screen
+from ..kernels.terminal import TerminalSession, term_of
+from .sockets import GOING_AWAY, POLICY_VIOLATION, close_socket, receive_message, send_message
 
-__all__ = ["serve_execution", "serve_screen"]
+__all__ = ["attached_terminal", "is_resumable", "serve_execution", "serve_terminal"]
 
 FRAME_BYTES = 128 * 1024
-"""Of a numbered stream: more at once keeps a client busy for so long that, where CPUs are few, the
-program has to wait."""
-MESSAGE_BYTES = 64 * 1024
-"""Largest message of a streaming execution: clients queue messages by number, not by size."""
-SEEN_BYTES = 32 * 1024
-"""A client hears after so much input that it may send more; to tell it after every key would keep
-the key's echo waiting."""
+"""Largest frame of output. A client is busy with a frame for a while, and where CPUs are few, the
+program has to wait meanwhile."""
+INPUT_SEEN_BYTES = 32 * 1024
+"""The client is told after this much input that it may send more. After every key it would delay
+the key's echo."""
 MAX_INPUT_BYTES = 8 * 1024 * 1024
-"""More than any number of our clients send without having been asked for more."""
-AGGREGATE_SECONDS = 0.2
-"""A message of the managers' streaming execution covers about this much time (section 6.2)."""
-ANSWERS_AHEAD = 16
-"""A client that sends more messages than that before anybody asks is cut off."""
-NORMAL = 1000
-GOING_AWAY = 1001
-POLICY = 1008
+"""More unread input than clients of this library send before they are told to go on."""
+
+_ControlHandler = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+
+def is_resumable(socket: WebSocket) -> bool:
+    """Whether a client asks for a resumable stream."""
+    text = socket.query_params.get("position")
+    return text is not None and text.isdecimal() and len(text) < 19
 
 
 async def serve_execution(socket: WebSocket, session: Session) -> None:
-    """A run over a WebSocket; returns when it is over or the client has gone."""
+    """Serve an execution until it has ended and its client has got all of it, or disconnects."""
     await socket.accept()
-    position = _position(socket)
     try:
-        first = await _receive(socket)
-        if position is None:
-            await _serve_managers_execution(socket, session, decode_start(first))
-        else:
-            body = first.encode() if isinstance(first, str) else first
-            await _serve_numbered_execution(socket, session, ExecuteRequest.decode(body), position)
+        first = await receive_message(socket)
+        body = first.encode() if isinstance(first, str) else first
+        await _stream_execution(socket, session, ExecuteRequest.decode(body))
     except RemoteProtocolError as exc:
-        await socket.close(POLICY, str(exc)[:120])
+        await close_socket(socket, POLICY_VIOLATION, str(exc))
     except WebSocketDisconnect:
         pass
 
 
-async def serve_screen(socket: WebSocket, session: Session) -> None:
-    """The kernel's terminal over a WebSocket."""
+async def serve_terminal(socket: WebSocket, session: Session) -> None:
+    """Serve the kernel's terminal until its shell ends or the client disconnects."""
+    await attached_terminal(socket, session, _stream_terminal)
+
+
+async def attached_terminal(
+    socket: WebSocket,
+    session: Session,
+    serve: Callable[[WebSocket, Session, TerminalSession], Awaitable[None]],
+) -> None:
+    """Attach a client to the kernel's terminal; a client that attaches later takes it over.
+
+    Args:
+        socket: the client's WebSocket, which is accepted here.
+        session: the kernel.
+        serve: carries the terminal's bytes; cancelled when another client attaches.
+    """
     await socket.accept()
-    position = _position(socket)
-    screen = await session.open_screen()
+    terminal = await session.open_terminal(term_of(socket.query_params.get("term")))
     scope = trio.CancelScope()
-    screen.attach(scope)
+    terminal.attach(scope)
     try:
         with scope:
-            if position is None:
-                await _serve_managers_screen(socket, session, screen)
-            else:
-                await _serve_numbered_screen(socket, session, screen, position)
+            await serve(socket, session, terminal)
             return
-        await socket.close(GOING_AWAY, "attached from elsewhere")
+        await close_socket(socket, GOING_AWAY, "attached from elsewhere")
     except RemoteProtocolError as exc:
-        await socket.close(POLICY, str(exc)[:120])
+        await close_socket(socket, POLICY_VIOLATION, str(exc))
     except WebSocketDisconnect:
         pass
     finally:
-        session.start_soon(screen.detach, scope)
+        session.start_soon(terminal.detach, scope)
 
 
-# --- numbered streams ----------------------------------------------------------------------------
-
-
-async def _serve_numbered_execution(
-    socket: WebSocket, session: Session, request: ExecuteRequest, position: int
-) -> None:
+async def _stream_execution(socket: WebSocket, session: Session, request: ExecuteRequest) -> None:
+    position = _position_of(socket)
     run = session.stream(request, position)
     if run is None:
-        # Its client was away for too long; to start it would be to run the code a second time.
+        # The client was away for too long. A new run would execute the code a second time.
         raise RemoteProtocolError("the run has ended, and its output is gone")
-    run.streams += 1
+    run.connections += 1
     run.last_seen = math.inf
 
     async def control(fields: Mapping[str, Any]) -> None:
         await trio.lowlevel.checkpoint()
-        if (size := _size(fields)) is not None:
+        if (size := _size_in(fields)) is not None:
             run.resize(*size)
         interrupts = fields.get("interrupts")
         if isinstance(interrupts, int) and interrupts > run.interrupts:
@@ -121,217 +119,139 @@ async def _serve_numbered_execution(
             session.interrupt(run.run_id)
 
     try:
-        await _exchange(socket, run.ring, run.input, position, control)
+        await _exchange(socket, run.output, run.input, position, control)
     finally:
-        run.streams -= 1
-        # A connection may be found dead long after its client has come back over another one.
-        if run.streams == 0:
+        run.connections -= 1
+        # A dead connection may be noticed long after its client has come back over another one.
+        if run.connections == 0:
             run.last_seen = trio.current_time()
-        if run.outcome is not None and run.ring.start == run.ring.end:
+        if run.outcome is not None and run.output.start == run.output.end:
             session.forget(run)
-        elif run.streams == 0:
-            # A client that leaves on purpose has stopped the run by a request of its own: of a
-            # WebSocket that ends, the server does not tell how.
+        elif run.connections == 0:
+            # A client that leaves on purpose has interrupted the run by another request: from the
+            # end of a WebSocket alone the server cannot tell.
             session.start_soon(session.abandon_later, run)
 
 
-async def _serve_numbered_screen(
-    socket: WebSocket, session: Session, screen: Screen, position: int
-) -> None:
-    if position == 0 and screen.ring.end > 0:
-        # A new client, not one that comes back: what it missed is history, and its place is now.
-        past, position = screen.past, screen.ring.end
-        screen.ring.release(position)
-        await _send(socket, Output("stdout", position, past))
+async def _stream_terminal(socket: WebSocket, session: Session, terminal: TerminalSession) -> None:
+    position = _position_of(socket)
+    output = terminal.output
+    if position == 0 and output.end > 0:
+        # A new client, not one that comes back: it gets the history, and then what is printed next.
+        history, position = terminal.history, output.end
+        output.release(position)
+        await send_message(socket, encode_frame(Output("stdout", position, history)))
 
     async def control(fields: Mapping[str, Any]) -> None:
-        await _control_screen(session, screen, fields)
+        await trio.lowlevel.checkpoint()
+        if (size := _size_in(fields)) is not None:
+            terminal.resize(*size)
+        if fields.get("restart") is True:
+            await session.restart()
 
-    await _exchange(socket, screen.ring, screen.input, position, control)
+    await _exchange(socket, output, terminal.input, position, control)
 
 
 async def _exchange(
     socket: WebSocket,
-    ring: Ring,
-    typed: TypedInput,
+    output: ReplayBuffer,
+    typed: InputBuffer,
     position: int,
-    control: Callable[[Mapping[str, Any]], Awaitable[None]],
+    control: _ControlHandler,
 ) -> None:
-    """Carry a numbered stream until its last mark was acknowledged, or the client has gone.
+    """Carry a resumable stream until the client has acknowledged its last mark.
+
+    Args:
+        socket: an accepted WebSocket.
+        output: sent to the client.
+        typed: filled with what the client sends.
+        position: the client has the output before it.
+        control: called with control messages.
 
     Raises:
-        WebSocketDisconnect: the client has gone.
+        WebSocketDisconnect: the client has disconnected.
+        RemoteProtocolError: the client has broken the protocol.
     """
-    await _send(socket, InputSeen(typed.position))
-    lost: WebSocketDisconnect | None = None
-
-    async def send() -> None:
-        cursor = position
-        while True:
-            piece = await ring.next(cursor, FRAME_BYTES)
-            cursor = piece.end
-            if piece.mark is not None:
-                await _send(socket, Mark(piece.end, piece.mark))
-            else:
-                await _send(socket, Output(piece.kind, piece.end, piece.data))
-
-    async def ask_for_more() -> None:
-        wanted = typed.position
-        while True:
-            await typed.wait_room(wanted)
-            seen = typed.position
-            await _send(socket, InputSeen(seen))
-            wanted = seen + SEEN_BYTES
+    await send_message(socket, encode_frame(InputSeen(typed.position)))
+    disconnect: WebSocketDisconnect | None = None
 
     async def receive() -> None:
-        nonlocal lost
+        nonlocal disconnect
         try:
-            while True:
-                match decode_from_client(await _receive(socket)):
-                    case Input(start, data):
-                        if start > typed.position:
-                            raise RemoteProtocolError(f"input is missing before position {start}")
-                        # Without waiting for the program, which may itself wait for the
-                        # acknowledgement behind this.
-                        typed.put_nowait(data[typed.position - start :])
-                        if len(typed) > MAX_INPUT_BYTES:
-                            raise RemoteProtocolError("more input than was asked for")
-                    case EndOfInput():
-                        typed.end()
-                    case Ack(acknowledged):
-                        ring.release(acknowledged)
-                        if ring.closed and ring.start == ring.end:
-                            break
-                    case Control(fields):
-                        await control(fields)
+            await _receive_frames(socket, output, typed, control)
         except WebSocketDisconnect as exc:
-            lost = exc
+            disconnect = exc
         nursery.cancel_scope.cancel()
+
+    async def send(task: Callable[[], Awaitable[None]]) -> None:
+        nonlocal disconnect
+        try:
+            await task()
+        except WebSocketDisconnect as exc:
+            disconnect = exc
+            nursery.cancel_scope.cancel()
 
     with one_error():
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(ask_for_more)
-            nursery.start_soon(send)
+            nursery.start_soon(send, lambda: _send_input_seen(socket, typed))
+            nursery.start_soon(send, lambda: _send_output(socket, output, position))
             nursery.start_soon(receive)
-    if lost is not None:
-        raise lost
+    if disconnect is not None:
+        raise disconnect
 
 
-async def _control_screen(session: Session, screen: Screen, fields: Mapping[str, Any]) -> None:
-    await trio.lowlevel.checkpoint()
-    if (size := _size(fields)) is not None:
-        screen.resize(*size)
-    if fields.get("restart") is True:
-        await session.restart()
+async def _send_output(socket: WebSocket, output: ReplayBuffer, position: int) -> None:
+    while True:
+        chunk = await output.wait_read(position, FRAME_BYTES)
+        position = chunk.end
+        message: Mark | Output
+        if chunk.mark is not None:
+            message = Mark(chunk.end, chunk.mark)
+        else:
+            message = Output(chunk.kind, chunk.end, chunk.data)
+        await send_message(socket, encode_frame(message))
 
 
-def _size(fields: Mapping[str, Any]) -> tuple[int, int] | None:
-    """The window's size in a control message."""
-    return ExecuteRequest("query", None, options={"tty": fields.get("resize")}).window
+async def _send_input_seen(socket: WebSocket, typed: InputBuffer) -> None:
+    """Tell the client that it may send more input, whenever the program has read most of it."""
+    awaited = typed.position
+    while True:
+        await typed.wait_room(awaited)
+        seen = typed.position
+        await send_message(socket, encode_frame(InputSeen(seen)))
+        awaited = seen + INPUT_SEEN_BYTES
 
 
-# --- the managers' form --------------------------------------------------------------------------
-
-
-async def _serve_managers_execution(
-    socket: WebSocket, session: Session, request: ExecuteRequest
+async def _receive_frames(
+    socket: WebSocket, output: ReplayBuffer, typed: InputBuffer, control: _ControlHandler
 ) -> None:
-    """Contract section 6.2: JSON replies, answers as plain text; a client that goes interrupts.
-
-    As with a manager, a question stops the replies until something comes for an answer, even if an
-    interruption has ended it meanwhile.
-    """
-    run = session.start(request)
-    finished = False
-    heard, answers = trio.open_memory_channel[str](ANSWERS_AHEAD)
-
-    async def receive() -> None:
-        try:
-            while True:
-                answer = await _receive(socket)
-                heard.send_nowait(answer if isinstance(answer, str) else answer.decode())
-        except (WebSocketDisconnect, UnicodeDecodeError, trio.WouldBlock):
-            nursery.cancel_scope.cancel()
-
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(receive)
-            while not finished:
-                reply = await run.poll(AGGREGATE_SECONDS, MESSAGE_BYTES)
-                run.last_seen = math.inf  # however long an answer takes
-                question = run.question
-                finished = reply.status == "finished"
-                await socket.send_text(encode_reply(reply))
-                if reply.status == "waiting-input":
-                    answer = await answers.receive()
-                    if run.question is question:
-                        await run.answer(answer)
-            nursery.cancel_scope.cancel()
-    finally:
-        session.forget(run)
-        if not finished:
-            run.abandon()
-    if finished:
-        await socket.close(NORMAL)
+    """Handle the client's frames until it has acknowledged the last mark."""
+    while True:
+        match decode_from_client(await receive_message(socket)):
+            case Input(start, data):
+                if start > typed.position:
+                    raise RemoteProtocolError(f"input is missing before position {start}")
+                # Without waiting for the program, which may itself wait for the acknowledgement in
+                # the next frame.
+                typed.put_nowait(data[typed.position - start :])
+                if len(typed) > MAX_INPUT_BYTES:
+                    raise RemoteProtocolError(
+                        f"more than {MAX_INPUT_BYTES:,} bytes of input that was not asked for"
+                    )
+            case EndOfInput():
+                typed.close()
+            case Ack(acknowledged):
+                output.release(acknowledged)
+                if output.closed and output.start == output.end:
+                    return
+            case Control(fields):
+                await control(fields)
 
 
-async def _serve_managers_screen(socket: WebSocket, session: Session, screen: Screen) -> None:
-    """Contract section 6.1: JSON with base64; not acknowledged, so it cannot be resumed."""
-    ring = screen.ring
-
-    async def receive() -> None:
-        try:
-            while True:
-                match decode_typed(await _receive(socket)):
-                    case Stdin(data):
-                        await screen.input.put(data)
-                    case Resize(rows, columns):
-                        screen.resize(rows, columns)
-                    case Restart():
-                        await session.restart()
-                    case _:
-                        pass
-        except WebSocketDisconnect:
-            nursery.cancel_scope.cancel()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(receive)
-        cursor = ring.end
-        ring.release(cursor)  # the past shows the end of it; the shell may be waiting for room
-        if past := screen.past:
-            await socket.send_text(encode_typed_out(past))
-        while True:
-            piece = await ring.next(cursor, FRAME_BYTES)
-            cursor = piece.end
-            if piece.mark is not None:
-                break
-            await socket.send_text(encode_typed_out(piece.data))
-            ring.release(cursor)
-        await socket.close(NORMAL)
-        nursery.cancel_scope.cancel()
+def _position_of(socket: WebSocket) -> int:
+    return int(socket.query_params["position"])
 
 
-# --- both ----------------------------------------------------------------------------------------
-
-
-def _position(socket: WebSocket) -> int | None:
-    """Where a numbered stream goes on; None for a client that does not know them."""
-    text = socket.query_params.get("position")
-    return int(text) if text is not None and text.isdecimal() and len(text) < 19 else None
-
-
-async def _receive(socket: WebSocket) -> str | bytes:
-    message = await socket.receive()
-    if message["type"] == "websocket.disconnect":
-        raise WebSocketDisconnect(message.get("code") or GOING_AWAY)
-    text: str | None = message.get("text")
-    data: bytes = message.get("bytes") or b""
-    return data if text is None else text
-
-
-async def _send(socket: WebSocket, message: Output | Mark | InputSeen) -> None:
-    frame = encode_frame(message)
-    if isinstance(frame, bytes):
-        await socket.send_bytes(frame)
-    else:
-        await socket.send_text(frame)
+def _size_in(fields: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The window's rows and columns in a control message; None if it has none."""
+    return ExecuteRequest("query", None, options={"tty": fields.get("resize")}).window

@@ -1,9 +1,10 @@
-"""How a run becomes programs: which are started, in which order, and what their ends mean."""
+"""How a run is executed: the programs that are started for it, and the exit code they give it."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,9 +15,12 @@ import trio
 
 from ..._groups import one_error
 from ...errors import GatewayError
+from ..cleanup import clean_up_in_thread
 from ..processes.interpreter import Interpreter, open_interpreter
-from ..processes.process_host import Child, KernelHost, ProgramNotStarted
-from .run import Input, Run
+from ..processes.process import Process
+from ..processes.process_host import KernelHost, ProgramNotStartedError
+from .input_buffer import InputBuffer
+from .run import Run
 from .runtimes import (
     Runtime,
     build_argv,
@@ -25,16 +29,17 @@ from .runtimes import (
     query_file,
     query_steps,
 )
+from .terminal import term_of
 
-__all__ = ["Driver"]
+__all__ = ["INTERRUPTED", "Driver"]
 
 INTERRUPTED = 130
 _NOT_STARTED = 127
-_TYPE_BYTES = 4096
+_INPUT_BYTES = 4096
 
 
 class Driver:
-    """Runs code in one kernel, one run at a time; the caller sees to the turns."""
+    """Executes the runs of one kernel. The caller sees to it that they come one at a time."""
 
     def __init__(
         self,
@@ -43,6 +48,13 @@ class Driver:
         environ: Mapping[str, str],
         nursery: trio.Nursery,
     ) -> None:
+        """
+        Args:
+            runtime: the kernel's runtime.
+            host: the kernel's process host.
+            environ: variables that the user has asked for.
+            nursery: the interpreter's task lives in it.
+        """
         self._runtime = runtime
         self._host = host
         self._argv = runtime.interpreter_argv()
@@ -50,11 +62,13 @@ class Driver:
         self._nursery = nursery
         self._interpreter: Interpreter | None = None
         self._interpreter_scope = trio.CancelScope()
-        self._interpreter_gone = trio.Event()
+        self._interpreter_closed = trio.Event()
         self._active: trio.CancelScope | None = None
+        self._crash = ""
+        """How the last interpreter ended, until the next run has reported it."""
 
     async def drive(self, run: Run) -> None:
-        """Take a run to its end; `Run.finish` is called last unless this is cancelled."""
+        """Execute a run. `Run.finish` is called last, unless this is cancelled."""
         with trio.CancelScope() as self._active:
             try:
                 if run.request.mode == "batch":
@@ -65,33 +79,39 @@ class Driver:
                     code = await self._program(run)
             except GatewayError as exc:
                 await run.write("stderr", f"{exc}\n".encode())
-                code = _NOT_STARTED if isinstance(exc, ProgramNotStarted) else 1
+                code = _NOT_STARTED if isinstance(exc, ProgramNotStartedError) else 1
+            except OSError as exc:
+                await run.write("stderr", f"the gateway cannot run this: {exc}\n".encode())
+                code = 1
             run.finish(code)
         self._active = None
 
     async def complete(self, code: str, options: Mapping[str, Any]) -> list[str]:
-        """Candidates for going on after `code`; none where the runtime has no interpreter."""
+        """Completions of `code`; none where the runtime has no interpreter."""
         if self._argv is None:
             return []
         interpreter = await self._live_interpreter()
         return await interpreter.complete(code, options)
 
     async def restart(self) -> None:
-        """End what runs, and the interpreter with its state."""
+        """End the current run, and the interpreter with its state."""
         if self._active is not None:
             self._active.cancel()
-        if self._interpreter is not None:
-            self._interpreter_scope.cancel()
-            await self._interpreter_gone.wait()
+        self._crash = ""
+        await self._close_interpreter()
 
     async def _query(self, run: Run) -> int:
-        """Code for the interpreter, which keeps its state from run to run."""
+        """Run code in the interpreter, which keeps its state from run to run."""
         interpreter = await self._live_interpreter()
         if run.interrupted:
             return INTERRUPTED
+        if self._crash:
+            text = f"[a new interpreter runs this: {self._crash}]\n"
+            self._crash = ""
+            await run.write("stderr", text.encode())
         run.interrupt = interpreter.interrupt
         try:
-            return await interpreter.execute(
+            code = await interpreter.execute(
                 run.request.code,
                 run.write,
                 run.ask_line,
@@ -100,9 +120,15 @@ class Driver:
             )
         finally:
             run.interrupt = None
+        if not interpreter.alive:
+            self._crash = _crash_of(code)
+            if code > 128:  # not `os._exit`, which a program calls on purpose
+                text = f"[{self._crash}; the next run starts a new interpreter]\n"
+                await run.write("stderr", text.encode())
+        return code
 
     async def _program(self, run: Run) -> int:
-        """Code for a runtime without an interpreter: a program, built, run and thrown away."""
+        """Run code as a program, which is built, run and removed."""
         work = self._host.work
         folder = Path(await trio.to_thread.run_sync(partial(mkdtemp, prefix=".query-", dir=work)))
         try:
@@ -112,15 +138,14 @@ class Driver:
             steps = query_steps(self._runtime, folder.name)
             if steps.build is not None and (failed := await self._stage(run, steps.build, "pipe")):
                 return failed
-            return await self._stage(run, steps.run, _display(run))
+            return await self._stage(run, steps.run, _stdout_of(run))
         finally:
-            with trio.CancelScope(shield=True):  # local disk: ends by itself
-                await trio.to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
+            await clean_up_in_thread(partial(shutil.rmtree, folder, ignore_errors=True))
 
     async def _batch(self, run: Run) -> int:
         """Clean, build and execute the files in the work folder."""
         options = run.request.batch_options()
-        if options.clean not in (None, "*"):  # no runtime has a rule of its own for it
+        if options.clean not in (None, "*"):  # no runtime has a default clean command
             code = await self._stage(run, ("/bin/sh", "-c", options.clean or ""), "pipe")
             run.stage_finished("clean-finished", code)
         command = build_argv(self._runtime, options.build, await self._files())
@@ -130,7 +155,7 @@ class Driver:
             if code != 0:
                 return code
         command = exec_argv(self._runtime, options.exec, await self._files())
-        return 0 if command is None else await self._stage(run, command, _display(run))
+        return 0 if command is None else await self._stage(run, command, _stdout_of(run))
 
     async def _files(self) -> list[str]:
         return await trio.to_thread.run_sync(os.listdir, self._host.work)
@@ -139,7 +164,7 @@ class Driver:
         self,
         run: Run,
         command: Sequence[str],
-        stdout: Literal["terminal", "pipe", "screen"],
+        stdout: Literal["terminal", "pipe", "interactive"],
         *,
         show_output: bool = True,
     ) -> int:
@@ -151,40 +176,50 @@ class Driver:
 
         if run.interrupted:
             return INTERRUPTED
-        env = self.environ | ({"TERM": "xterm-256color"} if stdout == "screen" else {})
-        async with self._host.open_child(
+        interactive = stdout == "interactive"
+        env = dict(self.environ)
+        if interactive:
+            env["TERM"] = term_of(run.request.options.get("term"))
+        async with self._host.open_process(
             command, env=env, cwd=self._host.work, stdout=stdout
-        ) as child:
-            run.interrupt = child.interrupt
-            if stdout == "screen" and run.window is not None:
-                run.resized = child.resize
-                child.resize(*run.window)
+        ) as process:
+            run.interrupt = process.interrupt
+            if interactive and run.window is not None:
+                run.on_resize = process.resize
+                process.resize(*run.window)
             if run.interrupted:  # while it was being started
-                child.interrupt()
+                process.interrupt()
             try:
                 if not run.live:
-                    return await child.run(write, run.ask_bytes)
+                    return await process.run(write, run.ask_bytes)
                 with one_error():
                     async with trio.open_nursery() as nursery:
-                        nursery.start_soon(_type, run.input, child)
-                        # On a screen, the user sees for himself that a program waits.
-                        ask = None if stdout == "screen" else run.ask_end
-                        code = await child.run(write, ask)
+                        nursery.start_soon(_forward_input, run.input, process)
+                        # On an interactive terminal the user sees that a program waits.
+                        ask = None if interactive else run.ask_eof
+                        code = await process.run(write, ask)
                         nursery.cancel_scope.cancel()
                 return code
             finally:
-                run.interrupt = run.resized = None
+                run.interrupt = run.on_resize = None
 
     async def _live_interpreter(self) -> Interpreter:
-        if self._interpreter is None or not self._interpreter.alive:
-            if self._interpreter is not None:  # it has died: let go of what is left of it
-                self._interpreter_scope.cancel()
-                await self._interpreter_gone.wait()
-            self._interpreter = await self._nursery.start(self._hold_interpreter)
+        """The running interpreter; a new one if there is none or it has died."""
+        if self._interpreter is not None and not self._interpreter.alive:
+            # It may have died between two runs, in a background thread.
+            self._crash = self._crash or _crash_of(self._interpreter.exit_code or 0)
+            await self._close_interpreter()
+        if self._interpreter is None:
+            self._interpreter = await self._nursery.start(self._run_interpreter)
         return self._interpreter
 
-    async def _hold_interpreter(self, *, task_status: trio.TaskStatus[Interpreter]) -> None:
-        self._interpreter_gone = trio.Event()
+    async def _close_interpreter(self) -> None:
+        if self._interpreter is not None:
+            self._interpreter_scope.cancel()
+            await self._interpreter_closed.wait()
+
+    async def _run_interpreter(self, *, task_status: trio.TaskStatus[Interpreter]) -> None:
+        self._interpreter_closed = trio.Event()
         try:
             with trio.CancelScope() as self._interpreter_scope:
                 assert self._argv is not None
@@ -195,16 +230,30 @@ class Driver:
                     await trio.sleep_forever()
         finally:
             self._interpreter = None
-            self._interpreter_gone.set()
+            self._interpreter_closed.set()
 
 
-async def _type(typed: Input, child: Child) -> None:
-    """Give a program its input as it comes, whether it waits for it or not."""
-    while (data := await typed.some(_TYPE_BYTES, child.type_nowait)) is not None:
-        await child.type(data)
-    await child.type(None)
+async def _forward_input(typed: InputBuffer, process: Process) -> None:
+    """Give a program its input as it arrives, whether the program waits for it or not."""
+    nowait = process.write_stdin_nowait
+    while (data := await typed.receive_some(_INPUT_BYTES, nowait)) is not None:
+        await process.write_stdin(data)
+    await process.write_stdin(None)
 
 
-def _display(run: Run) -> Literal["terminal", "screen"]:
+def _stdout_of(run: Run) -> Literal["terminal", "interactive"]:
     """What a program of this run writes to."""
-    return "terminal" if run.window is None else "screen"
+    return "terminal" if run.window is None else "interactive"
+
+
+def _crash_of(exit_code: int) -> str:
+    """How an interpreter has ended, and what that means for its user."""
+    if exit_code > 128:
+        try:
+            number = signal.Signals(exit_code - 128)
+        except ValueError:
+            pass
+        else:
+            text = signal.strsignal(number)
+            return f"the interpreter was killed by {number.name} ({text}), its variables are lost"
+    return f"the interpreter exited with code {exit_code}, its variables are lost"

@@ -1,4 +1,4 @@
-"""Telling clients what happens to their sessions. Source: contract section 6.3."""
+"""Events of sessions, and the response that streams them (docs/protocol.md, section 6.3)."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from ...wire.events import (
     name_in,
 )
 from ...wire.versions import Era
-from ..bodies import cancel_when_gone
+from ..bodies import cancel_on_disconnect
 
 __all__ = ["EventFilter", "EventHub", "EventResponse", "Subscriber"]
 
-_BACKLOG = 256
-"""A subscriber that leaves more events than this lying is dropped; it may come back."""
-_FAREWELL_SECONDS = 1.0
-"""How long a closing gateway waits for its subscribers to hear of it."""
+QUEUE_LENGTH = 256
+"""A subscriber with more unread events is dropped; its client may subscribe again."""
+_CLOSE_SECONDS = 1.0
+"""How long a closing gateway waits for subscribers to receive the last events."""
 _SCOPES = frozenset({"session", "kernel"})
 
 
 class EventFilter:
-    """Which events a request asks for."""
+    """Selects the events of a request."""
 
     def __init__(self, query: Mapping[str, str]) -> None:
         """Read a query.
@@ -53,8 +53,8 @@ class EventFilter:
                 f"scope {scope!r}: use '*', 'session', 'kernel' or 'session,kernel'"
             )
 
-    def passes(self, event: SessionEvent) -> bool:
-        """Whether an event was asked for."""
+    def accepts(self, event: SessionEvent) -> bool:
+        """Whether an event is selected."""
         return (
             self._name in ("*", event.token)
             and self._session_id in ("*", event.session_id, event.token)
@@ -63,18 +63,18 @@ class EventFilter:
 
 
 class Subscriber:
-    """Somebody who listens. Made by `EventHub.subscribe`."""
+    """A client that receives events. Made by `EventHub.subscribe`."""
 
-    def __init__(self, access_key: str, wanted: EventFilter) -> None:
+    def __init__(self, access_key: str, selected: EventFilter) -> None:
         self.access_key = access_key
-        self.wanted = wanted
+        self.selected = selected
         self.scope = trio.CancelScope()
-        """Cancelled when it is dropped."""
-        self.send, self.receive = trio.open_memory_channel[SessionEvent](_BACKLOG)
+        """Cancelled when the subscriber is dropped."""
+        self.send, self.receive = trio.open_memory_channel[SessionEvent](QUEUE_LENGTH)
 
 
 class EventHub:
-    """Hands events to those who listen, and waits for none of them."""
+    """Distributes events to subscribers, without waiting for any of them."""
 
     def __init__(self) -> None:
         self._subscribers: set[Subscriber] = set()
@@ -82,20 +82,20 @@ class EventHub:
         self._changed = trio.Event()
 
     def publish(self, access_key: str, event: SessionEvent) -> None:
-        """Tell a key pair's subscribers; one that is too slow is dropped."""
+        """Send an event to a key pair's subscribers; those that are too slow are dropped."""
         if self._closed:
             return
         for subscriber in self._subscribers:
-            if subscriber.access_key == access_key and subscriber.wanted.passes(event):
+            if subscriber.access_key == access_key and subscriber.selected.accepts(event):
                 try:
                     subscriber.send.send_nowait(event)
                 except trio.WouldBlock:
                     subscriber.scope.cancel()
 
     @contextmanager
-    def subscribe(self, access_key: str, wanted: EventFilter) -> Iterator[Subscriber]:
-        """Listen, as long as the block lasts, to the events of one's own key pair."""
-        subscriber = Subscriber(access_key, wanted)
+    def subscribe(self, access_key: str, selected: EventFilter) -> Iterator[Subscriber]:
+        """Subscribe to the events of one's own key pair until the block ends."""
+        subscriber = Subscriber(access_key, selected)
         self._subscribers.add(subscriber)
         if self._closed:
             subscriber.send.close()
@@ -106,51 +106,69 @@ class EventHub:
             self._changed.set()
 
     async def close(self) -> None:
-        """Let subscribers hear what is left, and that it was the last."""
+        """Let subscribers receive the events that are queued, and the end of the stream."""
         self._closed = True
         for subscriber in self._subscribers:
             subscriber.send.close()
-        with trio.move_on_after(_FAREWELL_SECONDS):
+        with trio.move_on_after(_CLOSE_SECONDS):
             while self._subscribers:
                 self._changed = trio.Event()
                 await self._changed.wait()
 
 
 class EventResponse(Response):
-    """The answer to a request for events. It ends with the client or the gateway."""
+    """A response that streams events until the client leaves or the gateway closes."""
 
-    def __init__(self, hub: EventHub, access_key: str, wanted: EventFilter, era: Era) -> None:
+    def __init__(
+        self,
+        hub: EventHub,
+        access_key: str,
+        selected: EventFilter,
+        era: Era,
+        *,
+        keepalive_seconds: float = KEEPALIVE_SECONDS,
+    ) -> None:
+        """
+        Args:
+            hub: where the events come from.
+            access_key: of the client.
+            selected: which events.
+            era: whose encoding.
+            keepalive_seconds: time between two keep-alive messages when there are no events.
+        """
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
         super().__init__(headers=headers, media_type=CONTENT_TYPE)
         del self.headers["content-length"]
         self._hub = hub
         self._access_key = access_key
-        self._wanted = wanted
+        self._selected = selected
         self._era = era
+        self._keepalive_seconds = keepalive_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Subscribed before the client hears its headers: what it does then cannot be missed.
-        with self._hub.subscribe(self._access_key, self._wanted) as subscriber, subscriber.scope:
+        # Subscribed before the headers are sent: what the client does after it has them is an event
+        # that it gets.
+        with self._hub.subscribe(self._access_key, self._selected) as subscriber, subscriber.scope:
             head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
             await send(head)
             with one_error():
                 async with trio.open_nursery() as nursery:
                     request = Request(scope, receive)
-                    nursery.start_soon(cancel_when_gone, request, nursery.cancel_scope)
-                    await self._tell(subscriber, send)
+                    nursery.start_soon(cancel_on_disconnect, request, nursery.cancel_scope)
+                    await self._send_events(subscriber, send)
                     nursery.cancel_scope.cancel()
 
-    async def _tell(self, subscriber: Subscriber, send: Send) -> None:
-        piece = KEEPALIVE  # a first sign of life, also for proxies that hold headers back
-        while piece:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-            piece = await self._next_piece(subscriber)
-        farewell = encode_message(Message(SERVER_CLOSE, "{}"))
-        await send({"type": "http.response.body", "body": farewell, "more_body": False})
+    async def _send_events(self, subscriber: Subscriber, send: Send) -> None:
+        chunk = KEEPALIVE  # at once, because some proxies hold headers back until there is a body
+        while chunk:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            chunk = await self._next_chunk(subscriber)
+        last = encode_message(Message(SERVER_CLOSE, "{}"))
+        await send({"type": "http.response.body", "body": last, "more_body": False})
 
-    async def _next_piece(self, subscriber: Subscriber) -> bytes:
-        """What to send next; nothing at the end."""
-        deadline = trio.current_time() + KEEPALIVE_SECONDS
+    async def _next_chunk(self, subscriber: Subscriber) -> bytes:
+        """The next event or keep-alive, encoded; empty at the end."""
+        deadline = trio.current_time() + self._keepalive_seconds
         while trio.current_time() < deadline:
             try:
                 with trio.move_on_at(deadline):

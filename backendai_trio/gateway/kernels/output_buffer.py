@@ -1,8 +1,8 @@
-"""A numbered buffer between something that writes and somebody who may come back.
+"""A buffer between a program that writes output and a client that may lose its connection.
 
-Every byte written has a position, and so has every mark (a message between the bytes). A reader
-reads from any position that is still held, and releases what it has surely got; the writer waits
-while too much is held. A reader whose connection broke goes on at the position where it stopped.
+Every byte has a position, and so has every mark (a message between the bytes). A reader reads from
+any position that is still held and releases what the client has acknowledged; the writer waits
+while the buffer is full. After a reconnect the reader goes on at the position where it stopped.
 """
 
 from __future__ import annotations
@@ -14,24 +14,28 @@ from typing import Any, NamedTuple
 
 import trio
 
-__all__ = ["LIMIT_BYTES", "Piece", "Ring"]
+__all__ = ["DEFAULT_CAPACITY", "Chunk", "ReplayBuffer"]
 
-LIMIT_BYTES = 1024 * 1024
-"""What is held before the writer waits (or, if nobody reads, the oldest is dropped)."""
+DEFAULT_CAPACITY = 1024 * 1024
+
+_RELEASED_ENTRIES = 1024
+"""Released entries are deleted from the list in batches of this size."""
 
 
-class Piece(NamedTuple):
-    """Something that was written: bytes of one kind, or a mark."""
+class Chunk(NamedTuple):
+    """What `ReplayBuffer.read` returns: bytes of one kind, or a mark."""
 
     kind: str
     """``stdout`` or ``stderr``; ``""`` for a mark."""
     data: bytes
     mark: Mapping[str, Any] | None
     end: int
-    """The position behind it."""
+    """The position after it."""
 
 
-class _Chunk:
+class _Entry:
+    """One write, or one mark."""
+
     __slots__ = ("data", "end", "kind", "mark", "start")
 
     def __init__(self, start: int, kind: str, data: bytes, mark: Mapping[str, Any] | None) -> None:
@@ -43,55 +47,69 @@ class _Chunk:
 
 
 _end_of = attrgetter("end")
-_COMPACT = 1024
-"""So many released chunks are taken out of the list at once."""
 
 
-class Ring:
-    """The buffer. One writer; readers know their own positions.
+class ReplayBuffer:
+    """Output with positions. It has one writer; readers keep track of their own positions.
 
     Attributes:
         start: the oldest position that is held.
-        end: the position of what is written next.
-        dropping: the writer never waits, and the oldest gives way.
+        end: the position of the next write.
+        discarding: a write to a full buffer discards the oldest output instead of waiting.
         marks: how many marks are held.
-        closed: nothing will be written any more.
+        closed: the last mark was written.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
+        """
+        Args:
+            capacity: how many bytes are held before the writer waits.
+        """
         self.start = 0
         self.end = 0
-        self.dropping = False
+        self.discarding = False
         self.marks = 0
         self.closed = False
-        # In order; those before `_first` have been released. A list, to be searched by halves: a
-        # client acknowledges now and then, and until it does, every key's echo is a chunk.
-        self._chunks: list[_Chunk | None] = []
+        self._capacity = capacity
+        # Ordered by position; entries before `_first` were released. A list, because it is searched
+        # by bisection: clients acknowledge rarely, and until then each echoed key is an entry.
+        self._entries: list[_Entry | None] = []
         self._first = 0
         self._written = trio.lowlevel.ParkingLot()
         self._released = trio.lowlevel.ParkingLot()
 
     @property
     def full(self) -> bool:
-        """Whether the writer waits."""
-        return self.end - self.start >= LIMIT_BYTES
+        """Whether the writer has to wait."""
+        return self.end - self.start >= self._capacity
 
     async def write(self, kind: str, data: bytes) -> None:
-        """Append bytes; waits while the buffer is full."""
+        """Append bytes, then wait while the buffer is full.
+
+        Cancellation: the bytes stay in the buffer.
+        """
         if data:
-            self._append(_Chunk(self.end, kind, bytes(data), None))
-        while self.full and not self.dropping:
+            self._append(_Entry(self.end, kind, bytes(data), None))
+        while self.full and not self.discarding:
             await self._released.park()
 
-    def mark(self, mark: Mapping[str, Any], *, last: bool = False) -> None:
-        """Append a mark, perhaps the last thing ever. Never waits: marks are few."""
+    def write_mark(self, mark: Mapping[str, Any], *, last: bool = False) -> None:
+        """Append a mark. It never waits: marks are few.
+
+        Args:
+            mark: the message.
+            last: nothing will be written after it.
+        """
         self.closed = self.closed or last
-        self._append(_Chunk(self.end, "", b"", mark))
+        self._append(_Entry(self.end, "", b"", mark))
 
-    def read(self, position: int, limit: int) -> Piece | None:
-        """What stands at a position: bytes of one kind, at most `limit`, or a mark; or None.
+    def read(self, position: int, limit: int) -> Chunk | None:
+        """The output at a position; None if there is none yet.
 
-        A position before `start` is taken as `start`: what was there is lost.
+        Args:
+            position: where to read. A position before `start` is read as `start`: the output there
+                was discarded.
+            limit: the most bytes to return.
         """
         position = max(position, self.start)
         if limit <= 0:
@@ -99,72 +117,72 @@ class Ring:
         parts: list[bytes] = []
         size = 0
         kind = ""
-        at = bisect_right(self._chunks, position, lo=self._first, key=_end_of)
-        while at < len(self._chunks) and (chunk := self._chunks[at]) is not None:
-            at += 1
-            if chunk.mark is not None:
+        index = bisect_right(self._entries, position, lo=self._first, key=_end_of)
+        while index < len(self._entries) and (entry := self._entries[index]) is not None:
+            index += 1
+            if entry.mark is not None:
                 if not parts:
-                    return Piece("", b"", chunk.mark, chunk.end)
+                    return Chunk("", b"", entry.mark, entry.end)
                 break
-            if parts and (chunk.kind != kind or size >= limit):
+            if parts and (entry.kind != kind or size >= limit):
                 break
-            kind = chunk.kind
-            part = chunk.data[max(position - chunk.start, 0) :][: limit - size]
+            kind = entry.kind
+            part = entry.data[max(position - entry.start, 0) :][: limit - size]
             parts.append(part)
             size += len(part)
-        return Piece(kind, b"".join(parts), None, position + size) if parts else None
+        return Chunk(kind, b"".join(parts), None, position + size) if parts else None
 
     def release(self, position: int) -> None:
-        """Let go of everything before a position."""
-        while self._first < len(self._chunks):
-            chunk = self._chunks[self._first]
-            assert chunk is not None
-            if chunk.end > position:
+        """Drop everything before a position."""
+        while self._first < len(self._entries):
+            entry = self._entries[self._first]
+            assert entry is not None
+            if entry.end > position:
                 break
-            self.marks -= chunk.mark is not None
-            self._chunks[self._first] = None
+            self.marks -= entry.mark is not None
+            self._entries[self._first] = None
             self._first += 1
-        if self._first >= _COMPACT or self._first == len(self._chunks):
-            del self._chunks[: self._first]
+        if self._first >= _RELEASED_ENTRIES or self._first == len(self._entries):
+            del self._entries[: self._first]
             self._first = 0
         self.start = max(self.start, min(position, self.end))
         self._released.unpark_all()
 
-    def drop(self) -> None:
-        """From here on the writer never waits, and the oldest gives way."""
-        self.dropping = True
+    def start_discarding(self) -> None:
+        """From now on the writer never waits: the oldest output is discarded."""
+        self.discarding = True
         self._released.unpark_all()
         self._written.unpark_all()
 
-    def keep(self) -> None:
-        """The writer waits again when the buffer is full."""
-        self.dropping = False
+    def stop_discarding(self) -> None:
+        """From now on the writer waits again while the buffer is full."""
+        self.discarding = False
 
-    async def next(self, position: int, limit: int) -> Piece:
-        """Like `read`; waits until there is something."""
-        while (piece := self.read(position, limit)) is None:
+    async def wait_read(self, position: int, limit: int) -> Chunk:
+        """Like `read`, but wait until there is something."""
+        while (chunk := self.read(position, limit)) is None:
             await self.wait_beyond(position)
-        return piece
+        return chunk
 
     async def wait_beyond(self, position: int) -> None:
-        """Wait until there is something to read at or behind a position."""
+        """Wait until something was written at or after a position."""
         while self.end <= max(position, self.start):
             await self._written.park()
 
     async def wait_written(self) -> None:
-        """Wait for the next write, or the next `wake`."""
+        """Wait for the next write or the next `wake`."""
         await self._written.park()
 
     def wake(self) -> None:
-        """Wake who waits in `wait_written`, so that it looks at the world again."""
+        """Wake the tasks in `wait_written`, so that they check their conditions again."""
         self._written.unpark_all()
 
-    def _append(self, chunk: _Chunk) -> None:
-        self._chunks.append(chunk)
-        self.end = chunk.end
-        self.marks += chunk.mark is not None
-        while self.dropping and self.full and len(self._chunks) - self._first > 1:
-            oldest = self._chunks[self._first]
+    def _append(self, entry: _Entry) -> None:
+        self._entries.append(entry)
+        self.end = entry.end
+        self.marks += entry.mark is not None
+        while self.discarding and self.full and len(self._entries) - self._first > 1:
+            oldest = self._entries[self._first]
             assert oldest is not None
             self.release(oldest.end)
         self._written.unpark_all()

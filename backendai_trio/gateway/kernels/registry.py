@@ -1,4 +1,4 @@
-"""The kernels of a gateway: who has which, when they begin, and when they end."""
+"""The kernels of a gateway: their names, their beginning and their end."""
 
 from __future__ import annotations
 
@@ -17,24 +17,31 @@ from ...errors import GatewayError
 from ...wire.events import SessionEvent
 from ...wire.kernels import CreateRequest, Statistics
 from ..faults import Faults
+from ..limits import GatewayLimits
 from ..processes.isolation import Isolation, Share
 from ..processes.process_host import KernelHost, open_host
 from ..refusals import Refused
 from ..storage.database import EndedSession, Store
-from ..storage.downloads import Tickets
+from ..storage.downloads import DownloadTickets
 from ..storage.index import Folder
 from ..storage.tus import TusUploads
 from ..storage.vfolders import VFolders
 from .events import EventHub
-from .runtimes import Runtime, UnknownRuntime, resolve
+from .runtimes import Runtime, UnknownRuntimeError, resolve
 from .session import Session
 
-__all__ = ["Sessions"]
+__all__ = ["SessionRegistry"]
 
 
 @dataclass
-class Sessions:
-    """All kernels of a gateway. Its nursery owns them."""
+class SessionRegistry:
+    """All kernels of a gateway.
+
+    Attributes:
+        nursery: each kernel is a task in it.
+        folder: each kernel has a folder in it.
+        limits: time limits and sizes.
+    """
 
     nursery: trio.Nursery
     folder: Path
@@ -44,19 +51,20 @@ class Sessions:
     idle_seconds: float
     max_sessions: int
     manager_limits: bool = False
+    limits: GatewayLimits = field(default_factory=GatewayLimits)
     faults: Faults = field(default_factory=Faults)
     events: EventHub = field(default_factory=EventHub)
+    tickets: DownloadTickets = field(default_factory=DownloadTickets)
     _by_token: dict[tuple[str, str], Session] = field(default_factory=dict)
     _starting: set[tuple[str, str]] = field(default_factory=set)
-    _creating: dict[tuple[str, str], trio.Lock] = field(default_factory=dict)
-    tickets: Tickets = field(default_factory=Tickets)
+    _create_locks: dict[tuple[str, str], trio.Lock] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tus = TusUploads(self.folders)
         self.folders.in_use = self._kernels_with
 
     def running(self, access_key: str | None = None) -> list[Session]:
-        """The kernels of a key pair, or all, newest first."""
+        """The kernels of a key pair (None: of all), newest first."""
         found = [s for s in self._by_token.values() if access_key in (None, s.access_key)]
         return sorted(found, key=lambda session: session.created_at, reverse=True)
 
@@ -64,13 +72,13 @@ class Sessions:
         """A key pair's kernel by its token or id.
 
         Args:
-            access_key: whose.
+            access_key: of the key pair.
             name: the token or id.
-            ending: take one that is about to end, too: a destroy that is asked for again, since
-                the first answer was not seen, must not be answered before the kernel is gone.
+            ending: find a kernel that is about to end, too. A client that repeats a destroy, since
+                it has not got the first answer, must not be answered before the kernel is gone.
 
         Raises:
-            Refused: 404, there is none.
+            Refused: 404, there is no such kernel.
         """
         session = self._by_token.get((access_key, name))
         if session is None:
@@ -83,98 +91,87 @@ class Sessions:
         return session
 
     async def create(self, create: CreateRequest, access_key: str) -> tuple[Session, bool]:
-        """Join the kernel with this token or make it; says whether it was made.
+        """Find the kernel with the request's token, or start it.
+
+        Returns:
+            The kernel, and whether it was started.
 
         Raises:
-            Refused: no such runtime or folder, another runtime under this token, too many kernels.
+            Refused: there is no such runtime or folder, the token is taken by a different kernel,
+                there are too many kernels, or the kernel could not be started.
         """
         try:
             runtime = await trio.to_thread.run_sync(resolve, create.spec.runtime)
-        except UnknownRuntime as exc:
+        except UnknownRuntimeError as exc:
             raise Refused(404, "image-not-found", "No such runtime", str(exc)) from None
         found = [self.folders.find(access_key, name) for name in create.spec.mounts]
         mounts = list({folder.folder_id: folder for folder in found}.values())
         if self.faults.create_delay_seconds:
             await trio.sleep(self.faults.create_delay_seconds)
         key = (access_key, create.token)
-        async with self._turn_of(key):
+        async with self._create_lock(key):
             session = self._by_token.get(key)
             if session is not None and session.ended.is_set():
                 await session.gone.wait()
                 session = None
             if session is None:
-                # The union: a kernel that has just started is in both for a moment.
-                if len(self._by_token.keys() | self._starting) >= self.max_sessions:
-                    raise Refused(
-                        412,
-                        "quota-exceeded",
-                        "Too many kernels",
-                        f"this gateway runs at most {self.max_sessions}; destroy one first",
-                    )
-                self._starting.add(key)
-                try:
-                    return await self.nursery.start(
-                        self._hold, create, access_key, runtime, mounts
-                    ), True
-                except (GatewayError, OSError) as exc:
-                    raise Refused(
-                        500, "kernel-creation-failed", "The kernel could not be started", str(exc)
-                    ) from exc
-                finally:
-                    self._starting.discard(key)
-        if session.runtime is not runtime or not create.reuse:
-            raise Refused(
-                400,
-                "session-already-exists",
-                "The token is taken",
-                f"kernel {create.token!r} exists and runs {session.runtime.name}; "
-                "use another token, or destroy it first",
-            )
-        mounted = {folder.folder_id for folder in session.mounts}
-        missing = [folder.name for folder in mounts if folder.folder_id not in mounted]
-        if missing:
-            raise Refused(
-                400,
-                "session-already-exists",
-                "The kernel runs without the folder",
-                f"kernel {create.token!r} was created without {', '.join(missing)}; "
-                "use another token, or destroy it first",
-            )
+                return await self._start(create, access_key, runtime, mounts), True
+        _check_same_kernel(session, create, runtime, mounts)
         session.touch()
         return session, False
 
     @asynccontextmanager
-    async def _turn_of(self, key: tuple[str, str]) -> AsyncIterator[None]:
-        """One create at a time for a token: two of them make one kernel."""
-        lock = self._creating.setdefault(key, trio.Lock())
+    async def _create_lock(self, key: tuple[str, str]) -> AsyncIterator[None]:
+        """One create at a time for a token: two at once make one kernel."""
+        lock = self._create_locks.setdefault(key, trio.Lock())
         try:
             async with lock:
                 yield
         finally:
-            # Unlocked, nobody waits for it: it would be theirs now.
-            if not lock.locked() and self._creating.get(key) is lock:
-                del self._creating[key]
+            # When it is not locked, no task waits for it: that task would hold it now.
+            if not lock.locked() and self._create_locks.get(key) is lock:
+                del self._create_locks[key]
+
+    async def _start(
+        self, create: CreateRequest, access_key: str, runtime: Runtime, mounts: Sequence[Folder]
+    ) -> Session:
+        key = (access_key, create.token)
+        # The union, because a kernel that has just started is in both for a moment.
+        if len(self._by_token.keys() | self._starting) >= self.max_sessions:
+            raise Refused(
+                412,
+                "quota-exceeded",
+                "Too many kernels",
+                f"this gateway runs at most {self.max_sessions}; destroy one first",
+            )
+        self._starting.add(key)
+        try:
+            session: Session = await self.nursery.start(
+                self._run, create, access_key, runtime, mounts
+            )
+        except (GatewayError, OSError) as exc:
+            raise Refused(
+                500, "kernel-creation-failed", "The kernel could not be started", str(exc)
+            ) from exc
+        finally:
+            self._starting.discard(key)
+        return session
 
     def rename(self, session: Session, token: str) -> None:
         """Give a kernel another token.
 
         Raises:
-            Refused: another kernel of the key pair has it, or is about to.
+            Refused: another kernel of the key pair has it, or is being created with it.
         """
         key = (session.access_key, token)
-        creating = self._creating.get(key)
+        creating = self._create_locks.get(key)
         if key in self._by_token or (creating is not None and creating.locked()):
-            raise Refused(
-                400,
-                "session-already-exists",
-                "The token is taken",
-                f"a kernel {token!r} exists; use another name",
-            )
+            raise _token_is_taken(f"a kernel {token!r} exists; use another name")
         self._by_token[key] = self._by_token.pop((session.access_key, session.token))
         session.token = token
 
     async def destroy(self, session: Session) -> Statistics:
-        """End a kernel and wait until nothing of it is left."""
+        """End a kernel, and wait until its processes and files are gone."""
         if not session.ended.is_set():
             session.end_reason = "user-requested"
         session.ended.set()
@@ -182,7 +179,7 @@ class Sessions:
         return session.statistics or Statistics()
 
     async def close(self) -> None:
-        """End all kernels, and tell their clients so."""
+        """End all kernels and event streams."""
         ending = list(self._by_token.values())
         for session in ending:
             session.end_reason = "gateway-closed"
@@ -191,7 +188,7 @@ class Sessions:
             await session.gone.wait()
         await self.events.close()
 
-    async def _hold(
+    async def _run(
         self,
         create: CreateRequest,
         access_key: str,
@@ -200,50 +197,58 @@ class Sessions:
         *,
         task_status: trio.TaskStatus[Session],
     ) -> None:
-        """A kernel's life, from its first process to its last."""
+        """Run one kernel until it ends."""
         root = Path(await trio.to_thread.run_sync(partial(mkdtemp, dir=self.folder)))
         session: Session | None = None
         host: KernelHost | None = None
         session_id = str(uuid.uuid4())
 
-        def tell(*names: str, reason: str = "", exit_code: int | None = None) -> None:
+        def publish(*names: str, reason: str = "", exit_code: int | None = None) -> None:
             token = create.token if session is None else session.token
             for name in names:
                 data = {"ownerAccessKey": access_key}
                 event = SessionEvent(name, session_id, token, reason, exit_code, data)
                 self.events.publish(access_key, event)
 
-        tell("session_enqueued", "session_scheduled", "kernel_preparing", "kernel_creating")
+        publish("session_enqueued", "session_scheduled", "kernel_preparing", "kernel_creating")
         try:
             shares = [Share(self.folders.files_of(item), item.writable) for item in mounts]
-            opened = open_host(root, self.isolation, shares)
+            opened = open_host(root, self.isolation, shares, self.limits)
             async with opened as host, trio.open_nursery() as nursery:
-                session = Session(create, access_key, runtime, host, nursery, session_id)
+                session = Session(
+                    create, access_key, runtime, host, nursery, session_id, self.limits
+                )
                 session.mounts = tuple(mounts)
                 for folder in mounts:
-                    # A link: what the kernel's end removes is that, and not what it leads to.
+                    # Links: at the kernel's end they are removed, and not what they lead to.
                     (host.work / folder.name).symlink_to(self.folders.files_of(folder))
                 self._by_token[access_key, create.token] = session
-                tell("kernel_started", "session_started")
+                publish("kernel_started", "session_started")
                 task_status.started(session)
                 try:
-                    await self._until_end(session)
+                    await self._wait_for_end(session)
                 finally:
                     session.ended.set()
                     reason = session.end_reason
-                    tell("session_terminating", "kernel_terminating", reason=reason)
+                    publish("session_terminating", "kernel_terminating", reason=reason)
                 nursery.cancel_scope.cancel()
         finally:
-            if session is None:
-                tell("kernel_cancelled", "session_cancelled", reason="failed-to-start", exit_code=1)
-            if session is not None and host is not None:
-                session.statistics = _statistics(host.usage)
-                del self._by_token[access_key, session.token]
-                self.store.add_ended(_ended(session))
-                session.ended.set()
+            if session is None or host is None:
+                publish(
+                    "kernel_cancelled", "session_cancelled", reason="failed-to-start", exit_code=1
+                )
+            else:
+                self._remove(session, host)
                 reason = session.end_reason
-                tell("kernel_terminated", "session_terminated", reason=reason, exit_code=0)
+                publish("kernel_terminated", "session_terminated", reason=reason, exit_code=0)
                 session.gone.set()
+
+    def _remove(self, session: Session, host: KernelHost) -> None:
+        """Move a kernel that has ended from the running ones to the store."""
+        session.statistics = _statistics(host.usage)
+        del self._by_token[session.access_key, session.token]
+        session.ended.set()
+        self.store.add_ended(_ended_session(session))
 
     def _kernels_with(self, folder_id: str) -> list[str]:
         """The tokens of the kernels that have a folder mounted."""
@@ -253,8 +258,8 @@ class Sessions:
             if any(folder.folder_id == folder_id for folder in session.mounts)
         ]
 
-    async def _until_end(self, session: Session) -> None:
-        """Return when the kernel shall end: on demand, or after it has been idle long enough."""
+    async def _wait_for_end(self, session: Session) -> None:
+        """Wait until a kernel is to end: by request, or because it was idle for too long."""
         while not session.ended.is_set():
             with trio.move_on_at(session.last_used + self.idle_seconds):
                 await session.ended.wait()
@@ -263,6 +268,31 @@ class Sessions:
             elif trio.current_time() >= session.last_used + self.idle_seconds:
                 session.end_reason = "idle-timeout"
                 return
+
+
+def _check_same_kernel(
+    session: Session, create: CreateRequest, runtime: Runtime, mounts: Sequence[Folder]
+) -> None:
+    """Refuse a create whose token belongs to a kernel that is not as requested."""
+    if session.runtime is not runtime or not create.reuse:
+        raise _token_is_taken(
+            f"kernel {create.token!r} exists and runs {session.runtime.name}; "
+            "use another token, or destroy it first"
+        )
+    mounted = {folder.folder_id for folder in session.mounts}
+    missing = [folder.name for folder in mounts if folder.folder_id not in mounted]
+    if missing:
+        raise Refused(
+            400,
+            "session-already-exists",
+            "The kernel runs without the folder",
+            f"kernel {create.token!r} was created without {', '.join(missing)}; "
+            "use another token, or destroy it first",
+        )
+
+
+def _token_is_taken(detail: str) -> Refused:
+    return Refused(400, "session-already-exists", "The token is taken", detail)
 
 
 def _statistics(usage: Mapping[str, int]) -> Statistics:
@@ -277,7 +307,7 @@ def _statistics(usage: Mapping[str, int]) -> Statistics:
     )
 
 
-def _ended(session: Session) -> EndedSession:
+def _ended_session(session: Session) -> EndedSession:
     return EndedSession(
         session.session_id,
         session.token,

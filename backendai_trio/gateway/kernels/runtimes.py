@@ -1,6 +1,6 @@
-"""The languages a kernel can be for: a table, and pure functions that turn it into commands.
+"""The runtimes of kernels: a table, and pure functions that make commands from it.
 
-Nothing here starts a program, but `resolve` when it is given a version to check.
+No function here starts a program, except to find out a version.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Literal
 
 from ...errors import GatewayError
-from ..processes import interpreter_main
+from ..processes.scripts import INTERPRETER
 
 __all__ = [
     "Runtime",
     "Steps",
-    "UnknownRuntime",
+    "UnknownRuntimeError",
     "build_argv",
     "exec_argv",
     "installed",
@@ -37,17 +37,17 @@ __all__ = [
     "resolve",
 ]
 
-#: How long a `--version` may take; a cold JVM needs about a second.
+#: How long a `--version` command may take; a cold JVM needs about a second.
 VERSION_SECONDS = 20
 
 
-class UnknownRuntime(GatewayError):
-    """A runtime that this gateway does not know, does not have, or has in another version."""
+class UnknownRuntimeError(GatewayError):
+    """The gateway does not know a runtime, does not have it, or has another version of it."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Commands that run one piece of code: `build` first, if there is one, then `run`."""
+    """The commands that run a query's code: `build`, if there is one, and then `run`."""
 
     build: list[str] | None
     run: list[str]
@@ -55,37 +55,37 @@ class Steps:
 
 @dataclass(frozen=True)
 class Runtime:
-    """One row of the table. Commands are for /bin/sh and run in the work folder."""
+    """A row of the table. Commands are for /bin/sh, and run in the work folder."""
 
     name: str
     aliases: tuple[str, ...]
-    """Other names, in lower case. A trailing number in a name is a version (``python3``)."""
+    """Other names, in lower case. A number at the end of a name is a version (``python3``)."""
     suffixes: tuple[str, ...]
-    """Of its source files, without dot; the first is the usual one."""
+    """Suffixes of its source files, without the dot; the usual one first."""
     run: str
-    """Runs a program: ``{file}`` is the source or, if something is built, the result."""
+    """Command that runs a program; ``{file}`` is the source or the result of `build`."""
     build: str | None = None
-    """Compiles ``{files}`` to ``{out}``."""
+    """Command that compiles ``{files}`` to ``{out}``."""
     programs: tuple[tuple[str, ...], ...] = ()
-    """What must be on PATH; of each group one will do, and ``{0}``, ``{1}`` stand for it."""
+    """Programs that must be on PATH, one of each group; ``{0}`` and ``{1}`` in the commands."""
     version: str | None = None
-    """Prints the version."""
+    """Command that prints the version."""
     language: Literal["python", "lua"] | None = None
-    """The mode of interpreter_main.py that keeps state between queries; others start afresh."""
+    """The language of `interpreter_main.py`, which keeps state between queries; None for none."""
     makefile: bool = False
-    """A Makefile in the work folder takes precedence over `build`."""
+    """Whether a Makefile in the work folder replaces `build`."""
 
     def interpreter_argv(self) -> list[str] | None:
         """The command of `open_interpreter`; None for a runtime without one."""
         if self.language is None:
             return None
-        return [sys.executable, interpreter_main.__file__, self.language, "3"]
+        return [sys.executable, INTERPRETER, self.language, "3"]
 
 
 _C = (("gcc", "cc", "clang"),)
 _CPP = (("g++", "c++", "clang++"),)
 _PYTHON = shlex.quote(sys.executable)
-_LUA_SCRIPT = f"{_PYTHON} {shlex.quote(interpreter_main.__file__)} lua-script"
+_LUA_SCRIPT = f"{_PYTHON} {shlex.quote(INTERPRETER)} lua-script"
 
 _TABLE = (
     Runtime(
@@ -139,7 +139,7 @@ def installed() -> list[str]:
 
 
 def installed_versions() -> list[tuple[Runtime, str]]:
-    """The runtimes that this machine has, and their versions ("" for one that does not tell).
+    """The runtimes that this machine has, and their versions ("" where it is unknown).
 
     Runs a ``--version`` command (once) for each: call it in a thread.
     """
@@ -147,53 +147,57 @@ def installed_versions() -> list[tuple[Runtime, str]]:
 
 
 def resolve(name: str) -> Runtime:
-    """The runtime called `name`, which may be as long as ``host/project/python:3.11-ubuntu``.
+    """Find a runtime by its name.
 
-    May run a ``--version`` command (once) when `name` asks for a version: call it in a thread.
+    May run a ``--version`` command (once) if the name has a version: call it in a thread.
+
+    Args:
+        name: its name or alias, with or without a version; or an image's name, such as
+            ``host/project/python:3.11-ubuntu``.
 
     Raises:
-        UnknownRuntime: its text says what is installed.
+        UnknownRuntimeError: there is no such runtime; the text lists the installed ones.
     """
-    base, wanted = _parse(name)
+    base, requested = _parse(name)
     runtime = _BY_NAME.get(base)
     here = ", ".join(installed())
     if runtime is None:
         close = difflib.get_close_matches(base, _BY_NAME, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise UnknownRuntime(f"there is no runtime {name!r}{hint}; installed here: {here}")
+        raise UnknownRuntimeError(f"there is no runtime {name!r}{hint}; installed here: {here}")
     if not _is_installed(runtime):
         lacking = " and ".join(" or ".join(group) for group in runtime.programs) or "lupa"
-        raise UnknownRuntime(
+        raise UnknownRuntimeError(
             f"the runtime {runtime.name!r} needs {lacking}, not found here; installed here: {here}"
         )
-    if wanted:
+    if requested:
         version = _version(runtime)
-        if not _agrees(wanted, version):
-            raise UnknownRuntime(
-                f"{name!r} asks for {runtime.name} {wanted}, but this machine has"
+        if not _agrees(requested, version):
+            raise UnknownRuntimeError(
+                f"{name!r} asks for {runtime.name} {requested}, but this machine has"
                 f" {version or 'an unknown version'}; installed here: {here}"
             )
     return runtime
 
 
 def _parse(name: str) -> tuple[str, str]:
-    """Split an image name into a runtime's name and a version, "" for any."""
-    # A colon before the last slash belongs to a port; a digest says nothing we could check.
+    """Split an image's name into the runtime's name and the version ("" for any)."""
+    # A colon before the last slash belongs to a port. A digest cannot be checked.
     base, _, tag = name.strip().lower().partition("@")[0].rpartition("/")[2].partition(":")
     version = tag.partition("-")[0].removeprefix("py")
     if version == "latest":
         version = ""
     if base not in _BY_NAME and (match := re.fullmatch(r"(.*?)-?(\d[\d.]*)", base)):
         base = match[1]
-        # c++17 is an edition of the language, not a version of the compiler.
+        # c++17 is a version of the language and not of the compiler.
         if base not in ("c", "c++", "cpp"):
             version = version or match[2]
     return base, version
 
 
-def _agrees(wanted: str, version: str) -> bool:
-    """Whether 3.1 is (the beginning of) 3.1.2; it is not the beginning of 3.11."""
-    return f"{version}.".startswith(f"{wanted.rstrip('.')}.")
+def _agrees(requested: str, version: str) -> bool:
+    """Whether a version is the requested one: 3.1.2 is a 3.1, and 3.11 is not."""
+    return f"{version}.".startswith(f"{requested.rstrip('.')}.")
 
 
 def _is_installed(runtime: Runtime) -> bool:
@@ -225,7 +229,7 @@ def _version(runtime: Runtime) -> str:
 
 
 def _lua_version() -> str:
-    """The Lua that interpreter_main.py will choose."""
+    """The version of Lua that `interpreter_main.py` uses."""
     for module, version in (("lupa.lua54", "5.4"), ("lupa.lua55", "5.5")):
         if importlib.util.find_spec(module) is not None:
             return version
@@ -236,22 +240,23 @@ def _lua_version() -> str:
 
 
 def _fill(command: str, runtime: Runtime, **values: str) -> str:
-    """Put programs and files into a command of the table."""
+    """Fill programs and files into a command of the table."""
     found = [next(filter(shutil.which, group), group[0]) for group in runtime.programs]
     return command.format(*found, **values)
 
 
 def query_file(runtime: Runtime) -> str:
-    """What the file with the code of a query is called."""
+    """The name of the file with a query's code."""
     return f"main.{runtime.suffixes[0]}"
 
 
 def query_steps(runtime: Runtime, folder: str) -> Steps:
-    """How to run one piece of code in a runtime without an interpreter.
+    """How to run a query's code in a runtime without an interpreter.
 
     Args:
-        folder: one of its own, relative to the work folder (where both steps run), for example
-            ``.query-1a2b``; the code is in its `query_file`.
+        runtime: the runtime.
+        folder: a folder for this query, relative to the work folder (where both steps run), for
+            example ``.query-1a2b``; it has the code in `query_file`.
     """
     source = f"{folder}/{query_file(runtime)}"
     # A Java class may have any name in source-file mode, which compiles in memory.
@@ -265,20 +270,21 @@ def query_steps(runtime: Runtime, folder: str) -> Steps:
 
 
 def build_argv(runtime: Runtime, command: str | None, files: Sequence[str]) -> list[str] | None:
-    """The build step of a batch run; None if there is nothing to do.
+    """The command of a batch run's build step; None if there is no such step.
+
+    With ``"*"`` and no source files, it is a command that reports this on standard error and exits
+    with 127, as a shell does.
 
     Args:
-        command: for the shell; ``"*"`` is the usual one; empty or None means no such step.
+        runtime: the runtime.
+        command: a shell command; ``"*"`` is the runtime's default; empty or None is no step.
         files: the names of the files directly in the work folder.
-
-    With ``"*"`` and nothing to build, the command says on standard error what was looked for and
-    exits with 127, as a shell does.
     """
     return _shell(_default_build(runtime, files) if command == "*" else command)
 
 
 def exec_argv(runtime: Runtime, command: str | None, files: Sequence[str]) -> list[str] | None:
-    """The execution step of a batch run: as `build_argv`, with the files there are by then."""
+    """The command of a batch run's execution step, like `build_argv`."""
     return _shell(_default_exec(runtime, files) if command == "*" else command)
 
 
@@ -291,10 +297,10 @@ def _default_build(runtime: Runtime, files: Sequence[str]) -> str | None:
         return "exec " + _fill(runtime.build, runtime, files=".", out="main")
     sources = _sources(runtime, files)
     if runtime.name == "rust" and "main.rs" in sources:
-        sources = ["main.rs"]  # the other files are its modules
+        sources = ["main.rs"]  # the others are its modules
     if not sources:
-        wanted = "Makefile or " if runtime.makefile else ""
-        return _missing(f"nothing to build: no {wanted}{_patterns(runtime)} in the work folder")
+        makefile = "Makefile or " if runtime.makefile else ""
+        return _missing(f"nothing to build: no {makefile}{_patterns(runtime)} in the work folder")
     return "exec " + _fill(runtime.build, runtime, files=shlex.join(sources), out="main")
 
 
@@ -326,7 +332,7 @@ def _default_java(runtime: Runtime, files: Sequence[str]) -> str:
 
 def _sources(runtime: Runtime, files: Sequence[str]) -> list[str]:
     ends = tuple(f".{suffix}" for suffix in runtime.suffixes)
-    # A name must not be taken for an option.
+    # A name must not look like an option.
     names = (f"./{name}" if name.startswith("-") else name for name in files)
     return sorted(name for name in names if name.endswith(ends))
 
@@ -351,16 +357,19 @@ def kernel_environment(
 ) -> dict[str, str]:
     """The whole environment of a kernel's programs.
 
-    Of the gateway's own environment only PATH is handed on: it may hold keys. Python programs are
-    not made unbuffered, because their terminal flushes each line anyway, and a program that prints
-    a lot would take three times as long.
+    From the gateway's environment, which may have keys, only PATH is used. Python programs are not
+    made unbuffered: their terminal flushes each line anyway, and a program that prints a lot would
+    take three times as long.
 
     Args:
-        user: what the user asked for, which comes last and wins.
+        runtime: the kernel's runtime.
+        home: HOME of the programs.
+        tmp: TMPDIR of the programs.
+        user: variables that the user has set; they override all others.
     """
     path = os.environ.get("PATH", os.defpath)
     environment = {
-        # `python` and `pip` in a user's command are the Python that runs their code.
+        # So `python` and `pip` in a user's command belong to the Python that runs queries.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{path}",
         "LANG": "C.UTF-8",
         "HOME": str(home),
@@ -371,7 +380,7 @@ def kernel_environment(
         "TERM": "dumb",
     }
     if runtime.name == "rust":
-        # rustup's rustc is a proxy that finds the compiler by the home of whoever installed it.
+        # rustup's rustc is a proxy, which finds the compiler in the home of its installer.
         rustup = os.environ.get("RUSTUP_HOME") or str(Path("~/.rustup").expanduser())
         if Path(rustup).is_dir():
             environment["RUSTUP_HOME"] = rustup

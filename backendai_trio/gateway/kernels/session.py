@@ -1,4 +1,4 @@
-"""A kernel on this machine: what runs in it, in which order, and what it remembers."""
+"""One kernel: its runs, its terminal, and its log."""
 
 from __future__ import annotations
 
@@ -14,28 +14,23 @@ import trio
 
 from ...wire.execution import ExecuteReply, ExecuteRequest
 from ...wire.kernels import CreateRequest, KernelInfo, Statistics
+from ..limits import GatewayLimits
 from ..processes.process_host import KernelHost
 from ..refusals import Refused
 from ..storage.index import Folder
 from .driver import INTERRUPTED, Driver
 from .run import Run
 from .runtimes import Runtime
-from .terminal import Screen, hold_screen
+from .terminal import TerminalSession, run_terminal
 
 __all__ = ["Session"]
 
-POLL_SECONDS = 2.0
-"""How long a poll waits for something to tell (contract section 4.3)."""
-ABANDONED_SECONDS = 10.0
-"""A run that nobody has polled for so long gives way to the next one."""
-RESUME_SECONDS = 60.0
-"""How long a stream's client may be away before its run is ended."""
-LOG_CHARS = 1024 * 1024
 _REMEMBERED_RUNS = 64
+_MIN_WAIT_SECONDS = 0.05
 
 
 class Session:
-    """One kernel. Its processes and runs live in the task that `Sessions` started for it."""
+    """One kernel. Its processes and runs live in the task that `SessionRegistry` started for it."""
 
     def __init__(
         self,
@@ -45,6 +40,7 @@ class Session:
         host: KernelHost,
         nursery: trio.Nursery,
         session_id: str,
+        limits: GatewayLimits,
     ) -> None:
         self.session_id = session_id
         self.token = create.token
@@ -56,15 +52,16 @@ class Session:
         self.ended = trio.Event()
         """Set to end the kernel."""
         self.end_reason = "terminated"
-        """Why it ends, for who listens to events."""
+        """Why it ends, for event streams."""
         self.gone = trio.Event()
-        """Set when nothing of it is left."""
+        """Set when its processes and files are gone."""
         self.connections = 0
         """How many connections to its services are open."""
         self.statistics: Statistics | None = None
         self.mounts: tuple[Folder, ...] = ()
         """Virtual folders in its work folder, each under its name."""
         self.host = host
+        self.limits = limits
         self.driver = Driver(runtime, host, create.spec.environ, nursery)
         self._nursery = nursery
         self._turn = trio.Lock()
@@ -74,129 +71,171 @@ class Session:
         self._interrupted_early: deque[str] = deque(maxlen=_REMEMBERED_RUNS)
         self._log: deque[str] = deque()
         self._log_chars = 0
-        self._screen: Screen | None = None
-        self._screen_lock = trio.Lock()
+        self._terminal: TerminalSession | None = None
+        self._terminal_lock = trio.Lock()
 
     @property
     def busy(self) -> bool:
-        """Whether a run goes on or waits for its turn, or a terminal or a service is in use."""
-        attached = self._screen is not None and self._screen.attached
+        """Whether it has a run (running or queued), an attached terminal or an open connection."""
+        attached = self._terminal is not None and self._terminal.attached
         return bool(self._runs) or attached or self.connections > 0
 
     def touch(self) -> None:
-        """A client was here: idle time starts anew."""
+        """Note a request of a client: the idle time starts anew."""
         self.queries += 1
         self.last_used = trio.current_time()
 
     async def execute(self, request: ExecuteRequest) -> ExecuteReply:
-        """Start a run or go on with one; waits for news for `POLL_SECONDS` at most."""
+        """Start or continue a run, and poll it once, for `GatewayLimits.poll_seconds` at most.
+
+        Raises:
+            Refused: 400, the request continues a run that this kernel does not know.
+        """
         run = await self._run_for(request)
         if isinstance(run, ExecuteReply):
             return run
-        reply = await run.poll(POLL_SECONDS)
+        reply = await run.poll(self.limits.poll_seconds)
         if reply.status == "finished":
             self._runs.pop(run.run_id, None)
         return reply
 
     def start(self, request: ExecuteRequest, *, live: bool = False) -> Run:
-        """Start a run; it waits for its turn."""
+        """Start a run; it waits for the runs before it.
+
+        Raises:
+            Refused: 404, the kernel has ended.
+        """
+        self._check_not_ended()
         run_id = request.run_id or uuid.uuid4().hex
-        run = self._runs[run_id] = Run(run_id, request, self._remember, live=live)
+        run = self._runs[run_id] = Run(
+            run_id, request, self._add_to_log, live=live, output_bytes=self.limits.output_bytes
+        )
         self._outcomes.pop(run_id, None)
         self._nursery.start_soon(self._drive, run)
         return run
 
     def stream(self, request: ExecuteRequest, position: int) -> Run | None:
-        """The run with this id for a client that has its output up to a position.
+        """The run of a streaming client, which is started when it is new.
 
-        Started now if it is new: not if the client comes back (it goes on, with mode ``continue``
-        or from some position), nor if such a run has been here. None if there is none to go on
-        with.
+        A run is not new when the client comes back (with mode ``continue`` or a position), or when
+        a run with this id was here before.
+
+        Args:
+            request: the client's request.
+            position: the client has the run's output up to this position.
+
+        Returns:
+            The run; None if the client comes back to a run that is gone.
         """
         run_id = request.run_id or ""
         known = self._runs.get(run_id)
         if known is not None:
             return known
-        has_been = run_id in self._outcomes or (self._current and self._current.run_id == run_id)
-        if position > 0 or request.mode not in ("query", "batch") or has_been:
+        was_here = run_id in self._outcomes or (self._current and self._current.run_id == run_id)
+        if position > 0 or request.mode not in ("query", "batch") or was_here:
             return None
         return self.start(request, live=True)
 
     def forget(self, run: Run) -> None:
-        """A run's last word has reached its client."""
+        """Forget a run whose client has got all of it, or will not come back."""
         self._runs.pop(run.run_id, None)
 
     async def abandon_later(self, run: Run) -> None:
-        """Give a client whose connection broke the time to come back; else end its run."""
-        await trio.sleep(RESUME_SECONDS)
-        if trio.current_time() - run.last_seen >= RESUME_SECONDS:
+        """Interrupt a run unless its client comes back within `GatewayLimits.resume_seconds`."""
+        await trio.sleep(self.limits.resume_seconds)
+        if trio.current_time() - run.last_seen >= self.limits.resume_seconds:
             run.abandon()
             self.forget(run)
 
-    async def open_screen(self) -> Screen:
-        """The kernel's terminal, with a fresh shell if none is running."""
-        async with self._screen_lock:
-            if self._screen is None:
-                self._screen = await self._nursery.start(
-                    hold_screen, self.host, self.driver.environ, self._screen_ended
+    async def open_terminal(self, term: str) -> TerminalSession:
+        """The kernel's terminal. If no shell runs, one is started.
+
+        Args:
+            term: TERM of the shell, if one is started.
+
+        Raises:
+            Refused: 404, the kernel has ended.
+        """
+        async with self._terminal_lock:
+            self._check_not_ended()
+            if self._terminal is None:
+                self._terminal = await self._nursery.start(
+                    run_terminal,
+                    self.host,
+                    {**self.driver.environ, "TERM": term},
+                    self.limits,
+                    self._terminal_ended,
                 )
-            return self._screen
+            return self._terminal
 
     def start_soon(self, call: Callable[..., Awaitable[None]], *args: object) -> None:
-        """Do something in the kernel's own time: it ends with the kernel at the latest."""
+        """Start a task that is cancelled when the kernel ends."""
         if not self.ended.is_set():
             self._nursery.start_soon(call, *args)
 
-    def _screen_ended(self) -> None:
-        self._screen = None
+    def _check_not_ended(self) -> None:
+        """A kernel may end after a request has found it; then its nursery is closed."""
+        if self.ended.is_set():
+            detail = f"kernel {self.token!r} has just ended"
+            raise Refused(404, "session-not-found", "No such kernel", detail)
+
+    def _terminal_ended(self) -> None:
+        self._terminal = None
 
     def interrupt(self, run_id: str | None) -> None:
-        """Stop a run, or the current one; a run that has yet to arrive will stop at once."""
+        """Interrupt a run.
+
+        Args:
+            run_id: which; None for the current one. One that is not known yet is interrupted as
+                soon as it is started: the interrupt has overtaken it.
+        """
         run = self._current if run_id is None else self._runs.get(run_id)
         if run is not None:
             run.stop()
             if run is not self._current and run.outcome is None:
-                run.finish(INTERRUPTED)  # it waits for its turn, and will not take it
+                run.finish(INTERRUPTED)  # still queued: `_drive` will skip it
         elif run_id is not None and run_id not in self._outcomes:
             self._interrupted_early.append(run_id)
 
     async def complete(self, code: str, options: Mapping[str, Any]) -> list[str]:
-        """Candidates for going on after `code`; none while a run holds the interpreter."""
+        """Completions of `code`; none while a run uses the interpreter."""
         if self._turn.locked():
             return []
         async with self._turn:
+            self._check_not_ended()
             return await self.driver.complete(code, options)
 
     async def restart(self) -> None:
-        """End all runs and processes; files stay, and an open terminal gets a fresh shell."""
+        """End all runs and processes. Files stay, and an open terminal gets a new shell."""
         for run in list(self._runs.values()):
             run.stop()
         await self.driver.restart()
-        if self._screen is not None:
-            self._screen.restart()
+        if self._terminal is not None:
+            self._terminal.restart()
 
     def info(self) -> KernelInfo:
-        """What ``GET /session/{name}`` tells."""
+        """The reply to ``GET /session/{name}``."""
         age = datetime.now(UTC) - self.created_at
         return KernelInfo(
             runtime=self.runtime.name, age_ms=int(age.total_seconds() * 1000), queries=self.queries
         )
 
     def logs(self) -> str:
-        """The end of all that was printed so far."""
+        """The end of all output so far."""
         return "".join(self._log)
 
     async def _run_for(self, request: ExecuteRequest) -> Run | ExecuteReply:
+        """The run that a request starts or continues, or the reply for one that has ended."""
         run_id = request.run_id or uuid.uuid4().hex
         known = self._runs.get(run_id)
         if known is not None:
-            # Client 1.1.1 repeats its first mode with every call (contract section 4.5).
-            if request.mode != "continue" and known.waiting:
+            # Client 1.1.1 repeats its first mode with every call (docs/protocol.md, section 4.5).
+            if request.mode != "continue" and known.waits_for_input:
                 await known.answer(None if request.eof else request.code)
             return known
         if request.mode in ("continue", "input"):
             if run_id in self._outcomes:
-                # The reply that told it was lost on its way; the end is told again.
+                # The client did not get the last reply, and asks again.
                 return ExecuteReply("finished", run_id, (), self._outcomes[run_id])
             if run_id in self._interrupted_early:
                 return ExecuteReply("finished", run_id, (), INTERRUPTED)
@@ -222,7 +261,8 @@ class Session:
             finally:
                 self._current = None
                 self.last_used = trio.current_time()
-                if run.outcome is None:  # restarted or destroyed under it (contract section 4.4)
+                # None when the kernel was restarted or destroyed (docs/protocol.md, section 4.4).
+                if run.outcome is None:
                     run.finish(INTERRUPTED)
                 self._outcomes[run.run_id] = run.outcome or 0
                 while len(self._outcomes) > _REMEMBERED_RUNS:
@@ -231,21 +271,22 @@ class Session:
             self._turn.release()
 
     async def _take_turn(self) -> None:
-        """Wait for the current run to end; one whose client has gone is made to."""
+        """Wait for the current run to end; one that its client has abandoned is interrupted."""
+        limit = self.limits.abandoned_seconds
         while True:
-            patience = ABANDONED_SECONDS
+            timeout = limit
             if self._current is not None and self._current.last_seen < math.inf:
-                patience += self._current.last_seen - trio.current_time()
-            with trio.move_on_after(max(patience, 0.05)):
+                timeout += self._current.last_seen - trio.current_time()
+            with trio.move_on_after(max(timeout, _MIN_WAIT_SECONDS)):
                 await self._turn.acquire()
                 return
             run = self._current
-            if run and trio.current_time() - run.last_seen >= ABANDONED_SECONDS:
+            if run and trio.current_time() - run.last_seen >= limit:
                 run.abandon()
                 self.forget(run)
 
-    def _remember(self, text: str) -> None:
+    def _add_to_log(self, text: str) -> None:
         self._log.append(text)
         self._log_chars += len(text)
-        while self._log_chars > LOG_CHARS and len(self._log) > 1:
+        while self._log_chars > self.limits.log_chars and len(self._log) > 1:
             self._log_chars -= len(self._log.popleft())

@@ -1,4 +1,4 @@
-"""A kernel's terminal: a shell that goes on when its client goes, and waits for it to come back."""
+"""A kernel's terminal: a shell that outlives its client's connection."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ import trio
 
 from ..._groups import one_error
 from ...errors import GatewayError
-from ..processes.child import Child
+from ..limits import GatewayLimits
+from ..processes.process import Process
 from ..processes.process_host import KernelHost
-from .output_buffer import Ring
-from .run import Input
+from .input_buffer import InputBuffer
+from .output_buffer import ReplayBuffer
 
-__all__ = ["Screen", "hold_screen"]
+__all__ = ["DEFAULT_TERM", "TerminalSession", "run_terminal", "term_of"]
 
+DEFAULT_TERM = "xterm-256color"
+"""TERM of programs on a terminal whose client did not say which one it has."""
 HISTORY_BYTES = 32 * 1024
-"""What a client that attaches anew gets to see of what was printed before."""
-KEEP_SECONDS = 60.0
-"""How long output waits for a client whose connection broke, before the oldest gives way."""
+"""A newly attached client is shown this much of what was printed before."""
+_END_OF_INPUT = b"\x04"
+_INPUT_BYTES = 4096
+_TERM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", re.ASCII)
 
-
-# What programs ask a terminal, and it answers as if typed: its state (DSR), kind (DA, DECID, ENQ,
-# XTVERSION), modes (DECRQM), settings (DCS), colours (OSC), window and keyboard.
+# Questions of programs to the terminal, which the terminal answers by typing: its status (DSR),
+# kind (DA, DECID, ENQ, XTVERSION), modes (DECRQM), settings (DCS), colours (OSC), window, keyboard.
 _QUERIES = re.compile(
     rb"\x05|\x1bZ"
     rb"|\x1b\[[?>=]?[0-9;]*[nc]"
@@ -39,129 +42,154 @@ _QUERIES = re.compile(
 )
 
 
-class Screen:
-    """A shell on a terminal. Made by `hold_screen`.
+def term_of(value: object) -> str:
+    """The TERM that a client has sent; the default if it sent none, or not a terminal's name."""
+    return value if isinstance(value, str) and _TERM.fullmatch(value) else DEFAULT_TERM
+
+
+class TerminalSession:
+    """A shell on a terminal. Made by `run_terminal`.
 
     Attributes:
-        ring: what it prints.
-        input: what is typed.
+        output: what the shell prints.
+        input: what the client types.
     """
 
-    def __init__(self) -> None:
-        self.ring = Ring()
-        self.input = Input()
+    def __init__(self, limits: GatewayLimits) -> None:
+        self.output = ReplayBuffer(limits.output_bytes)
+        self.input = InputBuffer()
+        self._limits = limits
         self._history = bytearray()
         self._size = (0, 0)
-        self._attached: trio.CancelScope | None = None
-        self._child: Child | None = None
-        self._life = trio.CancelScope()
+        self._client: trio.CancelScope | None = None
+        self._process: Process | None = None
+        self._process_scope = trio.CancelScope()
 
     @property
-    def past(self) -> bytes:
-        """The end of what was printed, for who attaches anew.
+    def history(self) -> bytes:
+        """The end of what was printed, for a client that attaches anew.
 
-        Without questions to the terminal: they were answered, and to answer them again would be to
-        type into whatever runs now.
+        Queries to the terminal are left out: they were answered when they were printed, and a
+        second answer would be input of the program that runs now.
         """
         return _QUERIES.sub(b"", self._history)
 
     @property
     def attached(self) -> bool:
-        """Whether it has a client."""
-        return self._attached is not None
+        """Whether a client is attached."""
+        return self._client is not None
 
     def attach(self, scope: trio.CancelScope) -> None:
-        """Become the client; whoever was it before is cancelled."""
-        if self._attached is not None:
-            self._attached.cancel()
-        self._attached = scope
-        self.ring.keep()
+        """Attach a client; the one before is cancelled.
+
+        Args:
+            scope: what the client's connection runs in.
+        """
+        if self._client is not None:
+            self._client.cancel()
+        self._client = scope
+        self.output.stop_discarding()
 
     async def detach(self, scope: trio.CancelScope) -> None:
-        """Go; output is held for a while, and then gives way."""
-        if self._attached is not scope:
+        """Detach a client, unless another has taken its place.
+
+        For `GatewayLimits.resume_seconds` the shell waits when the output buffer is full; after
+        that the oldest output is discarded.
+        """
+        if self._client is not scope:
             return
-        self._attached = None
-        await trio.sleep(KEEP_SECONDS)
-        if self._attached is None:
-            self.ring.drop()
+        self._client = None
+        await trio.sleep(self._limits.resume_seconds)
+        if self._client is None:
+            self.output.start_discarding()
 
     def resize(self, rows: int, columns: int) -> None:
-        """Set the window's size. The same size again makes full-screen programs paint anew."""
-        if self._child is not None:
+        """Set the window's size. The same size again makes full-screen programs repaint."""
+        if self._process is not None:
             if (rows, columns) == self._size:
-                self._child.resize(rows, max(columns - 1, 1))
-            self._child.resize(rows, columns)
+                self._process.resize(rows, max(columns - 1, 1))
+            self._process.resize(rows, columns)
         self._size = (rows, columns)
 
     def restart(self) -> None:
-        """End the shell and all below it; a fresh one takes its place."""
+        """Kill the shell and its children; a new shell takes its place."""
         self.input.discard()
-        self._life.cancel()
+        self._process_scope.cancel()
 
-    async def show(self, child: Child) -> int | None:
-        """Be the terminal of a shell until it ends; its exit code, None if it is to be replaced."""
-        self._child = child
+    async def run(self, process: Process) -> int | None:
+        """Connect a shell until it ends.
+
+        Returns:
+            Its exit code; None when `restart` was called.
+        """
+        self._process = process
         if self._size != (0, 0):
-            child.resize(*self._size)
+            process.resize(*self._size)
         code: int | None = None
         try:
-            with trio.CancelScope() as self._life, one_error():
+            with trio.CancelScope() as self._process_scope, one_error():
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_type, self.input, child)
-                    code = await child.run(self.write, None)
+                    nursery.start_soon(self._forward_input, process)
+                    code = await process.run(self.write, None)
                     nursery.cancel_scope.cancel()
         finally:
-            self._child = None
+            self._process = None
         return code
 
     async def write(self, kind: Literal["stdout", "stderr"], data: bytes) -> None:
-        """Take output in."""
+        """Take output from the shell."""
         self._history += data[-HISTORY_BYTES:]
         del self._history[:-HISTORY_BYTES]
-        await self.ring.write(kind, data)
+        await self.output.write(kind, data)
+
+    async def _forward_input(self, process: Process) -> None:
+        receive_some = self.input.receive_some
+        while (data := await receive_some(_INPUT_BYTES, process.write_stdin_nowait)) is not None:
+            await process.write_stdin(data)
+        await process.write_stdin(_END_OF_INPUT)
 
 
-async def hold_screen(
+async def run_terminal(
     host: KernelHost,
     env: Mapping[str, str],
-    ended: Callable[[], None],
+    limits: GatewayLimits,
+    on_end: Callable[[], None],
     *,
-    task_status: trio.TaskStatus[Screen],
+    task_status: trio.TaskStatus[TerminalSession],
 ) -> None:
-    """Run a shell in the work folder until it ends, or this is cancelled; anew when told so.
+    """Run a shell in the work folder until it ends; for ``await nursery.start(run_terminal, ...)``.
+
+    After `TerminalSession.restart` a new shell takes its place.
 
     Args:
-        host: the kernel's.
-        env: the kernel's environment.
-        ended: called when the shell has ended; the screen's last mark tells its exit code.
-        task_status: gets the screen.
+        host: the kernel's process host.
+        env: environment of the shell, with TERM.
+        limits: time limits and sizes.
+        on_end: called when the shell has ended. The last mark of the terminal's output has its exit
+            code.
+        task_status: gets the terminal.
+
+    Raises:
+        GatewayError: the shell could not be started.
     """
     shell = shutil.which("bash") or "/bin/sh"
-    environment = {**env, "TERM": "xterm-256color", "SHELL": shell, "PS1": r"\w\$ "}
-    screen = Screen()
+    environment = {**env, "SHELL": shell, "PS1": r"\w\$ "}
+    terminal = TerminalSession(limits)
     started = False
     code: int | None = None
     try:
         while code is None:
-            async with host.open_child(
-                [shell], env=environment, cwd=Path(host.work), stdout="screen"
-            ) as child:
+            async with host.open_process(
+                [shell], env=environment, cwd=Path(host.work), stdout="interactive"
+            ) as process:
                 if not started:
-                    task_status.started(screen)
+                    task_status.started(terminal)
                     started = True
-                code = await screen.show(child)
+                code = await terminal.run(process)
     except GatewayError:
         if not started:
             raise
     finally:
-        ended()
-        screen.ring.mark(
-            {"status": "finished", "exit_code": 127 if code is None else code}, last=True
-        )
-
-
-async def _type(typed: Input, child: Child) -> None:
-    while (data := await typed.some(4096, child.type_nowait)) is not None:
-        await child.type(data)
-    await child.type(b"\x04")  # the end of input, as a person at a terminal types it
+        on_end()
+        exit_code = 127 if code is None else code
+        terminal.output.write_mark({"status": "finished", "exit_code": exit_code}, last=True)

@@ -1,4 +1,4 @@
-"""Where on the disk folders come to lie."""
+"""Where ext4 places new folders on the disk."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _TOP_OF_HIERARCHIES = 0x20000
 
 
 def spread_folders(parent: Path) -> None:
-    """Tell the file system that folders made in `parent` have nothing to do with each other.
+    """Tell ext4 that the folders in `parent` are unrelated, as it assumes for home folders.
 
-    ext4 then gives each a part of the disk of its own, as it does for homes. Otherwise all lie
-    close together, and every file that is made searches through those that other kernels have left
-    behind: ext4 does not use an inode again for minutes. A thousand files took 0.1 to 1.0 s where
-    kernels came and went, and 0.03 s so. Other file systems do not know this, and need it not.
+    ext4 then places each in a part of the disk of its own. Otherwise they lie close together, and
+    each new file searches through the inodes that other kernels have freed, since ext4 does not
+    reuse an inode for minutes. After many kernels, making a thousand files took 0.1 to 1.0 s that
+    way, and takes 0.03 s this way. Other file systems ignore the request, and do not need it.
     """
     folder = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -1,33 +1,33 @@
 """The process host of one kernel: starts its programs and outlives none of them.
 
-Run as ``python -I -S host.py FD GATEWAY ROOT``; only `processes.py` starts it. FD is a SEQPACKET
-socket to the gateway, GATEWAY a pidfd of it (-1 where Linux has none) and ROOT the kernel's private
-folder. The host is a child subreaper: whatever a program leaves behind (a daemon that forked twice
-and called setsid included) becomes a child of the host, so "the host has no children" means "the
-kernel has no processes". It ends, killing everything and removing ROOT, when it is told to, when
-the socket closes, and when the gateway dies; after that its exit code is ORPHANED.
+Run as ``python -I -S host_main.py FD GATEWAY ROOT``; only `process_host.py` starts it. FD is a
+SEQPACKET socket to the gateway, GATEWAY a pidfd of the gateway (-1 where Linux has none) and ROOT
+the kernel's private folder. The host is a child subreaper: every process that a program leaves
+behind (even a daemon that forked twice and called setsid) becomes a child of the host, so "the host
+has no children" means "the kernel has no processes". The host ends when the gateway tells it to,
+when the socket is closed, and when the gateway dies (then its exit code is ORPHANED). At its end it
+kills all processes and removes ROOT.
 
-It may have namespaces of its own (`isolation.py`). Then ROOT is a mount point, which it can empty
-but not remove, and its process ids are others than the gateway's; so each that it tells comes with
-a pidfd, of which the gateway can read its own.
+The host may have namespaces of its own (`isolation.py`). Then ROOT is a mount point, which it can
+empty but not remove, and its process ids differ from the gateway's. So a process id is sent with a
+pidfd, from which the gateway reads its own id for the process.
 
-Start-up time is part of every kernel's start, so this script imports little. The messages are
-marshalled instead of JSON, and the C modules under `signal` and `socket` are used directly: that
-takes 44 ms down to 26 ms (a bare interpreter needs 15). Both ends of the socket are the same Python
-installation, and no program of the kernel inherits it or may trace the host, so marshal is safe
-here.
+Start-up time is part of every kernel's start, so this script imports little. Messages are
+marshalled and not JSON, and the C modules below `signal` and `socket` are used directly: that
+reduces 44 ms to 26 ms (a bare interpreter needs 15). Both ends of the socket are the same Python
+installation, and no program of the kernel inherits the socket or may trace the host, so marshal is
+safe here.
 
 A message is a dict. The gateway sends::
 
     {"op": "spawn", "id": 1, "argv": [...], "env": {...}, "cwd": "...", "terminal": True}
         with file descriptors for 0, 1, 2, 3... attached
-    {"op": "signal", "id": 1, "signal": 2}      to the process group of that child
-    {"op": "kill", "id": 1}                     the child and everything below it
+    {"op": "signal", "id": 1, "signal": 2}      to the process group of that program
+    {"op": "kill", "id": 1}                     the program and everything below it
     {"op": "stop"}
 
-and the host answers ``spawned`` (pid; with its pidfd), ``failed`` (errno, error), ``exit`` (code;
-128 + n for signal n) and, last of all, ``stopped`` (usage). Its first word is ``ready`` (pid; with
-its pidfd).
+The host first sends ``ready`` (pid; with its pidfd). It answers ``spawned`` (pid; with its pidfd),
+``failed`` (errno, error), ``exit`` (code; 128 + n for signal n) and last ``stopped`` (usage).
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ MAX_FDS = 16
 OPEN_FILES = 4096
 #: Exit code of a host whose gateway was killed.
 ORPHANED = 3
-#: Programs that do not die of SIGKILL (blocked in the kernel) must not keep the folder forever.
+#: How long to wait for programs that SIGKILL does not end (they are blocked in Linux).
 KILL_SECONDS = 30.0
 
 
 def prctl(option: int, value: int) -> None:
-    """Set a property of this process; Python has no function for it."""
+    """Call prctl(2), for which Python has no function."""
     if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"prctl: {os.strerror(number)}")
@@ -75,14 +75,14 @@ def _fields(pid: int) -> list[bytes]:
     """The fields of /proc/PID/stat from the state on: state, ppid, pgrp, session, ..."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 (pathlib costs 10 ms)
-            # The name before may itself hold spaces and parentheses.
+            # The name before the state may have spaces and parentheses.
             return file.read().rpartition(b")")[2].split()
     except OSError:
         return []
 
 
 def below(root: int, *, session: bool = False) -> list[int]:
-    """Every living descendant of `root`; with `session` also the members of its session."""
+    """All living descendants of `root`; with `session` also the members of its session."""
     parents: dict[int, int] = {}
     found: set[int] = set()
     for name in os.listdir("/proc"):  # noqa: PTH208
@@ -100,7 +100,7 @@ def below(root: int, *, session: bool = False) -> list[int]:
 
 
 def kill(pids: list[int]) -> None:
-    """SIGKILL each of `pids`; one that is gone already is fine."""
+    """Send SIGKILL to each of `pids` that still exists."""
     for pid in pids:
         try:
             os.kill(pid, signal.SIGKILL)
@@ -109,21 +109,21 @@ def kill(pids: list[int]) -> None:
 
 
 def remove_tree(path: str) -> int:
-    """Remove a folder tree and return the bytes its files held.
+    """Remove a folder tree, and return the size of its files in bytes.
 
-    Walks with chdir, because a program may have nested folders deeper than PATH_MAX or than there
-    are file descriptors. Symbolic links are not followed; nothing else is alive to play tricks.
-    What cannot be removed (a mount point, another user's file) is left.
+    Walks with chdir, because a program may have nested folders deeper than PATH_MAX, and deeper
+    than there are file descriptors. Symbolic links are not followed; no other process of the kernel
+    is alive that could replace a folder by one. Mount points and other users' files are left.
     """
     size = 0
     try:
         os.chdir(path)
     except OSError:
         return 0
-    way: list[str] = []  # names of the folders from `path` down to here
-    todo: list[list[str]] = []  # for each of them the subfolders still to visit
+    names: list[str] = []  # of the folders from `path` down to the current one
+    todo: list[list[str]] = []  # for each of them the subfolders that are left
     while True:
-        if len(todo) == len(way):
+        if len(todo) == len(names):
             folders = []
             with os.scandir() as entries:
                 for entry in entries:
@@ -143,21 +143,21 @@ def remove_tree(path: str) -> int:
                 os.chdir(name)
             except OSError:
                 continue
-            way.append(name)
+            names.append(name)
             continue
         todo.pop()
         os.chdir("..")
         try:
-            os.rmdir(way[-1] if way else path)  # noqa: PTH106
+            os.rmdir(names[-1] if names else path)  # noqa: PTH106
         except OSError:
             pass
-        if not way:
+        if not names:
             return size
-        way.pop()
+        names.pop()
 
 
 class Host:
-    """The host's state: its children by id, and the socket to the gateway."""
+    """The host: its programs by id, and the socket to the gateway."""
 
     def __init__(self, fd: int, gateway: int, root: str) -> None:
         self.control = socket.socket(fileno=fd)
@@ -173,28 +173,28 @@ class Host:
         for end in (self.wakeup, wakeup_end):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(wakeup_end, warn_on_full_buffer=False)
-        # A handler in Python is needed for the wake-up byte; the byte does the work.
+        # Without a handler in Python there is no wake-up byte, which is what counts.
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         prctl(PR_SET_CHILD_SUBREAPER, 1)
-        # The programs are of the same user; they must not take the socket out of our hands.
+        # The programs run as the same user, and must not steal the socket with ptrace.
         prctl(PR_SET_DUMPABLE, 0)
 
     # -- messages -----------------------------------------------------------------------------
 
     def serve(self) -> int:
-        """Do as told until told to stop, or until the gateway is gone; the exit code."""
+        """Handle messages until the gateway says stop or dies; returns the exit code."""
         poll = select.poll()
         poll.register(self.control.fileno(), select.POLLIN)
         poll.register(self.wakeup, select.POLLIN)
-        patience = 500  # an old Linux or a sandbox without pidfd: look at getppid() instead
+        timeout = 500  # an old Linux, or a sandbox without pidfd: check getppid() this often (ms)
         if self.gateway >= 0:
             poll.register(self.gateway, select.POLLIN)
-            patience = -1
-        self.tell_pid({"ev": "ready"}, os.getpid())
+            timeout = -1
+        self.send_pid({"ev": "ready"}, os.getpid())
         while not self.orphaned():
-            ready = [fd for fd, _ in poll.poll(patience)]
+            ready = [fd for fd, _ in poll.poll(timeout)]
             if self.wakeup in ready:
                 self.reap()
             if self.control.fileno() in ready:
@@ -208,7 +208,7 @@ class Host:
         self.finish()
         if not self.orphaned():
             return 0
-        # Its own folder is nobody's, and empty after the last kernel.
+        # The gateway's folder is empty after its last kernel, and no one else removes it.
         try:
             os.rmdir(self.root.rpartition("/")[0])  # noqa: PTH106 (no pathlib here)
         except OSError:
@@ -216,7 +216,7 @@ class Host:
         return ORPHANED
 
     def orphaned(self) -> bool:
-        """Whether the gateway was killed."""
+        """Whether the gateway has died."""
         if self.gateway >= 0:
             return bool(select.select([self.gateway], [], [], 0)[0])
         return os.getppid() != self.parent
@@ -231,7 +231,7 @@ class Host:
         fds: list[int] = []
         for _, _, payload in extra:
             fds += memoryview(payload).cast("i").tolist()
-        return (marshal.loads(data) if data else None), fds  # noqa: S302 (see the module's text)
+        return (marshal.loads(data) if data else None), fds  # noqa: S302 (see the module's docstring)
 
     def send(self, message: dict[str, Any], fd: int | None = None) -> None:
         attached = []
@@ -240,9 +240,9 @@ class Host:
         try:
             self.control.sendmsg([marshal.dumps(message)], attached)
         except OSError:
-            pass  # the gateway is gone; the next poll says so
+            pass  # the gateway has died, which the next poll reports
 
-    def tell_pid(self, message: dict[str, Any], pid: int) -> None:
+    def send_pid(self, message: dict[str, Any], pid: int) -> None:
         """Send a message about a process, with its pidfd where Linux has that."""
         try:
             fd = os.pidfd_open(pid)
@@ -258,7 +258,7 @@ class Host:
         if message["op"] == "spawn":
             self.spawn(message, fds)
         elif pid is None:
-            pass  # it has ended; its `exit` is on the way
+            pass  # it has ended, and its `exit` was sent
         elif message["op"] == "kill":
             kill([*below(pid, session=True), pid])
         elif message["op"] == "signal":
@@ -267,10 +267,10 @@ class Host:
             except (ProcessLookupError, PermissionError):
                 pass
 
-    # -- children -----------------------------------------------------------------------------
+    # -- programs -----------------------------------------------------------------------------
 
     def spawn(self, message: dict[str, Any], fds: list[int]) -> None:
-        """Fork and exec; the exec's error, if any, comes back through a close-on-exec pipe."""
+        """Fork and exec. An error of exec comes back through a close-on-exec pipe."""
         ident = message["id"]
         report, report_end = os.pipe()
         host = os.getpid()
@@ -278,7 +278,7 @@ class Host:
         if pid == 0:
             try:
                 os.close(report)
-                self.become(message, fds, host, report_end)
+                self.run_program(message, fds, host, report_end)
             finally:
                 os._exit(127)
         os.close(report_end)
@@ -292,10 +292,10 @@ class Host:
             self.send({"ev": "failed", "id": ident, "errno": int(number), "error": text})
         else:
             self.pids[ident], self.ids[pid] = pid, ident
-            self.tell_pid({"ev": "spawned", "id": ident}, pid)
+            self.send_pid({"ev": "spawned", "id": ident}, pid)
 
-    def become(self, message: dict[str, Any], fds: list[int], host: int, report: int) -> None:
-        """In the new process: turn into the program. Returns only by an error."""
+    def run_program(self, message: dict[str, Any], fds: list[int], host: int, report: int) -> None:
+        """In the new process: set it up, and execute the program. Returns only after an error."""
         report = fcntl.fcntl(report, fcntl.F_DUPFD_CLOEXEC, 100)
         try:
             os.setsid()
@@ -314,8 +314,8 @@ class Host:
             reset = [signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ]
             for number in reset:
                 signal.signal(number, signal.SIG_DFL)
-            # The program leads the terminal's session, and Linux sends SIGHUP to the foreground
-            # group when a leader ends: what it left in the background would die with it. Hence
+            # The program leads the terminal's session. When a leader ends, Linux sends SIGHUP to
+            # the foreground group, and the program's background processes would die. So
             # SIGHUP stays ignored, as under nohup.
             signal.signal(signal.SIGHUP, signal.SIG_IGN if message["terminal"] else signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
@@ -338,7 +338,7 @@ class Host:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
 
     def reap(self) -> bool:
-        """Collect what has ended; False when not a single child is left."""
+        """Collect children that have ended; returns whether there are any left."""
         try:
             while os.read(self.wakeup, 4096):
                 pass
@@ -361,14 +361,14 @@ class Host:
     # -- the end ------------------------------------------------------------------------------
 
     def finish(self) -> dict[str, int]:
-        """Kill everything, remove the folder, and say what the kernel used."""
+        """Kill all processes and remove the folder; returns what the kernel has used."""
         deadline = time.monotonic() + KILL_SECONDS
         me = os.getpid()
         while True:
             kill(below(me))
             if not self.reap() or time.monotonic() > deadline:
                 break
-            # Orphans of the killed arrive here as our children; the next round sees them.
+            # Orphans of killed processes become our children; the next round kills them.
             select.select([self.wakeup], [], [], 0.01)
         scratch = remove_tree(f"{self.root}/work")
         remove_tree(self.root)

@@ -1,4 +1,4 @@
-"""Query mode: an interpreter that keeps its state from one execution to the next."""
+"""Query mode: the gateway's side of an interpreter that keeps its state between runs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 import trio
 
 from ...errors import GatewayError
-from .child import Ask, Child, Sink
-from .process_host import KernelHost
+from .kernel_host import KernelHost
+from .process import Ask, Process, Sink
 
 __all__ = ["Interpreter", "open_interpreter"]
 
-#: How long a run that was cancelled at once is waited for to begin, so that it can be interrupted.
-#: An interpreter that starts takes 50 ms.
+#: A run that is cancelled before it has begun can be interrupted only once it has; this is how long
+#: to wait for that. An interpreter takes 50 ms to start.
 START_SECONDS = 2.0
 
 
@@ -25,28 +25,35 @@ START_SECONDS = 2.0
 async def open_interpreter(
     host: KernelHost, argv: Sequence[str], *, env: Mapping[str, str]
 ) -> AsyncIterator[Interpreter]:
-    """Start `runner.py` (see `Runtime.interpreter`) in the work folder; kill it at the end.
+    """Start an interpreter in the work folder; kill it at the end of the block.
 
-    Does not wait for it to be ready: an interpreter that fails to start is seen by the first
-    `Interpreter.execute`.
+    Does not wait until it is ready: the first `Interpreter.execute` fails if it did not start.
+
+    Args:
+        host: the kernel's process host.
+        argv: its command, from `Runtime.interpreter_argv`.
+        env: the whole environment.
 
     Raises:
-        ProgramNotStarted: it could not be started at all.
+        ProgramNotStartedError: the program could not be started at all.
+        GatewayError: the process host has died.
     """
-    async with host.open_child(argv, env=env, cwd=host.work, stdout="pipe", control=True) as child:
-        yield Interpreter(child)
+    async with host.open_process(
+        argv, env=env, cwd=host.work, stdout="pipe", control=True
+    ) as process:
+        yield Interpreter(process)
 
 
 class Interpreter:
     """A running interpreter. Made by `open_interpreter`.
 
-    It does one thing at a time; a second call meanwhile is a `trio.BusyResourceError`.
+    It does one thing at a time; a second call meanwhile raises `trio.BusyResourceError`.
     """
 
-    def __init__(self, child: Child) -> None:
-        assert child.control is not None
-        self._child = child
-        self._control = child.control
+    def __init__(self, process: Process) -> None:
+        assert process.control is not None
+        self._process = process
+        self._control = process.control
         self._received = bytearray()
         self._busy = False
         self._run = 0
@@ -58,16 +65,21 @@ class Interpreter:
     @property
     def alive(self) -> bool:
         """Whether the process still runs; code can end it (``os._exit``, a crash)."""
-        return self._child.exit_code is None
+        return self._process.exit_code is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit code of the process, 128 + n after signal n; None while it runs."""
+        return self._process.exit_code
 
     def interrupt(self) -> None:
-        """SIGINT to the code that runs, and to its child processes; nothing if no code runs."""
+        """Send SIGINT to the running code and its child processes; does nothing if none runs."""
         if not self._busy:
             return
         if self._started:
-            self._child.interrupt()
+            self._process.interrupt()
         else:
-            # Before the interpreter is set up, the signal would kill it.
+            # The signal would kill an interpreter that is not set up yet.
             self._interrupt_at_start = True
 
     async def execute(
@@ -79,31 +91,32 @@ class Interpreter:
         *,
         show_value: bool = False,
     ) -> int:
-        """Run `source` and return its exit code; all its output is delivered then.
+        """Run code.
+
+        Output of background threads since the last run goes to this run's sink. Between two runs a
+        pipe (64 KiB) holds it, and the thread waits while the pipe is full.
 
         Args:
             source: the code.
-            sink: gets the output.
-            ask: asked when the code calls ``input`` or ``getpass``.
-            ask_bytes: asked when it reads descriptor 0 itself; may return any amount. Default:
-                `ask`. Once it was asked, ``input`` reads the descriptor too, since the code may
-                have read further than it has used.
-            show_value: print the value of the expression that it ends in, if it does.
-
-        Output of background threads since the last run is given to this one's sink; between two
-        runs a pipe (64 KiB) holds it, and the thread waits when that is full.
+            sink: gets the output; it has got all of it when this returns.
+            ask: called when the code calls ``input`` or ``getpass``.
+            ask_bytes: called when the code reads descriptor 0 itself; may return any number of
+                bytes. Default: `ask`. After it was called, ``input`` reads the descriptor too,
+                because the code may have read more than it has used.
+            show_value: print the value of the code's last expression, as a prompt does.
 
         Returns:
-            0; 1 after an exception; 130 after an interrupt; what ``sys.exit`` said; if the process
-            has died, its exit code (128 + n for signal n), with `alive` False from then on.
+            The exit code: 0; 1 after an exception; 130 after an interrupt; the argument of
+            ``sys.exit``; if the process has died, its exit code (128 + n for signal n), and `alive`
+            is False from then on.
 
         Raises:
-            trio.BusyResourceError: something else is being done.
+            trio.BusyResourceError: the interpreter does something else.
             GatewayError: the interpreter died in an earlier run, or the process host died.
 
-        Cancellation: the code is interrupted. A run that goes on nevertheless delays the next one.
+        Cancellation: the code is interrupted. If it goes on nevertheless, it delays the next run.
         """
-        with self._doing_one_thing():
+        with self._exclusively():
             self._run += 1
             self._submitted = self._started = self._interrupt_at_start = False
             self._reads_terminal = False
@@ -113,38 +126,38 @@ class Interpreter:
                 return await (ask_bytes or ask)(is_password)
 
             try:
-                async with self._child.streaming(sink, ask_terminal):
-                    return await self._converse(source, show_value, sink, ask)
+                async with self._process.streaming(sink, ask_terminal):
+                    return await self._run_until_done(source, show_value, sink, ask)
             except BaseException:
-                # Cancelled, or sink or ask failed: nobody listens to that code any more.
+                # Cancelled, or sink or ask failed: no client follows that code any more.
                 with trio.move_on_after(START_SECONDS, shield=True):
                     try:
-                        await self._abandon()
+                        await self._interrupt_once_started()
                     except trio.BrokenResourceError:
-                        pass  # its kernel is being killed, and took the process first
+                        pass  # the kernel is ending, and has killed the process before
                 raise
 
     async def complete(self, code: str, options: Mapping[str, Any]) -> list[str]:
-        """What the code may go on with.
+        """Completions of a piece of code.
 
         Args:
             code: the code up to the cursor.
-            options: ``line``, the text left of the cursor, counts more than `code` if it is there.
+            options: ``line``, the text left of the cursor, replaces `code` if it is given.
 
         Raises:
             trio.BusyResourceError: code is running.
             GatewayError: the interpreter has died.
         """
-        with self._doing_one_thing():
+        with self._exclusively():
             await self._send({"op": "complete", "code": code, "options": dict(options)})
             while (event := await self._receive()) is not None:
                 if event["ev"] == "completions":
                     return [str(item) for item in event["items"]]
-                await self._dismiss(event)
+                await self._decline(event)
             raise GatewayError("the interpreter has ended")
 
     @contextmanager
-    def _doing_one_thing(self) -> Iterator[None]:
+    def _exclusively(self) -> Iterator[None]:
         if self._busy:
             raise trio.BusyResourceError("this interpreter is doing something else")
         if not self.alive:
@@ -155,24 +168,24 @@ class Interpreter:
         finally:
             self._busy = False
 
-    async def _abandon(self) -> None:
-        """Interrupt this run, which has to begin first if it was submitted at all."""
+    async def _interrupt_once_started(self) -> None:
+        """Interrupt this run; if it was submitted, wait until it has begun."""
         self.interrupt()
         while self._submitted and not self._started and self.alive:
             event = await self._receive()
             if event is None:
                 return
             if event["run"] != self._run:
-                await self._dismiss(event)
+                await self._decline(event)
             elif event["ev"] == "started":
                 self._started = True
                 self.interrupt()
 
-    async def _converse(self, source: str, show_value: bool, sink: Sink, ask: Ask) -> int:
-        """Follow a run until it is done or the process has ended."""
+    async def _run_until_done(self, source: str, show_value: bool, sink: Sink, ask: Ask) -> int:
+        """Run code until it is done or the process has ended."""
         code: int | None = None
 
-        async def converse() -> None:
+        async def submit_and_follow() -> None:
             nonlocal code
             try:
                 message = {"op": "execute", "run": self._run, "code": source}
@@ -180,34 +193,34 @@ class Interpreter:
                 self._submitted = True
                 code = await self._follow(nursery, sink, ask)
             except trio.BrokenResourceError:
-                await trio.lowlevel.checkpoint()  # it has just died: `wait` below will say so
+                await trio.lowlevel.checkpoint()  # the process has just died: `wait` below returns
             if code is not None:
                 nursery.cancel_scope.cancel()
 
-        # The end of the process, not of the socket: a fork can hold the socket open.
+        # Waits for the process and not the socket, which a fork could hold open.
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(converse)
-            ended = await self._child.wait()
+            nursery.start_soon(submit_and_follow)
+            ended = await self._process.wait()
             nursery.cancel_scope.cancel()
         return ended if code is None else code
 
     async def _follow(self, nursery: trio.Nursery, sink: Sink, ask: Ask) -> int | None:
-        """Take events of this run until it is done; None when the socket has closed."""
-        question = trio.CancelScope()
+        """Handle events of this run until it is done; None when the socket was closed."""
+        request = trio.CancelScope()
         while (event := await self._receive()) is not None:
             if event["run"] != self._run:
-                await self._dismiss(event)
+                await self._decline(event)
                 continue
             match event["ev"]:
                 case "started":
                     self._started = True
                     if self._interrupt_at_start:
-                        self._child.interrupt()
+                        self._process.interrupt()
                 case "input":
-                    question = trio.CancelScope()
-                    nursery.start_soon(self._ask, question, event, sink, ask)
+                    request = trio.CancelScope()
+                    nursery.start_soon(self._ask, request, event, sink, ask)
                 case "input-over":
-                    question.cancel()
+                    request.cancel()
                 case "done":
                     return int(event["code"])
         return None
@@ -216,7 +229,7 @@ class Interpreter:
         self, scope: trio.CancelScope, event: Mapping[str, Any], sink: Sink, ask: Ask
     ) -> None:
         with scope:
-            await self._child.drain(sink)
+            await self._process.drain(sink)
             if self._reads_terminal and not event["password"]:
                 await self._send({"op": "answer", "id": event["id"], "stdin": True})
             else:
@@ -230,8 +243,8 @@ class Interpreter:
             answer["text"] = line.decode("utf-8", "surrogateescape").removesuffix("\n")
         await self._send(answer)
 
-    async def _dismiss(self, event: Mapping[str, Any]) -> None:
-        """Deal with an event of a run that was cancelled: its questions have no answer."""
+    async def _decline(self, event: Mapping[str, Any]) -> None:
+        """Handle an event of a run that was cancelled: an input request gets end of file."""
         if event["ev"] == "input":
             await self._answer(event, None)
         else:
@@ -249,9 +262,9 @@ class Interpreter:
                     return
         except trio.Cancelled:
             if len(rest) < len(data):
-                # Half a message is on its way and would spoil every later one. Only a long program
-                # can get here, while code of a cancelled run still goes on.
-                self._child.kill()
+                # A part of a message was sent, which would garble every later one. It takes a long
+                # program to get here, while code of a cancelled run still goes on.
+                self._process.kill()
             raise
         except OSError as exc:
             raise trio.BrokenResourceError from exc
@@ -261,7 +274,9 @@ class Interpreter:
         while b"\n" not in self._received:
             try:
                 data = await self._control.receive_some()
-            except trio.ClosedResourceError as exc:  # with its kernel, while this was shielded
+            except (
+                trio.ClosedResourceError
+            ) as exc:  # closed with its kernel, while this was shielded
                 raise trio.BrokenResourceError from exc
             if not data:
                 return None

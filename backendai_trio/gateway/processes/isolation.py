@@ -1,13 +1,14 @@
-"""What keeps kernels apart from the machine: bubblewrap where it works, else a process group.
+"""Isolation of kernels from the machine: bubblewrap where it works, else a process group.
 
-With bubblewrap a kernel's process host, and with it all programs, runs in user, mount, process and
-IPC namespaces of its own, without privileges. It can write its own folder and the virtual folders
-that it has mounted for writing; the rest of the machine's files it can read as the user can. What
-gateways and clients of this library keep (key pairs, other kernels, folders that it has not
-mounted) it does not see, nor other processes, nor the user's terminals. The network is the
-machine's, and nothing limits how much of the machine is used.
+With bubblewrap a kernel's process host, and with it all its programs, runs in user, mount, process
+and IPC namespaces of its own, without privileges. It can write to its own folder and to virtual
+folders that are mounted writable. It can read the rest of the machine's files as the user can,
+except the data of gateways and clients of this library: key pairs, other kernels, and virtual
+folders that it has not mounted. It sees no other processes and none of the user's terminals. The
+network is the machine's, and the use of CPU, memory and disk is not limited.
 
-The host is process 1 in there: Linux ends all others with it, and lets none of them harm it.
+The host is process 1 of its namespace: Linux ends all other processes with it, and they cannot
+harm it.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from typing import get_args
 
 from ...config.user_dirs import config_folder, data_folder, state_folder
 from ...errors import GatewayError
-from ..settings import WantedIsolation
+from ..settings import RequestedIsolation
 from .host_main import ORPHANED
 
 __all__ = ["PROCESS_GROUP", "Isolation", "Share", "Trial", "try_isolation"]
 
 _PROGRAM = "bwrap"
-#: How long a trial may take; usually it is 15 ms.
+#: How long a trial may take; usually it takes 15 ms.
 _TRIAL_SECONDS = 10.0
 
 _NAMESPACES = (
@@ -39,12 +40,12 @@ _NAMESPACES = (
     "--unshare-ipc",
     "--die-with-parent",
     "--as-pid-1",
-    # Of root, bubblewrap drops none by itself.
+    # For root, bubblewrap drops none by itself.
     "--cap-drop",
     "ALL",
 )
-#: A fresh /dev has no terminals but the kernel's own. Files in /proc that belong to root can be
-#: written by a root without privileges, too.
+#: A fresh /dev has no terminals except the kernel's own. Files in /proc that belong to root are
+#: writable for a root without privileges, too.
 _MACHINE = (
     *("--ro-bind", "/", "/"),
     *("--dev", "/dev"),
@@ -55,14 +56,14 @@ _MACHINE = (
         for argument in ("--ro-bind-try", name, name)
     ),
 )
-#: Accelerators, as far as there are any.
+#: Accelerators.
 _DEVICES = ("nvidia*", "dri", "kfd", "dxg")
-#: Where others put what is not for kernels: sockets of the user's session, of its agents, and of
-#: daemons that would do anything for the user (Docker's); and other kernels.
-_OTHERS = ("/run", "/tmp", "/var/tmp")  # noqa: S108
+#: Folders with things that kernels must not reach: sockets of the user's session, of its agents and
+#: of powerful daemons such as Docker's; and other kernels.
+_HIDDEN = ("/run", "/tmp", "/var/tmp")  # noqa: S108
 
-#: Stays outside: a kernel's folder is a mount point inside, which cannot be removed there. When
-#: the gateway was killed, its own folder is nobody's, and empty after the last kernel.
+#: Runs outside of the namespaces: inside, a kernel's folder is a mount point, which cannot be
+#: removed. After a gateway was killed, its last kernel removes the gateway's folder as well.
 _REMOVER = f"""
 root=$1; shift; "$@"; code=$?
 rmdir "$root" 2>/dev/null
@@ -73,7 +74,7 @@ exit $code
 
 @dataclass(frozen=True)
 class Share:
-    """A folder outside its own that a kernel may use."""
+    """A folder outside of a kernel's own that the kernel may use."""
 
     path: Path
     writable: bool
@@ -81,12 +82,12 @@ class Share:
 
 @dataclass(frozen=True)
 class Isolation:
-    """One of the two ways, ready to be used.
+    """One of the two kinds of isolation.
 
     Attributes:
         name: "bubblewrap" or "process-group".
         program: bubblewrap's path; empty for a process group.
-        hidden: folders whose contents kernels do not see.
+        hidden: folders whose contents kernels cannot see.
     """
 
     name: str
@@ -99,33 +100,33 @@ class Isolation:
         return bool(self.program)
 
     def hiding(self, *folders: Path | None) -> Isolation:
-        """The same, with more folders hidden."""
+        """The same isolation with more hidden folders."""
         more = tuple(folder for folder in folders if folder is not None)
         return Isolation(self.name, self.program, self.hidden + more)
 
     def command(self, argv: Sequence[str], root: Path, shares: Iterable[Share]) -> list[str]:
-        """What starts a process host so that it is kept apart.
+        """The command that starts a process host with this isolation.
 
         Args:
             argv: the host's own command.
             root: the kernel's folder.
-            shares: what it may use beside that. In a process group it may use everything.
+            shares: other folders that it may use. In a process group it may use all of them.
         """
         if not self.program:
             return list(argv)
-        # By depth: what is deeper in the tree decides, whatever is said about the folders above.
+        # Sorted by depth: the option for a deeper folder overrides those for the folders above.
         views = sorted(self._views(root, shares), key=lambda view: len(view[0].parts))
         places = [word for path, words in views for word in (*words, str(path))]
         inside = [self.program, *_NAMESPACES, *_MACHINE, *_devices(), *places, "--", *argv]
         return ["/bin/sh", "-c", _REMOVER, "sh", str(root), *inside]
 
     def _views(self, root: Path, shares: Iterable[Share]) -> Iterator[tuple[Path, tuple[str, ...]]]:
-        """Places, and the options that say what is seen there, without the place itself."""
-        # Resolved, because bubblewrap mounts over no symbolic link. The links are still there.
+        """Folders, with bubblewrap's options for each (all but the last word: the folder)."""
+        # Resolved, because bubblewrap does not mount over symbolic links, which stay as they are.
         hidden = {folder.resolve() for folder in self.hidden if folder.is_dir()}
         for folder in hidden:
             yield folder, ("--tmpfs",)
-        for path in _needed():
+        for path in _needed_paths():
             if any(folder in path.parents for folder in hidden) and path.exists():
                 yield path, ("--ro-bind", str(path))
         for share in shares:
@@ -143,8 +144,8 @@ def _devices() -> list[str]:
     return [word for path in found for word in ("--dev-bind", str(path), str(path))]
 
 
-def _needed() -> set[Path]:
-    """What programs are found by, host and interpreters first: seen also in hidden folders."""
+def _needed_paths() -> set[Path]:
+    """Files and folders that programs need to start; visible even inside of hidden folders."""
     needed = {
         sys.prefix,
         sys.base_prefix,
@@ -156,16 +157,16 @@ def _needed() -> set[Path]:
     return paths | {path.resolve() for path in paths}
 
 
-# -- which one it is ------------------------------------------------------------------------------
+# -- the choice -----------------------------------------------------------------------------------
 
 
 class Trial:
-    """Finds out whether bubblewrap works, while something else is done. See `try_isolation`."""
+    """A test of whether bubblewrap works, run in the background. Made by `try_isolation`."""
 
-    def __init__(self, wanted: WantedIsolation) -> None:
-        self._wanted = wanted
+    def __init__(self, requested: RequestedIsolation) -> None:
+        self._requested = requested
         self._process: subprocess.Popen[bytes] | None = None
-        self._program = "" if wanted == "process-group" else shutil.which(_PROGRAM) or ""
+        self._program = "" if requested == "process-group" else shutil.which(_PROGRAM) or ""
         if self._program:
             self._process = subprocess.Popen(
                 [self._program, *_NAMESPACES, *_MACHINE, "--", "/bin/sh", "-c", ":"],
@@ -175,26 +176,26 @@ class Trial:
             )
 
     def result(self) -> Isolation:
-        """What kernels get. Waits for the end of the trial.
+        """The isolation of this machine's kernels. Blocks until the trial has ended.
 
         Raises:
-            GatewayError: bubblewrap was asked for, and it does not work; the text says why.
+            GatewayError: bubblewrap was requested and does not work; the text says why.
         """
-        if self._wanted == "process-group":
+        if self._requested == "process-group":
             return PROCESS_GROUP
         problem = self._problem()
         if not problem:
-            folders = (*map(Path, _OTHERS), config_folder(), data_folder(), state_folder())
+            folders = (*map(Path, _HIDDEN), config_folder(), data_folder(), state_folder())
             return Isolation("bubblewrap", self._program, folders)
-        if self._wanted == "auto":
+        if self._requested == "auto":
             return PROCESS_GROUP
         raise GatewayError(
             f"kernels cannot be isolated with bubblewrap: {problem}; "
-            "choose the isolation 'process-group' to run them without"
+            "use the isolation 'process-group' to run them without it"
         )
 
     def stop(self) -> None:
-        """End it, if it still goes on."""
+        """End the trial if it still runs."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
@@ -207,27 +208,27 @@ class Trial:
         except OSError as exc:
             return f"this system has no pidfd ({exc.strerror})"
         try:
-            _, said = self._process.communicate(timeout=_TRIAL_SECONDS)
+            _, output = self._process.communicate(timeout=_TRIAL_SECONDS)
         except subprocess.TimeoutExpired:
             return f"{self._program} did not answer"
         if self._process.returncode == 0:
             return ""
-        return said.decode(errors="replace").strip() or f"{self._program} failed"
+        return output.decode(errors="replace").strip() or f"{self._program} failed"
 
 
 @contextmanager
-def try_isolation(wanted: WantedIsolation) -> Iterator[Trial]:
-    """Begin to find out what isolation there can be.
+def try_isolation(requested: RequestedIsolation) -> Iterator[Trial]:
+    """Start to test which isolation works; call `Trial.result` within the block.
 
     Args:
-        wanted: "auto" is bubblewrap where that works, and a process group elsewhere.
+        requested: "auto" is bubblewrap where it works, and a process group elsewhere.
 
     Raises:
         GatewayError: there is no such isolation.
     """
-    if wanted not in (known := get_args(WantedIsolation)):
-        raise GatewayError(f"there is no isolation {wanted!r}; choose {', '.join(known)}")
-    trial = Trial(wanted)
+    if requested not in (known := get_args(RequestedIsolation)):
+        raise GatewayError(f"there is no isolation {requested!r}; use one of {', '.join(known)}")
+    trial = Trial(requested)
     try:
         yield trial
     finally:

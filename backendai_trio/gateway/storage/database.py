@@ -1,11 +1,12 @@
-"""What a gateway remembers: key pairs, and the kernels that have ended.
+"""The gateway's store: key pairs, and kernels that have ended.
 
-In memory for an embedded gateway; in SQLite, readable by its owner alone, for `backend.ai serve`.
+It is in memory, or in an SQLite database that only its owner can read (`GatewayOptions.data`).
 """
 
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import secrets
 from contextlib import closing
@@ -27,6 +28,8 @@ __all__ = [
     "open_database",
 ]
 
+_log = logging.getLogger("backendai_trio.gateway")
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS keypairs (
     access_key TEXT PRIMARY KEY, secret_key TEXT NOT NULL, created_at TEXT NOT NULL
@@ -38,25 +41,26 @@ CREATE TABLE IF NOT EXISTS ended_sessions (
 ) STRICT;
 """
 _HISTORY = 1000
+"""How many ended kernels are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """Who may use the gateway."""
+    """The access key and secret key of the gateway's clients."""
 
     access_key: str
     secret_key: str = field(repr=False)
 
     @classmethod
     def generate(cls, access_key: str | None = None) -> KeyPair:
-        """A fresh pair in the shape managers give theirs (contract section 2.1)."""
+        """A new pair in the form of managers (docs/protocol.md, section 2.1)."""
         random_key = "AKIA" + base64.b32encode(secrets.token_bytes(10)).decode()
         return cls(access_key or random_key, secrets.token_urlsafe(30))
 
 
 @dataclass(frozen=True, slots=True)
 class EndedSession:
-    """A kernel that is no more."""
+    """A kernel that has ended."""
 
     session_id: str
     token: str
@@ -68,23 +72,23 @@ class EndedSession:
 
 
 class Store(Protocol):
-    """What a gateway needs of its memory. Every call is short, and made from one thread."""
+    """A gateway's store. All calls are short, and come from one thread."""
 
     def secret_key_of(self, access_key: str) -> str | None:
-        """The secret of a key pair, None if there is no such pair."""
+        """The secret key of a key pair; None if there is no such pair."""
 
     def add_ended(self, session: EndedSession) -> None:
-        """Remember a kernel that has ended."""
+        """Add a kernel that has ended. A full disk is logged, not raised: the kernel has ended."""
 
     def ended(self, access_key: str) -> list[EndedSession]:
-        """A key pair's ended kernels, newest first, as far as they are kept."""
+        """A key pair's ended kernels, newest first."""
 
     def close(self) -> None:
-        """Let go of what it holds; may be repeated."""
+        """Close it; may be repeated."""
 
 
 class MemoryStore:
-    """For a gateway that ends with its process."""
+    """A store in memory, with one key pair."""
 
     def __init__(self, pair: KeyPair) -> None:
         self.pair = pair
@@ -108,22 +112,25 @@ class MemoryStore:
 
 
 class SqliteStore:
-    """For `backend.ai serve`: survives a crash at any moment (WAL), files 0600 in a folder 0700.
+    """A store in SQLite. It survives a crash at any moment (WAL); files have mode 0600.
 
     Raises:
-        GatewayError: the folder cannot be made or written, or the file is no database.
+        GatewayError: the folder cannot be made or written, or the file is not a database.
     """
 
     def __init__(self, folder: Path) -> None:
+        import sqlite3
+
         self._db = open_database(folder / "gateway.sqlite3", _SCHEMA)
+        self._failures = sqlite3.OperationalError
 
     def close(self) -> None:
         """See `Store`."""
         self._db.close()
 
     def keypair(self, access_key: str | None = None, secret_key: str | None = None) -> KeyPair:
-        """The gateway's key pair; made when there is none, and changed as far as arguments say."""
-        # One gateway at a time: two that start together must not make a pair each.
+        """The gateway's key pair. It is made if there is none, and the arguments change it."""
+        # Exclusively: two gateways that start at the same time must not both make a pair.
         self._db.execute("BEGIN IMMEDIATE")
         try:
             return self._keypair(access_key, secret_key)
@@ -152,6 +159,12 @@ class SqliteStore:
 
     def add_ended(self, session: EndedSession) -> None:
         """See `Store`."""
+        try:
+            self._insert_ended(session)
+        except self._failures as exc:
+            _log.warning("cannot store that kernel %r has ended: %s", session.token, exc)
+
+    def _insert_ended(self, session: EndedSession) -> None:
         self._db.execute(
             "INSERT OR REPLACE INTO ended_sessions VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
@@ -185,10 +198,10 @@ class SqliteStore:
 
 
 def open_database(path: Path | None, schema: str) -> sqlite3.Connection:
-    """Open a database that its owner alone can read, and make its tables; None is in memory.
+    """Open a database that only its owner can read, and make its tables; None is in memory.
 
     Raises:
-        GatewayError: it cannot be made or written, or is none.
+        GatewayError: it cannot be made or written, or the file is not a database.
     """
     import sqlite3
 
@@ -196,21 +209,21 @@ def open_database(path: Path | None, schema: str) -> sqlite3.Connection:
         if path is not None:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.parent.chmod(0o700)
-            # Made before SQLite opens it, so that it is never readable by others, not even shortly.
+            # Made before SQLite opens it, so that others can never read it.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             path.chmod(0o600)
-        # Autocommit; calls come from one thread at a time, though not always the same.
+        # Autocommit. Calls come from one thread at a time, but not always from the same one.
         opened = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
-        # Gateways may share a folder: the one of `serve`, and one within a command.
+        # Several gateways may use a folder: one of `serve`, and those within commands.
         opened.execute("PRAGMA busy_timeout=2000")
         opened.execute("PRAGMA journal_mode=WAL")
-        # Whole after any crash; after a power failure the last changes may be missing.
+        # Consistent after any crash; after a power failure the last changes may be missing.
         opened.execute("PRAGMA synchronous=NORMAL")
         opened.execute("PRAGMA foreign_keys=ON")
         opened.executescript(schema)
     except (OSError, sqlite3.Error) as exc:
         raise GatewayError(
             f"cannot keep the gateway's data in {path}: {exc}; "
-            "mend that, or name another folder with --data"
+            "solve that, or use another folder (GatewayOptions.data, --data)"
         ) from exc
     return opened

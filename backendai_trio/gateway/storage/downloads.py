@@ -1,4 +1,4 @@
-"""Answers that carry a file, or the part of it that was asked for."""
+"""Responses with a file or a part of it, and the tickets for downloading files."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ import trio
 from ...errors import RemoteProtocolError
 from ...wire.http import OCTETS
 from ...wire.storage_proxy import ContentRange, attachment, parse_range
-from ..bodies import PiecesResponse
+from ..bodies import StreamedResponse
 from ..refusals import Refused
 
-__all__ = ["DownloadTicket", "Tickets", "archive_response", "file_response"]
+__all__ = ["DownloadTicket", "DownloadTickets", "archive_response", "file_response"]
 
 TICKET_SECONDS = 24 * 3600.0
-"""How long a download may be gone on with."""
+"""How long a ticket is valid."""
 MAX_TICKETS = 10_000
-_PIECE_BYTES = 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadTicket:
-    """Leave to download a file."""
+    """Permission to download a file."""
 
     user: str
     folder_id: str
@@ -38,14 +38,14 @@ class DownloadTicket:
     expires_at: float
 
 
-class Tickets:
-    """The tickets that are out; forgotten when the gateway ends, and then asked for anew."""
+class DownloadTickets:
+    """The valid tickets. They are lost when the gateway ends; clients then request new ones."""
 
     def __init__(self) -> None:
         self._tickets: OrderedDict[str, DownloadTicket] = OrderedDict()
 
     def issue(self, user: str, folder_id: str, path: str, *, archive: bool) -> str:
-        """A token for a file."""
+        """Issue a ticket for a file, and return its token."""
         expires_at = trio.current_time() + TICKET_SECONDS
         token = secrets.token_urlsafe(32)
         self._tickets[token] = DownloadTicket(user, folder_id, path, archive, expires_at)
@@ -54,14 +54,14 @@ class Tickets:
         return token
 
     def find(self, token: str) -> DownloadTicket:
-        """What a token is for.
+        """The ticket of a token.
 
         Raises:
-            Refused: nothing, or nothing any more.
+            Refused: 404, there is none, or it has expired.
         """
         ticket = self._tickets.get(token)
         if ticket is None or trio.current_time() > ticket.expires_at:
-            detail = "the token is not known, or has expired; ask for another"
+            detail = "the token is unknown or has expired; request a new one"
             raise Refused(404, "generic-not-found", "No such download", detail)
         return ticket
 
@@ -71,21 +71,21 @@ def file_response(
     state: os.stat_result,
     name: str,
     *,
-    wanted: str | None = None,
-    unchanged_since: str | None = None,
+    range_header: str | None = None,
+    if_range: str | None = None,
     head_only: bool = False,
-) -> PiecesResponse:
-    """Answer with a file that was opened safely, or the part of it that was asked for.
+) -> StreamedResponse:
+    """A response with an open file, or with the range of it that the request asks for.
 
-    Starlette's own response opens files by name, and would follow what a kernel has put there.
+    Starlette's `FileResponse` opens files by name, and would follow a link that a kernel has made.
 
     Args:
-        file: unbuffered; closed when the answer has ended.
+        file: an unbuffered file, which is closed at the end of the response.
         state: of the file.
-        name: what to call it.
-        wanted: the Range header.
-        unchanged_since: the If-Range header: an ETag or a date that must still fit.
-        head_only: leave the body out.
+        name: the file's name for the client.
+        range_header: the Range header.
+        if_range: the If-Range header: an ETag or a date. The range is ignored if it does not match.
+        head_only: leave out the body.
     """
     size = state.st_size
     modified = format_datetime(datetime.fromtimestamp(int(state.st_mtime), UTC), usegmt=True)
@@ -99,30 +99,30 @@ def file_response(
     }
     part, status = ContentRange(0, size, size), 200
     try:
-        if unchanged_since in (None, etag, modified):
-            found = parse_range(wanted, size)
+        if if_range in (None, etag, modified):
+            found = parse_range(range_header, size)
             if found is not None:
                 part, status = found, 206
                 headers["content-range"] = part.encode()
     except RemoteProtocolError:
         part, status = ContentRange(0, 0, size), 416
         headers["content-range"] = f"bytes */{size}"
-    shown = ContentRange(0, 0, size) if head_only else part
+    sent = ContentRange(0, 0, size) if head_only else part
     length = part.end - part.start
-    return PiecesResponse(_Part(file, shown), OCTETS, length, status=status, headers=headers)
+    return StreamedResponse(_FileRange(file, sent), OCTETS, length, status=status, headers=headers)
 
 
-def archive_response(pieces: Iterator[bytes], name: str) -> PiecesResponse:
-    """Answer with a folder as a ZIP archive, made while it is sent."""
+def archive_response(chunks: Iterator[bytes], name: str) -> StreamedResponse:
+    """A response with a ZIP archive of a folder, which is made while it is sent."""
     headers = {"content-disposition": attachment(f"{name}.zip")}
-    return PiecesResponse(pieces, "application/zip", headers=headers)
+    return StreamedResponse(chunks, "application/zip", headers=headers)
 
 
-class _Part(Iterator[bytes]):
-    """A part of a file, piece by piece.
+class _FileRange(Iterator[bytes]):
+    """A range of a file, in chunks.
 
-    No generator: `close` on one that was not begun would leave the file open, and a client may have
-    gone before the first piece.
+    Not a generator: `close` of a generator that was not started would leave the file open, and a
+    client may disconnect before the first chunk.
     """
 
     def __init__(self, file: IO[bytes], part: ContentRange) -> None:
@@ -133,13 +133,13 @@ class _Part(Iterator[bytes]):
     def __next__(self) -> bytes:
         if self._position >= self._end:
             raise StopIteration
-        size = min(_PIECE_BYTES, self._end - self._position)
-        piece = os.pread(self._file.fileno(), size, self._position)
-        if not piece:
-            # Less than was said: the connection breaks, which is how a client learns of it.
-            raise OSError("the file was cut while it was sent")
-        self._position += len(piece)
-        return piece
+        size = min(_CHUNK_BYTES, self._end - self._position)
+        chunk = os.pread(self._file.fileno(), size, self._position)
+        if not chunk:
+            # Less than the Content-Length: the error closes the connection, which tells the client.
+            raise OSError("the file was truncated while it was sent")
+        self._position += len(chunk)
+        return chunk
 
     def close(self) -> None:
         self._file.close()

@@ -1,4 +1,4 @@
-"""Which virtual folders there are, whose, and what is on its way into them: an SQLite database."""
+"""The index of virtual folders: owners, shares, invitations and unfinished uploads, in SQLite."""
 
 from __future__ import annotations
 
@@ -47,45 +47,45 @@ _UPLOAD = "key, folder_id, path, size, position, placed"
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A virtual folder as one of its users sees it."""
+    """A virtual folder from the view of one of its users."""
 
     folder_id: str
     """32 hexadecimal digits."""
     name: str
     owner: str
-    """Access key of who made it."""
+    """Access key of the user who made it."""
     created_at: str
     usage_mode: str
     permission: str
-    """What this user may do: ``ro``, ``rw`` or ``wd``."""
+    """Permission of this user: ``ro``, ``rw`` or ``wd``."""
     cloneable: bool
     max_bytes: int
-    """Quota of this folder, 0 for the gateway's."""
+    """Quota of this folder in bytes; 0 for the gateway's."""
     is_owner: bool
 
     @property
     def writable(self) -> bool:
-        """Whether this user may change its content."""
+        """Whether this user may change its files."""
         return self.is_owner or self.permission != "ro"
 
 
 @dataclass(frozen=True, slots=True)
 class PendingUpload:
-    """A file on its way. Its bytes lie in a file of the name `key`, outside the folder."""
+    """An unfinished upload. Its bytes are in a file named `key`, outside of the folder's files."""
 
     key: str
-    """Hash of the token that whoever sends it holds."""
+    """Hash of the client's token."""
     folder_id: str
     path: str
     size: int
     position: int
-    """Bytes that are there for good."""
+    """Bytes that were received and need not be sent again."""
     placed: bool
-    """Whether it has its name in the folder."""
+    """Whether the file has got its name in the folder."""
 
 
 class FolderIndex:
-    """The database. Every call is short.
+    """The database. All calls are short.
 
     Raises:
         GatewayError: it cannot be made or written.
@@ -95,19 +95,19 @@ class FolderIndex:
         self._db = open_database(path, _SCHEMA)
 
     def close(self) -> None:
-        """Let go of it; may be repeated."""
+        """Close it; may be repeated."""
         self._db.close()
 
-    def add(self, wanted: CreateVFolder, owner: str, max_folders: int) -> Folder | None:
-        """Make a folder; None when the owner has `max_folders`.
+    def add(self, request: CreateVFolder, owner: str, max_folders: int) -> Folder | None:
+        """Add a folder; returns None if the owner has `max_folders` already.
 
         Raises:
-            FileExistsError: the owner has one of this name.
+            FileExistsError: the owner has a folder of this name.
         """
         folder_id = uuid.uuid4().hex
         with self._transaction():
-            if self._named(owner, wanted.name):
-                raise FileExistsError(wanted.name)
+            if self._named(owner, request.name):
+                raise FileExistsError(request.name)
             owned = self._all("SELECT COUNT(*) FROM vfolders WHERE owner=?", owner)
             if owned[0][0] >= max_folders:
                 return None
@@ -115,19 +115,19 @@ class FolderIndex:
                 f"INSERT INTO vfolders ({_FOLDER}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
                 (
                     folder_id,
-                    wanted.name,
+                    request.name,
                     owner,
                     _now(),
-                    wanted.usage_mode,
-                    wanted.permission,
-                    wanted.cloneable,
-                    wanted.max_bytes,
+                    request.usage_mode,
+                    request.permission,
+                    request.cloneable,
+                    request.max_bytes,
                 ),
             )
         return self.find(owner, folder_id)
 
     def of_user(self, user: str) -> list[Folder]:
-        """All that a user may read, the own ones first."""
+        """All folders that a user may read; the user's own ones come first."""
         own = self._all(f"SELECT {_FOLDER} FROM vfolders WHERE owner=? {_ORDER}", user)  # noqa: S608
         shared = self._all(
             f"SELECT {_FOLDER.replace('permission', 's.permission')} FROM vfolders "  # noqa: S608
@@ -139,23 +139,23 @@ class FolderIndex:
         ]
 
     def find(self, user: str, name: str) -> Folder | None:
-        """A folder by name or id; the own one when another user's has the same name."""
+        """A folder by its name or id; if two have the name, the user's own one."""
         plain = name.replace("-", "").lower()
         return next((f for f in self.of_user(user) if name == f.name or plain == f.folder_id), None)
 
     def remove(self, folder_id: str) -> None:
-        """Forget a folder, and all that is about it."""
+        """Remove a folder, with its shares, invitations and uploads."""
         self._db.execute("DELETE FROM vfolders WHERE folder_id=?", (folder_id,))
 
     def ids(self) -> set[str]:
-        """All folders there are."""
+        """The ids of all folders."""
         return {row[0] for row in self._all("SELECT folder_id FROM vfolders")}
 
     def rename(self, folder: Folder, name: str) -> None:
         """Give a folder another name.
 
         Raises:
-            FileExistsError: its owner has one of that name.
+            FileExistsError: its owner has a folder of that name.
         """
         with self._transaction():
             if self._named(folder.owner, name):
@@ -171,10 +171,10 @@ class FolderIndex:
             (permission, cloneable, folder.folder_id),
         )
 
-    # -- others -----------------------------------------------------------------------------------
+    # -- other users ------------------------------------------------------------------------------
 
     def share(self, folder_id: str, user: str, permission: str) -> None:
-        """Let a user in, and forget invitations."""
+        """Share a folder with a user, and remove the user's invitation."""
         with self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO vfolder_shares VALUES (?, ?, ?)",
@@ -185,14 +185,14 @@ class FolderIndex:
             )
 
     def unshare(self, folder_id: str, user: str) -> bool:
-        """Let a user in no more; False when they were not."""
+        """Stop sharing a folder with a user; returns whether it was shared."""
         done = self._db.execute(
             "DELETE FROM vfolder_shares WHERE folder_id=? AND user=?", (folder_id, user)
         )
         return done.rowcount > 0
 
     def invite(self, folder: Folder, invitee: str, permission: str) -> bool:
-        """Offer a folder; False when the user has it, or has been asked."""
+        """Invite a user; returns False if the user has the folder, or an invitation."""
         with self._transaction():
             known = self._all(
                 "SELECT 1 FROM vfolder_shares WHERE folder_id=? AND user=?",
@@ -210,7 +210,7 @@ class FolderIndex:
     def invitations(
         self, *, invitee: str | None = None, inviter: str | None = None
     ) -> list[Invitation]:
-        """Those that await an answer, of one side."""
+        """Open invitations to a user, or from a user."""
         rows = self._all(
             "SELECT invitation_id, folder_id, name, inviter, invitee, i.permission, i.created_at "
             "FROM vfolder_invitations i JOIN vfolders USING (folder_id) "
@@ -232,13 +232,13 @@ class FolderIndex:
         ]
 
     def withdraw(self, invitation_id: str) -> None:
-        """Forget an invitation."""
+        """Remove an invitation."""
         self._db.execute("DELETE FROM vfolder_invitations WHERE invitation_id=?", (invitation_id,))
 
     # -- uploads ----------------------------------------------------------------------------------
 
     def begin_upload(self, folder_id: str, path: str, size: int) -> str:
-        """Note an upload; the token that leads to it, which is not kept."""
+        """Add an upload; returns its token, of which only a hash is stored."""
         token = secrets.token_urlsafe(32)
         self._db.execute(
             f"INSERT INTO vfolder_uploads ({_UPLOAD}, used_at) VALUES (?, ?, ?, ?, 0, 0, ?)",  # noqa: S608
@@ -247,7 +247,7 @@ class FolderIndex:
         return token
 
     def upload(self, token: str) -> PendingUpload | None:
-        """The upload of a token."""
+        """The upload of a token; None if there is none."""
         rows = self._all(f"SELECT {_UPLOAD} FROM vfolder_uploads WHERE key=?", _key(token))  # noqa: S608
         if not rows:
             return None
@@ -255,19 +255,19 @@ class FolderIndex:
         return PendingUpload(key, folder_id, path, size, position, bool(placed))
 
     def advance(self, upload: PendingUpload, position: int, *, placed: bool = False) -> None:
-        """Note how far an upload has come."""
+        """Store the progress of an upload."""
         self._db.execute(
             "UPDATE vfolder_uploads SET position=?, placed=?, used_at=? WHERE key=?",
             (position, placed, _now(), upload.key),
         )
 
     def pending_bytes(self, folder_id: str, *, but: str, since: datetime) -> int:
-        """What unfinished uploads will bring.
+        """The size of unfinished uploads into a folder, in bytes.
 
         Args:
-            folder_id: where to.
-            but: a path that is left out: who sends it again replaces what was begun.
-            since: those that nobody has gone on with since then are left out, too.
+            folder_id: the folder.
+            but: uploads to this path are left out: a new upload replaces them.
+            since: uploads that were not continued since then are left out.
         """
         rows = self._all(
             "SELECT COALESCE(SUM(size), 0) FROM vfolder_uploads "
@@ -279,7 +279,7 @@ class FolderIndex:
         return int(rows[0][0])
 
     def expire_uploads(self, before: datetime) -> list[tuple[str, str]]:
-        """Forget uploads that nobody went on with; their folders and keys."""
+        """Remove uploads that were not continued; returns their folders and keys."""
         with self._transaction():
             rows = self._all(
                 "SELECT folder_id, key FROM vfolder_uploads WHERE used_at<?", before.isoformat()
@@ -299,7 +299,7 @@ class FolderIndex:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
-        except BaseException:  # whatever it was, the lock of the database must not stay
+        except BaseException:  # after any error the database must not stay locked
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")

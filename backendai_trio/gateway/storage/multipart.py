@@ -1,11 +1,13 @@
-"""Files that arrive in a form: streamed beside their place, and put there when all are whole."""
+"""Files that arrive in a multipart form: staged first, and put in place when all are complete."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -19,57 +21,60 @@ from ...files.paths import pending_folder
 from ...files.thread_writer import feed_in_thread
 from ...wire.multipart import parse_name
 from ...wire.versions import Era
-from ..refusals import Refused
+from ..cleanup import clean_up_in_thread
+from ..refusals import Refused, refusal_of
 from .workspace import Workspace
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-__all__ = ["UploadLimits", "receive_files"]
+__all__ = ["UploadLimits", "receive_form"]
 
-# RFC 5987, as some clients write names beyond ASCII; the parser does not know it.
+# RFC 5987: some clients encode non-ASCII names this way, which the parser does not support.
 _EXTENDED_NAME = re.compile(rb"(?i);\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """What may come in one form; None for any number."""
+    """Limits of one form; None for no limit."""
 
     files: int | None = None
     file_bytes: int | None = None
     room_bytes: int | None = None
-    """For all files together: what is left of a virtual folder's quota."""
+    """For all files together: the rest of a virtual folder's quota."""
 
     @classmethod
     def of(cls, era: Era) -> UploadLimits:
-        """Those of an era."""
+        """The limits of an API version."""
         return cls(era.upload_max_files, era.upload_max_bytes)
 
 
-async def receive_files(
+async def receive_form(
     content_type: str,
     body: AsyncIterator[bytes],
     workspace: Workspace,
     limits: UploadLimits,
 ) -> list[str]:
-    """Store the files of a form in a kernel's work folder, or a virtual folder.
+    """Store the files of a form in a kernel's work folder or a virtual folder.
 
-    A form that is refused or cut short leaves nothing: files are written to a folder of their own
-    and renamed into place at the end.
+    A form that is refused or incomplete leaves nothing: files are written to a staging folder, and
+    renamed into place at the end.
 
     Args:
         content_type: the header, with the boundary.
         body: the form's bytes.
         workspace: where the files go.
-        limits: how much it takes.
+        limits: limits of the form.
 
     Returns:
         The names of the files.
 
     Raises:
-        Refused: 400, the form is malformed, has too many files, or one that is too large; 412,
-            there is no room for all; 500 for a name that leads out of the work folder (as agents
-            answer; contract section 5.1).
+        Refused: 400, the form is malformed, has too many files or one that is too large; 412, there
+            is not enough room; 500, a name leads out of the work folder (this is how agents answer;
+            docs/protocol.md, section 5.1).
+
+    Cancellation: nothing is stored.
     """
     media_type, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
@@ -81,19 +86,22 @@ async def receive_files(
         parser = MultipartParser(boundary, form.callbacks())
         await feed_in_thread(body, parser.write)
         if not form.complete:
-            raise Refused(400, "invalid-api-params", "The form was cut short")
+            raise Refused(400, "invalid-api-params", "The form is incomplete")
         await trio.to_thread.run_sync(form.place, workspace)
     except (FormParserError, RemoteProtocolError) as exc:
         raise Refused(400, "invalid-api-params", "Malformed upload", str(exc)) from None
     finally:
-        with trio.CancelScope(shield=True):  # local disk: ends by itself
-            form.close()
-            await trio.to_thread.run_sync(pending.__exit__, None, None, None)
+        await clean_up_in_thread(partial(_discard, form, pending))
     return [name for name, _ in form.files]
 
 
+def _discard(form: _Form, pending: AbstractContextManager[Path]) -> None:
+    form.close()
+    pending.__exit__(None, None, None)
+
+
 class _Form:
-    """What the parser's callbacks write to."""
+    """A form that is being parsed: the parser's callbacks, and the files so far."""
 
     def __init__(self, folder: Path, limits: UploadLimits) -> None:
         self.files: list[tuple[str, Path]] = []
@@ -118,8 +126,8 @@ class _Form:
         }
 
     def place(self, workspace: Workspace) -> None:
-        """Move the finished files to their names; parents are made (agents do since 1.3)."""
-        # A symbolic link made by the kernel's own code must not lead the gateway elsewhere.
+        """Rename the complete files into place; folders are made (as agents do since 1.3)."""
+        # A symbolic link that the kernel has made must not lead out of the work folder.
         folders: dict[str, Path] = {}
         targets = []
         for name, source in self.files:
@@ -139,8 +147,12 @@ class _Form:
             raise _not_stored(f"{exc.filename2 or exc.filename}: {exc.strerror}") from None
 
     def close(self) -> None:
+        """Close the file of an incomplete part, which is discarded."""
         if self._file is not None:
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError:
+                pass  # the disk is full, and the client was told so
 
     def _part_begin(self) -> None:
         self._header, self._name, self._written = (b"", b""), None, 0
@@ -185,12 +197,18 @@ class _Form:
             detail = f"there is room for {room:,} bytes; remove files first"
             raise Refused(412, "quota-exceeded", "The folder's quota is exceeded", detail)
         if self._file is not None:
-            self._file.write(data[start:end])
+            try:
+                self._file.write(data[start:end])
+            except OSError as exc:
+                raise refusal_of(exc, self._name or "") from None
 
     def _part_end(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError as exc:  # what was buffered does not fit on the disk
+                raise refusal_of(exc, self._name or "") from None
 
     def _end(self) -> None:
         self.complete = True
@@ -201,10 +219,10 @@ def _not_stored(detail: str) -> Refused:
 
 
 def _unescaped(raw: bytes) -> bytes:
-    """A plain file name that aiohttp has percent-encoded, as official clients send it.
+    """Decode a file name that aiohttp has percent-encoded, as official clients send it.
 
-    Only one that is encoded from end to end, and in which that hides a slash or a character beyond
-    ASCII: a file may really be called ``100%25``.
+    A name is decoded only if it is encoded throughout and has an encoded slash or non-ASCII
+    character: a file may really be called ``100%25``.
     """
     plain = unquote_to_bytes(raw)
     is_escaped = quote_from_bytes(plain, safe="").encode() == raw

@@ -1,7 +1,7 @@
-"""Uploads in pieces, which go on where they stopped: the storage proxy's half of tus.
+"""Resumable uploads: the storage proxy's side of tus.
 
-A piece is at its place for good when it has arrived whole, or, without a checksum, as far as it
-came. The file gets its name in one step, when all of it is there.
+A chunk counts when it has arrived completely and matches its checksum; a chunk without a checksum
+counts as far as it has arrived. The file gets its name in one step, when it is complete.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import trio
 
 from ...files.thread_writer import feed_in_thread
 from ...wire.storage_proxy import CHECKSUM_MISMATCH, PatchHead, TusState
-from ..refusals import Refused
+from ..refusals import Refused, refusal_of
 from . import vfolder_files
 from .index import Folder, PendingUpload
 from .vfolders import VFolders
@@ -26,8 +26,8 @@ __all__ = ["TusUploads"]
 
 
 @dataclass
-class _Turn:
-    """Who writes to an upload now."""
+class _Writers:
+    """The request that writes to an upload, and those that wait for it."""
 
     lock: trio.Lock = field(default_factory=trio.Lock)
     scope: trio.CancelScope | None = None
@@ -35,18 +35,27 @@ class _Turn:
 
 
 class TusUploads:
-    """The uploads of a gateway."""
+    """The unfinished uploads of a gateway."""
 
     def __init__(self, folders: VFolders) -> None:
         self._folders = folders
-        self._turns: dict[str, _Turn] = {}
+        self._writers: dict[str, _Writers] = {}
         self._placing = trio.Lock()
 
     async def begin(self, folder: Folder, path: str, size: int) -> str:
-        """Expect a file; the token for sending it.
+        """Begin an upload.
+
+        Args:
+            folder: the folder to upload into.
+            path: the file's path in it.
+            size: the file's size in bytes.
+
+        Returns:
+            The token for sending the file.
 
         Raises:
-            Refused: the path leads out or is a folder, or there is no room.
+            Refused: the path leads out of the folder or names a folder, or there is not enough
+                room.
         """
         root = self._folders.files_of(folder)
         target = vfolder_files.inside(root, path)
@@ -56,26 +65,29 @@ class TusUploads:
             )
         self._folders.expire_uploads()
         room = await self._folders.room_in(folder, path)
-        # A file that it replaces makes room.
+        # The file that it replaces makes room.
         if room is not None and size > room + (target.stat().st_size if target.is_file() else 0):
             raise self._folders.full(folder)
         token = self._folders.index.begin_upload(folder.folder_id, path, size)
         if size == 0:
-            # The official client sends nothing at all for an empty file, and says "Done."
+            # The official client sends no request for an empty file, and reports success.
             await self._complete(token, "")
         return token
 
     def state(self, token: str) -> TusState:
-        """How far an upload has come. All of it may have, and still have no name: as with a storage
-        proxy an (empty) piece gives it that."""
+        """The state of an upload.
+
+        It may be complete and have no name yet: like with a storage proxy, an (empty) chunk gives
+        it its name.
+        """
         upload = self._find(token)
         return TusState(upload.position, upload.size)
 
     async def _complete(self, token: str, folder_within: str) -> TusState:
-        """Give an upload its name, if all of it is there."""
+        """Give an upload its name, if it is complete."""
         upload = self._find(token)
         if upload.position == upload.size and not upload.placed:
-            async with self._placing:  # a client that asks while another request does it waits
+            async with self._placing:  # a second request waits until the first has done it
                 upload = self._find(token)
                 if not upload.placed:
                     await self._place(upload, folder_within)
@@ -84,47 +96,52 @@ class TusUploads:
     async def receive(
         self, token: str, head: PatchHead, body: AsyncIterator[bytes], folder_within: str
     ) -> TusState:
-        """Take a piece.
+        """Receive a chunk.
 
         Args:
-            token: what `begin` gave.
-            head: where the piece begins, and its digest.
+            token: the upload's token, from `begin`.
+            head: the chunk's offset and digest.
             body: its bytes.
             folder_within: folder that the file's path is relative to (``dst_dir``).
 
+        Returns:
+            The upload's new state.
+
         Raises:
-            Refused: 404, no such upload; 409, the piece begins elsewhere; 460, it is damaged.
+            Refused: 404, there is no such upload; 409, the chunk has another offset than the
+                upload, or another request has taken over; 460, the checksum does not match; 507,
+                the disk is full.
         """
         upload = self._find(token)
         vfolder_files.inside(self._root_of(upload), _join(folder_within, upload.path))
-        turn = self._turns.setdefault(upload.key, _Turn())
-        if turn.scope is not None:
-            # A client that comes again has given the former connection up.
-            turn.scope.cancel()
-        turn.waiting += 1
+        writers = self._writers.setdefault(upload.key, _Writers())
+        if writers.scope is not None:
+            # A client that sends again has given up its former connection.
+            writers.scope.cancel()
+        writers.waiting += 1
         try:
-            async with turn.lock:
-                with trio.CancelScope() as turn.scope:
+            async with writers.lock:
+                with trio.CancelScope() as writers.scope:
                     return await self._receive(token, head, body, folder_within)
         finally:
-            turn.waiting -= 1
-            if not turn.waiting:
-                self._turns.pop(upload.key, None)
-        raise Refused(409, "generic-bad-request", "Another request goes on with this upload")
+            writers.waiting -= 1
+            if not writers.waiting:
+                self._writers.pop(upload.key, None)
+        raise Refused(409, "generic-bad-request", "Another request continues this upload")
 
     async def _receive(
         self, token: str, head: PatchHead, body: AsyncIterator[bytes], folder_within: str
     ) -> TusState:
         upload = self._find(token)
         if head.offset != upload.position:
-            detail = f"the upload is at {upload.position}, the piece begins at {head.offset}"
-            raise Refused(409, "generic-bad-request", "The piece does not fit", detail)
-        # Nothing is written to one that has come whole: its file may have been given its name
-        # before a former gateway was killed, and a new one would be given it instead.
+            detail = f"the upload is at {upload.position}, the chunk begins at {head.offset}"
+            raise Refused(409, "generic-bad-request", "The offset does not match", detail)
+        # Nothing is written to a complete upload: a gateway that was killed may have given the file
+        # its name already, and a new file would replace it.
         if upload.position < upload.size:
             with _writer(self._staged(upload), upload, head) as writer:
                 try:
-                    await writer.take(body)
+                    await writer.receive(body)
                 finally:
                     if writer.good != upload.position:
                         self._folders.index.advance(upload, writer.good)
@@ -137,7 +154,7 @@ class TusUploads:
         def place() -> None:
             if not upload.size:
                 staged.touch(0o644)
-            # Without the file, its name was given before a former gateway was killed.
+            # If it is missing, a gateway that was killed has given it its name.
             if staged.exists():
                 vfolder_files.place_upload(root, path, staged)
 
@@ -147,7 +164,7 @@ class TusUploads:
     def _find(self, token: str) -> PendingUpload:
         upload = self._folders.index.upload(token)
         if upload is None:
-            detail = "it has expired, or its folder was deleted; begin it anew"
+            detail = "it has expired, or its folder was deleted; start it again"
             raise Refused(404, "generic-not-found", "No such upload", detail)
         return upload
 
@@ -168,10 +185,10 @@ def _writer(path: Path, upload: PendingUpload, head: PatchHead) -> Iterator[_Wri
 
 
 class _Writer:
-    """Writes a piece to its place.
+    """Writes a chunk to an upload's file.
 
     Attributes:
-        good: up to where the file is right.
+        good: the file is correct up to this position.
     """
 
     def __init__(self, descriptor: int, upload: PendingUpload, head: PatchHead) -> None:
@@ -182,32 +199,30 @@ class _Writer:
         self._expected = head.sha256
         self._digest = hashlib.sha256()
 
-    async def take(self, body: AsyncIterator[bytes]) -> None:
+    async def receive(self, body: AsyncIterator[bytes]) -> None:
         await feed_in_thread(body, self._write)
         if self._expected is not None and self._digest.digest() != self._expected:
             raise Refused(
                 CHECKSUM_MISMATCH,
                 "checksum-mismatch",
-                "The piece was damaged on its way",
+                "The chunk was damaged in transit",
                 "its SHA-256 differs; send it again",
             )
-        # On the disk before anybody is told so.
+        # On the disk before the client is told that it is.
         await trio.to_thread.run_sync(os.fdatasync, self._descriptor)
         self.good = self._position
 
     def _write(self, data: bytes) -> None:
         if self._position + len(data) > self._size:
-            detail = f"the file was said to have {self._size:,} bytes"
-            raise Refused(413, "invalid-api-params", "More bytes than were said", detail)
+            detail = f"the upload was begun with a size of {self._size:,} bytes"
+            raise Refused(413, "invalid-api-params", "More bytes than announced", detail)
         view = memoryview(data)
         try:
             while view:
                 written = os.pwrite(self._descriptor, view, self._position)
                 self._position, view = self._position + written, view[written:]
         except OSError as exc:
-            raise Refused(
-                507, "storage-full", "The gateway cannot store the file", str(exc.strerror)
-            ) from None
+            raise refusal_of(exc) from None
         if self._expected is None:
             self.good = self._position
         else:

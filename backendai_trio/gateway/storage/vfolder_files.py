@@ -1,7 +1,7 @@
-"""What is in a virtual folder. Everything here blocks, and stays below the folder it is given.
+"""Files in a virtual folder. All functions block, and stay within the folder.
 
-Kernels write into these folders what they like, symbolic links and devices among it. Nothing here
-follows a link that leads out, or opens what is no regular file.
+Kernels can put anything into these folders, including symbolic links and devices. No function here
+follows a link that leads out of the folder, or opens anything except regular files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ...errors import LocalProtocolError
 from ...files.paths import place, safe_join
 from ...wire.files import FileInfo, Listing
 from ...wire.vfolders import MakeDirectory, MoveFile, RemoveFiles
-from ..refusals import Refused
+from ..refusals import Refused, refusal_of
 
 __all__ = [
     "inside",
@@ -30,29 +30,29 @@ __all__ = [
     "open_file",
     "place_upload",
     "remove",
-    "zip_pieces",
+    "zip_chunks",
 ]
 
-_PIECE_BYTES = 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
 
 
 def inside(root: Path, path: str) -> Path:
-    """The place of a path in a folder; ``.`` and ``/`` are the folder itself.
+    """Resolve a path in a folder; ``.`` and ``/`` are the folder itself.
 
     Raises:
-        Refused: 400, it leads out.
+        Refused: 400, the path leads out of the folder.
     """
     if not path.strip("/").removeprefix("."):
         return root
     try:
-        # Clients of all ages write "/name" and "name/" too; both mean what is in the folder.
+        # Clients send "/name" and "name/" as well; both mean "name".
         return safe_join(root, path.strip("/"))
     except (LocalProtocolError, OSError, ValueError) as exc:
         raise Refused(400, "invalid-api-params", "No such path in the folder", str(exc)) from None
 
 
 def list_entries(root: Path, path: str) -> Listing:
-    """What is in a folder, by name. Links are told as links, with their own size."""
+    """List a folder, sorted by name. Symbolic links are listed as links."""
     folder = _existing(root, path)
     if folder.is_symlink() and not folder.resolve().is_relative_to(root.resolve()):
         raise _unsafe(path)
@@ -64,48 +64,48 @@ def list_entries(root: Path, path: str) -> Listing:
             try:
                 state = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
-                continue  # gone meanwhile
+                continue  # was removed meanwhile
             found.append(FileInfo.of(entry.name, (state.st_mode, state.st_size, state.st_mtime)))
     return Listing(tuple(sorted(found, key=lambda file: file.name)), path)
 
 
-def make_directory(root: Path, wanted: MakeDirectory) -> None:
+def make_directory(root: Path, request: MakeDirectory) -> None:
     """Make a folder."""
-    target = inside(root, wanted.path)
-    if target == root and not wanted.exist_ok:
-        raise _exists(wanted.path)
+    target = inside(root, request.path)
+    if target == root and not request.exist_ok:
+        raise _exists(request.path)
     try:
-        target.mkdir(parents=wanted.parents, exist_ok=wanted.exist_ok)
+        target.mkdir(parents=request.parents, exist_ok=request.exist_ok)
     except FileNotFoundError:
         raise Refused(
             400,
             "vfolder-operation-failed",
             "The folder cannot be made",
-            f"the parent of {wanted.path!r} does not exist; ask for parents to be made",
+            f"the parent of {request.path!r} does not exist; request that parents are made",
         ) from None
     except FileExistsError:
-        raise _exists(wanted.path) from None
+        raise _exists(request.path) from None
     except OSError as exc:
-        raise _failed("The folder cannot be made", wanted.path, exc) from None
+        raise _failed("The folder cannot be made", request.path, exc) from None
 
 
-def remove(root: Path, wanted: RemoveFiles) -> None:
-    """Remove files; unless all of them can be, none is."""
-    targets = [(path, _existing(root, path)) for path in wanted.files]
+def remove(root: Path, request: RemoveFiles) -> None:
+    """Remove files and folders. If one of them cannot be removed, none is."""
+    targets = [(path, _existing(root, path)) for path in request.files]
     for path, target in targets:
         if target == root:
             raise Refused(
                 400,
                 "vfolder-operation-failed",
-                "The folder itself stays",
-                "remove what is in it by name, or delete the virtual folder",
+                "The virtual folder itself cannot be removed",
+                "remove its files by name, or delete the virtual folder",
             )
-        if _is_folder(target) and not wanted.recursive:
+        if _is_folder(target) and not request.recursive:
             raise Refused(
                 400,
                 "vfolder-operation-failed",
                 "It is a folder",
-                f"{path!r} is a folder; ask for it to be removed recursively",
+                f"{path!r} is a folder; request a recursive removal",
             )
     for path, target in targets:
         try:
@@ -114,32 +114,32 @@ def remove(root: Path, wanted: RemoveFiles) -> None:
             else:
                 target.unlink(missing_ok=True)
         except FileNotFoundError:
-            continue  # named twice, or below another that was named
+            continue  # named twice, or in a folder that was removed before
         except OSError as exc:
             raise _failed("The file cannot be removed", path, exc) from None
 
 
-def move(root: Path, wanted: MoveFile) -> None:
-    """Rename a file or folder; into the target if that is a folder, in place of it if a file."""
-    source, target = _existing(root, wanted.source), inside(root, wanted.target)
+def move(root: Path, request: MoveFile) -> None:
+    """Move a file or folder. A target that is a folder gets it; one that is a file is replaced."""
+    source, target = _existing(root, request.source), inside(root, request.target)
     if source == root:
         raise Refused(400, "vfolder-operation-failed", "The folder itself cannot be moved")
     if _is_folder(target):
         target = target / source.name
     if _is_folder(target):
-        raise _exists(wanted.target)
+        raise _exists(request.target)
     if target.is_relative_to(source) and target != source:
         raise Refused(
-            400, "vfolder-operation-failed", "A folder cannot be moved into itself", wanted.source
+            400, "vfolder-operation-failed", "A folder cannot be moved into itself", request.source
         )
     try:
         source.rename(target)
     except OSError as exc:
-        raise _failed("The file cannot be moved", wanted.source, exc) from None
+        raise _failed("The file cannot be moved", request.source, exc) from None
 
 
 def measure(root: Path) -> tuple[int, int]:
-    """How many files there are, and their bytes; links count as what they are."""
+    """The number of files in a folder and their size in bytes; links are not followed."""
     files = used = 0
     todo = [root]
     while todo:
@@ -152,18 +152,22 @@ def measure(root: Path) -> tuple[int, int]:
                         files += 1
                         used += entry.stat(follow_symlinks=False).st_size
         except OSError:
-            continue  # gone meanwhile, or closed to us by a kernel
+            continue  # was removed meanwhile, or a kernel has made it unreadable
     return files, used
 
 
 def check_parent(root: Path, path: str) -> None:
-    """Refuse the name of a file whose folder does not exist."""
+    """Check that the folder of a file exists.
+
+    Raises:
+        Refused: 404, it does not.
+    """
     if not inside(root, path).parent.is_dir():
         raise _missing(path.rpartition("/")[0])
 
 
 def place_upload(root: Path, path: str, source: Path) -> None:
-    """Give a file that has arrived whole its name; its folders are made."""
+    """Give a complete upload its name; missing folders are made."""
     target = inside(root, path)
     if target == root or _is_folder(target):
         raise Refused(
@@ -171,7 +175,7 @@ def place_upload(root: Path, path: str, source: Path) -> None:
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Looked at again, now that its folders exist: a kernel may have put a link there.
+        # Resolved again, now that its folders exist: a kernel may have made a link there.
         place(source, inside(root, path), overwrite=True)
     except OSError as exc:
         raise _failed("The file cannot be stored", path, exc) from None
@@ -186,7 +190,7 @@ def open_file(root: Path, path: str) -> tuple[IO[bytes], os.stat_result]:
     if not target.is_relative_to(root.resolve()):
         raise _unsafe(path)
     try:
-        # Resolved before, it is no link; should it have become one, or a pipe, it is not opened.
+        # It was resolved, so it is not a link. If it has become a link or a pipe, it is not opened.
         file = os.fdopen(os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb", 0)
     except FileNotFoundError:
         raise _missing(path) from None
@@ -201,8 +205,8 @@ def open_file(root: Path, path: str) -> tuple[IO[bytes], os.stat_result]:
     return file, state
 
 
-def zip_pieces(root: Path, path: str) -> Iterator[bytes]:
-    """A folder as a ZIP archive, uncompressed, piece by piece; links and devices are left out."""
+def zip_chunks(root: Path, path: str) -> Iterator[bytes]:
+    """An uncompressed ZIP archive of a folder, in chunks; links and devices are left out."""
     folder = _existing(root, path)
     if not _is_folder(folder):
         raise Refused(400, "vfolder-operation-failed", "Not a folder", repr(path))
@@ -210,11 +214,11 @@ def zip_pieces(root: Path, path: str) -> Iterator[bytes]:
 
 
 def _zip(folder: Path, root: Path) -> Iterator[bytes]:
-    sink = _Sink()
+    sink = _ChunkSink()
     with ZipFile(sink, "w", ZIP_STORED, allowZip64=True) as archive:  # type: ignore[call-overload]
-        for place_of, folders, names in os.walk(folder):
+        for current, folders, names in os.walk(folder):
             folders.sort()
-            here = Path(place_of)
+            here = Path(current)
             prefix = here.relative_to(folder).as_posix()
             prefix = "" if prefix == "." else f"{prefix}/"
             if prefix:
@@ -225,28 +229,29 @@ def _zip(folder: Path, root: Path) -> Iterator[bytes]:
                 except (Refused, OSError):
                     continue
                 with file, archive.open(ZipInfo(prefix + name), "w", force_zip64=True) as entry:
-                    while piece := file.read(_PIECE_BYTES):
-                        entry.write(piece)
+                    while data := file.read(_CHUNK_BYTES):
+                        entry.write(data)
                         yield sink.take()
     yield sink.take()
 
 
-class _Sink:
-    """What `ZipFile` writes to: a stream that cannot seek, taken piece by piece."""
+class _ChunkSink:
+    """A file that `ZipFile` writes to: not seekable, and emptied after each write."""
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
+        self._chunks: list[bytes] = []
 
     def write(self, data: bytes) -> int:
-        self._pieces.append(bytes(data))
+        self._chunks.append(bytes(data))
         return len(data)
 
     def flush(self) -> None:
         pass
 
     def take(self) -> bytes:
-        taken, self._pieces = b"".join(self._pieces), []
-        return taken
+        """Take everything that was written since the last call."""
+        data, self._chunks = b"".join(self._chunks), []
+        return data
 
 
 def _existing(root: Path, path: str) -> Path:
@@ -265,21 +270,21 @@ def _missing(path: str) -> Refused:
 
 
 def _exists(path: str) -> Refused:
-    return Refused(400, "vfolder-operation-failed", "It exists already", repr(path))
+    return Refused(400, "vfolder-operation-failed", "The file exists", repr(path))
 
 
 def _unsafe(path: str) -> Refused:
     detail = f"{path!r} is a device, a pipe, or a link that leads out of the folder"
-    return Refused(400, "vfolder-operation-failed", "Not a file of the folder", detail)
+    return Refused(400, "vfolder-operation-failed", "Not a regular file of the folder", detail)
 
 
 def _is_a_folder(path: str) -> Refused:
-    detail = f"{path!r} is a folder; ask for an archive of it, or for its files"
+    detail = f"{path!r} is a folder; request an archive of it, or its files"
     return Refused(400, "vfolder-operation-failed", "It is a folder", detail)
 
 
 def _failed(title: str, path: str, exc: OSError) -> Refused:
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Refused(507, "storage-full", "The gateway's disk is full", repr(path))
+        return refusal_of(exc, path)
     detail = f"{path!r}: {exc.strerror or exc}"
     return Refused(400, "vfolder-operation-failed", title, detail)

@@ -1,7 +1,7 @@
-"""Virtual folders: files that outlive kernels, and with a data folder the gateway, too.
+"""Virtual folders: files that outlive kernels, and with a data folder the gateway as well.
 
-On disk each has a folder named by its id: ``files`` is what users see and kernels mount, and
-``uploads`` holds what has not arrived whole. Several gateways may share a data folder.
+On disk each has a folder named by its id. In it, ``files`` is what users see and kernels mount, and
+``uploads`` has incomplete uploads. Several gateways may share a data folder.
 """
 
 from __future__ import annotations
@@ -24,23 +24,24 @@ from .index import Folder, FolderIndex
 __all__ = ["HOST", "VFolders"]
 
 HOST = "local"
-"""Name of the one storage host there is."""
+"""Name of the only storage host."""
 UPLOAD_EXPIRES = timedelta(days=1)
-"""An upload that nobody has gone on with for so long is forgotten."""
+"""An upload that was not continued for this long is deleted."""
 UPLOAD_PAUSES = timedelta(minutes=5)
-"""One that nobody has gone on with for so long has no room kept for it."""
+"""An upload that was not continued for this long does not count for the quota."""
 
 T = TypeVar("T")
 
 
 class VFolders:
-    """All folders of a gateway.
+    """All virtual folders of a gateway.
 
-    Nothing is made on disk before somebody asks for folders: most gateways never have any.
+    Nothing is made on disk before the first request about folders: most gateways never have any.
 
     Attributes:
-        max_bytes: quota of each folder, 0 for none.
-        in_use: tells which kernels have a folder mounted, by id; set by who runs them.
+        max_bytes: quota of each folder in bytes, 0 for none.
+        in_use: the tokens of the kernels that have a folder (by its id) mounted; set by
+            `SessionRegistry`.
     """
 
     def __init__(self, root: Path, *, lasting: bool, max_folders: int, max_bytes: int) -> None:
@@ -53,7 +54,7 @@ class VFolders:
 
     @property
     def index(self) -> FolderIndex:
-        """The database, opened when it is first asked for."""
+        """The database, which is opened when it is used for the first time."""
         if self._index is None:
             path = self._root / "index.sqlite3" if self._lasting else None
             self._index = FolderIndex(path)
@@ -61,29 +62,30 @@ class VFolders:
         return self._index
 
     def close(self) -> None:
-        """Let go of the database; may be repeated."""
+        """Close the database; may be repeated."""
         if self._index is not None:
             self._index.close()
             self._index = None
 
     # -- folders ----------------------------------------------------------------------------------
 
-    def create(self, wanted: CreateVFolder, user: str) -> Folder:
+    def create(self, request: CreateVFolder, user: str) -> Folder:
         """Make a folder.
 
         Raises:
-            Refused: the name is taken, there are too many, or it is to be made elsewhere.
+            Refused: the name is taken, the user has too many folders, or the request names another
+                storage host or a group.
         """
-        if wanted.host not in (None, HOST):
-            detail = f"{wanted.host!r} is not known; the only storage host here is {HOST!r}"
+        if request.host not in (None, HOST):
+            detail = f"{request.host!r} is unknown; the only storage host here is {HOST!r}"
             raise Refused(400, "invalid-api-params", "No such storage host", detail)
-        if wanted.group is not None:
-            detail = "folders belong to users here; leave the group out"
+        if request.group is not None:
+            detail = "folders belong to users here; leave out the group"
             raise Refused(400, "invalid-api-params", "This gateway has no groups", detail)
         try:
-            folder = self.index.add(wanted, user, self._max_folders)
+            folder = self.index.add(request, user, self._max_folders)
         except FileExistsError:
-            raise _taken(wanted.name) from None
+            raise _taken(request.name) from None
         if folder is None:
             detail = f"a key pair may have {self._max_folders}; delete one first"
             raise Refused(412, "quota-exceeded", "Too many virtual folders", detail)
@@ -105,15 +107,20 @@ class VFolders:
             detail = f"no folder is named {name!r}"
             raise Refused(404, "vfolder-not-found", "No such virtual folder", detail)
         if write and not folder.writable:
-            detail = f"{name!r} was given to you to read only"
-            raise Refused(403, "generic-forbidden", "The folder may not be changed", detail)
+            detail = f"{name!r} is shared with you read-only"
+            raise Refused(403, "generic-forbidden", "The folder is read-only", detail)
         if own and not folder.is_owner:
-            detail = f"{name!r} belongs to {folder.owner}; it is not yours to do this"
+            detail = f"{name!r} belongs to {folder.owner}; only its owner may do this"
             raise Refused(403, "generic-forbidden", "Another user's folder", detail)
         return folder
 
     async def describe(self, folder: Folder, *, measured: bool) -> VFolderInfo:
-        """What is told of a folder; counting its files takes a while."""
+        """A folder's details.
+
+        Args:
+            folder: the folder.
+            measured: count its files and their bytes, which takes a while.
+        """
         files = used = None
         if measured:
             files, used = await self.within(folder, vfolder_files.measure)
@@ -133,7 +140,7 @@ class VFolders:
         )
 
     async def delete(self, folder: Folder) -> None:
-        """Delete a folder with all that is in it.
+        """Delete a folder and its files.
 
         Raises:
             Refused: a kernel has it mounted.
@@ -141,7 +148,7 @@ class VFolders:
         if kernels := self.in_use(folder.folder_id):
             detail = f"kernel {', '.join(kernels)} has {folder.name!r} mounted; destroy it first"
             raise Refused(400, "vfolder-operation-failed", "The folder is in use", detail)
-        # First from the index: from then on nobody finds it, and `_sweep` does what is left.
+        # From the index first: then it cannot be found, and `_sweep` removes what is left of it.
         self.index.remove(folder.folder_id)
         home = self._root / folder.folder_id
         await trio.to_thread.run_sync(lambda: shutil.rmtree(home, ignore_errors=True))
@@ -151,37 +158,37 @@ class VFolders:
         try:
             self.index.rename(folder, check_folder_name(name))
         except LocalProtocolError as exc:
-            raise Refused(400, "invalid-api-params", "No name for a folder", str(exc)) from None
+            raise Refused(400, "invalid-api-params", "Not a valid folder name", str(exc)) from None
         except FileExistsError:
             raise _taken(name) from None
 
-    # -- what is in them --------------------------------------------------------------------------
+    # -- files ------------------------------------------------------------------------------------
 
     def files_of(self, folder: Folder) -> Path:
-        """Where a folder's files are."""
+        """The path of a folder's files."""
         path = self._root / folder.folder_id / "files"
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path
 
     def staging_of(self, folder_id: str) -> Path:
-        """Where files are that have not arrived whole; on the same file system."""
+        """The path of incomplete uploads, on the same file system."""
         path = self._root / folder_id / "uploads"
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path
 
     async def within(self, folder: Folder, work: Callable[[Path], T]) -> T:
-        """Do something with a folder's files, in a thread."""
+        """Call a function with the path of a folder's files, in a thread."""
         return await trio.to_thread.run_sync(work, self.files_of(folder))
 
     def quota_of(self, folder: Folder) -> int:
-        """Bytes that a folder may hold, 0 for any number."""
+        """Bytes that a folder may hold, 0 for no limit."""
         limits = [limit for limit in (folder.max_bytes, self.max_bytes) if limit]
         return min(limits, default=0)
 
     async def room_in(self, folder: Folder, path: str = "") -> int | None:
-        """Bytes that a folder has left for a path; None for any number.
+        """Bytes that may still be stored in a folder; None for no limit.
 
-        Other uploads that are under way are counted in.
+        Unfinished uploads count as used, except one to `path`, which a new upload would replace.
         """
         quota = self.quota_of(folder)
         if not quota:
@@ -192,37 +199,43 @@ class VFolders:
         return max(quota - used - pending, 0)
 
     def full(self, folder: Folder) -> Refused:
-        """What is said when a folder has no room."""
+        """The answer when a folder has not enough room."""
         detail = f"{folder.name!r} may hold {self.quota_of(folder):,} bytes; remove files first"
         return Refused(412, "quota-exceeded", "The folder's quota is exceeded", detail)
 
-    # -- others -----------------------------------------------------------------------------------
+    # -- other users ------------------------------------------------------------------------------
 
     def share(
-        self, folder: Folder, wanted: Invite, *, at_once: bool, known: Callable[[str], bool]
+        self, folder: Folder, request: Invite, *, at_once: bool, known: Callable[[str], bool]
     ) -> list[str]:
-        """Offer a folder to users, or give it to them.
+        """Share a folder with users, or invite them.
 
-        Users are named by access key, in any case; those that are not known are left out, as
+        Users are named by access key, in upper or lower case. Unknown users are ignored, as
         managers do.
 
+        Args:
+            folder: the folder.
+            request: the users, and their permission.
+            at_once: share it without an invitation.
+            known: whether there is a user with an access key.
+
         Returns:
-            Who was asked or let in.
+            The users that were invited, or now have the folder.
         """
-        reached = []
-        for text in dict.fromkeys(wanted.users):
+        users = []
+        for text in dict.fromkeys(request.users):
             user = text.strip().upper()
             if user == folder.owner or not known(user):
                 continue
             if at_once:
-                self.index.share(folder.folder_id, user, wanted.permission)
-            elif not self.index.invite(folder, user, wanted.permission):
+                self.index.share(folder.folder_id, user, request.permission)
+            elif not self.index.invite(folder, user, request.permission):
                 continue
-            reached.append(user)
-        return reached
+            users.append(user)
+        return users
 
     def invitation(self, user: str, invitation_id: str, *, sent: bool = False) -> Invitation:
-        """An invitation that a user got, or also one they sent.
+        """An invitation that a user has received (with `sent`: or sent).
 
         Raises:
             Refused: there is none.
@@ -234,7 +247,11 @@ class VFolders:
         raise Refused(404, "generic-not-found", "No such invitation", repr(invitation_id))
 
     def accept(self, user: str, invitation_id: str) -> Invitation:
-        """Take a folder that was offered."""
+        """Accept an invitation.
+
+        Raises:
+            Refused: there is none, or the user has a folder of that name.
+        """
         found = self.invitation(user, invitation_id)
         if any(folder.name == found.folder_name for folder in self.of_user(user)):
             raise _taken(found.folder_name)
@@ -244,7 +261,7 @@ class VFolders:
     # ---------------------------------------------------------------------------------------------
 
     def expire_uploads(self) -> None:
-        """Forget uploads that nobody goes on with."""
+        """Delete uploads that were not continued."""
         self._expire_uploads(self.index)
 
     def _expire_uploads(self, index: FolderIndex) -> None:
@@ -252,9 +269,9 @@ class VFolders:
             (self._root / folder_id / "uploads" / key).unlink(missing_ok=True)
 
     def _sweep(self, index: FolderIndex) -> None:
-        """Remove what deleted folders and forgotten uploads have left."""
+        """Remove what is left of deleted folders and uploads."""
         self._expire_uploads(index)
-        # Looked for on disk first: a folder is noted before it is made.
+        # The disk first, because a folder is added to the index before it is made.
         found = list(_folder_ids(self._root))
         for folder_id in set(found) - index.ids():
             shutil.rmtree(self._root / folder_id, ignore_errors=True)
@@ -272,7 +289,7 @@ def _folder_ids(root: Path) -> Iterator[str]:
 
 
 def _remove_forms(staging: Path, oldest: float) -> None:
-    """Remove the folders of forms whose gateway was killed; they are not in the index."""
+    """Remove staging folders of forms whose gateway was killed; the index does not have them."""
     try:
         with os.scandir(staging) as entries:
             for entry in entries:
@@ -283,5 +300,5 @@ def _remove_forms(staging: Path, oldest: float) -> None:
 
 
 def _taken(name: str) -> Refused:
-    detail = f"you have a folder {name!r}; use another name"
+    detail = f"you have a folder named {name!r}; use another name"
     return Refused(400, "vfolder-already-exists", "The name is taken", detail)

@@ -1,4 +1,4 @@
-"""Files of a kernel: listed, sent, received and removed, all inside its work folder."""
+"""Files in a kernel's work folder, as the API shows them."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from ...wire.files import (
 )
 from ..refusals import Refused
 
-__all__ = ["Reception", "Workspace"]
+__all__ = ["ArchiveReceiver", "Workspace"]
 
 WORK = "/home/work"
-"""What the work folder is called in the API, wherever it is."""
+"""The work folder's path in the API, wherever it is on disk."""
 _READ_BYTES = 1024 * 1024
 
 
 class Workspace:
-    """A kernel's work folder as the API sees it. All of it blocks.
+    """A kernel's work folder. All methods block.
 
     Args:
         root: the folder.
-        staging: one on the same file system, for what is not complete.
-        also: folders beside it that links in it may lead to (mounted ones).
+        staging: a folder on the same file system, for incomplete files.
+        also: mounted folders, which links in `root` may lead to.
     """
 
     def __init__(self, root: Path, staging: Path, also: Sequence[Path] = ()) -> None:
@@ -46,10 +46,10 @@ class Workspace:
         self._also = [folder.resolve() for folder in also]
 
     def locate(self, name: str) -> Path:
-        """Where a file is, or would be; symbolic links in its place are not followed.
+        """The path of a file, which need not exist. If it is a symbolic link, it is not followed.
 
         Raises:
-            Refused: 500, as agents answer, when the name leads out of the work folder.
+            Refused: 500 (this is how agents answer), the name leads out of the work folder.
         """
         inner = name
         if inner == WORK or inner.startswith(f"{WORK}/"):
@@ -65,24 +65,24 @@ class Workspace:
             raise _refused(str(exc)) from None
 
     def existing(self, name: str) -> Path:
-        """Where a file is that must be there, links followed.
+        """The path of an existing file, with symbolic links resolved.
 
         Raises:
-            Refused: 400, it is not there; 500, it leads out of the work folder.
+            Refused: 400, there is no such file; 500, it is outside of the work folder.
         """
         path = self.locate(name)
         try:
             real = path.resolve(strict=True)
         except (OSError, RuntimeError):
             raise Refused(
-                400, "invalid-api-params", "The file is not found.", f"no {name!r} in the kernel"
+                400, "invalid-api-params", "No such file", f"the kernel has no {name!r}"
             ) from None
         if not any(real.is_relative_to(root) for root in (self.root, *self._also)):
             raise _refused(f"{name!r} leads out of the work folder")
         return real
 
     def listing(self, name: str) -> Listing:
-        """What is in a folder, or the entry of a single file."""
+        """The entries of a folder, or the entry of a single file."""
         shown = posixpath.normpath(posixpath.join(WORK, name))
         try:
             path = self.existing(name)
@@ -101,7 +101,7 @@ class Workspace:
         return Listing(tuple(files), shown)
 
     def digests(self, name: str) -> list[FileDigest]:
-        """All regular files below a folder, with their digests; none if it is not there."""
+        """All regular files below a folder with their digests; none if there is no such folder."""
         path = self.locate(name)
         if not path.is_dir():
             return []
@@ -114,23 +114,26 @@ class Workspace:
                     found.append(_digest(file, file.relative_to(path.resolve()).as_posix()))
         return found
 
-    def receive(self, name: str) -> Reception:
-        """Receive an archive into a folder, which is made when all of it has come."""
-        return Reception(self.locate(name), self.staging)
+    def receive(self, name: str) -> ArchiveReceiver:
+        """Receive an archive into a folder, which is made when the archive is complete."""
+        return ArchiveReceiver(self.locate(name), self.staging)
 
     def archive(self, names: Sequence[str]) -> Iterator[bytes]:
-        """A sealed archive of files and folders, under the last component of their names."""
+        """A sealed archive of files and folders, each under the last component of its name."""
         return sealed(archive([(self.existing(name), self._name_of(name)) for name in names]))
 
     def multipart(self, names: Sequence[str], *, limited: bool) -> tuple[str, Iterator[bytes]]:
-        """What managers send: a part for each path, an archive in each; and its media type.
+        """A multipart body with an archive for each path, as managers send it.
 
         Args:
             names: the paths.
-            limited: whether a manager's limits hold.
+            limited: keep a manager's limits.
+
+        Returns:
+            The media type, and the body.
 
         Raises:
-            Refused: 400, too many paths, one that is not there, or one that is too large.
+            Refused: 400, there are too many paths, one does not exist, or one is too large.
         """
         if limited and len(names) > MAX_DOWNLOADS:
             raise Refused(400, "invalid-api-params", "Too many files", f"at most {MAX_DOWNLOADS}")
@@ -142,7 +145,7 @@ class Workspace:
         return f"multipart/mixed; boundary={boundary}", _parts(sources, boundary)
 
     def file(self, name: str, *, limited: bool) -> tuple[int, Iterator[bytes]]:
-        """The size and the content of one regular file."""
+        """The size and the content of a regular file."""
         path = self.existing(name)
         if not path.is_file():
             raise Refused(400, "invalid-api-params", "Not a regular file", repr(name))
@@ -152,14 +155,19 @@ class Workspace:
         return size, _content(path, size)
 
     def remove(self, names: Sequence[str], *, recursive: bool) -> None:
-        """Remove files, and folders with all in them; nothing if one of them cannot be."""
+        """Remove files and folders. If one of them cannot be removed, none is.
+
+        Raises:
+            Refused: 404, one does not exist; 400, one is a folder and `recursive` is False; 500,
+                one is the work folder or outside of it.
+        """
         paths = []
         for name in names:
             path = self.locate(name)
             if not os.path.lexists(path):
                 raise Refused(404, "object-not-found", "No such file", repr(name))
             if path == self.root:
-                raise _refused("the work folder itself stays")
+                raise _refused("the work folder itself cannot be removed")
             if path.is_dir() and not path.is_symlink() and not recursive:
                 raise Refused(400, "invalid-api-params", "It is a folder", repr(name))
             paths.append(path)
@@ -170,25 +178,27 @@ class Workspace:
                 path.unlink(missing_ok=True)
 
     def mkdir(self, name: str) -> None:
-        """Make a folder and those above it; one that is there is fine."""
+        """Make a folder and its parents; it may exist."""
         try:
             self.locate(name).mkdir(parents=True, exist_ok=True)
         except OSError as exc:
-            raise Refused(400, "invalid-api-params", "No folder made", f"{exc.strerror}") from None
+            raise Refused(
+                400, "invalid-api-params", "The folder cannot be made", f"{name!r}: {exc.strerror}"
+            ) from None
 
     def _name_of(self, name: str) -> str:
         path = self.locate(name)
         return "work" if path == self.root else path.name
 
 
-class Reception:
-    """An archive on its way into a folder. Use as a context manager; all of it blocks."""
+class ArchiveReceiver:
+    """Unpacks an archive that arrives in chunks. A context manager; all methods block."""
 
     def __init__(self, target: Path, staging: Path) -> None:
         self._target = target
         self._pending = pending_folder(staging)
 
-    def __enter__(self) -> Reception:
+    def __enter__(self) -> ArchiveReceiver:
         self._folder = self._pending.__enter__()
         self._extractor = Extractor(self._folder, max_entries=1_000_000)
         return self
@@ -198,15 +208,15 @@ class Reception:
         self._pending.__exit__(None, None, None)
 
     def feed(self, data: bytes) -> None:
-        """Take bytes of the archive."""
+        """Unpack the next bytes of the archive."""
         self._extractor.feed(data)
 
     def complete(self) -> None:
-        """Check the seal, and put what has come into its place.
+        """Check the seal, and move the files into place.
 
         Raises:
-            RemoteProtocolError: the archive is not whole, or altered.
-            Refused: 500, it cannot be placed.
+            RemoteProtocolError: the archive is incomplete or was altered.
+            Refused: 500, a file cannot be moved into place.
         """
         self._extractor.finish(sealed=True)
         try:
@@ -224,17 +234,17 @@ def _digest(path: Path, name: str) -> FileDigest:
     digest = hashlib.sha256()
     size = 0
     with path.open("rb", 0) as file:
-        while piece := file.read(_READ_BYTES):
-            digest.update(piece)
-            size += len(piece)
+        while data := file.read(_READ_BYTES):
+            digest.update(data)
+            size += len(data)
     return FileDigest(name, size, digest.hexdigest())
 
 
 def _archive_size(path: Path) -> int:
-    """Bytes of an archive of it, as far as that matters for the limit."""
+    """Size of an archive of a path in bytes; counting stops above the limit."""
     size = 0
-    for piece in archive([(path, "x")]):
-        size += len(piece)
+    for chunk in archive([(path, "x")]):
+        size += len(chunk)
         if size > MAX_ARCHIVE_BYTES:
             break
     return size
@@ -251,11 +261,11 @@ def _parts(sources: Sequence[tuple[Path, str]], boundary: str) -> Iterator[bytes
 
 
 def _content(path: Path, size: int) -> Iterator[bytes]:
-    """As many bytes as were promised."""
+    """The first `size` bytes of a file."""
     with path.open("rb", 0) as file:
         while size:
-            piece = file.read(min(size, _READ_BYTES))
-            if not piece:
-                raise OSError(f"{path.name} became shorter while it was read")
-            size -= len(piece)
-            yield piece
+            chunk = file.read(min(size, _READ_BYTES))
+            if not chunk:
+                raise OSError(f"{path.name} was truncated while it was sent")
+            size -= len(chunk)
+            yield chunk

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import resource
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +27,8 @@ from backendai_trio import (
     open_gateway,
     open_kernel,
 )
-from backendai_trio.gateway import Gateway
+from backendai_trio.gateway import Gateway, GatewayLimits
+from backendai_trio.gateway.refusals import refusal_of
 from backendai_trio.gateway.storage.database import EndedSession, KeyPair, SqliteStore
 from backendai_trio.wire.signing import Signed, sign
 from backendai_trio.wire.versions import SEED, SESSION_6, TRANSITION, Era
@@ -654,6 +659,31 @@ async def test_half_a_form_leaves_nothing(session: Raw, work: Path, gateway_pare
     assert files_below(gateway_parent) == before
 
 
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """No process can write longer files: an error of the disk that needs no full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+async def test_disk_that_fails_during_an_upload(
+    session: Raw, work: Path, gateway_parent: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client gets the cause, nothing is stored, and the gateway goes on."""
+    before = files_below(gateway_parent)
+    with files_of_at_most(100_000):
+        answer = await upload(session, "/session/lab1", ("small", b"x"), ("large", bytes(500_000)))
+    assert (answer.status, answer.kind) == (500, "internal-server-error")
+    assert "'large': File too large" in answer.body.decode()
+    assert files_below(gateway_parent) == before
+    assert (await upload(session, "/session/lab1", ("fine", b"x"))).status == 204
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 async def test_connection_that_breaks_during_an_upload(
     session: Raw, work: Path, gateway_parent: Path
 ) -> None:
@@ -714,11 +744,26 @@ async def test_parts_without_a_file_name_are_refused(session: Raw, work: Path) -
     assert (answer.status, answer.kind) == (400, "invalid-api-params")
 
 
+@pytest.mark.parametrize(
+    ("number", "status", "text"),
+    [
+        (errno.ENOSPC, 507, "'name': No space left on device; remove files"),
+        (errno.EDQUOT, 507, "'name': Disk quota exceeded; remove files"),
+        (errno.EIO, 500, "'name': Input/output error"),
+    ],
+)
+def test_answer_to_an_error_of_the_disk(number: int, status: int, text: str) -> None:
+    problem = refusal_of(OSError(number, os.strerror(number), "/secret/path"), "name").problem
+    assert problem.status == status
+    assert problem.detail.startswith(text)
+    assert "secret" not in problem.detail
+
+
 # --- limits of the gateway -----------------------------------------------------------------------
 
 
-async def test_body_that_is_too_large(session: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backendai_trio.gateway.api.app.MAX_BODY_BYTES", 1000)
+@pytest.mark.parametrize("limits", [GatewayLimits(max_body_bytes=1000)])
+async def test_body_that_is_too_large(session: Raw) -> None:
     answer = await session("POST", "/session", b" " * 1001)
     assert (answer.status, answer.kind) == (400, "invalid-api-params")
     assert (await session("POST", "/auth", {"echo": "x"})).status == 200

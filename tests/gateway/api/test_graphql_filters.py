@@ -50,14 +50,14 @@ def test_filter(text: str | None, names: list[str]) -> None:
     [
         ("status", "a comparison is missing at its end"),
         ("status ==", "a value is missing at its end"),
-        ("status == RUNNING", "'RUNNING' stands where a value is wanted"),
+        ("status == RUNNING", "found 'RUNNING' instead of a value"),
         ('status = "x"', "malformed: at"),
-        ('status is "x"', "'is' is no comparison; there are: =="),
+        ('status is "x"', "'is' is not a comparison; there are: =="),
         ('(status == "x"', "')' is missing"),
         ('status == "x")', "malformed: at ')'"),
         ('name in "x"', "'[' is missing"),
         ('colour == "x"', "there is no column 'colour'; there are: name, status"),
-        (r'name == "\x"', "a text in it is malformed"),
+        (r'name == "\x"', "a string in it is malformed"),
         ("(" * 1000, "nested too deeply"),
     ],
 )

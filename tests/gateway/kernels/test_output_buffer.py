@@ -9,15 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from backendai_trio.gateway.kernels import output_buffer as module
-from backendai_trio.gateway.kernels.output_buffer import Ring
+from backendai_trio.gateway.kernels.output_buffer import ReplayBuffer
 
-LIMIT = 32
-
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LIMIT_BYTES", LIMIT)
+CAPACITY = 32
 
 
 class Model(RuleBasedStateMachine):
@@ -25,18 +19,18 @@ class Model(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ring = Ring()
+        self.buffer = ReplayBuffer(CAPACITY)
         self.all: list[tuple[str, int]] = []
         self.marks = 0
 
-    @precondition(lambda self: self.ring.dropping or not self.ring.full)
+    @precondition(lambda self: self.buffer.discarding or not self.buffer.full)
     @rule(kind=st.sampled_from(["stdout", "stderr"]), data=st.binary(max_size=20))
     def write(self, kind: str, data: bytes) -> None:
         async def write() -> None:
             # A write that fills the buffer waits behind what it has written.
             with trio.CancelScope() as scope:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self.ring.write, kind, data)
+                    nursery.start_soon(self.buffer.write, kind, data)
                     await trio.testing.wait_all_tasks_blocked()
                     scope.cancel()
 
@@ -45,55 +39,55 @@ class Model(RuleBasedStateMachine):
 
     @rule()
     def mark(self) -> None:
-        self.ring.mark({"number": self.marks})
+        self.buffer.write_mark({"number": self.marks})
         self.all.append(("", self.marks))
         self.marks += 1
 
     @rule(back=st.integers(0, 60))
     def release(self, back: int) -> None:
-        before = self.ring.start
-        position = self.ring.end - back
-        self.ring.release(position)
-        assert self.ring.start == max(before, position)
+        before = self.buffer.start
+        position = self.buffer.end - back
+        self.buffer.release(position)
+        assert self.buffer.start == max(before, position)
 
     @rule()
     def release_too_much(self) -> None:
-        self.ring.release(self.ring.end + 1000)
-        assert self.ring.start == self.ring.end
+        self.buffer.release(self.buffer.end + 1000)
+        assert self.buffer.start == self.buffer.end
 
     @rule(dropping=st.booleans())
     def drop_or_keep(self, dropping: bool) -> None:
         if dropping:
-            self.ring.drop()
+            self.buffer.start_discarding()
         else:
-            self.ring.keep()
+            self.buffer.stop_discarding()
 
     @rule(back=st.integers(0, 60), limit=st.integers(1, 30))
     def read(self, back: int, limit: int) -> None:
-        position = max(self.ring.end - back, 0)
-        piece = self.ring.read(position, limit)
-        start = max(position, self.ring.start)
-        if start == self.ring.end:
-            assert piece is None
+        position = max(self.buffer.end - back, 0)
+        chunk = self.buffer.read(position, limit)
+        start = max(position, self.buffer.start)
+        if start == self.buffer.end:
+            assert chunk is None
             return
-        assert piece is not None
+        assert chunk is not None
         kind, value = self.all[start]
-        assert piece.kind == kind
+        assert chunk.kind == kind
         if kind == "":
-            assert (piece.mark, piece.end) == ({"number": value}, start + 1)
+            assert (chunk.mark, chunk.end) == ({"number": value}, start + 1)
             return
-        assert piece.mark is None and 1 <= len(piece.data) <= limit
-        assert piece.end == start + len(piece.data)
-        assert [(kind, byte) for byte in piece.data] == self.all[start : piece.end]
+        assert chunk.mark is None and 1 <= len(chunk.data) <= limit
+        assert chunk.end == start + len(chunk.data)
+        assert [(kind, byte) for byte in chunk.data] == self.all[start : chunk.end]
 
     @invariant()
     def positions_and_bounds_hold(self) -> None:
-        ring = self.ring
-        assert ring.end == len(self.all)
-        assert 0 <= ring.start <= ring.end
-        assert ring.full == (ring.end - ring.start >= LIMIT)
-        held = self.all[ring.start :]
-        assert ring.marks == sum(kind == "" for kind, _ in held)
+        buffer = self.buffer
+        assert buffer.end == len(self.all)
+        assert 0 <= buffer.start <= buffer.end
+        assert buffer.full == (buffer.end - buffer.start >= CAPACITY)
+        held = self.all[buffer.start :]
+        assert buffer.marks == sum(kind == "" for kind, _ in held)
 
 
 @pytest.fixture
@@ -102,7 +96,7 @@ def model() -> type[Model]:
     return Model
 
 
-def test_ring_against_the_model(model: type[Model]) -> None:
+def test_buffer_against_the_model(model: type[Model]) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
     run_state_machine_as_test(
@@ -111,58 +105,58 @@ def test_ring_against_the_model(model: type[Model]) -> None:
 
 
 async def test_writer_waits_while_it_is_full() -> None:
-    ring = Ring()
+    buffer = ReplayBuffer(CAPACITY)
     done = trio.Event()
 
     async def write() -> None:
-        await ring.write("stdout", b"x" * LIMIT)
+        await buffer.write("stdout", b"x" * CAPACITY)
         done.set()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(write)
         await trio.testing.wait_all_tasks_blocked()
-        assert ring.full and not done.is_set()
-        ring.release(0)
+        assert buffer.full and not done.is_set()
+        buffer.release(0)
         await trio.testing.wait_all_tasks_blocked()
         assert not done.is_set()
-        ring.release(1)
+        buffer.release(1)
         with trio.fail_after(5):
             await done.wait()
 
 
 async def test_dropping_frees_the_writer_and_keeps_the_newest() -> None:
-    ring = Ring()
+    buffer = ReplayBuffer(CAPACITY)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ring.write, "stdout", b"x" * LIMIT)
+        nursery.start_soon(buffer.write, "stdout", b"x" * CAPACITY)
         await trio.testing.wait_all_tasks_blocked()
-        ring.drop()
+        buffer.start_discarding()
     for number in range(100):
-        await ring.write("stdout", bytes([number]))
-    # Small pieces give way to large ones, too.
-    await ring.write("stderr", b"y" * (LIMIT - 2))
-    assert ring.end - ring.start < LIMIT
-    piece = ring.read(ring.end - 1, 10)
-    assert piece is not None and (piece.kind, piece.data) == ("stderr", b"y")
+        await buffer.write("stdout", bytes([number]))
+    # Small writes are discarded for large ones, too.
+    await buffer.write("stderr", b"y" * (CAPACITY - 2))
+    assert buffer.end - buffer.start < CAPACITY
+    chunk = buffer.read(buffer.end - 1, 10)
+    assert chunk is not None and (chunk.kind, chunk.data) == ("stderr", b"y")
 
 
 async def test_waiting_reader_is_not_misled_by_another_that_releases() -> None:
-    ring = Ring()
-    await ring.write("stdout", b"abc")
+    buffer = ReplayBuffer(CAPACITY)
+    await buffer.write("stdout", b"abc")
     woken = trio.Event()
 
     async def wait() -> None:
-        await ring.wait_beyond(3)
+        await buffer.wait_beyond(3)
         woken.set()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(wait)
         await trio.testing.wait_all_tasks_blocked()
-        ring.release(3)
-        ring.wake()
+        buffer.release(3)
+        buffer.wake()
         await trio.testing.wait_all_tasks_blocked()
         assert not woken.is_set()
-        await ring.write("stdout", b"d")
+        await buffer.write("stdout", b"d")
         with trio.fail_after(5):
             await woken.wait()
-    piece = ring.read(0, 10)
-    assert piece is not None and (piece.data, piece.end) == (b"d", 4)
+    chunk = buffer.read(0, 10)
+    assert chunk is not None and (chunk.data, chunk.end) == (b"d", 4)

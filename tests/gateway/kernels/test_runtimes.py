@@ -12,7 +12,7 @@ import pytest
 from backendai_trio.gateway.kernels import runtimes
 from backendai_trio.gateway.kernels.runtimes import (
     Runtime,
-    UnknownRuntime,
+    UnknownRuntimeError,
     build_argv,
     exec_argv,
     installed,
@@ -95,18 +95,18 @@ def test_versions_agree_by_their_beginning(wanted: str, version: str, agrees: bo
 
 
 def test_unknown_runtimes_are_told_what_there_is() -> None:
-    with pytest.raises(UnknownRuntime, match=r"no runtime 'cobol:85'; installed here: python, lua"):
+    with pytest.raises(UnknownRuntimeError, match="no runtime 'cobol:85'; installed here: py"):
         resolve("cobol:85")
-    with pytest.raises(UnknownRuntime, match=rf"asks for python 2\.7, but .* {VERSION}; installed"):
+    with pytest.raises(UnknownRuntimeError, match=rf"asks for python 2\.7, but .* {VERSION};"):
         resolve("python:2.7")
-    with pytest.raises(UnknownRuntime, match="no runtime ''"):
+    with pytest.raises(UnknownRuntimeError, match="no runtime ''"):
         resolve("")
 
 
 def test_runtimes_that_are_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert installed() == ["python", "lua"]
-    with pytest.raises(UnknownRuntime, match="'c' needs gcc or cc or clang, not found here"):
+    with pytest.raises(UnknownRuntimeError, match="'c' needs gcc or cc or clang, not found here"):
         resolve("c")
 
 
@@ -115,7 +115,7 @@ def test_a_version_is_looked_up_by_running_the_program(c_compiler: str) -> None:
         [c_compiler, "-dumpfullversion"], capture_output=True, text=True, check=True
     ).stdout.strip()
     assert resolve(f"gcc:{version.partition('.')[0]}").name == "c"
-    with pytest.raises(UnknownRuntime, match=r"asks for c 0\.1"):
+    with pytest.raises(UnknownRuntimeError, match=r"asks for c 0\.1"):
         resolve("gcc:0.1")
 
 

@@ -29,7 +29,7 @@ from backendai_trio import (
     open_kernel,
 )
 from backendai_trio.gateway.kernels.runtimes import kernel_environment, resolve
-from backendai_trio.gateway.processes import process_host as processes
+from backendai_trio.gateway.limits import GatewayLimits
 from backendai_trio.gateway.processes.isolation import (
     PROCESS_GROUP,
     Isolation,
@@ -60,7 +60,7 @@ async def tell(host: KernelHost, talk: Any, source: str) -> Any:
     """What a program in the kernel tells, as JSON."""
     argv = [sys.executable, "-c", PRELUDE + textwrap.dedent(source)]
     environment = kernel_environment(resolve("bash"), home=host.home, tmp=host.tmp, user={})
-    async with host.open_child(argv, env=environment, cwd=host.work, stdout="pipe") as child:
+    async with host.open_process(argv, env=environment, cwd=host.work, stdout="pipe") as child:
         assert await child.run(talk.sink, talk.ask) == 0, talk.text("stderr")
     return json.loads(talk.text("stdout"))
 
@@ -160,16 +160,13 @@ async def test_why_a_kernel_does_not_start(
     assert not await trio.Path(root).exists()
 
 
-async def test_a_kernel_that_never_starts(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(processes, "START_SECONDS", 0.1)
-    monkeypatch.setattr(processes, "STOP_SECONDS", 0.1)
+async def test_a_kernel_that_never_starts(root: Path, tmp_path: Path) -> None:
+    limits = GatewayLimits(host_start_seconds=0.1, host_stop_seconds=0.1)
     program, told = tmp_path / "bwrap", tmp_path / "pid"
     program.write_text(f"#!/bin/sh\necho $$ > {told}.new; mv {told}.new {told}; exec sleep 1000")
     program.chmod(0o700)
     with pytest.raises(GatewayError, match=r"did not start within 0\.1 s"):
-        async with open_host(root, Isolation("bubblewrap", str(program))):
+        async with open_host(root, Isolation("bubblewrap", str(program)), limits=limits):
             pass
     assert not await trio.Path(root).exists()
     if await trio.Path(told).exists():  # the kill may have come before it
@@ -276,7 +273,7 @@ async def test_where_bubblewrap_may_not_make_namespaces(
 
 
 async def test_no_such_isolation() -> None:
-    with pytest.raises(GatewayError, match="'docker'; choose auto, bubblewrap, process-group"):
+    with pytest.raises(GatewayError, match="'docker'; use one of auto, bubblewrap, process-group"):
         async with open_gateway(GatewayOptions(isolation="docker")):  # type: ignore[arg-type]
             pass
 

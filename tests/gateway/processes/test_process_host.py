@@ -21,13 +21,17 @@ import trio
 
 from backendai_trio.errors import GatewayError
 from backendai_trio.gateway.kernels.runtimes import kernel_environment, resolve
-from backendai_trio.gateway.processes import process_host as processes
-from backendai_trio.gateway.processes.child import READ_BYTES
+from backendai_trio.gateway.limits import GatewayLimits
 from backendai_trio.gateway.processes.host_main import below
 from backendai_trio.gateway.processes.interpreter import Interpreter, open_interpreter
 from backendai_trio.gateway.processes.isolation import Isolation
-from backendai_trio.gateway.processes.process_host import KernelHost, ProgramNotStarted, open_host
-from backendai_trio.gateway.processes.pty import Terminal
+from backendai_trio.gateway.processes.output_source import READ_BYTES
+from backendai_trio.gateway.processes.process_host import (
+    KernelHost,
+    ProgramNotStartedError,
+    open_host,
+)
+from backendai_trio.gateway.processes.pty import PseudoTerminal
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels run on Linux only")
 
@@ -41,8 +45,10 @@ def environment(host: KernelHost) -> dict[str, str]:
 async def run(
     host: KernelHost, argv: list[str], talk: Any, stdout: Literal["terminal", "pipe"] = "terminal"
 ) -> int:
-    async with host.open_child(argv, env=environment(host), cwd=host.work, stdout=stdout) as child:
-        return await child.run(talk.sink, talk.ask)
+    async with host.open_process(
+        argv, env=environment(host), cwd=host.work, stdout=stdout
+    ) as process:
+        return await process.run(talk.sink, talk.ask)
 
 
 async def compile_c(host: KernelHost, compiler: str, source: str, talk: Any) -> str:
@@ -172,7 +178,7 @@ async def test_end_of_file_can_come_more_than_once(root: Path, conversation: TAL
         "import threading; t = threading.Thread(target=input); t.start(); t.join(); exit()",
         "import subprocess; subprocess.run(['head', '-n1']); exit()",
     ],
-    ids=["select", "poll", "epoll", "thread", "child"],
+    ids=["select", "poll", "epoll", "thread", "process"],
 )
 async def test_every_way_of_waiting_is_seen(root: Path, conversation: TALK, wait: str) -> None:
     with trio.fail_after(30):
@@ -237,17 +243,17 @@ async def test_a_question_is_dropped_when_the_program_stops_waiting(
     with trio.fail_after(30):
         async with (
             open_host(root) as host,
-            host.open_child(
+            host.open_process(
                 python(source), env=environment(host), cwd=host.work, stdout="terminal"
-            ) as child,
+            ) as process,
         ):
-            assert await child.run(talk.sink, ask) == 0
+            assert await process.run(talk.sink, ask) == 0
     assert talk.text("stderr") == b"quick! again? "
     assert talk.text("stdout") == b"too late\nyes\n"
 
 
 async def test_input_before_the_program_reads_is_kept(root: Path, conversation: TALK) -> None:
-    """Linux drops what is beyond 4 KiB then; see `waiting.py`."""
+    """Linux drops what is beyond 4 KiB then; see `pty.py`."""
     source = """
         import os, sys, time
         while not os.path.exists('go'):
@@ -257,32 +263,32 @@ async def test_input_before_the_program_reads_is_kept(root: Path, conversation: 
     """
     async with open_host(root) as host:
         talk = conversation()
-        async with host.open_child(
+        async with host.open_process(
             python(textwrap.dedent(source)), env=environment(host), cwd=host.work, stdout="pipe"
-        ) as child:
+        ) as process:
             with trio.fail_after(30):
-                async with child.streaming(talk.sink, None), trio.open_nursery() as nursery:
+                async with process.streaming(talk.sink, None), trio.open_nursery() as nursery:
 
                     async def type_all() -> None:
                         for _ in range(3):
-                            await child.type(b"x" * 3_000)
-                        await child.type(None)
+                            await process.write_stdin(b"x" * 3_000)
+                        await process.write_stdin(None)
 
                     nursery.start_soon(type_all)
                     await trio.testing.wait_all_tasks_blocked()
                     (host.work / "go").touch()
-                    assert await child.wait() == 0
+                    assert await process.wait() == 0
 
 
 def test_no_input_is_taken_that_linux_would_drop() -> None:
     """Right after something was typed, Linux does not tell how much of it is unread."""
     pick = random.Random(2017)
-    with Terminal.open() as terminal:
+    with PseudoTerminal.open() as terminal:
         for _ in range(500):
             taken = bytearray()
             for _ in range(4):
                 piece = pick.randbytes(pick.randrange(1, 4_000))
-                taken += piece[: terminal.type_nowait(piece)]
+                taken += piece[: terminal.write_nowait(piece)]
             got = b""
             while terminal.has_unread_input():
                 got += os.read(terminal.slave, 8_192)
@@ -297,7 +303,7 @@ async def test_code_that_is_cancelled_when_its_kernel_has_let_go(
     """Submitted and not begun, which a cancelled run waits for, in a process that says no more."""
     talk = conversation()
     async with interpreter(root, "python") as interp, trio.open_nursery() as nursery:
-        os.kill(interp._child.pid, signal.SIGSTOP)
+        os.kill(interp._process.pid, signal.SIGSTOP)
         nursery.start_soon(interp.execute, "1", talk.sink, talk.ask)
         await trio.testing.wait_all_tasks_blocked()
         await interp._control.aclose()
@@ -329,11 +335,11 @@ async def test_10_mb_through_a_slow_sink_arrive_whole(
     with trio.fail_after(60):
         async with (
             open_host(root) as host,
-            host.open_child(
+            host.open_process(
                 python(source), env=environment(host), cwd=host.work, stdout=stdout
-            ) as child,
+            ) as process,
         ):
-            assert await child.run(sink, ask) == 0
+            assert await process.run(sink, ask) == 0
     assert bytes(got) == b"".join(b"%079d\n" % i for i in range(125_000))
 
 
@@ -368,11 +374,11 @@ async def test_errors_of_the_sink_come_out_bare(root: Path, conversation: TALK) 
     with trio.fail_after(30):
         async with open_host(root) as host:
             with pytest.raises(LookupError, match="full"):
-                async with host.open_child(
+                async with host.open_process(
                     ["yes"], env=environment(host), cwd=host.work, stdout="pipe"
-                ) as child:
-                    await child.run(sink, conversation().ask)
-            assert not alive(child.pid)
+                ) as process:
+                    await process.run(sink, conversation().ask)
+            assert not alive(process.pid)
 
 
 async def test_a_cancelled_kernel_ends_at_once(root: Path, conversation: TALK) -> None:
@@ -385,13 +391,13 @@ async def test_a_cancelled_kernel_ends_at_once(root: Path, conversation: TALK) -
 
         async with (
             open_host(root) as host,
-            host.open_child(
+            host.open_process(
                 ["yes"], env=environment(host), cwd=host.work, stdout="terminal"
-            ) as child,
+            ) as process,
         ):
-            await child.run(sink, talk.ask)
+            await process.run(sink, talk.ask)
     assert scope.cancelled_caught
-    assert not alive(child.pid)
+    assert not alive(process.pid)
     assert not exists(root)
     assert host.usage  # it ended by itself, it was not killed
 
@@ -402,7 +408,7 @@ async def test_exit_codes_and_missing_programs(root: Path, conversation: TALK) -
             talk = conversation()
             assert await run(host, ["sh", "-c", "exit 3"], talk) == 3
             assert await run(host, ["sh", "-c", "kill -9 $$"], talk) == 137
-            with pytest.raises(ProgramNotStarted, match="no-such-program: No such file"):
+            with pytest.raises(ProgramNotStartedError, match="no-such-program: No such file"):
                 await run(host, ["no-such-program"], talk)
 
 
@@ -416,15 +422,15 @@ async def test_interrupt_and_kill(root: Path, conversation: TALK, c_compiler: st
             talk = conversation()
             program = await compile_c(host, c_compiler, source, talk)
             for stop, code in (("interrupt", 130), ("kill", 137)):
-                async with host.open_child(
+                async with host.open_process(
                     [program], env=environment(host), cwd=host.work, stdout="terminal"
-                ) as child:
+                ) as process:
 
                     async def sink(kind: str, data: bytes) -> None:
                         await trio.lowlevel.checkpoint()
-                        getattr(child, stop)()  # noqa: B023
+                        getattr(process, stop)()  # noqa: B023
 
-                    assert await child.run(sink, talk.ask) == code
+                    assert await process.run(sink, talk.ask) == code
 
 
 # -- interpreters ---------------------------------------------------------------------------------
@@ -470,13 +476,41 @@ async def test_python_errors(root: Path, conversation: TALK) -> None:
         assert text.startswith('Traceback (most recent call last):\n  File "<input 1>", line 3')
         assert "    return 1 / 0\n" in text
         assert text.endswith("ZeroDivisionError: division by zero\n")
-        assert "runner" not in text
+        assert "python_interpreter" not in text
         code, text = await attempt("x = = 1")
         assert code == 1 and text.startswith('  File "<input 2>", line 1\n    x = = 1\n')
         assert text.endswith("SyntaxError: invalid syntax\n")
         assert await attempt("import sys; sys.exit(3)") == (3, "")
         assert await attempt("sys.exit('no')") == (1, "no\n")
         assert await attempt("sys.exit()") == (0, "")
+
+
+async def test_python_awaits_outside_of_functions(root: Path, conversation: TALK) -> None:
+    async with interpreter(root, "python") as interp:
+
+        async def attempt(source: str) -> tuple[int, str, str]:
+            talk = conversation()
+            code = await interp.execute(source, talk.sink, talk.ask, show_value=True)
+            return code, talk.text("stdout").decode(), talk.text("stderr").decode()
+
+        assert await attempt("import asyncio\nx = await asyncio.sleep(0, 5)\nprint(x)") == (
+            0,
+            "5\n",
+            "",
+        )
+        assert await attempt("await asyncio.sleep(0, 'shown')") == (0, "'shown'\n", "")
+        # The event loop is the same in all runs.
+        source = "gate = asyncio.Event()\ntask = asyncio.ensure_future(gate.wait())\n"
+        assert await attempt(source + "await asyncio.sleep(0)") == (0, "", "")
+        assert await attempt("gate.set()\nawait task") == (0, "True\n", "")
+        assert await attempt("async with asyncio.Lock(): print('locked')") == (0, "locked\n", "")
+        code, _, text = await attempt("async def f():\n    return 1 / 0\nawait f()")
+        assert code == 1
+        assert text.startswith('Traceback (most recent call last):\n  File "<input 6>", line 3')
+        assert text.endswith("ZeroDivisionError: division by zero\n")
+        assert await attempt("import sys\nawait asyncio.sleep(0)\nsys.exit(3)") == (3, "", "")
+        code, _, text = await attempt("def f():\n    await f()")
+        assert code == 1 and "SyntaxError: 'await' outside async function" in text
 
 
 async def test_python_input_and_getpass(root: Path, conversation: TALK) -> None:
@@ -498,9 +532,9 @@ except EOFError: print([a, b, c])
 async def test_output_of_children_and_long_input(root: Path, conversation: TALK) -> None:
     async with interpreter(root, "python") as interp:
         talk = conversation(b"x" * 100_000 + b"\n")
-        source = "import os; os.system('echo child'); print(len(input()))"
+        source = "import os; os.system('echo process'); print(len(input()))"
         assert await interp.execute(source, talk.sink, talk.ask) == 0
-    assert talk.text("stdout") == b"child\n100000\n"
+    assert talk.text("stdout") == b"process\n100000\n"
 
 
 async def test_forks_do_not_disturb(root: Path, conversation: TALK) -> None:
@@ -531,6 +565,8 @@ async def test_the_death_of_an_interpreter_is_a_result(root: Path, conversation:
         ("python", "print('go')\nwhile True: pass"),
         ("python", "import time\nprint('go')\ntime.sleep(1000)"),
         ("python", "print('go')\nimport subprocess\nsubprocess.run(['sleep', '1000'])"),
+        ("python", "import asyncio\nprint('go')\nawait asyncio.sleep(1000)"),
+        ("python", "import asyncio\nawait asyncio.sleep(0)\nprint('go')\nwhile True: pass"),
         ("lua", "print('go') while true do end"),
         ("lua", "print('go') coroutine.wrap(function() while true do end end)()"),
     ],
@@ -689,13 +725,13 @@ async def test_the_death_of_the_host(root: Path, conversation: TALK, isolation: 
     with trio.fail_after(30):
         async with open_host(root, isolation) as host:
             talk = conversation()
-            async with host.open_child(
+            async with host.open_process(
                 ["sh", "-c", "setsid sleep 1000 & echo $!; exec cat"],
                 env=environment(host),
                 cwd=host.work,
                 stdout="pipe",
-            ) as child:
-                host_pid = parent(child.pid)
+            ) as process:
+                host_pid = parent(process.pid)
 
                 async def ask(is_password: bool) -> bytes | None:
                     daemons.append(outer(host.pid, int(talk.text("stdout"))))
@@ -704,20 +740,18 @@ async def test_the_death_of_the_host(root: Path, conversation: TALK, isolation: 
                     await trio.sleep_forever()
 
                 with pytest.raises(GatewayError, match="has died"):
-                    await child.run(talk.sink, ask)
+                    await process.run(talk.sink, ask)
             with pytest.raises(GatewayError):
                 await run(host, ["true"], talk)
     assert not alive(daemons[0])
-    assert not alive(child.pid)
+    assert not alive(process.pid)
     assert not exists(root)
 
 
-async def test_a_host_that_hangs(
-    root: Path, conversation: TALK, isolation: Isolation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(processes, "STOP_SECONDS", 0.1)
+async def test_a_host_that_hangs(root: Path, conversation: TALK, isolation: Isolation) -> None:
+    limits = GatewayLimits(host_stop_seconds=0.1)
     with trio.fail_after(30):
-        async with open_host(root, isolation) as host:
+        async with open_host(root, isolation, limits=limits) as host:
             talk = conversation()
             assert await run(host, python(DAEMON), talk) == 0
             pid = outer(host.pid, int(talk.text("stdout")))
@@ -730,8 +764,8 @@ async def test_a_host_that_hangs(
 KILLED = """
 import sys, trio
 from pathlib import Path
-from backendai_trio.gateway.isolation import try_isolation
-from backendai_trio.gateway.processes import open_host
+from backendai_trio.gateway.processes.isolation import try_isolation
+from backendai_trio.gateway.processes.process_host import open_host
 
 async def sink(kind, data):
     print(data.decode().strip(), flush=True)
@@ -743,11 +777,11 @@ async def main(root, daemon, name):
     with try_isolation(name) as trial:
         isolation = trial.result()
     async with open_host(Path(root), isolation) as host:
-        async with host.open_child(
+        async with host.open_process(
             [sys.executable, "-c", daemon + "input()"], env={}, cwd=host.work, stdout="terminal"
-        ) as child:
-            print(child.pid, flush=True)
-            await child.run(sink, ask)
+        ) as process:
+            print(process.pid, flush=True)
+            await process.run(sink, ask)
 
 trio.run(main, *sys.argv[1:])
 """

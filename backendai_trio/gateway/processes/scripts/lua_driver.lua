@@ -1,5 +1,5 @@
--- The Lua side of runner.py, which loads it once and passes three functions.
-local wait_until_taken, interrupted, disarm = ...
+-- The Lua side of lua_interpreter.py, which loads it once and passes three functions.
+local wait_until_read, interrupted, disarm = ...
 local stdout, stderr, sethook = io.stdout, io.stderr, debug.sethook
 local load, xpcall, error, type, tostring = load, xpcall, error, type, tostring
 local EXIT, INTERRUPT, code = {}, {}, 0
@@ -11,7 +11,7 @@ local raw_write = methods.write
 function methods.write(file, ...)
   if file ~= last and (file == stdout or file == stderr) then
     last:flush()
-    wait_until_taken(last == stdout and 1 or 2)
+    wait_until_read(last == stdout and 1 or 2)
     last = file
   end
   return raw_write(file, ...)
@@ -32,7 +32,7 @@ function os.exit(status)
 end
 
 -- A hook slows Lua down to half its speed, so the main thread has one only from an interrupt on
--- (see Lua.watch). A coroutine has a hook of its own, which looks now and then.
+-- (see LuaInterpreter.watch). A coroutine has a hook of its own, which looks now and then.
 local function stop() disarm() error(INTERRUPT, 0) end
 local function look() if interrupted() then error(INTERRUPT, 0) end end
 for _, name in ipairs { "create", "wrap" } do

@@ -1,0 +1,33 @@
+"""Cleanup that blocks: shielded from cancellation, and bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+__all__ = ["CLEANUP_SECONDS", "clean_up_in_thread"]
+
+CLEANUP_SECONDS = 10.0
+
+
+async def clean_up_in_thread(
+    function: Callable[[], object], *, seconds: float = CLEANUP_SECONDS
+) -> bool:
+    """Call a blocking function in a thread, even when the caller has been cancelled.
+
+    Removing files may take for ever where the file system is a network's. After the time limit the
+    thread goes on by itself, and the caller no longer waits for it.
+
+    Args:
+        function: what to call; it must not mind that its caller has gone on.
+        seconds: the time limit.
+
+    Returns:
+        Whether the function has returned in time.
+
+    Cancellation: takes effect at the caller's next checkpoint.
+    """
+    with trio.move_on_after(seconds, shield=True) as scope:
+        await trio.to_thread.run_sync(function, abandon_on_cancel=True)
+    return not scope.cancelled_caught

@@ -1,0 +1,309 @@
+"""The gateway's side of a process host: starts programs, and follows what the host reports."""
+
+from __future__ import annotations
+
+import marshal
+import os
+import socket
+from array import array
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import trio
+
+from ...errors import GatewayError
+from . import host_main
+from .output_source import OutputSource
+from .process import Process, ProcessState
+from .pty import PseudoTerminal
+
+__all__ = ["KernelHost", "ProgramNotStartedError", "Stdout"]
+
+Stdout = Literal["terminal", "pipe", "interactive"]
+_STOP_ID = 0
+"""The host's own end is reported like that of a program with this id."""
+
+
+class ProgramNotStartedError(GatewayError):
+    """The operating system could not start a program.
+
+    Attributes:
+        errno: the reason, e.g. ``ENOENT`` for a program that does not exist.
+    """
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.errno = number
+
+
+class KernelHost:
+    """A running process host. Made by `open_host`.
+
+    Attributes:
+        pid: the host's process id, or that of the bubblewrap around it; all programs of the kernel
+            are its descendants.
+        work: the work folder, with the user's files; programs run in it.
+        home: HOME of the programs.
+        tmp: TMPDIR of the programs.
+        usage: resources that the processes used; empty until the host has stopped. ``cpu_ms``;
+            ``max_rss_bytes`` of the largest process; ``read_bytes`` and ``write_bytes`` from and to
+            storage (reads from the page cache do not count); ``scratch_bytes``, the size of the
+            files in the work folder at the end.
+    """
+
+    def __init__(
+        self, root: Path, connection: socket.socket, *, separate: bool, stop_seconds: float
+    ) -> None:
+        """
+        Args:
+            root: the kernel's folder.
+            connection: a SEQPACKET socket to the host.
+            separate: the host has namespaces of its own, so its process ids are different ones.
+            stop_seconds: how long a program may take to end after it was killed.
+        """
+        self.pid = 0
+        self.work = root / "work"
+        self.home = root / "home"
+        self.tmp = root / "tmp"
+        self.usage: Mapping[str, int] = {}
+        self.ready = trio.Event()
+        """Set when the host has started, or has died (`dead`)."""
+        self.dead = False
+        self._connection = connection
+        self._states: dict[int, ProcessState] = {}
+        self._last_id = _STOP_ID
+        self._separate = separate
+        self._stop_seconds = stop_seconds
+        self._devpts: int | None = None
+
+    @asynccontextmanager
+    async def open_process(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: str | Path,
+        stdout: Stdout,
+        control: bool = False,
+    ) -> AsyncIterator[Process]:
+        """Start a program; kill it at the end of the block if it still runs then.
+
+        Standard input is a terminal and standard error a pipe. Background processes that an ended
+        program has left go on until the kernel ends.
+
+        Args:
+            argv: the program and its arguments; searched in the PATH of `env`.
+            env: the whole environment.
+            cwd: the folder it runs in.
+            stdout: "terminal" makes C programs flush their prompts before they read. "pipe" lets
+                the program see when its output was read. "interactive" is for shells: an ordinary
+                terminal, which is standard error as well.
+            control: give the program a socket as descriptor 3; its other end is `Process.control`.
+
+        Raises:
+            ProgramNotStartedError: there is no such program, or it may not be executed.
+            GatewayError: the process host has died.
+        """
+        self._last_id += 1
+        process_id = self._last_id
+        request = {
+            "op": "spawn",
+            "id": process_id,
+            "argv": list(argv),
+            "env": dict(env),
+            "cwd": str(cwd),
+            "terminal": True,
+        }
+        with ExitStack() as gateway_ends:
+            with ExitStack() as program_ends:
+                streams = _open_streams(
+                    gateway_ends, program_ends, stdout, self._devpts, control=control
+                )
+                self.send(request, streams.fds)
+            state = self._states[process_id] = ProcessState()
+            notify_host = partial(self._notify, process_id)
+            try:
+                if self.dead:
+                    raise _host_died()
+                await state.started.wait()
+                if state.failure is not None:
+                    raise ProgramNotStartedError(*state.failure)
+                if self.dead:
+                    raise _host_died()
+                yield Process(
+                    state, notify_host, streams.terminal, streams.sources, streams.control
+                )
+            finally:
+                # Also when its start was not reported yet: the host handles messages in order.
+                if not state.ended.is_set():
+                    notify_host({"op": "kill"})
+                    with trio.move_on_after(self._stop_seconds, shield=True):
+                        await state.ended.wait()
+                del self._states[process_id]
+
+    # -- messages to and from host_main.py ------------------------------------------------------
+
+    def send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
+        """Send a message with descriptors. Never blocks: messages are small, and the host is fast.
+
+        Raises:
+            GatewayError: the host has died.
+        """
+        try:
+            attached = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
+            self._connection.sendmsg([marshal.dumps(message)], attached)
+        except OSError as exc:
+            raise GatewayError(f"cannot reach the kernel's process host: {exc}") from exc
+
+    def _notify(self, process_id: int, message: dict[str, object]) -> None:
+        """Send a message about a program, unless it has ended."""
+        state = self._states.get(process_id)
+        if state is not None and not state.ended.is_set():
+            self.send({**message, "id": process_id})
+
+    async def listen(self, scope: trio.CancelScope) -> None:
+        """Handle the host's messages until the host ends.
+
+        Args:
+            scope: ends this when it is cancelled.
+        """
+        with scope:
+            while True:
+                await trio.lowlevel.wait_readable(self._connection)
+                try:
+                    data, ancillary, _, _ = self._connection.recvmsg(
+                        host_main.MESSAGE_BYTES, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC
+                    )
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    break
+                if not data:
+                    break
+                message = marshal.loads(data)  # noqa: S302 (host_main.py says why marshal)
+                with ExitStack() as stack:
+                    for _, _, payload in ancillary:
+                        (pidfd,) = memoryview(payload).cast("i")
+                        stack.callback(os.close, pidfd)  # while it is open, the pid is not reused
+                        if self._separate:
+                            message["pid"] = _pid_of(pidfd)
+                    self._handle(message)
+        self.dead = True
+        self.ready.set()
+        if self._devpts is not None:
+            os.close(self._devpts)
+            self._devpts = None
+        for state in self._states.values():
+            state.started.set()
+            state.ended.set()
+
+    def _handle(self, message: dict[str, Any]) -> None:
+        if message["ev"] == "ready":
+            if self._separate:
+                self._devpts = _open_devpts_of(message["pid"])
+            self.ready.set()
+            return
+        if message["ev"] == "stopped":
+            self.usage = message["usage"]
+            return
+        state = self._states.get(message["id"])
+        if state is None:
+            return  # its block has ended
+        match message["ev"]:
+            case "spawned":
+                state.pid = message["pid"]
+                state.started.set()
+            case "failed":
+                state.failure = (message["errno"], message["error"])
+                state.started.set()
+                state.ended.set()
+            case "exit":
+                state.exit_code = message["code"]
+                state.ended.set()
+
+    async def stop(self) -> None:
+        """Ask the host to end, and wait until it has closed the connection."""
+        state = self._states[_STOP_ID] = ProcessState()
+        try:
+            self.send({"op": "stop"})
+        except GatewayError:
+            state.ended.set()  # it has died; `reap_host` cleans up
+        await state.ended.wait()
+
+
+class _Streams(NamedTuple):
+    """A program's terminal and pipes."""
+
+    terminal: PseudoTerminal
+    sources: list[OutputSource]
+    control: trio.SocketStream | None
+    fds: list[int]
+    """The program's descriptors 0, 1, 2 and perhaps 3."""
+
+
+def _open_streams(
+    gateway_ends: ExitStack,
+    program_ends: ExitStack,
+    stdout: Stdout,
+    devpts: int | None,
+    *,
+    control: bool,
+) -> _Streams:
+    """Open a program's terminal and pipes; each stack closes its own ends."""
+    interactive = stdout == "interactive"
+    terminal = gateway_ends.enter_context(
+        PseudoTerminal.open(interactive=interactive, devpts=devpts)
+    )
+    sources = [OutputSource("stdout", terminal.master, is_terminal=True)]
+    fds = [terminal.slave, terminal.slave, terminal.slave]
+    if stdout == "pipe":
+        source, fds[1] = _open_pipe("stdout", gateway_ends, program_ends)
+        # Before the terminal: a prompt on /dev/tty comes after what was printed before it.
+        sources.insert(0, source)
+    if not interactive:
+        source, fds[2] = _open_pipe("stderr", gateway_ends, program_ends)
+        sources.append(source)
+    stream: trio.SocketStream | None = None
+    if control:
+        near, far = socket.socketpair()
+        program_ends.callback(far.close)
+        gateway_ends.callback(near.close)
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(near))
+        fds.append(far.fileno())
+    return _Streams(terminal, sources, stream, fds)
+
+
+def _open_pipe(
+    name: Literal["stdout", "stderr"], gateway_ends: ExitStack, program_ends: ExitStack
+) -> tuple[OutputSource, int]:
+    near, far = os.pipe()
+    gateway_ends.callback(os.close, near)
+    program_ends.callback(os.close, far)
+    os.set_blocking(near, False)
+    return OutputSource(name, near), far
+
+
+def _host_died() -> GatewayError:
+    return GatewayError("the kernel's process host has died")
+
+
+def _pid_of(pidfd: int) -> int:
+    """The process id of a pidfd in the gateway's namespace; -1 if the process has ended."""
+    for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "Pid":
+            return int(value)
+    return -1
+
+
+def _open_devpts_of(pid: int) -> int | None:
+    """Open the /dev/pts that a process sees; None if the process has ended."""
+    try:
+        # Below the root folder of the process.
+        folder = Path("/proc", str(pid), "root", "dev", "pts")
+        return os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,281 @@
+"""A program of a kernel: its output, its input, and its requests for input.
+
+A `Process` does not know the process host. It gets a `ProcessState`, which `process_host.py` keeps
+up to date, and a function that sends the host a message about it.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import trio
+
+from ..._groups import one_error
+from ...errors import GatewayError
+from .output_source import BURST_BYTES, OutputSource
+from .pty import PseudoTerminal
+
+__all__ = ["Ask", "Process", "ProcessState", "Sink"]
+
+#: Takes raw output of a program. While it blocks, the program blocks, so memory use stays flat. It
+#: is never called twice at a time.
+Sink: TypeAlias = Callable[[Literal["stdout", "stderr"], bytes], Awaitable[None]]
+
+#: Called (with "is it a password?") when the program waits for input on its terminal. Returns a
+#: line with its newline, or None for end of file.
+Ask: TypeAlias = Callable[[bool], Awaitable[bytes | None]]
+
+#: A read of more than BURST_BYTES and less than this is followed by a pause, in which output
+#: gathers while the program goes on: a fast reader would get each 4 KiB by itself.
+GATHERED_BYTES = 16 * 1024
+GATHER_SECONDS = 0.001
+
+#: More than a pipe (64 KiB) or a terminal (about 68 KiB) can hold. Reading the rest of a program's
+#: output stops here, because a background process may write for ever.
+LEFTOVER_BYTES = 256 * 1024
+
+#: The time between two checks whether a program waits for input; grows while nothing happens. A
+#: check takes 50 us.
+FIRST_CHECK_SECONDS, MAX_CHECK_SECONDS = 0.002, 0.040
+
+#: The time between two checks while an input request is open.
+REQUEST_CHECK_SECONDS = 0.1
+
+
+class _NoLongerWaiting:
+    """Returned instead of an answer: the program has stopped waiting for one."""
+
+
+@dataclass
+class ProcessState:
+    """What the process host has reported about one program.
+
+    When the host dies, both events are set and nothing else.
+    """
+
+    started: trio.Event = field(default_factory=trio.Event)
+    """Set when the program was started, or could not be."""
+    ended: trio.Event = field(default_factory=trio.Event)
+    pid: int = 0
+    failure: tuple[int, str] | None = None
+    """Errno and text, if it could not be started."""
+    exit_code: int | None = None
+
+
+class Process:
+    """A running program. Made by `KernelHost.open_process`.
+
+    Attributes:
+        control: the gateway's end of the program's descriptor 3, if it has one.
+    """
+
+    def __init__(
+        self,
+        state: ProcessState,
+        notify_host: Callable[[dict[str, object]], None],
+        terminal: PseudoTerminal,
+        sources: list[OutputSource],
+        control: trio.SocketStream | None,
+    ) -> None:
+        self.control = control
+        self._state = state
+        self._notify_host = notify_host
+        self._terminal = terminal
+        self._sources = sources
+        # Held from a read until the sink has the output: so output keeps its order.
+        self._turn = trio.Lock()
+        self._activity = 0
+        self._output_read = trio.lowlevel.ParkingLot()
+
+    @property
+    def pid(self) -> int:
+        """Its process id, also that of its session and process group."""
+        return self._state.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """0-255, or 128 + n after signal n; None while it runs."""
+        return self._state.exit_code
+
+    def interrupt(self) -> None:
+        """Send SIGINT to its process group, as Ctrl-C at a terminal does."""
+        self._notify_host({"op": "signal", "signal": int(signal.SIGINT)})
+
+    def kill(self) -> None:
+        """Send SIGKILL to it, to all processes below it and to its session."""
+        self._notify_host({"op": "kill"})
+
+    async def wait(self) -> int:
+        """Wait until it has ended. Its output is not read: see `run`.
+
+        Returns:
+            The exit code.
+
+        Raises:
+            GatewayError: the process host has died.
+        """
+        await self._state.ended.wait()
+        if self._state.exit_code is None:
+            raise GatewayError("the kernel's process host has died")
+        return self._state.exit_code
+
+    async def write_stdin(self, data: bytes | None) -> None:
+        """Write to its terminal, whether or not it waits for input; None for end of file.
+
+        Returns when the input is in the terminal's buffer. An end of file waits until all input
+        before it was read, because it counts only when it is read alone (see `pty.py`).
+        """
+        # Linux has no event for "all was read".
+        while data is None and self._terminal.has_unread_input():  # noqa: ASYNC110
+            await trio.sleep(FIRST_CHECK_SECONDS)
+        await self._terminal.write(data)
+
+    def write_stdin_nowait(self, data: bytes) -> int:
+        """Write as much to its terminal as there is room for; returns how many bytes."""
+        return self._terminal.write_nowait(data)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set its terminal's size in characters; it gets SIGWINCH if the size is new."""
+        self._terminal.resize(rows, columns)
+
+    async def run(self, sink: Sink, ask: Ask | None) -> int:
+        """Deliver its output and answer its requests for input until it ends.
+
+        Args:
+            sink: gets the output; it has got all of it when this returns.
+            ask: called when the program waits for input; None if input comes another way. It is
+                cancelled when the program ends first.
+
+        Returns:
+            The exit code.
+
+        Raises:
+            GatewayError: the process host has died. Errors of `sink` and `ask` are raised as they
+                are.
+
+        Cancellation: the program goes on (the end of `open_process` kills it); output may be lost.
+        """
+        async with self.streaming(sink, ask):
+            return await self.wait()
+
+    @asynccontextmanager
+    async def streaming(self, sink: Sink, ask: Ask | None) -> AsyncIterator[None]:
+        """Like `run`, for the time of the block.
+
+        All that was written before the end of the block is delivered, unless the block failed.
+        """
+        with one_error():
+            async with trio.open_nursery() as nursery:
+                for source in self._sources:
+                    nursery.start_soon(self._pump, source, sink)
+                if ask is not None:
+                    nursery.start_soon(self._watch_for_input_wait, sink, ask)
+                yield
+                # While we hold the lock, no pump is between its read and its sink, where a
+                # cancellation would lose output.
+                async with self._turn:
+                    await self._deliver(sink)
+                    nursery.cancel_scope.cancel()
+
+    async def drain(self, sink: Sink) -> None:
+        """Deliver everything that was written so far."""
+        async with self._turn:
+            await self._deliver(sink)
+
+    async def _deliver(self, sink: Sink) -> None:
+        for source in self._sources:
+            size = 0
+            while size < LEFTOVER_BYTES and (data := source.read()):
+                await sink(source.name, data)
+                size += len(data)
+        await trio.lowlevel.checkpoint()
+
+    async def _pump(self, source: OutputSource, sink: Sink) -> None:
+        while True:
+            if source.burst:
+                await trio.lowlevel.checkpoint()
+            else:
+                await trio.lowlevel.wait_readable(source.fd)
+            if self._turn.locked():
+                await self._turn.acquire()
+            else:
+                self._turn.acquire_nowait()  # saves a step of the event loop
+            try:
+                data = source.read()
+                if data is None:
+                    return
+                if data:
+                    self._note_activity()
+                    await sink(source.name, data)
+            finally:
+                self._turn.release()
+            if BURST_BYTES < len(data) < GATHERED_BYTES:
+                await trio.sleep(GATHER_SECONDS)
+
+    def _note_activity(self) -> None:
+        self._activity += 1
+        self._output_read.unpark_all()
+
+    async def _watch_for_input_wait(self, sink: Sink, ask: Ask) -> None:
+        """Check repeatedly whether the program waits for input, and ask for it.
+
+        There is no other way: Linux has no event for "a process reads this terminal".
+        """
+        delay, seen, checked_at = FIRST_CHECK_SECONDS, self._activity, trio.current_time()
+        while True:
+            await trio.sleep(delay)
+            if self._activity != seen:
+                seen, delay = self._activity, FIRST_CHECK_SECONDS
+                # A program that writes is seldom waiting, though another of its threads may be.
+                if trio.current_time() - checked_at < MAX_CHECK_SECONDS:
+                    continue
+            else:
+                delay = min(delay * 1.4, MAX_CHECK_SECONDS)
+            checked_at = trio.current_time()
+            if not self._terminal.is_awaited_by(self.pid):
+                continue
+            await self.drain(sink)
+            # While the sink was busy, a signal may have ended the read.
+            if not self._terminal.is_awaited_by(self.pid):
+                continue
+            answer = await self._ask_while_waiting(ask)
+            if answer is None and not self._terminal.is_awaited_by(self.pid):
+                # `write_stdin` has just written end of file, and a second one would be data.
+                continue
+            if not isinstance(answer, _NoLongerWaiting):
+                await self._terminal.write(answer)
+            self._activity += 1
+
+    async def _ask_while_waiting(self, ask: Ask) -> bytes | _NoLongerWaiting | None:
+        """Call `ask`, but cancel it when the program no longer waits for that answer.
+
+        That is so when the program stops waiting (because of a signal, say), and when it waits for
+        a password instead of something else, or the other way round: input that is typed ahead can
+        end one wait and begin the next between two checks.
+        """
+        answer: bytes | _NoLongerWaiting | None = _NoLongerWaiting()
+        hidden = self._terminal.hides_input()
+
+        async def call_ask() -> None:
+            nonlocal answer
+            answer = await ask(hidden)
+            nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(call_ask)
+            misses = 0
+            while misses < 2:  # one may be a thread that woke up for a moment
+                with trio.move_on_after(REQUEST_CHECK_SECONDS) as unchanged:
+                    # A prompt for the next input is output, so a change is seen at once.
+                    while self._terminal.hides_input() == hidden:
+                        await self._output_read.park()
+                if not unchanged.cancelled_caught:
+                    break
+                waits = self._terminal.is_awaited_by(self.pid)
+                misses = 0 if waits else misses + 1
+            nursery.cancel_scope.cancel()
+        return answer

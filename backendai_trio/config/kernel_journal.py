@@ -62,7 +62,7 @@ class LeftKernel:
 
 
 class Journal:
-    """A folder of entries, made with the first one. In a folder that is read-only, none are kept."""
+    """A folder of entries, made with the first one. Where it cannot be written, none are kept."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

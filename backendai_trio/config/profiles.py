@@ -130,7 +130,7 @@ def _settings_of(path: Path, name: str, table: object) -> dict[str, str]:
         if setting not in SETTINGS:
             raise ConfigError(
                 str(path),
-                f"[{name}]: there is no setting {setting!r}; the settings are {', '.join(SETTINGS)}",
+                f"[{name}]: there is no setting {setting!r}; use {', '.join(SETTINGS)}",
             )
         # In TOML, true and a number of seconds are not strings.
         if isinstance(value, bool):

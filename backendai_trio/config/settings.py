@@ -41,8 +41,8 @@ SETTINGS = (
 )
 """The settings that a profile can hold: names of variables without BACKEND_, in lower case."""
 
-# docs/protocol.md, section 2.1. Managers generate the 16 characters as base32, but fixtures of theirs hold
-# any capital letter or digit, so only the shape is checked.
+# docs/protocol.md, section 2.1. Managers generate the 16 characters as base32, but their fixtures
+# hold any capital letter or digit, so only the shape is checked.
 _ACCESS_KEY = re.compile(r"AKIA[A-Z0-9]{16}")
 _SECRET_KEY = re.compile(r"[\x21-\x7e]{40}")
 # Characters that a Host header and a request line can carry; an IPv6 address may have a zone.

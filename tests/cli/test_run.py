@@ -32,7 +32,7 @@ GREETING_C = {
     "mylib.h": "int myvalue(void);\n",
 }
 STATUS = re.compile(
-    r"∙ Client session token: [0-9a-f]{32}\n"
+    r"∙ Client session token: bt-[0-9a-f]{32}\n"
     r"✔ Kernel \(ID: [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\) is ready\.\n"
     r"(?P<between>(.*\n)*?)"
     r"✔ Cleaned up the kernel\.\n"

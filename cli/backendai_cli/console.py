@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Status",
     "count",
+    "is_dumb_terminal",
     "moves_cursor",
     "printable",
     "requests_are_shown",
@@ -102,16 +103,16 @@ def uses_color(stream: TextIO) -> bool:
         return False
     if os.environ.get("FORCE_COLOR"):
         return os.environ["FORCE_COLOR"] != "0"
-    return stream.isatty() and not _is_dumb()
+    return stream.isatty() and not is_dumb_terminal()
 
 
 def moves_cursor(stream: TextIO) -> bool:
     """Whether lines written there can be erased. With NO_COLOR the output is plain text."""
-    return stream.isatty() and not _is_dumb() and not os.environ.get("NO_COLOR")
+    return stream.isatty() and not is_dumb_terminal() and not os.environ.get("NO_COLOR")
 
 
-def _is_dumb() -> bool:
-    """Whether the terminal knows no escape sequences, by its name."""
+def is_dumb_terminal() -> bool:
+    """Whether the terminal knows no escape sequences, according to TERM."""
     return sys.platform != "win32" and os.environ.get("TERM", "") in ("", "dumb", "unknown")
 
 
@@ -121,7 +122,7 @@ def rich_console(stream: TextIO) -> Console:
 
     system = None
     if uses_color(stream):
-        system = "auto" if stream.isatty() and not _is_dumb() else "standard"
+        system = "auto" if stream.isatty() and not is_dumb_terminal() else "standard"
     return Console(
         file=stream,
         force_terminal=stream.isatty(),

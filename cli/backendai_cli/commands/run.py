@@ -10,7 +10,7 @@ import click
 
 from ..console import Status
 from ..keyboard import check_terminal, terminal_environ, window_size
-from ..languages import undecided_programs
+from ..languages import interpreter_of, undecided_programs
 from ..options import (
     env_option,
     keep_option,
@@ -133,7 +133,7 @@ class _Arguments:
                 raise click.UsageError(
                     f"which file is the program, {' or '.join(programs)}? Call it main"
                     f"{Path(programs[0]).suffix}, or name the command that runs it, such as "
-                    f"--exec 'COMMAND {programs[0]}'"
+                    f"--exec '{interpreter_of(self.lang)} {programs[0]}'"
                 )
 
     @property

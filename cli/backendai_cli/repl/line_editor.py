@@ -23,7 +23,7 @@ from prompt_toolkit.output import create_output
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.shortcuts import CompleteStyle
 
-from ..console import moves_cursor, uses_color
+from ..console import uses_color
 from .source_code import indentation, is_finished, lexer_of
 
 __all__ = ["Ask", "LineEditor", "file_history", "memory_history"]
@@ -54,7 +54,7 @@ class LineEditor:
         self._aborted = False
         color = uses_color(sys.stdout)
         lexer = lexer_of(language)
-        output = create_output(sys.stdout) if moves_cursor(sys.stdout) else None
+        output = create_output(sys.stdout)
         if isinstance(output, Vt100_Output):
             # It would ask the terminal for the position of the cursor. The answer comes on standard
             # input; on a slow line, after the editor has ended and a program reads there.

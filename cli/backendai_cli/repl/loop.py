@@ -22,7 +22,7 @@ from backendai_trio import (
 from backendai_trio.kernels import TimedOut, one_error
 
 from .. import exit_codes
-from ..console import Status
+from ..console import Status, is_dumb_terminal
 from ..errors import report_error
 from ..keyboard import Stdin, TerminalMode
 from ..languages import language_of
@@ -32,7 +32,7 @@ from ..run.signals import Interrupts
 from ..run.terminal import report_outages
 from ..server import journal_for
 from .source_code import PROGRAMS
-from .sources import Keyboard, PipedInput, Source
+from .sources import DumbTerminal, Keyboard, PipedInput, Source
 
 __all__ = ["Repl"]
 
@@ -51,6 +51,7 @@ class Repl:
         self._status = status
         self._language = language_of(request.spec.runtime)
         self._is_interactive = sys.stdin.isatty() and sys.stdout.isatty()
+        self._has_editor = self._is_interactive and not is_dumb_terminal()
         self._output = Output(status)
         self._interrupts = Interrupts(status, keep=request.keep)
 
@@ -60,7 +61,7 @@ class Repl:
         with one_error():
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._interrupts.watch, nursery)
-                if self._is_interactive:
+                if self._has_editor:
                     # It takes as long to load as a kernel to start.
                     nursery.start_soon(trio.to_thread.run_sync, _load_editor)
                 code = await self._run()
@@ -76,7 +77,9 @@ class Repl:
             if not self._is_interactive:
                 return await self._run_all(kernel, PipedInput(self._language))
             leave = "leaves" if self._request.keep else "leaves, and ends the kernel"
-            self._status.info(f"Tab completes, Ctrl-C interrupts or clears, Ctrl-D {leave}.")
+            editor = "Tab completes, Ctrl-C interrupts or clears"
+            keys = editor if self._has_editor else "Ctrl-C interrupts"
+            self._status.info(f"{keys}, Ctrl-D {leave}.")
             if client.hello.features and self._language not in _STATEFUL:
                 end = " An empty line ends a program." if self._language in PROGRAMS else ""
                 self._status.info(
@@ -84,7 +87,9 @@ class Repl:
                     f"variables do not.{end}"
                 )
             self._interrupts.at_prompt = True
-            return await self._converse(kernel, Keyboard(self._language, kernel, self._status))
+            if self._has_editor:
+                return await self._converse(kernel, Keyboard(self._language, kernel, self._status))
+            return await self._converse(kernel, DumbTerminal(self._language))
 
     async def _run_all(self, kernel: TrioKernel, source: Source) -> int:
         """Run all code up to the first that fails; returns its exit code."""

@@ -1,4 +1,4 @@
-"""Sources of code for `repl`: a person at a terminal, or a pipe."""
+"""Sources of code for `repl`: a line editor, a terminal that cannot have one, or a pipe."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+import click
 import trio
 
 from backendai_trio import BackendError, TrioKernel
@@ -13,9 +14,9 @@ from backendai_trio.config import state_folder
 
 from ..console import Status
 from ..keyboard import Stdin
-from .source_code import PythonSplitter, WholeInput
+from .source_code import PythonSplitter, WholeInput, is_finished
 
-__all__ = ["Keyboard", "PipedInput", "Source"]
+__all__ = ["DumbTerminal", "Keyboard", "PipedInput", "Source"]
 
 _COMPLETE_SECONDS = 3.0
 """After this time, Tab finds nothing."""
@@ -45,8 +46,7 @@ class Keyboard:
         except OSError as exc:
             status.warn(f"History is not kept: {path} cannot be written ({exc.strerror}).")
             history = memory_history()
-        prompt = _PROMPTS.get(language, f"{language}> ")
-        self._editor = LineEditor(language, prompt, history, _completer(kernel))
+        self._editor = LineEditor(language, _prompt_of(language), history, _completer(kernel))
         self._stdin = Stdin()
 
     async def read_code(self) -> str | None:
@@ -56,26 +56,14 @@ class Keyboard:
         return await self._stdin.read()
 
 
-class PipedInput:
-    """A pipe or a file: code, and the answers to what it asks, in the order they are read in."""
+class _Lines:
+    """Lines of standard input."""
 
-    def __init__(self, language: str) -> None:
+    def __init__(self) -> None:
         self._stdin = Stdin()
-        self._splitter = PythonSplitter() if language == "python" else WholeInput()
-        self._statements: deque[str] = deque()
         self._buffer = b""
 
-    async def read_code(self) -> str | None:
-        while not self._statements:
-            if not (line := await self._read_line()):
-                return self._splitter.end()
-            self._statements.extend(self._splitter.feed(line.decode("utf-8", "surrogateescape")))
-        return self._statements.popleft()
-
-    async def read_answer(self) -> bytes:
-        return await self._read_line()
-
-    async def _read_line(self) -> bytes:
+    async def read(self) -> bytes:
         """A line with its newline, which the last one may lack; ``b""`` at the end."""
         while b"\n" not in self._buffer:
             data = await self._stdin.read()
@@ -85,6 +73,54 @@ class PipedInput:
             self._buffer += data
         line, newline, self._buffer = self._buffer.partition(b"\n")
         return line + newline
+
+
+class DumbTerminal:
+    """A person at a terminal without escape sequences, such as a shell in Emacs: no line editor."""
+
+    def __init__(self, language: str) -> None:
+        self._language = language
+        self._lines = _Lines()
+
+    async def read_code(self) -> str | None:
+        code: list[str] = []
+        prompt = _prompt_of(self._language)
+        while True:
+            click.echo(prompt, nl=False)
+            line = (await self._lines.read()).decode("utf-8", "surrogateescape")
+            if not line:
+                click.echo()
+                return "\n".join(code) or None
+            code.append(line.rstrip("\r\n"))
+            if is_finished(self._language, "\n".join(code)):
+                return "\n".join(code)
+            prompt = "." * (len(prompt) - 1) + " "
+
+    async def read_answer(self) -> bytes:
+        return await self._lines.read()
+
+
+class PipedInput:
+    """A pipe or a file: code, and the answers to what it asks, in the order they are read in."""
+
+    def __init__(self, language: str) -> None:
+        self._lines = _Lines()
+        self._splitter = PythonSplitter() if language == "python" else WholeInput()
+        self._statements: deque[str] = deque()
+
+    async def read_code(self) -> str | None:
+        while not self._statements:
+            if not (line := await self._lines.read()):
+                return self._splitter.end()
+            self._statements.extend(self._splitter.feed(line.decode("utf-8", "surrogateescape")))
+        return self._statements.popleft()
+
+    async def read_answer(self) -> bytes:
+        return await self._lines.read()
+
+
+def _prompt_of(language: str) -> str:
+    return _PROMPTS.get(language, f"{language}> ")
 
 
 def _completer(kernel: TrioKernel) -> Callable[[str, str], Awaitable[list[str]]]:

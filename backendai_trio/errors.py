@@ -109,12 +109,17 @@ class ApiError(BackendError):
         self.request = request
         super().__init__(status, title)
 
-    def __str__(self) -> str:
+    @property
+    def reason(self) -> str:
+        """The server's words: title and detail, without the request and the status."""
         text = self.title or self.kind or "the server gave no reason"
         if self.detail and self.detail not in text:
-            text = f"{text}: {self.detail}"
+            text = f"{text.rstrip('.')}: {self.detail}"
+        return text
+
+    def __str__(self) -> str:
         where = f"{self.request} -> " if self.request else ""
-        return f"{text} [{where}{self.status}{' ' + self.kind if self.kind else ''}]"
+        return f"{self.reason} [{where}{self.status}{' ' + self.kind if self.kind else ''}]"
 
 
 class InvalidRequest(ApiError):

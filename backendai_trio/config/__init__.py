@@ -1,4 +1,4 @@
-"""Settings, profiles and logins of a client, and the files of this user that keep them."""
+"""Settings, profiles and logins of a client, and the files that hold them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one place that reads the settings of the process: environment, ``.env`` file, profile."""
+"""Reads the settings of this process: environment, ``.env`` file, profile. Nothing else does."""
 
 from __future__ import annotations
 
@@ -8,31 +8,40 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import ConfigError
+from .dotenv import decode_dotenv, parse_dotenv
 from .profiles import profile_layer
+from .proxies import find_proxy
 from .saved_logins import read_login
-from .settings import Config, Endpoint, Layer, parse_config, parse_dotenv
+from .settings import Config, Layer, parse_config
 
 __all__ = ["read_config", "read_environ", "read_profile_name"]
 
 
 def read_environ() -> tuple[Mapping[str, str], Layer]:
-    """The environment, and the ``.env`` file in the current folder below it.
+    """The environment, and the ``.env`` file of the current folder as a layer below it.
 
     Raises:
-        ConfigError: the file is there but cannot be read as text.
+        ConfigError: the file exists and cannot be read, or a line of it that names one of our
+            settings cannot.
     """
     path = Path(".env")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, IsADirectoryError):
-        text = ""
-    except (OSError, UnicodeDecodeError) as exc:
+        data = path.read_bytes()
+    except IsADirectoryError:  # a virtual environment, as often as not
+        data = b""
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise ConfigError(
+                ".env", "is a link to a file that does not exist; mend or remove the link"
+            ) from None
+        data = b""
+    except OSError as exc:
         raise ConfigError(".env", f"cannot be read ({exc}); mend or remove the file") from None
-    return dict(os.environ), Layer(parse_dotenv(text), ".env")
+    return dict(os.environ), Layer(parse_dotenv(decode_dotenv(data)), ".env")
 
 
 def read_profile_name() -> str | None:
-    """The profile that is asked for: ``BACKEND_PROFILE``, as a variable or in ``.env``.
+    """The profile that ``BACKEND_PROFILE`` names, as a variable or in ``.env``; None without it.
 
     Raises:
         ConfigError: the ``.env`` file cannot be read.
@@ -48,13 +57,20 @@ def read_config(
     access_key: str | None = None,
     secret_key: str | None = None,
 ) -> Config | None:
-    """The settings from arguments, environment, ``.env`` and profile, in this order of precedence.
+    """Read the settings from arguments, environment, ``.env`` and profile, in this order.
+
+    Args:
+        endpoint: URL of the server.
+        access_key: 20 characters.
+        secret_key: 40 characters.
 
     Returns:
-        None when neither an endpoint nor a key is set; the command line then runs its own gateway.
+        The settings; None when neither an endpoint nor a key is set. The command line then starts
+        a gateway of its own.
 
     Raises:
-        ConfigError: something is missing or malformed; the message names the variable.
+        ConfigError: a setting is missing or malformed, or a file that holds settings cannot be
+            read. The message names the variable or the file.
     """
     environ, dotenv = read_environ()
     config = parse_config(
@@ -71,20 +87,6 @@ def read_config(
         raise ConfigError("BACKEND_CA_FILE", f"{config.ca_file!r} is not a file")
     if config.endpoint_type == "session" and (login := read_login(config.endpoint.url)):
         config = replace(config, access_key=login.access_key, login=login)
-    return replace(config, proxy=_proxy_for(config.endpoint))
-
-
-def _proxy_for(endpoint: Endpoint) -> str | None:
-    """The proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY ask for, by the rules of urllib."""
-    if not any(name.lower().endswith("_proxy") for name in os.environ):
-        return None
-    # Imported here: it costs 30 ms, and most machines have no proxy.
-    from urllib.request import getproxies, proxy_bypass
-
-    if proxy_bypass(endpoint.host_header):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get(endpoint.scheme) or proxies.get("all")
-    if not proxy:
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+    if (proxy := find_proxy(os.environ, config.endpoint)) is not None:
+        config = replace(config, proxy=proxy.url, proxy_variable=proxy.variable)
+    return config

@@ -1,7 +1,7 @@
-"""Which kernels a client has made, on disk, so that those of a client that was killed can be ended.
+"""A journal of the kernels that clients have created, so that `gc` can end those of killed clients.
 
-A file a kernel, which its client holds locked as long as it lives: the operating system lets go of
-the lock however the client ends, so nothing has to be guessed from process ids. No secret is in it.
+Each kernel has a file, and its client keeps the file locked. The operating system releases the lock
+however the client ends, so nothing has to be guessed from process ids. The files hold no secrets.
 """
 
 from __future__ import annotations
@@ -20,23 +20,27 @@ from .user_dirs import state_folder
 __all__ = ["Journal", "LeftKernel", "Note", "journal_folder"]
 
 _BEING_MADE_SECONDS = 60.0
-"""An empty file that is younger is a note that is just being written."""
+"""An empty file that is younger may still be written to."""
 
 
 def journal_folder() -> Path:
-    """Where commands keep their journal."""
+    """Folder of the journal that the command line keeps."""
     return state_folder() / "kernels"
 
 
 class Note:
-    """That a kernel exists, from before it is created."""
+    """The entry of one kernel. It is written before the kernel is created."""
 
     def __init__(self, path: Path, fd: int) -> None:
         self._path = path
         self._fd = fd
 
     def close(self, *, forget: bool) -> None:
-        """Let go of it. With `forget` the kernel has ended, or is not ours to end."""
+        """Release the entry.
+
+        Args:
+            forget: remove it: the kernel has ended, or its client shall not end it.
+        """
         if forget:
             self._path.unlink(missing_ok=True)
         os.close(self._fd)
@@ -44,27 +48,31 @@ class Note:
 
 @dataclass(frozen=True)
 class LeftKernel:
-    """A kernel whose client has ended without ending it."""
+    """A kernel whose client ended without destroying it."""
 
     token: str
     url: str
-    """Of the server it was made on."""
+    """URL of its server."""
     access_key: str
     path: Path
 
     def forget(self) -> None:
-        """It has ended."""
+        """Remove the entry, when the kernel has ended."""
         self.path.unlink(missing_ok=True)
 
 
 class Journal:
-    """A folder of notes; made when the first one is. Where it cannot be written, none are kept."""
+    """A folder of entries, made with the first one. Where it cannot be written, none are kept."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def note(self, token: str, *, url: str, access_key: str) -> Note | None:
-        """Write down a kernel that is about to be created; None where that cannot be."""
+        """Write the entry of a kernel that is about to be created.
+
+        Returns:
+            The entry; None if it cannot be written.
+        """
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd, name = tempfile.mkstemp(dir=self.folder, prefix=f"{token}-", suffix=".json")
@@ -81,7 +89,7 @@ class Journal:
         return Note(Path(name), fd)
 
     def left(self) -> Iterator[LeftKernel]:
-        """The kernels whose clients have ended, oldest first."""
+        """Kernels whose clients have ended, oldest first."""
         try:
             paths = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
         except OSError:
@@ -92,7 +100,7 @@ class Journal:
 
 
 def _read(path: Path) -> LeftKernel | None:
-    """What a note says, unless its client lives."""
+    """The kernel of an entry; None if its client is alive, or if it is not an entry."""
     try:
         fd = os.open(path, os.O_RDWR)
     except OSError:
@@ -106,7 +114,7 @@ def _read(path: Path) -> LeftKernel | None:
             case {"token": str(token), "endpoint": str(url), "access_key": str(access_key)}:
                 return LeftKernel(token, url, access_key, path)
     except (OSError, ValueError):
-        pass  # its client lives, or it is no note
+        pass  # locked by its client, or not an entry
     finally:
         os.close(fd)
     return None
@@ -116,12 +124,12 @@ def _lock(fd: int) -> None:
     """Lock a file until it is closed.
 
     Raises:
-        OSError: somebody else has it locked.
+        OSError: another process holds the lock.
     """
     if sys.platform == "win32":
         import msvcrt
 
-        # Far behind what is in it: Windows keeps others from reading what is locked.
+        # Far behind the content: on Windows, others cannot read a locked range.
         os.lseek(fd, 1 << 20, os.SEEK_SET)
         msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
         os.lseek(fd, 0, os.SEEK_SET)

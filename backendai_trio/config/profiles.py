@@ -1,6 +1,7 @@
-"""Profiles: settings under a name, in a file of the user's.
+"""Profiles: named sets of settings, in a file of the user.
 
-The file is TOML, a table a profile, readable by its owner alone since it holds secret keys::
+The file is TOML with one table for each profile. Only its owner may read it, since it holds secret
+keys::
 
     [default]
     endpoint = "https://manager.example.com"
@@ -22,19 +23,23 @@ from .user_dirs import config_folder, write_private
 __all__ = ["DEFAULT_PROFILE", "profile_layer", "profiles_file", "read_profiles", "save_setting"]
 
 DEFAULT_PROFILE = "default"
-"""The profile that is used when none is named, if it is there."""
+"""The profile that is used when none is named. It need not exist."""
 
 
 def profiles_file() -> Path:
-    """The file, whether it is there or not."""
+    """Path of the file, which need not exist."""
     return config_folder() / "profiles.toml"
 
 
 def read_profiles() -> dict[str, dict[str, str]]:
-    """The settings of every profile, by its name; nothing if there is no file.
+    """Read all profiles.
+
+    Returns:
+        Settings by name, by the name of the profile; empty if there is no file.
 
     Raises:
-        ConfigError: the file can be read by others, is no TOML, or holds what is no setting.
+        ConfigError: other users may read the file, it is not TOML, or it holds something that is
+            not a setting.
     """
     path = profiles_file()
     try:
@@ -44,35 +49,37 @@ def read_profiles() -> dict[str, dict[str, str]]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(str(path), f"cannot be read ({exc})") from None
+        raise ConfigError(str(path), f"cannot be read ({exc}); mend or remove the file") from None
     if sys.platform != "win32" and mode & 0o077:
         raise ConfigError(
-            str(path), f"other users may read it, and it holds secret keys; run: chmod 600 {path}"
+            str(path), f"other users may read this file with secret keys; run: chmod 600 {path}"
         )
-    import tomllib  # here, since most starts have no need of it
+    import tomllib  # imported here, since most commands do not need it
 
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
-        raise ConfigError(str(path), f"is no TOML ({exc})") from None
+        raise ConfigError(
+            str(path), f"is not valid TOML ({exc}); mend or remove the file"
+        ) from None
     return {name: _settings_of(path, name, table) for name, table in tables.items()}
 
 
 def profile_layer(name: str | None) -> Layer:
-    """The variables that a profile stands for.
+    """A profile as a layer of variables.
 
     Args:
-        name: the profile's; None for `DEFAULT_PROFILE`, which need not be there.
+        name: name of the profile; None for `DEFAULT_PROFILE`, which need not exist.
 
     Raises:
         ConfigError: there is no such profile, or the file cannot be used.
     """
     profiles = read_profiles()
     if name is not None and name not in profiles:
-        there = f"there are: {', '.join(sorted(profiles))}" if profiles else "there is none yet"
+        known = f"the profiles are {', '.join(sorted(profiles))}" if profiles else "there are none"
         raise ConfigError(
             "BACKEND_PROFILE",
-            f"there is no profile {name!r} ({there}); make it with "
+            f"there is no profile {name!r} ({known}); make it with "
             f"'backend.ai --profile {name} config set endpoint URL'",
         )
     settings = profiles.get(name or DEFAULT_PROFILE, {})
@@ -81,25 +88,25 @@ def profile_layer(name: str | None) -> Layer:
 
 
 def save_setting(profile: str, name: str, value: str | None) -> None:
-    """Put a setting into a profile, or take it out; what else the file holds stays as it is.
+    """Set or remove a setting of a profile. The rest of the file, comments too, is kept.
 
     Args:
-        profile: made if it is not there.
+        profile: name of the profile; it is made if it does not exist.
         name: one of `SETTINGS`.
-        value: None takes it out.
+        value: None to remove the setting.
 
     Raises:
-        ConfigError: the value is malformed, or the file cannot be read or written. It is not
-            changed then.
+        ConfigError: the value is malformed, or the file cannot be read or written. The file is
+            then unchanged.
     """
     if not profile or not profile.isprintable():
-        raise ConfigError("profile", f"{profile!r} cannot be a name")
+        raise ConfigError("profile", f"{profile!r} cannot be the name of a profile")
     if value is not None or name not in SETTINGS:
         value = check_setting(name, value or "")
-    read_profiles()  # says what is wrong with the file, if anything is
+    read_profiles()  # raises if something is wrong with the file
     import tomlkit
 
-    path = profiles_file().resolve()  # what a link points to is replaced, not the link
+    path = profiles_file().resolve()  # replace the target of a link, not the link
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         document = tomlkit.parse(text)
@@ -117,19 +124,18 @@ def save_setting(profile: str, name: str, value: str | None) -> None:
 
 def _settings_of(path: Path, name: str, table: object) -> dict[str, str]:
     if not isinstance(table, Mapping):
-        raise ConfigError(
-            str(path), f"{name!r} stands outside of a profile; put it below [default]"
-        )
+        raise ConfigError(str(path), f"{name!r} is outside of a profile; put it below [default]")
     settings = {}
     for setting, value in table.items():
         if setting not in SETTINGS:
             raise ConfigError(
-                str(path), f"[{name}]: there is no setting {setting!r}; {', '.join(SETTINGS)}"
+                str(path),
+                f"[{name}]: there is no setting {setting!r}; use {', '.join(SETTINGS)}",
             )
-        # true for yes, and numbers of seconds, as one writes them in TOML.
+        # In TOML, true and a number of seconds are not strings.
         if isinstance(value, bool):
             value = "1" if value else "0"
         if not isinstance(value, str | int | float):
-            raise ConfigError(str(path), f"[{name}]: {setting} must be a text")
+            raise ConfigError(str(path), f"[{name}]: {setting} must be a string")
         settings[setting] = str(value)
     return settings

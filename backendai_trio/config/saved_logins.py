@@ -1,4 +1,4 @@
-"""Logins, kept from one command to the next in a file that its owner alone can read."""
+"""Logins that are kept from one command to the next, in a file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["forget_login", "logins_file", "read_login", "save_login"]
 
 
 def logins_file() -> Path:
-    """The file, whether it is there or not."""
+    """Path of the file, which need not exist."""
     return state_folder() / "logins.json"
 
 
 def read_login(url: str) -> Login | None:
-    """The login at the server with this address; None if there is none.
+    """The login at the server with this URL; None if there is none.
 
     Raises:
         ConfigError: the file cannot be read.
@@ -30,17 +30,21 @@ def read_login(url: str) -> Login | None:
 
 
 def save_login(url: str, login: Login) -> None:
-    """Keep a login, instead of an earlier one there.
+    """Save a login, in place of an earlier one at the same server.
 
     Raises:
-        ConfigError: the file cannot be read or written. It is not changed then.
+        ConfigError: the file cannot be read or written. It is then unchanged.
     """
-    kept = {"username": login.username, "access_key": login.access_key}
-    _write(_read() | {url: kept | {"cookies": dict(login.cookies)}})
+    saved = {
+        "username": login.username,
+        "access_key": login.access_key,
+        "cookies": dict(login.cookies),
+    }
+    _write(_read() | {url: saved})
 
 
 def forget_login(url: str) -> None:
-    """Keep the login there no longer.
+    """Remove the login at a server.
 
     Raises:
         ConfigError: as for `save_login`.
@@ -51,7 +55,7 @@ def forget_login(url: str) -> None:
 
 
 def _read() -> dict[str, Any]:
-    import json  # here, since most starts have no need of it
+    import json  # imported here, since most commands do not need it
 
     path = logins_file()
     try:

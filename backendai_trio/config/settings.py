@@ -1,7 +1,7 @@
-"""What a client needs to know before it can talk to a server. Pure: reads no file, no environment.
+"""The settings of a client, and how they are parsed. Pure: reads no file and no environment.
 
-`parse_config` takes the variables as a mapping, so every rule here can be tested without touching
-the process. `backendai_trio.read_config` is the one place that hands it the real environment.
+`parse_config` takes the variables as a mapping. `read_config` calls it with the environment of the
+process.
 """
 
 from __future__ import annotations
@@ -25,11 +25,10 @@ __all__ = [
     "check_secret_key",
     "check_setting",
     "parse_config",
-    "parse_dotenv",
 ]
 
 DEFAULT_ENDPOINT = "https://api.backend.ai"
-"""Where the official service was in the seed era; used when keys are set and no endpoint is."""
+"""The official service until 2020; used when a key pair is set and no endpoint is."""
 
 SETTINGS = (
     "endpoint",
@@ -40,13 +39,13 @@ SETTINGS = (
     "skip_sslcert_validation",
     "connection_timeout",
 )
-"""What a profile may hold: the variables' names without BACKEND_, in lower case."""
+"""The settings that a profile can hold: names of variables without BACKEND_, in lower case."""
 
-# Contract section 2.1. Managers generate the 16 characters as base32, but fixtures of theirs hold
-# any capital letter or digit, so only the shape is checked.
+# docs/protocol.md, section 2.1. Managers generate the 16 characters as base32, but their fixtures
+# hold any capital letter or digit, so only the shape is checked.
 _ACCESS_KEY = re.compile(r"AKIA[A-Z0-9]{16}")
 _SECRET_KEY = re.compile(r"[\x21-\x7e]{40}")
-# What a Host header and a request line can carry; an IPv6 address may name its interface.
+# Characters that a Host header and a request line can carry; an IPv6 address may have a zone.
 _HOST = re.compile(r"[A-Za-z0-9._~-]+|[0-9A-Fa-f:.]+(%\w+)?")
 _PATH = re.compile(r"[!-~]*")
 _TRUE = frozenset({"1", "y", "yes", "t", "true", "on"})
@@ -56,15 +55,15 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Layer(NamedTuple):
-    """Variables from somewhere below the environment: it fills what is not set above it."""
+    """Variables of one source. A layer counts where the layers above it do not set a variable."""
 
     variables: Mapping[str, str]
     origin: str
-    """Where they stand, for messages: ``.env`` or ``profile 'work'``."""
+    """The source, for messages: ``.env`` or ``profile 'work'``; ``""`` for the environment."""
 
 
 class Endpoint(NamedTuple):
-    """A server's address, taken apart once."""
+    """The address of a server, parsed."""
 
     scheme: str
     """``http`` or ``https``."""
@@ -73,13 +72,13 @@ class Endpoint(NamedTuple):
     port: int
     """TCP port, the scheme's own when the URL had none."""
     base_path: str
-    """Path below which the API lies: ``""`` or ``/prefix`` without a trailing slash."""
+    """Path in front of the API's own: ``""`` or ``/prefix``, without a trailing slash."""
 
     @property
     def host_header(self) -> str:
-        """The Host header that is sent and signed: the port only when it is not the default.
+        """The Host header that is sent and signed, with the port only if it is not the default.
 
-        Both sides must agree on this text byte by byte (contract section 2.2, "HOST trap").
+        Both sides must agree on it byte by byte (docs/protocol.md, section 2.2).
         """
         name = f"[{self.host}]" if ":" in self.host else self.host
         return name if self.port == _DEFAULT_PORTS[self.scheme] else f"{name}:{self.port}"
@@ -92,11 +91,11 @@ class Endpoint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What lets a user in at a server with logins (`endpoint_type` is ``session``)."""
+    """The login of a user at a server with `endpoint_type` ``session``."""
 
     username: str
     access_key: str
-    """Of the key pair that the server signs with; ``""`` if it does not tell."""
+    """Access key that the server signs with; ``""`` if the server did not send it."""
     cookies: Mapping[str, str] = field(repr=False)
 
 
@@ -106,56 +105,62 @@ class Config:
 
     endpoint: Endpoint
     access_key: str
-    """``""`` where a login stands in for the key pair, and there is none."""
+    """``""`` if `endpoint_type` is ``session`` and nobody is logged in."""
     secret_key: str = field(repr=False)
     endpoint_type: str = "api"
-    """``api`` for a manager, ``session`` for a web server that stands before one: people log in
-    there with a password, and it signs their requests."""
+    """``api`` for a manager. ``session`` for a web server in front of a manager: users log in there
+    with a password, and it signs their requests."""
     login: Login | None = None
-    """Who is logged in there."""
+    """The login to use if `endpoint_type` is ``session``; None before the login."""
     hash_name: str = "sha256"
-    """Hash of the signature, a name of `hashlib.algorithms_guaranteed`."""
+    """Hash function of the signature, one of `hashlib.algorithms_guaranteed`."""
     ca_file: str | None = None
-    """PEM file with certificates to trust beside the system's own."""
+    """PEM file with certificates to trust in addition to the system's."""
     verify_tls: bool = True
     proxy: str | None = field(default=None, repr=False)
     """URL of the HTTP or SOCKS proxy to go through; may hold a password."""
+    proxy_variable: str = ""
+    """Environment variable that names the proxy, for messages; ``""`` if none does."""
     connect_seconds: float = _CONNECT_SECONDS
-    """Limit for opening a connection, TLS included."""
+    """Limit in seconds for opening a connection, the TLS handshake included."""
     grace_seconds: float = 10.0
-    """How long a cancelled block may take to interrupt code and destroy its kernel."""
+    """How many seconds a cancelled block may take to interrupt code and destroy its kernel."""
     user_agent: str = "backendai-trio"
 
     @property
     def api(self) -> Endpoint:
-        """Where the manager's API lies: at the endpoint, or below ``/func`` of a web server."""
+        """The endpoint of the manager's API: `endpoint`, or its ``/func`` on a web server."""
         if self.endpoint_type != "session":
             return self.endpoint
         return self.endpoint._replace(base_path=f"{self.endpoint.base_path}/func")
 
     @property
     def user(self) -> str:
-        """As whom the server is used, for people to read."""
+        """The user that requests act as, to show to people."""
         if self.endpoint_type != "session":
             return self.access_key
         return self.login.username if self.login is not None else "nobody"
 
     @property
     def masked_secret_key(self) -> str:
-        """The secret key with all but its first and last four characters hidden."""
+        """The secret key, all but the first and last four characters replaced by ``*``."""
         if not self.secret_key:
             return ""
         return f"{self.secret_key[:4]}{'*' * 32}{self.secret_key[-4:]}"
 
 
 def parse_endpoint(text: str, *, variable: str = "BACKEND_ENDPOINT") -> Endpoint:
-    """Take a URL apart.
+    """Parse the URL of a server.
+
+    Args:
+        text: the URL; surrounding whitespace is ignored.
+        variable: where it was set, for messages.
 
     Raises:
-        ConfigError: it is not an http(s) URL with a host, or it carries what an endpoint must not
-            (user name, query, fragment).
+        ConfigError: it is not an http or https URL with a host, or it has a user name, a query or
+            a fragment.
     """
-    # Whatever stands before an "@" may be a password, and never goes into a message.
+    # The part before an "@" may be a password: it is never shown.
     shown = repr(text if "@" not in text else "...@" + text.rpartition("@")[2])
     hint = "set it to a URL such as https://manager.example.com or http://127.0.0.1:8081"
     try:
@@ -181,31 +186,31 @@ def parse_endpoint(text: str, *, variable: str = "BACKEND_ENDPOINT") -> Endpoint
 
 
 def check_access_key(text: str, *, variable: str = "BACKEND_ACCESS_KEY") -> str:
-    """Return an access key that has the right shape.
+    """Return an access key if it is well-formed.
 
     Raises:
-        ConfigError: it has not.
+        ConfigError: it is not.
     """
     if not _ACCESS_KEY.fullmatch(text):
         raise ConfigError(
             variable,
             "malformed; an access key is AKIA and 16 capital letters or digits. "
-            "Copy it again from where the key pair was issued",
+            "Copy it again from the page that shows the key pair",
         )
     return text
 
 
 def check_secret_key(text: str, *, variable: str = "BACKEND_SECRET_KEY") -> str:
-    """Return a secret key that has the right shape.
+    """Return a secret key if it is well-formed.
 
     Raises:
-        ConfigError: it has not; the text tells no more than its length.
+        ConfigError: it is not; the message gives its length only.
     """
     if not _SECRET_KEY.fullmatch(text):
         raise ConfigError(
             variable,
             f"malformed; a secret key has 40 printable characters, this has {len(text)}. "
-            "Copy it again from where the key pair was issued",
+            "Copy it again from the page that shows the key pair",
         )
     return text
 
@@ -224,7 +229,7 @@ def parse_config(
 
     Args:
         environ: variable names to values, e.g. ``os.environ``.
-        below: where a variable is looked up, under both names, that is not set above.
+        below: layers for the variables that `environ` does not set, highest first.
         endpoint: URL of the server; ``BACKEND_ENDPOINT``.
         access_key: ``BACKEND_ACCESS_KEY``, 20 characters.
         secret_key: ``BACKEND_SECRET_KEY``, 40 characters.
@@ -247,9 +252,9 @@ def parse_config(
     if endpoint_type == "session":
         access_text = secret_text = ""  # nothing is signed
     elif not access_text:
-        raise ConfigError(access_name, f"not set; {where} an access key is needed (20 characters)")
+        raise ConfigError(access_name, f"not set; an access key is needed {where}")
     elif not secret_text:
-        raise ConfigError(secret_name, f"not set; {where} a secret key is needed (40 characters)")
+        raise ConfigError(secret_name, f"not set; a secret key is needed {where}")
     return Config(
         endpoint=parsed,
         access_key=access_text and check_access_key(access_text, variable=access_name),
@@ -261,33 +266,21 @@ def parse_config(
     )
 
 
-def parse_dotenv(text: str) -> dict[str, str]:
-    """The variables of a ``.env`` file: ``KEY=value`` lines, ``#`` comments, ``export``, quotes.
-
-    Lines that are none of these are passed over, as a shell's own files often hold more.
-    """
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        match = re.fullmatch(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*", line)
-        if match is None:
-            continue
-        name, value = match.groups()
-        quoted = re.match(r"""(["'])(.*?)\1\s*(?:#.*)?$""", value)
-        found[name] = quoted[2] if quoted else re.sub(r"(^|\s+)#.*$", "", value)
-    return found
-
-
 def check_setting(name: str, value: str) -> str:
-    """Return the value of a setting, one of `SETTINGS`, if it is one.
+    """Return the value of a setting if it is well-formed.
+
+    Args:
+        name: one of `SETTINGS`.
+        value: its value; surrounding whitespace is removed.
 
     Raises:
         ConfigError: it is not, or there is no such setting.
     """
     if name not in SETTINGS:
-        raise ConfigError(name, f"there is no such setting; there are {', '.join(SETTINGS)}")
+        raise ConfigError(name, f"there is no such setting; the settings are {', '.join(SETTINGS)}")
     value = value.strip()
     if not value:
-        raise ConfigError(name, "the value is empty")
+        raise ConfigError(name, f"the value is empty; 'config unset {name}' removes a setting")
     match name:
         case "endpoint":
             parse_endpoint(value, variable=name)
@@ -305,7 +298,7 @@ def check_setting(name: str, value: str) -> str:
 
 
 def _lookup(layers: Sequence[Layer], name: str, explicit: str | None = None) -> tuple[str, str]:
-    """The variable's name as the user wrote it (for messages) and its value, ``""`` if not set."""
+    """The variable's name as the user wrote it, for messages, and its value: ``""`` if not set."""
     if explicit:
         return f"BACKEND_{name}", explicit
     for layer in layers:

@@ -1,5 +1,5 @@
-"""Where the platform keeps what belongs to a user: one rule for all three kinds of it, and one for
-writing there."""
+"""The folders of this user for data, settings and state, as the platform has them; and how a file
+there is written."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ __all__ = ["config_folder", "data_folder", "state_folder", "write_private"]
 
 
 def data_folder() -> Path:
-    """Where the platform keeps a user's program data."""
+    """Folder for data, such as key pairs and virtual folders of a gateway."""
     return _folder("LOCALAPPDATA", "Local", "XDG_DATA_HOME", ".local/share")
 
 
 def config_folder() -> Path:
-    """Where the platform keeps a user's settings of a program."""
+    """Folder for settings."""
     return _folder("APPDATA", "Roaming", "XDG_CONFIG_HOME", ".config")
 
 
 def state_folder() -> Path:
-    """Where the platform keeps what a user's programs remember of themselves."""
+    """Folder for state: history, logins, the journal of kernels."""
     return _folder("LOCALAPPDATA", "Local", "XDG_STATE_HOME", ".local/state")
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write the whole file, or nothing; from its first byte on it is readable by us alone."""
+    """Write a file that only its owner may read. After a failure the old file is unchanged."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd, written = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")  # mode 0600
     try:
@@ -36,7 +36,7 @@ def write_private(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(written).replace(path)
-    except BaseException:  # a Ctrl-C, too, leaves no half file
+    except BaseException:  # Ctrl-C, too, leaves no partial file
         Path(written).unlink(missing_ok=True)
         raise
 

@@ -1,5 +1,5 @@
 """`python -m backendai_cli` is `backend.ai`."""
 
-from .main import main
+from .entry import backend_ai
 
-main()
+backend_ai()

@@ -1,78 +1,91 @@
-"""The user's end: status lines on stderr, program output on stdout, keys from stdin."""
+"""Output for the user: status lines on standard error, bytes of programs on standard output."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
-
-import click
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import TextIO
 
+    from rich.console import Console
+
 __all__ = [
     "Status",
-    "Stdin",
-    "TerminalMode",
-    "check_terminal",
+    "count",
+    "is_dumb_terminal",
+    "moves_cursor",
+    "printable",
+    "requests_are_shown",
+    "rich_console",
     "show_requests",
     "uses_color",
-    "window_size",
     "write_bytes",
 ]
 
-_INFO, _WAIT, _DONE, _FAIL = ("96", "∙"), ("93", "⋯"), ("92", "✔"), ("91", "✘")
+# Color and mark of each kind of line.
+_INFO, _WAIT, _DONE = ("96", "∙"), ("93", "⋯"), ("92", "✔")
+_WARN, _FAIL = ("93", "!"), ("91", "✘")
 _ERASE_LINE = "\x1b[2K"
-_READ = 65536
+_HTTP_LOG = "backendai_trio.http"
 
 
 class Status:
-    """Lines that tell what is going on, in the form of the seed client.
+    """Status lines, in the form of the official client 1.1.1.
 
-    "Wait" lines show on a terminal alone, where the next line takes their place.
+    "Wait" lines are shown only on a terminal, where the next line replaces them.
 
     Attributes:
         line_end: what ends a line; a terminal in raw mode needs a carriage return as well.
     """
 
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
+        """
+        Args:
+            quiet: show warnings and failures only.
+            stream: where to write; standard error by default.
+        """
         self.line_end = "\n"
         self._quiet = quiet
         self._stream = stream or sys.stderr
-        self._terminal = self._stream.isatty()
+        self._erases = moves_cursor(self._stream)
         self._color = uses_color(self._stream)
         self._waiting = False
 
     def info(self, message: str) -> None:
-        """Something worth knowing."""
+        """Show a piece of information."""
         if not self._quiet:
             self._show(_INFO, message)
 
     def wait(self, message: str) -> None:
-        """Something that may take a while has begun."""
-        if not self._quiet and self._terminal:
+        """Show what has begun and may take a while."""
+        if not self._quiet and self._erases:
             self._show(_WAIT, message, end="\r")
             self._waiting = True
 
     def done(self, message: str) -> None:
-        """Something has succeeded."""
+        """Show what has succeeded."""
         if not self._quiet:
             self._show(_DONE, message)
 
+    def warn(self, message: str) -> None:
+        """Show a warning: the command goes on. Shown even when quiet."""
+        self._show(_WARN, message)
+
     def fail(self, message: str) -> None:
-        """Something has failed; shown even when quiet."""
+        """Show what has failed. Shown even when quiet."""
         self._show(_FAIL, message)
 
     def clear(self) -> None:
-        """Take a "wait" line away, before somebody else writes to the terminal."""
+        """Erase a "wait" line, before something else is written to the terminal."""
         if self._waiting:
             self._waiting = False
             self._write(_ERASE_LINE)
 
-    def _show(self, sign: tuple[str, str], message: str, end: str | None = None) -> None:
+    def _show(self, kind: tuple[str, str], message: str, end: str | None = None) -> None:
         self.clear()
-        color, mark = sign
+        color, mark = kind
         text = f"\x1b[{color}m{mark} {message}\x1b[0m" if self._color else f"{mark} {message}"
         self._write(text + (end or self.line_end))
 
@@ -84,118 +97,70 @@ class Status:
         self._stream.flush()
 
 
+def uses_color(stream: TextIO) -> bool:
+    """Whether text written there has colors. NO_COLOR counts before FORCE_COLOR, as in Python."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return os.environ["FORCE_COLOR"] != "0"
+    return stream.isatty() and not is_dumb_terminal()
+
+
+def moves_cursor(stream: TextIO) -> bool:
+    """Whether lines written there can be erased. With NO_COLOR the output is plain text."""
+    return stream.isatty() and not is_dumb_terminal() and not os.environ.get("NO_COLOR")
+
+
+def is_dumb_terminal() -> bool:
+    """Whether the terminal knows no escape sequences, according to TERM."""
+    return sys.platform != "win32" and os.environ.get("TERM", "") in ("", "dumb", "unknown")
+
+
+def rich_console(stream: TextIO) -> Console:
+    """A console of Rich that obeys the same rules as `uses_color`."""
+    from rich.console import Console
+
+    system = None
+    if uses_color(stream):
+        system = "auto" if stream.isatty() and not is_dumb_terminal() else "standard"
+    return Console(
+        file=stream,
+        force_terminal=stream.isatty(),
+        color_system=system,  # type: ignore[arg-type]
+        highlight=False,
+    )
+
+
 def show_requests() -> None:
-    """Show what goes over the wire, a line a request: never its headers, query or body."""
+    """Log a line for each request to standard error: no headers, no query, no body."""
     import logging
 
-    handler = logging.StreamHandler()  # stderr
+    handler = logging.StreamHandler()  # standard error
     handler.setFormatter(logging.Formatter("· %(message)s"))
-    log = logging.getLogger("backendai_trio.http")
+    log = logging.getLogger(_HTTP_LOG)
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
 
 
-def uses_color(stream: TextIO) -> bool:
-    """Whether what is written there may have colours."""
-    return stream.isatty() and not os.environ.get("NO_COLOR")
+def requests_are_shown() -> bool:
+    """Whether `show_requests` was called."""
+    import logging
 
-
-def check_terminal() -> None:
-    """Refuse to go on where nobody sits at a terminal.
-
-    Raises:
-        click.UsageError: standard input or output is none.
-    """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise click.UsageError("this needs a terminal; to run something in a script, use 'run'")
-
-
-def window_size() -> tuple[int, int]:
-    """Rows and columns of the user's window; the usual ones where it knows none (a serial line)."""
-    columns, rows = os.get_terminal_size(sys.stdout.fileno())
-    return rows or 24, columns or 80
+    return logging.getLogger(_HTTP_LOG).isEnabledFor(logging.DEBUG)
 
 
 def write_bytes(stream: TextIO, data: bytes) -> None:
-    """Write bytes to stdout or stderr as they are, past the text layer."""
+    """Write bytes to standard output or error unchanged, past the text layer."""
     stream.flush()
     stream.buffer.write(data)
     stream.buffer.flush()
 
 
-class Stdin:
-    """Standard input, read only when somebody asks for it.
-
-    Reading can be cancelled and leaves nothing behind: no thread stays in a read, and the terminal
-    is never made non-blocking (which the parent shell would inherit).
-    """
-
-    def __init__(self, fd: int = 0) -> None:
-        self._fd = fd
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether a person types."""
-        try:
-            return os.isatty(self._fd)
-        except OSError:  # closed
-            return False
-
-    async def read(self) -> bytes:
-        """What is there, at least a byte; ``b""`` at the end of input."""
-        import trio
-
-        if sys.platform == "win32":
-            return await trio.to_thread.run_sync(os.read, self._fd, _READ, abandon_on_cancel=True)
-        try:
-            # Level-triggered: after this, a read does not block.
-            await trio.lowlevel.wait_readable(self._fd)
-        except PermissionError:
-            # A regular file: epoll refuses it, and reading it never waits long.
-            await trio.lowlevel.checkpoint()
-        except OSError:
-            return b""  # closed
-        return os.read(self._fd, _READ)
+def count(number: int, noun: str) -> str:
+    """A number and its noun: ``1 file``, ``2,000 files``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-class TerminalMode:
-    """What the terminal does with keys; as it was before when the block ends, however it ends."""
-
-    def __init__(self, fd: int = 0) -> None:
-        self._fd = fd
-        self._before: list[Any] | None = None
-
-    def __enter__(self) -> TerminalMode:
-        if sys.platform != "win32" and Stdin(self._fd).is_terminal:
-            import termios
-
-            self._before = termios.tcgetattr(self._fd)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.restore()
-
-    def hide(self) -> None:
-        """Do not show what is typed."""
-        if sys.platform != "win32" and self._before is not None:
-            import termios
-
-            mode = [*self._before]
-            mode[3] = (mode[3] & ~termios.ECHO) | termios.ECHONL
-            termios.tcsetattr(self._fd, termios.TCSADRAIN, mode)
-
-    def raw(self) -> None:
-        """Hand every key on as it is, Ctrl-C among them."""
-        if sys.platform != "win32" and self._before is not None:
-            import termios
-            import tty
-
-            # Not with a flush, as is usual: what was typed already is meant for the program.
-            tty.setraw(self._fd, termios.TCSADRAIN)
-
-    def restore(self) -> None:
-        """As it was before."""
-        if sys.platform != "win32" and self._before is not None:
-            import termios
-
-            termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
+def printable(text: str) -> str:
+    """A text of a server without what the terminal would take for commands."""
+    return "".join(c if c.isprintable() else "?" for c in text)

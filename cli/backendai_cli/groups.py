@@ -1,4 +1,4 @@
-"""Groups of commands: what `backend.ai` and the groups below it have in common."""
+"""The behavior that `backend.ai` and its groups of commands share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Group"]
 
 
 class Group(click.Group):
-    """A group that shows its help when it is called alone, and knows what was meant."""
+    """A group that shows its help when no command is given, and suggests one for a wrong name."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args and self.no_args_is_help:
@@ -29,7 +29,7 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
     def summaries(self, ctx: click.Context) -> dict[str, str]:
-        """The first sentence of each command's help, whole."""
+        """The first sentence of the help of each command, by name."""
         found = {}
         for name in self.list_commands(ctx):
             command = self.get_command(ctx, name)

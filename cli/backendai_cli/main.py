@@ -1,4 +1,4 @@
-"""The commands, loaded only when called: `--help` waits for no event loop."""
+"""The commands. Each is loaded when it is called, so that `--help` loads no event loop."""
 
 from __future__ import annotations
 
@@ -14,55 +14,55 @@ import click
 
 from backendai_trio import __version__
 
-from . import exit_codes
+from .errors import main_with_exit_code
 from .groups import Group
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["lcc", "lpython", "main"]
+__all__ = ["main", "run_shortcut"]
 
-# What is loaded stays: looking it over every 700 objects for garbage takes a tenth of the start.
+# Imported modules are not garbage; to check them every 700 objects takes a tenth of the start.
 gc.set_threshold(50_000, 20, 20)
 
 _COMMANDS = {
-    "admin": "Ask the server what it has.",
-    "app": "Reach a service in a kernel through a local port.",
+    "admin": "List what the server has, and query its admin API.",
+    "app": "Forward a local port to a service in a kernel.",
     "apps": "List the services that a kernel offers.",
     "attach": "Attach to the terminal of a running kernel.",
-    "complete": "Print how code may go on in a kernel.",
+    "complete": "Print completions of code in a kernel.",
     "config": "Show the settings in use, or change those of a profile.",
-    "create": "Create a kernel that stays ('start' is the same).",
-    "doctor": "Look whether all is well.",
-    "cp": "Copy files to a kernel or from one.",
-    "download": "Get files of a kernel.",
-    "events": "Follow what happens to sessions.",
+    "create": "Create a kernel that stays (alias: start).",
+    "doctor": "Check settings, connection, key pair and runtimes.",
+    "cp": "Copy files to or from a kernel.",
+    "download": "Download files from a kernel.",
+    "events": "Follow the events of sessions.",
     "exec": "Run a command in a running kernel.",
-    "completion": "Print what makes a shell complete commands and options.",
-    "gc": "End the kernels that killed commands have left behind.",
-    "help": "Show this help, or that of a command.",
-    "images": "List the images, or runtimes, that kernels can be made from.",
-    "info": "Show what the server says of a kernel.",
-    "interrupt": "Stop what runs in a kernel.",
-    "login": "Log in at a server that has logins.",
-    "logout": "End the login.",
-    "logs": "Show what a kernel has printed.",
-    "ls": "List the files of a kernel.",
-    "proxy": "Sign requests of programs that cannot, and serve GraphiQL.",
-    "ps": "List the running kernels.",
-    "rename": "Give a kernel another token.",
-    "repl": "Type code for a kernel, piece by piece.",
-    "restart": "Start a kernel anew.",
-    "rm": "End kernels ('destroy' and 'kill' are the same).",
+    "completion": "Print a script for shell completion.",
+    "gc": "End kernels that killed commands left behind.",
+    "help": "Show this help, or the help of a command.",
+    "images": "List the images (runtimes) for kernels.",
+    "info": "Show information about a kernel.",
+    "interrupt": "Interrupt the code that runs in a kernel.",
+    "login": "Log in to a web server.",
+    "logout": "Log out.",
+    "logs": "Show the output log of a kernel.",
+    "ls": "List the files in a kernel.",
+    "proxy": "Run a local proxy that signs requests, and GraphiQL.",
+    "ps": "List running kernels.",
+    "rename": "Change the token of a kernel.",
+    "repl": "Run code interactively in a kernel.",
+    "restart": "Restart a kernel.",
+    "rm": "End kernels (aliases: destroy, kill).",
     "run": "Run code or files in a kernel.",
     "shell": "Open a terminal in a kernel.",
     "serve": "Serve the Backend.AI API on this machine.",
-    "sync": "Send what has changed in a folder to a kernel.",
-    "upload": "Put files into a kernel.",
-    "vfolder": "Keep files in virtual folders, which outlive kernels.",
+    "sync": "Synchronize a local folder to a kernel.",
+    "upload": "Upload files to a kernel.",
+    "vfolder": "Manage virtual folders, which outlive kernels.",
 }
 
-# Those whose module is not called like them, or has several: module and name in it.
+# Commands in modules of another name: module and attribute.
 _ELSEWHERE = {
     "complete": ("sessions", "complete"),
     "create": ("sessions", "create"),
@@ -73,13 +73,14 @@ _ELSEWHERE = {
     "rename": ("sessions", "rename"),
     "restart": ("sessions", "restart"),
     "rm": ("sessions", "remove"),
+    "vfolder": ("vfolder.group", "command"),
 }
-# Other words for them, which the official clients have taught.
+# Names of the official clients.
 _ALIASES = {"destroy": "rm", "kill": "rm", "start": "create"}
 
 
 class _LazyGroup(Group):
-    """A group whose commands live in modules of their own name."""
+    """A group that imports the module of a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_COMMANDS)
@@ -97,11 +98,11 @@ class _LazyGroup(Group):
         return command
 
     def summaries(self, ctx: click.Context) -> dict[str, str]:
-        """From the table, so that none is loaded."""
+        """From the table, without loading any command."""
         return dict(sorted(_COMMANDS.items()))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Commands by name, without loading any, and our own options."""
+        """Commands and options, without loading any command."""
         from click.shell_completion import CompletionItem
 
         names = [name for name in sorted(_COMMANDS) if name.startswith(incomplete)]
@@ -127,9 +128,9 @@ def _help(ctx: click.Context, names: tuple[str, ...]) -> None:
     shown, command = ctx.parent, ctx.parent.command
     for name in names:
         if not isinstance(command, click.Group):
-            raise click.UsageError(f"{shown.command_path!r} has no commands below it", shown)
+            raise click.UsageError(f"{shown.command_path!r} has no subcommands", shown)
         _, found, _ = command.resolve_command(shown, [name])
-        assert found is not None  # else that has raised
+        assert found is not None  # otherwise it has raised
         shown, command = click.Context(found, shown, name), found
     click.echo(command.get_help(shown))
 
@@ -141,14 +142,16 @@ def _help(ctx: click.Context, names: tuple[str, ...]) -> None:
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="backend.ai", message="%(prog)s (trio) %(version)s")
-@click.option("--profile", metavar="NAME", help="Use this profile, see 'backend.ai config'.")
-@click.option("-v", "--verbose", is_flag=True, help="Show requests on standard error.")
+@click.option("--profile", metavar="NAME", help="Profile to use, see 'backend.ai config'.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Show requests on standard error, and in errors."
+)
 @click.pass_context
 def cli(ctx: click.Context, profile: str | None, verbose: bool) -> None:
     """Run code in Backend.AI compute sessions.
 
-    A server is set with BACKEND_ENDPOINT, BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY, as variables
-    or in a .env file, or in a profile. With none of them set, code runs on this machine.
+    Set BACKEND_ENDPOINT, BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY to use a server, in the
+    environment, in a .env file or in a profile. Without them, code runs on this machine.
 
     \b
     Examples:
@@ -168,44 +171,40 @@ def cli(ctx: click.Context, profile: str | None, verbose: bool) -> None:
 
 
 def _choose_profile(name: str) -> None:
-    """For this process `--profile` is the variable; what wins over the profile is said."""
+    """Set BACKEND_PROFILE for this process, and name the variables that override the profile."""
     from .console import Status
 
     os.environ["BACKEND_PROFILE"] = name
     for setting in ("ENDPOINT", "ACCESS_KEY", "SECRET_KEY"):
         for variable in (f"BACKEND_{setting}", f"SORNA_{setting}"):
             if os.environ.get(variable):
-                Status().info(f"{variable} is set, and wins over the profile {name!r}.")
+                Status().warn(f"{variable} is set, and overrides the profile {name!r}.")
 
 
 def main() -> NoReturn:
-    """`backend.ai`."""
-    exit_codes.leave_with(cli, sys.argv[1:], "backend.ai")
+    """Run `backend.ai`."""
+    main_with_exit_code(cli, sys.argv[1:], "backend.ai")
 
 
-def lcc() -> NoReturn:
-    """`lcc ...` is `backend.ai run c ...`."""
-    _shortcut("c", "lcc")
+def run_shortcut(runtime: str, name: str) -> NoReturn:
+    """Run `backend.ai run` with a given runtime.
 
-
-def lpython() -> NoReturn:
-    """`lpython ...` is `backend.ai run python ...`."""
-    _shortcut("python", "lpython")
-
-
-def _shortcut(runtime: str, name: str) -> NoReturn:
+    Args:
+        runtime: the runtime.
+        name: the program that was called, for help and errors.
+    """
     if sys.argv[1:] == ["--version"]:
-        exit_codes.leave_with(cli, sys.argv[1:], name)
+        main_with_exit_code(cli, sys.argv[1:], name)
     from .commands.run import command as run
 
-    # A copy of `run` without its first argument, so that help and errors speak of what was typed.
+    # A copy of `run` without its first argument, so that help and errors show this program.
     short = copy(run)
     assert run.callback is not None
     short.callback = partial(run.callback, lang=runtime)
     short.params = [param for param in run.params if param.name != "lang"]
     short.help = (
         f"Run code or files in a kernel of the runtime {runtime!r}.\n\n"
-        f"The same as 'backend.ai run {runtime} ...'; 'backend.ai run --help' tells more."
+        f"It is 'backend.ai run {runtime} ...'; see 'backend.ai run --help'."
     )
     short.context_settings = {"help_option_names": ["-h", "--help"]}
-    exit_codes.leave_with(short, sys.argv[1:], name)
+    main_with_exit_code(short, sys.argv[1:], name)

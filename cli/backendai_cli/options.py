@@ -1,12 +1,15 @@
-"""Options that several commands share, so that they mean the same and are told the same."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
 import click
 
+from .parameters import NAME
+
 __all__ = [
     "env_option",
     "keep_option",
+    "keeps_kernel",
     "local_option",
     "mount_option",
     "parse_pairs",
@@ -19,33 +22,52 @@ token_option = click.option(
     "-t",
     "--client-token",
     metavar="TOKEN",
-    help="Join the kernel with this token, or create one that stays.",
+    type=NAME,
+    help="Join the kernel with this token, or create it; it stays.",
 )
 env_option = click.option(
-    "-e", "--env", multiple=True, metavar="KEY=VALUE", help="Environment variable; may be repeated."
+    "-e",
+    "--env",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Environment variable of the kernel; may be repeated.",
 )
 mount_option = click.option(
-    "-m", "--mount", multiple=True, metavar="NAME", help="Virtual folder to mount; may be repeated."
+    "-m",
+    "--mount",
+    multiple=True,
+    metavar="NAME",
+    type=NAME,
+    help="Virtual folder to mount; may be repeated.",
 )
 stats_option = click.option(
-    "-s", "--stats", is_flag=True, help="Show what the kernel used, when it has ended."
+    "-s", "--stats", is_flag=True, help="Show the resource usage of the kernel at its end."
 )
 keep_option = click.option(
     "--rm/--keep",
     "remove",
     default=None,
-    help="End the kernel afterwards, or let it stay [default: end it, unless -t is given].",
+    help="End the kernel afterwards, or keep it [default: end it, unless -t is given].",
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show no status lines.")
 local_option = click.option(
-    "--local", is_flag=True, help="Run on this machine, whatever server is configured."
+    "--local", is_flag=True, help="Run on this machine, even if a server is configured."
 )
+
+
+def keeps_kernel(remove: bool | None, client_token: str | None) -> bool:
+    """Whether a kernel stays, by the options ``--rm/--keep`` and ``-t``."""
+    return client_token is not None if remove is None else not remove
 
 
 def parse_pairs(
     pairs: tuple[str, ...], *, option: str = "-e", form: str = "KEY=VALUE"
 ) -> dict[str, str]:
-    """The pairs of an option that may be repeated, such as ``-e``."""
+    """The values of an option that may be repeated, such as ``-e``.
+
+    Raises:
+        click.UsageError: a value has no name or no ``=``.
+    """
     found: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")

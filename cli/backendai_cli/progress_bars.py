@@ -1,27 +1,33 @@
-"""What the commands that move files share: where to, and how far it is."""
+"""Progress bars of the commands that move files, and how these commands name their sides."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
+import click
 import trio
 
+from backendai_trio import DownloadError
 from backendai_trio.files import Progress
 from backendai_trio.kernels import one_error
 
-__all__ = ["shown", "split_remote"]
+from .console import moves_cursor, printable, rich_console
 
-Channel = trio.MemorySendChannel[Progress] | None
+__all__ = ["progress_bars", "split_remote", "suggesting_overwrite"]
+
+ProgressChannel = trio.MemorySendChannel[Progress] | None
+_NAME_WIDTH = 40
 
 
 def split_remote(text: str) -> tuple[str, str] | None:
     """The kernel and the path of ``ID:PATH``; None for a local path.
 
-    As with scp, a path with a slash before its first colon is local.
+    As with scp, a path with a slash before its first colon is local. An empty path is the work
+    folder.
     """
     token, colon, path = text.partition(":")
     if not colon or not token or "/" in token or os.sep in token:
@@ -29,15 +35,37 @@ def split_remote(text: str) -> tuple[str, str] | None:
     return token, path or "."
 
 
+@contextmanager
+def suggesting_overwrite() -> Iterator[None]:
+    """Name the option that replaces files in the error for a file that exists.
+
+    Raises:
+        click.ClickException: a local file exists.
+    """
+    try:
+        yield
+    except DownloadError as exc:
+        if not (isinstance(exc.__cause__, FileExistsError) or "nothing was changed" in str(exc)):
+            raise
+        raise click.ClickException(
+            f"{exc.path} exists already, and nothing was changed; -f (--overwrite) replaces files"
+        ) from None
+
+
 @asynccontextmanager
-async def shown(total: int | None, *, quiet: bool = False) -> AsyncIterator[Channel]:
-    """A channel for news of a transfer, shown as bars on a terminal; None where there is none.
+async def progress_bars(
+    total: int | None, *, quiet: bool = False
+) -> AsyncIterator[ProgressChannel]:
+    """Provide a channel for the progress of a transfer, which is shown as bars on a terminal.
 
     Args:
-        total: bytes of all of it, if known.
+        total: size of all files in bytes; None if unknown.
         quiet: show nothing.
+
+    Returns:
+        The channel; None if no bars are shown.
     """
-    if quiet or not sys.stderr.isatty():
+    if quiet or not moves_cursor(sys.stderr):
         yield None
         return
     send, receive = trio.open_memory_channel[Progress](0)
@@ -49,8 +77,7 @@ async def shown(total: int | None, *, quiet: bool = False) -> AsyncIterator[Chan
 
 
 async def _show(receive: trio.MemoryReceiveChannel[Progress], total: int | None) -> None:
-    """One bar for all, and one for each file that is under way."""
-    from rich.console import Console
+    """Show a bar for the whole transfer, and one for each file in progress."""
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -69,22 +96,18 @@ async def _show(receive: trio.MemoryReceiveChannel[Progress], total: int | None)
         TimeRemainingColumn(),
     )
     done: dict[str, int] = {}
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Bars(*columns, console=rich_console(sys.stderr), transient=True) as bars:
         whole = bars.add_task("total", total=total)
         tasks: dict[str, TaskID] = {}
         async with receive:
-            async for news in receive:
-                bars.advance(whole, news.done - done.get(news.name, 0))
-                done[news.name] = news.done
-                if news.complete or news.done == news.size:
-                    if news.name in tasks:
-                        bars.remove_task(tasks.pop(news.name))
-                elif news.name not in tasks:
-                    tasks[news.name] = bars.add_task(_safe(news.name), total=news.size)
-                if news.name in tasks:
-                    bars.update(tasks[news.name], completed=news.done)
-
-
-def _safe(name: str) -> str:
-    """A name that no terminal takes for a command."""
-    return "".join(char if char.isprintable() else "?" for char in name)[-40:]
+            async for update in receive:
+                name = update.name
+                bars.advance(whole, update.done - done.get(name, 0))
+                done[name] = update.done
+                if update.complete or update.done == update.size:
+                    if name in tasks:
+                        bars.remove_task(tasks.pop(name))
+                elif name not in tasks:
+                    tasks[name] = bars.add_task(printable(name)[-_NAME_WIDTH:], total=update.size)
+                if name in tasks:
+                    bars.update(tasks[name], completed=update.done)

@@ -1,4 +1,4 @@
-"""Where a command goes: the configured server, or a gateway beside this process."""
+"""The server of a command: the configured one, or a gateway that the command starts."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from .console import Status
 if TYPE_CHECKING:
     from backendai_trio import Client, TrioKernel
 
-__all__ = ["ask", "configured_server", "journal_for", "open_target", "with_kernel"]
+__all__ = ["call_kernel", "call_server", "configured_server", "journal_for", "open_server"]
 
 T = TypeVar("T")
 
 
 @contextmanager
-def open_target(status: Status, *, local: bool = False, lasting: bool = False) -> Iterator[Config]:
-    """Settings of the configured server; with none configured, or `local`, of a gateway here.
+def open_server(status: Status, *, local: bool = False, lasting: bool = False) -> Iterator[Config]:
+    """Provide the settings of the configured server; with none, or `local`, those of a new gateway.
 
-    It stands around everything that loads an event loop: a gateway loads at the same time.
+    Enter it before an event loop is imported: a gateway is loaded at the same time, in a process of
+    its own.
 
     Args:
-        status: where to say which it is.
-        local: use a gateway here, whatever is configured.
-        lasting: whether a gateway here shall have what is kept from one command to the next:
-            virtual folders, the same as those of `backend.ai serve`.
+        status: where to say that a gateway is used.
+        local: use a gateway even if a server is configured.
+        lasting: whether the gateway has what `backend.ai serve` keeps, such as virtual folders.
     """
     config = None if local else read_config()
     if config is not None:
@@ -49,58 +49,63 @@ def open_target(status: Status, *, local: bool = False, lasting: bool = False) -
 
 
 def journal_for(config: Config) -> Journal | None:
-    """Where kernels on that server are written down, for `gc`; a gateway here ends its own."""
+    """The journal that `gc` reads; None for a gateway of this command, which ends its kernels."""
     try:
         configured = read_config()
     except ConfigError:
-        return None  # settings that nobody has needed: --local
+        return None  # with --local, settings may be wrong
     return Journal(journal_folder()) if config == configured else None
 
 
-def configured_server(use: str) -> Config:
-    """Settings of the configured server, for a command that can do nothing without one.
+def configured_server(action: str) -> Config:
+    """Settings of the configured server, for a command that needs one.
 
     Args:
-        use: what there would be no use in, for the error: "follow".
+        action: what the command was about to do, for the error: ``list the files of lab1``.
 
     Raises:
-        click.ClickException: none is configured.
+        click.ClickException: no server is configured.
     """
     config = read_config()
     if config is None:
         raise click.ClickException(
-            f"no server is configured, so there is nothing to {use}: set BACKEND_ENDPOINT, "
-            "BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY, or see 'backend.ai serve --help'"
+            f"cannot {action}: no server is configured. Set BACKEND_ENDPOINT, BACKEND_ACCESS_KEY "
+            "and BACKEND_SECRET_KEY, or start a gateway, see 'backend.ai serve --help'"
         )
     return config
 
 
-def ask(config: Config, call: Callable[[Client], Awaitable[T]]) -> T:
-    """What `call` answers, given a client of the server; for commands that ask and print."""
+def call_server(config: Config, call: Callable[[Client], Awaitable[T]]) -> T:
+    """Call a server and return the result of `call`. Signals cancel it.
+
+    Args:
+        config: settings of the server.
+        call: gets a client of the server.
+    """
     import trio
 
     from backendai_trio import open_client
 
-    from . import exit_codes
+    from .termination import cancel_on_signals
 
     async def main() -> T:
-        async with exit_codes.ending_on_signals(), open_client(config) as client:
+        async with cancel_on_signals(), open_client(config) as client:
             return await call(client)
 
     return trio.run(main)
 
 
-def with_kernel(name: str, use: str, call: Callable[[TrioKernel], Awaitable[object]]) -> None:
-    """Find a kernel by its token or id, and do something with it.
+def call_kernel(name: str, action: str, call: Callable[[TrioKernel], Awaitable[T]]) -> T:
+    """Find a kernel and return the result of `call`.
 
     Args:
-        name: the token or id.
-        use: as for `configured_server`.
-        call: what to do.
+        name: its token or id.
+        action: as for `configured_server`.
+        call: gets the kernel.
     """
     from backendai_trio import find_kernel
 
-    async def find_and_call(client: Client) -> None:
-        await call(await find_kernel(client, name))
+    async def find_and_call(client: Client) -> T:
+        return await call(await find_kernel(client, name))
 
-    ask(configured_server(use), find_and_call)
+    return call_server(configured_server(action), find_and_call)

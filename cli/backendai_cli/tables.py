@@ -1,15 +1,18 @@
-"""Listings: a table that fits the window, or JSON."""
+"""Tables that fit the window, or JSON."""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from .console import printable, rich_console
 
 if TYPE_CHECKING:
     from backendai_trio.kernels import Statistics
@@ -18,7 +21,7 @@ __all__ = ["show_record", "show_rows", "statistics_lines"]
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
 _PIPE_WIDTH = 10_000
-"""In a pipe there is no window to fit: every row stays one line."""
+"""Width of a table in a pipe, where each row is one line."""
 
 
 def show_rows(
@@ -31,10 +34,10 @@ def show_rows(
     """Print rows on standard output.
 
     Args:
-        rows: a mapping each; the first one's keys are the columns.
-        titles: titles of the columns to show, by key; default: all, titled by their keys.
-        as_json: print one JSON array, whole, instead of a table.
-        empty: the line to print when there are no rows, and a table was wanted.
+        rows: mappings with the same keys.
+        titles: titles of the columns to show, by key; by default all keys.
+        as_json: print a JSON array of the rows, with all keys.
+        empty: the line to print instead of a table without rows.
     """
     if as_json:
         click.echo(json.dumps([dict(row) for row in rows]))
@@ -47,7 +50,7 @@ def show_rows(
 
 
 def show_record(values: Mapping[str, Any]) -> None:
-    """Print one thing on standard output, a line a value."""
+    """Print a record on standard output, a line for each value."""
     titles = [key.replace("_", " ").capitalize() for key in values]
     width = max(map(len, titles), default=0)
     for title, value in zip(titles, values.values(), strict=True):
@@ -55,7 +58,7 @@ def show_record(values: Mapping[str, Any]) -> None:
 
 
 def statistics_lines(statistics: Statistics | None) -> list[str]:
-    """What a kernel used, to be read by a person."""
+    """The resource usage of a kernel, as lines of text."""
     if statistics is None:
         return ["Statistics are not available."]
     lines = []
@@ -71,16 +74,15 @@ def statistics_lines(statistics: Statistics | None) -> list[str]:
 
 
 def _print(cells: list[list[str]], titles: list[str]) -> None:
-    """A table; where the window is too narrow for it, a line a value."""
+    """Print a table; in a window that is too narrow, a line for each value."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = rich_console(sys.stdout)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
-    # As Text: square brackets in what a server sends are no markup.
+    # As Text: square brackets in the data of a server are not markup.
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for title in titles:
         table.add_column(title, overflow="fold")
@@ -104,7 +106,7 @@ def _print(cells: list[list[str]], titles: list[str]) -> None:
 
 
 def _cell(value: object) -> str:
-    """A value as text for a person, without what would steer the terminal."""
+    """A value as text for a person, without control characters."""
     if isinstance(value, bool):
         text = "yes" if value else "no"
     elif isinstance(value, list):
@@ -115,7 +117,7 @@ def _cell(value: object) -> str:
         text = "" if value is None else str(value)
         if _TIME.match(text):
             text = _local_time(text)
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return printable(text)
 
 
 def _local_time(text: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..local_kernels import kernel_processes
-from .terminal import PATIENCE_SECONDS, Running, eventually, on_pipes, on_terminal
+from .terminal import TIMEOUT_SECONDS, Running, eventually, on_pipes, on_terminal
 
 __all__ = ["ACCESS_KEY", "SECRET_KEY", "Commands", "Result"]
 
@@ -41,7 +41,7 @@ class Result:
         assert self.code in codes, (self.code, self.stderr)
         assert self.stdout == b"", self.stdout
         assert "Traceback" not in self.stderr, self.stderr
-        problems = [line for line in self.stderr.splitlines() if not line.startswith("∙ ")]
+        problems = [line for line in self.stderr.splitlines() if not line.startswith(("∙ ", "! "))]
         assert len(problems) == 1 and problems[0].startswith("✘ "), self.stderr
         return problems[0]
 
@@ -79,7 +79,7 @@ class Commands:
         stdin: bytes | None = None,
         env: Mapping[str, str] | None = None,
         program: str = "backend.ai",
-        seconds: float = PATIENCE_SECONDS,
+        seconds: float = TIMEOUT_SECONDS,
     ) -> Result:
         """Run a command to its end, on pipes; standard input is /dev/null or a pipe."""
         done = subprocess.run(
@@ -107,7 +107,7 @@ class Commands:
             start_new_session=True,
         ) as shell:
             try:
-                stdout, stderr = shell.communicate(timeout=PATIENCE_SECONDS)
+                stdout, stderr = shell.communicate(timeout=TIMEOUT_SECONDS)
             except BaseException:
                 os.killpg(shell.pid, signal.SIGKILL)  # the shell, and all that it started
                 raise

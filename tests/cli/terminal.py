@@ -15,7 +15,7 @@ from pathlib import Path
 __all__ = ["Running", "eventually", "on_pipes", "on_terminal", "plain"]
 
 #: Long enough for a loaded machine; nothing waits for it when all is well.
-PATIENCE_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 
 # Opening a terminal makes it the controlling one of a session leader that has none: then the byte
 # that Ctrl-C sends becomes a signal, as for a person.
@@ -28,7 +28,7 @@ def plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text).replace("\r\n", "\n")
 
 
-def eventually(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = TIMEOUT_SECONDS) -> bool:
     """Whether the condition comes true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -56,7 +56,7 @@ class Running:
         self._keyboard = keyboard
         self._seen = dict.fromkeys(outputs, 0)
 
-    def expect(self, text: str, *, on: str = "stdout", seconds: float = PATIENCE_SECONDS) -> str:
+    def expect(self, text: str, *, on: str = "stdout", seconds: float = TIMEOUT_SECONDS) -> str:
         """Wait until `text` is written, after what was expected last; returns what came before."""
         wanted = text.encode()
         deadline = time.monotonic() + seconds
@@ -90,7 +90,7 @@ class Running:
         """Send a signal to the process, and to nothing else."""
         self._process.send_signal(number)
 
-    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
+    def wait(self, seconds: float = TIMEOUT_SECONDS) -> int:
         """Read all it writes until it ends; its exit code, -n after signal n."""
         deadline = time.monotonic() + seconds
         while self._alive():

@@ -78,7 +78,7 @@ def test_sync(here: Here) -> None:
     assert "0 files sent" in here("sync", "d", "lab1:p").stderr
     (here.work / "d" / "b").write_text("B")
     (here.work / "d" / "sub" / "a").unlink()
-    assert "1 files sent, 0 removed" in here("sync", "d", "lab1:p").stderr
+    assert "1 file sent, 0 removed" in here("sync", "d", "lab1:p").stderr
     assert "0 files sent, 1 removed" in here("sync", "--delete", "d", "lab1:p").stderr
     assert (here.there / "p/b").read_text() == "B"
     assert not (here.there / "p/sub/a").exists()
@@ -88,9 +88,9 @@ def test_sync_that_watches(here: Here) -> None:
     (here.work / "d").mkdir()
     (here.work / "d" / "a").write_text("1")
     with here.commands.start("sync", "--watch", "d", "lab1:p", env=here.env) as running:
-        running.expect("1 files sent", on="stderr")
+        running.expect("1 file sent", on="stderr")
         (here.work / "d" / "b").write_text("2")
-        running.expect("1 files sent", on="stderr")
+        running.expect("1 file sent", on="stderr")
         assert (here.there / "p/b").read_text() == "2"
         running.signal(signal.SIGINT)
         assert running.wait() == 130

@@ -42,8 +42,9 @@ def test_what_was_left_is_ended(commands: Commands, served: Mapping[str, str]) -
     assert tokens(commands, served) == {left}
     result = commands.run("gc", env=served)
     assert result.code == 0 and f"{left}: ended." in result.stderr
+    assert result.stderr.endswith("✔ Cleaned up 1 kernel.\n")
     assert tokens(commands, served) == set() and notes(commands) == []
-    assert commands.run("gc", env=served).stderr == "✔ 0 kernels were left behind; none is now.\n"
+    assert commands.run("gc", env=served).stderr == "✔ No kernel was left behind.\n"
 
 
 def test_others_are_left_alone(commands: Commands, served: Mapping[str, str]) -> None:

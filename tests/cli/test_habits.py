@@ -175,7 +175,7 @@ def test_what_wins(commands: Commands, lab: Path) -> None:
     assert endpoint(sorna) == "http://127.0.0.1:3"
     assert endpoint({**sorna, "BACKEND_ENDPOINT": "http://127.0.0.1:4"}) == "http://127.0.0.1:4"
     told = commands.run("--profile", "lab", "config", env=sorna)
-    assert told.stderr == "∙ SORNA_ENDPOINT is set, and wins over the profile 'lab'.\n"
+    assert told.stderr == "! SORNA_ENDPOINT is set, and overrides the profile 'lab'.\n"
 
 
 def test_the_default_profile(commands: Commands, lab: Path) -> None:

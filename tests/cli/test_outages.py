@@ -19,7 +19,7 @@ def test_run(commands: Commands, served: Mapping[str, str]) -> None:
         with commands.start("run", "python", "-c", code, env=env, stdin=subprocess.PIPE) as run:
             run.expect("up\n")
             way.cut()
-            run.expect(f"∙ {LOST}\n", on="stderr")
+            run.expect(f"! {LOST}\n", on="stderr")
             run.expect(f"✔ {BACK}\n", on="stderr")
             run.send("it\n")
             run.expect("got it\n")

@@ -42,7 +42,7 @@ def serving(commands: Commands, port: int, *options: str) -> Iterator[Running]:
     """A gateway on a port that is known beforehand."""
     with commands.start("serve", "--port", str(port), *options) as gateway:
         gateway.expect("✔ Serving on ", on="stderr")
-        gateway.expect("Ctrl-C ends it", on="stderr")
+        gateway.expect("Ctrl-C ends the gateway", on="stderr")
         yield gateway
 
 
@@ -58,7 +58,7 @@ def secrets_of(commands: Commands, port: int, *options: str) -> dict[str, str]:
 def test_what_it_says(commands: Commands) -> None:
     port = free_port()
     with commands.terminal("serve", "--port", str(port)) as gateway:
-        gateway.expect("Ctrl-C ends it, and all its kernels.")
+        gateway.expect("Ctrl-C ends the gateway and its kernels.")
         hint = re.search(r"∙ To use it from another terminal:  (.*)\n", gateway.text())
         assert hint is not None
         # The hint works as it stands, and the secret is not shown.
@@ -74,7 +74,7 @@ def test_what_it_says(commands: Commands) -> None:
 
 def test_the_hint_of_a_gateway_on_a_free_port(commands: Commands) -> None:
     with commands.serve() as gateway:
-        gateway.expect("Ctrl-C ends it", on="stderr")
+        gateway.expect("Ctrl-C ends the gateway", on="stderr")
         hint = re.search(r"another terminal:  (.*)\n", gateway.text("stderr"))
         assert hint is not None
         result = commands.shell(f"{hint[1]}; backend.ai config")
@@ -117,7 +117,7 @@ def test_print_env_starts_one_if_none_runs(commands: Commands) -> None:
         variables = exported(gateway.text())
         assert variables["BACKEND_ENDPOINT"] == f"http://127.0.0.1:{port}"
         assert commands.run("ps", env=variables).code == 0
-        gateway.expect("None was running. For eval", on="stderr")
+        gateway.expect("No gateway was running, so this one serves. For eval", on="stderr")
 
 
 def test_the_lines_of_the_readme(commands: Commands) -> None:
@@ -369,7 +369,7 @@ def test_it_starts_again_on_its_port_at_once(commands: Commands) -> None:
 
 def test_a_terminal_that_is_closed(commands: Commands) -> None:
     with commands.terminal("serve", "--port", "0") as gateway:
-        gateway.expect("Ctrl-C ends it")
+        gateway.expect("Ctrl-C ends the gateway")
         gateway.signal(signal.SIGHUP)
         assert gateway.wait(5) == 129
     assert list(commands.tmp.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Settings: where they come from, how endpoints are taken apart, and that secrets stay secret."""
+"""Settings: precedence, parsing of endpoints, and secrets that are never shown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from backendai_trio.config.settings import (
     Endpoint,
     Layer,
     parse_config,
-    parse_dotenv,
     parse_endpoint,
 )
 from backendai_trio.errors import ConfigError
@@ -430,66 +429,3 @@ def test_keys_mixed_up_are_not_shown() -> None:
 def test_password_of_a_proxy_does_not_show() -> None:
     config = replace(config_of(environ()), proxy=f"http://user:{PASSWORD}@proxy.example.com")
     assert PASSWORD not in repr(config)
-
-
-# --- .env files ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("A=1", {"A": "1"}),
-        ("  A = 1  ", {"A": "1"}),
-        ("export A=1", {"A": "1"}),
-        ("A=", {"A": ""}),
-        ("A=b=c", {"A": "b=c"}),
-        ("A='b c'", {"A": "b c"}),
-        ('A="b # c"', {"A": "b # c"}),
-        ('A="b"  # why', {"A": "b"}),
-        ("A='it' # it's", {"A": "it"}),
-        ("A=b # why", {"A": "b"}),
-        ("A=b#c", {"A": "b#c"}),
-        ("A=# nothing", {"A": ""}),
-        ("A='b", {"A": "'b"}),
-        ("A=''", {"A": ""}),
-        ("_a9=1", {"_a9": "1"}),
-        ("# A=1", {}),
-        ("", {}),
-        ("A", {}),
-        ("9A=1", {}),
-        ("if [ -f x ]; then", {}),
-        ("A B=1", {}),
-        ("exportA=1", {"exportA": "1"}),
-        ("A=1\r\nB=2\r\n", {"A": "1", "B": "2"}),
-        ("A=1\nA=2", {"A": "2"}),
-        (f"BACKEND_ENDPOINT={URL}/#x", {"BACKEND_ENDPOINT": f"{URL}/#x"}),
-    ],
-)
-def test_dotenv(line: str, expected: dict[str, str]) -> None:
-    assert parse_dotenv(line) == expected
-
-
-@given(st.text())
-@quick
-def test_any_dotenv_parses(text: str) -> None:
-    for name, value in parse_dotenv(text).items():
-        assert name in text
-        assert value in text
-
-
-@given(
-    st.dictionaries(
-        st.from_regex(r"[A-Z_][A-Z0-9_]{0,8}", fullmatch=True),
-        st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E, exclude_characters="\"'")),
-    ),
-    st.sampled_from(["'", '"']),
-)
-@quick
-def test_quoted_values_round_trip(variables: dict[str, str], quote: str) -> None:
-    text = "\n".join(f"{name}={quote}{value}{quote}" for name, value in variables.items())
-    assert parse_dotenv(text) == variables
-
-
-def test_dotenv_carries_a_configuration() -> None:
-    text = "\n".join(f"{name}={value}" for name, value in environ().items())
-    assert parse_config(parse_dotenv(text)) == config_of(environ())

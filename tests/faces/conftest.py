@@ -26,7 +26,7 @@ from backendai_trio.faces import PlainKernel
 from backendai_trio.gateway import stored_config
 from backendai_trio.testing import TestGateway, gateway_in_thread
 
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 USER, OTHER_USER = "AKIAFACESFACESFACES1", "AKIAFACESFACESFACES2"
 
 Body = Callable[["Face"], Coroutine[Any, Any, None]]
@@ -62,7 +62,7 @@ class TrioFace(Face):
 
     def run(self, body: Body) -> None:
         async def main() -> None:
-            with trio.fail_after(PATIENCE_SECONDS):
+            with trio.fail_after(TIMEOUT_SECONDS):
                 async with open_client() as client, open_client(self.other_user) as theirs:
                     self.get_or_create = partial(PlainKernel.get_or_create, client)
                     self.find = partial(PlainKernel.find, client)
@@ -111,7 +111,7 @@ class AsyncioFace(Face):
         self.other_folders = OfUser(AsyncVFolder, self.other_user)
 
         async def main() -> None:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 await body(self)
 
         with asyncio.Runner(loop_factory=self.new_loop) as runner:
@@ -158,7 +158,7 @@ class BlockingFace(Face):
 
         thread = threading.Thread(target=target, daemon=True)
         thread.start()
-        thread.join(PATIENCE_SECONDS)
+        thread.join(TIMEOUT_SECONDS)
         assert not thread.is_alive(), "the test hangs"
         if failures:
             raise failures[0]

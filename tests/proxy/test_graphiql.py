@@ -19,7 +19,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from ..cli.commands import Commands
 from ..cli.conftest import commands as commands
 from ..cli.conftest import served as served
-from ..cli.terminal import PATIENCE_SECONDS
+from ..cli.terminal import TIMEOUT_SECONDS
 
 Browser = webdriver.Chrome
 
@@ -135,7 +135,7 @@ def test_a_query_typed_into_it(
     made = commands.run("run", "-q", "python", "-t", "lab-of-mine", "-c", "1", env=served)
     assert made.code == 0, made.stderr
     browser.get(f"{proxy_url}/graphiql")
-    wait = WebDriverWait(browser, PATIENCE_SECONDS)
+    wait = WebDriverWait(browser, TIMEOUT_SECONDS)
     # The schema has come when the editor's documentation lists the root fields.
     wait.until(lambda b: b.find_elements(By.CSS_SELECTOR, ".graphiql-query-editor .CodeMirror"))
     editor = browser.find_element(By.CSS_SELECTOR, ".graphiql-query-editor .CodeMirror textarea")

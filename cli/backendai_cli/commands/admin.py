@@ -1,4 +1,4 @@
-"""`backend.ai admin`: what the server has, and questions of one's own."""
+"""`backend.ai admin`: lists of the server, and GraphQL queries of the user."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from backendai_trio.admin import KINDS, Kind, list_rows
 
 from ..console import Status
 from ..groups import Group
-from ..server import ask, open_target
+from ..server import call_server, open_server
 from ..tables import show_rows
 from .ps import list_sessions
 
@@ -23,14 +23,14 @@ __all__ = ["command", "images"]
 
 _ABOUT: dict[Kind, str] = {
     "agents": "List the machines that run kernels.",
-    "images": "List the images, or runtimes, that kernels can be made from.",
+    "images": "List the images (runtimes) for kernels.",
     "keypairs": "List key pairs, without their secrets.",
-    "resource-policies": "List what key pairs may use.",
+    "resource-policies": "List the limits of key pairs.",
     "scaling-groups": "List groups of machines.",
     "users": "List users.",
     "vfolders": "List virtual folders.",
 }
-# Of these, not all is for a table. What JSON has is what the server told.
+# The columns of tables that do not show all keys. JSON has all that the server sent.
 _TITLES: dict[Kind, dict[str, str]] = {
     "images": {"name": "Name", "tag": "Tag", "registry": "Registry", "aliases": "Aliases"},
 }
@@ -38,7 +38,7 @@ _EXAMPLES: dict[Kind, str] = {
     "agents": "--status ALIVE",
     "vfolders": "--access-key AKIA0123456789ABCDEF",
 }
-# Of sessions, in managers of 2018 to 2026; most were not there in all of them.
+# Statuses of sessions, in managers of 2018 to 2026. No manager has all of them.
 _STATUSES = (
     *("PENDING", "SCHEDULED", "PREPARING", "BUILDING", "PULLING", "PREPARED", "CREATING"),
     *("RUNNING", "RUNNING_DEGRADED", "RESTARTING", "RESIZING", "SUSPENDED", "DEPRIORITIZING"),
@@ -46,13 +46,14 @@ _STATUSES = (
 )
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 _local_option = click.option(
-    "--local", is_flag=True, help="Ask this machine, whatever server is configured."
+    "--local", is_flag=True, help="Ask this machine, even if a server is configured."
 )
 
 
 @click.group("admin", cls=Group)
 def command() -> None:
-    """Ask the server what it has. Some lists are for administrators' key pairs alone.
+    """List what the server has, and query its admin API. Some lists need the key pair of an
+    administrator.
 
     \b
     Examples:
@@ -68,9 +69,9 @@ def command() -> None:
     default="RUNNING",
     show_default=True,
     metavar="NAME",
-    help=f"{', '.join(_STATUSES)}, or ALL; from 20.03 on also several, with commas.",
+    help=f"{', '.join(_STATUSES)}, or ALL. Managers from 20.03 on take several, with commas.",
 )
-@click.option("--access-key", metavar="KEY", help="Whose; for administrators.")
+@click.option("--access-key", metavar="KEY", help="Owner; for administrators.")
 @_json_option
 def sessions(status: str, access_key: str | None, as_json: bool) -> None:
     """List kernels, newest first.
@@ -87,23 +88,23 @@ def sessions(status: str, access_key: str | None, as_json: bool) -> None:
 
 
 def _check_statuses(text: str) -> None:
-    """Refuse what looks like a slip; the server may know names that are new."""
+    """Refuse a misspelled status. The server may know newer ones."""
     for name in text.split(","):
         if name in _STATUSES:
             continue
         close = get_close_matches(name, (*_STATUSES, "ALL"), n=1, cutoff=0.8)
         if close:
             raise click.UsageError(f"there is no status {name!r}; did you mean {close[0]!r}?")
-        Status().info(f"{name!r} is no status that this program knows; the server is asked.")
+        Status().warn(f"{name!r} is not a known status; asking the server anyway.")
 
 
 def _list(
     kind: Kind, as_json: bool, local: bool, access_key: str | None = None, status: str | None = None
 ) -> None:
-    which = {"access_key": access_key, "status": status}
-    arguments = {name: value for name, value in which.items() if value is not None}
-    with open_target(Status(quiet=as_json), local=local) as config:
-        rows = ask(config, partial(list_rows, kind=kind, arguments=arguments))
+    filters = {"access_key": access_key, "status": status}
+    arguments = {name: value for name, value in filters.items() if value is not None}
+    with open_server(Status(quiet=as_json), local=local) as config:
+        rows = call_server(config, partial(list_rows, kind=kind, arguments=arguments))
     show_rows(
         [_readable(dict(row)) for row in rows],
         _TITLES.get(kind),
@@ -113,18 +114,18 @@ def _list(
 
 
 def _listing(kind: Kind) -> click.Command:
-    # `backend.ai images` is the same command.
+    # It is also `backend.ai images`.
     call = "backend.ai images" if kind == "images" else f"backend.ai admin {kind}"
     text = f"{_ABOUT[kind]}\n\n\b\nExamples:\n  {call}\n  {call} {_EXAMPLES.get(kind, '--json')}"
     listing = click.Command(kind, callback=partial(_list, kind), help=text, params=[])
     options = [_json_option, _local_option]
     if kind == "vfolders":
         options.append(
-            click.option("--access-key", metavar="KEY", help="Whose; for administrators.")
+            click.option("--access-key", metavar="KEY", help="Owner; for administrators.")
         )
     if kind == "agents":
         options.append(
-            click.option("--status", metavar="NAME", help="Status they have, e.g. ALIVE.")
+            click.option("--status", metavar="NAME", help="Status of the agents, e.g. ALIVE.")
         )
     for option in reversed(options):
         option(listing)
@@ -135,26 +136,28 @@ for _kind in KINDS:
     if _kind != "sessions":
         command.add_command(_listing(_kind))
 images = command.commands["images"]
-"""`backend.ai images`, for everybody."""
+"""`backend.ai images`."""
 
 
 @command.command("query")
 @click.argument("text", required=False)
-@click.option("-f", "--file", type=click.File("r", encoding="utf-8"), help="File with the query.")
+@click.option(
+    "-f", "--file", type=click.File("r", encoding="utf-8"), help="File that holds the query."
+)
 @click.option(
     "--var",
     "variables",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Variable of the query; the value is JSON, else text. May be repeated.",
+    help="Variable of the query; VALUE is JSON or text. May be repeated.",
 )
 @_local_option
 def query_command(
     text: str | None, file: TextIO | None, variables: tuple[str, ...], local: bool
 ) -> None:
-    """Ask the admin API a GraphQL query and print the data as JSON.
+    """Send a GraphQL query to the admin API, and print the data as JSON.
 
-    The query is TEXT, or the content of a file, or what standard input has.
+    The query is TEXT, or the content of --file, or standard input.
 
     \b
     Examples:
@@ -165,11 +168,11 @@ def query_command(
         raise click.UsageError("give either TEXT or --file, not both")
     if text is None:
         if file is None and sys.stdin.isatty():
-            raise click.UsageError("give a query: as TEXT, with --file, or on standard input")
+            raise click.UsageError("no query: give it as TEXT, with --file, or on standard input")
         text = (file or sys.stdin).read()
     values = dict(map(_variable, variables))
-    with open_target(Status(), local=local) as config:
-        data = ask(config, partial(query, query=text, variables=values))
+    with open_server(Status(), local=local) as config:
+        data = call_server(config, partial(query, query=text, variables=values))
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))
 
 
@@ -184,7 +187,7 @@ def _variable(text: str) -> tuple[str, Any]:
 
 
 def _readable(row: dict[str, Any]) -> dict[str, Any]:
-    """Maps that the server wrote as text, such as slots, as maps."""
+    """A row whose slots, which some servers send as JSON in a string, are parsed."""
     for name, value in row.items():
         if name.endswith("slots") and isinstance(value, str):
             try:

@@ -7,9 +7,11 @@ import trio
 
 from backendai_trio import NotFound, find_kernel, open_app, open_client
 
-from .. import exit_codes
 from ..console import Status
+from ..errors import message_of
+from ..parameters import NAME
 from ..server import configured_server
+from ..termination import cancel_on_signals
 
 __all__ = ["command"]
 
@@ -17,7 +19,7 @@ _PORT = 8080
 
 
 def _address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, int]:
-    """HOST:PORT or PORT, taken apart."""
+    """Parse ``HOST:PORT`` or ``PORT``."""
     host, _, port = value.rpartition(":")
     if not (port.isascii() and port.isdecimal() and int(port) < 65536):
         raise click.BadParameter(f"{value!r} is not [HOST:]PORT, such as 8080 or 127.0.0.1:0")
@@ -25,8 +27,8 @@ def _address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[
 
 
 @click.command("app")
-@click.argument("session", metavar="ID")
-@click.argument("name", metavar="APP")
+@click.argument("session", metavar="ID", type=NAME)
+@click.argument("name", metavar="APP", type=NAME)
 @click.option(
     "-b",
     "--bind",
@@ -34,14 +36,14 @@ def _address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[
     metavar="[HOST:]PORT",
     default=f"127.0.0.1:{_PORT}",
     show_default=True,
-    help="Local address; port 0 for a free one.",
+    help="Local address; port 0 is any free port.",
 )
 def command(session: str, name: str, bind: tuple[str, int]) -> int:
-    """Reach a service in a kernel through a local TCP port, until Ctrl-C.
+    """Forward a local TCP port to a service in a kernel, until Ctrl-C.
 
     ID is the token or id of a session ('backend.ai ps'), and APP one of its services
-    ('backend.ai apps ID'). On a gateway of your own that is the number of a TCP port that a program
-    in the kernel listens on. The local address is printed to standard output once it can be used.
+    ('backend.ai apps ID'). On your own gateway, services are the TCP ports that programs in the
+    kernel listen on, by number. The local address is printed to standard output when it is ready.
 
     \b
     Examples:
@@ -54,13 +56,14 @@ def command(session: str, name: str, bind: tuple[str, int]) -> int:
 async def _serve(session: str, name: str, bind: tuple[str, int]) -> int:
     host, port = bind
     status = Status()
-    async with exit_codes.ending_on_signals(), open_client(configured_server("reach")) as client:
+    config = configured_server(f"connect to the service {name} of {session}")
+    async with cancel_on_signals(), open_client(config) as client:
         kernel = await find_kernel(client, session)
         async with open_app(kernel, name, host=host, port=port) as app:
             status.done(f"Service {name} of {session} is at the address below. Ctrl-C ends it.")
             click.echo(app.url)
             async for problem in app.problems:
                 if isinstance(problem, NotFound) and problem.kind != "app-not-found":
-                    raise problem  # the kernel itself is gone
-                status.fail(" ".join(str(problem).split()))
+                    raise problem  # the kernel is gone
+                status.warn(message_of(problem))
     return 0

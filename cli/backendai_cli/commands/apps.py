@@ -10,19 +10,21 @@ import trio
 from backendai_trio import find_kernel, open_client
 from backendai_trio.kernels import AppInfo, list_apps
 
+from ..console import printable
+from ..parameters import NAME
 from ..server import configured_server
 
 __all__ = ["command"]
 
 
 @click.command("apps")
-@click.argument("session", metavar="ID")
+@click.argument("session", metavar="ID", type=NAME)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def command(session: str, as_json: bool) -> None:
     """List the services that a kernel offers, for 'backend.ai app'.
 
-    ID is the token or id of a session ('backend.ai ps'). A gateway of your own offers each TCP port
-    that a program in the kernel listens on, under its number.
+    ID is the token or id of a session ('backend.ai ps'). On your own gateway, services are the TCP
+    ports that programs in the kernel listen on, by number.
 
     \b
     Examples:
@@ -34,19 +36,16 @@ def command(session: str, as_json: bool) -> None:
         rows = [{"name": a.name, "protocol": a.protocol, "ports": a.ports} for a in found]
         click.echo(json.dumps(rows))
     elif found:
-        width = max(len(_shown(app.name)) for app in found)
+        width = max(len(printable(app.name)) for app in found)
         for app in found:
             ports = ", ".join(map(str, app.ports))
-            click.echo(f"{_shown(app.name):{width}}  {_shown(app.protocol)}  {ports}".rstrip())
+            click.echo(
+                f"{printable(app.name):{width}}  {printable(app.protocol)}  {ports}".rstrip()
+            )
     else:
-        click.echo("There are no services: no program there listens.")
+        click.echo("There are no services: no program in the kernel listens on a port.")
 
 
 async def _list(session: str) -> list[AppInfo]:
-    async with open_client(configured_server("list")) as client:
+    async with open_client(configured_server(f"list the services of {session}")) as client:
         return await list_apps(await find_kernel(client, session))
-
-
-def _shown(text: str) -> str:
-    """What a server sends must not reach the terminal as a control sequence."""
-    return "".join(c if c.isprintable() else "?" for c in text)

@@ -7,34 +7,37 @@ import trio
 
 from backendai_trio import Config, find_kernel, open_client
 
-from .. import exit_codes
-from ..console import Status, check_terminal
+from ..console import Status
+from ..keyboard import check_terminal
 from ..options import quiet_option
+from ..parameters import NAME
 from ..run.terminal import Detached, connect
 from ..server import configured_server
+from ..termination import cancel_on_signals
 
 __all__ = ["command"]
 
 
 @click.command("attach")
-@click.argument("kernel", metavar="ID")
+@click.argument("kernel", metavar="ID", type=NAME)
 @quiet_option
 def command(kernel: str, quiet: bool) -> int:
     """Attach to the terminal of the running kernel ID.
 
-    ID is its token or session id, as 'backend.ai ps' shows them. The shell in it is the one that
-    was detached from, or a fresh one. Ctrl-] detaches.
+    ID is its token or session id ('backend.ai ps'). The terminal has the shell that was detached
+    from, or a new one. Ctrl-] detaches.
 
     \b
     Examples:
       backend.ai attach lab1
     """
     check_terminal()
-    return trio.run(_attach, kernel, configured_server("attach to"), Status(quiet=quiet))
+    config = configured_server(f"attach to the kernel {kernel}")
+    return trio.run(_attach, kernel, config, Status(quiet=quiet))
 
 
 async def _attach(name: str, config: Config, status: Status) -> int:
-    async with exit_codes.ending_on_signals(), open_client(config) as client:
+    async with cancel_on_signals(), open_client(config) as client:
         kernel = await find_kernel(client, name)
         try:
             return await connect(kernel, status)

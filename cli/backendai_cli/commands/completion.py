@@ -13,7 +13,7 @@ _PROGRAMS = ("backend.ai", "lcc", "lpython")
 @click.command("completion")
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 def command(shell: str) -> None:
-    """Print what makes a shell complete commands and options with the Tab key.
+    """Print a script that completes commands and options with the Tab key.
 
     \b
     Examples:
@@ -22,12 +22,12 @@ def command(shell: str) -> None:
       backend.ai completion fish | source                # in config.fish
     """
     if shell == "zsh":
-        # Where no ~/.zshrc has loaded zsh's completion yet, ours has nothing to register with.
+        # Without compinit in ~/.zshrc there is no `compdef`, which the script calls.
         click.echo("(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i }")
     made = get_completion_class(shell)
     assert made is not None  # one of the choices
     for program in _PROGRAMS:
         variable = f"_{program.upper().replace('.', '_')}_COMPLETE"
         completer = made(click.Command(program), {}, program, variable)
-        # Not that of the class for bash: it starts a bash to ask for its version.
+        # Not the method of the class for bash: it starts bash to get its version.
         click.echo(ShellComplete.source(completer))

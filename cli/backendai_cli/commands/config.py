@@ -20,6 +20,7 @@ from backendai_trio.config import (
 
 from ..console import Status
 from ..groups import Group
+from ..keyboard import ask_secret
 
 __all__ = ["command"]
 
@@ -30,11 +31,11 @@ _SECRET = "secret_key"  # noqa: S105
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """Show the settings in use, with the secret key masked; or change those of a profile.
+    """Show the settings in use, with the secret key masked, or change a profile.
 
-    They come from BACKEND_* variables, then SORNA_* variables, then a .env file in this folder,
-    then a profile: the one that --profile or BACKEND_PROFILE names, else the one called 'default'.
-    The settings are endpoint, endpoint_type, access_key, secret_key, ca_file,
+    Settings come from BACKEND_* variables, then SORNA_* variables, then a .env file in the current
+    folder, then the profile that --profile or BACKEND_PROFILE names, or the profile 'default'.
+    They are endpoint, endpoint_type, access_key, secret_key, ca_file,
     skip_sslcert_validation and connection_timeout.
 
     \b
@@ -42,7 +43,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
       backend.ai config
       backend.ai --profile lab config set endpoint https://manager.example.com
       backend.ai --profile lab config set access_key AKIA0123456789ABCDEF
-      backend.ai --profile lab config set secret_key     # asks for it
+      backend.ai --profile lab config set secret_key     # asks for the key
       backend.ai --profile lab ps
     """
     if ctx.invoked_subcommand is not None:
@@ -86,7 +87,7 @@ _name = click.argument("name", metavar="NAME", type=click.Choice(SETTINGS))
 @command.command("get")
 @_name
 def get(name: str) -> None:
-    """Print the setting NAME as it is in use; a secret key is masked.
+    """Print the value of the setting NAME that is in use. The secret key is masked.
 
     \b
     Examples:
@@ -95,7 +96,9 @@ def get(name: str) -> None:
     """
     config = read_config()
     if config is None:
-        raise click.ClickException("no server is configured; see 'backend.ai config --help'")
+        raise click.ClickException(
+            f"cannot get {name}: no server is configured; see 'backend.ai config --help'"
+        )
     click.echo(_values(config)[name])
 
 
@@ -103,35 +106,35 @@ def get(name: str) -> None:
 @_name
 @click.argument("value", required=False)
 def set_(name: str, value: str | None) -> None:
-    """Put the setting NAME into the profile, which is made if it is not there.
+    """Set NAME in the profile. The profile is made if it does not exist.
 
-    Without VALUE it is asked for, or read from standard input. The secret key is never taken from
-    an argument, which every user of this machine could see.
+    Without VALUE, the value is asked for, or read from standard input. The secret key is never an
+    argument, since other users could see it.
 
     \b
     Examples:
       backend.ai config set endpoint https://manager.example.com
-      backend.ai config set secret_key            # asks for it
+      backend.ai config set secret_key            # asks for the key
       backend.ai config set secret_key <key.txt
     """
     if name == _SECRET and value is not None:
         raise click.UsageError(
-            "a secret key is not taken from an argument, which others could see; leave it out to "
+            "the secret key cannot be an argument, since other users could see it; leave it out to "
             "be asked for it, or send it to standard input"
         )
     if value is None and sys.stdin.isatty():
-        value = click.prompt(f"{name}", hide_input=name == _SECRET, err=True)
+        value = ask_secret(name) if name == _SECRET else click.prompt(name, err=True)
     elif value is None:
         value = sys.stdin.readline()
     profile = read_profile_name() or DEFAULT_PROFILE
     save_setting(profile, name, value)
-    Status().done(f"{name} is set in the profile {profile!r} ({profiles_file()}).")
+    Status().done(f"Set {name} in the profile {profile!r} ({profiles_file()}).")
 
 
 @command.command("unset")
 @_name
 def unset(name: str) -> None:
-    """Take the setting NAME out of the profile.
+    """Remove the setting NAME from the profile.
 
     \b
     Examples:
@@ -139,7 +142,7 @@ def unset(name: str) -> None:
     """
     profile = read_profile_name() or DEFAULT_PROFILE
     save_setting(profile, name, None)
-    Status().done(f"{name} is not set in the profile {profile!r}.")
+    Status().done(f"Removed {name} from the profile {profile!r}.")
 
 
 @command.command("list")
@@ -147,7 +150,7 @@ def unset(name: str) -> None:
 def list_(as_json: bool) -> None:
     """List the profiles and their settings, secret keys masked.
 
-    '*' marks the profile that is in use.
+    The profile in use is marked with '*'.
 
     \b
     Examples:
@@ -165,7 +168,7 @@ def list_(as_json: bool) -> None:
         click.echo(json.dumps(listed))
         return
     if not shown:
-        click.echo("There are no profiles; 'backend.ai config set endpoint URL' makes one.")
+        click.echo("There are no profiles. 'backend.ai config set endpoint URL' makes one.")
     for name, settings in sorted(shown.items()):
         click.echo(f"{'*' if name == used else ' '} {name}")
         for key, value in settings.items():
@@ -185,5 +188,5 @@ def _values(config: Config) -> dict[str, str]:
 
 
 def _masked(secret: str) -> str:
-    """As `Config.masked_secret_key`; all of it where a file holds something malformed."""
+    """A secret key as `Config.masked_secret_key` shows it; a malformed one is hidden completely."""
     return f"{secret[:4]}{'*' * 32}{secret[-4:]}" if len(secret) == 40 else "*" * 40

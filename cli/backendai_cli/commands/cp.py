@@ -11,25 +11,26 @@ import click
 from backendai_trio import TrioKernel
 from backendai_trio.files import Upload, plan_uploads
 
-from ..progress_bars import shown, split_remote
-from ..server import with_kernel
+from ..parameters import REMOTE_PATH
+from ..progress_bars import progress_bars, split_remote, suggesting_overwrite
+from ..server import call_kernel
 
 __all__ = ["command"]
 
 
 @click.command("cp")
-@click.argument("sources", metavar="SRC...", nargs=-1, required=True)
-@click.argument("target", metavar="DST")
-@click.option("-r", "--recursive", is_flag=True, help="Copy folders with all that is in them.")
-@click.option("-f", "--overwrite", is_flag=True, help="Replace local files that are there.")
+@click.argument("sources", metavar="SRC...", nargs=-1, required=True, type=REMOTE_PATH)
+@click.argument("target", metavar="DST", type=REMOTE_PATH)
+@click.option("-r", "--recursive", is_flag=True, help="Copy folders and their content.")
+@click.option("-f", "--overwrite", is_flag=True, help="Replace local files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def command(
     sources: tuple[str, ...], target: str, recursive: bool, overwrite: bool, quiet: bool
 ) -> None:
-    """Copy files to a kernel or from one; one side is written ID:PATH.
+    """Copy files to or from a kernel. Either SRC or DST is written ID:PATH.
 
-    ID is the kernel's token or session id, as 'backend.ai ps' shows them. As with cp, a DST that is
-    a folder takes the files in; otherwise it is the copy's name.
+    ID is the kernel's token or session id ('backend.ai ps'). As with cp, files are copied into DST
+    if it is a folder; otherwise DST is the name of the copy.
 
     \b
     Examples:
@@ -37,21 +38,23 @@ def command(
       backend.ai cp -r src lab1:project
       backend.ai cp lab1:result.txt .
     """
-    remote = split_remote(target)
-    theirs = [split_remote(source) for source in sources]
-    if remote is not None and not any(theirs):
-        paths = [Path(source) for source in sources]
-        with_kernel(remote[0], "copy files to or from", _Upload(paths, remote[1], recursive, quiet))
-    elif remote is None and all(theirs) and len({pair[0] for pair in theirs if pair}) == 1:
-        names = [pair[1] for pair in theirs if pair]
-        token = next(pair[0] for pair in theirs if pair)
-        with_kernel(
-            token,
-            "copy files to or from",
-            _Download(names, Path(target), recursive, overwrite, quiet),
-        )
+    remote_target = split_remote(target)
+    remote_sources = [pair for pair in map(split_remote, sources) if pair is not None]
+    if remote_target is not None and not remote_sources:
+        token, path = remote_target
+        upload = _Upload([Path(source) for source in sources], path, recursive, quiet)
+        call_kernel(token, f"copy files to the kernel {token}", upload)
+    elif (
+        remote_target is None
+        and len(remote_sources) == len(sources)
+        and len({token for token, _ in remote_sources}) == 1
+    ):
+        token = remote_sources[0][0]
+        names = [path for _, path in remote_sources]
+        download = _Download(names, Path(target), recursive, overwrite, quiet)
+        call_kernel(token, f"copy files from the kernel {token}", download)
     else:
-        raise click.UsageError("write exactly one side as ID:PATH, and name one kernel")
+        raise click.UsageError("write either SRC or DST as ID:PATH, with one kernel")
 
 
 class _Upload:
@@ -63,22 +66,24 @@ class _Upload:
             for path in paths
         ]
         self._target = posixpath.normpath(target)
-        self._into = target.endswith("/") or self._target == "."
+        self._is_folder = target.endswith("/") or self._target == "."
         self._quiet = quiet
 
     async def __call__(self, kernel: TrioKernel) -> None:
         uploads = [item for _, planned in self._uploads for item in planned]
         to = self._target
-        if not (self._into or await _is_folder(kernel, to)):
+        if not (self._is_folder or await _is_folder(kernel, to)):
             if len(self._uploads) > 1:
-                raise click.UsageError(f"{to} is no folder in the kernel, so it takes one file")
+                raise click.UsageError(f"{to} is not a folder in the kernel, so SRC must be one")
             uploads = [_renamed(item, posixpath.basename(to)) for item in uploads]
             to = posixpath.dirname(to)
-        async with shown(sum(item.size for item in uploads), quiet=self._quiet) as progress:
+        total = sum(item.size for item in uploads)
+        async with progress_bars(total, quiet=self._quiet) as progress:
             await kernel.upload(uploads, to=to, progress=progress)
 
 
 def _renamed(item: Upload, name: str) -> Upload:
+    """An upload with another first component of its name."""
     _, slash, rest = item.name.partition("/")
     return replace(item, name=f"{name}{slash}{rest}")
 
@@ -99,21 +104,22 @@ class _Download:
         if not self._recursive:
             for name in self._names:
                 if await _is_folder(kernel, name):
-                    raise click.UsageError(f"{name} is a folder; copy it with -r")
+                    raise click.UsageError(f"{name} is a folder; copy it with -r (--recursive)")
         overwrite = self._overwrite
-        async with shown(None, quiet=self._quiet) as progress:
-            if self._target.is_dir() or len(self._names) > 1:
-                await kernel.download(
-                    self._names, self._target, overwrite=overwrite, progress=progress
-                )
-            else:
-                await kernel.download_as(
-                    self._names[0], self._target, overwrite=overwrite, progress=progress
-                )
+        with suggesting_overwrite():
+            async with progress_bars(None, quiet=self._quiet) as progress:
+                if self._target.is_dir() or len(self._names) > 1:
+                    await kernel.download(
+                        self._names, self._target, overwrite=overwrite, progress=progress
+                    )
+                else:
+                    await kernel.download_as(
+                        self._names[0], self._target, overwrite=overwrite, progress=progress
+                    )
 
 
 async def _is_folder(kernel: TrioKernel, path: str) -> bool:
-    """Whether there is a folder of that name in the kernel."""
+    """Whether a path in the kernel is a folder."""
     if posixpath.normpath(path) == ".":
         return True
     parent, name = posixpath.split(posixpath.normpath(path))

@@ -25,16 +25,17 @@ from backendai_trio.admin import authorize, list_rows
 
 from .. import exit_codes
 from ..console import Status
+from ..errors import message_of
 
 __all__ = ["command"]
 
 _SKEW = timedelta(seconds=30)
-"""Clocks this far apart are worth a word; servers refuse 15 minutes."""
+"""A larger difference of the clocks is reported; servers refuse requests from 15 minutes on."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, and how it is."""
+    """The result of one check."""
 
     what: str
     good: bool
@@ -43,59 +44,59 @@ class Finding:
 
 
 @click.command("doctor")
-@click.option("--local", is_flag=True, help="Look at this machine, whatever server is configured.")
+@click.option("--local", is_flag=True, help="Check this machine, even if a server is configured.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def command(local: bool, as_json: bool) -> int:
-    """Look whether all is well: settings, connection, clock, key pair, isolation, runtimes.
+    """Check settings, connection, key pair, clock, isolation and runtimes.
 
-    The exit code is 0 if it is, else 125.
+    The exit code is 0 if all checks pass, and 125 otherwise.
 
     \b
     Examples:
       backend.ai doctor
       backend.ai --profile lab doctor --json
     """
-    findings = list(_look(local))
+    findings = list(_check(local))
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings]))
     else:
         status = Status(stream=sys.stdout)
         for finding in findings:
-            tell = status.done if finding.good else status.fail
-            tell(f"{finding.what}: {finding.found}")
+            show = status.done if finding.good else status.fail
+            show(f"{finding.what}: {finding.found}")
             if finding.advice:
                 status.info(f"  {finding.advice}")
     return 0 if all(finding.good for finding in findings) else exit_codes.FAILED
 
 
-def _look(local: bool) -> Iterator[Finding]:
+def _check(local: bool) -> Iterator[Finding]:
     python = ".".join(map(str, sys.version_info[:3]))
     yield Finding("Client", True, f"backendai-trio {__version__}, Python {python}, {sys.platform}")
     try:
         config = None if local else read_config()
     except ConfigError as exc:
-        yield Finding("Settings", False, str(exc), "Mend the variable, or remove it.")
+        yield Finding("Settings", False, message_of(exc), "Correct the setting, or remove it.")
         return
     if config is not None:
         yield Finding("Settings", True, f"{config.endpoint.url} as {config.user}")
-        yield from trio.run(_look_at_server, config)
+        yield from trio.run(_check_server, config)
         return
     yield Finding(
         "Settings",
         True,
         "no server is configured, so kernels run on this machine",
-        "" if local else "BACKEND_ENDPOINT and a key pair lead to a server.",
+        "" if local else "To use a server, set BACKEND_ENDPOINT and a key pair.",
     )
     from backendai_trio.gateway import open_gateway_process
 
     try:
         with open_gateway_process() as config:
-            yield from trio.run(_look_at_server, config)
+            yield from trio.run(_check_server, config)
     except BackendError as exc:
-        yield Finding("Gateway", False, str(exc))
+        yield Finding("Gateway", False, message_of(exc))
 
 
-async def _look_at_server(config: Config) -> list[Finding]:
+async def _check_server(config: Config) -> list[Finding]:
     findings: list[Finding] = []
     try:
         async with open_client(config) as client:
@@ -106,14 +107,14 @@ async def _look_at_server(config: Config) -> list[Finding]:
             if not client.era.prefix and all(finding.good for finding in findings):
                 findings.append(await _runtimes(client))
     except BackendError as exc:
-        findings.append(Finding("Connection", False, str(exc)))
+        findings.append(Finding("Connection", False, message_of(exc)))
     return findings
 
 
 def _server(client: Client) -> Finding:
-    name = client.hello.manager or "a manager that does not tell its release"
+    name = client.hello.manager or "a manager of unknown version"
     return Finding(
-        "Connection", True, f"{name}, API {client.hello.version}, spoken to as {client.era.version}"
+        "Connection", True, f"{name}, API {client.hello.version}, used as {client.era.version}"
     )
 
 
@@ -123,18 +124,16 @@ async def _key_pair(client: Client) -> list[Finding]:
         skew = await authorize(client)
     except AuthError as exc:
         advice = f"{exc.advice}, and this machine's clock." if exc.advice else ""
-        return [Finding(what, False, str(exc), advice[:1].upper() + advice[1:])]
+        return [Finding(what, False, message_of(exc), advice[:1].upper() + advice[1:])]
     except BackendError as exc:
-        return [Finding(what, False, str(exc))]
-    findings = [Finding(what, True, "the server takes it")]
+        return [Finding(what, False, message_of(exc))]
+    findings = [Finding(what, True, "accepted by the server")]
     if skew is not None:
         seconds = round(skew.total_seconds())
         found = f"{abs(seconds)} s {'ahead of' if seconds < 0 else 'behind'} the server's"
         good = abs(skew) < _SKEW
-        advice = (
-            "" if good else "Set it (for example with NTP): at 15 minutes requests are refused."
-        )
-        findings.append(Finding("Clock", good, "as the server's" if good else found, advice))
+        advice = "" if good else "Set it, e.g. with NTP: from 15 minutes on, requests are refused."
+        findings.append(Finding("Clock", good, "matches the server's" if good else found, advice))
     return findings
 
 
@@ -143,16 +142,16 @@ def _isolation(name: str) -> Finding:
         return Finding(
             "Isolation",
             True,
-            "bubblewrap: kernels can read what the gateway's user can, but write only their own",
-            "They share the machine's network, and nothing limits how much of it they use.",
+            "bubblewrap: kernels can read the files of the gateway's user, and write their own",
+            "They share the network of the machine, without limits.",
         )
     return Finding(
         "Isolation",
         True,
         f"{name}: kernels can do whatever the gateway's user can",
-        "Run only what you would run without it. Install bubblewrap for more; it needs a system "
-        "that lets users make namespaces, and 'backend.ai serve --isolation bubblewrap' says why "
-        "if it does not work.",
+        "Run only code that you trust. Install bubblewrap to isolate kernels; it needs a system "
+        "that lets users make namespaces. If it does not work, 'backend.ai serve --isolation "
+        "bubblewrap' says why.",
     )
 
 
@@ -160,8 +159,8 @@ async def _runtimes(client: Client) -> Finding:
     try:
         rows = await list_rows(client, "images")
     except BackendError as exc:
-        return Finding("Runtimes", False, str(exc))
+        return Finding("Runtimes", False, message_of(exc))
     names = sorted({str(row.get("name")) for row in rows})
     shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-    advice = "" if names else "An administrator has to install images."
+    advice = "" if names else "Ask an administrator to install images."
     return Finding("Runtimes", bool(names), shown or "none", advice)

@@ -8,29 +8,29 @@ import click
 
 from backendai_trio import TrioKernel
 
-from ..progress_bars import shown
-from ..server import with_kernel
+from ..parameters import NAME, REMOTE_PATH, LocalPath
+from ..progress_bars import progress_bars, suggesting_overwrite
+from ..server import call_kernel
 
 __all__ = ["command"]
 
 
 @click.command("download")
-@click.argument("token", metavar="ID")
-@click.argument("paths", nargs=-1, required=True)
+@click.argument("token", metavar="ID", type=NAME)
+@click.argument("paths", nargs=-1, required=True, type=REMOTE_PATH)
 @click.option(
     "--dest",
     default=".",
     metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Local folder to put them into [default: the current one].",
+    type=LocalPath(),
+    help="Local folder for the files [default: the current one].",
 )
-@click.option("-f", "--overwrite", is_flag=True, help="Replace files that are there.")
+@click.option("-f", "--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def command(token: str, paths: tuple[str, ...], dest: Path, overwrite: bool, quiet: bool) -> None:
-    """Get files and folders of the kernel ID, named relative to its work folder.
+    """Download files and folders of the kernel ID. PATHS are relative to its work folder.
 
-    ID is its token or session id, as 'backend.ai ps' shows them. Of each file all arrives, or
-    nothing.
+    ID is its token or session id ('backend.ai ps'). A file appears when it has arrived completely.
 
     \b
     Examples:
@@ -38,8 +38,9 @@ def command(token: str, paths: tuple[str, ...], dest: Path, overwrite: bool, qui
       backend.ai download lab1 models logs/run.txt --dest out
     """
 
-    async def act(kernel: TrioKernel) -> None:
-        async with shown(None, quiet=quiet) as progress:
-            await kernel.download(paths, dest, overwrite=overwrite, progress=progress)
+    async def download(kernel: TrioKernel) -> None:
+        with suggesting_overwrite():
+            async with progress_bars(None, quiet=quiet) as progress:
+                await kernel.download(paths, dest, overwrite=overwrite, progress=progress)
 
-    with_kernel(token, "get files from", act)
+    call_kernel(token, f"download files from the kernel {token}", download)

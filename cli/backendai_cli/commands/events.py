@@ -11,8 +11,10 @@ import trio
 from backendai_trio import Client, NotFound, SessionEvent, find_kernel, open_client, open_events
 
 from .. import exit_codes
-from ..console import Status
+from ..console import Status, printable
+from ..parameters import NAME
 from ..server import configured_server
+from ..termination import cancel_on_signals
 
 __all__ = ["command"]
 
@@ -20,14 +22,14 @@ _RECONNECTED = "stream_reconnected"
 
 
 @click.command("events")
-@click.argument("session", metavar="[ID]", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
+@click.argument("session", metavar="[ID]", required=False, type=NAME)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each event.")
 def command(session: str | None, as_json: bool) -> int:
-    """Follow what happens to the key pair's sessions, a line an event, until Ctrl-C.
+    """Follow the events of the key pair's sessions, until Ctrl-C.
 
-    With ID, the token or id of a session ('backend.ai ps'), only what happens to that one; the
-    command ends when the session has ended. A connection that breaks is replaced; events in
-    between may be missing, and a line 'stream_reconnected' says so.
+    With ID, the token or id of a session ('backend.ai ps'), only the events of that session are
+    shown, and the command ends when the session does. A broken connection is replaced; events may
+    then be missing, and a line 'stream_reconnected' says so.
 
     \b
     Examples:
@@ -38,15 +40,15 @@ def command(session: str | None, as_json: bool) -> int:
 
 
 async def _follow(session: str | None, as_json: bool) -> int:
-    config = configured_server("follow")
+    config = configured_server("follow events")
     status = Status()
     async with (
-        exit_codes.ending_on_signals(),
+        cancel_on_signals(),
         open_client(config) as client,
         open_events(client, token=session) as events,
     ):
         if session is not None:
-            await find_kernel(client, session)  # one that is gone would be waited for in vain
+            await find_kernel(client, session)  # a session that is gone would never have an event
         status.info("Following events. Ctrl-C ends it.")
         async for event in events:
             click.echo(_as_json(event) if as_json else _as_line(event))  # flushes
@@ -56,7 +58,7 @@ async def _follow(session: str | None, as_json: bool) -> int:
                 if event.name == _RECONNECTED and not await _is_there(client, session):
                     status.info("The session ended while the connection was broken.")
                     return 0
-    status.info("The server has closed the stream.")
+    status.warn("The server closed the stream of events.")
     return 0 if session is None else exit_codes.FAILED
 
 
@@ -72,8 +74,7 @@ def _as_line(event: SessionEvent) -> str:
     words = [_now(), event.name, event.token or "-", event.reason]
     if event.exit_code is not None:
         words.append(f"(exit code {event.exit_code})")
-    # What a server sends must not reach the terminal as a control sequence or a second line.
-    return " ".join("".join(c if c.isprintable() else "?" for c in word) for word in words if word)
+    return " ".join(printable(word) for word in words if word)
 
 
 def _as_json(event: SessionEvent) -> str:

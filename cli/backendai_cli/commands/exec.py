@@ -6,24 +6,24 @@ import shlex
 
 import click
 
-from ..console import Status, check_terminal, window_size
+from ..console import Status
+from ..keyboard import check_terminal, window_size
+from ..parameters import NAME
 from ..server import configured_server
 
 __all__ = ["command"]
 
 
 @click.command("exec", context_settings={"allow_interspersed_args": False})
-@click.argument("kernel", metavar="ID")
+@click.argument("kernel", metavar="ID", type=NAME)
 @click.argument("arguments", nargs=-1, required=True, metavar="COMMAND...", type=click.UNPROCESSED)
-@click.option("--tty", is_flag=True, help="Give the command this terminal, as for vim or top.")
+@click.option("--tty", is_flag=True, help="Connect the command to this terminal (vim, top).")
 def command(kernel: str, arguments: tuple[str, ...], tty: bool) -> int:
     """Run a COMMAND in the work folder of the running kernel ID.
 
-    ID is its token or session id, as 'backend.ai ps' shows them.
-
-    Its output, questions and exit code are those of this command, as with 'run'. One argument is a
-    line for the kernel's shell; several are a program and its arguments. Options of this command
-    come before ID.
+    ID is its token or session id ('backend.ai ps'). A single argument is a line for the kernel's
+    shell; several are a program and its arguments. Output, input and exit code are those of the
+    command, as with 'run'. Options go before ID.
 
     \b
     Examples:
@@ -34,24 +34,24 @@ def command(kernel: str, arguments: tuple[str, ...], tty: bool) -> int:
     """
     if tty:
         check_terminal()
-    config = configured_server("run a command in")
+    config = configured_server(f"run a command in the kernel {kernel}")
 
     import trio
 
     from backendai_trio import BatchOptions
 
-    from ..run.runner import Job, Runner
+    from ..run.runner import Runner, RunRequest
 
-    if arguments[0] == "--":  # as many are used to write
+    if arguments[0] == "--":  # usual, and not needed
         arguments = arguments[1:]
     if not arguments:
-        raise click.UsageError("nothing to run: name a command")
+        raise click.UsageError("nothing to run: give a command after the kernel's ID")
     line = arguments[0] if len(arguments) == 1 else shlex.join(arguments)
-    job = Job(
+    request = RunRequest(
         kernel=kernel,
         code=None,
         uploads=[],
         options=BatchOptions(build=None, exec=line),
         window=window_size() if tty else None,
     )
-    return trio.run(Runner(job, config, Status(quiet=True)).run)
+    return trio.run(Runner(request, config, Status(quiet=True)).run)

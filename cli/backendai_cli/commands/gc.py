@@ -8,28 +8,28 @@ import trio
 from backendai_trio import Config, NotFound, find_kernel, open_client
 from backendai_trio.config import Journal, LeftKernel, journal_folder
 
-from .. import exit_codes
-from ..console import Status
+from ..console import Status, count
 from ..server import configured_server
+from ..termination import cancel_on_signals
 
 __all__ = ["command"]
 
 
 @click.command("gc")
-@click.option("-n", "--dry-run", is_flag=True, help="Only print their tokens.")
+@click.option("-n", "--dry-run", is_flag=True, help="Print their tokens, and end none.")
 def command(dry_run: bool) -> int:
-    """End the kernels that commands on this machine have left behind.
+    """End kernels that killed commands on this machine left behind.
 
-    A command that is killed, or whose machine goes down, cannot end its kernel. Which kernels
-    those are is known from a journal; those of commands that still run are left alone, and so
-    are those that were meant to stay (-t, --keep).
+    A command that is killed, or whose machine goes down, cannot end its kernel. A journal on this
+    machine lists the kernels of all commands. Kernels of running commands stay, and so do those
+    that shall stay (-t, --keep).
 
     \b
     Examples:
       backend.ai gc --dry-run
       backend.ai --profile lab gc
     """
-    return trio.run(_collect, configured_server("clean up"), dry_run)
+    return trio.run(_collect, configured_server("end the kernels of killed commands"), dry_run)
 
 
 async def _collect(config: Config, dry_run: bool) -> int:
@@ -41,23 +41,26 @@ async def _collect(config: Config, dry_run: bool) -> int:
         else:
             elsewhere.add(f"{left.url} with {left.access_key}")
     for place in sorted(elsewhere):
-        status.info(f"There are kernels left at {place}; use these settings to end them.")
+        status.warn(f"Kernels were also left behind at {place}; to end them, use these settings.")
     if dry_run:
         for left in mine:
             click.echo(left.token)
         return 0
     if mine:
-        async with exit_codes.ending_on_signals(), open_client(config) as client:
+        async with cancel_on_signals(), open_client(config) as client:
             for left in mine:
                 try:
                     await (await find_kernel(client, left.token)).destroy()
-                    _tell(left, status, "ended")
+                    _report(left, status, "ended")
                 except NotFound:
-                    _tell(left, status, "had ended already")
-    status.done(f"{len(mine)} kernels were left behind; none is now.")
+                    _report(left, status, "had ended already")
+    if mine:
+        status.done(f"Cleaned up {count(len(mine), 'kernel')}.")
+    else:
+        status.done("No kernel was left behind.")
     return 0
 
 
-def _tell(left: LeftKernel, status: Status, what: str) -> None:
+def _report(left: LeftKernel, status: Status, outcome: str) -> None:
     left.forget()
-    status.info(f"{left.token}: {what}.")
+    status.info(f"{left.token}: {outcome}.")

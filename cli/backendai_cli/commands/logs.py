@@ -9,37 +9,38 @@ import trio
 
 from backendai_trio import Config, NotFound, find_kernel, open_client
 
-from .. import exit_codes
 from ..console import Status, write_bytes
+from ..parameters import NAME
 from ..server import configured_server
+from ..termination import cancel_on_signals
 
 __all__ = ["command"]
 
 _PAUSE_SECONDS = 1.0
 _OVERLAP = 4096
-"""Characters at the end of what was shown, by which the place is found again in a log that has
-lost its beginning."""
+"""Characters by which the end of what was shown is found again in a log that lost its beginning."""
 
 
 @click.command("logs")
-@click.argument("kernel", metavar="ID")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
+@click.argument("kernel", metavar="ID", type=NAME)
+@click.option("-f", "--follow", is_flag=True, help="Show new output as it comes, until Ctrl-C.")
 def command(kernel: str, follow: bool) -> int:
-    """Show what the kernel ID has printed, as far as the server keeps it.
+    """Show the output of the kernel ID, as far as the server keeps it.
 
-    ID is its token or session id, as 'backend.ai ps' shows them. With --follow the command ends
-    when the kernel has ended.
+    ID is its token or session id ('backend.ai ps'). With --follow the command ends when the kernel
+    ends.
 
     \b
     Examples:
       backend.ai logs lab1
       backend.ai logs -f lab1
     """
-    return trio.run(_show, kernel, configured_server("show"), follow)
+    config = configured_server(f"show the log of the kernel {kernel}")
+    return trio.run(_show, kernel, config, follow)
 
 
 async def _show(name: str, config: Config, follow: bool) -> int:
-    async with exit_codes.ending_on_signals(), open_client(config) as client:
+    async with cancel_on_signals(), open_client(config) as client:
         kernel = await find_kernel(client, name)
         shown = await kernel.logs()
         await _print(shown)
@@ -50,13 +51,13 @@ async def _show(name: str, config: Config, follow: bool) -> int:
             except NotFound:
                 Status().info("The kernel has ended.")
                 break
-            await _print(news(shown, text))
+            await _print(new_text(shown, text))
             shown = text
     return 0
 
 
-def news(before: str, now: str) -> str:
-    """What a log has got since it was read last; its beginning may have been dropped meanwhile."""
+def new_text(before: str, now: str) -> str:
+    """What was added to a log since it was last read. The server may have dropped its beginning."""
     if now.startswith(before):
         return now[len(before) :]
     tail = before[-_OVERLAP:]
@@ -66,5 +67,5 @@ def news(before: str, now: str) -> str:
 
 async def _print(text: str) -> None:
     data = text.encode("utf-8", "surrogateescape")
-    # In a thread: a pager that does not read must not stop Ctrl-C from being heard.
+    # In a thread: a pager that does not read must not keep Ctrl-C from being handled.
     await trio.to_thread.run_sync(write_bytes, sys.stdout, data, abandon_on_cancel=True)

@@ -11,7 +11,8 @@ from backendai_trio import Config
 
 from .. import exit_codes
 from ..console import Status
-from ..server import open_target
+from ..server import open_server
+from ..termination import ending_signals
 
 __all__ = ["command"]
 
@@ -34,24 +35,24 @@ _PORT = 8084
     default=_PORT,
     show_default=True,
     type=click.IntRange(0, 65535),
-    help="TCP port; 0 for a free one.",
+    help="TCP port; 0 is any free port.",
 )
 @click.option(
     "--allow-origin",
     "allow_origins",
     multiple=True,
     metavar="ORIGIN",
-    help="Let pages of this origin use it, such as http://localhost:3000. Repeatable.",
+    help="Origin of web pages that may use it, such as http://localhost:3000. May be repeated.",
 )
 def command(bind: str, port: int, allow_origins: tuple[str, ...]) -> int:
-    """Sign requests of programs that cannot, until Ctrl-C.
+    """Run a proxy that signs requests of other programs, until Ctrl-C.
 
-    Plain HTTP and WebSocket requests to the proxy, for whatever path, are signed with your key pair
-    and passed to the server. So whoever reaches the proxy acts as you: it listens on this machine
-    alone, and refuses requests of web pages that are not its own. With no server configured, it
-    brings a gateway of its own.
+    HTTP and WebSocket requests to the proxy, for any path, are signed with your key pair and passed
+    to the server. Whoever reaches the proxy acts as you, so it listens on this machine only, and
+    refuses requests of web pages other than its own. With no server configured, it starts a gateway
+    of its own.
 
-    At /graphiql it serves GraphiQL, to ask the admin API in a browser.
+    At /graphiql it serves GraphiQL, to query the admin API in a browser.
 
     \b
     Examples:
@@ -61,7 +62,7 @@ def command(bind: str, port: int, allow_origins: tuple[str, ...]) -> int:
       backend.ai proxy --allow-origin http://localhost:3000
     """
     status = Status()
-    with open_target(status) as config:
+    with open_server(status) as config:
         import trio
 
         return trio.run(_serve, config, bind, port, allow_origins, status)
@@ -70,7 +71,7 @@ def command(bind: str, port: int, allow_origins: tuple[str, ...]) -> int:
 async def _serve(
     config: Config, host: str, port: int, allow_origins: tuple[str, ...], status: Status
 ) -> int:
-    # Loaded here, while a gateway of our own loads in its process.
+    # Imported here: a gateway loads in its process at the same time.
     import trio
 
     from backendai_trio import open_client
@@ -78,13 +79,13 @@ async def _serve(
     from backendai_trio.proxy import Proxy, ProxyOptions, serve_proxy
 
     options = ProxyOptions(host=host, port=port, allow_origins=allow_origins)
-    with one_error(), trio.open_signal_receiver(*exit_codes.ending_signals()) as received:
+    with one_error(), trio.open_signal_receiver(*ending_signals()) as received:
         async with open_client(config) as client, trio.open_nursery() as nursery:
             proxy: Proxy = await nursery.start(serve_proxy, client, options)
             status.done(f"Signing requests to {proxy.url} for {config.endpoint.url}.")
             if not ipaddress.ip_address(proxy.host).is_loopback:
-                status.info("Others on the network can reach it, and act with your key pair.")
+                status.warn("Others on the network can reach it, and act with your key pair.")
             status.info(f"GraphiQL is at {proxy.url}/graphiql. Ctrl-C ends the proxy.")
             number = await anext(received)
             nursery.cancel_scope.cancel()
-    return 0 if number == signal.SIGINT else 128 + number
+    return 0 if number == signal.SIGINT else exit_codes.SIGNALED + number

@@ -1,4 +1,4 @@
-"""`backend.ai ps`, and `admin sessions`, which is the same with more to choose from."""
+"""`backend.ai ps`, and the list that it shares with `admin sessions`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from backendai_trio import list_kernels, read_config
 from backendai_trio.admin import SessionRow
 
 from ..console import Status
-from ..server import ask
+from ..server import call_server
 from ..tables import show_rows
 
 __all__ = ["command", "list_sessions"]
@@ -28,7 +28,7 @@ _TITLES = {
 
 
 @click.command("ps")
-@click.option("-a", "--all", "everything", is_flag=True, help="The ended ones, too.")
+@click.option("-a", "--all", "everything", is_flag=True, help="List kernels that have ended, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def command(everything: bool, as_json: bool) -> None:
     """List the running kernels of the key pair, newest first.
@@ -45,8 +45,8 @@ def list_sessions(status: str | None, access_key: str | None, *, as_json: bool) 
     """Print kernels, newest first.
 
     Args:
-        status: name of the status they have; None for any.
-        access_key: whose; None for the own ones.
+        status: name of their status; None for any.
+        access_key: access key of their owner; None for the user's own.
         as_json: print JSON.
     """
     config = read_config()
@@ -54,11 +54,11 @@ def list_sessions(status: str | None, access_key: str | None, *, as_json: bool) 
         Status(quiet=as_json).info("No server is configured (BACKEND_ENDPOINT).")
     rows: list[SessionRow] = []
     if config is not None:
-        rows = ask(config, partial(list_kernels, status=status, access_key=access_key))
+        rows = call_server(config, partial(list_kernels, status=status, access_key=access_key))
     titles = {
         key: title
         for key, title in _TITLES.items()
-        # What this server tells, or these rows have.
+        # Not all servers send all of them.
         if key in ("token", "runtime", "status") or any(getattr(row, key) for row in rows)
     }
     running = "currently running" if status == "RUNNING" else "to list"

@@ -8,6 +8,7 @@ from ..console import Status
 from ..options import (
     env_option,
     keep_option,
+    keeps_kernel,
     local_option,
     mount_option,
     parse_pairs,
@@ -15,7 +16,7 @@ from ..options import (
     stats_option,
     token_option,
 )
-from ..server import open_target
+from ..server import open_server
 
 __all__ = ["command"]
 
@@ -39,15 +40,15 @@ def command(
     remove: bool | None,
     local: bool,
 ) -> int:
-    """Type code for a kernel of the runtime LANG, piece by piece, and see what it does.
+    """Run code interactively in a kernel of the runtime LANG.
 
-    Unfinished code asks for more lines; an empty line ends blocks of Python, and programs in C and
-    the like. Alt-Enter runs what is there as it is. Tab completes, the arrow keys bring back
-    earlier pieces, also those of other days. Ctrl-C interrupts code that runs, and clears what was
-    typed. Ctrl-D leaves.
+    Enter runs complete code, and continues incomplete code on the next line. An empty line ends a
+    block of Python, and a program in C and the like. Alt-Enter runs the code as it is. Tab
+    completes. The arrow keys recall earlier code, also of earlier sessions. Ctrl-C interrupts the
+    code that runs, or clears what was entered. Ctrl-D leaves.
 
-    From a pipe or file pieces are read without prompts, and the first one that fails ends it with
-    its exit code. A piece of Python is a statement; in other languages it is all there is.
+    From a pipe or file, code is run without prompts: Python statement by statement, other languages
+    as a whole. The first failure ends the command with its exit code.
 
     \b
     Examples:
@@ -57,19 +58,19 @@ def command(
     """
     environ = parse_pairs(env)
     status = Status(quiet=quiet)
-    with open_target(status, local=local, lasting=bool(mount)) as config:
-        # While the gateway loads, if there is one.
+    with open_server(status, local=local, lasting=bool(mount)) as config:
+        # Imported here: a gateway loads in its process at the same time.
         import trio
 
         from backendai_trio import KernelSpec
 
-        from ..repl.loop import ReadEval
-        from ..run.kernel import Wanted
+        from ..repl.loop import Repl
+        from ..run.kernel import KernelRequest
 
-        wanted = Wanted(
+        request = KernelRequest(
             spec=KernelSpec(runtime=lang, environ=environ, mounts=mount),
             token=client_token,
-            keep=(client_token is not None) if remove is None else not remove,
+            keep=keeps_kernel(remove, client_token),
             stats=stats,
         )
-        return trio.run(ReadEval(wanted, config, status).run)
+        return trio.run(Repl(request, config, status).run)

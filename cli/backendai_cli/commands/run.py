@@ -1,81 +1,80 @@
-"""`backend.ai run`: code or files, live, with the program's own exit code."""
+"""`backend.ai run`: code or files, live, with the exit code of the program."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from ..console import Status, check_terminal, window_size
+from ..console import Status
+from ..keyboard import check_terminal, terminal_environ, window_size
+from ..languages import interpreter_of, undecided_programs
 from ..options import (
     env_option,
     keep_option,
+    keeps_kernel,
     local_option,
     mount_option,
     parse_pairs,
     stats_option,
     token_option,
 )
+from ..parameters import LocalPath
 from ..run.sweep_options import SweepOptions, sweep_options
-from ..server import open_target
+from ..server import open_server
+
+if TYPE_CHECKING:
+    from backendai_trio import Case, Config
+    from backendai_trio.files import Upload
 
 __all__ = ["command"]
 
 
 @click.command("run", context_settings={"show_default": False})
 @click.argument("lang")
-@click.argument("files", nargs=-1, type=click.Path())
+@click.argument("files", nargs=-1, type=LocalPath())
 @token_option
 @click.option("-c", "--code", metavar="CODE", help="The code to run.")
 @click.option(
-    "--build", metavar="CMD", help="Command that builds the files [default: the runtime's own]."
+    "--build", metavar="CMD", help="Command that builds the files [default: of the runtime]."
 )
 @click.option(
-    "--exec", "execute", metavar="CMD", help="Command that runs them [default: the runtime's own]."
+    "--exec", "execute", metavar="CMD", help="Command that runs them [default: of the runtime]."
 )
 @env_option
 @mount_option
 @stats_option
-@click.option("-q", "--quiet", is_flag=True, help="Show the program's output alone.")
+@click.option("-q", "--quiet", is_flag=True, help="Show only the output of the program.")
 @keep_option
-@click.option("--tty", is_flag=True, help="Give the program this terminal, as for vim or top.")
+@click.option("--tty", is_flag=True, help="Connect the program to this terminal (vim, top).")
 @local_option
 @sweep_options
-def command(
-    lang: str,
-    files: tuple[str, ...],
-    client_token: str | None,
-    code: str | None,
-    build: str | None,
-    execute: str | None,
-    env: tuple[str, ...],
-    mount: tuple[str, ...],
-    stats: bool,
-    quiet: bool,
-    remove: bool | None,
-    tty: bool,
-    local: bool,
-    sweep: SweepOptions,
-) -> int:
-    """Run code or files in a kernel of the runtime LANG, one that 'backend.ai images' lists.
+def command(lang: str, **parameters: Any) -> int:
+    """Run code or files in a kernel of the runtime LANG ('backend.ai images' lists runtimes).
 
-    Files are uploaded, built and executed. What the program prints goes to standard output and
-    standard error, what it asks is read from standard input, and its exit code is that of this
-    command. Ctrl-C interrupts the program; a second one ends the kernel.
+    Files are uploaded, built and executed. Of several scripts, the one called main is run, or the
+    one that --exec names. The output of the program goes to standard output and standard error, its
+    input is standard input, and its exit code is that of this command. Ctrl-C interrupts the
+    program; another one ends the kernel.
 
     \b
     Examples:
       backend.ai run python3 -c "print('hello world')"
       backend.ai run c main.c mylib.c mylib.h
+      backend.ai run python train.py helper.py --exec 'python3 train.py'
       backend.ai run python main.py -e DEBUG=1 --stats
       backend.ai run python -t lab1 -c "x = 1"
       backend.ai run python main.py --env-range SEED=range:0,20
 
     A sweep runs every combination of some values, each in a kernel of its own. A RANGE is
-    NAME=case:a,b or NAME=range:start,stop,step or NAME=linspace:start,stop,n. $NAME stands for its
-    value: of an --env-range in -e (where no -e has it, NAME is the variable), of a --build-range
-    in --build, of an --exec-range in --exec. Each line of output has its case in front.
+    NAME=case:a,b or NAME=range:start,stop,step or NAME=linspace:start,stop,n. $NAME is replaced by
+    the value: of an --env-range in -e (NAME is the variable if no -e uses it), of a --build-range
+    in --build, of an --exec-range in --exec. Each line of output begins with its case.
 
     \b
-    Exit codes of its own:
+    Exit codes of this command itself:
       1    a case of a sweep failed
       124  the server ended the run because it took too long
       125  wrong usage or settings, or no connection
@@ -83,59 +82,138 @@ def command(
       127  there is no such runtime
       130  interrupted with Ctrl-C
     """
-    if code is None and not files:
-        raise click.UsageError("nothing to run: give code with -c, or name files")
-    if code is not None and files:
-        raise click.UsageError("give either code with -c or files, not both")
-    if code is not None and (build is not None or execute is not None):
-        raise click.UsageError("--build and --exec go with files, not with -c")
-    if tty:
-        check_terminal()
-    environ = parse_pairs(env)
-    cases = sweep.cases(environ, build, execute)
-    if cases is not None and (client_token is not None or tty or remove is False):
-        raise click.UsageError("the kernels of a sweep are temporary: no -t, --tty or --keep")
-    uploads = []
-    if files:
+    arguments = _Arguments(lang=lang, **parameters)
+    arguments.check()
+    cases = arguments.plan_cases()
+    uploads = arguments.plan_uploads()
+    status = Status(quiet=arguments.quiet)
+    with open_server(status, local=arguments.local, lasting=bool(arguments.mount)) as config:
+        if cases is not None:
+            return _run_sweep(arguments, uploads, cases, config, status)
+        return _run_once(arguments, uploads, config, status)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Arguments:
+    """The command line, as click has parsed it."""
+
+    lang: str
+    files: tuple[Path, ...]
+    client_token: str | None
+    code: str | None
+    build: str | None
+    execute: str | None
+    env: tuple[str, ...]
+    mount: tuple[str, ...]
+    stats: bool
+    quiet: bool
+    remove: bool | None
+    tty: bool
+    local: bool
+    sweep: SweepOptions
+
+    def check(self) -> None:
+        """Refuse options that do not go together.
+
+        Raises:
+            click.UsageError: they do not.
+        """
+        if self.code is None and not self.files:
+            raise click.UsageError("nothing to run: give code with -c, or name files")
+        if self.code is not None and self.files:
+            raise click.UsageError("give either code with -c or files, not both")
+        if self.code is not None and (self.build is not None or self.execute is not None):
+            raise click.UsageError("--build and --exec go with files, not with -c")
+        if self.tty:
+            check_terminal()
+        # A kernel or a folder that exists may have a file called main.
+        if self.execute is None and self.build is None and not (self.client_token or self.mount):
+            names = [path.as_posix() for path in self.files]
+            if programs := undecided_programs(self.lang, names):
+                raise click.UsageError(
+                    f"which file is the program, {' or '.join(programs)}? Call it main"
+                    f"{Path(programs[0]).suffix}, or name the command that runs it, such as "
+                    f"--exec '{interpreter_of(self.lang)} {programs[0]}'"
+                )
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return parse_pairs(self.env)
+
+    def plan_cases(self) -> list[Case] | None:
+        """The cases of a sweep; None for a single run.
+
+        Raises:
+            click.UsageError: an option does not go with a sweep.
+        """
+        cases = self.sweep.cases(self.environ, self.build, self.execute)
+        if cases is not None and (
+            self.client_token is not None or self.tty or self.remove is False
+        ):
+            raise click.UsageError("the kernels of a sweep are temporary: no -t, --tty or --keep")
+        return cases
+
+    def plan_uploads(self) -> list[Upload]:
+        """The files to upload.
+
+        Raises:
+            UploadError: a file cannot be read.
+        """
+        if not self.files:
+            return []
         from backendai_trio.files import plan_uploads
 
-        uploads = plan_uploads(files)
-    status = Status(quiet=quiet)
-    with open_target(status, local=local, lasting=bool(mount)) as config:
-        # While the gateway loads, if there is one.
-        import trio
+        return plan_uploads(self.files)
 
-        from backendai_trio import BatchOptions, KernelSpec
 
-        if cases is not None:
-            from ..run.sweep import SweepJob, run_sweep
+def _run_once(arguments: _Arguments, uploads: list[Upload], config: Config, status: Status) -> int:
+    # Imported here: a gateway loads in its process at the same time.
+    import trio
 
-            many = SweepJob(
-                spec=KernelSpec(runtime=lang, environ={}, mounts=mount),
-                code=code,
-                uploads=uploads,
-                cases=cases,
-                max_parallel=sweep.parallel,
-                fail_fast=bool(sweep.fail_fast),
-                results=sweep.results,
-                resume=sweep.resume,
-                stats=stats,
-            )
-            return trio.run(run_sweep, many, config, status)
-        from ..run.kernel import Wanted
-        from ..run.runner import Job, Runner
+    from backendai_trio import BatchOptions, KernelSpec
 
-        wanted = Wanted(
-            spec=KernelSpec(runtime=lang, environ=environ, mounts=mount),
-            token=client_token,
-            keep=(client_token is not None) if remove is None else not remove,
-            stats=stats,
-        )
-        job = Job(
-            kernel=wanted,
-            code=code,
-            uploads=uploads,
-            options=BatchOptions(build=build or "*", exec=execute or "*"),
-            window=window_size() if tty else None,
-        )
-        return trio.run(Runner(job, config, status).run)
+    from ..run.kernel import KernelRequest
+    from ..run.runner import Runner, RunRequest
+
+    environ = (terminal_environ() if arguments.tty else {}) | arguments.environ
+    kernel = KernelRequest(
+        spec=KernelSpec(runtime=arguments.lang, environ=environ, mounts=arguments.mount),
+        token=arguments.client_token,
+        keep=keeps_kernel(arguments.remove, arguments.client_token),
+        stats=arguments.stats,
+    )
+    request = RunRequest(
+        kernel=kernel,
+        code=arguments.code,
+        uploads=uploads,
+        options=BatchOptions(build=arguments.build or "*", exec=arguments.execute or "*"),
+        window=window_size() if arguments.tty else None,
+    )
+    return trio.run(Runner(request, config, status).run)
+
+
+def _run_sweep(
+    arguments: _Arguments,
+    uploads: list[Upload],
+    cases: list[Case],
+    config: Config,
+    status: Status,
+) -> int:
+    import trio
+
+    from backendai_trio import KernelSpec
+
+    from ..run.sweep import SweepRequest, run_sweep
+
+    request = SweepRequest(
+        spec=KernelSpec(runtime=arguments.lang, environ={}, mounts=arguments.mount),
+        code=arguments.code,
+        uploads=uploads,
+        cases=cases,
+        max_parallel=arguments.sweep.parallel,
+        fail_fast=bool(arguments.sweep.fail_fast),
+        results=arguments.sweep.results,
+        resume=arguments.sweep.resume,
+        stats=arguments.stats,
+    )
+    return trio.run(run_sweep, request, config, status)

@@ -1,4 +1,4 @@
-"""`backend.ai serve`: a gateway that stays, so that client tokens are reused across commands."""
+"""`backend.ai serve`: a gateway that outlives commands, so that they can share kernels."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import shlex
 import signal
 import sys
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,22 +16,26 @@ import trio
 
 from backendai_trio import BackendError, Config, ConfigError, GatewayOptions, open_client
 from backendai_trio.config import check_access_key, check_secret_key, data_folder
+from backendai_trio.errors import InsecureConnectionWarning
 from backendai_trio.gateway import Account, Gateway, serve_gateway, stored_config
 from backendai_trio.kernels import one_error
 
 from .. import exit_codes
 from ..console import Status
+from ..parameters import LocalPath
+from ..termination import ending_signals
 
 __all__ = ["command"]
 
+_HOST = "127.0.0.1"
 _PORT = 8081
-_ABOUT_TO_SECONDS = 3.0
-"""How long --print-env waits for a gateway that was started in the same moment."""
+_START_SECONDS = 3.0
+"""How long --print-env waits for a gateway that is starting."""
 
 
 @click.command("serve")
 @click.option(
-    "--host", metavar="HOST", default="127.0.0.1", show_default=True, help="Address to listen on."
+    "--host", metavar="HOST", default=_HOST, show_default=True, help="Address to listen on."
 )
 @click.option(
     "--port",
@@ -37,36 +43,36 @@ _ABOUT_TO_SECONDS = 3.0
     default=_PORT,
     show_default=True,
     type=click.IntRange(0, 65535),
-    help="TCP port; 0 for a free one.",
+    help="TCP port; 0 is any free port.",
 )
 @click.option(
-    "--access-key", metavar="KEY", help="Access key to take [default: the one made on first start]."
+    "--access-key", metavar="KEY", help="Access key [default: the one of the first start]."
 )
 @click.option(
     "--secret-key-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File with the secret key [default: BACKEND_SECRET_KEY, else the one made first].",
+    type=LocalPath(dir_okay=False),
+    help="File with the secret key [default: BACKEND_SECRET_KEY, or the one of the first start].",
 )
-@click.option("--login", metavar="USER", help="Serve logins as well, for this user's password.")
+@click.option("--login", metavar="USER", help="Let this user log in with a password, too.")
 @click.option(
     "--password-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File with that password.",
+    type=LocalPath(dir_okay=False),
+    help="File with the password of --login.",
 )
 @click.option(
     "--data",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=LocalPath(file_okay=False),
     help="Folder for key pairs, history and virtual folders [default: the platform's data folder].",
 )
 @click.option(
     "--certificate",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="PEM file of a TLS certificate; needed beyond loopback.",
+    type=LocalPath(dir_okay=False),
+    help="PEM file with a TLS certificate; required for other addresses than loopback.",
 )
 @click.option(
     "--certificate-key",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="PEM file of its key.",
+    type=LocalPath(dir_okay=False),
+    help="PEM file with the key of the certificate.",
 )
 @click.option(
     "--idle-timeout",
@@ -74,31 +80,31 @@ _ABOUT_TO_SECONDS = 3.0
     show_default=True,
     type=click.FloatRange(min=1),
     metavar="SECONDS",
-    help="End kernels that nobody has used for so long.",
+    help="End kernels that were not used for this time.",
 )
 @click.option(
     "--folder-quota",
     default=0,
     type=click.IntRange(min=0),
     metavar="BYTES",
-    help="Most bytes that a virtual folder may hold [default: as many as the disk].",
+    help="Size limit of a virtual folder [default: none].",
 )
 @click.option(
     "--isolation",
     default="auto",
     show_default=True,
     type=click.Choice(["auto", "bubblewrap", "process-group"]),
-    help="What keeps kernels apart from this machine; auto is bubblewrap where that works.",
+    help="Isolation of kernels from this machine; auto is bubblewrap if it works.",
 )
 @click.option(
     "--manager-limits",
     is_flag=True,
-    help="Keep a manager's limits on files: 20 of under 1 MiB in an upload.",
+    help="Apply the upload limits of managers: 20 files, each below 1 MiB.",
 )
 @click.option(
     "--print-env",
     is_flag=True,
-    help="Print the variables that lead to it, as export lines for a shell.",
+    help="Print the variables that lead to the gateway, as lines for a shell.",
 )
 def command(
     host: str,
@@ -118,9 +124,9 @@ def command(
 ) -> int:
     """Serve the Backend.AI API on this machine until Ctrl-C.
 
-    Kernels are local processes. A key pair is made on the first start and kept, readable by you
-    alone. With --print-env, a gateway that runs there is described and left alone; if none does
-    within 3 seconds, this one serves, and prints the lines.
+    Kernels are local processes. A key pair is made on the first start, and kept in a file that only
+    you can read. With --print-env, the variables for a running gateway are printed; if there is
+    none within 3 seconds, a gateway is started, and its variables are printed.
 
     \b
     Examples:
@@ -145,11 +151,12 @@ def command(
         isolation=isolation,
         manager_limits=manager_limits,
     )
-    return trio.run(_serve, options, print_env)
+    again = _print_env_command(options, secret_key_file)
+    return trio.run(_serve, options, print_env, again)
 
 
 def _secret(path: Path | None) -> str | None:
-    """The secret from its file or variable; never from an argument, which everybody could see."""
+    """The secret key from its file or variable; never from an argument, which others could see."""
     if path is None:
         secret = os.environ.get("BACKEND_SECRET_KEY")
         return check_secret_key(secret) if secret else None
@@ -171,40 +178,43 @@ def _read_secret(path: Path, option: str) -> str:
         raise ConfigError(option, f"{path} cannot be read: {exc}") from None
 
 
-async def _serve(options: GatewayOptions, print_env: bool) -> int:
+async def _serve(options: GatewayOptions, print_env: bool, again: list[str]) -> int:
     status = Status()
     if print_env and (running := await _running(options)) is not None:
         _print_env(running)
         return 0
-    with one_error(), trio.open_signal_receiver(*exit_codes.ending_signals()) as received:
+    with one_error(), trio.open_signal_receiver(*ending_signals()) as received:
         async with trio.open_nursery() as nursery:
             gateway: Gateway = await nursery.start(serve_gateway, options)
             status.done(f"Serving on {gateway.url} (isolation: {gateway.isolation}).")
             if print_env:
                 _print_env(gateway.config)
-                if not sys.stdout.isatty():  # in $(...), which waits for the end, most likely
+                if not sys.stdout.isatty():  # probably in $(...), which waits for the end
                     status.info(
-                        "None was running. For eval, press Ctrl-C, start one with "
-                        "'backend.ai serve &', and try again."
+                        "No gateway was running, so this one serves. For eval, press Ctrl-C, start "
+                        "one with 'backend.ai serve &', and try again."
                     )
             else:
-                _print_hint(status, options, gateway.config.endpoint.port, gateway.url)
-            status.info("Ctrl-C ends it, and all its kernels.")
+                _print_hint(status, options, again, gateway)
+            status.info("Ctrl-C ends the gateway and its kernels.")
             number = await anext(received)
             nursery.cancel_scope.cancel()
     status.done("All kernels have ended.")
-    return 0 if number == signal.SIGINT else 128 + number
+    return 0 if number == signal.SIGINT else exit_codes.SIGNALED + number
 
 
 async def _running(options: GatewayOptions) -> Config | None:
-    """Settings of the gateway that serves there, or is about to; None if none does."""
+    """Settings of the gateway that serves at this address or is starting; None without one."""
     if options.port == 0:
         return None
     config = stored_config(options)
-    with trio.move_on_after(_ABOUT_TO_SECONDS):
+    # Whether it answers is all that matters: its certificate may be one that only clients trust.
+    probe = replace(config, verify_tls=False)
+    warnings.simplefilter("ignore", InsecureConnectionWarning)
+    with trio.move_on_after(_START_SECONDS):
         while True:
             try:
-                async with open_client(config):
+                async with open_client(probe):
                     return config
             except BackendError:
                 await trio.sleep(0.1)
@@ -217,17 +227,35 @@ def _print_env(config: Config) -> None:
     click.echo(f"export BACKEND_SECRET_KEY={shlex.quote(config.secret_key)}")
 
 
-def _print_hint(status: Status, options: GatewayOptions, port: int, url: str) -> None:
-    """How to use it. The secret is not shown: this output may go to a log."""
-    again = ["backend.ai", "serve", "--print-env"]
-    if port != _PORT:
-        again += ["--port", str(port)]
+def _print_env_command(options: GatewayOptions, secret_key_file: Path | None) -> list[str]:
+    """The command that prints the variables of this gateway, in any folder; without the port."""
+    found = ["backend.ai", "serve", "--print-env"]
+    if options.host != _HOST:
+        found += ["--host", options.host]
     if options.data is not None and options.data != data_folder():
-        again += ["--data", str(options.data)]
+        found += ["--data", str(options.data.resolve())]
+    if options.access_key is not None:
+        found += ["--access-key", options.access_key]
+    if secret_key_file is not None:
+        found += ["--secret-key-file", str(secret_key_file.resolve())]
+    if options.certificate is not None:
+        certificate, key = options.certificate
+        found += ["--certificate", str(certificate.resolve())]
+        found += ["--certificate-key", str(key.resolve())]
+    return found
+
+
+def _print_hint(
+    status: Status, options: GatewayOptions, again: list[str], gateway: Gateway
+) -> None:
+    """Say how to use the gateway. The secret key is not shown: this output may go to a log."""
+    port = gateway.config.endpoint.port
+    if port != _PORT:
+        again = [*again, "--port", str(port)]
     if options.account is not None:
         user = shlex.quote(options.account.username)
         status.info(
-            f"To log in:  BACKEND_ENDPOINT_TYPE=session BACKEND_ENDPOINT={url} "
+            f"To log in:  BACKEND_ENDPOINT_TYPE=session BACKEND_ENDPOINT={gateway.url} "
             f"backend.ai login {user}"
         )
     status.info(f'To use it from another terminal:  eval "$({shlex.join(again)})"')

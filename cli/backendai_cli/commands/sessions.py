@@ -1,4 +1,4 @@
-"""Commands on kernels that stay: `create`, `rm`, `info`, `restart`, `interrupt`, `rename`,
+"""Commands for kernels that stay: `create`, `rm`, `info`, `restart`, `interrupt`, `rename`,
 `complete`."""
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import click
 
 from backendai_trio import BackendError, KernelSpec, attach_kernel, find_kernel
 
-from .. import exit_codes
 from ..console import Status
+from ..errors import report_error
 from ..options import env_option, mount_option, parse_pairs, quiet_option
-from ..server import ask, configured_server, with_kernel
+from ..parameters import NAME
+from ..server import call_kernel, call_server, configured_server
 from ..tables import show_record, statistics_lines
 
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
 @click.command("create")
 @click.argument("lang")
 @click.option(
-    "-t", "--client-token", metavar="TOKEN", help="Name of the kernel [default: a random one]."
+    "-t",
+    "--client-token",
+    metavar="TOKEN",
+    type=NAME,
+    help="Token of the kernel [default: random].",
 )
 @env_option
 @mount_option
@@ -37,7 +42,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
     "--resource",
     multiple=True,
     metavar="SLOT=AMOUNT",
-    help="Resources, e.g. cpu=2 or mem=4g; may be repeated.",
+    help="Resource, e.g. cpu=2 or mem=4g; may be repeated.",
 )
 @quiet_option
 @_json_option
@@ -52,8 +57,7 @@ def create(
 ) -> None:
     """Create a kernel of the runtime LANG that stays, and print its token.
 
-    LANG is one that 'backend.ai images' lists. With the token of a kernel that exists, nothing is
-    created.
+    'backend.ai images' lists runtimes. If a kernel with the token exists, none is created.
 
     \b
     Examples:
@@ -74,9 +78,9 @@ def create(
     async def make(client: Client) -> TrioKernel:
         return await attach_kernel(client, spec, token=token)
 
-    kernel = ask(configured_server("create a kernel on"), make)
-    said = "is ready" if kernel.created else "was there already"
-    Status(quiet=quiet).done(f"Kernel (ID: {kernel.kernel_id}) {said}.")
+    kernel = call_server(configured_server("create a kernel"), make)
+    state = "is ready" if kernel.created else "exists already"
+    Status(quiet=quiet).done(f"Kernel (ID: {kernel.kernel_id}) {state}.")
     if as_json:
         keys = {"token": kernel.token, "id": kernel.kernel_id, "created": kernel.created}
         click.echo(json.dumps(keys))
@@ -85,13 +89,14 @@ def create(
 
 
 @click.command("rm")
-@click.argument("kernels", nargs=-1, required=True, metavar="ID...")
-@click.option("-s", "--stats", is_flag=True, help="Show what they used.")
+@click.argument("kernels", nargs=-1, required=True, metavar="ID...", type=NAME)
+@click.option("-s", "--stats", is_flag=True, help="Show their resource usage.")
 @quiet_option
 def remove(kernels: tuple[str, ...], stats: bool, quiet: bool) -> int:
-    """End kernels, by their tokens or session ids, as 'backend.ai ps' shows them.
+    """End kernels. An ID is a token or session id ('backend.ai ps').
 
-    All of them are tried; the exit code is that of the first failure.
+    A failure does not keep the other kernels from being ended. The exit code is that of the first
+    failure.
 
     \b
     Examples:
@@ -108,53 +113,50 @@ def remove(kernels: tuple[str, ...], stats: bool, quiet: bool) -> int:
                 kernel = await find_kernel(client, name)
                 used = await kernel.destroy()
             except BackendError as exc:
-                failure = exit_codes.explain(exc)
+                failure = report_error(exc)
                 code = code or failure
                 continue
             status.done(f"Ended the kernel {name}.")
             if stats:
                 for line in statistics_lines(used):
-                    Status().info(line)  # asked for, so shown also when quiet
+                    Status().info(line)  # the user asked for it: shown also when quiet
 
-    ask(configured_server("end"), end)
+    call_server(configured_server("end kernels"), end)
     return code
 
 
 @click.command("info")
-@click.argument("kernel", metavar="ID")
+@click.argument("kernel", metavar="ID", type=NAME)
 @_json_option
 def info(kernel: str, as_json: bool) -> None:
-    """Show what the server says of the kernel ID.
+    """Show information about the kernel ID.
 
-    ID is its token or session id, as 'backend.ai ps' shows them.
+    ID is its token or session id ('backend.ai ps').
 
     \b
     Examples:
       backend.ai info lab1
       backend.ai info lab1 --json
     """
-    found: dict[str, object] = {}
 
-    async def look(kernel: TrioKernel) -> None:
-        found.update(asdict(await kernel.info()))
+    async def get_info(found: TrioKernel) -> dict[str, object]:
+        return asdict(await found.info())
 
-    with_kernel(kernel, "show", look)
-    shown = {"kernel": kernel, **found}
+    values = {"kernel": kernel} | call_kernel(kernel, f"show the kernel {kernel}", get_info)
     if as_json:
-        click.echo(json.dumps(shown))
+        click.echo(json.dumps(values))
     else:
-        # Servers of some eras do not tell everything; nothing is no answer.
-        told = {key: value for key, value in shown.items() if value not in (0, "")}
-        show_record(told)
+        # Older servers do not send all values.
+        show_record({key: value for key, value in values.items() if value not in (0, "")})
 
 
 @click.command("restart")
-@click.argument("kernel", metavar="ID")
+@click.argument("kernel", metavar="ID", type=NAME)
 @quiet_option
 def restart(kernel: str, quiet: bool) -> None:
-    """Start the kernel ID anew: its files stay, its variables and processes go.
+    """Restart the kernel ID. Its files stay; its variables and processes are lost.
 
-    ID is its token or session id, as 'backend.ai ps' shows them.
+    ID is its token or session id ('backend.ai ps').
 
     \b
     Examples:
@@ -164,17 +166,17 @@ def restart(kernel: str, quiet: bool) -> None:
     async def call(found: TrioKernel) -> None:
         await found.restart()
 
-    with_kernel(kernel, "restart", call)
+    call_kernel(kernel, f"restart the kernel {kernel}", call)
     Status(quiet=quiet).done(f"Restarted the kernel {kernel}.")
 
 
 @click.command("interrupt")
-@click.argument("kernel", metavar="ID")
+@click.argument("kernel", metavar="ID", type=NAME)
 @quiet_option
 def interrupt(kernel: str, quiet: bool) -> None:
-    """Stop what runs in the kernel ID, as Ctrl-C would; the kernel stays.
+    """Interrupt the code that runs in the kernel ID, as Ctrl-C does.
 
-    ID is its token or session id, as 'backend.ai ps' shows them.
+    ID is its token or session id ('backend.ai ps').
 
     \b
     Examples:
@@ -184,18 +186,18 @@ def interrupt(kernel: str, quiet: bool) -> None:
     async def call(found: TrioKernel) -> None:
         await found.interrupt()
 
-    with_kernel(kernel, "interrupt", call)
+    call_kernel(kernel, f"interrupt the kernel {kernel}", call)
     Status(quiet=quiet).done(f"Interrupted the kernel {kernel}.")
 
 
 @click.command("rename")
-@click.argument("kernel", metavar="ID")
-@click.argument("name")
+@click.argument("kernel", metavar="ID", type=NAME)
+@click.argument("name", type=NAME)
 @quiet_option
 def rename(kernel: str, name: str, quiet: bool) -> None:
-    """Give the kernel ID another token, NAME.
+    """Change the token of the kernel ID to NAME.
 
-    ID is its token or session id, as 'backend.ai ps' shows them.
+    ID is its token or session id ('backend.ai ps').
 
     \b
     Examples:
@@ -205,33 +207,32 @@ def rename(kernel: str, name: str, quiet: bool) -> None:
     async def call(found: TrioKernel) -> None:
         await found.rename(name)
 
-    with_kernel(kernel, "rename", call)
-    Status(quiet=quiet).done(f"The kernel {kernel} is called {name} now.")
+    call_kernel(kernel, f"rename the kernel {kernel}", call)
+    Status(quiet=quiet).done(f"Renamed the kernel {kernel} to {name}.")
 
 
 @click.command("complete")
-@click.argument("kernel", metavar="ID")
+@click.argument("kernel", metavar="ID", type=NAME)
 @click.argument("code")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def complete(kernel: str, code: str, as_json: bool) -> None:
-    """Print how CODE may go on in the kernel ID, a candidate a line.
+    """Print completions of CODE in the kernel ID, one on each line.
 
-    ID is its token or session id, as 'backend.ai ps' shows them.
+    ID is its token or session id ('backend.ai ps').
 
     \b
     Examples:
       backend.ai complete lab1 'sys.std'
     """
-    found: list[str] = []
 
-    async def call(kernel: TrioKernel) -> None:
+    async def call(found: TrioKernel) -> list[str]:
         line = code.rpartition("\n")[2]
         row = code.count("\n")
-        found.extend(await kernel.complete(code, row=row, col=len(line), line=line))
+        return await found.complete(code, row=row, col=len(line), line=line)
 
-    with_kernel(kernel, "complete", call)
+    completions = call_kernel(kernel, f"complete code in the kernel {kernel}", call)
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(completions))
     else:
-        for item in found:
-            click.echo(item)
+        for completion in completions:
+            click.echo(completion)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..console import Status, check_terminal
+from ..console import Status
+from ..keyboard import check_terminal, terminal_environ
 from ..options import (
     env_option,
     local_option,
@@ -13,7 +14,7 @@ from ..options import (
     quiet_option,
     token_option,
 )
-from ..server import open_target
+from ..server import open_server
 
 __all__ = ["command"]
 
@@ -33,10 +34,10 @@ def command(
     quiet: bool,
     local: bool,
 ) -> int:
-    """Open a terminal in a kernel of the runtime LANG, one that 'backend.ai images' lists.
+    """Open a terminal in a kernel of the runtime LANG ('backend.ai images' lists runtimes).
 
-    The kernel ends with its shell, unless -t is given. Ctrl-] detaches: shell and kernel go on, and
-    'backend.ai attach TOKEN' comes back to them. Every other key, Ctrl-C among them, belongs to the
+    The kernel ends with its shell, unless -t is given. Ctrl-] detaches: the shell and the kernel go
+    on, and 'backend.ai attach TOKEN' returns to them. All other keys, Ctrl-C among them, go to the
     program in the kernel.
 
     \b
@@ -45,10 +46,10 @@ def command(
       backend.ai shell c -t lab1
     """
     check_terminal()
-    environ = parse_pairs(env)
+    environ = terminal_environ() | parse_pairs(env)
     status = Status(quiet=quiet)
-    with open_target(status, local=local, lasting=bool(mount)) as config:
-        # While the gateway loads, if there is one.
+    with open_server(status, local=local, lasting=bool(mount)) as config:
+        # Imported here: a gateway loads in its process at the same time.
         import trio
 
         from backendai_trio import KernelSpec, read_config

@@ -11,28 +11,29 @@ import trio
 from backendai_trio import TrioKernel
 from backendai_trio.files import Upload, plan_uploads
 
-from ..console import Status
-from ..progress_bars import shown, split_remote
-from ..server import with_kernel
+from ..console import Status, count
+from ..parameters import REMOTE_PATH, LocalPath
+from ..progress_bars import progress_bars, split_remote
+from ..server import call_kernel
 
 __all__ = ["command"]
 
 _LOOK_SECONDS = 0.5
-"""How often --watch looks. The operating systems' own ways to be told differ, and miss network
-file systems; a look at 10,000 files takes less than 0.1 s."""
+"""How often --watch lists the folder. Notifications of operating systems differ, and miss network
+file systems; to list 10,000 files takes less than 0.1 s."""
 
 
 @click.command("sync")
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.argument("target", metavar="ID:PATH")
-@click.option("--watch", is_flag=True, help="Stay, and send again what changes.")
-@click.option("--delete", is_flag=True, help="Remove files there that are not here.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing.")
+@click.argument("folder", type=LocalPath(exists=True, file_okay=False))
+@click.argument("target", metavar="ID:PATH", type=REMOTE_PATH)
+@click.option("--watch", is_flag=True, help="Go on, and send files when they change.")
+@click.option("--delete", is_flag=True, help="Remove files in PATH that FOLDER does not have.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress and no summary.")
 def command(folder: Path, target: str, watch: bool, delete: bool, quiet: bool) -> None:
-    """Make the folder PATH of the kernel ID like the local FOLDER.
+    """Synchronize the local FOLDER to the folder PATH of the kernel ID.
 
-    Only files whose content differs are sent. ID is the kernel's token or session id, as
-    'backend.ai ps' shows them.
+    Only files whose content differs are sent. ID is the kernel's token or session id ('backend.ai
+    ps'). The PATH '.' is its work folder.
 
     \b
     Examples:
@@ -42,46 +43,45 @@ def command(folder: Path, target: str, watch: bool, delete: bool, quiet: bool) -
     remote = split_remote(target)
     if remote is None:
         raise click.UsageError(f"{target}: write it as ID:PATH")
+    if target.endswith(":"):  # "lab1:$FOLDER" without a value; --delete would empty the work folder
+        raise click.UsageError(f"{target}: the path is empty; the work folder is {target}.")
     token, path = remote
-    with_kernel(
-        token, "send files to", _Sync(folder, path, watch, delete, Status(quiet=quiet), quiet)
-    )
+    sync = _Sync(folder, path, watch=watch, delete=delete, quiet=quiet)
+    call_kernel(token, f"send files to the kernel {token}", sync)
 
 
 class _Sync:
-    """A folder and its copy."""
+    """A local folder and its copy in a kernel."""
 
-    def __init__(
-        self, folder: Path, path: str, watch: bool, delete: bool, status: Status, quiet: bool
-    ) -> None:
+    def __init__(self, folder: Path, path: str, *, watch: bool, delete: bool, quiet: bool) -> None:
         self._folder = folder
         self._path = path
         self._watch = watch
         self._delete = delete
-        self._status = status
         self._quiet = quiet
+        self._status = Status(quiet=quiet)
 
     async def __call__(self, kernel: TrioKernel) -> None:
-        seen = await self._look()
-        await self._send(kernel, seen)
+        sent = await self._list_local()
+        await self._send(kernel, sent)
         while self._watch:
             await trio.sleep(_LOOK_SECONDS)
-            now = await self._look()
-            if now != seen:
+            now = await self._list_local()
+            if now != sent:
                 await self._send(kernel, now)
-                seen = now
+                sent = now
 
-    async def _look(self) -> list[Upload]:
-        def look() -> list[Upload]:
+    async def _list_local(self) -> list[Upload]:
+        def list_local() -> list[Upload]:
             return plan_uploads([self._folder], base=self._folder, recursive=True)
 
-        return await trio.to_thread.run_sync(look)
+        return await trio.to_thread.run_sync(list_local)
 
-    async def _send(self, kernel: TrioKernel, here: list[Upload]) -> None:
-        there = {item.name: item for item in await kernel.list_digests(self._path)}
+    async def _send(self, kernel: TrioKernel, local: list[Upload]) -> None:
+        remote = {item.name: item for item in await kernel.list_digests(self._path)}
         changed: list[Upload] = []
-        for item in here:
-            old = there.pop(item.name, None)
+        for item in local:
+            old = remote.pop(item.name, None)
             if item.is_folder:
                 continue
             if old is not None and old.size == item.size:
@@ -89,16 +89,17 @@ class _Sync:
                 if digest == old.sha256:
                     continue
             changed.append(item)
-        # Folders are sent with their files; empty ones for themselves.
-        used = {name for item in here for name in _parents(item.name)}
-        changed += [item for item in here if item.is_folder and item.name not in used]
+        # A folder is made with the files in it; only an empty one is sent.
+        parents = {name for item in local for name in _parents(item.name)}
+        changed += [item for item in local if item.is_folder and item.name not in parents]
         files = [item for item in changed if not item.is_folder]
-        async with shown(sum(item.size for item in files), quiet=self._quiet) as progress:
+        total = sum(item.size for item in files)
+        async with progress_bars(total, quiet=self._quiet) as progress:
             await kernel.upload(changed, to=self._path, progress=progress)
-        gone = sorted(there) if self._delete else []
-        if gone:
-            await kernel.remove([f"{self._path}/{name}" for name in gone])
-        self._status.done(f"{len(files):,} files sent, {len(gone):,} removed.")
+        extra = sorted(remote) if self._delete else []
+        if extra:
+            await kernel.remove([f"{self._path}/{name}" for name in extra])
+        self._status.done(f"{count(len(files), 'file')} sent, {len(extra):,} removed.")
 
 
 def _parents(name: str) -> list[str]:
@@ -108,6 +109,6 @@ def _parents(name: str) -> list[str]:
 
 def _digest(item: Upload) -> str:
     digest = hashlib.sha256()
-    for piece in item.read():
-        digest.update(piece)
+    for chunk in item.read():
+        digest.update(chunk)
     return digest.hexdigest()

@@ -9,23 +9,29 @@ import click
 from backendai_trio import TrioKernel
 from backendai_trio.files import plan_uploads
 
-from ..progress_bars import shown
-from ..server import with_kernel
+from ..parameters import NAME, REMOTE_PATH, LocalPath
+from ..progress_bars import progress_bars
+from ..server import call_kernel
 
 __all__ = ["command"]
 
 
 @click.command("upload")
-@click.argument("token", metavar="ID")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--to", default="", metavar="DIR", help="Folder below the work folder.")
+@click.argument("token", metavar="ID", type=NAME)
+@click.argument("paths", nargs=-1, required=True, type=LocalPath())
+@click.option(
+    "--to",
+    metavar="DIR",
+    type=REMOTE_PATH,
+    help="Folder below the work folder [default: the work folder].",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-def command(token: str, paths: tuple[Path, ...], to: str, quiet: bool) -> None:
-    """Put files and folders into the work folder of the kernel ID.
+def command(token: str, paths: tuple[Path, ...], to: str | None, quiet: bool) -> None:
+    """Upload files and folders to the work folder of the kernel ID.
 
-    Paths below the current folder keep their names, others go by their last component. What is
-    there already is replaced. All of them arrive, or none. ID is its token or session id, as
-    'backend.ai ps' shows them.
+    ID is its token or session id ('backend.ai ps'). Paths below the current folder keep their
+    names; others are called by their last component. Files that exist are replaced. If one file
+    fails, none of them arrives.
 
     \b
     Examples:
@@ -34,8 +40,8 @@ def command(token: str, paths: tuple[Path, ...], to: str, quiet: bool) -> None:
     """
     uploads = plan_uploads(paths, recursive=True)
 
-    async def act(kernel: TrioKernel) -> None:
-        async with shown(sum(item.size for item in uploads), quiet=quiet) as progress:
-            await kernel.upload(uploads, to=to, progress=progress)
+    async def upload(kernel: TrioKernel) -> None:
+        async with progress_bars(sum(item.size for item in uploads), quiet=quiet) as progress:
+            await kernel.upload(uploads, to=to or "", progress=progress)
 
-    with_kernel(token, "send files to", act)
+    call_kernel(token, f"upload files to the kernel {token}", upload)

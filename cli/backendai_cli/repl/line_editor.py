@@ -1,8 +1,7 @@
-"""Pieces of code from a person at a terminal: edited over several lines, completed, remembered.
+"""The line editor of `repl`: several lines, completion, history.
 
-The editor is prompt_toolkit's, which has an event loop of its own; so it runs in a thread, and
-nowhere else. Terminal modes are entered and left there, for each piece: while code runs, the
-terminal is as it was.
+The editor is prompt_toolkit's. It has an event loop of its own, so it runs in a thread. It changes
+the modes of the terminal only while code is entered, and not while code runs.
 """
 
 from __future__ import annotations
@@ -27,28 +26,28 @@ from prompt_toolkit.shortcuts import CompleteStyle
 from ..console import uses_color
 from .source_code import indentation, is_finished, lexer_of
 
-__all__ = ["Ask", "LineEditor", "file_history", "no_history"]
+__all__ = ["Ask", "LineEditor", "file_history", "memory_history"]
 
 Ask = Callable[[str, str], Awaitable[list[str]]]
-"""Candidates, given the text before the cursor and that behind it."""
+"""Returns completions, given the text before the cursor and the text after it."""
 
 _INDENT = 4
 
 
 class _Aborted(Exception):
-    """Nobody waits for the piece any more."""
+    """The read was cancelled."""
 
 
 class LineEditor:
-    """Asks for pieces of code, one at a time."""
+    """Reads code from a person."""
 
     def __init__(self, language: str, prompt: str, history: History, ask: Ask) -> None:
         """
         Args:
-            language: what the pieces are in (`pieces.language_of`).
-            prompt: what a piece begins with on the screen.
-            history: earlier pieces.
-            ask: whom to ask for completions.
+            language: language of the code, as `language_of` names it.
+            prompt: the prompt of the first line.
+            history: code that was entered before.
+            ask: asks for completions.
         """
         self._language = language
         self._ask = ask
@@ -57,8 +56,8 @@ class LineEditor:
         lexer = lexer_of(language)
         output = create_output(sys.stdout)
         if isinstance(output, Vt100_Output):
-            # It would ask the terminal where the cursor is. The answer comes on standard input, on
-            # a slow line when the editor has gone and a program reads there.
+            # It would ask the terminal for the position of the cursor. The answer comes on standard
+            # input; on a slow line, after the editor has ended and a program reads there.
             output.enable_cpr = False
         self._session: PromptSession[str] = PromptSession(
             prompt,
@@ -76,21 +75,21 @@ class LineEditor:
         )
 
     async def read(self) -> str | None:
-        """The next piece; None when the user has left with Ctrl-D. Ctrl-C begins it anew.
+        """Read code; None after Ctrl-D. Ctrl-C clears what was entered.
 
-        Cancellation: the terminal is as it was before, and what was typed is gone.
+        Cancellation: the modes of the terminal are restored, and what was entered is lost.
         """
         self._aborted = False
-        piece: str | None = None
+        code: str | None = None
         self._token = trio.lowlevel.current_trio_token()
         async with trio.open_nursery() as self._nursery:
             self._nursery.start_soon(self._abort_when_cancelled)
-            piece = await trio.to_thread.run_sync(self._prompt)
+            code = await trio.to_thread.run_sync(self._prompt)
             self._nursery.cancel_scope.cancel()
-        return piece
+        return code
 
     def _prompt(self) -> str | None:
-        """In the thread."""
+        """Read code, in the thread."""
         while True:
             try:
                 return self._session.prompt(
@@ -105,16 +104,16 @@ class LineEditor:
         try:
             await trio.sleep_forever()
         finally:
-            # In this order: whichever loop there is by now, or is to come, looks at it.
+            # In this order: the editor's loop checks the flag even if it begins later.
             self._aborted = True
             if (loop := self._session.app.loop) is not None:
                 try:
                     loop.call_soon_threadsafe(self._abort_if_asked)
                 except RuntimeError:
-                    pass  # it has ended, as usual
+                    pass  # the loop has ended, as it usually has
 
     def _abort_if_asked(self) -> None:
-        """In the editor's loop."""
+        """End the editor if the read was cancelled, in the editor's loop."""
         app = self._session.app
         if self._aborted and app.is_running and not app.is_done:
             app.exit(exception=_Aborted())
@@ -122,14 +121,14 @@ class LineEditor:
     # -- completion -------------------------------------------------------------------------------
 
     def _candidates(self, before: str, after: str) -> list[str]:
-        """In a thread of the editor's: have Trio ask."""
+        """Find completions, in a thread of the editor: have Trio ask."""
         found: Future[list[str]] = Future()
         try:
             trio.from_thread.run_sync(
                 self._nursery.start_soon, self._find, before, after, found, trio_token=self._token
             )
         except (RuntimeError, trio.RunFinishedError):
-            return []  # it is over
+            return []  # the read has ended
         return found.result()
 
     async def _find(self, before: str, after: str, found: Future[list[str]]) -> None:
@@ -165,7 +164,7 @@ class LineEditor:
 
         @keys.add("escape", "enter")
         def _(event: KeyPressEvent) -> None:
-            event.current_buffer.validate_and_handle()  # as it is, whatever we think of it
+            event.current_buffer.validate_and_handle()  # even if it seems incomplete
 
         @keys.add("tab", filter=indents & ~has_completions)
         def _(event: KeyPressEvent) -> None:
@@ -181,7 +180,7 @@ class LineEditor:
 
 
 class _Completer(Completer):
-    """Puts candidates, which are whole dotted names, in the place of what is typed of them."""
+    """Replaces the part of a dotted name that was entered by candidates, which are whole names."""
 
     def __init__(self, ask: Callable[[str, str], list[str]]) -> None:
         self._ask = ask
@@ -200,10 +199,10 @@ class _Completer(Completer):
 
 
 def file_history(path: Path) -> History:
-    """The history that a file keeps, readable by its owner alone: it may hold anything.
+    """A history in a file that only its owner can read, since code may hold secrets.
 
     Raises:
-        OSError: it cannot be kept there.
+        OSError: the file cannot be written.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.touch(mode=0o600)
@@ -211,7 +210,7 @@ def file_history(path: Path) -> History:
         return FileHistory(str(path))
 
 
-def no_history() -> History:
+def memory_history() -> History:
     """A history that ends with the process."""
     return InMemoryHistory()
 

@@ -1,4 +1,4 @@
-"""Source text as one gives it to a prompt: which language it is, and where a piece of it ends."""
+"""Source code at a prompt: whether it is complete, and where its statements end."""
 
 from __future__ import annotations
 
@@ -14,37 +14,26 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PROGRAMS",
-    "PythonPieces",
-    "WholeText",
+    "PythonSplitter",
+    "WholeInput",
     "indentation",
     "is_finished",
-    "language_of",
     "lexer_of",
 ]
 
-# As Pygments calls them, where runtimes have other names.
-_LANGUAGES = {"py": "python", "node": "javascript", "nodejs": "javascript", "r-base": "r"}
-_LANGUAGES |= {"sh": "bash", "rscript": "r", "golang": "go", "gcc": "c", "g++": "cpp"}
 PROGRAMS = frozenset({"c", "cpp", "c++", "java", "rust", "go"})
-"""Languages in which a line alone means nothing: pieces are programs, ended by an empty line."""
+"""Languages whose code is a whole program; an empty line ends it."""
 _CLAUSES = re.compile(r"(else|elif|except|finally)\b")
 _BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
-#: What opens and closes in languages that do so with words.
+# Words that open and close blocks.
 _WORDS: Mapping[str, Mapping[str, int]] = {
     "lua": {"function": 1, "do": 1, "if": 1, "repeat": 1, "end": -1, "until": -1},
     "bash": {"do": 1, "if": 1, "case": 1, "done": -1, "fi": -1, "esac": -1},
 }
 
 
-def language_of(runtime: str) -> str:
-    """The language of a runtime or image: ``python`` of ``host/stable/python:3.9-ubuntu``."""
-    name = runtime.strip().lower().partition("@")[0].rpartition("/")[2].partition(":")[0]
-    name = re.sub(r"-?\d[\d.]*$", "", name)
-    return "python" if "python" in name else _LANGUAGES.get(name, name)
-
-
 def lexer_of(language: str) -> Lexer | None:
-    """What takes text of the language apart; None for one that is not known."""
+    """The lexer of a language; None for a language that Pygments does not know."""
     from pygments.lexers import get_lexer_by_name
     from pygments.util import ClassNotFound
 
@@ -55,10 +44,10 @@ def lexer_of(language: str) -> Lexer | None:
 
 
 def is_finished(language: str, text: str) -> bool:
-    """Whether a piece of code is whole, or more lines are to come.
+    """Whether code is complete, or needs more lines.
 
-    Elsewhere than in Python, it is whole when all that was opened is closed. In Python blocks, and
-    in the `PROGRAMS`, an empty line has to follow.
+    Code is complete when all brackets and blocks are closed. A block of Python, and a program in
+    one of `PROGRAMS`, must also end with an empty line.
     """
     if not text.strip():
         return True
@@ -74,55 +63,55 @@ def is_finished(language: str, text: str) -> bool:
 
 
 def indentation(language: str, text: str) -> str:
-    """What the line after `text` begins with."""
+    """The indentation of the line after `text`."""
     last = text.rpartition("\n")[2]
     spaces = last[: len(last) - len(last.lstrip())]
     opens = last.rstrip().endswith((":", "(", "[", "{")) if language == "python" else False
     return spaces + "    " if opens else spaces
 
 
-class Pieces(Protocol):
-    """Cuts lines into pieces of code."""
+class StatementSplitter(Protocol):
+    """Splits lines of source code into statements that can be run one by one."""
 
     def feed(self, line: str) -> list[str]:
-        """Take a line, with its newline; returns the pieces that have ended."""
+        """Add a line with its newline; returns the statements that are complete."""
 
     def end(self) -> str | None:
-        """No more lines come; returns what is left."""
+        """End the input; returns the rest, None if there is none."""
 
 
-class PythonPieces:
-    """Python, a statement a piece, as soon as it can be run.
+class PythonSplitter:
+    """Splits Python into statements, each as soon as it can be run.
 
-    One with a block under it ends where the next begins: lines may be empty in a script's blocks.
+    A compound statement ends where the next statement begins, since a block may have empty lines.
     """
 
     def __init__(self) -> None:
-        self._held = ""
+        self._pending = ""
 
     def feed(self, line: str) -> list[str]:
         if not line.strip() or line[0].isspace() or line.startswith("#"):
-            # It ends nothing. A comment between two statements belongs to neither.
-            if self._held or line.strip().partition("#")[0]:
-                self._held += line
+            # It ends no statement. A comment between two statements belongs to neither.
+            if self._pending or line.strip().partition("#")[0]:
+                self._pending += line
             return []
-        ended = []
-        if self._held and not _CLAUSES.match(line) and _compiles(self._held):
-            ended.append(self._held)
-            self._held = ""
-        self._held += line
-        if _compiles(self._held) and not _has_block(self._held):
-            ended.append(self._held)
-            self._held = ""
-        return ended
+        complete = []
+        if self._pending and not _CLAUSES.match(line) and _compiles(self._pending):
+            complete.append(self._pending)
+            self._pending = ""
+        self._pending += line
+        if _compiles(self._pending) and not _has_block(self._pending):
+            complete.append(self._pending)
+            self._pending = ""
+        return complete
 
     def end(self) -> str | None:
-        piece, self._held = self._held, ""
-        return piece or None
+        statement, self._pending = self._pending, ""
+        return statement or None
 
 
-class WholeText:
-    """Any other language: all there is, since nothing says where a statement ends."""
+class WholeInput:
+    """For other languages, in which the end of a statement is unknown: one statement, all input."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -137,8 +126,8 @@ class WholeText:
 
 
 def _compiles(text: str) -> bool:
-    """Whether Python text is no mere beginning; what is wrong in itself is for the kernel to say,
-    which may have another Python."""
+    """Whether Python code is more than the beginning of a statement. Errors count as complete: the
+    kernel reports them, and may have another version of Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -156,7 +145,7 @@ def _has_block(text: str) -> bool:
 
 
 def _depth(text: str, lexer: Lexer, words: Mapping[str, int]) -> int:
-    """How many brackets and words are open at the end of a text."""
+    """How many brackets and blocks are open at the end of a text."""
     from pygments.token import Keyword, Punctuation
 
     depth = 0

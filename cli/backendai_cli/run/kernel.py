@@ -1,4 +1,4 @@
-"""The kernel of a command: joined or created, and ended afterwards or not, as the options say."""
+"""The kernel of a command: joined or created, and destroyed afterwards if the options say so."""
 
 from __future__ import annotations
 
@@ -13,54 +13,57 @@ from backendai_trio.kernels import Statistics
 
 from ..console import Status
 
-__all__ = ["Wanted", "hold_kernel"]
+__all__ = ["KernelRequest", "kernel_session"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What the command line asked for."""
+class KernelRequest:
+    """The kernel that a command line asks for."""
 
     spec: KernelSpec
     token: str | None = None
-    """Of the kernel to join, or to create; None for a fresh one."""
+    """Token of the kernel to join, or to create if there is none; None for a new kernel."""
     keep: bool = False
+    """Whether the kernel stays when the command ends."""
     stats: bool = False
-    """Whether to show what it used, when it has ended."""
+    """Whether to show the statistics of the kernel when it has been destroyed."""
 
 
 @asynccontextmanager
-async def hold_kernel(client: Client, wanted: Wanted, status: Status) -> AsyncIterator[TrioKernel]:
-    """The kernel during the block; what happens to it is told."""
-    token = wanted.token or new_token()
+async def kernel_session(
+    client: Client, request: KernelRequest, status: Status
+) -> AsyncIterator[TrioKernel]:
+    """Provide the kernel during the block, with status lines for its beginning and its end."""
+    token = request.token or new_token()
     status.info(f"Client session token: {token}")
-    if wanted.token is None and not wanted.keep:
+    if request.token is None and not request.keep:
         status.wait("Creating a temporary kernel...")
-        async with open_kernel(client, wanted.spec, token=token) as kernel:
-            _tell_ready(kernel, status)
+        async with open_kernel(client, request.spec, token=token) as kernel:
+            _report_ready(kernel, status)
             yield kernel
             status.wait("Cleaning up the temporary kernel...")
             await kernel.destroy()
-            _tell_end(kernel.statistics, wanted, status)
+            _report_end(kernel.statistics, request, status)
         return
     status.wait("Connecting to the kernel...")
-    kernel = await attach_kernel(client, wanted.spec, token=token)
-    _tell_ready(kernel, status)
+    kernel = await attach_kernel(client, request.spec, token=token)
+    _report_ready(kernel, status)
     try:
         yield kernel
     finally:
-        if not wanted.keep:
+        if not request.keep:
             with trio.move_on_after(client.config.grace_seconds, shield=True):
-                _tell_end(await kernel.destroy(), wanted, status)
+                _report_end(await kernel.destroy(), request, status)
 
 
-def _tell_ready(kernel: TrioKernel, status: Status) -> None:
+def _report_ready(kernel: TrioKernel, status: Status) -> None:
     status.done(f"Kernel (ID: {kernel.kernel_id}) is ready.")
 
 
-def _tell_end(statistics: Statistics | None, wanted: Wanted, status: Status) -> None:
+def _report_end(statistics: Statistics | None, request: KernelRequest, status: Status) -> None:
     status.done("Cleaned up the kernel.")
-    if wanted.stats:
+    if request.stats:
         from ..tables import statistics_lines
 
         for line in statistics_lines(statistics):
-            Status().info(line)  # asked for, so shown also when quiet
+            Status().info(line)  # the user asked for it: shown also when quiet

@@ -1,8 +1,10 @@
-"""What a run prints, on the user's standard streams."""
+"""The output of a run, on the user's standard streams."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 import trio
@@ -14,9 +16,13 @@ from ..console import Status, write_bytes
 
 __all__ = ["Output", "as_bytes"]
 
+_HOLD_SECONDS = 0.1
+"""How long output is held back that may be the prompt of a password. The question follows within
+milliseconds; nobody notices the delay."""
+
 
 class Output:
-    """Shows the events of runs, as they come.
+    """Shows the events of a run as they come.
 
     Attributes:
         mid_line: whether the last output ended within a line.
@@ -25,14 +31,22 @@ class Output:
     def __init__(self, status: Status) -> None:
         self.mid_line = False
         self._status = status
+        self._holds = False
+        self._held: tuple[TextIO, bytes] | None = None
+        self._hold_begun = trio.Event()
+        self._writing = trio.Lock()  # keeps the order of output; fair
 
     async def show(self, event: Event) -> None:
-        """Print an event; what is no text is told of. Questions are for others to answer."""
+        """Show an event, except for an `InputRequest`. Events that are not text are named."""
         match event:
             case Stdout(text):
-                await self._print(sys.stdout, text)
+                await self._show_text(sys.stdout, text)
+                return
             case Stderr(text):
-                await self._print(sys.stderr, text)
+                await self._show_text(sys.stderr, text)
+                return
+        await self.release()
+        match event:
             case BuildFinished(None | 0):
                 self._status.done("Build finished.")
             case BuildFinished(code):
@@ -46,21 +60,64 @@ class Output:
             case Other(kind, _):
                 self._status.info(f"[output of kind {kind!r}]")
             case TimedOut():
-                self._status.fail("The server ended the run: it took too long.")
+                self._status.fail("The server ended the run because it took too long.")
             case Finished():
                 self._status.clear()
 
-    async def _print(self, stream: TextIO, text: str) -> None:
-        self._status.clear()
-        data = as_bytes(text)
+    # -- prompts of passwords ---------------------------------------------------------------------
+
+    @contextmanager
+    def holding_prompts(self, *, enabled: bool) -> Iterator[None]:
+        """During the block, hold the last output back for a moment.
+
+        If it is the prompt of a password, the echo is switched off before it is shown: whoever
+        answers at once (a program, as `expect`) would have the password shown otherwise. Needs
+        `release_held` as a task.
+        """
+        self._holds = enabled
+        try:
+            yield
+        finally:
+            self._holds = False
+            held, self._held = self._held, None
+            if held is not None:  # the run failed
+                write_bytes(*held)
+
+    async def release_held(self) -> None:
+        """Show held output that nothing has followed for a moment."""
+        while True:
+            await self._hold_begun.wait()
+            held = self._held
+            await trio.sleep(_HOLD_SECONDS)
+            if self._held is held:
+                await self.release()
+
+    async def release(self) -> None:
+        """Show held output now."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._hold_begun = trio.Event()
+            await self._write(*held)
+
+    async def _show_text(self, stream: TextIO, text: str) -> None:
         self.mid_line = not text.endswith("\n")
-        # In a thread: a reader that does not read (a pager, Ctrl-S) must not stop the event loop,
-        # which would be deaf to Ctrl-C and, with a local gateway, stop that as well.
-        await trio.to_thread.run_sync(write_bytes, stream, data, abandon_on_cancel=True)
+        await self.release()
+        if self._holds:
+            self._held = (stream, as_bytes(text))
+            self._hold_begun.set()
+        else:
+            await self._write(stream, as_bytes(text))
+
+    async def _write(self, stream: TextIO, data: bytes) -> None:
+        async with self._writing:
+            self._status.clear()
+            # In a thread: a reader that does not read (a pager, Ctrl-S) must not block the event
+            # loop, and so Ctrl-C and a gateway of this process.
+            await trio.to_thread.run_sync(write_bytes, stream, data, abandon_on_cancel=True)
 
 
 def as_bytes(text: str) -> bytes:
-    """The bytes a program wrote; those that are no UTF-8 arrive as lone surrogates (PEP 383)."""
+    """The bytes that a program wrote; those that are not UTF-8 are lone surrogates (PEP 383)."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # other surrogates, which no server should send

@@ -1,4 +1,4 @@
-"""One call of `run`: a kernel, a run in it, and the user at its standard streams."""
+"""One call of `run` or `exec`: a run in a kernel, connected to the user's standard streams."""
 
 from __future__ import annotations
 
@@ -24,45 +24,47 @@ from backendai_trio.files import Upload
 from backendai_trio.kernels import one_error
 
 from .. import exit_codes
-from ..console import Status, Stdin, TerminalMode
+from ..console import Status
+from ..keyboard import Stdin, TerminalMode
 from ..server import journal_for
-from .kernel import Wanted, hold_kernel
+from .kernel import KernelRequest, kernel_session
 from .output import Output
 from .signals import Interrupts
-from .terminal import follow_size, raw_terminal, tell_outages
+from .terminal import follow_window_size, raw_terminal, report_outages
 
-__all__ = ["Job", "Runner"]
+__all__ = ["RunRequest", "Runner"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """What the command line asked for."""
+class RunRequest:
+    """The run that a command line asks for."""
 
-    kernel: Wanted | str
-    """The kernel to create or to join; a token for one that must be there, and stays."""
+    kernel: KernelRequest | str
+    """The kernel to create or to join; a token or id for a kernel that exists, and stays."""
     code: str | None
+    """Code to run in query mode; None to build and run files."""
     uploads: list[Upload]
     options: BatchOptions
     window: tuple[int, int] | None
-    """Size of the user's terminal if the program shall have it."""
+    """Rows and columns of the user's terminal, if the program gets the terminal."""
 
 
 class Runner:
-    """One call of `run`: the job, and what signals may do to it."""
+    """A run, and what signals do to it."""
 
-    def __init__(self, job: Job, config: Config, status: Status) -> None:
-        self._job = job
+    def __init__(self, request: RunRequest, config: Config, status: Status) -> None:
+        self._request = request
         self._config = config
         self._status = status
         self._stdin = Stdin()
         self._mode = TerminalMode()
-        self._asked = trio.Event()
+        self._input_requested = trio.Event()
         self._output = Output(status)
-        keep = isinstance(job.kernel, str) or job.kernel.keep
+        keep = isinstance(request.kernel, str) or request.kernel.keep
         self._interrupts = Interrupts(status, keep=keep)
 
     async def run(self) -> int:
-        """Do it; returns the exit code."""
+        """Run it; returns the exit code of the command."""
         code = exit_codes.FAILED
         with one_error():
             async with trio.open_nursery() as nursery:
@@ -70,50 +72,53 @@ class Runner:
                 code = await self._run()
                 nursery.cancel_scope.cancel()
         number = self._interrupts.number
-        return 128 + number if number is not None else code
+        return exit_codes.SIGNALED + number if number is not None else code
 
     async def _run(self) -> int:
-        job = self._job
+        request = self._request
         async with (
             open_client(self._config, journal=journal_for(self._config)) as client,
             self._open_kernel(client) as kernel,
         ):
-            if job.uploads:
+            if request.uploads:
                 self._status.wait("Uploading source files...")
-                await kernel.upload(job.uploads)
+                await kernel.upload(request.uploads)
                 self._status.done("Uploading done.")
                 self._status.wait("Building your code...")
             return await self._execute(kernel)
 
     @asynccontextmanager
     async def _open_kernel(self, client: Client) -> AsyncIterator[TrioKernel]:
-        wanted = self._job.kernel
-        if isinstance(wanted, str):
-            yield await find_kernel(client, wanted)
+        requested = self._request.kernel
+        if isinstance(requested, str):
+            yield await find_kernel(client, requested)
             return
-        async with hold_kernel(client, wanted, self._status) as kernel:
+        async with kernel_session(client, requested, self._status) as kernel:
             yield kernel
 
     async def _execute(self, kernel: TrioKernel) -> int:
-        """Run the code and carry its output and questions; returns its exit code."""
-        job = self._job
-        mode: Literal["query", "batch"] = "query" if job.code is not None else "batch"
-        keys = self._mode if job.window is None else raw_terminal(self._mode, self._status)
-        with keys, one_error():
+        """Run the code, with its output and its input; returns its exit code."""
+        request = self._request
+        mode: Literal["query", "batch"] = "query" if request.code is not None else "batch"
+        owns_terminal = request.window is not None
+        terminal = raw_terminal(self._mode, self._status) if owns_terminal else self._mode
+        hold = self._stdin.is_terminal and not owns_terminal
+        with terminal, self._output.holding_prompts(enabled=hold), one_error():
             async with (
                 kernel.execute(
-                    job.code or "", mode=mode, options=job.options, window=job.window
+                    request.code or "", mode=mode, options=request.options, window=request.window
                 ) as run,
                 trio.open_nursery() as nursery,
             ):
-                nursery.start_soon(self._type, run)
-                nursery.start_soon(tell_outages, run.connection, self._status)
-                if job.window is not None:
-                    nursery.start_soon(follow_size, run)
+                nursery.start_soon(self._send_input, run)
+                nursery.start_soon(report_outages, run.connection, self._status)
+                nursery.start_soon(self._output.release_held)
+                if owns_terminal:
+                    nursery.start_soon(follow_window_size, run)
                 with self._interrupts.of(run):
                     async for event in run:
                         if isinstance(event, InputRequest):
-                            self._ask(event.is_password)
+                            await self._prepare_input(is_password=event.is_password)
                         else:
                             await self._output.show(event)
                 nursery.cancel_scope.cancel()
@@ -121,25 +126,27 @@ class Runner:
             return exit_codes.TIMED_OUT
         if run.outcome.exit_code is not None:
             return run.outcome.exit_code
-        # Managers do not tell in query mode; an interrupted run is none that succeeded.
+        # Managers send no exit code in query mode; an interrupted run has not succeeded.
         return exit_codes.INTERRUPTED if self._interrupts.interrupted else 0
 
-    def _ask(self, is_password: bool) -> None:
+    async def _prepare_input(self, *, is_password: bool) -> None:
+        """Get ready for an answer: the echo goes off before the prompt is shown."""
         self._status.clear()
         if is_password:
             self._mode.hide()
-        self._asked.set()
+        await self._output.release()
+        self._input_requested.set()
 
-    async def _type(self, run: Execution) -> None:
-        """Carry standard input to the program.
+    async def _send_input(self, run: Execution) -> None:
+        """Send standard input to the program.
 
-        What a person types goes at once. A pipe or file is left alone until the program asks for
-        input: in a shell's ``while read`` loop, it is the input of the loop.
+        Input from a terminal is sent at once. A pipe or file is not read before the program
+        requests input: in the body of a shell's ``while read``, it is the input of the loop.
         """
         if not self._stdin.is_terminal:
-            await self._asked.wait()
+            await self._input_requested.wait()
         while data := await self._stdin.read():
             await run.send_stdin(data)
-            if self._job.window is None:
+            if self._request.window is None:
                 self._mode.restore()  # after a password
         await run.close_stdin()

@@ -10,31 +10,32 @@ import trio
 
 from backendai_trio import BackendError, Execution
 
-from .. import exit_codes
 from ..console import Status
+from ..errors import message_of
+from ..termination import ending_signals
 
 __all__ = ["Interrupts"]
 
-_PATIENCE_SECONDS = 1.0
-"""How long code may take to stop, before Ctrl-C is for its kernel."""
+_GRACE_SECONDS = 1.0
+"""How long code in a `repl` may take to stop before another Ctrl-C ends the kernel."""
 
 
 class Interrupts:
-    """Ctrl-C interrupts the code; once more ends the command. Other signals end it at once.
+    """Ctrl-C interrupts the code, and once more ends the command. Other signals end it at once.
 
     Attributes:
-        at_prompt: set where somebody works with the kernel, and would lose what it holds: without
-            a run Ctrl-C does nothing, and it ends the command only when that was announced, which
-            happens if the code does not stop.
+        at_prompt: set in a `repl`, where the end of the kernel would lose its state. Without a run
+            Ctrl-C then does nothing. During a run it ends the command only after a warning, which
+            is shown if the code does not stop.
         interrupted: whether Ctrl-C has interrupted the last run.
-        number: the signal that has ended the command, if one has.
+        number: the signal that has ended the command; None if none has.
     """
 
     def __init__(self, status: Status, *, keep: bool = False) -> None:
         """
         Args:
-            status: where to tell.
-            keep: the kernel stays, and a run that is left is to be stopped in it.
+            status: where to show the warning.
+            keep: the kernel stays when the command ends; its run is then stopped.
         """
         self.at_prompt = False
         self.interrupted = False
@@ -42,27 +43,27 @@ class Interrupts:
         self._status = status
         self._keep = keep
         self._run: Execution | None = None
-        self._last_warning = False
+        self._warned = False
 
     @contextmanager
     def of(self, run: Execution) -> Iterator[None]:
-        """During the block, Ctrl-C is for this run."""
+        """During the block, Ctrl-C interrupts this run."""
         self._run = run
-        self.interrupted = self._last_warning = False
+        self.interrupted = self._warned = False
         try:
             yield
         finally:
             self._run = None
 
     async def watch(self, nursery: trio.Nursery, *, task_status: trio.TaskStatus[None]) -> None:
-        """Heed signals; to end the command, the nursery is cancelled."""
-        with trio.open_signal_receiver(*exit_codes.ending_signals()) as received:
+        """Handle signals. The command is ended by cancelling the nursery."""
+        with trio.open_signal_receiver(*ending_signals()) as received:
             task_status.started()
             async for number in received:
                 run = self._run
                 if number == signal.SIGINT and run is None and self.at_prompt:
                     continue
-                if number == signal.SIGINT and run is not None and not self._last_warning:
+                if number == signal.SIGINT and run is not None and not self._warned:
                     self.interrupted = True
                     nursery.start_soon(self._interrupt, run)
                     if self.at_prompt:
@@ -72,21 +73,21 @@ class Interrupts:
                     continue
                 self.number = number
                 if run is not None and not self._keep:
-                    run.abandon()  # its kernel ends now, and that ends everything in it
+                    run.abandon()  # the end of its kernel ends it
                 nursery.cancel_scope.cancel()
 
     async def _interrupt(self, run: Execution) -> None:
         try:
             await run.interrupt()
         except BackendError as exc:
-            if self._run is run:  # else it has ended meanwhile, and its kernel perhaps too
-                self._status.fail(f"The program was not interrupted: {exc}")
+            if self._run is run:  # otherwise it has ended, perhaps with its kernel
+                self._status.fail(f"The program could not be interrupted: {message_of(exc)}")
 
     async def _warn_later(self, run: Execution) -> None:
-        await trio.sleep(_PATIENCE_SECONDS)
-        if self._run is run and not self._last_warning:
+        await trio.sleep(_GRACE_SECONDS)
+        if self._run is run and not self._warned:
             self._warn()
 
     def _warn(self) -> None:
-        self._last_warning = True
+        self._warned = True
         self._status.info("Interrupting the program; Ctrl-C again ends the kernel.")

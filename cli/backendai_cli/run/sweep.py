@@ -1,4 +1,4 @@
-"""The sweeps of `run`: many cases, a few kernels at a time, and their output side by side."""
+"""The sweeps of `run`: many cases, a few kernels at a time, and their output line by line."""
 
 from __future__ import annotations
 
@@ -32,25 +32,27 @@ from backendai_trio.files import Upload
 from backendai_trio.kernels import CaseResult, TimedOut
 
 from .. import exit_codes
-from ..console import Status, uses_color, write_bytes
+from ..console import Status, count, printable, uses_color, write_bytes
+from ..errors import message_of
 from ..server import journal_for
 from ..tables import statistics_lines
+from ..termination import EndedBySignal, cancel_on_signals
 from .output import as_bytes
 from .sweep_results import Outcome, ResultsFile, read_successes
 
-__all__ = ["SweepJob", "run_sweep"]
+__all__ = ["SweepRequest", "run_sweep"]
 
 _LABEL_WIDTH = 32
-"""A longer label is shown by its number instead, so that the output keeps some room."""
+"""A longer label is replaced by the number of its case, so that the output has room."""
 _LINE_CHARACTERS = 65536
-"""A line that is longer is shown in pieces: memory stays flat."""
+"""A longer line is split, so that memory stays flat."""
 _COLORS = ("36", "33", "32", "35", "34", "96", "93", "92", "95", "94")
 _STREAMS: Mapping[type, str] = {Stdout: "stdout", Stderr: "stderr"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepJob:
-    """What the command line asked for."""
+class SweepRequest:
+    """The sweep that a command line asks for."""
 
     spec: KernelSpec
     code: str | None
@@ -65,113 +67,113 @@ class SweepJob:
 
 
 class _Name(NamedTuple):
-    """What the user sees of a case."""
+    """How a case is called in the output."""
 
     short: str
-    """Stands in front of its output; all are of one width."""
+    """In front of each line of output; padded to one width for all cases."""
     full: str
+    """In status lines."""
     color: str
 
 
 class _Line(NamedTuple):
-    """Some output of a case."""
+    """A line of output of a case."""
 
     stream: str
     name: _Name
     text: str
 
 
-async def run_sweep(job: SweepJob, config: Config, status: Status) -> int:
-    """Do it; returns the exit code.
+async def run_sweep(request: SweepRequest, config: Config, status: Status) -> int:
+    """Run a sweep; returns the exit code of the command.
 
     Raises:
         click.ClickException: the results cannot be read or written; no kernel was created then.
     """
-    done = read_successes(job.resume, job.cases) if job.resume is not None else set()
-    todo = [case for case in job.cases if frozenset(case.values.items()) not in done]
-    if len(todo) < len(job.cases):
-        status.info(
-            f"{len(job.cases) - len(todo)} of {len(job.cases)} cases have succeeded before."
-        )
-    path = job.results or job.resume
-    with ResultsFile.opened(path, resumed=path == job.resume) as results:
-        sweep = _Sweep(job, todo, results, status)
+    succeeded = read_successes(request.resume, request.cases) if request.resume else set()
+    todo = [case for case in request.cases if frozenset(case.values.items()) not in succeeded]
+    if len(todo) < len(request.cases):
+        before = len(request.cases) - len(todo)
+        status.info(f"{before} of {count(len(request.cases), 'case')} succeeded before.")
+    path = request.results or request.resume
+    with ResultsFile.opened(path, resumed=path == request.resume) as results:
+        sweep = _Sweep(request, todo, results, status)
         try:
-            async with exit_codes.ending_on_signals():
+            async with cancel_on_signals():
                 return await sweep.run(config)
-        except exit_codes.Ended:
+        except EndedBySignal:
             status.clear()
-            sweep.tell_rest()
+            sweep.report_summary()
             raise
 
 
 class _Sweep:
-    """A sweep that runs."""
+    """A sweep in progress."""
 
     def __init__(
-        self, job: SweepJob, todo: list[Case], results: ResultsFile | None, status: Status
+        self, request: SweepRequest, todo: list[Case], results: ResultsFile | None, status: Status
     ) -> None:
-        self._job = job
+        self._request = request
         self._todo = todo
         self._results = results
         self._status = status
-        self._names = _names(job.cases)
+        self._names = _names(request.cases)
         self._ended = 0
         self._failed: list[str] = []
         self._send, self._receive = trio.open_memory_channel[_Line](0)
 
     async def run(self, config: Config) -> int:
-        """Run the cases; returns 0, or 1 if one has failed."""
+        """Run the cases; returns 0, or 1 if a case failed."""
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(
                 open_client(config, journal=journal_for(config))
             )
             self._status.info(
-                f"{len(self._todo)} cases, at most {self._job.max_parallel} at a time."
+                f"{count(len(self._todo), 'case')}, at most {self._request.max_parallel} at a time."
             )
             nursery = await stack.enter_async_context(trio.open_nursery())
-            nursery.start_soon(self._write)
+            nursery.start_soon(self._write_lines)
             async with (
                 self._send,
                 open_sweep(
                     client,
-                    self._job.spec,
+                    self._request.spec,
                     self._todo,
-                    self._work,
-                    max_parallel=min(self._job.max_parallel, len(self._todo) or 1),
+                    self._run_case,
+                    max_parallel=min(self._request.max_parallel, len(self._todo) or 1),
                 ) as results,
             ):
                 async for result in results:
-                    self._take(result)
-                    if self._failed and self._job.fail_fast:
+                    self._add_result(result)
+                    if self._failed and self._request.fail_fast:
                         break
         self._status.clear()
-        self.tell_rest()
+        self.report_summary()
         return exit_codes.CASE_FAILED if self._failed else 0
 
-    def tell_rest(self) -> None:
-        """How many cases have succeeded, have failed, and have not been run to their end."""
+    def report_summary(self) -> None:
+        """Show how many cases succeeded, failed, and did not end."""
         succeeded = self._ended - len(self._failed)
         missing = len(self._todo) - self._ended
-        text = f"{succeeded} of {len(self._todo)} cases succeeded"
+        text = f"{succeeded} of {count(len(self._todo), 'case')} succeeded"
         if self._failed:
             text += f", {len(self._failed)} failed"
         if missing:
-            text += f", {missing} were not run to their end"
+            text += f", {missing} did not run to the end"
         if self._failed or missing:
-            path = self._job.results or self._job.resume
-            self._status.fail(f"{text}{f'; run them again with --resume {path}' if path else ''}.")
+            path = self._request.results or self._request.resume
+            self._status.fail(f"{text}{f'; run these with --resume {path}' if path else ''}.")
         else:
             self._status.done(f"{text}.")
 
-    def _take(self, result: CaseResult[Outcome]) -> None:
+    def _add_result(self, result: CaseResult[Outcome]) -> None:
         error = result.error
         if isinstance(error, AuthError) or (
             isinstance(error, ApiError) and error.kind == "image-not-found"
         ):
-            raise error  # as it is with this case, it is with all of them
+            raise error  # all other cases would fail in the same way
         if error is not None:
-            problem = _one_line(error)
+            problem = _message_of(error)
         else:
             assert result.value is not None
             problem = result.value.problem
@@ -184,22 +186,22 @@ class _Sweep:
             self._status.fail(f"{label}: {problem}")
         else:
             self._status.done(f"{label}: finished in {result.seconds:.1f} s.")
-        if self._job.stats:
+        if self._request.stats:
             for line in statistics_lines(result.statistics):
                 Status().info(f"{label}: {line}")
-        self._status.wait(f"{self._ended} of {len(self._todo)} cases have ended...")
+        self._status.wait(f"{self._ended} of {len(self._todo)} cases ended...")
 
-    async def _work(self, kernel: TrioKernel, case: Case) -> Outcome:
-        """Run one case and carry its output; it has no standard input."""
-        job = self._job
+    async def _run_case(self, kernel: TrioKernel, case: Case) -> Outcome:
+        """Run one case, with its output; it has no standard input."""
+        request = self._request
         outcome = Outcome()
-        lines = {name: _Lines() for name in _STREAMS.values()}
+        lines = {name: _LineSplitter() for name in _STREAMS.values()}
         name = self._names[case.label]
-        if job.uploads:
-            await kernel.upload(job.uploads)
+        if request.uploads:
+            await kernel.upload(request.uploads)
         async with kernel.execute(
-            job.code or "",
-            mode="batch" if job.code is None else "query",
+            request.code or "",
+            mode="batch" if request.code is None else "query",
             options=BatchOptions(build=case.build, exec=case.exec),
         ) as run:
             try:
@@ -208,7 +210,7 @@ class _Sweep:
                     match event:
                         case Stdout(text) | Stderr(text):
                             stream = _STREAMS[type(event)]
-                            outcome.printed(stream, text)
+                            outcome.add_output(stream, text)
                             for line in lines[stream].feed(text):
                                 await self._send.send(_Line(stream, name, line))
                         case BuildFinished(code) if code:
@@ -220,35 +222,35 @@ class _Sweep:
                         case TimedOut():
                             outcome.timed_out = True
             except trio.Cancelled:
-                run.abandon()  # its kernel ends now, and that ends everything in it
+                run.abandon()  # the end of its kernel ends it
                 raise
-        for stream, kept in lines.items():
-            if rest := kept.rest():
+        for stream, splitter in lines.items():
+            if rest := splitter.rest():
                 await self._send.send(_Line(stream, name, rest + "\n"))
         return outcome
 
-    async def _write(self) -> None:
-        """The one task that writes, so that lines stay whole. A slow reader slows the cases."""
+    async def _write_lines(self) -> None:
+        """Write all output, in one task: lines stay whole. A slow reader slows the cases."""
         streams = {name: getattr(sys, name) for name in _STREAMS.values()}
         colored = {name: uses_color(stream) for name, stream in streams.items()}
         async for stream, name, text in self._receive:
             prefix = f"\x1b[{name.color}m{name.short} |\x1b[0m " if colored[stream] else None
             data = (prefix or f"{name.short} | ").encode("utf-8", "replace") + as_bytes(text)
             self._status.clear()
-            # In a thread: a reader that does not read must not make us deaf to Ctrl-C.
+            # In a thread: a reader that does not read must not keep Ctrl-C from being handled.
             await trio.to_thread.run_sync(
                 write_bytes, streams[stream], data, abandon_on_cancel=True
             )
 
 
-class _Lines:
-    """Text that comes in any pieces, cut into lines."""
+class _LineSplitter:
+    """Splits text, which comes in chunks of any size, into lines."""
 
     def __init__(self) -> None:
         self._rest = ""
 
     def feed(self, text: str) -> list[str]:
-        """The lines that are complete with this, each with its end."""
+        """Lines that this text completes, each with its newline."""
         *lines, self._rest = (self._rest + text).split("\n")
         if len(self._rest) > _LINE_CHARACTERS:
             lines.append(self._rest)
@@ -256,13 +258,13 @@ class _Lines:
         return [f"{line}\n" for line in lines]
 
     def rest(self) -> str:
-        """What has no end yet."""
+        """The beginning of a line that has no end yet."""
         return self._rest
 
 
 def _names(cases: Sequence[Case]) -> dict[str, _Name]:
-    """What the user sees of each case, by its label."""
-    plain = ["".join(c if c.isprintable() else "?" for c in case.label) for case in cases]
+    """The names of the cases in the output, by label."""
+    plain = [printable(case.label) for case in cases]
     short, full = plain, plain
     if max(map(len, plain)) > _LABEL_WIDTH:
         short = [f"#{number}" for number in range(1, len(cases) + 1)]
@@ -274,6 +276,6 @@ def _names(cases: Sequence[Case]) -> dict[str, _Name]:
     }
 
 
-def _one_line(error: BackendError | ExceptionGroup[Exception]) -> str:
+def _message_of(error: BackendError | ExceptionGroup[Exception]) -> str:
     errors = error.exceptions if isinstance(error, ExceptionGroup) else [error]
-    return "; ".join(" ".join(str(one).split()) for one in errors)
+    return "; ".join(map(message_of, errors))

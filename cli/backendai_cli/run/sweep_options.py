@@ -1,4 +1,4 @@
-"""The options of a sweep, and the cases that they describe."""
+"""The options of a sweep, and its cases."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from ..parameters import LocalPath
 
 if TYPE_CHECKING:
     from backendai_trio import Case
@@ -25,7 +27,7 @@ _RANGES = {
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOptions:
-    """What the command line asked for."""
+    """The sweep that a command line asks for."""
 
     env_range: tuple[str, ...]
     build_range: tuple[str, ...]
@@ -37,16 +39,16 @@ class SweepOptions:
 
     @property
     def parallel(self) -> int:
-        """How many kernels may live at once."""
+        """How many kernels may exist at a time."""
         return self.max_parallel or _MAX_PARALLEL
 
     def cases(
         self, environ: Mapping[str, str], build: str | None, execute: str | None
     ) -> list[Case] | None:
-        """The cases; None where no sweep is asked for.
+        """The cases of the sweep; None if no sweep is asked for.
 
         Raises:
-            ConfigError: a range cannot be read, or is used nowhere.
+            ConfigError: a range is malformed, or nothing uses it.
             click.UsageError: an option of sweeps is given without a range.
         """
         given = [f"--{name.replace('_', '-')}" for name in _OPTIONS if _is_set(getattr(self, name))]
@@ -77,14 +79,14 @@ def _is_set(value: object) -> bool:
 
 
 def sweep_options(function: Callable[..., int]) -> Callable[..., int]:
-    """Give a command the options of a sweep, which it gets as its argument `sweep`."""
+    """Add the options of a sweep to a command, which receives them as its argument `sweep`."""
 
     @functools.wraps(function)
     def command(**arguments: object) -> int:
         own = {name: arguments.pop(name) for name in _OPTIONS}
         return function(sweep=SweepOptions(**own), **arguments)  # type: ignore[arg-type]
 
-    path = click.Path(dir_okay=False, path_type=Path)
+    path = LocalPath(dir_okay=False)
     options = [
         *(
             click.option(f"--{name.replace('_', '-')}", multiple=True, metavar="RANGE", help=text)
@@ -94,7 +96,7 @@ def sweep_options(function: Callable[..., int]) -> Callable[..., int]:
             "--max-parallel",
             metavar="N",
             type=click.IntRange(min=1),
-            help=f"Sweep: how many kernels may live at once [default: {_MAX_PARALLEL}].",
+            help=f"Sweep: number of kernels at a time [default: {_MAX_PARALLEL}].",
         ),
         click.option(
             "--fail-fast/--keep-going",
@@ -105,13 +107,13 @@ def sweep_options(function: Callable[..., int]) -> Callable[..., int]:
             "--results",
             metavar="FILE",
             type=path,
-            help="Sweep: write results there, a JSON object a line.",
+            help="Sweep: file for the results, one JSON object for each case.",
         ),
         click.option(
             "--resume",
             metavar="FILE",
             type=path,
-            help="Sweep: run what has not succeeded according to FILE; results are added to it.",
+            help="Sweep: run the cases that have not succeeded in FILE, and append their results.",
         ),
     ]
     for option in reversed(options):

@@ -1,4 +1,4 @@
-"""The file of a sweep's results: a JSON object a line, in the order in which the cases ended."""
+"""The file of a sweep's results: a line with a JSON object for each case that has ended."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ Values = frozenset[tuple[str, str]]
 
 
 class Outcome:
-    """What the program of one case has printed and how it ended, as far as it is known."""
+    """Output and end of one case."""
 
     KEPT_CHARACTERS = 65536
-    """Of each stream its end is kept, so that a talkative case does not fill memory."""
+    """How much of the end of each stream is kept, so that memory stays flat."""
 
     def __init__(self) -> None:
         self.exit_code: int | None = None
         self.timed_out = False
         self.truncated = False
-        self._kept = {"stdout": "", "stderr": ""}
+        self._output = {"stdout": "", "stderr": ""}
 
-    def printed(self, stream: str, text: str) -> None:
-        """Remember some output."""
-        kept = self._kept[stream] + text
-        if len(kept) > self.KEPT_CHARACTERS:
+    def add_output(self, stream: str, text: str) -> None:
+        """Keep some output of ``stdout`` or ``stderr``."""
+        output = self._output[stream] + text
+        if len(output) > self.KEPT_CHARACTERS:
             self.truncated = True
-        self._kept[stream] = kept[-self.KEPT_CHARACTERS :]
+        self._output[stream] = output[-self.KEPT_CHARACTERS :]
 
     @property
     def problem(self) -> str:
-        """Why this is no success; ``""`` if it is one."""
+        """Why the case failed; ``""`` if it succeeded."""
         if self.timed_out:
-            return "the server ended it: it took too long"
+            return "the server ended it because it took too long"
         return f"exit code {self.exit_code}" if self.exit_code else ""
 
     def as_json(self) -> dict[str, object]:
-        """What stands in the results of it."""
+        """The keys of this outcome in the file."""
         return {
             "exit_code": self.exit_code,
-            **{name: _readable(text) for name, text in self._kept.items()},
+            **{name: _readable(text) for name, text in self._output.items()},
             "truncated": self.truncated,
         }
 
 
 class ResultsFile:
-    """A file that is open to be added to. Made by `ResultsFile.opened`."""
+    """A file of results, open for appending. Made by `ResultsFile.opened`."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -64,10 +64,10 @@ class ResultsFile:
     @classmethod
     @contextmanager
     def opened(cls, path: Path | None, *, resumed: bool) -> Iterator[ResultsFile | None]:
-        """Open it, or make it; None without a path. Results that are there are not overwritten.
+        """Open or create the file; None without a path. Results are never overwritten.
 
         Raises:
-            click.ClickException: it cannot be written, or it exists and is not `resumed`.
+            click.ClickException: it cannot be written, or it exists and `resumed` is false.
         """
         if path is None:
             yield None
@@ -77,8 +77,8 @@ class ResultsFile:
             fd = os.open(path, flags, 0o666)
         except FileExistsError:
             raise click.ClickException(
-                f"{path} exists and is not overwritten; name another file, or go on with its "
-                f"sweep with --resume {path}"
+                f"--results {path}: the file exists, and is not overwritten; name another file, or "
+                f"continue its sweep with --resume {path}"
             ) from None
         except OSError as exc:
             raise click.ClickException(f"{path} cannot be written: {exc.strerror}") from None
@@ -89,7 +89,7 @@ class ResultsFile:
             os.close(fd)
 
     def add(self, result: CaseResult[Outcome], problem: str) -> None:
-        """Add a line; one write, so that no crash of ours leaves half of it."""
+        """Append a line. It is written at once, so that a crash leaves no half of it."""
         outcome = result.value or Outcome()
         line = {
             "case": dict(result.case.values),
@@ -109,12 +109,12 @@ class ResultsFile:
 
 
 def read_successes(path: Path, cases: Sequence[Case]) -> set[Values]:
-    """The values of the cases that have succeeded according to a file; its last word counts.
+    """The values of the cases that a file calls succeeded. The last line of a case counts.
 
-    A last line that was cut short is passed over: its case runs again.
+    A last line that was cut short is skipped, and its case runs again.
 
     Raises:
-        click.ClickException: it cannot be read, or holds something else than results of this sweep.
+        click.ClickException: it cannot be read, or holds anything but results of this sweep.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -131,11 +131,11 @@ def read_successes(path: Path, cases: Sequence[Case]) -> set[Values]:
         if values is None:
             if number == len(lines):
                 break
-            raise click.ClickException(f"{path}, line {number}: this is no result of a sweep")
+            raise click.ClickException(f"--resume {path}: line {number} is not a result of a sweep")
         if set(values) != names:
             raise click.ClickException(
-                f"{path}, line {number}: it is of another sweep; its cases have the values "
-                f"{', '.join(values)}, these have {', '.join(sorted(names))}"
+                f"--resume {path}: line {number} is of another sweep, over {', '.join(values)}; "
+                f"this sweep is over {', '.join(sorted(names))}"
             )
         key = frozenset(values.items())
         if success:
@@ -159,10 +159,7 @@ def _read_line(line: str) -> tuple[Mapping[str, str] | None, bool]:
 
 
 def _end_the_last_line(fd: int) -> None:
-    """After a crash, what is added must not continue a line that was cut short.
-
-    What was cut short goes: a file of results has nothing but whole lines.
-    """
+    """Remove a last line that a crash cut short; the next result would continue it."""
     size = os.fstat(fd).st_size
     if size == 0 or os.pread(fd, 1, size - 1) == b"\n":
         return
@@ -178,5 +175,5 @@ def _end_the_last_line(fd: int) -> None:
 
 
 def _readable(text: str) -> str:
-    """Text for other programs' JSON parsers: bytes that are no UTF-8 came as lone surrogates."""
+    """Text without lone surrogates, which stand for bytes that are not UTF-8."""
     return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")

@@ -26,17 +26,19 @@ from backendai_trio.kernels import one_error
 from backendai_trio.transport import ConnectionState
 
 from .. import exit_codes
-from ..console import Status, Stdin, TerminalMode, window_size, write_bytes
+from ..console import Status, write_bytes
+from ..keyboard import Stdin, TerminalMode, window_size
 from ..server import journal_for
+from ..termination import cancel_on_signals
 
 __all__ = [
     "DETACH",
     "Detached",
     "connect",
-    "follow_size",
+    "follow_window_size",
     "raw_terminal",
+    "report_outages",
     "run_shell",
-    "tell_outages",
 ]
 
 DETACH = b"\x1d"
@@ -44,15 +46,23 @@ DETACH = b"\x1d"
 
 
 class Detached(Exception):
-    """The user has left; what runs in the kernel goes on."""
+    """The user has detached; the programs in the kernel go on."""
 
 
 async def run_shell(
     config: Config, spec: KernelSpec, token: str | None, status: Status, embedded: bool
 ) -> int:
-    """A kernel, or the one with this token, and its terminal; returns the shell's exit code."""
+    """Open a terminal in a kernel; returns the exit code of its shell.
+
+    Args:
+        config: settings of the server.
+        spec: the kernel to create.
+        token: token of a kernel to join, or to create so that it stays; None for one that ends.
+        status: where to report.
+        embedded: the server is a gateway that ends with this command.
+    """
     async with (
-        exit_codes.ending_on_signals(),
+        cancel_on_signals(),
         open_client(config, journal=journal_for(config)) as client,
     ):
         if token is not None:
@@ -71,7 +81,7 @@ async def _connect_or_detach(kernel: TrioKernel, status: Status, embedded: bool)
         return await connect(kernel, status)
     except Detached:
         if embedded:
-            status.info("Detached. The kernel ends here, since no server keeps it.")
+            status.info("Detached. The kernel ends, since it runs in this command.")
         else:
             kernel.release()
             status.info(f"Detached. To come back:  backend.ai attach {kernel.token}")
@@ -79,7 +89,7 @@ async def _connect_or_detach(kernel: TrioKernel, status: Status, embedded: bool)
 
 
 async def connect(kernel: TrioKernel, status: Status) -> int:
-    """Hand every key to the kernel's terminal and show what it shows; returns the exit code.
+    """Connect the user's terminal to one in the kernel; returns the exit code of its shell.
 
     Raises:
         Detached: the user typed Ctrl-].
@@ -88,10 +98,10 @@ async def connect(kernel: TrioKernel, status: Status) -> int:
     code = exit_codes.FAILED
     status.info("Connected; Ctrl-] detaches.")
     async with open_terminal(kernel) as terminal:
-        with _own_errors(), raw_terminal(TerminalMode(), status), one_error():
+        with _library_errors(), raw_terminal(TerminalMode(), status), one_error():
             async with trio.open_nursery() as nursery:
 
-                async def show() -> None:
+                async def show_output() -> None:
                     nonlocal code
                     while data := await terminal.receive_some():
                         await trio.to_thread.run_sync(
@@ -100,7 +110,7 @@ async def connect(kernel: TrioKernel, status: Status) -> int:
                     code = terminal.exit_code or 0
                     nursery.cancel_scope.cancel()
 
-                async def type_keys() -> None:
+                async def send_keys() -> None:
                     nonlocal detached
                     stdin = Stdin()
                     while keys := await stdin.read():
@@ -111,18 +121,18 @@ async def connect(kernel: TrioKernel, status: Status) -> int:
                             nursery.cancel_scope.cancel()
                     await terminal.send_eof()
 
-                nursery.start_soon(show)
-                nursery.start_soon(type_keys)
-                nursery.start_soon(follow_size, terminal)
-                nursery.start_soon(tell_outages, terminal.connection, status)
+                nursery.start_soon(show_output)
+                nursery.start_soon(send_keys)
+                nursery.start_soon(follow_window_size, terminal)
+                nursery.start_soon(report_outages, terminal.connection, status)
     click.echo(err=True)
     if detached:
         raise Detached
     return code
 
 
-async def follow_size(terminal: Terminal | Execution) -> None:
-    """Tell the size of the window, now and whenever it changes."""
+async def follow_window_size(terminal: Terminal | Execution) -> None:
+    """Send the size of the window, now and whenever it changes."""
     await terminal.resize(*window_size())
     if not hasattr(signal, "SIGWINCH"):
         return
@@ -131,18 +141,18 @@ async def follow_size(terminal: Terminal | Execution) -> None:
             await terminal.resize(*window_size())
 
 
-async def tell_outages(connection: ConnectionState, status: Status) -> None:
-    """Say when the connection is lost, and when it is back."""
+async def report_outages(connection: ConnectionState, status: Status) -> None:
+    """Report that the connection is lost, and that it is back."""
     while True:
         await connection.wait_lost()
-        status.info("The connection is lost; trying again...")
+        status.warn("The connection is lost; trying again...")
         await connection.wait_back()
         status.done("The connection is back.")
 
 
 @contextmanager
 def raw_terminal(mode: TerminalMode, status: Status) -> Iterator[None]:
-    """Hand every key on as it is during the block; status lines still begin where lines begin."""
+    """Pass every key on during the block; status lines still begin at the left margin."""
     with mode:
         mode.raw()
         status.line_end = "\r\n"
@@ -153,8 +163,8 @@ def raw_terminal(mode: TerminalMode, status: Status) -> Iterator[None]:
 
 
 @contextmanager
-def _own_errors() -> Iterator[None]:
-    """Errors of the terminal's connection as those of this library, which have a line to say."""
+def _library_errors() -> Iterator[None]:
+    """Raise the library's error that broke the stream of a terminal: its message is for people."""
     try:
         yield
     except trio.BrokenResourceError as exc:

@@ -1,4 +1,4 @@
-"""Where pieces of source text end."""
+"""Source code at a prompt: complete or not, and where its statements end."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backendai_cli.languages import language_of, undecided_programs
 from backendai_cli.repl.source_code import (
-    PythonPieces,
-    WholeText,
+    PythonSplitter,
+    WholeInput,
     indentation,
     is_finished,
-    language_of,
 )
 
 
@@ -30,6 +30,25 @@ from backendai_cli.repl.source_code import (
 )
 def test_languages(runtime: str, language: str) -> None:
     assert language_of(runtime) == language
+
+
+@pytest.mark.parametrize(
+    ("runtime", "names", "undecided"),
+    [
+        ("python", ["train.py", "helper.py"], ["train.py", "helper.py"]),
+        ("python:3.11", ["train.py", "helper.py", "data.csv"], ["train.py", "helper.py"]),
+        ("node", ["a.js", "b.mjs"], ["a.js", "b.mjs"]),
+        ("lua5", ["a.lua", "b.lua"], ["a.lua", "b.lua"]),
+        ("python", ["main.py", "helper.py"], []),
+        ("python", ["train.py"], []),
+        ("python", ["train.py", "data.csv", "run.sh"], []),
+        ("python", ["train.py", "package/helper.py"], []),
+        ("c", ["a.c", "b.c"], []),
+        ("unknown", ["a.py", "b.py"], []),
+    ],
+)
+def test_undecided_programs(runtime: str, names: list[str], undecided: list[str]) -> None:
+    assert undecided_programs(runtime, names) == undecided
 
 
 @pytest.mark.parametrize(
@@ -78,10 +97,11 @@ def test_indentation() -> None:
     assert indentation("lua", "  x = 1") == "  "
 
 
-def pieces(text: str) -> list[str]:
-    cutter = PythonPieces()
-    found = [piece for line in text.splitlines(keepends=True) for piece in cutter.feed(line)]
-    last = cutter.end()
+def statements(text: str) -> list[str]:
+    splitter = PythonSplitter()
+    lines = text.splitlines(keepends=True)
+    found = [statement for line in lines for statement in splitter.feed(line)]
+    last = splitter.end()
     return found if last is None else [*found, last]
 
 
@@ -100,8 +120,8 @@ def pieces(text: str) -> list[str]:
         ["  indented\n", "y\n"],
     ],
 )
-def test_pieces_of_python(expected: list[str]) -> None:
-    assert pieces("".join(expected)) == expected
+def test_statements_of_python(expected: list[str]) -> None:
+    assert statements("".join(expected)) == expected
 
 
 @given(st.text(alphabet="ab:(\n #'\\", max_size=60))
@@ -109,11 +129,11 @@ def test_nothing_is_lost(text: str) -> None:
     def code(of: str) -> list[str]:
         return [line for line in of.splitlines() if line.partition("#")[0].strip()]
 
-    assert code("".join(pieces(text))) == code(text)
+    assert code("".join(statements(text))) == code(text)
 
 
-def test_whole_text() -> None:
-    whole = WholeText()
+def test_whole_input() -> None:
+    whole = WholeInput()
     assert whole.feed("a\n") == whole.feed("b") == []
     assert whole.end() == "a\nb"
     assert whole.end() is None

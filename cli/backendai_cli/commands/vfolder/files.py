@@ -1,0 +1,176 @@
+"""`backend.ai vfolder`: the files in a folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from backendai_trio import Client, TrioVFolder
+from backendai_trio.files import plan_uploads
+from backendai_trio.kernels import FileInfo
+
+from ...console import Status, count, printable
+from ...parameters import REMOTE_PATH, LocalPath
+from ...progress_bars import progress_bars, suggesting_overwrite
+from .requests import call_vfolders, folder_argument, json_option, quiet_option
+
+__all__ = ["COMMANDS"]
+
+
+@click.command()
+@folder_argument
+@click.argument("paths", nargs=-1, required=True, type=LocalPath())
+@click.option("-r", "--recursive", is_flag=True, help="Upload folders and their content.")
+@click.option(
+    "--to", metavar="PATH", type=REMOTE_PATH, help="Folder within NAME [default: NAME itself]."
+)
+@click.option(
+    "-b",
+    "--base-dir",
+    type=LocalPath(file_okay=False),
+    help="Local folder that names are relative to [default: the current one].",
+)
+@quiet_option
+def upload(
+    name: str,
+    paths: tuple[Path, ...],
+    recursive: bool,
+    to: str | None,
+    base_dir: Path | None,
+    quiet: bool,
+) -> None:
+    """Upload files to the folder NAME. Files that exist are replaced.
+
+    A file appears when it has arrived completely. When a connection breaks, the upload goes on
+    where it stopped. Ctrl-C leaves no partial file.
+
+    \b
+    Examples:
+      backend.ai vfolder upload data train.csv
+      backend.ai vfolder upload data images -r --to raw
+    """
+    uploads = plan_uploads(paths, base=base_dir, recursive=recursive)
+    files = [item for item in uploads if not item.is_folder]
+
+    async def send(client: Client) -> None:
+        async with progress_bars(sum(item.size for item in files), quiet=quiet) as progress:
+            await TrioVFolder(client, name).upload(uploads, to=to or "", progress=progress)
+
+    call_vfolders(send, quiet=quiet)
+    Status(quiet=quiet).done(f"Uploaded {count(len(files), 'file')} to {name}.")
+
+
+@click.command()
+@folder_argument
+@click.argument("paths", nargs=-1, required=True, type=REMOTE_PATH)
+@click.option(
+    "-b",
+    "--base-dir",
+    default=".",
+    type=LocalPath(file_okay=False),
+    help="Local folder for the files [default: the current one].",
+)
+@click.option("-f", "--overwrite", is_flag=True, help="Replace files that exist.")
+@quiet_option
+def download(
+    name: str, paths: tuple[str, ...], base_dir: Path, overwrite: bool, quiet: bool
+) -> None:
+    """Download files and folders of the folder NAME. The path '.' is the whole folder.
+
+    A file appears when it has arrived completely. Files that exist are replaced only with
+    --overwrite.
+
+    \b
+    Examples:
+      backend.ai vfolder download data results/run.csv
+      backend.ai vfolder download data . -b backup
+    """
+
+    async def receive(client: Client) -> list[Path]:
+        async with progress_bars(None, quiet=quiet) as progress:
+            return await TrioVFolder(client, name).download(
+                paths, base_dir, overwrite=overwrite, progress=progress
+            )
+
+    with suggesting_overwrite():
+        written = call_vfolders(receive, quiet=quiet)
+    Status(quiet=quiet).done(f"Downloaded {count(len(written), 'file')} from {name}.")
+
+
+@click.command()
+@folder_argument
+@click.argument("path", default=".", type=REMOTE_PATH)
+@json_option
+def ls(name: str, path: str, as_json: bool) -> None:
+    """List the files in the folder NAME, or in the folder PATH within it.
+
+    \b
+    Examples:
+      backend.ai vfolder ls data
+      backend.ai vfolder ls data raw/images
+    """
+    found: list[FileInfo] = call_vfolders(
+        lambda client: TrioVFolder(client, name).list_files(path), quiet=as_json
+    )
+    if as_json:
+        click.echo(json.dumps([asdict(item) for item in found]))
+        return
+    for item in found:
+        when = datetime.fromtimestamp(item.modified).astimezone().strftime("%Y-%m-%d %H:%M")
+        slash = "/" if item.is_folder else ""
+        click.echo(f"{item.mode} {item.size:>13,} {when} {printable(item.name)}{slash}")
+
+
+@click.command()
+@folder_argument
+@click.argument("path", type=REMOTE_PATH)
+@click.option("-p", "--parents", is_flag=True, help="Make parents as needed; PATH may exist.")
+def mkdir(name: str, path: str, parents: bool) -> None:
+    """Make the folder PATH in the folder NAME.
+
+    \b
+    Examples:
+      backend.ai vfolder mkdir data raw
+      backend.ai vfolder mkdir data -p raw/images
+    """
+    call_vfolders(
+        lambda client: TrioVFolder(client, name).mkdir(path, parents=parents, exist_ok=parents)
+    )
+
+
+@click.command()
+@folder_argument
+@click.argument("source", type=REMOTE_PATH)
+@click.argument("target", type=REMOTE_PATH)
+def mv(name: str, source: str, target: str) -> None:
+    """Move or rename SOURCE in the folder NAME.
+
+    If TARGET is a folder, SOURCE is moved into it; otherwise TARGET is its new path.
+
+    \b
+    Examples:
+      backend.ai vfolder mv data train.csv raw/train-1.csv
+    """
+    call_vfolders(lambda client: TrioVFolder(client, name).move(source, target))
+
+
+@click.command()
+@folder_argument
+@click.argument("paths", nargs=-1, required=True, type=REMOTE_PATH)
+@click.option("-r", "--recursive", is_flag=True, help="Remove folders and their content.")
+def rm(name: str, paths: tuple[str, ...], recursive: bool) -> None:
+    """Remove files from the folder NAME. If one cannot be removed, none is.
+
+    \b
+    Examples:
+      backend.ai vfolder rm data train.csv
+      backend.ai vfolder rm data -r raw
+    """
+    call_vfolders(lambda client: TrioVFolder(client, name).remove(paths, recursive=recursive))
+
+
+COMMANDS = (upload, download, ls, mkdir, mv, rm)

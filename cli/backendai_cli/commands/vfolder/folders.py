@@ -1,0 +1,160 @@
+"""`backend.ai vfolder`: the folders themselves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Literal
+
+import click
+
+from backendai_trio import Client, TrioVFolder, create_vfolder, list_vfolders
+from backendai_trio.vfolders import VFolderInfo
+
+from ...console import Status, printable
+from ...parameters import NAME
+from ...tables import show_rows
+from .requests import call_vfolders, folder_argument, json_option, permission_option
+
+__all__ = ["COMMANDS"]
+
+
+@click.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """List the folders that you can use.
+
+    \b
+    Examples:
+      backend.ai vfolder list
+      backend.ai vfolder list --json
+    """
+    show_rows(
+        [asdict(item) for item in call_vfolders(list_vfolders, quiet=as_json)],
+        {
+            "name": "Name",
+            "folder_id": "ID",
+            "permission": "Permission",
+            "owner": "Owner",
+            "created_at": "Created at",
+        },
+        as_json=as_json,
+        empty="There are no virtual folders. 'backend.ai vfolder create NAME' makes one.",
+    )
+
+
+@click.command()
+@folder_argument
+@click.argument("host", required=False)
+@click.option("--group", metavar="NAME", type=NAME, help="Project that owns it [default: you].")
+@click.option(
+    "--usage-mode",
+    type=click.Choice(["general", "data", "model"]),
+    default="general",
+    show_default=True,
+    help="Purpose of the folder.",
+)
+@click.option(
+    "--quota",
+    metavar="BYTES",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Size limit [default: the server's].",
+)
+@permission_option
+@click.option("--cloneable", is_flag=True, help="Let others clone it.")
+@json_option
+def create(
+    name: str,
+    host: str | None,
+    group: str | None,
+    usage_mode: str,
+    quota: int,
+    permission: Literal["ro", "rw", "wd"],
+    cloneable: bool,
+    as_json: bool,
+) -> None:
+    """Create the folder NAME, on the storage host HOST if the server has several.
+
+    \b
+    Examples:
+      backend.ai vfolder create data
+      backend.ai vfolder create models nas1 --group research --quota 10000000000
+    """
+
+    async def make(client: Client) -> VFolderInfo:
+        folder = await create_vfolder(
+            client,
+            name,
+            host=host,
+            group=group,
+            usage_mode=usage_mode,
+            permission=permission,
+            cloneable=cloneable,
+            max_bytes=quota,
+        )
+        return await folder.info()
+
+    created = call_vfolders(make, quiet=as_json)
+    if as_json:
+        click.echo(json.dumps(asdict(created)))
+    else:
+        Status().done(f"Created the virtual folder {created.name} (ID: {created.folder_id}).")
+
+
+@click.command()
+@folder_argument
+@json_option
+def info(name: str, as_json: bool) -> None:
+    """Show information about the folder NAME.
+
+    \b
+    Examples:
+      backend.ai vfolder info data
+      backend.ai vfolder info data --json
+    """
+    found = call_vfolders(lambda client: TrioVFolder(client, name).info(), quiet=as_json)
+    if as_json:
+        click.echo(json.dumps(asdict(found)))
+        return
+    for title, value in (
+        ("Name", found.name),
+        ("ID", found.folder_id),
+        ("Files", "?" if found.num_files is None else f"{found.num_files:,}"),
+        ("Bytes", "?" if found.used_bytes is None else f"{found.used_bytes:,}"),
+        ("Quota", f"{found.max_bytes:,} bytes" if found.max_bytes else "none"),
+        ("Permission", found.permission),
+        ("Owner", found.owner + (" (you)" if found.is_owner else "")),
+        ("Created", found.created_at[:19].replace("T", " ")),
+    ):
+        click.echo(f"{title:<11} {printable(value)}")
+
+
+@click.command()
+@folder_argument
+def delete(name: str) -> None:
+    """Delete the folder NAME and all files in it.
+
+    \b
+    Examples:
+      backend.ai vfolder delete data
+    """
+    call_vfolders(lambda client: TrioVFolder(client, name).delete())
+    Status().done(f"Deleted the virtual folder {name}.")
+
+
+@click.command()
+@folder_argument
+@click.argument("new_name", type=NAME)
+def rename(name: str, new_name: str) -> None:
+    """Rename the folder NAME to NEW_NAME.
+
+    \b
+    Examples:
+      backend.ai vfolder rename data old-data
+    """
+    call_vfolders(lambda client: TrioVFolder(client, name).rename(new_name))
+    Status().done(f"Renamed the virtual folder {name} to {new_name}.")
+
+
+COMMANDS = (list_command, create, info, delete, rename)

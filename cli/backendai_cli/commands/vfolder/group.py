@@ -1,0 +1,35 @@
+"""`backend.ai vfolder`: files that outlive kernels."""
+
+from __future__ import annotations
+
+import click
+
+from ...groups import Group
+from . import files, folders, sharing
+
+__all__ = ["command"]
+
+
+@click.group("vfolder", cls=Group)
+@click.option(
+    "--local", is_flag=True, help="Use the folders of this machine, even if a server is configured."
+)
+@click.pass_context
+def command(ctx: click.Context, local: bool) -> None:
+    """Manage virtual folders, which outlive kernels.
+
+    'backend.ai run -m NAME' mounts a folder: it appears under its name in the work folder. With no
+    server configured, folders are kept on this machine.
+
+    \b
+    Examples:
+      backend.ai vfolder create data
+      backend.ai vfolder upload data train.csv images/ -r
+      backend.ai run python -m data -c "print(open('data/train.csv').read())"
+      backend.ai vfolder download data results
+    """
+    ctx.obj = local
+
+
+for _subcommand in (*folders.COMMANDS, *files.COMMANDS, *sharing.COMMANDS):
+    command.add_command(_subcommand)

@@ -1,0 +1,151 @@
+"""The one place where errors become a line on standard error and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
+
+import click
+
+from . import exit_codes
+from .termination import EndedBySignal
+
+__all__ = ["main_with_exit_code", "message_of", "one_line", "report_error"]
+
+
+def main_with_exit_code(command: click.Command, arguments: Sequence[str], name: str) -> NoReturn:
+    """Run a command and end the process with its exit code.
+
+    The interpreter is not finalized: to take all modules apart lasts longer than `--help`, and the
+    command has closed everything by then.
+
+    Args:
+        command: the command.
+        arguments: the command line without the program.
+        name: the program, for help and errors.
+    """
+    _open_standard_streams()
+    code = _run(command, arguments, name)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except KeyboardInterrupt:
+        code = exit_codes.INTERRUPTED
+    except BrokenPipeError:
+        code = exit_codes.BROKEN_PIPE
+    except OSError as exc:  # the disk is full
+        code = code or report_error(exc)
+    os._exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Open /dev/null in place of standard streams that are closed (`>&-`).
+
+    The next file that is opened would get the number, and what is printed would go into it.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is `fd`
+    for fd, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(fd, mode, encoding="utf-8", closefd=False))
+
+
+def _run(command: click.Command, arguments: Sequence[str], name: str) -> int:
+    warnings.showwarning = _show_warning
+    try:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        result = command.main(list(arguments), prog_name=name, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except (BrokenPipeError, SystemExit):
+        # Click raises SystemExit for a broken pipe, and with `standalone_mode=False` only then.
+        return exit_codes.BROKEN_PIPE
+    except EndedBySignal as exc:
+        return exit_codes.SIGNALED + exc.number
+    except (KeyboardInterrupt, click.Abort):
+        return exit_codes.INTERRUPTED
+    except click.UsageError as exc:
+        hint = f" (see '{exc.ctx.command_path} --help')" if exc.ctx is not None else ""
+        _show_error(f"{exc.format_message()}{hint}")
+        return exit_codes.FAILED
+    except click.ClickException as exc:
+        _show_error(exc.format_message())
+        return exit_codes.FAILED
+    except Exception as exc:
+        if os.environ.get("BACKEND_TRACEBACK"):
+            raise
+        # Several uploads can fail at once, each with its own error.
+        codes = [report_error(error) for error in _errors_in(exc)]
+        return codes[0]
+
+
+def report_error(exc: Exception) -> int:
+    """Show an error on standard error.
+
+    Returns:
+        The exit code for it.
+    """
+    from backendai_trio import ApiError, BackendError
+
+    if isinstance(exc, ApiError):
+        message = message_of(exc)
+        _show_error(f"{message}; {exc.advice}" if exc.advice else message)
+        return exit_codes.NOT_FOUND if exc.kind == "image-not-found" else exit_codes.REFUSED
+    if isinstance(exc, BackendError | OSError):
+        _show_error(message_of(exc))
+    else:
+        _show_error(
+            f"a bug in backend.ai: {type(exc).__name__}: {exc}; "
+            "please report it with the output of the command under BACKEND_TRACEBACK=1"
+        )
+    return exit_codes.FAILED
+
+
+def message_of(exc: BaseException) -> str:
+    """The text of an error on one line; requests and their status are in it only with -v."""
+    from backendai_trio import ApiError
+
+    from .console import requests_are_shown
+
+    text = str(exc)
+    if not requests_are_shown():
+        cause: BaseException | None = exc
+        while cause is not None:
+            if isinstance(cause, ApiError):
+                text = text.replace(str(cause), cause.reason)
+            cause = cause.__cause__ or cause.__context__
+    return one_line(text)
+
+
+def one_line(text: str) -> str:
+    """A text with each run of whitespace replaced by a space."""
+    return " ".join(text.split())
+
+
+def _errors_in(exc: Exception) -> Iterator[Exception]:
+    """The errors in a group of any depth; an error that is not a group itself."""
+    if isinstance(exc, ExceptionGroup):
+        for inner in exc.exceptions:
+            yield from _errors_in(inner)
+    else:
+        yield exc
+
+
+def _show_warning(message: Warning | str, *_details: object, **_options: object) -> None:
+    """In place of `warnings.showwarning`, which shows a line of source code with the message."""
+    from .console import Status
+
+    Status().warn(one_line(str(message)))
+
+
+def _show_error(message: str) -> None:
+    from .console import Status
+
+    Status().fail(one_line(message))

@@ -1,0 +1,141 @@
+"""The user's keyboard: standard input, and the modes of its terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+__all__ = [
+    "Stdin",
+    "TerminalMode",
+    "ask_secret",
+    "check_terminal",
+    "terminal_environ",
+    "window_size",
+]
+
+_READ_BYTES = 65536
+
+
+def check_terminal() -> None:
+    """Refuse to go on without a terminal.
+
+    Raises:
+        click.UsageError: standard input or output is not a terminal.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError("this needs a terminal; to run a program in a script, use 'run'")
+
+
+def window_size() -> tuple[int, int]:
+    """Rows and columns of the window; 24 and 80 for a terminal without size (a serial line)."""
+    columns, rows = os.get_terminal_size(sys.stdout.fileno())
+    return rows or 24, columns or 80
+
+
+def terminal_environ() -> dict[str, str]:
+    """Variables that tell programs in a kernel about the user's terminal, as ssh sends them."""
+    term = os.environ.get("TERM")
+    return {"TERM": term} if term else {}
+
+
+def ask_secret(label: str) -> str:
+    """Ask the user for a secret. The prompt is shown when the echo is off, and not before.
+
+    Args:
+        label: what is asked for, e.g. ``Password``.
+
+    Raises:
+        click.Abort: the input ended.
+    """
+    import getpass
+
+    try:
+        while not (answer := getpass.getpass(f"{label}: ")):
+            pass
+    except EOFError:
+        raise click.Abort from None
+    return answer
+
+
+class Stdin:
+    """Standard input, read only on demand.
+
+    A read can be cancelled and leaves nothing behind: no thread stays in it, and the terminal is
+    never made non-blocking, which the parent shell would inherit.
+    """
+
+    def __init__(self, fd: int = 0) -> None:
+        self._fd = fd
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person types."""
+        try:
+            return os.isatty(self._fd)
+        except OSError:  # closed
+            return False
+
+    async def read(self) -> bytes:
+        """Wait for input; at least a byte, or ``b""`` at its end."""
+        import trio
+
+        if sys.platform == "win32":
+            return await trio.to_thread.run_sync(
+                os.read, self._fd, _READ_BYTES, abandon_on_cancel=True
+            )
+        try:
+            # Level-triggered: after this, a read does not block.
+            await trio.lowlevel.wait_readable(self._fd)
+        except PermissionError:
+            # A regular file: epoll refuses it, and reading it never waits long.
+            await trio.lowlevel.checkpoint()
+        except OSError:
+            return b""  # closed
+        return os.read(self._fd, _READ_BYTES)
+
+
+class TerminalMode:
+    """The modes of the terminal; restored at the end of the block."""
+
+    def __init__(self, fd: int = 0) -> None:
+        self._fd = fd
+        self._saved: list[Any] | None = None
+
+    def __enter__(self) -> TerminalMode:
+        if sys.platform != "win32" and Stdin(self._fd).is_terminal:
+            import termios
+
+            self._saved = termios.tcgetattr(self._fd)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.restore()
+
+    def hide(self) -> None:
+        """Switch the echo off; the end of the line is still shown."""
+        if sys.platform != "win32" and self._saved is not None:
+            import termios
+
+            mode = [*self._saved]
+            mode[3] = (mode[3] & ~termios.ECHO) | termios.ECHONL
+            termios.tcsetattr(self._fd, termios.TCSANOW, mode)
+
+    def raw(self) -> None:
+        """Pass every key on, Ctrl-C among them."""
+        if sys.platform != "win32" and self._saved is not None:
+            import termios
+            import tty
+
+            # Not with a flush, as is usual: what was typed already is input of the program.
+            tty.setraw(self._fd, termios.TCSADRAIN)
+
+    def restore(self) -> None:
+        """Restore the modes from the beginning of the block."""
+        if sys.platform != "win32" and self._saved is not None:
+            import termios
+
+            termios.tcsetattr(self._fd, termios.TCSADRAIN, self._saved)

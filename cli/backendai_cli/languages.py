@@ -1,0 +1,52 @@
+"""Languages of runtimes, and the file that a runtime runs when several are given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+__all__ = ["interpreter_of", "language_of", "undecided_programs"]
+
+# Names of Pygments for runtimes that are called otherwise.
+_LANGUAGES = {"py": "python", "node": "javascript", "nodejs": "javascript", "r-base": "r"}
+_LANGUAGES |= {"sh": "bash", "rscript": "r", "golang": "go", "gcc": "c", "g++": "cpp"}
+# Languages whose files are run without a build: the interpreter, and the suffixes of the files.
+_SCRIPTS = {
+    "python": ("python3", ".py"),
+    "lua": ("lua", ".lua"),
+    "javascript": ("node", ".js", ".mjs"),
+    "js": ("node", ".js", ".mjs"),
+    "bash": ("bash", ".sh"),
+    "shell": ("bash", ".sh"),
+    "r": ("Rscript", ".R", ".r"),
+    "perl": ("perl", ".pl"),
+}
+
+
+def language_of(runtime: str) -> str:
+    """The language of a runtime or image: ``python`` for ``host/stable/python:3.9-ubuntu``."""
+    name = runtime.strip().lower().partition("@")[0].rpartition("/")[2].partition(":")[0]
+    name = re.sub(r"-?\d[\d.]*$", "", name)
+    return "python" if "python" in name else _LANGUAGES.get(name, name)
+
+
+def interpreter_of(runtime: str) -> str:
+    """The command that runs a script in the runtime; ``""`` if it is not known."""
+    return _SCRIPTS.get(language_of(runtime), ("",))[0]
+
+
+def undecided_programs(runtime: str, names: Sequence[str]) -> list[str]:
+    """Files of which any could be the program: several scripts, none of them called ``main``.
+
+    Args:
+        runtime: runtime or image.
+        names: names of the files in the work folder.
+
+    Returns:
+        The names; empty if the server knows which file to run, or if it builds the files.
+    """
+    _, *suffixes = _SCRIPTS.get(language_of(runtime), ("",))
+    programs = [name for name in names if "/" not in name and name.endswith(tuple(suffixes))]
+    if len(programs) < 2 or any(name.startswith("main.") for name in programs):
+        return []
+    return programs

@@ -1,0 +1,210 @@
+"""Standard streams: closed ones, dumb terminals, colors, passwords; and Ctrl-C early on."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Mapping
+
+import pytest
+
+from .commands import Commands
+from .terminal import eventually
+
+# -- closed streams -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("command", ["--version", "--help", "config", "rm lab1", "frobnicate"])
+def test_closed_streams(
+    commands: Commands, served: Mapping[str, str], command: str, closed: str
+) -> None:
+    """The exit code is the usual one, and there is no traceback."""
+    made = commands.run("create", "-q", "-t", "lab1", "lua", env=served)
+    assert made.code == 0, made.stderr
+    codes = {"frobnicate": 125}
+    result = commands.shell(f"backend.ai {command} {closed}", env=served)
+    assert result.code == codes.get(command, 0), result
+    assert "Traceback" not in result.stderr + result.text
+    assert ("&-" in closed.replace("2>&-", "").replace("<&-", "")) <= (result.text == "")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_the_exit_code_with_closed_streams(commands: Commands, closed: str) -> None:
+    script = f"backend.ai run -q lua -c 'print(1); io.stderr:write(2); os.exit(3)' {closed}"
+    result = commands.shell(script)
+    assert (result.code, "Traceback" in result.stderr) == (3, False)
+
+
+def test_a_closed_stream_does_not_become_a_file(commands: Commands) -> None:
+    """The number of the stream is not taken by the next file that is opened."""
+    (commands.work / "main.lua").write_text("print('in the program')")
+    result = commands.shell("backend.ai run -q lua main.lua >&-")
+    assert result.code == 0, result.stderr
+    assert (commands.work / "main.lua").read_text() == "print('in the program')"
+
+
+# -- escape sequences -----------------------------------------------------------------------------
+
+PLAIN = [
+    {"TERM": "dumb"},
+    {"TERM": ""},
+    {"TERM": "unknown"},
+    {"TERM": "dumb", "COLUMNS": "200"},
+    {"NO_COLOR": "1"},
+    {"NO_COLOR": "1", "FORCE_COLOR": "1"},
+]
+
+
+@pytest.mark.parametrize("env", PLAIN, ids=str)
+def test_plain_text(commands: Commands, served: Mapping[str, str], env: Mapping[str, str]) -> None:
+    (commands.work / "data").write_bytes(bytes(1000))
+    for arguments in (
+        ["run", "-t", "lab1", "lua", "-c", "print(1)"],
+        ["ps"],
+        ["upload", "lab1", "data"],
+        ["rm", "lab1", "no-such-kernel"],
+    ):
+        with commands.terminal(*arguments, env={**served, **env}) as running:
+            running.wait()
+        assert b"\x1b" not in running.written["stdout"], (arguments, running.written)
+
+
+@pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"TERM": ""}], ids=str)
+def test_repl_on_a_dumb_terminal(commands: Commands, env: Mapping[str, str]) -> None:
+    with commands.terminal("repl", "-q", "python", env=env) as running:
+        running.expect(">>> ")
+        running.send("6 * 7\r")
+        running.expect("42")
+        running.expect(">>> ")
+        running.send("for i in range(2):\r  print('it', i)\r\r")
+        running.expect("it 0\r\nit 1")
+        running.expect(">>> ")
+        running.send("import getpass; len(getpass.getpass('se'+'cret? '))\r")
+        running.expect("secret? ")
+        assert not running.echoes()
+        running.send("geheim\r")
+        running.expect("6\r\n")
+        running.expect(">>> ")
+        running.send("\x04")
+        assert running.wait() == 0
+    assert b"\x1b" not in running.written["stdout"] and "geheim" not in running.text()
+
+
+def test_forced_color_in_a_pipe(commands: Commands) -> None:
+    result = commands.run("run", "lua", "-c", "print(1)", env={"FORCE_COLOR": "1"})
+    assert "\x1b[92m✔ Cleaned up the kernel.\x1b[0m\n" in result.stderr
+    assert "\x1b[2K" not in result.stderr and "⋯" not in result.stderr
+    assert result.stdout == b"1\n"  # the program's own
+    none = commands.run("run", "lua", "-c", "print(1)", env={"FORCE_COLOR": "0"})
+    assert "\x1b" not in none.stderr
+
+
+def test_forced_color_of_a_table(commands: Commands, served: Mapping[str, str]) -> None:
+    assert commands.run("create", "lua", "-t", "lab1", env=served).code == 0
+    table = commands.run("ps", env={**served, "FORCE_COLOR": "1"})
+    assert re.search(r"\x1b\[[0-9;]*m", table.text)
+    assert len(table.text.splitlines()) == 3  # as wide as in any pipe
+
+
+# -- passwords ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import getpass; print(len(getpass.getpass('secret? ')))",
+        "import getpass; print('x' * 5000); print(len(getpass.getpass('secret? ')))",
+        "import getpass; print(len(getpass.getpass('your\\nsecret? \\n')))",
+    ],
+    ids=["prompt", "after much output", "prompt of two lines"],
+)
+@pytest.mark.parametrize("command", ["run", "repl"])
+def test_the_echo_is_off_when_a_prompt_is_shown(
+    commands: Commands, command: str, code: str
+) -> None:
+    options = ["-c", code] if command == "run" else []
+    with commands.terminal(command, "-q", "python", *options) as running:
+        if command == "repl":
+            running.expect("\x1b[?2004h")
+            running.expect(">>>")
+            running.send(f"{code}\r")
+            running.expect("\x1b[?2004l")  # the editor has ended
+        running.expect("secret? ")
+        assert not running.echoes()
+        running.send("geheim\n")
+        running.expect("6\r\n")
+        if command == "repl":
+            running.expect(">>>")
+            running.send("\x04")
+        assert running.wait() == 0
+    assert "geheim" not in running.text()
+
+
+def test_output_without_a_newline_is_shown_soon(commands: Commands) -> None:
+    code = "import time; print('50 %', end='', flush=True); time.sleep(1000)"
+    with commands.terminal("run", "-q", "python", "-c", code) as running:
+        running.expect("50 %")
+        running.send("\x03")
+        assert running.wait() == 130
+
+
+@pytest.mark.parametrize("arguments", [["config", "set", "secret_key"], ["login", "me"]], ids=str)
+def test_the_echo_is_off_when_our_own_prompt_is_shown(
+    commands: Commands, arguments: list[str]
+) -> None:
+    env = {"BACKEND_ENDPOINT": "http://127.0.0.1:1", "BACKEND_ENDPOINT_TYPE": "session"}
+    for _ in range(3):
+        with commands.terminal(*arguments, env=env) as running:
+            running.expect(": ")
+            assert not running.echoes()
+            running.send("\x03")
+            assert running.wait() == 130
+            assert eventually(running.echoes)
+
+
+# -- Ctrl-C before the commands are loaded --------------------------------------------------------
+
+
+@pytest.mark.parametrize("program", ["backend.ai", "lcc", "lpython"])
+def test_ctrl_c_while_modules_are_imported(commands: Commands, program: str) -> None:
+    """Modules are imported for as long as a module of ours waits for a signal."""
+    hook = commands.home / "hook"
+    hook.mkdir()
+    # Stands for an import that takes long: click is the first that is loaded.
+    (hook / "click.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nraise SystemExit('not reached')\n"
+    )
+    result = commands.run("--help", env={"PYTHONPATH": str(hook)}, program=program)
+    assert (result.code, result.text, result.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("module", ["trio", "backendai_cli/run/runner.py"])
+def test_ctrl_c_while_a_command_is_loaded(commands: Commands, module: str) -> None:
+    hook = commands.home / "hook"
+    hook.mkdir()
+    (hook / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module.removesuffix('.py').replace('/', '.')!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    arguments = ["run", "--local", "-q", "lua", "-c", "print(1)"]
+    result = commands.run(*arguments, env={"PYTHONPATH": str(hook)})
+    # The newline follows the ^C that a terminal shows.
+    assert (result.code, result.text, result.stderr) == (130, "", "\n")
+
+
+def test_an_ignored_signal_stays_ignored(commands: Commands) -> None:
+    hook = commands.home / "hook"
+    hook.mkdir()
+    (hook / "sitecustomize.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    result = commands.shell(
+        "trap '' INT; PYTHONPATH=$HOME/hook backend.ai --version", {"LC_ALL": "C.UTF-8"}
+    )
+    assert result.code == 0 and "backend.ai" in result.text
+    assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN

@@ -1,8 +1,9 @@
-"""Trying again where that is safe, and errors that name the file."""
+"""Trying again: how long to wait, and which failures may pass."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import random
+from collections.abc import Awaitable, Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 
 import trio
@@ -17,26 +18,80 @@ from ..errors import (
     UploadError,
 )
 
-__all__ = ["naming", "with_retries"]
+__all__ = ["backoff", "is_transient", "naming", "upload_error", "with_retries"]
 
-_PAUSES_SECONDS = (0.5, 1.0, 2.0)
-_TRY_AGAIN = frozenset({429, 502, 503, 504})
+# Request Timeout, Too Early, Too Many Requests, and the three that gateways and proxies give while
+# the server behind them restarts.
+_TRANSIENT_STATUSES = frozenset({408, 425, 429, 502, 503, 504})
+
+
+def backoff(
+    first: float = 0.5, *, longest: float = 5.0, retries: int | None = None
+) -> Iterator[float]:
+    """Pauses between attempts, in seconds. Each is twice the one before it, less up to a half by
+    chance, so that clients that lost the same server do not come back all at once.
+
+    Args:
+        first: the first pause before chance shortens it.
+        longest: no pause is longer.
+        retries: how many there are; None for no end. After them the iterator is exhausted.
+
+    Usage::
+
+        pauses = backoff(0.1, retries=4)
+        while True:
+            try:
+                return await attempt()
+            except BackendError as exc:
+                if not is_transient(exc) or (pause := next(pauses, None)) is None:
+                    raise
+            await trio.sleep(pause)
+
+    A loop whose attempt got somewhere begins anew with another `backoff`.
+    """
+    pause = first
+    count = 0
+    while retries is None or count < retries:
+        yield min(pause, longest) * random.uniform(0.5, 1.0)  # noqa: S311
+        pause = min(2 * pause, longest)
+        count += 1
+
+
+def is_transient(exc: BaseException, *, also: Container[int] = ()) -> bool:
+    """Whether the same request may succeed a little later.
+
+    True for a connection that failed, and for HTTP statuses 408, 425, 429, 502, 503 and 504. It
+    says nothing of whether the request may be sent twice: the caller knows that.
+
+    Args:
+        exc: how an attempt failed.
+        also: further statuses that pass for this request.
+    """
+    if isinstance(exc, ApiError):
+        return exc.status in _TRANSIENT_STATUSES or exc.status in also
+    return isinstance(exc, ConnectionFailed)
 
 
 async def with_retries(send: Callable[[], Awaitable[None]]) -> None:
-    """Do something that may be done twice, and again when the connection or the server fails.
+    """Run an attempt that may be repeated, up to three times more while its failure is transient.
 
-    Uploads of files may: what arrives a second time replaces itself.
+    Uploads of files may be repeated: a file that arrives a second time replaces the first.
+
+    Args:
+        send: one attempt.
+
+    Raises:
+        Exception: the failure of the last attempt.
     """
-    for pause in _PAUSES_SECONDS:
+    pauses = backoff(retries=3)
+    while True:
         try:
             await send()
             return
-        except (ConnectionFailed, ApiError) as exc:
-            if isinstance(exc, ApiError) and exc.status not in _TRY_AGAIN:
+        except BackendError as exc:
+            if not is_transient(exc) or (pause := next(pauses, None)) is None:
                 raise
         await trio.sleep(pause)
-    await send()
 
 
 @contextmanager
@@ -44,6 +99,9 @@ def naming(labels: Sequence[str]) -> Iterator[None]:
     """Turn errors of an upload into ones that name the files.
 
     A refused key and a kernel that is not there are no fault of a file, and stay what they are.
+
+    Raises:
+        UploadError: for `ApiError`, `ConnectionFailed` and `RemoteProtocolError`.
     """
     try:
         yield

@@ -1,0 +1,73 @@
+"""Pauses between attempts, and failures that may pass."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+
+from backendai_trio.errors import (
+    BackendError,
+    ConfigError,
+    ConnectionFailed,
+    LocalProtocolError,
+    RemoteProtocolError,
+    api_error,
+)
+from backendai_trio.transport.retry import backoff, is_transient, with_retries
+
+
+def test_pauses_double_up_to_the_longest_with_jitter() -> None:
+    for _ in range(50):
+        pauses = list(islice(backoff(0.1, longest=1.0), 8))
+        for pause, whole in zip(pauses, [0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0, 1.0], strict=True):
+            assert whole / 2 <= pause <= whole
+    firsts = {next(backoff(0.1)) for _ in range(20)}
+    assert len(firsts) > 1
+
+
+def test_number_of_retries_is_bounded() -> None:
+    assert len(list(backoff(0.1, retries=4))) == 4
+    assert list(backoff(0.1, retries=0)) == []
+    assert len(list(islice(backoff(0.1), 1000))) == 1000
+
+
+def test_transient_failures() -> None:
+    assert is_transient(ConnectionFailed("gone"))
+    transient = {status for status in range(300, 600) if is_transient(api_error(status))}
+    assert transient == {408, 425, 429, 502, 503, 504}
+    assert is_transient(api_error(409), also=(409,))
+    for error in (
+        RemoteProtocolError("x"), LocalProtocolError("x"), ConfigError("X", "y"), ValueError("x"),
+    ):  # fmt: skip
+        assert not is_transient(error)
+
+
+@pytest.mark.parametrize(
+    ("failures", "attempts"),
+    [
+        ([], 1),
+        ([ConnectionFailed("gone"), api_error(503)], 3),
+        ([ConnectionFailed("gone")] * 4, 4),
+        ([api_error(400)], 1),
+        ([RemoteProtocolError("x")], 1),
+    ],
+)
+async def test_with_retries(
+    autojump_clock: object, failures: list[BackendError], attempts: int
+) -> None:
+    made = 0
+    left = list(failures)
+
+    async def attempt() -> None:  # noqa: ASYNC124
+        nonlocal made
+        made += 1
+        if left:
+            raise left.pop(0)
+
+    if len(failures) < attempts:
+        await with_retries(attempt)
+    else:
+        with pytest.raises(type(failures[-1])):
+            await with_retries(attempt)
+    assert made == attempts

@@ -151,7 +151,7 @@ async def open_app_stream(kernel: TrioKernel, app: str) -> AsyncIterator[AppStre
     half_close = client.has(HALF_CLOSE)
     path = client.era.stream_path(kernel.token, "tcpproxy")
     query = connection_query(app, half_close=half_close)
-    async with open_websocket(client, path, query=query, may_stall=True) as socket:
+    async with open_websocket(client, path, query=query, tunnel=True) as socket:
         yield AppStream(socket, half_close=half_close)
 
 

@@ -1,4 +1,4 @@
-"""The ways a run's messages travel: polls, a manager's WebSocket, or a numbered stream.
+"""The ways a run's messages travel: polls, a manager's WebSocket, or a resumable stream.
 
 Which one is taken is negotiated (`open_channel`); a run looks the same over each.
 """
@@ -155,7 +155,7 @@ class _ResumableChannel:
         await self._stream.send(data)
 
     async def end_input(self) -> None:
-        await self._stream.end()
+        await self._stream.send_eof()
 
     async def resize(self, rows: int, columns: int) -> None:
         await self._stream.control({"resize": [rows, columns]}, keep=True)
@@ -181,7 +181,7 @@ class _ResumableChannel:
             case "finished" if code is None or isinstance(code, int):
                 rest = {kind: d.decode(b"", final=True) for kind, d in self._decoders.items()}
                 self.outcome = Finished(code)
-                self._stream.end_reading()
+                self._stream.discard_input()
                 return [*(_output(kind, text) for kind, text in rest.items() if text), self.outcome]
         raise RemoteProtocolError(f"stream: unknown mark {dict(fields)!r}")
 

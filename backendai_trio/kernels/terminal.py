@@ -230,7 +230,7 @@ async def open_terminal(kernel: TrioKernel) -> AsyncIterator[Terminal]:
     if client.has(RESUMABLE_STREAMS):
         async with (
             open_resumable(client, path) as stream,
-            Terminal(_NumberedWire(stream)) as terminal,
+            Terminal(_ResumableWire(stream)) as terminal,
         ):
             yield terminal
         return
@@ -238,7 +238,7 @@ async def open_terminal(kernel: TrioKernel) -> AsyncIterator[Terminal]:
         yield terminal
 
 
-class _NumberedWire:
+class _ResumableWire:
     """Our own gateway's."""
 
     def __init__(self, stream: ResumableStream) -> None:
@@ -262,7 +262,7 @@ class _NumberedWire:
         await self._stream.send(data)
 
     async def end(self) -> None:
-        await self._stream.end()
+        await self._stream.send_eof()
 
     async def resize(self, rows: int, columns: int) -> None:
         await self._stream.control({"resize": [rows, columns]}, keep=True)

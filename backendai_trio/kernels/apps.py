@@ -42,7 +42,7 @@ async def list_apps(kernel: TrioKernel) -> list[AppInfo]:
 
     Endpoint: ``GET /stream/session/{name}/apps`` (contract section 6.5).
     """
-    path = kernel.client.era.stream_path(kernel.token, "apps")
+    path = kernel.client.era.stream_path(kernel.address, "apps")
     return decode_apps((await kernel.client.call(Request("GET", path))).body)
 
 
@@ -149,7 +149,7 @@ async def open_app_stream(kernel: TrioKernel, app: str) -> AsyncIterator[AppStre
     """
     client = kernel.client
     half_close = client.has(HALF_CLOSE)
-    path = client.era.stream_path(kernel.token, "tcpproxy")
+    path = client.era.stream_path(kernel.address, "tcpproxy")
     query = connection_query(app, half_close=half_close)
     async with open_websocket(client, path, query=query, tunnel=True) as socket:
         yield AppStream(socket, half_close=half_close)

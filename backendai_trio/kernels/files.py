@@ -25,7 +25,11 @@ class KernelFiles:
     """The work folder of a kernel; the part of `TrioKernel` that is about files."""
 
     client: Client
-    token: str
+
+    @property
+    def address(self) -> str:
+        """What stands for the kernel in paths."""
+        raise NotImplementedError
 
     async def upload(
         self,
@@ -59,7 +63,7 @@ class KernelFiles:
         Endpoint: ``POST /session/{name}/upload`` (contract section 5.1).
         """
         planned = await plan_items(items, base=base)
-        await send_uploads(self.client, self.token, planned, to=to, meter=Meter(progress))
+        await send_uploads(self.client, self.address, planned, to=to, meter=Meter(progress))
 
     async def upload_stream(
         self, name: str, content: AsyncIterable[bytes], *, size: int | None = None
@@ -108,7 +112,7 @@ class KernelFiles:
         """
         return await download(
             self.client,
-            self.token,
+            self.address,
             check_names(paths),
             Path(into),
             overwrite=overwrite,
@@ -126,7 +130,7 @@ class KernelFiles:
         """Get one file or folder under another name; otherwise as `download`."""
         await download_as(
             self.client,
-            self.token,
+            self.address,
             path,
             Path(target),
             overwrite=overwrite,
@@ -140,7 +144,7 @@ class KernelFiles:
             InvalidRequest: there is no such file.
             DownloadError: it is no regular file, or too large for the server.
         """
-        return open_download(self.client, self.token, path)
+        return open_download(self.client, self.address, path)
 
     async def list_files(self, path: str = ".") -> Listing:
         """What is in a folder of the kernel.
@@ -150,16 +154,16 @@ class KernelFiles:
 
         Endpoint: ``GET /session/{name}/files`` (contract section 5.2).
         """
-        return await list_files(self.client, self.token, path)
+        return await list_files(self.client, self.address, path)
 
     async def list_digests(self, path: str = ".") -> list[FileDigest]:
         """Name, size and SHA-256 of all regular files below a folder; empty if it is not there."""
-        return await list_digests(self.client, self.token, path)
+        return await list_digests(self.client, self.address, path)
 
     async def mkdir(self, path: str) -> None:
         """Make a folder and those above it; one that is there is fine."""
-        await make_folder(self.client, self.token, path)
+        await make_folder(self.client, self.address, path)
 
     async def remove(self, paths: Sequence[str], *, recursive: bool = False) -> None:
         """Remove files, and with `recursive` folders."""
-        await remove_files(self.client, self.token, check_names(paths), recursive=recursive)
+        await remove_files(self.client, self.address, check_names(paths), recursive=recursive)

@@ -27,7 +27,8 @@ from .._groups import one_error
 from ..errors import BackendError
 from ..transport.client import Client
 from ..wire.kernels import KernelSpec, Statistics
-from .kernel import TrioKernel, open_kernel
+from .kernel import TrioKernel
+from .opening import open_kernel
 from .sweep_cases import Case
 
 __all__ = ["CaseResult", "open_sweep"]

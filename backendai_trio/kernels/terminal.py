@@ -226,7 +226,7 @@ async def open_terminal(kernel: TrioKernel) -> AsyncIterator[Terminal]:
     Endpoint: WebSocket ``/stream/session/{name}/pty`` (contract section 6.1).
     """
     client = kernel.client
-    path = client.era.stream_path(kernel.token, "pty")
+    path = client.era.stream_path(kernel.address, "pty")
     if client.has(RESUMABLE_STREAMS):
         async with (
             open_resumable(client, path) as stream,

@@ -13,11 +13,12 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, get_args
 
 from ..errors import LocalProtocolError
-from ..kernels.execution import Execution, execute
-from ..kernels.kernel import TrioKernel, attach_kernel, find_kernel, open_kernel
+from ..kernels.execution import Execution, ExecutionResult, execute
+from ..kernels.kernel import TrioKernel
+from ..kernels.opening import attach_kernel, find_kernel, open_kernel
 from ..kernels.terminal import Terminal, open_terminal
 from ..transport.client import Client
 from ..wire.execution import BatchOptions, ExecuteRequest, check_run_id
@@ -28,22 +29,6 @@ from ..wire.versions import SEED
 __all__ = ["ExecutionResult", "Mode", "PlainKernel"]
 
 Mode = Literal["query", "batch", "continue", "input"]
-
-
-class ExecutionResult(TypedDict):
-    """What `execute` returns. The keys are those of API 2."""
-
-    status: str
-    """``finished``, ``waiting-input`` or ``exec-timeout``."""
-    runId: str
-    """The run's id, to answer with."""
-    console: list[tuple[str, Any]]
-    """What was printed, in order, as (kind, payload): ``stdout``, ``stderr``, ``html`` and ``log``
-    with a text, ``media`` with a list of MIME type and data."""
-    exitCode: int | None
-    """Exit code of the program, None where the server does not tell."""
-    options: dict[str, Any]
-    """``is_password`` when input is asked for."""
 
 
 class PlainKernel:
@@ -156,14 +141,7 @@ class PlainKernel:
             stopped.
         """
         first = _first_request(code_or_run_id, code, run_id, mode, opts)
-        reply = await execute(self.kernel.client, self.token, first)
-        return ExecutionResult(
-            status=reply.status,
-            runId=reply.run_id,
-            console=list(reply.console),
-            exitCode=reply.exit_code,
-            options=dict(reply.options),
-        )
+        return await execute(self.kernel.client, self.kernel.address, first)
 
     def stream_execute(
         self,

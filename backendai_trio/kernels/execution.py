@@ -7,45 +7,56 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict
 
 import trio
 
-from ..errors import ApiError, BackendError, LocalProtocolError, NotFound
+from ..errors import BackendError, LocalProtocolError, NotFound
 from ..transport.client import Client
 from ..transport.connection_state import ConnectionState
 from ..wire.execution import (
-    INTERRUPT_RUN,
     RAW_CONSOLE,
     Event,
-    ExecuteReply,
     ExecuteRequest,
     Finished,
     InputRequest,
-    RunState,
     TimedOut,
     joined,
+    record_of,
 )
-from ..wire.http import JSON, Request
-from ..wire.json_fields import encode_json
-from .run_streams import POLL_SECONDS, Channel, open_channel
+from .run_stream import RunStream
+from .run_streams import open_run_stream
+from .run_turns import Turn, open_turn
 
-__all__ = ["Execution", "execute", "open_execution"]
+__all__ = ["Execution", "ExecutionResult", "execute", "open_execution"]
 
-_INTERRUPT_ATTEMPTS = 3
+
+class ExecutionResult(TypedDict):
+    """What a run has printed, and how it stands. The keys are those of API 2."""
+
+    status: str
+    """``finished``, ``waiting-input`` or ``exec-timeout``."""
+    runId: str
+    """The run's id, to answer with."""
+    console: list[tuple[str, Any]]
+    """What was printed, in order, as (kind, payload): ``stdout``, ``stderr``, ``html`` and ``log``
+    with a text, ``media`` with a list of MIME type and data."""
+    exitCode: int | None
+    """Exit code of the program, None where the server does not tell."""
+    options: dict[str, Any]
+    """``is_password`` when input is asked for."""
 
 
 class Execution:
-    """A run in progress: iterate over it for its events, type into it.
+    """A run in progress: iterate over it for its events, send it input.
 
     The last event is always `Finished` or `TimedOut`; a run that ends in any other way raises.
-    One task iterates; others may type and interrupt meanwhile.
+    One task iterates; others may send input and interrupt meanwhile.
     """
 
-    def __init__(self, client: Client, token: str, channel: Channel) -> None:
-        self._client = client
-        self._token = token
-        self._channel = channel
+    def __init__(self, stream: RunStream, turn: Turn) -> None:
+        self._stream = stream
+        self._turn = turn
         self._events: deque[Event] = deque()
         self._asked = False
         self._abandoned = False
@@ -53,22 +64,22 @@ class Execution:
 
     @property
     def run_id(self) -> str | None:
-        """The run's id on the server; None where it is the server's secret."""
-        return self._channel.run_id
+        """The run's id on the server; None where the server keeps it to itself."""
+        return self._stream.run_id
 
     @property
     def outcome(self) -> Finished | TimedOut | None:
         """How the run ended; None until its last event was received.
 
         After a block that was left early, how the interrupted run ended; None where the server
-        tells that to nobody (a manager's streaming execution).
+        does not say.
         """
-        return self._channel.outcome or self._stopped
+        return self._stream.outcome or self._stopped
 
     @property
     def connection(self) -> ConnectionState:
-        """Whether the connection is there, for who wants to tell a person when it is lost."""
-        return self._channel.connection
+        """Whether the connection is up; it changes only for streams that can be resumed."""
+        return self._stream.connection
 
     def __aiter__(self) -> Execution:
         return self
@@ -79,13 +90,18 @@ class Execution:
         Raises:
             ExecutionError: the run ended without an outcome, or asks for input that has ended on a
                 server that cannot tell it so.
-            ApiError, ConnectionFailed: the server failed, or could not be reached.
+            ApiError: the server refused or failed.
+            ConnectionFailed: it could not be reached, or the connection broke.
+
+        Cancellation: loses no event.
         """
         await trio.lowlevel.checkpoint()
         if not self._events:
-            if self._channel.outcome is not None:
+            if self._stream.outcome is not None:
                 raise StopAsyncIteration
-            self._events.extend(await self._channel.receive())
+            self._events.extend(await self._stream.receive())
+            if self._stream.outcome is not None:
+                self._turn.end()
         event = self._events.popleft()
         self._asked = isinstance(event, InputRequest)
         return event
@@ -100,184 +116,174 @@ class Execution:
             LocalProtocolError: the last event was no `InputRequest`; see `send_stdin`.
         """
         if not self._asked:
+            await trio.lowlevel.checkpoint()
             raise LocalProtocolError(
                 "the program does not wait for input; to type ahead, use send_stdin"
             )
         self._asked = False
         if line is None:
-            await self._channel.end_input()
+            await self._stream.close_stdin()
         else:
-            await self._channel.type(line.encode("utf-8", "surrogateescape") + b"\n")
+            await self._stream.send_stdin(line.encode("utf-8", "surrogateescape") + b"\n")
 
     async def send_stdin(self, data: bytes) -> None:
-        """Type, whether or not the program waits for it.
+        """Send input to the program, whether or not it waits for input.
 
         On our own gateway bytes reach the program at once; elsewhere they are kept here and given
         line by line when it asks. Waits while the program is far behind.
 
-        Cancellation: a part of the data may have been typed.
+        Args:
+            data: any bytes; lines end with a newline.
+
+        Raises:
+            ConnectionFailed: the connection broke for good.
+
+        Cancellation: a part of the data may have been sent.
         """
-        await self._channel.type(data)
+        await self._stream.send_stdin(data)
 
     async def close_stdin(self) -> None:
-        """End the program's standard input; may be repeated."""
-        await self._channel.end_input()
+        """End the program's standard input; may be repeated.
+
+        Raises:
+            ConnectionFailed: the connection broke for good.
+        """
+        await self._stream.close_stdin()
 
     async def resize(self, rows: int, columns: int) -> None:
-        """Set the size of the program's terminal, in characters; see `TrioKernel.execute`."""
-        await self._channel.resize(rows, columns)
+        """Set the size of the program's terminal; see the `window` of `TrioKernel.execute`.
+
+        Args:
+            rows: height in characters.
+            columns: width in characters.
+
+        Raises:
+            LocalProtocolError: programs have no terminal on this server.
+            ConnectionFailed: the connection broke for good.
+        """
+        await self._stream.resize(rows, columns)
 
     async def interrupt(self) -> None:
-        """Interrupt the code, as Ctrl-C would; the run goes on until its `Finished` event."""
-        questions = self._channel.questions
-        if not await self._channel.interrupt():
-            await _interrupt(self._client, self._token, self.run_id)
-        self._channel.interrupted(questions)
+        """Interrupt the code, as Ctrl-C would; the run goes on until its `Finished` event.
+
+        Raises:
+            ApiError: the server refused or failed.
+            ConnectionFailed: it could not be reached.
+        """
+        await self._stream.interrupt()
 
     def abandon(self) -> None:
-        """Let the end of the block not wait for the code: its kernel is about to be destroyed."""
+        """Let the end of the block not wait for the code.
+
+        For code whose kernel is about to be destroyed, and for runs that a later request continues.
+        """
         self._abandoned = True
 
-    async def _stop(self) -> None:
-        if not self._abandoned and self._channel.begun and self._channel.outcome is None:
-            channel = self._channel
-            self._stopped = await _stop(self._client, self._token, self.run_id, channel)
+    async def collect(self) -> ExecutionResult:
+        """Receive events until the run ends or asks for input.
 
+        All output is held in memory.
 
-async def execute(client: Client, token: str, first: ExecuteRequest) -> ExecuteReply:
-    """Run code until it needs the caller: until it ends, or asks for input.
+        Returns:
+            What was printed since the run began, or since the last call.
 
-    It goes by long polls, which every server has, and of which a short run needs but one. All
-    output is held in memory; `open_execution` is for more than that.
+        Raises:
+            ExecutionError, ApiError, ConnectionFailed: as iteration does.
 
-    Args:
-        client: where.
-        token: the kernel's.
-        first: the run's first request, or one that goes on with it (``input``, ``continue``).
+        Cancellation: what was received so far is lost.
+        """
+        console: list[tuple[str, Any]] = []
+        status, options = "", dict[str, Any]()
+        exit_code: int | None = None
+        while not status:
+            match event := await anext(self):
+                case Finished(exit_code):
+                    status = "finished"
+                case TimedOut():
+                    status = "exec-timeout"
+                case InputRequest(is_password):
+                    status, options = "waiting-input", {"is_password": is_password}
+                case _ if (record := record_of(event)) is not None:
+                    console.append(record)
+        return ExecutionResult(
+            status=status,
+            runId=self.run_id or "",
+            console=list(joined(console)),
+            exitCode=exit_code,
+            options=options,
+        )
 
-    Returns:
-        The last reply, with all that was printed since `first`.
-
-    Cancellation:
-        Interrupts the code, and waits for its end, for the grace time at most.
-    """
-    state = RunState(_raw(client, first))
-    path = client.era.session_path(token)
-    console: list[tuple[str, Any]] = []
-    try:
-        while True:
-            body = state.request().encode()
-            answer = await client.call(
-                Request("POST", path, (), body, JSON), answer_seconds=POLL_SECONDS
-            )
-            reply = ExecuteReply.decode(answer.body)
-            state.feed(reply)
-            console += reply.console
-            if state.outcome is not None or state.waiting:
-                return ExecuteReply(
-                    reply.status,
-                    state.run_id or "",
-                    joined(console),
-                    reply.exit_code,
-                    reply.options,
-                )
-    except BaseException as exc:
-        # A refusal has started nothing; whatever else went wrong, code may run.
-        if not (isinstance(exc, ApiError) and exc.status < 500):
-            await _stop(client, token, state.run_id)  # noqa: ASYNC102 (it has a shield)
-        raise
+    async def _stop(self, grace_seconds: float, kernel: str) -> None:
+        """Interrupt code that runs when the block ends. A failure is a warning, since what ended
+        the block is the error to report."""
+        if self._abandoned or self._stream.outcome is not None:
+            return
+        left = f"it did not stop within {grace_seconds:g} s"
+        with trio.move_on_after(grace_seconds, shield=True):
+            try:
+                self._stopped = await self._stream.stop()
+                return
+            except NotFound:
+                return  # its kernel has gone, and took the run along
+            except BackendError as exc:
+                left = str(exc)
+        warnings.warn(
+            f"{f'run {self.run_id}' if self.run_id else 'a run'} in kernel {kernel} may still go "
+            f"on, not stopped: {left}",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 @asynccontextmanager
 async def open_execution(
-    client: Client, token: str, first: ExecuteRequest
+    client: Client, address: str, first: ExecuteRequest, *, detachable: bool = False
 ) -> AsyncIterator[Execution]:
     """A run that is interrupted in the kernel when the block ends before the code does.
 
     Running out of grace is reported as a `RuntimeWarning` that names kernel and run.
+
+    Args:
+        client: of the kernel's server.
+        address: the kernel's token or id.
+        first: the run's first request.
+        detachable: whether the run may be abandoned at a question, to be answered by a later
+            request with its id.
+
+    Raises:
+        ApiError: the server refused the run.
+        ConnectionFailed: it could not be reached.
     """
-    async with open_channel(client, token, _raw(client, first)) as channel:
-        run = Execution(client, token, channel)
+    if client.has(RAW_CONSOLE):
+        first = replace(first, raw_console=True)
+    async with (
+        open_turn(client, address) as turn,
+        open_run_stream(client, address, first, detachable=detachable) as stream,
+    ):
+        run = Execution(stream, turn)
         try:
             yield run
         finally:
-            await run._stop()  # noqa: ASYNC102 (it has a shield)
+            await run._stop(client.config.grace_seconds, address)  # noqa: ASYNC102 (shielded)
 
 
-def _raw(client: Client, first: ExecuteRequest) -> ExecuteRequest:
-    """Ask for output byte by byte where the server can give it."""
-    return replace(first, raw_console=True) if client.has(RAW_CONSOLE) else first
-
-
-async def _interrupt(client: Client, token: str, run_id: str | None) -> None:
-    request = Request("POST", client.era.session_path(token, "interrupt"))
-    if client.has(INTERRUPT_RUN):
-        body = encode_json({"runId": run_id, "run_id": run_id})
-        request = replace(request, body=body, content_type=JSON)
-    await client.call(request)
-
-
-async def _stop(
-    client: Client, token: str, run_id: str | None, channel: Channel | None = None
-) -> Finished | TimedOut | None:
-    """Interrupt what runs, and wait until it has ended; output that comes is dropped.
-
-    All of it goes over plain HTTP: a cancellation has just killed the reader of any WebSocket. A
-    failure is a warning, since what ended the run's block is the error to report.
+async def execute(client: Client, address: str, first: ExecuteRequest) -> ExecutionResult:
+    """Run code until it ends or asks for input, which a later request answers.
 
     Args:
-        client: where.
-        token: the kernel's.
-        run_id: the run's.
-        channel: what it was followed by, if it may wait for an answer.
+        client: of the kernel's server.
+        address: the kernel's token or id.
+        first: the run's first request, or one that goes on with it (``input``, ``continue``).
 
-    Returns:
-        How the run ended, None where nobody tells.
+    Raises:
+        ExecutionError: the run ended without an outcome.
+        ApiError: the server refused or failed.
+        ConnectionFailed: it could not be reached, or the connection broke.
+
+    Cancellation:
+        Interrupts the code, and waits for its end, for the grace time at most.
     """
-    left = f"it did not stop within {client.config.grace_seconds:g} s"
-    asked = channel is not None and channel.asked
-    with trio.move_on_after(client.config.grace_seconds, shield=True):
-        try:
-            for _ in range(_INTERRUPT_ATTEMPTS):
-                await _interrupt(client, token, run_id)
-                if channel is not None:
-                    channel.interrupted(channel.questions)
-                # Without an id nobody can be asked; the end of its socket interrupts it again.
-                if run_id is None:
-                    return None
-                if (outcome := await _outcome(client, token, run_id, asked=asked)) is not None:
-                    return outcome
-                asked = True
-            left = "it asks for input again and again"
-        except NotFound:
-            return None  # its kernel has gone, and took it along
-        except BackendError as exc:
-            left = str(exc)
-    warnings.warn(
-        f"{f'run {run_id}' if run_id else 'a run'} in kernel {token} may still go on, "
-        f"not stopped: {left}",
-        RuntimeWarning,
-        stacklevel=4,
-    )
-    return None
-
-
-async def _outcome(
-    client: Client, token: str, run_id: str, *, asked: bool
-) -> Finished | TimedOut | None:
-    """Wait until a run has ended; None if it asks for input (it may catch the interruption).
-
-    Args:
-        client: where.
-        token: the kernel's.
-        run_id: the run's.
-        asked: it waited for an answer when it was interrupted; a manager's kernel still does, and
-            gets an empty one.
-    """
-    void = asked and not client.has(INTERRUPT_RUN)
-    state = RunState(ExecuteRequest("input" if void else "continue", run_id))
-    path = client.era.session_path(token)
-    while state.outcome is None and not state.waiting:
-        reply = await client.call(Request("POST", path, (), state.request().encode(), JSON))
-        state.feed(ExecuteReply.decode(reply.body))
-    return state.outcome
+    async with open_execution(client, address, first, detachable=True) as run:
+        result = await run.collect()
+        run.abandon()  # it has ended, or waits for an answer
+        return result

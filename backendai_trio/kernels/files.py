@@ -25,7 +25,11 @@ class KernelFiles:
     """The work folder of a kernel; the part of `TrioKernel` that is about files."""
 
     client: Client
-    token: str
+
+    @property
+    def address(self) -> str:
+        """What stands for the kernel in paths."""
+        raise NotImplementedError
 
     async def upload(
         self,
@@ -67,7 +71,7 @@ class KernelFiles:
         """
         planned = await plan_items(items, base=base, links=links)
         reporter = ProgressReporter(progress)
-        await upload(self.client, self.token, planned, to=to, reporter=reporter)
+        await upload(self.client, self.address, planned, to=to, reporter=reporter)
 
     async def upload_stream(
         self, name: str, content: AsyncIterable[bytes], *, size: int | None = None
@@ -128,7 +132,7 @@ class KernelFiles:
         """
         return await download(
             self.client,
-            self.token,
+            self.address,
             check_names(paths),
             Path(into),
             overwrite=overwrite,
@@ -164,7 +168,7 @@ class KernelFiles:
         """
         await download_as(
             self.client,
-            self.token,
+            self.address,
             path,
             Path(target),
             overwrite=overwrite,
@@ -186,7 +190,7 @@ class KernelFiles:
 
         Endpoint: as for `download`.
         """
-        return open_download(self.client, self.token, path)
+        return open_download(self.client, self.address, path)
 
     async def list_files(self, path: str = ".") -> Listing:
         """List a folder.
@@ -203,7 +207,7 @@ class KernelFiles:
 
         Endpoint: ``GET /session/{name}/files`` (docs/protocol.md, section 5.2).
         """
-        return await list_files(self.client, self.token, path)
+        return await list_files(self.client, self.address, path)
 
     async def list_digests(self, path: str = ".") -> list[FileDigest]:
         """List all regular files below a folder, with sizes and SHA-256 digests.
@@ -224,7 +228,7 @@ class KernelFiles:
         Endpoint: our own gateway's ``POST /session/{name}/files/digests`` (docs/protocol.md,
         section 13); managers: a run (section 4.1).
         """
-        return await list_digests(self.client, self.token, path)
+        return await list_digests(self.client, self.address, path)
 
     async def mkdir(self, path: str) -> None:
         """Make a folder and those above it; an existing one is fine.
@@ -241,7 +245,7 @@ class KernelFiles:
         Endpoint: our own gateway's ``POST /session/{name}/files/mkdir`` (docs/protocol.md,
         section 13); managers: a run (section 4.1).
         """
-        await make_folder(self.client, self.token, path)
+        await make_folder(self.client, self.address, path)
 
     async def remove(self, paths: Sequence[str], *, recursive: bool = False) -> None:
         """Remove files, and with `recursive` folders with all their content.
@@ -261,4 +265,4 @@ class KernelFiles:
         Endpoint: our own gateway's ``POST /session/{name}/files/remove`` (docs/protocol.md,
         section 13); managers: a run (section 4.1).
         """
-        await remove_files(self.client, self.token, check_names(paths), recursive=recursive)
+        await remove_files(self.client, self.address, check_names(paths), recursive=recursive)

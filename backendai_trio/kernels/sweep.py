@@ -1,4 +1,4 @@
-"""Many kernels, a few at a time: the same work for each case of a sweep.
+"""Sweeps: the same work for many cases, each in a kernel of its own, a few at a time.
 
 ::
 
@@ -27,7 +27,8 @@ from .._groups import one_error
 from ..errors import BackendError
 from ..transport.client import Client
 from ..wire.kernels import KernelSpec, Statistics
-from .kernel import TrioKernel, open_kernel
+from .kernel import TrioKernel
+from .opening import open_kernel
 from .sweep_cases import Case
 
 __all__ = ["CaseResult", "open_sweep"]
@@ -37,18 +38,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class CaseResult(Generic[T]):
-    """How the work for one case ended. Its kernel is gone by then."""
+    """The result of one case of a sweep. The case's kernel has ended."""
 
     case: Case
+    """The case."""
     value: T | None
-    """What the work returned; None if it failed."""
+    """Return value of the work; None if it failed."""
     error: BackendError | ExceptionGroup[Exception] | None
-    """Why there is no value: the kernel could not be had, or the work raised this. A group has
-    nothing but `BackendError` in it: several uploads that failed."""
+    """Why the case failed: the kernel could not be created, or the work raised this. A group
+    contains only `BackendError`, such as those of several failed uploads."""
     seconds: float
-    """From before the kernel was created until after it was destroyed."""
+    """Time from before the create until after the destroy."""
     statistics: Statistics | None
-    """What the kernel used, where the server tells."""
+    """Resources that the kernel used; None where the server does not say."""
 
 
 @asynccontextmanager
@@ -60,54 +62,56 @@ async def open_sweep(
     *,
     max_parallel: int,
 ) -> AsyncIterator[AsyncIterator[CaseResult[T]]]:
-    """Do some work for each case, each in a kernel of its own; iterate over the results.
+    """Do the same work for each case, in a kernel of its own; iterate over the results.
 
     Results come in the order in which the cases end, and the iteration ends with the last one. A
-    reader that waits holds the sweep back: at most `max_parallel` results are kept for it.
+    slow reader slows the sweep: at most `max_parallel` results wait for it.
 
     Args:
-        client: where to create the kernels.
-        spec: what to create; each case adds its variables.
-        cases: taken one at a time, as kernels become free.
+        client: client of the server to create the kernels on.
+        spec: what kind of kernels to create; each case adds its environment variables.
+        cases: the cases, taken one at a time, each when a kernel may be created for it.
         work: called with the kernel and the case, in a task of its own.
-        max_parallel: how many kernels may live at once, 1 or more. The next one is created after
-            the destroy of the one before it was answered.
+        max_parallel: how many kernels may exist at once, 1 or more. The next one is created after
+            the server has answered the destroy of the one before it.
 
     Raises:
         ValueError: `max_parallel` is less than 1.
 
-    Errors:
-        A `BackendError` of the work, or of the create, is a result (`CaseResult.error`), and the
-        sweep goes on. Leave the block to stop it. Whatever else the work raises ends the sweep.
+        A `BackendError` of the work or of the create is a result (`CaseResult.error`), and the
+        sweep goes on. Any other exception of the work ends the sweep and is raised.
 
     Cancellation:
-        As leaving the block early: all kernels are destroyed, at once, within the grace time.
+        Destroys all kernels, at once, within the grace time. So does leaving the block early.
+
+    Endpoint: ``POST /session``, then ``DELETE /session/{name}``, for each case (docs/protocol.md,
+    sections 3.4 and 3.6).
     """
     if max_parallel < 1:
         raise ValueError("max_parallel must be at least 1")
-    todo = iter(cases)
+    remaining = iter(cases)
     with one_error():
         async with trio.open_nursery() as nursery:
-            # Size 0: the reader takes each result out of the hands of a task that has no kernel.
+            # Without a buffer: a task that waits for the reader holds one result and no kernel.
             sender, receiver = trio.open_memory_channel[CaseResult[T]](0)
             async with receiver:
                 async with sender:
                     for _ in range(max_parallel):
-                        nursery.start_soon(_serve, client, spec, todo, work, sender.clone())
+                        nursery.start_soon(_do_cases, client, spec, remaining, work, sender.clone())
                 yield receiver
                 nursery.cancel_scope.cancel()
 
 
-async def _serve(
+async def _do_cases(
     client: Client,
     spec: KernelSpec,
-    todo: Iterator[Case],
+    remaining: Iterator[Case],
     work: Callable[[TrioKernel, Case], Awaitable[T]],
     sender: trio.MemorySendChannel[CaseResult[T]],
 ) -> None:
-    """Do one case after another: a kernel at a time, which is how there are never too many."""
+    """Do one case after another. Each of these tasks has at most one kernel."""
     async with sender:
-        for case in todo:
+        for case in remaining:
             await sender.send(await _result_of(client, spec, case, work))
 
 

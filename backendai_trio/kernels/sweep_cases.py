@@ -1,8 +1,8 @@
-"""The cases of a sweep: every combination of some values, put into commands and variables. Pure.
+"""The cases of a sweep: all combinations of some values, put into commands and variables.
 
 A range is written ``NAME=case:a,b``, ``NAME=range:start,stop,step`` or
-``NAME=linspace:start,stop,n``, as official clients with sweeps have it (seen in 23.09; 1.1.1 has
-none). Values are texts from here on: commands and environment variables know nothing else.
+``NAME=linspace:start,stop,n``, as in the official client 23.09. Values are texts, since commands
+and environment variables are. This module does no I/O.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from ..errors import ConfigError
 __all__ = ["MAX_CASES", "Case", "Range", "parse_range", "plan_cases"]
 
 MAX_CASES = 100_000
-"""More than these are a slip of the keyboard: each is a kernel."""
+"""Each case is a kernel, so more than this are a typing error."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# Short enough that no number of it takes long to work out: "1e999999999" has a billion digits.
+# Short, so that no number takes long to compute: "1e999999999" has a billion digits.
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,18}\s*")
 _NUMBER = re.compile(
     r"\s*[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?\s*"
@@ -32,44 +32,47 @@ _NUMBER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A variable and the values it takes, in order."""
+    """A variable and its values, in order."""
 
     name: str
-    """A letter or ``_``, then letters, digits or ``_``."""
+    """Name of the variable: a letter or ``_``, then letters, digits or ``_``."""
     values: tuple[str, ...]
-    """At least one, each once."""
+    """One value or more, without duplicates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One combination: what a kernel of its own is made and used with."""
+    """One combination of values, for one kernel."""
 
     values: Mapping[str, str] = field(default_factory=dict)
-    """Names of the ranges to this case's values; no two cases of a plan have the same."""
+    """Value of each range, by the range's name; different in every case of a plan."""
     environ: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables of its kernel, beside those of the `KernelSpec`."""
+    """Environment variables of the kernel, in addition to those of the `KernelSpec`."""
     build: str = "*"
-    """Command that builds its files, ``*`` for the runtime's own."""
+    """Command of the build stage; ``*`` for the runtime's own."""
     exec: str = "*"
-    """Command that runs them, likewise."""
+    """Command of the exec stage; ``*`` for the runtime's own."""
 
     @property
     def label(self) -> str:
-        """Its values in one line: ``LR=0.1 SEED=3``."""
+        """The values in one line: ``LR=0.1 SEED=3``."""
         return " ".join(f"{name}={value}" for name, value in self.values.items())
 
 
 def parse_range(text: str, *, option: str = "range") -> Range:
-    """Read a range.
+    """Parse a range.
 
     Args:
-        text: ``NAME=KIND:...``. ``case:a,b`` are the texts between the commas; ``range:5``,
-            ``range:1,5`` and ``range:1,10,2`` are integers without the stop, as Python counts;
+        text: ``NAME=KIND:...``. ``case:a,b`` lists texts; ``range:5``, ``range:1,5`` and
+            ``range:1,10,2`` are integers without the stop, as for Python's `range`;
             ``linspace:0,1,5`` are n numbers from start to stop, both included.
-        option: what to call it in an error.
+        option: name of the command-line option, for the error's text.
+
+    Returns:
+        The range.
 
     Raises:
-        ConfigError: it is none of these.
+        ConfigError: the text has another form, or has more than `MAX_CASES` values.
     """
     name, equals, expression = text.partition("=")
     kind, colon, rest = expression.partition(":")
@@ -81,7 +84,7 @@ def parse_range(text: str, *, option: str = "range") -> Range:
         )
     try:
         values = read(rest)
-    except _Wrong as exc:
+    except _RangeError as exc:
         raise ConfigError(where, str(exc)) from None
     return Range(name, tuple(dict.fromkeys(values)))
 
@@ -95,63 +98,81 @@ def plan_cases(
     build_ranges: Iterable[Range] = (),
     exec_ranges: Iterable[Range] = (),
 ) -> list[Case]:
-    """Every combination of the ranges' values, the last range changing fastest.
+    """List all combinations of the ranges' values; the last range changes fastest.
 
-    ``$NAME`` and ``${NAME}`` stand for a value: of `env_ranges` in the values of `environ`, of
-    `build_ranges` in `build` and of `exec_ranges` in `exec`. Other names with a ``$`` are left to
-    the kernel's shell, and ``$$`` is one ``$``. A range of `env_ranges` that no value uses is a
-    variable itself.
+    ``$NAME`` and ``${NAME}`` are replaced by the value of a range. Other names with a ``$`` are
+    left to the kernel's shell, and ``$$`` becomes ``$``.
 
     Args:
-        environ: variables of all cases.
-        build, exec: commands for the files; None for the runtime's own.
+        environ: environment variables of every case.
+        build: command of the build stage; None for the runtime's own.
+        exec: command of the exec stage; None for the runtime's own.
+        env_ranges: ranges to replace in the values of `environ`. One that occurs in none of them
+            becomes an environment variable of its own.
+        build_ranges: ranges to replace in `build`.
+        exec_ranges: ranges to replace in `exec`.
+
+    Returns:
+        The cases.
 
     Raises:
-        ConfigError: a range is used nowhere, two have one name, or there are more than `MAX_CASES`.
+        ConfigError: a command does not contain its range, two ranges have the same name, a range
+            and a variable do, or there are more than `MAX_CASES` cases.
     """
     environ = environ or {}
-    kinds = [list(env_ranges), list(build_ranges), list(exec_ranges)]
-    everything = [one for kind in kinds for one in kind]
-    names = [one.name for one in everything]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(name, "two ranges have this name; give each its own")
+    of_env, of_build, of_exec = list(env_ranges), list(build_ranges), list(exec_ranges)
+    ranges = [*of_env, *of_build, *of_exec]
     used = {name for value in environ.values() for name in _names_in(value)}
-    variables = [one.name for one in kinds[0] if one.name not in used]
-    for one in kinds[0]:
-        if one.name in variables and one.name in environ:
-            raise ConfigError(
-                one.name, f"set by a range and by a value that has no ${one.name}; leave one out"
-            )
-    for command, ranges, what in ((build, kinds[1], "build"), (exec, kinds[2], "exec")):
-        for one in ranges:
-            if one.name not in _names_in(command or ""):
-                raise ConfigError(
-                    f"--{what}-range {one.name}",
-                    f"it is used nowhere; write ${one.name} where it belongs in --{what}",
-                )
-    if (count := prod(len(one.values) for one in everything)) > MAX_CASES:
-        raise ConfigError(
-            "ranges", f"together they are {count:,} cases; the limit is {MAX_CASES:,}"
-        )
+    variables = [item.name for item in of_env if item.name not in used]
+    _check_names(ranges, variables, environ)
+    _check_used(of_build, build, "build")
+    _check_used(of_exec, exec, "exec")
+    if (count := prod(len(item.values) for item in ranges)) > MAX_CASES:
+        raise ConfigError("ranges", f"they have {count:,} combinations; the limit is {MAX_CASES:,}")
     cases = []
-    for combination in product(*(one.values for one in everything)):
-        values = dict(zip(names, combination, strict=True))
-        of_env, of_build, of_exec = ({one.name: values[one.name] for one in k} for k in kinds)
+    for combination in product(*(item.values for item in ranges)):
+        values = {item.name: value for item, value in zip(ranges, combination, strict=True)}
+        in_env, in_build, in_exec = (
+            {item.name: values[item.name] for item in kind} for kind in (of_env, of_build, of_exec)
+        )
         cases.append(
             Case(
                 values,
-                {name: _fill(value, of_env) for name, value in environ.items()}
+                {name: _fill(value, in_env) for name, value in environ.items()}
                 | {name: values[name] for name in variables},
-                _fill(build, of_build) if build else "*",
-                _fill(exec, of_exec) if exec else "*",
+                _fill(build, in_build) if build else "*",
+                _fill(exec, in_exec) if exec else "*",
             )
         )
     return cases
 
 
-class _Wrong(ValueError):
-    """Why what stands behind the colon of a range cannot be read."""
+def _check_names(
+    ranges: Iterable[Range], variables: Iterable[str], environ: Mapping[str, str]
+) -> None:
+    names = [item.name for item in ranges]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(name, "two ranges have this name; rename one of them")
+    for name in variables:
+        if name in environ:
+            raise ConfigError(
+                name, f"set by a range and by a value that does not contain ${name}; drop one"
+            )
+
+
+def _check_used(ranges: Iterable[Range], command: str | None, stage: str) -> None:
+    names = _names_in(command or "")
+    for item in ranges:
+        if item.name not in names:
+            raise ConfigError(
+                f"--{stage}-range {item.name}",
+                f"--{stage} does not contain ${item.name}; write it where the value belongs",
+            )
+
+
+class _RangeError(ValueError):
+    """The part of a range behind the colon cannot be parsed."""
 
 
 def _cases(text: str) -> tuple[str, ...]:
@@ -161,13 +182,15 @@ def _cases(text: str) -> tuple[str, ...]:
 def _integers(text: str) -> tuple[str, ...]:
     parts = text.split(",")
     if not (1 <= len(parts) <= 3 and all(map(_INTEGER.fullmatch, parts))):
-        raise _Wrong("write range:stop, range:start,stop or range:start,stop,step, in integers")
+        raise _RangeError(
+            "write range:stop, range:start,stop or range:start,stop,step; integers only"
+        )
     numbers = [int(part) for part in parts]
     if len(numbers) == 3 and numbers[2] == 0:
-        raise _Wrong("its step is 0, so that it would never end")
+        raise _RangeError("its step is 0; use another number")
     values = range(*numbers)
     if not values:
-        raise _Wrong("it has no values: the stop is not one of them")
+        raise _RangeError("it has no values; the stop itself is not included")
     return _bounded(values)
 
 
@@ -179,31 +202,33 @@ def _numbers(text: str) -> tuple[str, ...]:
         and _INTEGER.fullmatch(parts[2])
         and int(parts[2]) >= 1
     ):
-        raise _Wrong("write linspace:start,stop,n: two numbers, and how many values (1 or more)")
+        raise _RangeError(
+            "write linspace:start,stop,n: two numbers, and how many values (1 or more)"
+        )
     start, stop, count = Fraction(parts[0]), Fraction(parts[1]), int(parts[2])
     step = (stop - start) / max(count - 1, 1)
     return tuple(_written(start + step * int(tick)) for tick in _bounded(range(count)))
 
 
 def _bounded(values: range) -> tuple[str, ...]:
-    # Asked before any is made, and not of `len`, which has a limit of its own.
+    # Not `len`, which fails for very long ranges, and before any text is made.
     if (values[-1] - values[0]) // values.step >= MAX_CASES:
-        raise _Wrong(f"it has more than {MAX_CASES:,} values")
+        raise _RangeError(f"it has more than {MAX_CASES:,} values")
     return tuple(map(str, values))
 
 
 def _written(number: Fraction) -> str:
-    """The shortest text that means this number to a program that reads it as a double."""
+    """The shortest text that a program reads as the same double."""
     if number.denominator == 1 and abs(number) < 10**16:
         return str(number.numerator)
     try:
         return repr(float(number))
     except OverflowError:
-        raise _Wrong("its numbers are too large") from None
+        raise _RangeError("its numbers are too large for a double") from None
 
 
 def _names_in(text: str) -> set[str]:
-    """The names behind the dollar signs of a text."""
+    """The names that have a ``$`` in front of them in a text."""
     matches = Template.pattern.finditer(text)
     return {name for match in matches if (name := match["named"] or match["braced"])}
 

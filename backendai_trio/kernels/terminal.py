@@ -30,56 +30,61 @@ __all__ = ["Terminal", "open_terminal"]
 
 _INTERRUPT = b"\x03"
 _END_OF_INPUT = b"\x04"
-_PIECE_BYTES = 64 * 1024
+_CHUNK_BYTES = 64 * 1024
 _MAX_WINDOW = 10_000
 _NORMAL = 1000
-_CLOSED = "this terminal was closed"
+_CLOSED = "this terminal is closed"
 
 
-class _Wire(Protocol):
-    """How a terminal's messages travel."""
+class _TerminalStream(Protocol):
+    """The connection to a terminal; each kind of server has its own messages.
+
+    Attributes:
+        exit_code: of the shell; None until it has ended, or if the server does not say.
+        connection: whether the connection is up.
+    """
 
     exit_code: int | None
     connection: ConnectionState
 
-    async def receive(self) -> bytes:
-        """The next output; ``b""`` at the end."""
+    async def receive_some(self) -> bytes:
+        """The next output; ``b""`` when the shell has ended."""
 
-    async def type(self, data: bytes) -> None:
-        """Type."""
+    async def send_all(self, data: bytes) -> None:
+        """Send input."""
 
-    async def end(self) -> None:
-        """No more is typed."""
+    async def send_eof(self) -> None:
+        """End the input."""
 
     async def resize(self, rows: int, columns: int) -> None:
-        """Set the window's size."""
+        """Set the size of the window, in characters."""
 
     async def restart(self) -> None:
-        """Start the kernel anew."""
+        """Restart the kernel."""
 
     async def aclose(self) -> None:
-        """Close the connection; may be repeated. Bounded, also when cancelled.
+        """Close the connection, and wake the tasks that wait for it. May be repeated.
 
-        Calls that wait end, in whichever way.
+        Cancellation: closes it all the same, within a bounded time.
         """
 
 
 class Terminal(trio.abc.HalfCloseableStream):
-    """A terminal in a kernel. Made by `open_terminal`.
+    """A terminal in a kernel, as a stream of bytes. Made by `open_terminal`.
 
-    Bytes are those of an xterm-like terminal, output and errors in one. Closing detaches; what
-    runs there goes on, and a later `open_terminal` finds it again.
+    The bytes are those of an xterm-like terminal, with standard output and standard error in one.
+    Closing detaches: programs in the terminal go on, and a later `open_terminal` attaches to them
+    again.
 
-    One task sends at a time, and one receives; a clash raises `trio.BusyResourceError`. When the
-    connection is gone for good, `trio.BrokenResourceError` is raised; its cause says why.
+    One task sends at a time, and one receives.
 
     Attributes:
-        closed: on our side, by `aclose` or the end of its block.
+        closed: whether this side has closed it, with `aclose` or at the end of its block.
     """
 
-    def __init__(self, wire: _Wire) -> None:
-        self._wire = wire
-        self._left = b""
+    def __init__(self, stream: _TerminalStream) -> None:
+        self._stream = stream
+        self._unread = b""
         self._finished = False
         self._input_ended = False
         self.closed = False
@@ -89,99 +94,157 @@ class Terminal(trio.abc.HalfCloseableStream):
         self._restarting = _Call(self, "restarting")
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """What the terminal shows next; ``b""`` when its shell has ended.
+        """Wait for output.
 
         Args:
-            max_bytes: at most so many, at least 1.
+            max_bytes: the most bytes to return, 1 or more; None for no limit.
+
+        Returns:
+            The output; ``b""`` when the shell has ended.
+
+        Raises:
+            ValueError: `max_bytes` is less than 1.
+            trio.BusyResourceError: another task is receiving.
+            trio.ClosedResourceError: the terminal is closed, or is closed meanwhile.
+            trio.BrokenResourceError: the connection broke for good; the cause says why.
+
+        Cancellation: loses no output.
         """
         if max_bytes is not None and index(max_bytes) < 1:
+            await trio.lowlevel.checkpoint()
             raise ValueError("max_bytes must be at least 1")
         with self._receiving:
-            if self._left or self._finished:
+            if self._unread or self._finished:
                 await trio.lowlevel.checkpoint()
             else:
-                self._left = await self._wire.receive()
-                self._finished = not self._left
-        size = len(self._left) if max_bytes is None else max_bytes
-        data, self._left = self._left[:size], self._left[size:]
+                self._unread = await self._stream.receive_some()
+                self._finished = not self._unread
+        size = len(self._unread) if max_bytes is None else max_bytes
+        data, self._unread = self._unread[:size], self._unread[size:]
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Type; waits while the program is far behind.
+        """Send input, as if typed. Waits while the program is far behind in reading it.
 
-        Cancellation: a part of the data may have been typed.
+        Args:
+            data: any bytes; the terminal's driver gives control characters their usual meaning.
+
+        Raises:
+            trio.BusyResourceError: another task is sending.
+            trio.ClosedResourceError: the terminal is closed, or its input has ended (`send_eof`).
+            trio.BrokenResourceError: the connection broke for good; the cause says why.
+
+        Cancellation: a part of the data may have been sent.
         """
-        # No full checkpoint before typing, which is one: a key's way is to be short.
+        # Not a full checkpoint: sending is one, and a second would double a key's delay.
         await trio.lowlevel.checkpoint_if_cancelled()
         with self._sending:
             if self._input_ended:
-                raise trio.ClosedResourceError("the input of this terminal was ended")
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                raise trio.ClosedResourceError("the input of this terminal has ended")
             view = memoryview(data)
             if not view:
                 await trio.lowlevel.checkpoint()
-            for start in range(0, len(view), _PIECE_BYTES):
-                await self._wire.type(bytes(view[start : start + _PIECE_BYTES]))
+            for start in range(0, len(view), _CHUNK_BYTES):
+                await self._stream.send_all(bytes(view[start : start + _CHUNK_BYTES]))
 
     async def wait_send_all_might_not_block(self) -> None:
-        """Returns at once: how far the program has read shows only in typing."""
+        """Return at once: only sending shows how far behind the program is.
+
+        Raises:
+            trio.BusyResourceError: another task is sending.
+            trio.ClosedResourceError: the terminal is closed.
+        """
         await trio.lowlevel.checkpoint()
         with self._sending:
             pass
 
     async def send_eof(self) -> None:
-        """End the input, as Ctrl-D at an empty line does; may be repeated."""
+        """End the input, as Ctrl-D on an empty line does. May be repeated.
+
+        Raises:
+            trio.BusyResourceError: another task is sending.
+            trio.ClosedResourceError: the terminal is closed.
+            trio.BrokenResourceError: the connection broke for good; the cause says why.
+        """
         await trio.lowlevel.checkpoint()
         with self._sending:
             if not self._input_ended:
+                await self._stream.send_eof()
                 self._input_ended = True
-                await self._wire.end()
 
     async def resize(self, rows: int, columns: int) -> None:
-        """Set the window's size in characters. The same size again makes programs paint anew.
+        """Set the size of the window. Programs repaint, even if the size is the same.
+
+        Args:
+            rows: height in characters, 1 to 10,000.
+            columns: width in characters, 1 to 10,000.
 
         Raises:
-            LocalProtocolError: one of them is not between 1 and 10,000.
+            LocalProtocolError: one of them is out of range.
+            trio.BusyResourceError: another task is resizing.
+            trio.ClosedResourceError: the terminal is closed.
+            trio.BrokenResourceError: the connection broke for good; the cause says why.
         """
-        if not (0 < rows <= _MAX_WINDOW and 0 < columns <= _MAX_WINDOW):
-            raise LocalProtocolError(f"a terminal cannot have {rows} rows and {columns} columns")
         await trio.lowlevel.checkpoint()
+        if not (0 < rows <= _MAX_WINDOW and 0 < columns <= _MAX_WINDOW):
+            raise LocalProtocolError(
+                f"a terminal cannot have {rows} rows and {columns} columns; "
+                f"both must be 1 to {_MAX_WINDOW:,}"
+            )
         with self._resizing:
-            await self._wire.resize(rows, columns)
+            await self._stream.resize(rows, columns)
 
     async def interrupt(self) -> None:
-        """Type Ctrl-C."""
+        """Send Ctrl-C.
+
+        Raises:
+            trio.BusyResourceError: another task is sending.
+            trio.ClosedResourceError: the terminal is closed, or its input has ended.
+            trio.BrokenResourceError: the connection broke for good; the cause says why.
+        """
         await self.send_all(_INTERRUPT)
 
     async def restart(self) -> None:
-        """Start the kernel anew: files stay, variables and processes go.
+        """Restart the kernel: files stay, variables and processes go.
 
-        The terminal goes on, with a fresh shell.
+        The terminal stays open and gets a fresh shell. Managers from 26.4.4 on ignore this.
+
+        Raises:
+            trio.BusyResourceError: another task is restarting it.
+            trio.ClosedResourceError: the terminal is closed.
+            trio.BrokenResourceError: the connection broke for good; the cause says why.
         """
         await trio.lowlevel.checkpoint()
         with self._restarting:
-            await self._wire.restart()
+            await self._stream.restart()
 
     async def aclose(self) -> None:
-        """Detach; may be repeated. Calls that wait raise `trio.ClosedResourceError`."""
+        """Detach. May be repeated. Calls that wait raise `trio.ClosedResourceError`.
+
+        Raises: no error.
+
+        Cancellation: closes the connection all the same, within a bounded time.
+        """
         self.closed = True
-        await self._wire.aclose()
+        await self._stream.aclose()
         await trio.lowlevel.checkpoint()
 
     @property
     def connection(self) -> ConnectionState:
-        """Whether the connection is there, for who wants to tell a person when it is lost."""
-        return self._wire.connection
+        """Whether the connection is up; it comes back only on our own gateway."""
+        return self._stream.connection
 
     @property
     def exit_code(self) -> int | None:
-        """How the shell ended, after `receive_some` has returned ``b""``; None if nobody told."""
-        return self._wire.exit_code
+        """Exit code of the shell; None until it has ended, or if the server does not say."""
+        return self._stream.exit_code
 
 
 class _Call:
-    """One call of a kind, one at a time; after `aclose` it ends, and foreign errors become Trio's.
+    """Guards one kind of call: one at a time, none once the terminal is closed, Trio's errors only.
 
-    A class, where a generator would be shorter: every key goes through two of them.
+    A class, since a generator would be slower, and every key goes through two of these.
     """
 
     __slots__ = ("_busy", "_terminal", "_what")
@@ -214,55 +277,62 @@ class _Call:
 
 @asynccontextmanager
 async def open_terminal(kernel: TrioKernel) -> AsyncIterator[Terminal]:
-    """Attach to a kernel's terminal; detached when the block ends.
+    """Attach to a kernel's terminal; the end of the block detaches.
 
-    On our own gateway the terminal is a shell in the work folder that outlives the attachment, a
-    broken connection is replaced without a gap, and attaching from elsewhere ends this one.
+    On our own gateway the terminal is a shell in the work folder. It outlives the attachment, a
+    broken connection is replaced without a gap, and a second attachment ends the first.
+
+    Args:
+        kernel: the kernel.
 
     Raises:
-        ApiError: the kernel is not there, or has no terminal.
+        NotFound: there is no such kernel.
+        ApiError: the server refused; the runtime may have no terminal.
         ConnectionFailed: the server cannot be reached.
 
-    Endpoint: WebSocket ``/stream/session/{name}/pty`` (contract section 6.1).
+    Endpoint: WebSocket ``/stream/session/{name}/pty`` (docs/protocol.md, sections 6.1 and 13.4).
     """
     client = kernel.client
-    path = client.era.stream_path(kernel.token, "pty")
+    path = client.era.stream_path(kernel.address, "pty")
     if client.has(RESUMABLE_STREAMS):
         async with (
             open_resumable(client, path) as stream,
-            Terminal(_NumberedWire(stream)) as terminal,
+            Terminal(_ResumableTerminal(stream)) as terminal,
         ):
             yield terminal
         return
-    async with open_websocket(client, path) as socket, Terminal(_ManagerWire(socket)) as terminal:
+    async with (
+        open_websocket(client, path) as websocket,
+        Terminal(_ManagerTerminal(websocket)) as terminal,
+    ):
         yield terminal
 
 
-class _NumberedWire:
-    """Our own gateway's."""
+class _ResumableTerminal:
+    """A terminal of our own gateway; a broken connection is replaced without a gap."""
 
     def __init__(self, stream: ResumableStream) -> None:
         self.exit_code: int | None = None
         self.connection = stream.connection
         self._stream = stream
 
-    async def receive(self) -> bytes:
+    async def receive_some(self) -> bytes:
         try:
             message = await self._stream.receive()
         except trio.EndOfChannel:
             return b""
         if isinstance(message, Output):
             return message.data
-        # The one mark of a terminal is its shell's end.
+        # A terminal has only one mark: the end of its shell.
         code = message.fields.get("exit_code")
         self.exit_code = code if isinstance(code, int) else None
         return b""
 
-    async def type(self, data: bytes) -> None:
+    async def send_all(self, data: bytes) -> None:
         await self._stream.send(data)
 
-    async def end(self) -> None:
-        await self._stream.end()
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
 
     async def resize(self, rows: int, columns: int) -> None:
         await self._stream.control({"resize": [rows, columns]}, keep=True)
@@ -274,23 +344,23 @@ class _NumberedWire:
         await self._stream.aclose()
 
 
-class _ManagerWire:
-    """A manager's: JSON with base64, in text frames and from 25.6 on in binary ones.
+class _ManagerTerminal:
+    """A terminal of a manager: JSON with base64, in text frames, from 25.6 on in binary ones.
 
-    No ``ping`` is sent: managers hand it to the kernel as code (``%ping``), which waits for the run
-    in progress, and all that is typed waits for it.
+    It sends no ``ping`` message: managers give that to the kernel as code (``%ping``), which waits
+    for the run in progress, and the input behind it waits as well.
     """
 
-    def __init__(self, socket: WebSocket) -> None:
+    def __init__(self, websocket: WebSocket) -> None:
         self.exit_code: int | None = None
         self.connection = ConnectionState()
-        self._socket = socket
+        self._websocket = websocket
 
-    async def receive(self) -> bytes:
+    async def receive_some(self) -> bytes:
         data = b""
         try:
             while not data:
-                data = decode_typed_out(await self._socket.get_message())
+                data = decode_typed_out(await self._websocket.get_message())
         except ConnectionClosed as exc:
             if exc.reason.code != _NORMAL:
                 raise ConnectionFailed(
@@ -298,10 +368,10 @@ class _ManagerWire:
                 ) from exc
         return data
 
-    async def type(self, data: bytes) -> None:
+    async def send_all(self, data: bytes) -> None:
         await self._send(Stdin(data))
 
-    async def end(self) -> None:
+    async def send_eof(self) -> None:
         await self._send(Stdin(_END_OF_INPUT))
 
     async def resize(self, rows: int, columns: int) -> None:
@@ -311,7 +381,7 @@ class _ManagerWire:
         await self._send(Restart())
 
     async def aclose(self) -> None:
-        await self._socket.aclose()
+        await self._websocket.aclose()
 
     async def _send(self, message: FromTerminal) -> None:
-        await self._socket.send_message(encode_typed(message))
+        await self._websocket.send_message(encode_typed(message))

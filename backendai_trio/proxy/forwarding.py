@@ -125,7 +125,7 @@ class Forwarder:
                 self.client,
                 self._target(scope),
                 subprotocols=scope["subprotocols"],
-                may_stall=True,
+                tunnel=True,
             ) as up:
                 await down.accept(up.subprotocol)
                 accepted = True

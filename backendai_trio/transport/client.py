@@ -46,6 +46,7 @@ class Client:
         tls: the TLS context of all its connections to the server; None for plain HTTP.
         journal: where kernels are written down that end with their blocks; None for nowhere.
         closed: whether its block has ended; calls then raise `trio.ClosedResourceError`.
+        turns: of runs that wait for each other, by the kernel they are in.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Client:
         self.era = SESSION_6
         self.journal = journal
         self.closed = False
+        self.turns: dict[str, trio.Semaphore] = {}
 
     def has(self, feature: str) -> bool:
         """Whether the server announces an ability beyond its era's (our own gateway does)."""

@@ -15,7 +15,7 @@ from ..errors import ConnectionFailed, RemoteProtocolError
 from ..wire.http import OCTETS, Reply, Request
 from .requests import Received
 
-__all__ = ["ResponseStream", "translated"]
+__all__ = ["ResponseStream", "failure_reason", "translated"]
 
 MAX_REPLY_BYTES = 256 * 1024 * 1024
 """A reply larger than this is refused rather than held in memory."""
@@ -111,7 +111,7 @@ class translated:
                     "check BACKEND_ENDPOINT and the network"
                 ) from None
             case httpcore2.ConnectError():
-                raise ConnectionFailed(f"cannot connect to {url}: {_reason(exc)}") from exc
+                raise ConnectionFailed(f"cannot connect to {url}: {failure_reason(exc)}") from exc
             case httpcore2.ProxyError():
                 raise ConnectionFailed(f"the proxy on the way to {url} refused: {exc}") from exc
             case httpcore2.TimeoutException():
@@ -133,7 +133,7 @@ class translated:
                 raise ConnectionFailed(f"{request} could not be sent to {url}: {exc}") from exc
 
 
-def _reason(exc: BaseException) -> str:
+def failure_reason(exc: BaseException) -> str:
     """Why a connection failed, and what to do about it."""
     cause: BaseException | None = exc
     reason = str(exc) or "refused"

@@ -1,24 +1,23 @@
-"""Numbered streams: WebSockets that come back when their connection breaks, without a gap."""
+"""Resumable streams: two-way streams that survive a broken connection, without a gap."""
 
 from __future__ import annotations
 
 import math
-import random
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import trio
 
 from .._groups import one_error
-from ..errors import ConnectionFailed, RemoteProtocolError, ServerError
+from ..errors import BackendError, ConnectionFailed, RemoteProtocolError
 from ..wire.resumable import (
     Ack,
     Control,
     EndOfInput,
     FromClient,
-    Input,
     InputSeen,
     Mark,
     Output,
@@ -27,79 +26,95 @@ from ..wire.resumable import (
 )
 from .client import Client
 from .connection_state import ConnectionState
-from .websocket import ConnectionClosed, WebSocket
+from .resumable_input import CHUNK_BYTES, InputBuffer
+from .retry import backoff, is_transient
+from .websocket import CLOSE_SECONDS, ConnectionClosed, WebSocket
 from .websocket_connect import connect_websocket
 
-__all__ = ["ResumableStream", "open_resumable"]
+__all__ = ["ResumableStream", "StreamLimits", "open_resumable"]
 
-PING_SECONDS = 10.0
-"""After so long without a byte from the gateway it is asked whether it is alive ..."""
-PONG_SECONDS = 10.0
-"""... and after so long without an answer the connection counts as dead. With the time until the
-silence is seen that is 25 s at most."""
-WAKE_SECONDS = 5.0
-"""How often silence is looked for. The wall clock's going ahead by more than this means that the
-machine slept, and the gateway is asked at once."""
-OUTAGE_SECONDS = 60.0
-"""How long reconnecting is tried; the gateway holds a stream's output for as long."""
-CLOSE_SECONDS = 2.0
-"""How long a polite end may take."""
-_FIRST_PAUSE, _BROKEN_PAUSE, _LAST_PAUSE = 0.02, 0.25, 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25
 _ACK_BYTES = 128 * 1024
-_INPUT_WINDOW = 256 * 1024
-_INPUT_PIECE = 32 * 1024
 _NORMAL, _GOING_AWAY, _POLICY = 1000, 1001, 1008
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """Time limits of a resumable stream, in seconds.
+
+    A silent connection counts as dead after `check_seconds` + `silence_seconds` + `pong_seconds` at
+    most.
+    """
+
+    check_seconds: float = 5.0
+    """How often to look for silence. When the wall clock goes ahead by more than this, the machine
+    has slept, and a ping is sent at once."""
+    silence_seconds: float = 10.0
+    """After this time without a byte from the server, a ping is sent."""
+    pong_seconds: float = 10.0
+    """After this time without a byte since the ping, the connection counts as dead."""
+    answer_seconds: float = 15.0
+    """For the server's answer to the upgrade."""
+    outage_seconds: float = 60.0
+    """For a message over a new connection. The gateway keeps a stream's output for as long."""
 
 
 class ResumableStream:
     """A two-way stream with positions. Made by `open_resumable`.
 
-    One task receives; others may send meanwhile. Sending more than the program reads waits, and so
-    does the program when it writes more than is received.
+    One task receives; others may send meanwhile. A sender waits while the program has not read what
+    was sent, and the program waits while what it wrote was not received.
 
     Attributes:
         position: how much output was received, marks included.
-        connection: whether it is there.
+        connection: whether the connection is up.
     """
 
     def __init__(
         self,
+        nursery: trio.Nursery,
         client: Client,
         path: str,
         first: str | None,
         again: str | None,
+        limits: StreamLimits,
     ) -> None:
         self.position = 0
         self.connection = ConnectionState()
+        self._nursery = nursery
         self._client = client
         self._path = path
         self._first = first
         self._again = again
-        self._socket: WebSocket | None = None
+        self._limits = limits
+        self._websocket: WebSocket | None = None
         self._acknowledged = 0
-        self._unseen = bytearray()
-        self._typed = 0
-        self._asked = 0
-        self._ended = False
-        self._unread = False
-        # Whether the server has said, on this connection, how much input it has. Before that,
-        # typing is only noted; it goes out in answer to the greeting.
+        self._input = InputBuffer()
+        self._input_ended = False
+        self._input_unwanted = False
+        # Whether the server has told, on this connection, how much input it has, and was sent the
+        # rest. Until then input is only kept.
         self._greeted = False
-        self._known = False
         self._state: dict[str, Any] = {}
         self._room = trio.lowlevel.ParkingLot()
-        self._pause = 0.0
+        # None while the connection is up, and once it has carried something new, respectively.
+        self._give_up_at: float | None = None
+        self._pauses: Iterator[float] | None = None
         self._closing = False
         self._reconnecting: trio.CancelScope | None = None
 
     async def receive(self) -> Output | Mark:
-        """The next piece of output, or the next mark.
+        """Receive the next output or mark.
 
         Raises:
-            trio.EndOfChannel: the server has closed the stream after its last word.
-            trio.ClosedResourceError: so have we.
-            ConnectionFailed: no connection for `OUTAGE_SECONDS`, or the server sent us away.
+            trio.EndOfChannel: the server has ended the stream.
+            trio.ClosedResourceError: this side has closed it.
+            ApiError: the server refused to go on with the stream.
+            ConnectionFailed: the connection broke and did not come back in time
+                (`StreamLimits.outage_seconds`), or the server closed the stream early.
             RemoteProtocolError: output is missing, or a message is malformed.
+
+        Cancellation: loses nothing.
         """
         if self.position - self._acknowledged >= _ACK_BYTES:
             await self._acknowledge()
@@ -111,56 +126,54 @@ class ResumableStream:
                 self._reconnecting = None
                 continue
             self.connection.set_back()
+            self._give_up_at = None
             message = decode_from_server(frame)
             if isinstance(message, InputSeen):
-                await self._saw_input(message.position)
+                await self._confirm_input(message.position)
                 continue
             if message.end <= self.position:
                 continue  # sent again after a reconnect
             if isinstance(message, Output):
                 message = self._unseen_part(message)
             self.position = message.end
-            self._pause = 0.0
+            self._pauses = None
             return message
 
     async def send(self, data: bytes) -> None:
-        """Type; waits while the program is far behind.
+        """Send input; waits while the program is far behind.
 
         Raises:
             trio.ClosedResourceError: the stream was closed meanwhile.
 
-        Cancellation: a part of the data may have been typed.
+        Cancellation: a part of the data may have been sent.
         """
         if data and self._greeted:
-            # Sending is a checkpoint itself, and the fewer there are, the sooner comes the echo.
-            # But a cancel should come before a frame: within one it costs the connection.
+            # Sending is a checkpoint itself, and each one delays the echo of a key. But a cancel
+            # should come before a frame: within one it costs the connection.
             await trio.lowlevel.checkpoint_if_cancelled()
         else:
             await trio.lowlevel.checkpoint()
         view = memoryview(data)
-        while view and not self._unread:
-            while self._typed >= self._asked + _INPUT_WINDOW and not self._unread:
+        while view and not self._input_unwanted:
+            while self._input.full and not self._input_unwanted:
                 if self._closing:
                     raise trio.ClosedResourceError
                 await self._room.park()
-            piece = bytes(view[:_INPUT_PIECE])
-            view = view[_INPUT_PIECE:]
-            start = self._typed
-            self._unseen += piece
-            self._typed += len(piece)
+            message = self._input.append(bytes(view[:CHUNK_BYTES]))
+            view = view[CHUNK_BYTES:]
             if self._greeted:
-                await self._send(Input(start, piece))
+                await self._send(message)
 
-    def end_reading(self) -> None:
-        """Nobody reads any more what is typed: who waits need not."""
-        self._unread = True
+    def discard_input(self) -> None:
+        """The program has ended: `send` drops its data from now on, and no longer waits."""
+        self._input_unwanted = True
         self._room.unpark_all()
 
-    async def end(self) -> None:
-        """Tell that no more is typed; may be repeated."""
-        self._ended = True
+    async def send_eof(self) -> None:
+        """End the input; may be repeated."""
+        self._input_ended = True
         if self._greeted:
-            await self._send(EndOfInput(self._typed))
+            await self._send(EndOfInput(self._input.end))
         else:
             await trio.lowlevel.checkpoint()
 
@@ -186,73 +199,77 @@ class ResumableStream:
             ConnectionFailed: it cannot be reached.
         """
         self._greeted = False
-        query = (("position", str(self.position)),)
-        self._socket = await connect_websocket(self._client, self._path, query=query)
+        self._websocket = await connect_websocket(
+            self._nursery,
+            self._client,
+            self._path,
+            query=(("position", str(self.position)),),
+            answer_seconds=self._limits.answer_seconds,
+        )
         self._acknowledged = self.position
-        # A server that knows us is not asked to begin: if it has given us up, it would begin anew.
-        opening = self._again if self._known else self._first
+        # A server that knows the stream is not asked to begin it: if it has given the stream up, it
+        # would begin anew.
+        opening = self._again if self._input.known else self._first
         if opening is not None:
             await self._send_frame(opening)
         if self._state:
             await self._send(Control(self._state))
 
     async def aclose(self) -> None:
-        """Say what was received, and close; may be repeated. Bounded, also when cancelled.
+        """Acknowledge what was received, and close; may be repeated. Bounded, also when cancelled.
 
-        Calls that wait end: with `trio.ClosedResourceError`, or as if they were done.
+        Calls of other tasks that wait raise `trio.ClosedResourceError`, or return.
         """
         self._closing = True
         self._room.unpark_all()
         if self._reconnecting is not None:
             self._reconnecting.cancel()
-        # When cancelled, the reader is gone that a polite end needs.
+        # A cancellation also ends the reader, which the exchange of close frames needs.
         if trio.current_effective_deadline() > -math.inf:
             with trio.move_on_after(CLOSE_SECONDS, shield=True):
                 await self._acknowledge()
-                if self._socket is not None:
-                    await self._socket.aclose()
+                if self._websocket is not None:
+                    await self._websocket.aclose()
         with trio.move_on_after(CLOSE_SECONDS, shield=True):
             await self._abort()
 
     async def _abort(self) -> None:
-        """Drop the connection without a word."""
-        if self._socket is not None:
-            await self._socket.abort()
+        """Drop the connection without a close frame."""
+        if self._websocket is not None:
+            await self._websocket.abort()
 
     async def keep_alive(self) -> None:
         """Notice a gateway that is silent because it, or the way to it, is dead.
 
-        TCP may find the way alive to something in between that is not the gateway; and what was
-        typed must not keep it from asking.
+        TCP may find the way alive to something in between that is not the gateway.
         """
+        limits = self._limits
         wall, steady = time.time(), time.monotonic()
         while True:
-            await trio.sleep(WAKE_SECONDS)
+            await trio.sleep(limits.check_seconds)
             slept = (time.time() - wall) - (time.monotonic() - steady)
             wall, steady = time.time(), time.monotonic()
-            socket = self._socket
-            # A receiver that is busy elsewhere says nothing about the gateway.
-            if socket is None or (since := socket.waiting_since) is None:
+            websocket = self._websocket
+            # While received messages wait, nothing is read, and silence says nothing.
+            if websocket is None or (since := websocket.waiting_since) is None:
                 continue
-            if slept < WAKE_SECONDS and trio.current_time() - since < PING_SECONDS:
+            silence = trio.current_time() - since
+            if slept < limits.check_seconds and silence < limits.silence_seconds:
                 continue
-            try:
-                with trio.move_on_after(PONG_SECONDS) as patience:
-                    await socket.ping()
-                if patience.cancelled_caught and socket.waiting_since == since:
-                    await socket.abort()  # the receiver notices, and reconnects
-            except ConnectionClosed:
-                pass  # the receiver notices
+            websocket.ping()
+            await trio.sleep(limits.pong_seconds)
+            if websocket.waiting_since == since:
+                await websocket.abort()  # the receiver notices, and reconnects
 
     async def _next_frame(self) -> str | bytes | None:
-        """A frame; None when the connection has broken.
+        """Receive a frame; None when the connection has broken.
 
         Raises:
-            trio.EndOfChannel, ConnectionFailed, RemoteProtocolError: the server closed it.
+            trio.EndOfChannel, ConnectionFailed, RemoteProtocolError: the server closed the stream.
         """
-        assert self._socket is not None
+        assert self._websocket is not None
         try:
-            return await self._socket.get_message()
+            return await self._websocket.get_message()
         except ConnectionClosed as exc:
             code, reason = exc.reason.code, exc.reason.reason or "without a reason"
         if self._closing:
@@ -266,35 +283,46 @@ class ResumableStream:
         return None
 
     async def _reconnect(self) -> None:
-        """Connect again, with growing pauses that differ from client to client.
+        """Connect again: at once, and after growing pauses if that fails.
 
-        A server that takes connections and breaks them at once is not asked in a loop either: its
-        pauses (`_pause`) grow from one reconnect to the next, until something is received.
+        There is also a pause, though a short one, when the last connection broke before it carried
+        anything: a server that takes connections and breaks them is not asked in a tight loop.
         """
         self.connection.set_lost()
-        give_up_at = trio.current_time() + OUTAGE_SECONDS
-        pause = self._pause
         await self._abort()
-        while True:
-            # Jitter: many clients of a server that restarts must not all come at once.
-            await trio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-            pause = min(max(pause * 2, _FIRST_PAUSE), _LAST_PAUSE)
+        limit = self._limits.outage_seconds
+        if self._give_up_at is None:
+            self._give_up_at = trio.current_time() + limit
+        if self._pauses is None:
+            self._pauses = backoff(_FIRST_PAUSE, longest=_LONGEST_PAUSE)
+        else:
+            await trio.sleep(next(self._pauses))
+        failure: BackendError | None = None
+        pauses = backoff(_FIRST_PAUSE)
+        pause = 0.0
+        while trio.current_time() + pause <= self._give_up_at:
+            await trio.sleep(pause)
             try:
                 await self.connect()
-            except (ConnectionFailed, ServerError) as exc:  # a 502 or 503 comes while it restarts
-                if trio.current_time() + pause > give_up_at:
-                    raise ConnectionFailed(
-                        f"the connection broke and did not come back within {OUTAGE_SECONDS:g} s; "
-                        f"output may be missing ({exc})"
-                    ) from exc
-            else:
-                self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _BROKEN_PAUSE)
                 return
+            except BackendError as exc:
+                if not is_transient(exc, also={500}):
+                    raise
+                failure = exc
+            pause = next(pauses)
+        raise ConnectionFailed(
+            f"the connection broke and did not come back within {limit:g} s; "
+            f"output may be missing ({failure or 'the server breaks each new connection'})"
+        ) from failure
 
     # --- messages --------------------------------------------------------------------------------
 
     def _unseen_part(self, output: Output) -> Output:
-        """The part of an output that was not received before."""
+        """The part of an output that was not received before.
+
+        Raises:
+            RemoteProtocolError: output before it is missing.
+        """
         start = output.end - len(output.data)
         if start > self.position > 0:
             raise RemoteProtocolError(
@@ -305,30 +333,20 @@ class ResumableStream:
             return output
         return Output(output.kind, output.end, output.data[self.position - start :])
 
-    async def _saw_input(self, position: int) -> None:
-        """The server has input up to here; at first on a connection, it gets what it lacks."""
-        if not self._known:
-            # A terminal may have had users before us: our own count starts where theirs ended.
-            self._known = True
-            self._typed += position
-            self._asked = position
-        start = self._typed - len(self._unseen)
-        if not start <= position <= self._typed:
-            raise RemoteProtocolError(
-                f"the server has input up to {position}, we sent {self._typed}"
-            )
-        if position > start:
-            self._pause = 0.0  # the connection carries something
-        del self._unseen[: position - start]
+    async def _confirm_input(self, position: int) -> None:
+        """The server has input up to here. At first on a connection, send it the rest."""
+        if self._input.confirm(position):
+            self._pauses = None  # the connection carries something
         if self._greeted:
-            self._asked = position
+            self._input.request(position)
             self._room.unpark_all()
             return
+        while (rest := self._input.chunk(position)) is not None:
+            await self._send(rest)
+            position += len(rest.data)
         self._greeted = True
-        if self._unseen:
-            await self._send(Input(position, bytes(self._unseen)))
-        if self._ended:
-            await self._send(EndOfInput(self._typed))
+        if self._input_ended:
+            await self._send(EndOfInput(self._input.end))
 
     async def _acknowledge(self) -> None:
         self._acknowledged = self.position
@@ -339,31 +357,36 @@ class ResumableStream:
 
     async def _send_frame(self, frame: str | bytes) -> None:
         """Send if there is a connection; what must arrive is repeated after a reconnect."""
-        if self._socket is None:
+        if self._websocket is None:
             await trio.lowlevel.checkpoint()
             return
         try:
-            await self._socket.send_message(frame)
+            await self._websocket.send_message(frame)
         except ConnectionClosed:
             pass
         except trio.Cancelled:
-            # Half a frame may be out; whatever follows would be taken for its other half.
-            with trio.move_on_after(CLOSE_SECONDS, shield=True):
-                await self._abort()
+            # Input that was not sent counts as sent. The next connection makes up for it.
+            await self._abort()  # noqa: ASYNC102 (it is shielded, and bounded)
             raise
 
 
 @asynccontextmanager
 async def open_resumable(
-    client: Client, path: str, *, first: str | None = None, again: str | None = None
+    client: Client,
+    path: str,
+    *,
+    first: str | None = None,
+    again: str | None = None,
+    limits: StreamLimits | None = None,
 ) -> AsyncIterator[ResumableStream]:
-    """Open a numbered stream; closed when the block ends.
+    """Open a resumable stream; closed when the block ends.
 
     Args:
-        client: whose server has `RESUMABLE_STREAMS`.
+        client: a client of a server that has the feature `RESUMABLE_STREAMS`.
         path: of the WebSocket.
-        first: a message that begins a connection, until the server has answered once.
-        again: the message that does so from then on.
+        first: a message that begins each connection until the server has answered once.
+        again: a message that begins each connection from then on.
+        limits: time limits; None for the defaults.
 
     Raises:
         ApiError: the server refused it.
@@ -371,7 +394,7 @@ async def open_resumable(
     """
     with one_error():
         async with trio.open_nursery() as nursery:
-            stream = ResumableStream(client, path, first, again)
+            stream = ResumableStream(nursery, client, path, first, again, limits or StreamLimits())
             await stream.connect()
             nursery.start_soon(stream.keep_alive)
             try:

@@ -1,49 +1,42 @@
-"""WebSockets of a client: wsproto's handshake and our own frames, on Trio's streams.
+"""WebSockets of a client: trio-websocket's connection, as the rest of the client uses it.
 
-Whoever receives also reads: there is no task and no queue in between, so a cancelled receiver loses
-nothing, a slow one slows the server, and a message needs one step of the event loop instead of
-three, with trio-websocket and its reader task (benchmarks/streams.py measures the echo of a key).
+What this module adds: one error for every end of a connection, and a message that a cancellation cuts
+off ends the connection, since the next frame would be taken for the rest of that message.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import trio
-import wsproto
-from wsproto import events as ws
-from wsproto.utilities import RemoteProtocolError as NoHandshake
+import trio_websocket
 
-from ..errors import ConnectionFailed
-from ..wire.http import Reply
-from ..wire.websocket_frames import (
-    BINARY,
-    CLOSE,
-    PING,
-    PONG,
-    TEXT,
-    Control,
-    FrameDecoder,
-    FrameError,
-    decode_close,
-    encode_close,
-    encode_websocket_frame,
-)
+from .._groups import one_error
 
-__all__ = ["ABORT_SECONDS", "CLOSE_SECONDS", "CloseReason", "ConnectionClosed", "WebSocket"]
+__all__ = [
+    "CLOSE_SECONDS",
+    "CloseReason",
+    "ConnectionClosed",
+    "NotUpgraded",
+    "Upgrade",
+    "WebSocket",
+]
 
-RECEIVE_BUFFER_BYTES = 64 * 1024
-# That of managers from 20.03 on (contract section 6.1).
+_log = logging.getLogger("backendai_trio.websocket")
+
+# That of managers from 20.03 on (docs/protocol.md, section 6.1).
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+# trio-websocket's reader puts messages into a queue, and stops reading while that is full.
+_QUEUED_MESSAGES = 64
 _MAX_REFUSAL_BYTES = 1024 * 1024
 CLOSE_SECONDS = 2.0
-"""How long a polite end may take."""
-ABORT_SECONDS = 1.0
-"""Closing without a word takes no time to speak of; this bounds it all the same."""
+"""Limit for the exchange of close frames."""
+_ABORT_SECONDS = 1.0
 _ABNORMAL = 1006
-_END_OF_HEAD = b"\r\n\r\n"
+_PING = 0x89  # the first byte of a ping's frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +51,7 @@ class CloseReason:
 
 
 class ConnectionClosed(Exception):
-    """The WebSocket is closed, by either side, or has broken.
+    """The WebSocket was closed, by either side, or its connection broke.
 
     Attributes:
         reason: why; code 1006 if the connection broke.
@@ -69,237 +62,310 @@ class ConnectionClosed(Exception):
         self.reason = reason
 
 
+class NotUpgraded(Exception):
+    """The server neither opened a WebSocket nor refused it; the text continues "the server ..."."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """A request for a WebSocket.
+
+    Attributes:
+        host: what the Host header says.
+        target: path and query, as they stand on the request line.
+        headers: names and values, besides those of the protocol.
+        subprotocols: names to offer.
+    """
+
+    host: str
+    target: str
+    headers: Sequence[tuple[str, str]] = ()
+    subprotocols: Sequence[str] = ()
+
+
 class WebSocket:
     """A WebSocket of a client. Made by `backendai_trio.transport.websocket_connect`.
 
-    One task at a time may receive, and any number may send.
+    Any number of tasks may send and receive. A reader task answers pings and queues messages; while
+    the queue is full it does not read, so a slow receiver slows the server, and the answers to the
+    server's pings are late as well. They stand behind the messages anyway.
 
     Attributes:
-        subprotocol: the one that the server took, if any was offered.
-        closed: why it is closed; None while it is open.
-        waiting_since: since when somebody waits for a message and nothing comes, not even a part
-            of one, in Trio's time; None while nobody waits. Only who waits sees pings and pongs.
+        subprotocol: the one that the server chose, if any was offered.
     """
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.subprotocol: str | None = None
-        self.closed: CloseReason | None = None
-        self.waiting_since: float | None = None
-        self._stream = stream
-        self._sending = trio.Lock()
-        self._decoder = FrameDecoder(masked=False, limit=MAX_MESSAGE_BYTES)
-        self._leaving = False
-        self._pings = 0
-        self._pongs: dict[bytes, trio.Event] = {}
-        self._left = trio.lowlevel.ParkingLot()
+        self._transport = _Transport(stream)
+        self._connection: trio_websocket.WebSocketConnection
+        self._left: CloseReason | None = None
+        self._failure = ""
+        self._ping_now = trio.Event()
+        self._tasks: trio.CancelScope
+        self._closing = trio.CancelScope()
 
-    async def shake_hands(self, request: ws.Request) -> Reply | None:
-        """Ask for the upgrade; the server's answer if it refuses.
+    async def run(
+        self,
+        upgrade: Upgrade,
+        *,
+        answer_seconds: float,
+        ping_seconds: float,
+        receive_bytes: int,
+        task_status: trio.TaskStatus[None],
+    ) -> None:
+        """Shake hands, then keep the connection going until it is closed.
+
+        Args:
+            upgrade: the request.
+            answer_seconds: limit for the server's answer to it.
+            ping_seconds: how often to send a ping.
+            receive_bytes: how much to read at once.
+            task_status: told when the WebSocket is open.
 
         Raises:
-            trio.BrokenResourceError: it closed the connection.
-            ConnectionFailed: it does not speak the protocol.
+            trio_websocket.ConnectionRejected: the server refused the upgrade.
+            NotUpgraded: it gave no answer, or none that is HTTP.
         """
-        protocol = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
-        refusal: ws.RejectConnection | None = None
-        head, body = b"", bytearray()
+        started = False
         try:
-            await self._stream.send_all(protocol.send(request))
-            while True:
-                data = bytes(await self._stream.receive_some(RECEIVE_BUFFER_BYTES))
-                if not data:
-                    raise trio.BrokenResourceError("the server closed the connection")
-                rest = b""
-                if _END_OF_HEAD not in head:
-                    # What follows the head may be frames, which are ours to read.
-                    before, head = len(head), head + data
-                    rest = head.partition(_END_OF_HEAD)[2]
-                    data = head[before : len(head) - len(rest)]
-                protocol.receive_data(data)
-                for event in protocol.events():
-                    match event:
-                        case ws.AcceptConnection():
-                            self.subprotocol = event.subprotocol
-                            self._decoder.feed(rest)
-                            return None
-                        case ws.RejectConnection():
-                            refusal = event
-                            if rest:  # nothing would stand for the end
-                                protocol.receive_data(rest)
-                        case ws.RejectData():
-                            body += event.data
-                    finished = getattr(event, "body_finished", not getattr(event, "has_body", True))
-                    if refusal is not None and (finished or len(body) > _MAX_REFUSAL_BYTES):
-                        return Reply(refusal.status_code, "", bytes(body))
-        except NoHandshake as exc:
-            raise ConnectionFailed(str(exc)) from exc
+            with one_error():
+                async with trio.open_nursery() as nursery:
+                    self._connection = await self._shake_hands(
+                        nursery, upgrade, answer_seconds, receive_bytes
+                    )
+                    self.subprotocol = self._connection.subprotocol
+                    self._tasks = nursery.cancel_scope
+                    started = True
+                    task_status.started()
+                    await self._send_pings(ping_seconds)
+        except Exception as exc:
+            if not started:
+                raise
+            # The library's reader failed, as it does when a ping comes after our close frame. Its
+            # failure must not cancel the user's tasks; they raise `ConnectionClosed`.
+            _log.debug("the reader of a WebSocket failed", exc_info=exc)
+            self._failure = f"the WebSocket library failed ({exc})"
+        finally:
+            self._closing.cancel()  # no close frame will be read any more
+            await self._transport.abort()  # noqa: ASYNC102 (it is shielded, and bounded)
+
+    async def _shake_hands(
+        self,
+        nursery: trio.Nursery,
+        upgrade: Upgrade,
+        answer_seconds: float,
+        receive_bytes: int,
+    ) -> trio_websocket.WebSocketConnection:
+        transport = self._transport
+        with trio.move_on_after(answer_seconds) as handshake:
+            # The library waits for ever when the connection ends before the answer to the upgrade.
+            # If the answer came first its wait is over already, and this changes nothing.
+            transport.on_end = handshake.cancel
+            transport.room = _MAX_REFUSAL_BYTES
+            connection = await trio_websocket.wrap_client_stream(
+                nursery,
+                transport,  # type: ignore[arg-type]  # any stream will do
+                upgrade.host,
+                upgrade.target,
+                subprotocols=upgrade.subprotocols,
+                extra_headers=[(name.encode(), value.encode()) for name, value in upgrade.headers],
+                message_queue_size=_QUEUED_MESSAGES,
+                max_message_size=MAX_MESSAGE_BYTES,
+                receive_buffer_size=receive_bytes,
+            )
+            transport.on_end = None
+            transport.room = math.inf
+            return connection
+        if transport.end is not None:
+            raise NotUpgraded(transport.end)
+        raise NotUpgraded(f"did not answer within {answer_seconds:g} s")
+
+    async def _send_pings(self, ping_seconds: float) -> None:
+        """Send a ping now and then, and when `ping` asks for one; never wait for the answer.
+
+        All pings are sent here, in a task that is only cancelled with the connection: a time limit
+        around a ping could cut its frame off.
+        """
+        while self.closed is None:
+            with trio.move_on_after(ping_seconds):
+                await self._ping_now.wait()
+            self._ping_now = trio.Event()
+            with trio.CancelScope() as answer:
+                # The library's `ping` waits for the pong, which may never come from a manager that
+                # executes code.
+                self._transport.on_ping_sent = answer.cancel
+                try:
+                    await self._connection.ping()
+                except trio_websocket.ConnectionClosed:
+                    return
+
+    @property
+    def closed(self) -> CloseReason | None:
+        """Why the WebSocket is closed, or being closed by the server; None while it is open."""
+        if self._left is not None:
+            return self._left
+        reason = self._connection.closed
+        if reason is None:
+            return CloseReason(_ABNORMAL, self._failure) if self._failure else None
+        return CloseReason(reason.code, reason.reason or self._broken(reason.code))
+
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when not a byte has come from the server, in Trio's time.
+
+        None while the reader does not read, because messages wait to be received.
+        """
+        return self._transport.waiting_since
 
     async def get_message(self) -> str | bytes:
-        """The next message.
+        """Receive the next message; those that came before the server's close frame come first.
 
         Raises:
-            ConnectionClosed: there is none any more.
+            ConnectionClosed: no more messages will come.
 
         Cancellation: loses nothing.
         """
-        self.waiting_since = trio.current_time()
+        if self._left is not None:
+            await trio.lowlevel.checkpoint()
+            raise ConnectionClosed(self._left)
         try:
-            while True:
-                try:
-                    message = self._decoder.next() if self.closed is None else None
-                except FrameError as exc:
-                    await self._refuse(exc)
-                    message = None
-                if isinstance(message, Control):
-                    await self._handle(message)
-                elif message is not None:
-                    return message
-                elif self.closed is not None:
-                    await trio.lowlevel.checkpoint()
-                    raise ConnectionClosed(self.closed)
-                else:
-                    await self._read()
-                    self.waiting_since = trio.current_time()
-        finally:
-            self.waiting_since = None
-            self._left.unpark_all()
+            return await self._connection.get_message()
+        except trio_websocket.ConnectionClosed:
+            raise self._closed_error() from None
 
     async def send_message(self, message: str | bytes) -> None:
         """Send a message; waits while the server is far behind.
 
         Raises:
-            ConnectionClosed: it cannot be sent any more.
-
-        Cancellation: a part of it may be out, and the connection is of no use then.
-        """
-        if isinstance(message, str):
-            await self._send(TEXT, message.encode())
-        else:
-            await self._send(BINARY, message)
-
-    async def beat(self) -> None:
-        """Send a ping that nobody waits for, unless a message is under way.
-
-        Raises:
             ConnectionClosed: nothing can be sent any more.
-        """
-        if self._sending.locked():
-            await trio.lowlevel.checkpoint()
-        else:
-            await self._send(PING, b"")
 
-    async def ping(self) -> None:
-        """Wait for an answer to a ping. Somebody has to receive meanwhile.
-
-        Raises:
-            ConnectionClosed: there is none to come.
+        Cancellation: a message that waits its turn is not sent. One whose sending has begun may be
+            cut off; that ends the connection, and every other call raises `ConnectionClosed`.
         """
-        self._pings += 1
-        payload = str(self._pings).encode()
-        answered = self._pongs[payload] = trio.Event()
-        try:
-            await self._send(PING, payload)
-            await answered.wait()
-        finally:
-            del self._pongs[payload]
-        if self.closed is not None:
-            raise ConnectionClosed(self.closed)
+        if self.closed is None:
+            try:
+                await self._connection.send_message(message)
+                return
+            except trio_websocket.ConnectionClosed:
+                pass
+        await trio.lowlevel.checkpoint()
+        raise self._closed_error()
+
+    def ping(self) -> None:
+        """Have a ping sent soon; the server's answer shows in `waiting_since`."""
+        self._ping_now.set()
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
-        """Say goodbye and wait for the answer, a bounded time; then close. May be repeated.
+        """Exchange close frames, then close the connection; may be repeated.
 
-        Whoever sends or receives meanwhile hears `ConnectionClosed`.
+        It takes 2 s (`CLOSE_SECONDS`) at most, also when cancelled. Calls of other tasks raise
+        `ConnectionClosed`.
+
+        Args:
+            code: of the close frame.
+            reason: of the close frame; at most 123 bytes are sent.
         """
-        # There is no time for that when cancelled, nor while a server that is far behind keeps
-        # somebody else's message waiting.
-        hurried = trio.current_effective_deadline() == -math.inf or self._sending.locked()
+        # A cancelled block has no time for that. While a server that is far behind keeps another
+        # task's message waiting, the close frame would only wait behind it.
+        hurried = trio.current_effective_deadline() == -math.inf or self._transport.sending
         if self.closed is None and not hurried:
-            with trio.move_on_after(CLOSE_SECONDS, shield=True):
-                try:
-                    self._leaving = True
-                    await self._send(CLOSE, encode_close(code, reason))
-                    while self.closed is None:
-                        if self.waiting_since is not None:
-                            await self._left.park()
-                        elif isinstance(message := self._decoder.next(), Control):
-                            await self._handle(message)
-                        elif message is None:
-                            await self._read()
-                except (ConnectionClosed, FrameError):
-                    pass
-        self._close(CloseReason(code, reason))
-        await self.abort()
+            self._left = CloseReason(code, reason)
+            self._closing.shield = True
+            self._closing.deadline = trio.current_time() + CLOSE_SECONDS
+            with self._closing:
+                await self._connection.aclose(code, reason or None)
+        await self.abort(CloseReason(code, reason))
 
-    async def abort(self) -> None:
-        """Close without a word."""
-        self._close(CloseReason(_ABNORMAL, "the connection was dropped"))
-        with trio.move_on_after(ABORT_SECONDS, shield=True):
-            await trio.aclose_forcefully(self._stream)
+    async def abort(self, reason: CloseReason | None = None) -> None:
+        """Close the connection without a close frame; may be repeated. Bounded, also when cancelled.
 
-    # --- the protocol ----------------------------------------------------------------------------
+        Args:
+            reason: what calls of other tasks raise.
+        """
+        if self._left is None:
+            dropped = CloseReason(_ABNORMAL, "the connection was dropped")
+            self._left = self.closed or reason or dropped
+        await self._transport.abort()
+        self._tasks.cancel()
 
-    async def _read(self) -> None:
-        """Feed the protocol with what comes next."""
+    def _closed_error(self) -> ConnectionClosed:
+        return ConnectionClosed(self.closed or CloseReason(_ABNORMAL, self._broken(_ABNORMAL)))
+
+    def _broken(self, code: int) -> str:
+        """The reason of a close without one."""
+        return self._failure or "the connection broke" if code == _ABNORMAL else ""
+
+
+class _Transport(trio.abc.Stream):
+    """The stream below trio-websocket.
+
+    Attributes:
+        waiting_since: since when the library waits for a byte; None while it does not.
+        sending: whether a frame is being sent.
+        end: how the connection ended, to continue "the server ..."; None while it has not.
+        on_end: called when the connection ends.
+        on_ping_sent: called when a ping has been sent.
+        room: how many bytes may still come.
+    """
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.waiting_since: float | None = None
+        self.sending = False
+        self.end: str | None = None
+        self.on_end: Callable[[], object] | None = None
+        self.on_ping_sent: Callable[[], object] | None = None
+        self.room = math.inf
+        self._stream = stream
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self.sending = True
         try:
-            data = await self._stream.receive_some(RECEIVE_BUFFER_BYTES)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            data = b""
-        if not data:
-            self._close(CloseReason(_ABNORMAL, "the connection broke"))
-            return
-        self._decoder.feed(data)
-
-    async def _handle(self, control: Control) -> None:
-        if control.opcode == PING:
-            await self._send(PONG, control.payload)
-        elif control.opcode == PONG:
-            if (answered := self._pongs.get(control.payload)) is not None:
-                answered.set()
-        else:
-            try:
-                code, reason = decode_close(control.payload)
-                if not self._leaving:
-                    await self._send(CLOSE, control.payload)
-            except FrameError as exc:
-                await self._refuse(exc)
-            except ConnectionClosed:
-                pass
-            else:
-                self._close(CloseReason(code, reason))
-
-    async def _refuse(self, error: FrameError) -> None:
-        """Close because of what has come."""
-        with trio.move_on_after(CLOSE_SECONDS):
-            try:
-                await self._send(CLOSE, encode_close(error.code, str(error)))
-            except ConnectionClosed:
-                pass
-        self._close(CloseReason(error.code, str(error)))
-        await self.abort()
-
-    async def _send(self, opcode: int, payload: bytes) -> None:
-        if self._sending.locked():
-            await self._sending.acquire()
-        else:
-            self._sending.acquire_nowait()  # a step of the event loop less
-        try:
-            if self.closed is not None or (self._leaving and opcode != CLOSE):
-                await trio.lowlevel.checkpoint()
-                raise ConnectionClosed(self.closed or CloseReason(_ABNORMAL, "it is being closed"))
-            # The mask keeps what a proxy sees from being chosen by who sends (RFC 6455, 10.3).
-            await self._stream.send_all(encode_websocket_frame(opcode, payload, os.urandom(4)))
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-            self._close(CloseReason(_ABNORMAL, "the connection broke"))
-            raise ConnectionClosed(self.closed or CloseReason(_ABNORMAL)) from exc
+            await self._stream.send_all(data)
         except trio.Cancelled:
-            # Half a frame may be out: whatever followed, a goodbye too, would be its other half.
-            self._close(CloseReason(_ABNORMAL, "a message was cut off"))
+            # Part of the frame may be out; the next one would be taken for its rest.
+            await self.abort()
+            raise
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._ended("closed the connection")
             raise
         finally:
-            self._sending.release()
+            self.sending = False
+        if self.on_ping_sent is not None and data[0] == _PING:
+            self.on_ping_sent()
 
-    def _close(self, reason: CloseReason) -> None:
-        if self.closed is None:
-            self.closed = reason
-            for answered in self._pongs.values():
-                answered.set()
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        self.waiting_since = trio.current_time()
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._ended("closed the connection")
+            raise
+        finally:
+            self.waiting_since = None
+        self.room -= len(data)
+        if not data:
+            self._ended("closed the connection")
+        elif self.room < 0:
+            self._ended("sent a refusal of more than 1 MiB")
+        return data
+
+    async def aclose(self) -> None:
+        # During the handshake, the library closes for an answer that is not the protocol's.
+        self._ended("broke the WebSocket protocol")
+        await self._stream.aclose()
+
+    async def abort(self) -> None:
+        """Close the stream without waiting for anything; may be repeated."""
+        self._ended("closed the connection")
+        with trio.move_on_after(_ABORT_SECONDS, shield=True):
+            await trio.aclose_forcefully(self._stream)
+
+    def _ended(self, end: str) -> None:
+        if self.end is None:
+            self.end = end
+            if self.on_end is not None:
+                self.on_end()

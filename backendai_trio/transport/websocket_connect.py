@@ -5,25 +5,30 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import trio
-from wsproto import events as ws
+import trio_websocket
 
 from .._groups import one_error
 from ..errors import ConnectionFailed
-from ..wire.http import Request
+from ..wire.http import Reply, Request
 from .client import Client, log
 from .connect import open_stream
 from .pool import keepalive_options
-from .websocket import ConnectionClosed, WebSocket
+from .responses import failure_reason
+from .websocket import NotUpgraded, Upgrade, WebSocket
 
 __all__ = ["connect_websocket", "open_websocket"]
 
-# In seconds. A server that is gone is noticed by TCP, within 25 s: managers answer no pings while
-# they execute, and send nothing while a run waits for its turn (section 4.3), so that their silence
-# says nothing.
+# In seconds. TCP notices within 25 s that a server is gone. Pings would not do: managers answer none
+# while they execute code, and send nothing while a run waits for its turn (docs/protocol.md,
+# section 4.3).
 _IDLE, _INTERVAL, _PROBES = 10, 5, 3
-_BEAT_SECONDS = 30.0
+_ANSWER_SECONDS = 60.0
+_PING_SECONDS = 30.0
+_RECEIVE_BYTES = 64 * 1024
+_TUNNEL_RECEIVE_BYTES = 256 * 1024
 
 
 @asynccontextmanager
@@ -33,110 +38,130 @@ async def open_websocket(
     *,
     query: tuple[tuple[str, str], ...] = (),
     subprotocols: Sequence[str] = (),
-    may_stall: bool = False,
+    tunnel: bool = False,
+    answer_seconds: float = _ANSWER_SECONDS,
+    ping_seconds: float = _PING_SECONDS,
 ) -> AsyncIterator[WebSocket]:
     """Open a WebSocket on the client's server; closed when the block ends.
 
     Args:
-        client: whose server.
+        client: the client of the server.
         path: on the server, already percent-encoded.
-        query: its query, if `path` does not hold that as well.
+        query: its query, unless `path` contains that.
         subprotocols: names to offer.
-        may_stall: what is sent may have to wait for long before a program reads it. Then only a
-            connection on which nothing is under way is found dead within 25 s.
+        tunnel: the messages are chunks of a stream between two programs. Much is read at once, and
+            what is sent may have to wait for long until a program reads it; so TCP notices within
+            25 s that the server is gone only while nothing is being sent.
+        answer_seconds: limit for the server's answer to the upgrade, once it is connected. Managers
+            work before they answer. `Config.connect_seconds` limits the time until then.
+        ping_seconds: how often to send a ping. Proxies on the way close idle connections, and
+            managers end idle sessions.
 
     Raises:
-        ApiError: the server refused the upgrade with an error of its own.
-        ConnectionFailed: it cannot be reached, or did not finish the handshake in time.
+        ApiError: the server refused the upgrade.
+        ConnectionFailed: the server or the proxy cannot be reached, or did not answer in time.
     """
     with one_error():
-        opened = await connect_websocket(
-            client, path, query=query, subprotocols=subprotocols, may_stall=may_stall
-        )
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_pass_time, opened)
+            websocket = await connect_websocket(
+                nursery,
+                client,
+                path,
+                query=query,
+                subprotocols=subprotocols,
+                tunnel=tunnel,
+                answer_seconds=answer_seconds,
+                ping_seconds=ping_seconds,
+            )
             try:
-                yield opened
+                yield websocket
             finally:
-                await opened.aclose()  # noqa: ASYNC102 (it is shielded, and bounded)
-                nursery.cancel_scope.cancel()
+                await websocket.aclose()  # noqa: ASYNC102 (it is shielded, and bounded)
 
 
 async def connect_websocket(
+    nursery: trio.Nursery,
     client: Client,
     path: str,
     *,
     query: tuple[tuple[str, str], ...] = (),
     subprotocols: Sequence[str] = (),
-    may_stall: bool = False,
+    tunnel: bool = False,
+    answer_seconds: float = _ANSWER_SECONDS,
+    ping_seconds: float = _PING_SECONDS,
 ) -> WebSocket:
-    """Connect; the caller closes it.
+    """Connect; the caller closes the WebSocket.
 
-    The handshake is signed like any GET, with the content type that servers assume for a request
-    that has none (contract section 2.2).
+    The handshake is signed as a GET with the content type that servers assume for a request that
+    has none (docs/protocol.md, section 2.2).
+
+    Args:
+        nursery: for the task that reads, which ends when the WebSocket is closed.
+        client: as the others, see `open_websocket`.
 
     Raises:
         ApiError, ConnectionFailed: as for `open_websocket`.
     """
-    config = client.config
-    endpoint = config.api
+    endpoint = client.config.api
     request = Request("GET", path, query)
     headers = client.signed_headers(request)
-    del headers["Host"], headers["Content-Type"]  # the first is the protocol's to send
-    upgrade = ws.Request(
-        host=endpoint.host_header,
-        target=endpoint.base_path + request.target,
-        subprotocols=list(subprotocols),
-        extra_headers=[(k.encode(), v.encode()) for k, v in headers.items()],
+    del headers["Host"], headers["Content-Type"]  # the library sends Host itself
+    upgrade = Upgrade(
+        endpoint.host_header,
+        endpoint.base_path + request.target,
+        list(headers.items()),
+        subprotocols,
     )
+    websocket = WebSocket(await _connect(client, tunnel=tunnel))
     try:
-        with trio.fail_after(config.connect_seconds):
-            opened = WebSocket(
-                await open_stream(
-                    config, client.tls, socket_options=_socket_options(may_stall=may_stall)
-                )
+        await nursery.start(
+            partial(
+                websocket.run,
+                upgrade,
+                answer_seconds=answer_seconds,
+                ping_seconds=ping_seconds,
+                receive_bytes=_TUNNEL_RECEIVE_BYTES if tunnel else _RECEIVE_BYTES,
             )
-            try:
-                refusal = await opened.shake_hands(upgrade)
-            except BaseException:  # cancelled, too: nobody else would close it
-                await opened.abort()  # noqa: ASYNC102 (it is shielded)
-                raise
-    except trio.TooSlowError:
+        )
+    except trio_websocket.ConnectionRejected as refusal:
+        fields = {name.decode().lower(): value.decode("latin-1") for name, value in refusal.headers}
+        reply = Reply(
+            refusal.status_code, fields.get("content-type", ""), refusal.body or b"", fields
+        )
+        raise client.error(request, reply) from None
+    except NotUpgraded as exc:
         raise ConnectionFailed(
-            f"{endpoint.url} did not open a WebSocket within {config.connect_seconds:g} s"
-        ) from None
-    except trio.BrokenResourceError as exc:
-        raise ConnectionFailed(
-            f"{endpoint.url} closed the connection during {request}; "
+            f"{endpoint.url} {exc} during {request}; "
             "check BACKEND_ENDPOINT, and that the server is up"
         ) from exc
-    except (ConnectionFailed, OSError) as exc:
-        raise ConnectionFailed(f"no WebSocket at {endpoint.url} for {request}: {exc}") from exc
-    if refusal is not None:
-        await opened.abort()
-        raise client.error(request, refusal)
     log.debug("%s at %s -> WebSocket", request, endpoint.url)
-    return opened
+    return websocket
 
 
-def _socket_options(*, may_stall: bool) -> list[tuple[int, int, int]]:
-    """Let TCP notice a server that is gone, whether we wait for it or it for us."""
+async def _connect(client: Client, *, tunnel: bool) -> trio.abc.Stream:
+    """Connect to the server, through the proxy and with TLS where the settings say so."""
+    config = client.config
+    url = config.endpoint.url
+    try:
+        with trio.fail_after(config.connect_seconds):
+            return await open_stream(
+                config, client.tls, socket_options=_socket_options(tunnel=tunnel)
+            )
+    except trio.TooSlowError:
+        raise ConnectionFailed(
+            f"{url} did not take a connection within {config.connect_seconds:g} s; "
+            "check BACKEND_ENDPOINT and the network"
+        ) from None
+    except (OSError, trio.BrokenResourceError) as exc:
+        raise ConnectionFailed(f"cannot connect to {url}: {failure_reason(exc)}") from exc
+
+
+def _socket_options(*, tunnel: bool) -> list[tuple[int, int, int]]:
+    """Let TCP notice a server that is gone."""
     options = keepalive_options(_IDLE, _INTERVAL, _PROBES)
-    if not may_stall and hasattr(socket, "TCP_USER_TIMEOUT"):
-        # It counts against a server that lives and has no room, too.
+    if not tunnel and hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Keep-alive does not ask while data waits to be acknowledged. This limit counts then; it
+        # also counts against a server that lives and has no room.
         milliseconds = 1000 * (_IDLE + _PROBES * _INTERVAL)
         options.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds))
     return options
-
-
-async def _pass_time(opened: WebSocket) -> None:
-    """Send something now and then: proxies on the way close connections on which nothing passes.
-
-    Nobody waits for the answers, which say nothing (see above).
-    """
-    while opened.closed is None:
-        await trio.sleep(_BEAT_SECONDS)
-        try:
-            await opened.beat()
-        except ConnectionClosed:
-            return  # whoever receives notices as well

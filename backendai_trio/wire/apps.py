@@ -48,7 +48,17 @@ class AppInfo:
 
     @classmethod
     def decode(cls, row: object) -> AppInfo:
-        """Read an entry of the list."""
+        """Read an entry of the list.
+
+        Args:
+            row: the entry, as a JSON value.
+
+        Returns:
+            The service.
+
+        Raises:
+            RemoteProtocolError: it is not an object, or a field has the wrong type.
+        """
         fields = Fields(row, "service")
         ports = fields.items("ports")
         if not all(isinstance(port, int) and 0 < port <= _MAX_PORT for port in ports):

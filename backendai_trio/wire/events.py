@@ -28,6 +28,7 @@ __all__ = [
     "encode_message",
     "events_request",
     "name_in",
+    "session_id_of",
 ]
 
 CONTENT_TYPE = "text/event-stream"
@@ -80,7 +81,14 @@ class SessionEvent:
         return before_clusters and self.name in ("kernel_terminated", "kernel_cancelled")
 
     def encode(self, era: Era) -> bytes:
-        """The message for an era. Other fields replace entries of `data` with the same name."""
+        """The message for an era; the other fields win over what `data` says.
+
+        Args:
+            era: the era whose names to use.
+
+        Returns:
+            The bytes of a server-sent event.
+        """
         values: dict[str, object] = {**self.data, "reason": self.reason}
         if not era.names_session:
             values["sessionId"] = self.token
@@ -93,6 +101,12 @@ class SessionEvent:
     @classmethod
     def decode(cls, message: Message) -> SessionEvent:
         """Read any era's message.
+
+        Args:
+            message: a server-sent event.
+
+        Returns:
+            The event.
 
         Raises:
             RemoteProtocolError: its data is not a JSON object, or a field has the wrong type.
@@ -128,8 +142,14 @@ def events_request(era: Era, token: str | None) -> Request:
     elif token is not None and era.name == SESSION_5.name:
         query = (("sessionName", token), ("name", token))  # releases differ in which they read
     elif token is not None:
-        query = (("sessionId" if _UUID.fullmatch(token) else "sessionName", token),)
+        query = (("sessionId" if session_id_of(era, token) else "sessionName", token),)
     return Request("GET", era.events_path, query)
+
+
+def session_id_of(era: Era, token: str | None) -> str:
+    """The session id that `events_request` asks for; ``""`` if it asks for a name, or for all."""
+    asks_for_ids = era.names_session and era.name != SESSION_5.name
+    return token if asks_for_ids and token and _UUID.fullmatch(token) else ""
 
 
 def name_in(era: Era, name: str) -> str | None:

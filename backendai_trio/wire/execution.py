@@ -161,11 +161,15 @@ class BatchOptions:
     """Whether the build's standard output is wanted too."""
 
     def as_json(self) -> dict[str, object]:
-        """The ``options`` object."""
+        """The ``options`` object.
+
+        A stage is left out with an empty text: agents before 18.12 fail on null, and their session
+        is of no use after that (docs/protocol.md, section 4.1).
+        """
         options: dict[str, object] = {
-            "build": self.build,
+            "build": self.build or "",
             "buildLog": self.build_log,
-            "exec": self.exec,
+            "exec": self.exec or "",
         }
         if self.clean is not None:  # servers before 18.12 do not know it
             options["clean"] = self.clean
@@ -337,6 +341,24 @@ def event_of(kind: str, payload: Any) -> Event:
     return Other(kind, payload)
 
 
+def record_of(event: Event) -> tuple[str, Any] | None:
+    """An event of output as a console record, as `event_of` reads it; None for other events."""
+    match event:
+        case Stdout(text):
+            return "stdout", text
+        case Stderr(text):
+            return "stderr", text
+        case Html(text):
+            return "html", text
+        case Log(text):
+            return "log", text
+        case Media(mime_type, data):
+            return "media", [mime_type, data]
+        case Other(kind, payload):
+            return kind, payload
+    return None
+
+
 def joined(console: Iterable[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
     """Console records with neighbours of one stream made one: where output was cut says nothing."""
     found: list[tuple[str, list[Any]]] = []
@@ -368,12 +390,10 @@ class RunState:
         self._next: ExecuteRequest | None = first
         self._run_id = first.run_id
         self._raw_console = first.raw_console
-        self.begun = False
-        """Whether the first request was handed out."""
+        self.begun = first.mode in ("continue", "input")
+        """Whether the run may have begun on the server: its first request was handed out."""
         self.waiting = False
         """Whether the program waits for `answer`."""
-        self.asked = False
-        """Whether the kernel was not yet handed an answer that it waits for."""
         self.outcome: Finished | TimedOut | None = None
         """How the run ended; None while it goes on."""
 
@@ -392,7 +412,6 @@ class RunState:
             why = "it waits for input" if self.waiting else "it has ended"
             raise LocalProtocolError(f"nothing to send for run {self._run_id}: {why}")
         self.begun = True
-        self.asked = False
         return self._next
 
     def feed(self, reply: ExecuteReply) -> list[Event]:
@@ -414,7 +433,7 @@ class RunState:
                 events.append(self.outcome)
                 return events
             case "waiting-input":
-                self.waiting = self.asked = True
+                self.waiting = True
                 events.append(InputRequest(reply.options.get("is_password") is True))
                 return events
             case "clean-finished":

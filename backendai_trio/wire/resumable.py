@@ -1,4 +1,4 @@
-"""Numbered streams: two-way byte streams that survive a broken connection. Our own gateway's.
+"""Resumable streams: two-way byte streams that survive a broken connection. Our own gateway's.
 
 Both directions count bytes. What the server sends carries the position behind it, and a client that
 comes back says which position it has; what the client types carries the position before it, and the
@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 RESUMABLE_STREAMS = "numbered-streams"
-"""Feature: terminals and executions can be had as numbered streams (query ``position=``)."""
+"""Feature: terminals and executions can be had as resumable streams (query ``position=``)."""
 
 _OUTPUT = struct.Struct(">BQ")
 _INPUT = struct.Struct(">Q")

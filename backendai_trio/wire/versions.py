@@ -42,6 +42,9 @@ class Era:
     """Whether problems carry ``msg`` and ``data`` keys."""
     names_session: bool = False
     """Whether create takes ``name`` and ``image``, and replies with ids (20.03+)."""
+    takes_ids: bool = False
+    """Whether a session's id stands for its name in paths (20.09+; section 3.9). An id survives a
+    rename, and is no prefix of another."""
     metric_statistics: bool = False
     """Whether destroy replies with a map of metrics instead of plain numbers (19.03+)."""
     streams_executions: bool = True
@@ -155,7 +158,9 @@ SESSION_5 = Era(
 )
 """Managers 20.03."""
 
-SESSION_6 = replace(SESSION_5, name="session-6", version=_V6, folder_transfer="proxy")
+SESSION_6 = replace(
+    SESSION_5, name="session-6", version=_V6, takes_ids=True, folder_transfer="proxy"
+)
 """Managers 20.09 to 26.9: with this version, all of them create sessions (section 1.4)."""
 
 ERAS = (SEED, TRANSITION, SESSION_5, SESSION_6)

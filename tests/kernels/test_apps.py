@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import cast
 
 import pytest
 import trio
+import trio.testing
 
 from backendai_trio import (
     Client,
@@ -19,8 +21,9 @@ from backendai_trio import (
     open_app,
     open_kernel,
 )
-from backendai_trio.kernels import list_apps, open_app_stream
-from backendai_trio.wire.apps import HALF_CLOSE
+from backendai_trio.kernels import AppStream, list_apps, open_app_stream
+from backendai_trio.transport.websocket import CloseReason, ConnectionClosed, WebSocket
+from backendai_trio.wire.apps import HALF_CLOSE, NORMAL
 
 # Answers with what it got once its peer has ended its direction; "quit" closes at once, "reset"
 # resets, and "wait" echoes as it comes.
@@ -59,6 +62,77 @@ async def kernel_with_server(client: Client) -> AsyncIterator[tuple[TrioKernel, 
         yield kernel, text.strip()
 
 
+class PairedWebSocket:
+    """One end of a WebSocket in memory; the other end is another of these."""
+
+    def __init__(
+        self,
+        sender: trio.MemorySendChannel[str | bytes],
+        receiver: trio.MemoryReceiveChannel[str | bytes],
+    ) -> None:
+        self._sender, self._receiver = sender, receiver
+
+    async def send_message(self, message: str | bytes) -> None:
+        try:
+            await self._sender.send(message)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise ConnectionClosed(CloseReason(1006)) from None
+
+    async def get_message(self) -> str | bytes:
+        try:
+            return await self._receiver.receive()
+        except (trio.EndOfChannel, trio.ClosedResourceError) as exc:
+            code = NORMAL if isinstance(exc, trio.EndOfChannel) else 1006
+            raise ConnectionClosed(CloseReason(code)) from None
+
+    async def aclose(self) -> None:
+        self._sender.close()
+        self._receiver.close()
+        await trio.lowlevel.checkpoint()
+
+
+async def test_conformance() -> None:
+    """Trio's own test of streams, over WebSockets in memory: it needs both ends of a stream."""
+
+    async def make_pair() -> tuple[AppStream, AppStream]:
+        await trio.lowlevel.checkpoint()
+        one_way = trio.open_memory_channel[str | bytes](0)
+        other_way = trio.open_memory_channel[str | bytes](0)
+        ends = PairedWebSocket(one_way[0], other_way[1]), PairedWebSocket(other_way[0], one_way[1])
+        one, other = (AppStream(cast(WebSocket, end), half_close=True) for end in ends)
+        return one, other
+
+    await trio.testing.check_half_closeable_stream(make_pair, None)
+
+
+async def test_closed_stream_refuses_calls(client: Client) -> None:
+    async with (
+        kernel_with_server(client) as (kernel, port),
+        open_app_stream(kernel, port) as stream,
+    ):
+        await stream.send_all(b"echo!x")
+        assert await stream.receive_some(1) == b"x"
+        for wrong in (0, -1):
+            with pytest.raises(ValueError, match="at least 1"):
+                await stream.receive_some(wrong)
+        async with trio.open_nursery() as nursery:
+
+            async def receive() -> None:
+                with pytest.raises(trio.ClosedResourceError):
+                    await stream.receive_some()
+
+            nursery.start_soon(receive)
+            await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(trio.BusyResourceError):
+                await stream.receive_some()
+            await stream.aclose()
+        for call in (stream.receive_some, stream.send_eof, stream.wait_send_all_might_not_block):
+            with pytest.raises(trio.ClosedResourceError):
+                await call()
+        with pytest.raises(trio.ClosedResourceError):
+            await stream.send_all(b"x")
+
+
 async def read_all(stream: trio.abc.ReceiveStream) -> bytes:
     data = bytearray()
     async for chunk in stream:
@@ -84,7 +158,7 @@ async def test_other_peoples_ports_are_not_to_be_had(client: Client) -> None:
                     async with open_app_stream(other, name):
                         pass
                 assert refused.value.kind == "app-not-found"
-        with pytest.raises(NotFound, match=f"but: {port}"):
+        with pytest.raises(NotFound, match=f"it offers: {port}"):
             async with open_app(kernel, "jupyter"):
                 pass
 

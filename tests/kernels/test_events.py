@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,7 +12,6 @@ from pathlib import Path
 import pytest
 import trio
 
-import backendai_trio.kernels.events as events_module
 from backendai_trio import (
     ApiError,
     Client,
@@ -259,9 +259,8 @@ async def test_listener_that_goes(client: Client, gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("limits", [GatewayLimits(keepalive_seconds=0.05)])
-async def test_keep_alive(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events_module, "SILENCE_SECONDS", 0.5)
-    async with open_events(client) as events:
+async def test_keep_alive(client: Client) -> None:
+    async with open_events(client, silence_seconds=0.5) as events:
         with trio.move_on_after(1.2):
             await anext(events)
         assert events.reconnects == 0
@@ -336,6 +335,20 @@ async def test_connection_that_breaks() -> None:
         assert (events.reconnects, events.closed_by_server) == (1, True)
 
 
+def about(session_id: str) -> bytes:
+    return f'event: session_started\ndata: {{"sessionId": "{session_id}"}}\n\n'.encode()
+
+
+async def test_manager_that_ignores_the_id() -> None:
+    """Managers from 25.15 on tell of all sessions when they are asked for one by its id."""
+    mine, other = (str(uuid.UUID(int=number)) for number in (1, 2))
+    answer = STREAM + about(other) + about(mine) + about(other) + CLOSE
+    async with scripted(answer) as (client, _), open_events(client, token=mine) as events:
+        assert [event.session_id async for event in events] == [mine]
+    async with scripted(answer) as (client, _), open_events(client) as events:
+        assert [event.session_id async for event in events] == [other, mine, other]
+
+
 async def test_chunks_that_are_cut() -> None:
     head = STREAM.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n")
     chunk = f"{len(ONE):x}\r\n".encode() + ONE + b"\r\n"
@@ -346,11 +359,10 @@ async def test_chunks_that_are_cut() -> None:
         assert names([event async for event in events]) == ["session_started", RECONNECTED]
 
 
-async def test_server_that_falls_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events_module, "SILENCE_SECONDS", 0.2)
+async def test_server_that_falls_silent() -> None:
     async with (
         scripted(STREAM + ONE, STREAM + CLOSE, silent=True) as (client, _),
-        open_events(client) as events,
+        open_events(client, silence_seconds=0.2) as events,
     ):
         assert names([event async for event in events]) == ["session_started", RECONNECTED]
 

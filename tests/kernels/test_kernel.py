@@ -311,9 +311,9 @@ async def test_calls_to_a_kernel_that_is_gone(client: Client) -> None:
     async with open_kernel(client, PYTHON) as kernel:
         await kernel.destroy()
         for call in (kernel.info, kernel.logs, kernel.restart, kernel.interrupt):
-            with pytest.raises(NotFound, match=kernel.token):
+            with pytest.raises(NotFound, match=kernel.address):
                 await call()
-        with pytest.raises(NotFound, match=kernel.token):
+        with pytest.raises(NotFound, match=kernel.address):
             await kernel.complete("x")
 
 

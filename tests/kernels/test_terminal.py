@@ -215,7 +215,7 @@ async def test_restart(kernel: TrioKernel) -> None:
 # --- rules of Trio's streams ---------------------------------------------------------------------
 
 
-class PairedWire:
+class PairedStream:
     """One end of a terminal whose other end is a terminal as well."""
 
     def __init__(self, stream: trio.StapledStream[MemorySend, MemoryReceive]) -> None:
@@ -223,13 +223,13 @@ class PairedWire:
         self.connection = ConnectionState()
         self._stream = stream
 
-    async def receive(self) -> bytes:
+    async def receive_some(self) -> bytes:
         return bytes(await self._stream.receive_some())
 
-    async def type(self, data: bytes) -> None:
+    async def send_all(self, data: bytes) -> None:
         await self._stream.send_all(data)
 
-    async def end(self) -> None:
+    async def send_eof(self) -> None:
         await self._stream.send_eof()
 
     async def resize(self, rows: int, columns: int) -> None:
@@ -252,7 +252,7 @@ async def test_conformance() -> None:
     async def make_pair() -> tuple[Terminal, Terminal]:
         await trio.lowlevel.checkpoint()
         one, other = trio.testing.memory_stream_pair()
-        return Terminal(PairedWire(one)), Terminal(PairedWire(other))
+        return Terminal(PairedStream(one)), Terminal(PairedStream(other))
 
     await trio.testing.check_half_closeable_stream(make_pair, None)
 

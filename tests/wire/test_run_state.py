@@ -278,15 +278,12 @@ def test_answers() -> None:
         state.answer("again")
 
 
-def test_an_answer_is_owed_until_it_was_handed_out() -> None:
-    """Also to a question that an interruption has ended."""
+def test_an_interrupt_answers_a_question_where_the_kernel_keeps_asking() -> None:
     state = RunState(ExecuteRequest("query", "r", "code"))
     state.feed(ExecuteReply("waiting-input"))
-    assert state.asked
     state.interrupted(keeps_asking=True)
-    assert state.asked and not state.waiting
-    assert state.request().mode == "input"
-    assert not state.asked
+    assert not state.waiting
+    assert state.request() == ExecuteRequest("input", "r", "")
 
 
 def test_misuse_says_why() -> None:

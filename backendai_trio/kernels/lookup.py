@@ -1,0 +1,83 @@
+"""Whether a kernel is there, asked in the ways that a server has."""
+
+from __future__ import annotations
+
+from ..errors import ApiError, NotFound
+from ..transport.client import Client
+from ..wire.admin_lists import SessionRow, listing
+from ..wire.graphql import decode_answer
+from ..wire.http import JSON, Request
+from ..wire.kernels import DEAD, KernelInfo
+
+__all__ = ["kernel_info", "listed_kernel", "living_state"]
+
+_PAGE = 100
+
+
+async def kernel_info(client: Client, address: str) -> KernelInfo:
+    """What the server says of a kernel.
+
+    Args:
+        client: of the kernel's server.
+        address: its token or id.
+
+    Raises:
+        NotFound: there is no such kernel.
+        ServerError: the server fails to say (managers 19.09 to 20.03 always do).
+
+    Endpoint: ``GET /session/{name}`` (docs/protocol.md, section 3.5).
+    """
+    request = Request("GET", client.era.session_path(address))
+    return KernelInfo.decode((await client.call(request)).body)
+
+
+async def listed_kernel(client: Client, address: str) -> SessionRow | None:
+    """The kernel in the server's own list of the key pair's sessions that have not ended.
+
+    Args:
+        client: of the kernel's server.
+        address: its token or id.
+
+    Raises:
+        ApiError: the server has no such list, or fails to give it.
+
+    Endpoint: ``POST /admin/gql`` (docs/protocol.md, section 8).
+    """
+    question = listing("sessions", client.era)
+    path = client.era.graphql_path
+    seen = 0
+    while True:
+        query = question.query(offset=seen, limit=_PAGE, arguments={})
+        reply = await client.call(Request("POST", path, (), query.encode(), JSON))
+        rows, total = question.decode(decode_answer(reply.body, f"POST {path}"))
+        seen += len(rows)
+        for row in map(SessionRow.decode, rows):
+            if address in (row.token, row.session_id) and row.status.upper() not in DEAD:
+                return row
+        if not rows or seen >= total:
+            return None
+
+
+async def living_state(client: Client, token: str, kernel_id: str) -> str | None:
+    """The state of a kernel that the server has said is not there; None if nothing speaks for it.
+
+    Args:
+        client: of the kernel's server.
+        token: the kernel's token.
+        kernel_id: its id; the token where the server gives none.
+    """
+    for address in {token, kernel_id} if client.era.takes_ids else ():
+        try:
+            status = (await kernel_info(client, address)).status.upper()
+        except (NotFound, ApiError):
+            continue
+        if status not in DEAD:
+            return status
+    for address in {token, kernel_id}:
+        try:
+            row = await listed_kernel(client, address)
+        except ApiError:
+            return None
+        if row is not None:
+            return row.status
+    return None

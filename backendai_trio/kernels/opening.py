@@ -1,0 +1,165 @@
+"""Kernels that somebody owns: how they begin, and what ends them.
+
+There are two ways to own a kernel, and they are the same function underneath::
+
+    async with open_kernel(client, KernelSpec(runtime="python")) as kernel: ...
+
+    kernel = await nursery.start(run_kernel, client, KernelSpec(runtime="python"))
+
+`attach_kernel` and `find_kernel` give kernels that live on.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from ..config.kernel_journal import Note
+from ..errors import NotFound, ServerError
+from ..transport.client import Client
+from ..wire.kernels import CreateReply, CreateRequest, KernelSpec, check_name
+from .kernel import TrioKernel
+from .lifecycle import Creation, wait_until_up
+from .lookup import listed_kernel
+
+__all__ = ["attach_kernel", "find_kernel", "new_token", "open_kernel", "run_kernel"]
+
+
+def new_token() -> str:
+    """A fresh client token: ``bt-`` and 32 hexadecimal digits.
+
+    Bare hexadecimal digits would parse as a UUID, which managers from 26.4.4 on take for a session
+    id and nothing else (docs/protocol.md, section 3.9).
+    """
+    return f"bt-{secrets.token_hex(16)}"
+
+
+@asynccontextmanager
+async def open_kernel(
+    client: Client, spec: KernelSpec, *, token: str | None = None, reuse: bool = False
+) -> AsyncIterator[TrioKernel]:
+    """Create a kernel that ends with the block, whatever ends the block.
+
+    Args:
+        client: of the server to create it on.
+        spec: what to create.
+        token: its client token: letters, digits, ``_``, ``.``, ``-``; managers want 4 to 64.
+            Default: a fresh one.
+        reuse: whether a kernel that has the token already may be joined. It then outlives the
+            block: only a kernel that was created here ends with it (`TrioKernel.created`).
+
+    Raises:
+        NotFound: the server has no such runtime, or no such folder to mount.
+        InvalidRequest: the token is taken, with `reuse` by a kernel of another runtime.
+        LocalProtocolError: the token is malformed, or reads as a UUID on a manager that takes such
+            names for session ids (26.4.4 and later).
+        QuotaExceeded: the key pair has as many kernels as it may have.
+        ServerError: it could not be started.
+        ConnectionFailed: the server could not be reached.
+
+    Cancellation:
+        Leaves no kernel behind, at whatever point it comes: the token is chosen before the create
+        is sent, the create's answer is waited for, and what it made is destroyed, all under a
+        shield and for `Config.grace_seconds` at most. Running out of that is reported as a
+        `KernelLeftBehindWarning` with the token, and the kernel stays in the client's journal.
+
+    Endpoint: ``POST /session`` (docs/protocol.md, section 3.2).
+    """
+    token = new_token() if token is None else check_name(client.hello, token)
+    create = CreateRequest(token, spec, reuse)
+    creation = Creation(client, create)
+    note = None if reuse else _note(client, create.token)
+    kernel: TrioKernel | None = None
+    ended = True
+    try:
+        reply = await creation.run()
+        kernel = TrioKernel(client, reply)
+        await wait_until_up(client, reply)
+        yield kernel
+    finally:
+        if kernel is not None and kernel.created and not kernel.released:
+            ended = await kernel._end()  # noqa: ASYNC102 (it is bounded, and shielded if need be)
+        if note is not None:
+            note.close(forget=ended and not creation.unsure)
+
+
+async def run_kernel(
+    client: Client,
+    spec: KernelSpec,
+    *,
+    task_status: trio.TaskStatus[TrioKernel] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Hold a kernel until cancelled; for ``kernel = await nursery.start(run_kernel, ...)``.
+
+    Args:
+        client: of the server to create it on.
+        spec: what to create.
+        task_status: gets the kernel when it runs.
+
+    Raises:
+        BackendError: as `open_kernel` does.
+    """
+    async with open_kernel(client, spec) as kernel:
+        task_status.started(kernel)
+        await trio.sleep_forever()
+
+
+async def attach_kernel(client: Client, spec: KernelSpec, *, token: str) -> TrioKernel:
+    """Join the kernel that has this token, or create it. It stays until it is destroyed.
+
+    Args:
+        client: of the kernel's server.
+        spec: what to create if it is not there; the runtime must be that of the existing one.
+        token: its client token: letters, digits, ``_``, ``.``, ``-``; managers want 4 to 64.
+
+    Raises:
+        BackendError: as `open_kernel` does with ``reuse=True``.
+
+    Cancellation:
+        A kernel that was joined stays; one that was created does not.
+
+    Endpoint: ``POST /session`` (docs/protocol.md, section 3.2).
+    """
+    async with open_kernel(client, spec, token=token, reuse=True) as kernel:
+        kernel.release()
+        return kernel
+
+
+async def find_kernel(client: Client, token: str) -> TrioKernel:
+    """A kernel that exists. It stays until it is destroyed.
+
+    Args:
+        client: of the kernel's server.
+        token: its token, or (from 20.09 on) its id.
+
+    Raises:
+        NotFound: there is none.
+        ApiError: the server refused or failed.
+        ConnectionFailed: it could not be reached.
+
+    Endpoint: ``GET /session/{name}`` (docs/protocol.md, section 3.5).
+    """
+    kernel = TrioKernel(client, CreateReply(token, token, created=False))
+    try:
+        await kernel.info()
+    except ServerError:
+        # Managers 19.09 to 20.03 fail on that request, whatever they are asked for.
+        if client.hello.key >= (6, ""):
+            raise
+        if await listed_kernel(client, token) is None:
+            path = client.era.session_path(token)
+            raise NotFound(
+                404, title=f"There is no kernel {token!r}", request=f"GET {path}"
+            ) from None
+    return kernel
+
+
+def _note(client: Client, token: str) -> Note | None:
+    """An entry in the client's journal, from before the kernel is created."""
+    if client.journal is None:
+        return None
+    config = client.config
+    return client.journal.note(token, url=config.endpoint.url, access_key=config.access_key)

@@ -1,0 +1,167 @@
+"""A run over long polls, which every server has (docs/protocol.md, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from .._groups import one_error
+from ..errors import ApiError, BackendError, ExecutionError
+from ..transport.client import Client
+from ..transport.connection_state import ConnectionState
+from ..wire.execution import (
+    INTERRUPT_RUN,
+    STDIN_EOF,
+    Event,
+    ExecuteReply,
+    ExecuteRequest,
+    Finished,
+    RunState,
+    TimedOut,
+)
+from ..wire.http import JSON, Request
+from .pending_call import PendingCall
+from .run_stream import STOP_ATTEMPTS, AskedInput, end_of_input_error, interrupt_kernel
+
+__all__ = ["PollRun", "open_poll_run"]
+
+_POLL_SECONDS = 330.0
+"""Limit for a poll. One comes back after about 2 s; a manager may wait up to 300 s for its agent
+(docs/protocol.md, section 4.3)."""
+
+
+class PollRun(AskedInput):
+    """See `RunStream`. Made by `open_poll_run`.
+
+    A poll that is under way is never broken off: its answer holds output that is handed out once,
+    perhaps the run's end, and a manager whose poll is broken off keeps the kernel busy for good
+    (docs/protocol.md, section 4.3). So a poll outlives the call that waits for it.
+    """
+
+    def __init__(
+        self, nursery: trio.Nursery, client: Client, address: str, first: ExecuteRequest
+    ) -> None:
+        super().__init__()
+        self.connection = ConnectionState()
+        self._nursery = nursery
+        self._client = client
+        self._address = address
+        self._path = client.era.session_path(address)
+        self._state = RunState(first)
+        self._poll: PendingCall | None = None
+        self._lost = False
+        self._refused = False
+        self._answered = False
+
+    @property
+    def run_id(self) -> str | None:
+        """The run's id; None until the server has chosen one."""
+        return self._state.run_id
+
+    @property
+    def outcome(self) -> Finished | TimedOut | None:
+        """How the run ended; None until that was received."""
+        return self._state.outcome
+
+    async def receive(self) -> list[Event]:
+        """See `RunStream.receive`."""
+        if self._lost:
+            await trio.lowlevel.checkpoint()
+            raise ExecutionError(
+                f"a poll of run {self.run_id} failed, and the output in its answer is lost"
+            )
+        events: list[Event] = []
+        while not events:
+            if self._state.waiting:
+                await self._answer()
+            events = await self._next_events()
+            if self._state.waiting:
+                events = self.asked(events)
+        return events
+
+    async def interrupt(self) -> None:
+        """See `RunStream.interrupt`."""
+        questions = self.questions
+        await interrupt_kernel(self._client, self._address, self.run_id)
+        if questions == self.questions and self._state.waiting:
+            # What reads answers in a manager's kernel is not what was interrupted: it waits all the
+            # same, and gets an empty line. Our own gateway drops the question.
+            self._state.interrupted(keeps_asking=not self._client.has(INTERRUPT_RUN))
+            self.void_question()
+
+    async def stop(self) -> Finished | TimedOut | None:
+        """See `RunStream.stop`."""
+        if not self._state.begun or self._refused:
+            return None
+        if self._lost:
+            # To repeat the request whose answer was lost could start the code again.
+            self._state.interrupted()
+        for _ in range(STOP_ATTEMPTS):
+            overtaking = not self._answered
+            await self.interrupt()
+            while self._state.outcome is None and not self._state.waiting:
+                await self._next_events()
+                if overtaking and self._state.outcome is None:
+                    # The interrupt may have come before the first request, and have hit nothing.
+                    overtaking = False
+                    await self.interrupt()
+            if self._state.outcome is not None:
+                return self._state.outcome
+            self.questions += 1
+        raise ExecutionError("it asks for input after each interrupt")
+
+    def close(self) -> None:
+        """Give up the poll that is under way, if any."""
+        if self._poll is not None:
+            self._poll.cancel()
+
+    async def _next_events(self) -> list[Event]:
+        if self._poll is None:
+            request = Request("POST", self._path, (), self._state.request().encode(), JSON)
+            self._poll = PendingCall(
+                self._nursery, self._client, request, answer_seconds=_POLL_SECONDS
+            )
+        try:
+            reply = await self._poll.wait()
+        except (BackendError, trio.ClosedResourceError) as exc:
+            self._poll = None
+            if isinstance(exc, ApiError) and exc.status < 500:  # it has brought nothing
+                self._refused = not self._answered
+            else:
+                self._lost = True
+            raise
+        self._poll, self._answered = None, True
+        events = self._state.feed(ExecuteReply.decode(reply.body))
+        if self._state.outcome is not None:
+            self.end()
+        return events
+
+    async def _answer(self) -> None:
+        line = await self.line()
+        if not self._state.waiting:
+            return  # an interrupt has answered
+        if line is None and not self._client.has(STDIN_EOF):
+            raise end_of_input_error()
+        self._state.answer(line)
+
+
+@asynccontextmanager
+async def open_poll_run(
+    client: Client, address: str, first: ExecuteRequest
+) -> AsyncIterator[PollRun]:
+    """Follow a run by polls; a poll that is still under way at the block's end is given up.
+
+    Args:
+        client: of the kernel's server.
+        address: the kernel's token or id.
+        first: the run's first request, or one that goes on with it (``input``, ``continue``).
+    """
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            run = PollRun(nursery, client, address, first)
+            try:
+                yield run
+            finally:
+                run.close()

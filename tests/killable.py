@@ -1,7 +1,7 @@
 """Processes to be killed: a gateway and an uploading client, forked from one loaded before.
 
-Run as a program it reads a JSON object a line from standard input, forks, and answers with a line
-when the forked process has begun. Starting Python anew a hundred times would take minutes.
+Run as a program, it reads a JSON object from each line of standard input, forks, and prints a line
+when the forked process has started. Starting a hundred Python processes would take minutes.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class Killable:
         self._process = process
 
     def start(self, task: str, **details: Any) -> int:
-        """Fork one that does a task; its process id, once it has begun."""
+        """Fork a process that does a task; returns its process id when it has started."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps({"task": task, **details}).encode() + b"\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
     def kill(self, pid: int) -> int:
-        """Kill one, unless it has ended; its wait status."""
+        """Kill a process, unless it has ended; returns its wait status."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps({"task": "kill", "pid": pid}).encode() + b"\n")
         self._process.stdin.flush()
@@ -50,10 +50,10 @@ class Killable:
 
 @contextmanager
 def killable(temporary: Path) -> Iterator[Killable]:
-    """The process; whatever it has forked ends with the block.
+    """Start the process; all processes that it has forked end with the block.
 
     Args:
-        temporary: the folder for what they leave when they are killed.
+        temporary: TMPDIR of the processes, for the files that they leave when they are killed.
     """
     with subprocess.Popen(
         [sys.executable, str(Path(__file__).resolve())],
@@ -70,48 +70,52 @@ def killable(temporary: Path) -> Iterator[Killable]:
 
 def serve() -> None:
     for line in sys.stdin.buffer:
-        wish = json.loads(line)
-        if wish["task"] == "kill":
-            os.kill(wish["pid"], signal.SIGKILL)
-            _, status = os.waitpid(wish["pid"], 0)
+        request = json.loads(line)
+        if request["task"] == "kill":
+            os.kill(request["pid"], signal.SIGKILL)
+            _, status = os.waitpid(request["pid"], 0)
             print(status, flush=True)
             continue
-        begun, tell = os.pipe()
+        started, ready = os.pipe()
         pid = os.fork()
         if pid == 0:
-            os.close(begun)
+            os.close(started)
             try:
-                trio.run({"gateway": serve_folders, "upload": upload}[wish.pop("task")], wish, tell)
+                trio.run(
+                    {"gateway": serve_folders, "upload": upload}[request.pop("task")],
+                    request,
+                    ready,
+                )
             finally:
                 os._exit(1)
-        os.close(tell)
-        os.read(begun, 1)
-        os.close(begun)
+        os.close(ready)
+        os.read(started, 1)
+        os.close(started)
         print(pid, flush=True)
 
 
-async def serve_folders(wish: dict[str, Any], tell: int) -> None:
+async def serve_folders(request: dict[str, Any], ready: int) -> None:
     options = GatewayOptions(
-        data=Path(wish["data"]),
-        port=wish["port"],
-        access_key=wish["environ"]["BACKEND_ACCESS_KEY"],
-        secret_key=wish["environ"]["BACKEND_SECRET_KEY"],
+        data=Path(request["data"]),
+        port=request["port"],
+        access_key=request["environ"]["BACKEND_ACCESS_KEY"],
+        secret_key=request["environ"]["BACKEND_SECRET_KEY"],
     )
     while True:
         try:
             async with open_gateway(options):
-                os.write(tell, b".")
+                os.write(ready, b".")
                 await trio.sleep_forever()
         except Exception:
             await trio.sleep(0.01)
 
 
-async def upload(wish: dict[str, Any], tell: int) -> None:
-    config = parse_config(wish["environ"])
+async def upload(request: dict[str, Any], ready: int) -> None:
+    config = parse_config(request["environ"])
     assert config is not None
-    os.write(tell, b".")
+    os.write(ready, b".")
     async with open_client(config) as opened:
-        path = Path(wish["path"])
+        path = Path(request["path"])
         await TrioVFolder(opened, "data").upload(plan_uploads([path], base=path.parent))
 
 

@@ -27,9 +27,9 @@ def kernel_processes(parent: Path) -> list[int]:
 
 
 def work_folder(parent: Path) -> Path:
-    """Where the programs of the only kernel run, of all gateways whose folders are in `parent`.
+    """The work folder of the only kernel of the gateways whose folders are in `parent`.
 
-    For what a test and a program tell each other by files: of others, kernels see none.
+    Tests and programs communicate by files in it: kernels cannot see the files of tests.
     """
     (found,) = parent.glob("backendai-gateway-*/*/work")
     return found

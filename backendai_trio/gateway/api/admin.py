@@ -51,12 +51,20 @@ def answer(
     return result.data or {}, [error.message for error in result.errors or ()]
 
 
-def _roots(
-    sessions: SessionRegistry, access_key: str, images: Sequence[Row]
-) -> dict[str, Callable[..., Any]]:
-    """The root fields: functions of (info, **arguments)."""
-    owner = {**catalog.user(), "main_access_key": access_key}
+_Roots = dict[str, Callable[..., Any]]
+"""Root fields by name: functions of (info, **arguments)."""
 
+
+def _roots(sessions: SessionRegistry, access_key: str, images: Sequence[Row]) -> _Roots:
+    return {
+        **_session_roots(sessions, access_key),
+        **_machine_roots(sessions, images),
+        **_user_roots(sessions, access_key),
+        **_folder_roots(sessions.folders, access_key),
+    }
+
+
+def _session_roots(sessions: SessionRegistry, access_key: str) -> _Roots:
     def kernels(arguments: dict[str, Any]) -> list[Row]:
         key = arguments.get("access_key") or access_key
         rows = [_running_row(item) for item in sessions.running(key)]
@@ -68,6 +76,15 @@ def _roots(
     def kernel(_info: object, id: str | None = None, sess_id: str | None = None) -> Row | None:
         return next((row for row in kernels({}) if sess_id == row["name"] or id == row["id"]), None)
 
+    return {
+        "compute_sessions": _listed(kernels),
+        "compute_session_list": _paged(kernels),
+        "legacy_compute_session_list": _paged(kernels),
+        "compute_session": kernel,
+    }
+
+
+def _machine_roots(sessions: SessionRegistry, images: Sequence[Row]) -> _Roots:
     def agents(arguments: dict[str, Any]) -> list[Row]:
         status = arguments.get("status")
         row = catalog.agent(sessions)
@@ -79,6 +96,22 @@ def _roots(
     def image(_info: object, reference: str, architecture: str | None = None) -> Row | None:
         name, _, tag = reference.rpartition("/")[2].partition(":")
         return next((r for r in images if r["name"] == name and tag in ("", r["tag"])), None)
+
+    scaling_group = catalog.scaling_group()
+    return {
+        "agents": _listed(agents),
+        "agent": agent,
+        "agent_list": _paged(agents),
+        "agent_summary_list": _paged(agents),
+        "images": lambda _info, **_arguments: list(images),
+        "image": image,
+        "scaling_groups": _all_of(scaling_group),
+        "scaling_group": _named(scaling_group),
+    }
+
+
+def _user_roots(sessions: SessionRegistry, access_key: str) -> _Roots:
+    owner = {**catalog.user(), "main_access_key": access_key}
 
     def users(arguments: dict[str, Any]) -> list[Row]:
         status = arguments.get("status")
@@ -104,53 +137,54 @@ def _roots(
         known = next(iter(keypairs({})))
         return known if access_key in (None, known["access_key"]) else None
 
-    def folders(arguments: dict[str, Any], which: Callable[[Folder], bool]) -> list[Row]:
-        found = sessions.folders.of_user(arguments.get("access_key") or access_key)
-        return [_folder_row(item, sessions.folders) for item in found if which(item)]
-
-    def named(row: Row) -> Callable[..., Row | None]:
-        """A root field that gives the only row of its kind, unless another name is asked for."""
-        return lambda _info, name=None, **_arguments: row if name in (None, row["name"]) else None
-
-    def list_of(row: Row) -> Callable[..., list[Row]]:
-        return lambda _info, name=None, is_active=None, **_arguments: (
-            [row] if name in (None, row["name"]) and is_active in (None, True) else []
-        )
-
-    policy = catalog.resource_policy(sessions)
-    group, domain, scaling_group = catalog.group(), catalog.domain(), catalog.scaling_group()
+    policy, group, domain = catalog.resource_policy(sessions), catalog.group(), catalog.domain()
     return {
-        "compute_sessions": lambda _info, **arguments: kernels(arguments),
-        "compute_session_list": _paged(kernels),
-        "legacy_compute_session_list": _paged(kernels),
-        "compute_session": kernel,
-        "agents": lambda _info, **arguments: agents(arguments),
-        "agent": agent,
-        "agent_list": _paged(agents),
-        "agent_summary_list": _paged(agents),
-        "images": lambda _info, **_arguments: list(images),
-        "image": image,
-        "users": lambda _info, **arguments: users(arguments),
+        "users": _listed(users),
         "user": user,
         "user_from_uuid": user_from_uuid,
         "user_list": _paged(users),
-        "keypairs": lambda _info, **arguments: keypairs(arguments),
+        "keypairs": _listed(keypairs),
         "keypair": keypair,
         "keypair_list": _paged(keypairs),
-        "keypair_resource_policies": list_of(policy),
-        "keypair_resource_policy": named(policy),
-        "scaling_groups": list_of(scaling_group),
-        "scaling_group": named(scaling_group),
-        "domains": list_of(domain),
-        "domain": named(domain),
-        "groups": list_of(group),
+        "keypair_resource_policies": _all_of(policy),
+        "keypair_resource_policy": _named(policy),
+        "domains": _all_of(domain),
+        "domain": _named(domain),
+        "groups": _all_of(group),
         "group": lambda _info, id, **_arguments: group if id == group["id"] else None,
-        "groups_by_name": list_of(group),
-        "vfolders": lambda _info, **arguments: folders(arguments, lambda item: item.is_owner),
-        "vfolder_list": _paged(partial(folders, which=lambda _item: True)),
-        "vfolder_own_list": _paged(partial(folders, which=lambda item: item.is_owner)),
-        "vfolder_invited_list": _paged(partial(folders, which=lambda item: not item.is_owner)),
+        "groups_by_name": _all_of(group),
     }
+
+
+def _folder_roots(folders: VFolders, access_key: str) -> _Roots:
+    def rows(arguments: dict[str, Any], which: Callable[[Folder], bool]) -> list[Row]:
+        found = folders.of_user(arguments.get("access_key") or access_key)
+        return [_folder_row(item, folders) for item in found if which(item)]
+
+    own = partial(rows, which=lambda item: item.is_owner)
+    return {
+        "vfolders": _listed(own),
+        "vfolder_list": _paged(partial(rows, which=lambda _item: True)),
+        "vfolder_own_list": _paged(own),
+        "vfolder_invited_list": _paged(partial(rows, which=lambda item: not item.is_owner)),
+    }
+
+
+def _listed(select: Callable[[dict[str, Any]], list[Row]]) -> Callable[..., list[Row]]:
+    """A root field that gives the selected rows."""
+    return lambda _info, **arguments: select(arguments)
+
+
+def _named(row: Row) -> Callable[..., Row | None]:
+    """A root field that gives the only row of its kind, unless another name is asked for."""
+    return lambda _info, name=None, **_arguments: row if name in (None, row["name"]) else None
+
+
+def _all_of(row: Row) -> Callable[..., list[Row]]:
+    """A root field that gives a list with the only row of its kind."""
+    return lambda _info, name=None, is_active=None, **_arguments: (
+        [row] if name in (None, row["name"]) and is_active in (None, True) else []
+    )
 
 
 def _paged(select: Callable[[dict[str, Any]], list[Row]]) -> Callable[..., dict[str, Any]]:

@@ -19,16 +19,10 @@ from ..cleanup import clean_up_in_thread
 from ..processes.interpreter import Interpreter, open_interpreter
 from ..processes.process import Process
 from ..processes.process_host import KernelHost, ProgramNotStartedError
+from .commands import build_argv, exec_argv, kernel_environment, query_file, query_steps
 from .input_buffer import InputBuffer
 from .run import Run
-from .runtimes import (
-    Runtime,
-    build_argv,
-    exec_argv,
-    kernel_environment,
-    query_file,
-    query_steps,
-)
+from .runtimes import Runtime
 from .terminal import term_of
 
 __all__ = ["INTERRUPTED", "Driver"]

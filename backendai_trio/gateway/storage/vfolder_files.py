@@ -105,7 +105,7 @@ def remove(root: Path, request: RemoveFiles) -> None:
                 400,
                 "vfolder-operation-failed",
                 "It is a folder",
-                f"{path!r} is a folder; request a recursive removal",
+                f"{path!r} is a folder; remove it recursively",
             )
     for path, target in targets:
         try:

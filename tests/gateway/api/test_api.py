@@ -18,8 +18,10 @@ import pytest
 import trio
 
 from backendai_trio import (
+    Finished,
     GatewayError,
     GatewayOptions,
+    InputRequest,
     KernelSpec,
     QuotaExceeded,
     attach_kernel,
@@ -122,7 +124,7 @@ async def exchange(gateway: Gateway, request: bytes) -> Answer:
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
-    # Client 1.1.1 reads both of every reply and cannot do without (contract section 12).
+    # Client 1.1.1 requires both in every reply (docs/protocol.md, section 12, item 2).
     assert "content-type" in headers
     assert int(headers["content-length"]) == len(body)
     assert "transfer-encoding" not in headers
@@ -195,7 +197,9 @@ async def test_sorna_names_are_taken(gateway: Gateway) -> None:
 async def seed_run(
     seed: Raw, mode: str, code: str, answers: tuple[str, ...] = (), options: object = None
 ) -> dict[str, Any]:
-    """The loop of client 1.1.1: the same mode, options and run id each time (section 4.5)."""
+    """The loop of client 1.1.1: always the same mode, options and run id.
+
+    Source: docs/protocol.md, section 4.5."""
     rest = list(answers)
     console: list[list[str]] = []
     while True:
@@ -787,9 +791,17 @@ async def test_kernel_that_runs_code_is_not_idle() -> None:
         open_client(gateway.config) as client,
     ):
         kernel = await attach_kernel(client, KernelSpec(runtime="python"), token="busy")
-        async with kernel.execute("import time; time.sleep(1); print('done')") as execution:
-            events = [event async for event in execution]
-        assert len(events) == 2
+        (session,) = gateway._sessions.running()
+        async with kernel.execute("input()") as execution:
+            assert await anext(execution) == InputRequest()
+            # Twice, the idle time ends while the code runs, and begins anew.
+            for _ in range(2):
+                before = session.last_used
+                while session.last_used == before:  # noqa: ASYNC110 (there is no event for it)
+                    assert gateway.tokens() == ["busy"]
+                    await trio.sleep(0.01)
+            await execution.send_input("")
+            assert [event async for event in execution] == [Finished(0)]
         assert gateway.tokens() == ["busy"]
 
 

@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 
 from backendai_trio.gateway.kernels import runtimes
-from backendai_trio.gateway.kernels.runtimes import (
-    Runtime,
-    UnknownRuntimeError,
+from backendai_trio.gateway.kernels.commands import (
     build_argv,
     exec_argv,
-    installed,
     kernel_environment,
     query_file,
     query_steps,
+)
+from backendai_trio.gateway.kernels.runtimes import (
+    Runtime,
+    UnknownRuntimeError,
+    installed,
     resolve,
 )
 

@@ -28,7 +28,8 @@ from backendai_trio import (
     open_gateway,
     open_kernel,
 )
-from backendai_trio.gateway.kernels.runtimes import kernel_environment, resolve
+from backendai_trio.gateway.kernels.commands import kernel_environment
+from backendai_trio.gateway.kernels.runtimes import resolve
 from backendai_trio.gateway.limits import GatewayLimits
 from backendai_trio.gateway.processes.isolation import (
     PROCESS_GROUP,

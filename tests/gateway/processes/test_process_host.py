@@ -20,7 +20,8 @@ import pytest
 import trio
 
 from backendai_trio.errors import GatewayError
-from backendai_trio.gateway.kernels.runtimes import kernel_environment, resolve
+from backendai_trio.gateway.kernels.commands import kernel_environment
+from backendai_trio.gateway.kernels.runtimes import resolve
 from backendai_trio.gateway.limits import GatewayLimits
 from backendai_trio.gateway.processes.host_main import below
 from backendai_trio.gateway.processes.interpreter import Interpreter, open_interpreter

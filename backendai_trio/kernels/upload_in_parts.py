@@ -156,6 +156,7 @@ async def _spooled(stream: UploadStream) -> AsyncIterator[Upload]:
         # Errors of the disk only: those of the stream itself are its caller's.
         try:
             file.write(chunk)
+            file.flush()  # a full disk is an error of this chunk
         except OSError as exc:
             raise _not_spooled(stream, exc) from exc
 

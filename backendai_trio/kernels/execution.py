@@ -175,9 +175,15 @@ class Execution:
     def abandon(self) -> None:
         """Let the end of the block not wait for the code.
 
-        For code whose kernel is about to be destroyed, and for runs that a later request continues.
+        For code whose kernel is about to be destroyed.
         """
         self._abandoned = True
+
+    def _leave_waiting(self) -> None:
+        """Let the run wait for its answer when the block ends; a later request brings it."""
+        self._abandoned = True
+        if self.run_id is not None:
+            self._turn.leave_waiting(self.run_id)
 
     async def collect(self) -> ExecutionResult:
         """Receive events until the run ends or asks for input.
@@ -257,7 +263,7 @@ async def open_execution(
     if client.has(RAW_CONSOLE):
         first = replace(first, raw_console=True)
     async with (
-        open_turn(client, address) as turn,
+        open_turn(client, address, first.run_id) as turn,
         open_run_stream(client, address, first, detachable=detachable) as stream,
     ):
         run = Execution(stream, turn)
@@ -269,6 +275,9 @@ async def open_execution(
 
 async def execute(client: Client, address: str, first: ExecuteRequest) -> ExecutionResult:
     """Run code until it ends or asks for input, which a later request answers.
+
+    A run that asks occupies its kernel until it is answered, or until other code is run: that ends
+    it.
 
     Args:
         client: of the kernel's server.
@@ -285,5 +294,6 @@ async def execute(client: Client, address: str, first: ExecuteRequest) -> Execut
     """
     async with open_execution(client, address, first, detachable=True) as run:
         result = await run.collect()
-        run.abandon()  # it has ended, or waits for an answer
+        if run.outcome is None:
+            run._leave_waiting()
         return result

@@ -24,6 +24,7 @@ from .execution import Execution, ExecutionResult, open_execution
 from .files import KernelFiles
 from .lifecycle import address_of, destroy_kernel, end_kernel
 from .lookup import kernel_info
+from .run_turns import forget_waiting_run
 
 __all__ = ["TrioKernel"]
 
@@ -166,6 +167,7 @@ class TrioKernel(KernelFiles):
         Endpoint: ``PATCH /session/{name}`` (docs/protocol.md, section 3.1).
         """
         await self.client.call(self._request("PATCH"), answer_seconds=None)
+        forget_waiting_run(self.client, self.address)
 
     async def rename(self, token: str) -> None:
         """Give the kernel another token; `TrioKernel.token` is the new one from then on.
@@ -275,6 +277,7 @@ class TrioKernel(KernelFiles):
         try:
             self.statistics = await destroy_kernel(self.client, self.token, self.kernel_id)
             self._destroyed = True
+            forget_waiting_run(self.client, self.address)
         except trio.Cancelled:
             await self._end()  # noqa: ASYNC102 (it has a shield)
             raise
@@ -286,6 +289,7 @@ class TrioKernel(KernelFiles):
             self._destroyed, self.statistics = await end_kernel(
                 self.client, self.token, self.kernel_id
             )
+            forget_waiting_run(self.client, self.address)
         return self._destroyed
 
     def release(self) -> None:

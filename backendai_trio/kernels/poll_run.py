@@ -53,7 +53,7 @@ class PollRun(AskedInput):
         self._poll: PendingCall | None = None
         self._lost = False
         self._refused = False
-        self._answered = False
+        self._answered = self._state.begun
 
     @property
     def run_id(self) -> str | None:

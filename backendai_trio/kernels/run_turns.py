@@ -7,25 +7,37 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from ..errors import BackendError, ExecutionError, NotFound
 from ..transport.client import Client
+from ..wire.execution import ExecuteRequest
 from ..wire.resumable import RESUMABLE_STREAMS
+from .poll_run import open_poll_run
 
-__all__ = ["Turn", "open_turn"]
+__all__ = ["Turn", "forget_waiting_run", "open_turn"]
 
 
 class Turn:
     """The right to run code in a kernel. Made by `open_turn`."""
 
-    def __init__(self, turns: dict[str, trio.Semaphore], address: str) -> None:
-        self._turns = turns
+    def __init__(self, client: Client, address: str) -> None:
+        self._client = client
         self._address = address
         self._held: trio.Semaphore | None = None
 
     async def wait(self) -> None:
         """Wait until the run before has ended."""
-        turn = self._turns.setdefault(self._address, trio.Semaphore(1, max_value=1))
+        turn = self._client.turns.setdefault(self._address, trio.Semaphore(1, max_value=1))
         await turn.acquire()
         self._held = turn
+
+    def leave_waiting(self, run_id: str) -> None:
+        """Remember that the run waits for an answer, which a later request may bring.
+
+        Args:
+            run_id: the run's id.
+        """
+        if self._held is not None:
+            self._client.waiting_runs[self._address] = run_id
 
     def end(self) -> None:
         """Let the next run come; may be repeated."""
@@ -35,24 +47,66 @@ class Turn:
         idle = self._held.value == 1
         self._held = None
         if idle:
-            del self._turns[self._address]
+            del self._client.turns[self._address]
 
 
 @asynccontextmanager
-async def open_turn(client: Client, address: str) -> AsyncIterator[Turn]:
+async def open_turn(client: Client, address: str, run_id: str | None) -> AsyncIterator[Turn]:
     """Wait until no other run of this client goes on in a kernel of a manager.
 
     A manager queues a second run, and when its turn comes the agent may have mixed up the two: both
-    wait for good (docs/protocol.md, section 4.3). Our own gateway has a queue that works.
+    wait for good (docs/protocol.md, section 4.3). Our own gateway has a queue that works. So has
+    this: a run that waits for an answer while nobody reads (`Turn.leave_waiting`) is ended, as the
+    gateway ends an abandoned one, unless it is the one that goes on now.
+
+    Args:
+        client: of the kernel's server.
+        address: the kernel's token or id.
+        run_id: the id of the run that begins or goes on.
+
+    Raises:
+        ExecutionError: a run that waits for an answer could not be ended.
+    """
+    turn = Turn(client, address)
+    if client.has(RESUMABLE_STREAMS):
+        yield turn
+        return
+    await turn.wait()
+    try:
+        await _end_waiting_run(client, address, run_id)
+        yield turn
+    finally:
+        turn.end()
+
+
+def forget_waiting_run(client: Client, address: str) -> None:
+    """The kernel was restarted or destroyed: no run waits in it.
 
     Args:
         client: of the kernel's server.
         address: the kernel's token or id.
     """
-    turn = Turn(client.turns, address)
-    if not client.has(RESUMABLE_STREAMS):
-        await turn.wait()
-    try:
-        yield turn
-    finally:
-        turn.end()
+    client.waiting_runs.pop(address, None)
+
+
+async def _end_waiting_run(client: Client, address: str, run_id: str | None) -> None:
+    """Interrupt the run that waits for an answer, give it an empty one, and read to its end."""
+    waiting = client.waiting_runs.pop(address, None)
+    if waiting is None or waiting == run_id:
+        return
+    grace = client.config.grace_seconds
+    left = f"it did not end within {grace:g} s"
+    with trio.move_on_after(grace, shield=True):
+        try:
+            async with open_poll_run(client, address, ExecuteRequest("input", waiting)) as run:
+                await run.stop()
+            return
+        except NotFound:
+            return  # its kernel has gone, as the next request will say
+        except BackendError as exc:
+            left = str(exc)
+    client.waiting_runs[address] = waiting
+    raise ExecutionError(
+        f"run {waiting} in kernel {address} waits for an answer, and could not be ended to run "
+        f"other code: {left}; restart or destroy the kernel"
+    )

@@ -47,6 +47,8 @@ class Client:
         journal: where kernels are written down that end with their blocks; None for nowhere.
         closed: whether its block has ended; calls then raise `trio.ClosedResourceError`.
         turns: of runs that wait for each other, by the kernel they are in.
+        waiting_runs: ids of runs that wait for an answer while nothing reads their output, by the
+            kernel they are in.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Client:
         self.journal = journal
         self.closed = False
         self.turns: dict[str, trio.Semaphore] = {}
+        self.waiting_runs: dict[str, str] = {}
 
     def has(self, feature: str) -> bool:
         """Whether the server announces an ability beyond its era's (our own gateway does)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from backendai_trio import (
     Event,
     Execution,
     ExecutionError,
+    ExecutionResult,
     Finished,
     InputRequest,
     KernelSpec,
@@ -37,11 +39,13 @@ from backendai_trio import (
 from backendai_trio.files import plan_uploads
 from backendai_trio.gateway import Gateway, GatewayLimits
 from backendai_trio.kernels import CleanFinished
+from backendai_trio.kernels.execution import execute
 from backendai_trio.wire.execution import (
     INTERRUPT_RUN,
     RAW_CONSOLE,
     ExecuteReply,
     ExecuteRequest,
+    Mode,
 )
 from backendai_trio.wire.http import JSON, Request
 from backendai_trio.wire.resumable import RESUMABLE_STREAMS
@@ -782,6 +786,54 @@ async def test_leaving_a_managers_run_at_its_question(client: Client, kernel: Tr
             scope.cancel()
             await anext(execution)
     assert (await run(kernel, "print(input())", answers=["mine"])).stdout == "mine\n"
+
+
+for_ever_patient = pytest.mark.parametrize(
+    "limits", [GatewayLimits(abandoned_seconds=1e6)], ids=["for-ever"]
+)
+ASKING = "try:\n    print(input('name? '))\nexcept KeyboardInterrupt:\n    ended = True\n"
+
+
+async def ask(kernel: TrioKernel, code: str = ASKING, **answer: str) -> ExecutionResult:
+    """Run code, or answer, as the other faces do: until it ends or asks."""
+    mode: Mode = "input" if answer else "query"
+    request = ExecuteRequest(mode, answer.get("run_id") or secrets.token_hex(8), code)
+    return await execute(kernel.client, kernel.address, request)
+
+
+@for_ever_patient
+@pytest.mark.parametrize("way", ["socket", "polls"])
+async def test_question_that_nobody_answers_gives_way(client: Client, kernel: TrioKernel) -> None:
+    """A manager's kernel would wait for the answer for ever, and take no other code."""
+    client.hello = replace(client.hello, features=frozenset({RAW_CONSOLE}))
+    assert (await ask(kernel))["status"] == "waiting-input"
+    assert (await run(kernel, "print(ended)")).stdout == "True\n"
+    # One that is answered goes on, and holds nobody up afterwards.
+    asked = await ask(kernel)
+    answered = await ask(kernel, "me", run_id=asked["runId"])
+    assert (answered["status"], answered["console"]) == ("finished", [("stdout", "me\n")])
+    assert (await run(kernel, "print(1)")).stdout == "1\n"
+    # A restart ends it as well.
+    await ask(kernel)
+    await kernel.restart()
+    assert (await run(kernel, "print(2)")).stdout == "2\n"
+    assert client.waiting_runs == {} == client.turns
+
+
+@for_ever_patient
+async def test_question_that_cannot_be_ended_says_so(gateway: Gateway) -> None:
+    config = replace(gateway.config, grace_seconds=0.5)
+    code = (
+        "while True:\n    try:\n        input('name? ')\n    except BaseException:\n        pass\n"
+    )
+    async with open_client(config) as client:
+        client.hello = replace(client.hello, features=frozenset({RAW_CONSOLE}))
+        client.era = replace(client.era, streams_executions=False)
+        async with open_kernel(client, PYTHON) as kernel:
+            asked = await ask(kernel, code)
+            for _ in range(2):
+                with pytest.raises(ExecutionError, match=rf"{asked['runId']}.*restart"):
+                    await run(kernel, "print(1)")
 
 
 @pytest.mark.parametrize("way", ["socket"])

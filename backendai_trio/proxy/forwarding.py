@@ -157,12 +157,14 @@ class Forwarder:
                 headers[name] = f"{headers[name]}, {value}" if name in headers else value
             # Who asks may wait for long: TCP's keep-alive notices a server that died.
             async with (
-                self.client.open_reply(
+                self.client.request(
                     request,
-                    headers,
+                    sign=False,
+                    headers=headers,
                     content=body.chunks,
                     content_length=body.size,
-                    silence_seconds=None,
+                    answer_seconds=None,
+                    check_status=False,
                 ) as reply,
                 trio.open_nursery() as nursery,
             ):

@@ -1,4 +1,4 @@
-"""What lets a request in: a signature with a key pair, or the cookie of a login."""
+"""Authorization of requests: a signature with a key pair, or the cookie of a login."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ class Client:
             stream.close()
 
     def signed_headers(self, request: Request, *, body_digest: str | None = None) -> dict[str, str]:
-        """The headers of a request, with what lets it in among them: its signature, or a cookie.
+        """The headers of a request with its authorization: a signature, or a cookie.
 
         Args:
             request: what is to be sent.

@@ -273,18 +273,42 @@ async def test_early_success_does_not_end_the_body() -> None:
         assert await ask(pool, request(server, "PUT", content=slowly(), size=8)) == (200, b"hi")
 
 
+class Whole(Server):
+    """Answers when the body has ended, or never."""
+
+    def __init__(self, end: bytes, answer: bytes) -> None:
+        super().__init__()
+        self.end = end
+        self.answer = answer
+
+    async def handle(self, stream: trio.SocketStream) -> None:
+        data = bytearray()
+        while not data.endswith(self.end):
+            data += await stream.receive_some()
+        await stream.send_all(self.answer)
+        await trio.sleep_forever()
+
+
 async def test_a_slow_source_is_not_the_servers_fault() -> None:
     """Neither limit runs while the next part of a body is made."""
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"x" * 100_000
         await trio.sleep(0.5)
-        yield b"y"
+        yield b"the end"
 
-    server = Server([OK])
+    server = Whole(b"the end", OK)
     async with opened(server, write_seconds=0.1) as pool:
-        sent = request(server, "POST", content=slow(), size=100_001, read=0.2)
+        sent = request(server, "POST", content=slow(), size=100_007, read=0.2)
         assert await ask(pool, sent) == (200, b"hi")
+
+
+async def test_silence_after_a_long_body() -> None:
+    server = Whole(b"the end", b"")
+    async with opened(server) as pool:
+        body = bytes(100_000) + b"the end"
+        with pytest.raises(ReadTimeout):
+            await ask(pool, request(server, "POST", content=body, size=len(body), read=0.05))
 
 
 async def test_a_server_that_reads_nothing() -> None:

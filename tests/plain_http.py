@@ -1,4 +1,4 @@
-"""A plain HTTP client on h11, which shares no code with ours: a connection for each request."""
+"""A plain HTTP client on h11, which shares nothing with our HTTP: a connection for each request."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import h11
 import trio
+
+from backendai_trio._groups import one_error
 
 Content = bytes | AsyncIterator[bytes]
 
@@ -83,10 +85,8 @@ async def request(
     method: str, url: str, *, headers: Sequence[tuple[str, str]] = (), content: Content = b""
 ) -> PlainResponse:
     """Send a request and receive its response whole."""
-    try:
+    with one_error():
         async with stream(method, url, headers=headers, content=content) as response:
             response.content = b"".join([chunk async for chunk in response.chunks])
             return response
-    except* h11.RemoteProtocolError as group:
-        raise group.exceptions[0] from None
     raise AssertionError

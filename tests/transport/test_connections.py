@@ -223,7 +223,7 @@ async def test_refusal_while_the_body_is_sent(stream: bool) -> None:
     """The response is read at once, though the server neither reads on nor closes."""
     size = 64 * 1024 * 1024
 
-    async def endless() -> AsyncIterator[bytes]:
+    async def endless() -> AsyncIterator[bytes]:  # noqa: ASYNC124 (an iterator)
         for _ in range(64):
             yield bytes(1024 * 1024)
 
@@ -238,7 +238,7 @@ async def test_refusal_while_the_body_is_sent(stream: bool) -> None:
 
 
 async def test_refusal_and_hanging_up_while_the_body_is_sent() -> None:
-    async def endless() -> AsyncIterator[bytes]:
+    async def endless() -> AsyncIterator[bytes]:  # noqa: ASYNC124 (an iterator)
         for _ in range(64):
             yield bytes(1024 * 1024)
 
@@ -325,7 +325,7 @@ async def test_a_server_that_reads_nothing() -> None:
 
 @pytest.mark.parametrize("early", [True, False])
 async def test_failure_of_the_source_is_its_own(early: bool) -> None:
-    async def failing() -> AsyncIterator[bytes]:
+    async def failing() -> AsyncIterator[bytes]:  # noqa: ASYNC124 (an iterator)
         if not early:
             yield bytes(1_000_000)
         raise FileNotFoundError("gone")

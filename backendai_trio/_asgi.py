@@ -1,4 +1,4 @@
-"""Serving an application on a socket that listens: what the gateway and the proxy stand on."""
+"""Serving an application on a listening socket: what the gateway and the proxy stand on."""
 
 from __future__ import annotations
 
@@ -7,24 +7,29 @@ import os
 import socket
 import stat
 import sys
+from math import inf
 from pathlib import Path
 from typing import cast
 
-import hypercorn.trio
-import hypercorn.trio.tcp_server
 import trio
+from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config as HypercornConfig
-from hypercorn.typing import ASGIFramework
+from hypercorn.events import Closed, RawData
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ASGIFramework, ConnectionState
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["drop_connections", "serve_app"]
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 _READ_BYTES = 1024 * 1024
-"""How much the HTTP server reads at once. Each piece takes it 0.1 ms, whatever its size: with the
-64 KiB that it has by itself, and no setting for, a large upload took twice the time."""
+"""How much the HTTP server reads at once. Each read takes it 0.1 ms, whatever its size: with
+hypercorn's own 64 KiB a large upload took twice the time."""
 _DRAIN_BYTES = 64 * 1024 * 1024
 _SILENCE_SECONDS = 0.25
+
+_Listener = trio.SSLListener[trio.SocketStream] | trio.SocketListener
 
 
 async def serve_app(
@@ -34,55 +39,75 @@ async def serve_app(
     log: logging.Logger,
     certificate: tuple[Path, Path] | None = None,
     dated: bool = True,
-    task_status: trio.TaskStatus[list[str]],
+    task_status: trio.TaskStatus[list[_Listener]],
 ) -> None:
     """Serve an application until cancelled.
 
     Args:
-        app: the application; it gets requests alone, and nothing to start up or shut down.
-        listener: a socket that listens; the server closes it.
-        log: where the server's own failures go.
+        app: the application. It gets requests and WebSockets, and no startup or shutdown.
+        listener: a socket that listens; it is closed at the end.
+        log: for the server's own failures.
         certificate: PEM files of a certificate chain and its key; None serves plain HTTP.
-        dated: whether each answer gets a Date header; no, when the application gives them one.
-        task_status: gets the addresses.
+        dated: whether each response gets a Date header; no, when the application sets it.
+        task_status: told once connections are accepted.
     """
-    hypercorn.trio.tcp_server.MAX_RECV = _READ_BYTES
     config = HypercornConfig()
-    config.bind = [f"fd://{listener.detach()}"]
     config.accesslog = None
     config.errorlog = log
     config.loglevel = "WARNING"
     config.alpn_protocols = ["http/1.1"]
-    config.graceful_timeout = 0.5
     config.keep_alive_timeout = 75.0
     config.keep_alive_max_requests = sys.maxsize
     config.include_server_header = False
     config.include_date_header = dated
     if certificate is not None:
         config.certfile, config.keyfile = map(str, certificate)
+    context = WorkerContext(None)
 
-    async def requests_only(scope: Scope, receive: Receive, send: Send) -> None:
+    async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             refusals = _Refusals(receive, send)
-            await app(scope, refusals.receive, refusals.send)
-            return
-        if scope["type"] != "lifespan":
-            await app(scope, receive, send)
-            return
-        for phase in ("startup", "shutdown"):
-            await receive()
-            await send({"type": f"lifespan.{phase}.complete"})
+            receive, send = refusals.receive, refusals.send
+        await app(scope, receive, send)
 
-    await hypercorn.trio.serve(
-        cast(ASGIFramework, requests_only), config, task_status=task_status, mode="asgi"
+    wrapped = ASGIWrapper(cast(ASGIFramework, refusing))
+
+    async def serve_connection(stream: trio.SSLStream[trio.SocketStream]) -> None:
+        await _Connection(wrapped, config, context, ConnectionState({}), stream).run()
+
+    await trio.serve_listeners(
+        serve_connection, [_listener_of(listener, config)], task_status=task_status
     )
 
 
-class _Refusals:
-    """Lets a client hear why its request is refused, though it is sending yet.
+def _listener_of(listener: socket.socket, config: HypercornConfig) -> _Listener:
+    plain = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
+    context = config.create_ssl_context()
+    return plain if context is None else trio.SSLListener(plain, context, https_compatible=True)
 
-    The HTTP server closes a connection whose answer ends before its request, and that may take the
-    answer with it; so the answer's end waits for that of the request, as far as little is left.
+
+class _Connection(TCPServer):
+    """Hypercorn's connection, which reads more at once. Its own size is a constant of a module."""
+
+    async def _read_data(self) -> None:
+        while True:
+            try:
+                with trio.fail_after(self.config.read_timeout or inf):
+                    data = bytes(await self.stream.receive_some(_READ_BYTES))
+            except (trio.ClosedResourceError, trio.BrokenResourceError, trio.TooSlowError):
+                break
+            await self.protocol.handle(RawData(data))
+            if not data:
+                break
+        await self.protocol.handle(Closed())
+
+
+class _Refusals:
+    """Delivers a refusal to a client that is still sending its request.
+
+    The HTTP server closes a connection whose response ends before the request, and the client may
+    lose the response by that. So the end of the response waits for the end of the request, as long
+    as not too much of it is left.
     """
 
     def __init__(self, receive: Receive, send: Send) -> None:
@@ -92,14 +117,14 @@ class _Refusals:
         self._refused = False
 
     async def receive(self) -> Message:
-        """What the application receives."""
+        """Receive for the application; see ASGI's ``receive``."""
         message = await self._receive()
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
             self._read_whole = True
         return message
 
     async def send(self, message: Message) -> None:
-        """What the application sends."""
+        """Send for the application; see ASGI's ``send``."""
         if message["type"] == "http.response.start":
             self._refused = message["status"] >= 400
         elif self._refused and not self._read_whole and not message.get("more_body", False):
@@ -111,19 +136,19 @@ class _Refusals:
     async def _read_on(self) -> None:
         left = _DRAIN_BYTES
         while not self._read_whole and left > 0:
-            # A client that is silent has waited for the answer before it sends its body.
-            with trio.move_on_after(_SILENCE_SECONDS) as patience:
+            # A silent client waits for the response before it sends its body.
+            with trio.move_on_after(_SILENCE_SECONDS) as waiting:
                 left -= len((await self.receive()).get("body", b""))
-            if patience.cancelled_caught:
+            if waiting.cancelled_caught:
                 return
 
 
 def drop_connections(port: int) -> None:
-    """Shut down what is still connected to a port of ours.
+    """Shut down the connections that clients still have to a port of this process.
 
-    The HTTP server shields its writes from cancellation, and keeps its connections to itself: a
-    client that has stopped reading would hold it for ever. So they are found as the operating
-    system's: every socket of this process whose own end is that port.
+    The HTTP server shields its writes from cancellation and keeps its connections to itself: a
+    client that has stopped reading would hold it forever. So they are found as descriptors: every
+    socket of this process whose local end is that port.
     """
     try:
         # A list, since the listing's own descriptor vanishes while it is read.

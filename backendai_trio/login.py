@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .config.settings import Login
 from .errors import AuthError, OtpNeeded, RemoteProtocolError, api_error
-from .transport.client import HEADERS_SECONDS, Client
+from .transport.client import Client
 from .wire.http import JSON, Request, decode_problem
 from .wire.logins import LOGIN_PATH, LOGOUT_PATH, LoginReply, LoginRequest, decode_cookies
 
@@ -39,9 +39,7 @@ async def log_in(client: Client, username: str, password: str, *, otp: str | Non
     request = Request("POST", LOGIN_PATH, (), body, JSON)
     headers = client.plain_headers(request)
     server = client.config.endpoint
-    async with client.open_reply(
-        request, headers, at=server, silence_seconds=HEADERS_SECONDS
-    ) as stream:
+    async with client.request(request, at=server, headers=headers, check_status=False) as stream:
         cookies = [value for name, value in stream.header_list if name == "set-cookie"]
         reply = await stream.read_all()
     if reply.content_type != JSON or reply.status not in (200, 401):
@@ -82,9 +80,8 @@ async def log_out(client: Client) -> None:
     """
     request = Request("POST", LOGOUT_PATH)
     headers = client.signed_headers(request)
-    async with client.open_reply(
-        request, headers, at=client.config.endpoint, silence_seconds=HEADERS_SECONDS
-    ) as stream:
+    server = client.config.endpoint
+    async with client.request(request, at=server, headers=headers, check_status=False) as stream:
         reply = await stream.read_all()
     if reply.status >= 300:
         error = decode_problem(reply).as_error(str(request))

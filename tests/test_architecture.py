@@ -204,7 +204,7 @@ def test_the_rules_let_pass(name: str, source: str) -> None:
     [
         ("surprise", ""),
         ("surprise.inner", ""),
-        ("errors", "from .wire.http import Reply"),
+        ("errors", "from .wire.http import Response"),
         ("errors", "from .wire import http"),
         ("config.settings", "from ..transport.client import open_client"),
         ("wire.http", "from ..transport.client import Client"),
@@ -283,7 +283,7 @@ def test_the_rules_let_the_command_line_pass(source: str) -> None:
         "from backendai_trio.kernels.kernel import open_kernel",
         "from backendai_trio.kernels import open_kernel",
         "import backendai_trio.kernels.kernel",
-        "def f():\n    from backendai_trio.wire.http import Reply",
+        "def f():\n    from backendai_trio.wire.http import Response",
         "if TYPE_CHECKING:\n    from backendai_trio.config import parse_config",
         "from click._compat import x",
         "import _thread",

@@ -170,7 +170,7 @@ def _archive(
     client: Client, token: str, paths: Sequence[str]
 ) -> AbstractAsyncContextManager[ResponseStream]:
     path = client.era.session_path(token, "archive")
-    return client.stream(PathsRequest(tuple(paths)).request("POST", path, "files"))
+    return client.request(PathsRequest(tuple(paths)).request("POST", path, "files"))
 
 
 async def _managers_archives(client: Client, token: str, paths: Sequence[str]) -> list[bytes]:

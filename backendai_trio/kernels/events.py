@@ -126,7 +126,7 @@ class EventStream:
 
     async def _connect(self) -> None:
         async with AsyncExitStack() as stack:
-            streaming = self._client.stream(self._request, silence_seconds=self._silence_seconds)
+            streaming = self._client.request(self._request, answer_seconds=self._silence_seconds)
             response = await stack.enter_async_context(streaming)
             if response.content_type != CONTENT_TYPE:
                 raise RemoteProtocolError(

@@ -6,7 +6,7 @@ import trio
 
 from ..errors import BackendError
 from ..transport.client import Client
-from ..wire.http import Reply, Request
+from ..wire.http import Request, Response
 
 __all__ = ["PendingCall"]
 
@@ -39,11 +39,11 @@ class PendingCall:
         self.finished = trio.Event()
         """Set when the answer has come, or the request has failed."""
         self._scope = trio.CancelScope(shield=True)
-        self._reply: Reply | None = None
+        self._reply: Response | None = None
         self._failure: BackendError | trio.ClosedResourceError | None = None
         nursery.start_soon(self._run)
 
-    async def wait(self) -> Reply:
+    async def wait(self) -> Response:
         """Wait for the answer; may be repeated.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Passing on: an HTTP request or a WebSocket, signed on its way."""
+"""Forwarding HTTP requests and WebSockets, signed on their way."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["Forwarder", "Incoming", "answer", "problem_response"]
 
 _log = logging.getLogger("backendai_trio.proxy")
 _SPOOL_BYTES = 1024 * 1024
-"""A body whose signature must be known before it is sent goes to a file from this size on."""
+"""A body whose hash must be known before it is sent is kept in a file from this size on."""
 _CHUNK_BYTES = 64 * 1024
 _VIA = "1.1 backendai-trio"
 _GOING_AWAY = 1001
@@ -50,8 +50,8 @@ _HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
-# What stands under our signature, says where the request came from, or is meant for other servers
-# on this machine: a browser sends one host's cookies to all its ports.
+# Headers that our signature covers, that say where the request came from, or that are meant for
+# other servers on this machine: a browser sends the cookies of a host to all of its ports.
 _OURS = frozenset(
     {
         "authorization",
@@ -76,34 +76,34 @@ _OURS_BY_START = ("sec-fetch-", "x-forwarded-")
 
 
 class _Gone(Exception):
-    """Whoever asked has hung up."""
+    """The client has hung up."""
 
 
 @dataclass(frozen=True)
 class Forwarder:
-    """Signs requests and passes them to the client's server."""
+    """Signs requests and forwards them to the server of a `Client`."""
 
     client: Client
 
     async def http(
         self, scope: Scope, incoming: Incoming, send: Send, extra: Mapping[str, str]
     ) -> None:
-        """Pass a request on, and its answer back; bodies stream both ways.
+        """Forward a request, and return its response; bodies stream both ways.
 
         Args:
             scope: the request.
             incoming: its body.
-            send: takes the answer.
-            extra: headers to add to the answer.
+            send: takes the response.
+            extra: headers to add to the response.
         """
         begun = False
         try:
             with one_error():
-                async with self._reply(scope, incoming) as reply:
-                    headers = [*_passed_on(reply.header_list, _is_cors), *extra.items()]
+                async with self._response(scope, incoming) as response:
+                    headers = [*_forwarded(response.header_list, _is_cors), *extra.items()]
                     begun = True
-                    await _begin(send, reply.status, headers)
-                    while chunk := await reply.receive_some():
+                    await _begin(send, response.status, headers)
+                    while chunk := await response.receive_some():
                         await _go_on(send, chunk)
             await incoming.discard()
             await _end(send)
@@ -111,13 +111,13 @@ class Forwarder:
             return
         except BackendError as exc:
             _log.info("%s %s: %s", scope["method"], scope["path"], exc)
-            # An answer that has begun is cut short, so that nobody takes it for whole.
+            # A response that has begun is cut short, so that it is not taken for a whole one.
             if not begun:
-                refusal = problem_response(_unreachable(exc), self.client, extra)
+                refusal = problem_response(_bad_gateway(exc), self.client, extra)
                 await answer(refusal, incoming, send)
 
     async def websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a WebSocket on, message by message: a slow reader slows the writer."""
+        """Forward a WebSocket, message by message: a slow reader slows the writer."""
         down = WebSocket(scope, receive, send)
         accepted = False
         try:
@@ -135,16 +135,16 @@ class Forwarder:
             await down.send_denial_response(problem_response(refused, self.client))
         except BackendError as exc:
             if not accepted:
-                refusal = problem_response(_unreachable(exc), self.client)
+                refusal = problem_response(_bad_gateway(exc), self.client)
                 await down.send_denial_response(refusal)
 
     @asynccontextmanager
-    async def _reply(self, scope: Scope, incoming: Incoming) -> AsyncIterator[ResponseStream]:
-        """The server's answer; whoever asked is watched meanwhile.
+    async def _response(self, scope: Scope, incoming: Incoming) -> AsyncIterator[ResponseStream]:
+        """The server's response, while the client is watched.
 
         Raises:
-            _Gone: they have hung up.
-            BackendError: there is no answer.
+            _Gone: the client has hung up.
+            BackendError: there is no response.
         """
         asked = HTTPConnection(scope).headers
         async with _body_of(asked, incoming, self.client) as body:
@@ -153,21 +153,23 @@ class Forwarder:
             headers = self.client.signed_headers(request, body_digest=body.digest)
             headers["User-Agent"] = asked.get("user-agent", headers["User-Agent"])
             headers["Via"] = _VIA
-            for name, value in _passed_on(asked.items(), _is_ours):
+            for name, value in _forwarded(asked.items(), _is_ours):
                 headers[name] = f"{headers[name]}, {value}" if name in headers else value
-            # Who asks may wait for long: TCP's keep-alive notices a server that died.
+            # A client may wait for long: TCP notices a server that died.
             async with (
-                self.client.open_reply(
+                self.client.request(
                     request,
-                    headers,
+                    sign=False,
+                    headers=headers,
                     content=body.chunks,
                     content_length=body.size,
-                    silence_seconds=None,
-                ) as reply,
+                    answer_seconds=None,
+                    check_status=False,
+                ) as response,
                 trio.open_nursery() as nursery,
             ):
                 nursery.start_soon(incoming.raise_when_gone)
-                yield reply
+                yield response
                 nursery.cancel_scope.cancel()
 
     def _target(self, scope: Scope) -> str:
@@ -178,7 +180,7 @@ class Forwarder:
 
 
 class Incoming:
-    """What comes in for a request: its body, and the word that its sender has hung up."""
+    """What a client sends for a request: its body, and that it has hung up."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -206,14 +208,14 @@ class Incoming:
             await self.receive()
 
     async def raise_when_gone(self) -> None:
-        """Wait until the sender hangs up."""
+        """Wait until the client hangs up."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
         raise _Gone
 
 
 async def answer(response: Response, incoming: Incoming, send: Send) -> None:
-    """Answer a request whatever is left of its body: its sender may still be at it."""
+    """Answer a request whatever is left of its body: the client may still be sending it."""
     await _begin(send, response.status_code, response.headers.items())
     await _go_on(send, bytes(response.body))
     await incoming.discard()
@@ -248,7 +250,7 @@ class _Body:
 async def _body_of(headers: Headers, incoming: Incoming, client: Client) -> AsyncIterator[_Body]:
     """A request's body, ready to be sent.
 
-    Servers of the seed era want its hash before it comes; there it goes through a file.
+    Servers of the seed era need its hash before the body itself; there it goes through a file.
     """
     size = None if "transfer-encoding" in headers else int(headers.get("content-length", "0"))
     media_type = headers.get("content-type", OCTETS).partition(";")[0].strip().lower()
@@ -300,7 +302,7 @@ async def _carry(down: WebSocket, up: Upstream) -> None:
         except WebSocketDisconnect as exc:
             left = exc
         except ConnectionClosed:
-            return  # `to_client` hears of it once it has handed on what came before
+            return  # `to_client` notices it once it has forwarded what came before
         nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
@@ -313,22 +315,22 @@ async def _carry(down: WebSocket, up: Upstream) -> None:
     code = _sendable(closed.code if closed else 0, _BAD_GATEWAY)
     reason = (closed.reason if closed else None) or ""
     await down.close(code, reason)
-    # What the client had under way must be taken, or the server could not end the connection.
+    # Messages that the client has on their way must be read, or the connection could not end.
     with trio.move_on_after(CLOSE_SECONDS):
         while (await down.receive())["type"] != "websocket.disconnect":
             pass
 
 
 def _sendable(code: int, otherwise: int) -> int:
-    """A close code as it may stand in a message; some only tell that there was none."""
+    """A close code that may be sent; some only say that there was none."""
     is_defined = 1000 <= code <= 1014 and code not in (1004, 1005, 1006)
     return code if is_defined or 3000 <= code <= 4999 else otherwise
 
 
-def _passed_on(
+def _forwarded(
     headers: Iterable[tuple[str, str]], drops: Callable[[str], bool]
 ) -> list[tuple[str, str]]:
-    """The headers that go on to the other side."""
+    """The headers that are forwarded."""
     listed = [(name.lower(), value) for name, value in headers]
     named = {
         token.strip().lower()
@@ -348,18 +350,18 @@ def _is_ours(name: str) -> bool:
 
 
 def _is_cors(name: str) -> bool:
-    """Managers let pages of every origin read their answers, and the proxy does not."""
+    """Managers let pages of every origin read their responses, and the proxy does not."""
     return name.startswith("access-control-")
 
 
-def _unreachable(exc: BackendError) -> Problem:
-    title = "No answer from the server" if isinstance(exc, ConnectionFailed) else "Not passed on"
+def _bad_gateway(exc: BackendError) -> Problem:
+    title = "No answer from the server" if isinstance(exc, ConnectionFailed) else "Not forwarded"
     return Problem(502, "service-unavailable", title, str(exc))
 
 
 def problem_response(
     problem: Problem, client: Client, extra: Mapping[str, str] | None = None
 ) -> Response:
-    """An answer of the proxy's own, in the form of the server's."""
+    """A response of the proxy's own, in the form of the server's."""
     body = encode_problem(problem, separate_detail=client.era.separate_detail)
     return Response(body, problem.status, dict(extra or {}), PROBLEM)

@@ -1,8 +1,8 @@
-"""Who may use the proxy. Pure: decides by a request's headers alone.
+"""Who may use the proxy. Pure: only the headers of a request decide.
 
 Whatever reaches the proxy acts with the user's key pair, and every page that the user's browser
-shows can send requests to loopback. Two checks keep pages out. A page on a name that its owner
-points at 127.0.0.1 (DNS rebinding) is of one origin with us for the browser, but its requests carry
+shows can send requests to loopback. Two checks keep pages out. A page whose host name its owner
+points at 127.0.0.1 (DNS rebinding) has the proxy's origin for the browser, but its requests carry
 that name as their Host. All other pages are of another origin, and the browser says so.
 """
 
@@ -20,7 +20,7 @@ __all__ = ["Guard", "parse_origin"]
 
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
-# What a browser says of a request that a page of ours made, or the user.
+# Sec-Fetch-Site of a request that the user or a page of the proxy's own made.
 _OWN_SITE = ("same-origin", "none")
 
 
@@ -28,7 +28,7 @@ def parse_origin(text: str) -> str:
     """An origin in the form that browsers send: scheme, host, and the port unless it is usual.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the text is not an origin.
     """
     try:
         parts = urlsplit(text.strip().lower())
@@ -53,22 +53,22 @@ def parse_origin(text: str) -> str:
 
 @dataclass(frozen=True)
 class Guard:
-    """What a proxy lets in."""
+    """Decides which requests a proxy accepts."""
 
     bound: str
     """The address it listens on, as a number."""
     names: frozenset[str] = frozenset()
-    """Host names that are its own, beside ``localhost``."""
+    """Host names of its own, beside ``localhost``."""
     origins: frozenset[str] = frozenset()
     """Origins whose pages may use it, in the form of `parse_origin`."""
 
     @classmethod
     def of(cls, bound: str, name: str, origins: Iterable[str]) -> Guard:
-        """The guard of a proxy on an address that was given by a name, or as a number."""
+        """The guard of a proxy that listens on `bound`, which the user gave as `name`."""
         return cls(bound, frozenset({name.lower()}), frozenset(map(parse_origin, origins)))
 
     def refusal(self, headers: Mapping[str, str]) -> str | None:
-        """Why a request is refused and what to do about it, None if it is let in.
+        """Why a request is refused and what to do about it; None if it is accepted.
 
         Args:
             headers: names in lower case.
@@ -96,7 +96,7 @@ class Guard:
         return None
 
     def shares_with(self, headers: Mapping[str, str]) -> str | None:
-        """The allowed foreign origin of a request, which must be told that it is."""
+        """The allowed foreign origin of a request, which its response must name."""
         origin = headers.get("origin", "").lower()
         return origin if origin in self.origins else None
 
@@ -111,7 +111,7 @@ class Guard:
             address = ipaddress.ip_address(name)
         except ValueError:
             return False
-        # A number is nobody's to point elsewhere.
+        # Nobody can point a number elsewhere.
         bound = ipaddress.ip_address(self.bound)
         return (
             address == bound

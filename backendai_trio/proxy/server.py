@@ -1,4 +1,4 @@
-"""Opening a proxy: a local server that signs what it is asked, and passes it on."""
+"""Opening a proxy: a local server that signs requests and forwards them."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class ProxyOptions:
     """How a proxy is set up."""
 
     host: str = "127.0.0.1"
-    """Address or name to listen on. Whoever reaches it acts with the key pair."""
+    """Address or name to listen on. Whoever can connect to it acts with the key pair."""
     port: int = 0
     """TCP port, 0 for a free one."""
     allow_origins: Sequence[str] = ()
-    """Origins (``http://localhost:3000``) whose pages may use it beside its own."""
+    """Origins (``http://localhost:3000``) whose pages may use it, beside its own pages."""
 
 
 class Proxy:
@@ -76,11 +76,11 @@ class Proxy:
 
 @asynccontextmanager
 async def open_proxy(client: Client, options: ProxyOptions | None = None) -> AsyncIterator[Proxy]:
-    """Serve unsigned HTTP and WebSocket requests by signing them and passing them on.
+    """Serve unsigned HTTP and WebSocket requests by signing and forwarding them.
 
-    Every path, method and body goes to the client's server as it came, and the answer comes back as
-    it is. ``/graphiql`` is a page of the proxy's own. Requests that name another Host, and those of
-    other sites' pages, are refused with 403.
+    Every path, method and body goes to the client's server as it came, and the response comes back
+    as it is. ``/graphiql`` is a page of the proxy's own. Requests that name another Host, and those
+    of other sites' pages, are refused with 403.
 
     Args:
         client: whose server and key pair to use.
@@ -123,7 +123,7 @@ async def _listen(host: str, port: int) -> socket.socket:
         found = await trio.socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        # A name such as localhost has several addresses; the old kind is what others try first.
+        # A name such as localhost has several addresses; most programs try the one of IPv4 first.
         family, kind, number, _, address = min(found, key=lambda row: row[0] != socket.AF_INET)
         listener = socket.socket(family, kind, number)
     except (OSError, OverflowError, UnicodeError) as exc:
@@ -149,7 +149,7 @@ def _make_app(client: Client, guard: Guard) -> ASGIApp:
         headers = Headers(scope=scope)
         refusal = guard.refusal(headers)
         if refusal is None and not scope["raw_path"].startswith(b"/"):
-            refusal = "it asks for another server; this proxy is addressed as if it were the server"
+            refusal = "it names another server; address this proxy as if it were the server itself"
         if scope["type"] == "websocket":
             if refusal is not None:
                 refused = problem_response(_refused(refusal), client)
@@ -191,7 +191,7 @@ def _refused(reason: str) -> Problem:
 
 
 def _shared_with(origin: str | None) -> dict[str, str]:
-    """Headers that let a foreign page read an answer."""
+    """Headers that let a foreign page read a response."""
     if origin is None:
         return {}
     return {
@@ -202,7 +202,7 @@ def _shared_with(origin: str | None) -> dict[str, str]:
 
 
 def _preflight(headers: Headers, shared: dict[str, str]) -> dict[str, str]:
-    """The answer to a browser that asks before it lets a foreign page send something."""
+    """The response to a browser's preflight, which it sends before a foreign page's request."""
     wanted = {
         "Access-Control-Allow-Methods": headers["access-control-request-method"],
         "Access-Control-Max-Age": _PREFLIGHT_SECONDS,

@@ -1,4 +1,4 @@
-"""What lets a request in: a signature with a key pair, or the cookie of a login."""
+"""Authorization of requests: a signature with a key pair, or the cookie of a login."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["Authorization", "authorization_of"]
 
 
 class Authorization(Protocol):
-    """One way to be let in.
+    """How requests are authorized.
 
     Attributes:
-        advice: what its user can do when a server does not let a request in.
+        advice: what its user can do when a server answers with status 401.
     """
 
     advice: str
@@ -25,7 +25,7 @@ class Authorization(Protocol):
     def headers(
         self, request: Request, *, date: str, version: str, body_digest: str | None
     ) -> dict[str, str]:
-        """The headers that say who asks.
+        """The headers that authorize a request.
 
         Args:
             request: what is to be sent.
@@ -34,7 +34,7 @@ class Authorization(Protocol):
             body_digest: hexadecimal hash of a body that is sent as a stream.
 
         Raises:
-            ConfigError: there is nothing to say.
+            ConfigError: a login is needed, and there is none.
         """
 
 
@@ -89,5 +89,5 @@ class _Cookies:
 
 
 def authorization_of(config: Config) -> Authorization:
-    """The way that the settings ask for."""
+    """How the settings say that requests are authorized."""
     return _Cookies(config) if config.endpoint_type == "session" else _KeyPair(config)

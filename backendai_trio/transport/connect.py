@@ -1,57 +1,173 @@
-"""Connections to a client's server: through the proxy if there is one, with TLS if it has that."""
+"""Opening connections: TCP, the proxy on the way, and TLS."""
 
 from __future__ import annotations
 
+import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 import trio
 
-from ..config.settings import Config
-from .proxied import open_tunnel, proxy_of
-from .sockets import PlainStream
+from ..config.settings import Config, Endpoint
+from ..errors import ConnectionFailed
+from .exceptions import connect_error
+from .proxies import Proxy, open_socks, open_tunnel, proxy_of
+from .tls import verifying_context
 
-__all__ = ["open_stream"]
+__all__ = ["SocketOption", "connect", "keepalive_options", "open_stream", "socket_of"]
+
+SocketOption = tuple[int, int, int]
+"""Arguments of `setsockopt`."""
 
 _ABORT_SECONDS = 1.0
-"""Closing without a word takes no time to speak of; this bounds it all the same."""
+"""Closing without a farewell takes no time to speak of; this bounds it all the same."""
 
 
 async def open_stream(
-    config: Config,
-    tls: ssl.SSLContext | None,
-    *,
-    socket_options: Sequence[tuple[int, int, int]] = (),
+    config: Config, tls: ssl.SSLContext | None, *, socket_options: Sequence[SocketOption] = ()
 ) -> trio.abc.Stream:
-    """Connect to the server; bytes go as they are from then on. The caller closes the stream.
+    """Connect to the client's server; bytes go through proxies as they are. The caller closes it.
 
     Args:
         config: the settings: the server, and the proxy on the way to it.
-        tls: the client's TLS context; None for plain HTTP. Making one takes 50 to 115 ms and blocks
-            the event loop, so a client has one for all of its connections.
-        socket_options: arguments of `setsockopt` for the TCP connection.
+        tls: the client's TLS context (`Client.tls`); None for plain HTTP.
+        socket_options: for the TCP connection, be it to the server or to the proxy.
 
     Raises:
-        ConnectionFailed: the proxy cannot be reached, or refuses.
-        OSError: the server cannot be reached.
-        trio.BrokenResourceError: the TLS handshake failed; its cause is the `ssl.SSLError`.
+        ConnectionFailed: the server or the proxy cannot be reached, the proxy refuses, the TLS
+            handshake fails, or all of it takes longer than `Config.connect_seconds`.
+        ConfigError: the proxy's address is none.
     """
-    endpoint = config.endpoint
-    proxy = proxy_of(config)
-    stream: trio.abc.Stream
+    return await connect(
+        config, config.endpoint, proxy_of(config), tls, tunnel=True, socket_options=socket_options
+    )
+
+
+async def connect(
+    config: Config,
+    endpoint: Endpoint,
+    proxy: Proxy | None,
+    tls: ssl.SSLContext | None,
+    *,
+    tunnel: bool,
+    socket_options: Sequence[SocketOption],
+) -> trio.abc.Stream:
+    """Connect to a server, or to the HTTP proxy that takes requests for it.
+
+    Args:
+        config: the settings of the client.
+        endpoint: the server, which need not be the client's.
+        proxy: the proxy on the way; None for none.
+        tls: the context for a server on ``https``; None takes one that checks certificates.
+        tunnel: whether an HTTP proxy must pass bytes as they are. It does so for ``https`` always;
+            requests for ``http`` can be given to the proxy itself.
+        socket_options: for the TCP connection.
+
+    Raises:
+        ConnectionFailed: see `open_stream`.
+    """
+    seconds = config.connect_seconds
+    with trio.move_on_after(seconds):
+        stream: trio.abc.Stream = await _connect_tcp(endpoint, proxy)
+        try:
+            for option in socket_options:
+                socket_of(stream).setsockopt(*option)
+            if proxy is not None and not proxy.is_socks:
+                if proxy.scheme == "https":
+                    context = verifying_context(config.ca_file)
+                    with _named_proxy(proxy):
+                        stream = await _secure(stream, context, proxy.host)
+                if tunnel or endpoint.scheme == "https":
+                    headers = {"User-Agent": config.user_agent}
+                    await open_tunnel(stream, proxy, endpoint, headers)
+            if endpoint.scheme == "https":
+                context = tls or verifying_context(config.ca_file)
+                with _named_server(endpoint):
+                    stream = await _secure(stream, context, endpoint.host)
+        except BaseException:  # cancelled, too: nobody else would close it
+            with trio.move_on_after(_ABORT_SECONDS, shield=True):
+                await trio.aclose_forcefully(stream)
+            raise
+        return stream
     if proxy is not None:
-        stream = await open_tunnel(config, proxy, socket_options)
-    else:
-        stream = direct = await trio.open_tcp_stream(endpoint.host, endpoint.port)
-        for option in socket_options:
-            direct.setsockopt(*option)
-    if tls is None:
-        return PlainStream.of(stream) if isinstance(stream, trio.SocketStream) else stream
-    secure = trio.SSLStream(stream, tls, server_hostname=endpoint.host, https_compatible=True)
-    try:
-        await secure.do_handshake()
-    except BaseException:  # cancelled, too: nobody else would close it
-        with trio.move_on_after(_ABORT_SECONDS, shield=True):
-            await trio.aclose_forcefully(stream)
-        raise
+        raise ConnectionFailed(
+            f"{proxy} did not lead to {endpoint.url} within {seconds:g} s; check {proxy.variable}, "
+            "BACKEND_ENDPOINT and the network"
+        )
+    raise ConnectionFailed(
+        f"{endpoint.url} did not take a connection within {seconds:g} s; "
+        "check BACKEND_ENDPOINT and the network"
+    )
+
+
+async def _connect_tcp(endpoint: Endpoint, proxy: Proxy | None) -> trio.SocketStream:
+    if proxy is None:
+        with _named_server(endpoint):
+            return await trio.open_tcp_stream(endpoint.host, endpoint.port)
+    if proxy.is_socks:
+        return await open_socks(proxy, endpoint)
+    with _named_proxy(proxy):
+        return await trio.open_tcp_stream(proxy.host, proxy.port)
+
+
+async def _secure(
+    stream: trio.abc.Stream, context: ssl.SSLContext, name: str
+) -> trio.SSLStream[trio.abc.Stream]:
+    secure = trio.SSLStream(stream, context, server_hostname=name, https_compatible=True)
+    await secure.do_handshake()
     return secure
+
+
+def _named_server(endpoint: Endpoint) -> AbstractContextManager[None]:
+    return _named(endpoint.url, "check BACKEND_ENDPOINT, and that the server is up")
+
+
+def _named_proxy(proxy: Proxy) -> AbstractContextManager[None]:
+    advice = f"check {proxy.variable}, and that the proxy is up; or name the server in NO_PROXY"
+    return _named(str(proxy), advice)
+
+
+@contextmanager
+def _named(name: str, advice: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, trio.BrokenResourceError) as exc:
+        raise connect_error(exc, name, advice) from exc
+
+
+def socket_of(stream: trio.abc.Stream) -> trio.socket.SocketType:
+    """The socket under a stream of this module."""
+    while isinstance(stream, trio.SSLStream):
+        stream = stream.transport_stream
+    assert isinstance(stream, trio.SocketStream)
+    return stream.socket
+
+
+def keepalive_options(
+    idle: int, interval: int, probes: int, *, unacknowledged: float | None = None
+) -> list[SocketOption]:
+    """Let TCP notice a peer that is gone.
+
+    Args:
+        idle: seconds without a byte after which it is probed.
+        interval: seconds between probes.
+        probes: how many of them have to stay unanswered.
+        unacknowledged: seconds after which sent bytes that were not acknowledged end the
+            connection, be it that the peer is gone or that it has no room for them. Probes are not
+            sent meanwhile, and TCP's own patience is 15 minutes and more.
+
+    Returns:
+        Arguments of `setsockopt`, as far as the platform has them.
+    """
+    options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    for name, value in (
+        ("TCP_KEEPIDLE", idle),
+        ("TCP_KEEPALIVE", idle),  # its name on macOS
+        ("TCP_KEEPINTVL", interval),
+        ("TCP_KEEPCNT", probes),
+        ("TCP_USER_TIMEOUT", unacknowledged and int(1000 * unacknowledged)),
+    ):
+        if value and hasattr(socket, name):
+            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
+    return options

@@ -1,102 +1,206 @@
-"""Pools of connections, made as the settings ask for them."""
+"""The connections of a client, to its server and to storage proxies beside it."""
 
 from __future__ import annotations
 
-import socket
+import math
 import ssl
-import warnings
-from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
 
-import httpcore2
+import trio
 
-from ..config.settings import Config
-from ..errors import ConfigError, InsecureConnectionWarning
-from .http1 import Pool
-from .proxied import ProxiedPool, proxy_of
-from .requests import Exchanges
+from ..config.settings import Config, Endpoint
+from .connect import connect, keepalive_options
+from .exceptions import Disconnected, NetworkError
+from .http1 import HTTP11Connection
+from .limits import Limits
+from .proxies import proxy_of
+from .requests import OutgoingRequest
+from .response_parser import ResponseParser
 
-__all__ = ["keepalive_options", "open_pool", "tls_context"]
+__all__ = ["ConnectionPool", "IncomingResponse"]
 
-_MAX_CONNECTIONS = 100
-# Below the keep-alive time of any server we know of (hypercorn 5 s, aiohttp 15 s and more), so that
-# a request is hardly ever sent on a connection that the server is about to close.
-_KEEPALIVE_SECONDS = 4.0
-
-warnings.filterwarnings("always", category=InsecureConnectionWarning)
+# RFC 9110, section 9.2.2: sent a second time, they have the effect of one.
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+_IDLE_SECONDS, _PROBE_SECONDS, _PROBES = 30, 10, 3
 
 
-def open_pool(config: Config, tls: ssl.SSLContext | None) -> AbstractAsyncContextManager[Exchanges]:
-    """A pool of connections to the server, through the proxy if there is one.
+class ConnectionPool:
+    """Connections to servers; as a context manager, it closes them all.
 
     Args:
-        config: the settings.
-        tls: what `tls_context` says.
+        config: the settings: the proxy on the way, and the time to connect.
+        tls: context for servers on ``https``; None takes one that checks certificates.
+        limits: how many connections, how long they are kept, and what they may carry.
 
     Raises:
         ConfigError: the proxy's address is none.
     """
-    proxy = proxy_of(config)
-    if proxy is None:
-        return Pool(
-            ssl_context=tls,
-            max_connections=_MAX_CONNECTIONS,
-            keepalive_seconds=_KEEPALIVE_SECONDS,
-            # Within a minute, however long an answer may take.
-            socket_options=keepalive_options(30, 10, 3),
-        )
-    return ProxiedPool(
-        httpcore2.AsyncConnectionPool(
-            ssl_context=tls,
-            proxy=proxy,
-            max_connections=_MAX_CONNECTIONS,
-            keepalive_expiry=_KEEPALIVE_SECONDS,
-        )
-    )
 
+    def __init__(self, config: Config, tls: ssl.SSLContext | None, limits: Limits) -> None:
+        self._config = config
+        self._tls = tls
+        self._limits = limits
+        self._proxy = proxy_of(config)
+        self._slots = trio.Semaphore(limits.max_connections)
+        self._open: set[HTTP11Connection] = set()
+        self._idle: list[tuple[Endpoint, HTTP11Connection]] = []
+        self._socket_options = keepalive_options(
+            _IDLE_SECONDS, _PROBE_SECONDS, _PROBES, unacknowledged=limits.unacknowledged_seconds
+        )
 
-def tls_context(config: Config) -> ssl.SSLContext | None:
-    """How to check the server's certificate; None for plain HTTP."""
-    if config.endpoint.scheme != "https":
-        return None
-    # Trust what the system trusts, on every platform (truststore comes with httpcore2).
-    context = httpcore2.default_ssl_context()
-    if config.ca_file is not None:
+    async def request(self, request: OutgoingRequest) -> IncomingResponse:
+        """Send a request, and receive the head of its response.
+
+        On a connection that was idle and turns out to be closed, a request that is idempotent, and
+        whose body is not a stream, is sent again.
+
+        Raises:
+            ConnectionFailed: there is no connection, or the proxy refuses.
+            TransportError: the exchange failed; its subclasses say how.
+
+        Cancellation:
+            Closes the connection. The request may have reached the server or not.
+        """
         try:
-            context.load_verify_locations(config.ca_file)
-        except (OSError, ssl.SSLError) as exc:
-            raise ConfigError(
-                "BACKEND_CA_FILE", f"{config.ca_file!r} holds no PEM certificates ({exc})"
-            ) from None
-    if not config.verify_tls:
-        warnings.warn(
-            f"certificate checks are off for {config.endpoint.url} "
-            "(BACKEND_SKIP_SSLCERT_VALIDATION): anyone on the way can read and change everything",
-            InsecureConnectionWarning,
-            stacklevel=4,
+            self._slots.acquire_nowait()
+        except trio.WouldBlock:
+            await self._slots.acquire()
+        try:
+            return await self._exchange(request)
+        except BaseException:  # without a response there is nobody to release it
+            self._slots.release()
+            raise
+
+    async def _exchange(self, request: OutgoingRequest) -> IncomingResponse:
+        endpoint = request.endpoint
+        forwarding = self._proxy is not None and not self._proxy.is_socks
+        if forwarding := forwarding and endpoint.scheme == "http":
+            assert self._proxy is not None
+            request = replace(
+                request,
+                target=f"http://{endpoint.host_header}{request.target}",
+                headers={**request.headers, **self._proxy.headers},
+            )
+        while True:
+            connection = self._take_idle(endpoint) or await self._connect(endpoint)
+            was_idle = connection.idle_since < math.inf
+            try:
+                parser = await connection.exchange(request)
+                if forwarding and parser.status == 407:
+                    assert self._proxy is not None
+                    raise self._proxy.refusal(parser.status, endpoint.url)
+            except (NetworkError, Disconnected):
+                self._close(connection)
+                # The server may have closed it just when the request was on its way.
+                if not (was_idle and _is_repeatable(request)):
+                    raise
+            except BaseException:  # cancelled, too: the response may be half read
+                self._close(connection)
+                raise
+            else:
+                return IncomingResponse(self, endpoint, connection, parser, request.answer_seconds)
+
+    async def _connect(self, endpoint: Endpoint) -> HTTP11Connection:
+        stream = await connect(
+            self._config,
+            endpoint,
+            self._proxy,
+            self._tls,
+            tunnel=False,
+            socket_options=self._socket_options,
         )
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+        connection = HTTP11Connection(stream, self._limits)
+        self._open.add(connection)
+        return connection
+
+    def _take_idle(self, endpoint: Endpoint) -> HTTP11Connection | None:
+        oldest = trio.current_time() - self._limits.keepalive_seconds
+        while self._idle and self._idle[0][1].idle_since < oldest:
+            self._close(self._idle.pop(0)[1])
+        for number in reversed(range(len(self._idle))):
+            where, connection = self._idle[number]
+            if where[:3] == endpoint[:3]:  # the base path does not count
+                del self._idle[number]
+                if not connection.has_ended():
+                    return connection
+                self._close(connection)
+        return None
+
+    def release(self, endpoint: Endpoint, connection: HTTP11Connection, *, reusable: bool) -> None:
+        """Take a connection back whose response was closed."""
+        self._slots.release()
+        if reusable and connection in self._open:
+            connection.idle_since = trio.current_time()
+            self._idle.append((endpoint, connection))
+        else:
+            self._close(connection)
+
+    def _close(self, connection: HTTP11Connection) -> None:
+        self._open.discard(connection)
+        connection.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: object, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._idle.clear()
+        while self._open:
+            self._open.pop().close()
 
 
-def keepalive_options(idle: int, interval: int, probes: int) -> list[tuple[int, int, int]]:
-    """Let TCP notice a peer that is gone.
+class IncomingResponse:
+    """A response: its head, and its body piece by piece. It holds a connection of the pool.
 
-    Args:
-        idle: seconds without a byte after which it asks.
-        interval: seconds between its questions.
-        probes: how many of them have to stay unanswered.
-
-    Returns:
-        Arguments of `setsockopt`, as far as the platform has them.
+    Attributes:
+        status: HTTP status.
+        headers: in the order they came, names in lower case.
     """
-    options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-    for name, value in (
-        ("TCP_KEEPIDLE", idle),
-        ("TCP_KEEPALIVE", idle),  # its name on macOS
-        ("TCP_KEEPINTVL", interval),
-        ("TCP_KEEPCNT", probes),
-    ):
-        if hasattr(socket, name):
-            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
-    return options
+
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        endpoint: Endpoint,
+        connection: HTTP11Connection,
+        parser: ResponseParser,
+        answer_seconds: float,
+    ) -> None:
+        self.status = parser.status
+        self.headers = parser.headers
+        self._pool: ConnectionPool | None = pool
+        self._endpoint = endpoint
+        self._connection = connection
+        self._parser = parser
+        self._answer_seconds = answer_seconds
+        self._failed = False
+
+    async def receive_some(self) -> bytes:
+        """The next piece of the body, ``b""`` at its end. No checkpoint if it came already.
+
+        Raises:
+            TransportError: the exchange failed; its subclasses say how.
+        """
+        pieces = self._parser.pieces
+        while not pieces:
+            if self._parser.complete or self._failed:
+                return b""
+            try:
+                await self._connection.receive(self._parser, self._answer_seconds)
+            except BaseException:
+                self._failed = True
+                raise
+        return pieces.popleft()
+
+    def close(self) -> None:
+        """Give the connection back; it is used again if the whole response was received."""
+        if self._pool is not None:
+            reusable = self._parser.complete and self._parser.reusable and not self._failed
+            self._pool.release(self._endpoint, self._connection, reusable=reusable)
+            self._pool = None
+
+
+def _is_repeatable(request: OutgoingRequest) -> bool:
+    return request.method in _IDEMPOTENT and isinstance(request.content, bytes)

@@ -1,135 +1,67 @@
-"""Requests and replies, in the terms that direct connections and those through proxies share.
-
-`connections.py` is the one, `proxies.py` the other. The errors of both are httpcore2's.
-"""
+"""Requests on their way out: what is sent, and how its head is written."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from typing import Protocol, Self
-
-import httpcore2
+from dataclasses import dataclass, field
 
 from ..config.settings import Endpoint
+from .exceptions import MalformedRequest
 
-__all__ = ["Exchanges", "Head", "Received", "Sent", "framing"]
+__all__ = ["OutgoingRequest", "encode_head"]
 
-# What a head may look like; beside that, nothing that was put into it may begin a line of its own.
-_HEAD = re.compile(r"[A-Z]+ [!-~]+ HTTP/1\.1\r\n(?:[A-Za-z-]+: [^\r\n\0]*\r\n)*")
+# RFC 9110: a method and a field name are tokens (section 5.6.2), a field value is visible
+# characters, spaces and tabs (5.5). So nothing that is put into a head begins a line of its own.
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 (not a secret)
+_HEAD = re.compile(rf"{_TOKEN} [!-~]+ HTTP/1\.1\r\n(?:{_TOKEN}: [\t -~\x80-\xff]*\r\n)*", re.ASCII)
 
 
-def framing(size: int | None) -> tuple[str, str]:
-    """The header that says where a body ends.
+@dataclass(frozen=True, slots=True)
+class OutgoingRequest:
+    """A request as the pool sends it."""
+
+    endpoint: Endpoint
+    """Which server; its base path is part of `target` already."""
+    method: str
+    target: str
+    """Path and query."""
+    headers: Mapping[str, str] = field(repr=False)
+    """All but the one that says where the body ends."""
+    content: bytes | AsyncIterator[bytes] = field(default=b"", repr=False)
+    """The body, whole or as a stream."""
+    content_length: int | None = 0
+    """Size of the body in bytes; None sends it chunked."""
+    answer_seconds: float = 60.0
+    """Limit for each wait on the response; infinite for none."""
+
+    def encode_head(self) -> bytes:
+        """The request line, the headers and the empty line.
+
+        Raises:
+            MalformedRequest: a header, the method or the target cannot be sent.
+        """
+        length = self.content_length
+        framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+        return encode_head(self.method, self.target, self.headers, framing)
+
+
+def encode_head(method: str, target: str, headers: Mapping[str, str], *more: str) -> bytes:
+    """The head of a request as HTTP/1.1 has it.
 
     Args:
-        size: of the body, in bytes; None when it goes in chunks.
+        method: a token, usually in capitals.
+        target: what stands behind it on the request line.
+        headers: names and values; characters from U+0080 to U+00FF are sent as one byte each.
+        more: further header lines.
+
+    Raises:
+        MalformedRequest: one of them cannot be sent. The message shows no values: they may be
+            secrets.
     """
-    return ("Transfer-Encoding", "chunked") if size is None else ("Content-Length", str(size))
-
-
-class Head:
-    """What stands before a request's body, but for the size of that; may be sent many times.
-
-    Attributes:
-        method: in capitals.
-        target: path and query.
-        fields: the headers.
-    """
-
-    __slots__ = ("_encoded", "fields", "method", "target")
-
-    def __init__(self, method: str, target: str, fields: Mapping[str, str]) -> None:
-        self.method = method
-        self.target = target
-        self.fields = fields
-        self._encoded = b""
-
-    def encode(self, size: int | None) -> bytes:
-        """The head as HTTP/1.1 has it, with its empty line.
-
-        Args:
-            size: of the body, in bytes; None when it goes in chunks.
-
-        Raises:
-            httpcore2.LocalProtocolError: a header or the target cannot be sent.
-        """
-        if not self._encoded:
-            lines = [f"{self.method} {self.target} HTTP/1.1"]
-            lines += [f"{name}: {value}" for name, value in self.fields.items()]
-            text = "\r\n".join([*lines, ""])
-            if not _HEAD.fullmatch(text) or text.count("\n") != len(lines):
-                raise httpcore2.LocalProtocolError("a header or the path cannot be sent")
-            self._encoded = text.encode()
-        return self._encoded + "{}: {}\r\n\r\n".format(*framing(size)).encode()
-
-
-class Sent:
-    """A request to send.
-
-    Attributes:
-        endpoint: whom to.
-        head: what goes first.
-        content: the body, whole or as a stream.
-        size: of the body, in bytes; None when it goes in chunks.
-        connect_seconds: limit for opening a connection, if there is none yet.
-        write_seconds: limit for sending each piece of a stream.
-        read_seconds: limit for each wait on the reply; infinite for none.
-    """
-
-    __slots__ = (
-        "connect_seconds", "content", "endpoint", "head", "read_seconds", "size", "write_seconds",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        head: Head,
-        content: bytes | AsyncIterator[bytes],
-        size: int | None,
-        *,
-        connect_seconds: float,
-        write_seconds: float,
-        read_seconds: float,
-    ) -> None:
-        self.endpoint = endpoint
-        self.head = head
-        self.content = content
-        self.size = size
-        self.connect_seconds = connect_seconds
-        self.write_seconds = write_seconds
-        self.read_seconds = read_seconds
-
-
-class Received(Protocol):
-    """A reply: its head, and its body piece by piece.
-
-    Attributes:
-        status: HTTP status.
-        headers: in the order they came, names in lower case.
-    """
-
-    status: int
-    headers: list[tuple[str, str]]
-
-    def __aiter__(self) -> Self:
-        """The pieces of the body."""
-
-    async def __anext__(self) -> bytes:
-        """The next piece, which may be empty."""
-
-    async def aclose(self) -> None:
-        """Give the connection back, to be used again if the whole reply was received."""
-
-
-class Exchanges(Protocol):
-    """A pool of connections."""
-
-    async def exchange(self, sent: Sent) -> Received:
-        """Send a request and receive the head of its reply.
-
-        Raises:
-            httpcore2.ConnectError, httpcore2.NetworkError, httpcore2.TimeoutException: as they say.
-            httpcore2.LocalProtocolError: the request cannot be put on the wire.
-            httpcore2.RemoteProtocolError: the answer is not HTTP.
-        """
+    lines = [f"{method} {target} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    text = "\r\n".join([*lines, *more, ""])
+    if _HEAD.fullmatch(text) is None or text.count("\n") != len(lines) + len(more):
+        raise MalformedRequest("a header, the method or the path holds a character that HTTP bars")
+    return f"{text}\r\n".encode("latin-1")

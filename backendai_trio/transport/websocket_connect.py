@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,11 +11,9 @@ import trio_websocket
 
 from .._groups import one_error
 from ..errors import ConnectionFailed
-from ..wire.http import Reply, Request
+from ..wire.http import Request, Response
 from .client import Client, log
-from .connect import open_stream
-from .pool import keepalive_options
-from .responses import failure_reason
+from .connect import SocketOption, keepalive_options, open_stream
 from .websocket import NotUpgraded, Upgrade, WebSocket
 
 __all__ = ["connect_websocket", "open_websocket"]
@@ -112,7 +109,9 @@ async def connect_websocket(
         list(headers.items()),
         subprotocols,
     )
-    websocket = WebSocket(await _connect(client, tunnel=tunnel))
+    websocket = WebSocket(
+        await open_stream(client.config, client.tls, socket_options=_socket_options(tunnel=tunnel))
+    )
     try:
         await nursery.start(
             partial(
@@ -125,10 +124,10 @@ async def connect_websocket(
         )
     except trio_websocket.ConnectionRejected as refusal:
         fields = {name.decode().lower(): value.decode("latin-1") for name, value in refusal.headers}
-        reply = Reply(
+        response = Response(
             refusal.status_code, fields.get("content-type", ""), refusal.body or b"", fields
         )
-        raise client.error(request, reply) from None
+        raise client.error(request, response) from None
     except NotUpgraded as exc:
         raise ConnectionFailed(
             f"{endpoint.url} {exc} during {request}; "
@@ -138,30 +137,7 @@ async def connect_websocket(
     return websocket
 
 
-async def _connect(client: Client, *, tunnel: bool) -> trio.abc.Stream:
-    """Connect to the server, through the proxy and with TLS where the settings say so."""
-    config = client.config
-    url = config.endpoint.url
-    try:
-        with trio.fail_after(config.connect_seconds):
-            return await open_stream(
-                config, client.tls, socket_options=_socket_options(tunnel=tunnel)
-            )
-    except trio.TooSlowError:
-        raise ConnectionFailed(
-            f"{url} did not take a connection within {config.connect_seconds:g} s; "
-            "check BACKEND_ENDPOINT and the network"
-        ) from None
-    except (OSError, trio.BrokenResourceError) as exc:
-        raise ConnectionFailed(f"cannot connect to {url}: {failure_reason(exc)}") from exc
-
-
-def _socket_options(*, tunnel: bool) -> list[tuple[int, int, int]]:
-    """Let TCP notice a server that is gone."""
-    options = keepalive_options(_IDLE, _INTERVAL, _PROBES)
-    if not tunnel and hasattr(socket, "TCP_USER_TIMEOUT"):
-        # Keep-alive does not ask while data waits to be acknowledged. This limit counts then; it
-        # also counts against a server that lives and has no room.
-        milliseconds = 1000 * (_IDLE + _PROBES * _INTERVAL)
-        options.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds))
-    return options
+def _socket_options(*, tunnel: bool) -> list[SocketOption]:
+    """Let TCP notice a server that is gone. In a tunnel, bytes may wait for long to be read."""
+    unacknowledged = None if tunnel else _IDLE + _PROBES * _INTERVAL
+    return keepalive_options(_IDLE, _INTERVAL, _PROBES, unacknowledged=unacknowledged)

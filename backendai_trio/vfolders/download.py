@@ -253,7 +253,7 @@ class _Transfer:
         headers = {"Accept-Encoding": "identity"}
         if self._pending.size and self._version:
             headers |= {"Range": f"bytes={self._pending.size}-", "If-Range": self._version}
-        async with self._client.transfer(request, at=at, headers=headers) as reply:
+        async with self._client.request(request, at=at, headers=headers) as reply:
             size = await self._begin(reply)
             parts = None
             if request.body:  # of managers before 19.03

@@ -244,7 +244,7 @@ class _Tus:
     async def offset(self) -> int:
         """How many bytes the server has."""
         request = Request("HEAD", self._path, self._query)
-        async with self._client.transfer(request, at=self._at) as reply:
+        async with self._client.request(request, at=self._at) as reply:
             return TusState.decode(reply.headers).offset
 
     async def send(self, upload: Upload, offset: int, size: int) -> int:
@@ -258,7 +258,7 @@ class _Tus:
         head |= {"Content-Type": request.content_type}
         async with (
             aclosing(_read(upload, offset, end)) as body,
-            self._client.transfer(
+            self._client.request(
                 request, at=self._at, headers=head, content=body, content_length=end - offset
             ) as reply,
         ):

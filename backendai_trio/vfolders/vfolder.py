@@ -20,7 +20,7 @@ from ..files.progress import Progress, ProgressReporter
 from ..files.sources import Links, Upload, plan_items
 from ..transport.client import Client
 from ..wire.files import FileInfo, Listing, PathsRequest
-from ..wire.http import JSON, Reply, Request
+from ..wire.http import JSON, Request, Response
 from ..wire.json_fields import Fields, decode_json, encode_json
 from ..wire.multipart import check_names
 from ..wire.storage_proxy import TUS_CHECKSUM
@@ -439,7 +439,7 @@ class TrioVFolder:
     async def _post(self, tail: str, body: bytes, action: str, release: str) -> None:
         await self._call(Request("POST", self._path(tail), (), body, JSON), action, release)
 
-    async def _call(self, request: Request, action: str, release: str) -> Reply:
+    async def _call(self, request: Request, action: str, release: str) -> Response:
         """Send a request that not all releases know."""
         self._need_1_4(action, release)
         try:

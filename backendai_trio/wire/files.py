@@ -16,7 +16,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from ..errors import RemoteProtocolError
-from .http import JSON, Reply, Request
+from .http import JSON, Request, Response
 from .json_fields import Fields, decode_json, encode_json
 from .multipart import received_name
 
@@ -268,7 +268,7 @@ class PartsDecoder:
         self._ended = True
 
 
-def decode_archives(reply: Reply) -> list[bytes]:
+def decode_archives(reply: Response) -> list[bytes]:
     """The archives in a manager's reply to a download, one for each path.
 
     Raises:

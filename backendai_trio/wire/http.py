@@ -1,26 +1,41 @@
-"""What travels over HTTP whatever the message: targets, replies, problems.
+"""What travels over HTTP whatever the message: targets, responses, problems.
 
-Source: contract sections 1.2, 2.2 and 10.
+Source: docs/protocol.md, sections 1.2, 2.2 and 10.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from html import unescape
 from urllib.parse import quote, urlencode
 
 from ..errors import ApiError, LocalProtocolError, RemoteProtocolError, api_error
 from .json_fields import Fields, decode_json, encode_json
 
-__all__ = ["JSON", "OCTETS", "Problem", "Reply", "Request", "decode_problem", "encode_problem"]
+__all__ = [
+    "JSON",
+    "OCTETS",
+    "PROBLEM",
+    "Problem",
+    "Request",
+    "Response",
+    "decode_problem",
+    "encode_problem",
+    "path_of",
+]
 
 JSON = "application/json"
 OCTETS = "application/octet-stream"
 PROBLEM = "application/problem+json"
 _PROBLEM_BASE = "https://api.backend.ai/probs/"
-
-
+# Enough to find the title of a page.
+_SHOWN_BYTES = 4096
+_HTML = re.compile(r"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
+_HTML_TITLE = re.compile(r"<(?:title|h1)\b[^>]*>(.*?)</", re.I | re.S)
+_TAG = re.compile(r"<[^>]*>")
 _PLAIN_IN_QUERIES = "!$'()*,/:?@"
 
 
@@ -40,7 +55,7 @@ class Request:
         """Path and query as they stand on the request line, and as they are signed.
 
         Managers up to 18.12 sign what their URL library makes of it, which escapes no more than it
-        has to (section 2.2).
+        has to (docs/protocol.md, section 2.2).
         """
         try:
             query = urlencode(self.query, safe=_PLAIN_IN_QUERIES)
@@ -60,8 +75,8 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """A reply with its body read whole."""
+class Response:
+    """A response whose body was read whole."""
 
     status: int
     content_type: str
@@ -128,23 +143,29 @@ def encode_problem(problem: Problem, *, separate_detail: bool) -> bytes:
     return encode_json(fields)
 
 
-def decode_problem(reply: Reply) -> Problem:
-    """Read an error reply. A body of any other kind (a proxy's page, say) becomes the title."""
+def decode_problem(response: Response) -> Problem:
+    """Read an error response. Text of any other kind becomes the title; so does the title of a page
+    of HTML, which proxies and web servers on the way answer with."""
     try:
-        fields = Fields(decode_json(reply.body, "error reply"), "error reply")
+        fields = Fields(decode_json(response.body, "error reply"), "error reply")
         kind = fields.text("type", default="").removeprefix(_PROBLEM_BASE)
         agent = fields.nested("agent-details")
         detail = fields.text("msg", default="") or agent.text("exception", "title", default="")
         return Problem(
-            reply.status,
+            response.status,
             kind,
             fields.text("title", default="") or kind,
             detail,
             fields.raw("data"),
         )
     except RemoteProtocolError:
-        text = " ".join(reply.body[:300].decode("utf-8", "replace").split())
-        return Problem(reply.status, "", text or f"HTTP status {reply.status} without a body")
+        text = response.body[:_SHOWN_BYTES].decode("utf-8", "replace")
+        if _HTML.match(text):
+            found = _HTML_TITLE.search(text)
+            text = unescape(_TAG.sub("", found[1])) if found else "a page of HTML"
+            text = f"HTTP status {response.status}, with a page: {text}"
+        text = " ".join(text[:300].split())
+        return Problem(response.status, "", text or f"HTTP status {response.status} without a body")
 
 
 def _is_unicode(text: str) -> bool:

@@ -14,7 +14,7 @@ SETTINGS = {
     "BACKEND_ACCESS_KEY": ACCESS_KEY,
     "BACKEND_SECRET_KEY": SECRET_KEY,
 }
-HEAVY = {"asyncio", "anyio", "httpcore2", "hypercorn", "prompt_toolkit", "pygments", "rich"}
+HEAVY = {"asyncio", "anyio", "httptools", "hypercorn", "prompt_toolkit", "pygments", "rich"}
 HEAVY |= {"sqlite3", "starlette", "trio"}
 
 

@@ -157,7 +157,7 @@ async def ask(client: Client, query: tuple[tuple[str, str], ...]) -> list[str]:
     """The names of the events of a kernel's life that are told for a query."""
     found: list[str] = []
     parser = EventParser()
-    async with client.stream(Request("GET", "/events/session", query)) as reply:
+    async with client.request(Request("GET", "/events/session", query)) as reply:
         assert reply.content_type == "text/event-stream"
         async with open_kernel(client, PYTHON):
             pass

@@ -15,7 +15,7 @@ from backendai_trio import (
     ServerError,
     open_kernel,
 )
-from backendai_trio.wire.http import Reply, Request
+from backendai_trio.wire.http import Response, Request
 
 from ..transport.servers import client_of, reply
 
@@ -76,7 +76,7 @@ async def test_kernel_that_is_given_up_while_it_is_prepared(last: str) -> None:
         destroyed: list[Request] = []
         call = client.call
 
-        async def noted(request: Request, **options: Any) -> Reply:
+        async def noted(request: Request, **options: Any) -> Response:
             destroyed.extend([request] if request.method == "DELETE" else [])
             return await call(request, **options)
 

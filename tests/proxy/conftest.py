@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-import httpcore2
 import pytest
 import trio_websocket
 
 from backendai_trio import Client, open_client
 from backendai_trio.proxy import Proxy, ProxyOptions, open_proxy
 
+from .. import plain_http
+from ..plain_http import PlainResponse
 from ..websockets import open_vanilla_websocket
 from .upstream import Upstream, open_upstream
 
@@ -23,24 +24,20 @@ FRIEND = "http://friend.example:3000"
 class Web(NamedTuple):
     """A vanilla HTTP client of a proxy."""
 
-    pool: httpcore2.AsyncConnectionPool
     url: str
 
     async def ask(
         self, method: str, target: str, body: bytes = b"", **headers: str
-    ) -> httpcore2.Response:
+    ) -> PlainResponse:
         """Ask; header names are written with underscores."""
         named = [(name.replace("_", "-"), value) for name, value in headers.items()]
-        return await self.pool.request(method, self.url + target, headers=named, content=body)
+        return await plain_http.request(method, self.url + target, headers=named, content=body)
 
     @asynccontextmanager
     async def piece_by_piece(self, target: str) -> AsyncIterator[AsyncIterator[bytes]]:
         """The body of an answer as it comes."""
-        async with (
-            self.pool.stream("GET", self.url + target) as response,
-            aclosing(response.aiter_stream()) as chunks,
-        ):
-            yield chunks
+        async with plain_http.stream("GET", self.url + target) as response:
+            yield response.chunks
 
 
 class Chain(NamedTuple):
@@ -67,16 +64,12 @@ async def chain(request: pytest.FixtureRequest) -> AsyncIterator[Chain]:
         open_upstream(request.param) as (upstream, config),
         open_client(config) as client,
         open_proxy(client, ProxyOptions(allow_origins=[FRIEND])) as proxy,
-        httpcore2.AsyncConnectionPool(max_connections=60) as pool,
     ):
-        yield Chain(upstream, proxy, Web(pool, proxy.url))
+        yield Chain(upstream, proxy, Web(proxy.url))
 
 
 @pytest.fixture
 async def web(client: Client) -> AsyncIterator[Web]:
     """A client of a proxy of the gateway."""
-    async with (
-        open_proxy(client) as proxy,
-        httpcore2.AsyncConnectionPool(max_connections=60) as pool,
-    ):
-        yield Web(pool, proxy.url)
+    async with open_proxy(client) as proxy:
+        yield Web(proxy.url)

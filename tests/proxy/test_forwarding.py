@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
-import httpcore2
+import h11
 import pytest
 import trio
 import trio_websocket
@@ -18,6 +18,8 @@ from backendai_trio import open_client
 from backendai_trio.proxy import open_proxy
 from backendai_trio.wire.versions import SEED, SESSION_6
 
+from .. import plain_http
+from ..plain_http import PlainResponse
 from .conftest import Chain, Web
 from .upstream import MEBIBYTE, SECRET_KEY, open_upstream
 
@@ -26,7 +28,7 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "REPORT"]
 TARGET = "/odd//a%2Fb/%c3%a9;x=1/..%2e?q=1&q=%20+&empty=&=~"
 
 
-def told(response: httpcore2.Response) -> dict[str, str]:
+def told(response: PlainResponse) -> dict[str, str]:
     return {name.decode().lower(): value.decode() for name, value in response.headers}
 
 
@@ -49,7 +51,7 @@ async def test_chunked_body(chain: Chain) -> None:
         for number in range(100):
             yield str(number).encode()
 
-    response = await chain.web.pool.request("POST", f"{chain.web.url}/x", content=pieces())
+    response = await plain_http.request("POST", f"{chain.web.url}/x", content=pieces())
     expected = "".join(map(str, range(100))).encode()
     assert json.loads(response.content)["sha256"] == hashlib.sha256(expected).hexdigest()
 
@@ -88,6 +90,15 @@ async def test_headers_of_the_request(chain: Chain) -> None:
     assert seen["authorization"].startswith("BackendAI ")
     assert seen["x-backendai-version"] == chain.proxy.client.era.version
     assert (seen["user-agent"], seen["accept"], seen["x-kept"]) == ("vanilla", "text/plain", "kept")
+
+
+@pytest.mark.parametrize("name", ["X-B3-TraceId", "X_Custom", "a", "!#$%&'*+-.^_`|~09azAZ"])
+async def test_any_legal_header_is_passed_on(chain: Chain, name: str) -> None:
+    """Names are tokens of RFC 9110, values may hold bytes that are not ASCII."""
+    url = f"{chain.web.url}/x"
+    response = await plain_http.request("GET", url, headers=[(name, "a\t\xe9 b")])
+    assert response.status == 200
+    assert [name.lower(), "a\t\xe9 b"] in json.loads(response.content)["headers"]
 
 
 async def test_headers_of_the_answer(chain: Chain) -> None:
@@ -139,7 +150,7 @@ async def test_an_answer_that_breaks_off_is_no_whole_one(chain: Chain) -> None:
     async with chain.web.piece_by_piece("/endless") as chunks:
         assert await anext(chunks) == b"first"
         chain.upstream.stop.set()
-        with pytest.raises(httpcore2.RemoteProtocolError):
+        with pytest.raises(h11.RemoteProtocolError):
             await anext(chunks)
 
 
@@ -148,8 +159,7 @@ async def test_server_that_has_gone() -> None:
         async with open_upstream("v6.20200815") as (upstream, config):
             client = await stack.enter_async_context(open_client(config))
         proxy = await stack.enter_async_context(open_proxy(client))
-        pool = await stack.enter_async_context(httpcore2.AsyncConnectionPool())
-        chain = Chain(upstream, proxy, Web(pool, proxy.url))
+        chain = Chain(upstream, proxy, Web(proxy.url))
         response = await chain.web.ask("POST", "/x", b"x" * 3_000_000)
         with pytest.raises(trio_websocket.ConnectionRejected) as refused:
             async with chain.socket("/x"):

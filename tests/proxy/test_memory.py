@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpcore2
 import pytest
 import trio
 
+from .. import plain_http
 from ..cli.commands import Commands
 from .conftest import SEED, SESSION
 from .upstream import ACCESS_KEY, MEBIBYTE, SECRET_KEY, open_upstream
@@ -40,29 +40,27 @@ async def test_100_mebibytes_up(commands: Commands, version: str) -> None:
         for _ in range(MEBIBYTES):
             yield MEBIBYTE
 
-    async with proxied(commands, version) as (pool, url):
+    async with proxied(commands, version) as url:
         headers = [("Content-Length", str(MEBIBYTES * len(MEBIBYTE)))]
-        answer = await pool.request("POST", f"{url}/x", headers=headers, content=body())
+        answer = await plain_http.request("POST", f"{url}/x", headers=headers, content=body())
     assert json.loads(answer.content)["sha256"] == digest
 
 
 async def test_100_mebibytes_down(commands: Commands) -> None:
     size = 0
     async with (
-        proxied(commands, SESSION) as (pool, url),
-        pool.stream("GET", f"{url}/bytes?mebibytes={MEBIBYTES}") as down,
+        proxied(commands, SESSION) as url,
+        plain_http.stream("GET", f"{url}/bytes?mebibytes={MEBIBYTES}") as down,
     ):
-        async for chunk in down.aiter_stream():
+        async for chunk in down.chunks:
             size += len(chunk)
     assert size == MEBIBYTES * len(MEBIBYTE)
 
 
 @asynccontextmanager
-async def proxied(
-    commands: Commands, version: str
-) -> AsyncIterator[tuple[httpcore2.AsyncConnectionPool, str]]:
+async def proxied(commands: Commands, version: str) -> AsyncIterator[str]:
     """`backend.ai proxy` in a process of its own, whose memory may not grow during the block."""
-    async with open_upstream(version) as (_, config), httpcore2.AsyncConnectionPool() as pool:
+    async with open_upstream(version) as (_, config):
         env = {
             "BACKEND_ENDPOINT": config.endpoint.url,
             "BACKEND_ACCESS_KEY": ACCESS_KEY,
@@ -71,7 +69,7 @@ async def proxied(
         with commands.start("proxy", "-p", "0", env=env) as proxy:
             await trio.to_thread.run_sync(lambda: proxy.expect("requests to ", on="stderr"))
             url = proxy.expect(" for ", on="stderr")
-            await pool.request("POST", f"{url}/x", content=MEBIBYTE)
+            await plain_http.request("POST", f"{url}/x", content=MEBIBYTE)
             before = peak_kib(proxy.pid)
-            yield pool, url
+            yield url
             assert peak_kib(proxy.pid) - before < ROOM_KIB

@@ -49,16 +49,13 @@ async def test_a_kernels_life(web: Web) -> None:
 
 async def test_a_kernels_life_in_the_seed_era() -> None:
     """Bodies are signed there, and paths stand below /v2, whether or not one writes so."""
-    import httpcore2
-
     async with (
         open_gateway(GatewayOptions(eras=(SEED,))) as gateway,
         open_client(gateway.config) as client,
         open_proxy(client) as proxy,
-        httpcore2.AsyncConnectionPool() as pool,
     ):
         assert client.era is SEED
-        web = Web(pool, proxy.url)
+        web = Web(proxy.url)
         body = b'{"lang": "python", "clientSessionToken": "a-token-of-mine"}'
         assert (await web.ask("POST", "/kernel/create", body)).status == 201
         for prefix in ("/v2", "/v3", ""):

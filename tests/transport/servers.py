@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -40,7 +42,7 @@ async def serving(handler: Handler) -> AsyncIterator[Config]:
         nursery.cancel_scope.cancel()
 
 
-async def read_head(stream: trio.SocketStream) -> bytes:
+async def read_head(stream: trio.abc.Stream) -> bytes:
     """A request without a body, or the part of one before its body; b"" at the end."""
     data = b""
     while b"\r\n\r\n" not in data and (chunk := await stream.receive_some(65536)):
@@ -90,7 +92,7 @@ class ForwardingProxy:
         self.password = ""
         self.refuses_connect = False
 
-    async def handle(self, stream: trio.SocketStream) -> None:
+    async def handle(self, stream: trio.abc.Stream) -> None:
         head = await read_head(stream)
         if not head:
             return
@@ -100,6 +102,9 @@ class ForwardingProxy:
         if self.password and b"Basic " + wanted not in head:
             await stream.send_all(reply(407, b"who are you?"))
             return
+        head = b"\r\n".join(
+            line for line in head.split(b"\r\n") if not line.startswith(b"Proxy-Authorization:")
+        )
         if self.refuses_connect and method == b"CONNECT":
             await stream.send_all(reply(403, b"not there"))
             return
@@ -115,17 +120,93 @@ class ForwardingProxy:
                 nursery.start_soon(self._copy, stream, server, nursery.cancel_scope)
                 nursery.start_soon(self._copy, server, stream, nursery.cancel_scope)
 
+    async def secured(self, stream: trio.SocketStream, context: ssl.SSLContext) -> None:
+        """Handle a connection over TLS."""
+        await self.handle(trio.SSLStream(stream, context, server_side=True, https_compatible=True))
+
     async def _copy(
-        self, source: trio.SocketStream, target: trio.SocketStream, scope: trio.CancelScope
+        self, source: trio.abc.Stream, target: trio.abc.Stream, scope: trio.CancelScope
     ) -> None:
-        async for chunk in source:
-            data = bytes(chunk)
+        while data := bytes(await source.receive_some(65536)):
             if data.startswith((b"GET http", b"POST http", b"DELETE http")):
                 self.heads.append(data)
                 _, url, _ = data.split(b" ", 2)
                 data = data.replace(url, b"/" + url.split(b"/", 3)[3], 1)
             await target.send_all(data)
         scope.cancel()
+
+
+class SocksProxy:
+    """A small SOCKS proxy of both versions; it takes one user name and password, if any."""
+
+    def __init__(self, credentials: tuple[bytes, bytes] | None = None) -> None:
+        self.credentials = credentials
+        self.asked: list[tuple[int, bytes]] = []
+        """For each connection, the kind of address (1 for IPv4, 3 for a name) and the address."""
+        self.refuses = False
+
+    async def handle(self, stream: trio.SocketStream) -> None:
+        version = (await self._read(stream, 1))[0]
+        if version == 4:
+            await self._handle_4(stream)
+            return
+        offered = await self._read(stream, (await self._read(stream, 1))[0])
+        method = 0 if self.credentials is None else 2
+        if method not in offered:
+            await stream.send_all(b"\x05\xff")
+            return
+        await stream.send_all(bytes([5, method]))
+        if method == 2:
+            await self._read(stream, 1)
+            user = await self._read(stream, (await self._read(stream, 1))[0])
+            password = await self._read(stream, (await self._read(stream, 1))[0])
+            good = (user, password) == self.credentials
+            await stream.send_all(b"\x01\x00" if good else b"\x01\x01")
+            if not good:
+                return
+        _, _, _, kind = await self._read(stream, 4)
+        size = {1: 4, 4: 16}.get(kind) or (await self._read(stream, 1))[0]
+        address = await self._read(stream, size)
+        port = int.from_bytes(await self._read(stream, 2), "big")
+        self.asked.append((kind, address))
+        if self.refuses:
+            await stream.send_all(b"\x05\x02\x00\x01" + bytes(6))
+            return
+        host = address.decode() if kind == 3 else str(ipaddress.ip_address(address))
+        await self._connect(stream, host, port, b"\x05\x00\x00\x01" + bytes(6))
+
+    async def _handle_4(self, stream: trio.SocketStream) -> None:
+        await self._read(stream, 1)
+        port = int.from_bytes(await self._read(stream, 2), "big")
+        address = await self._read(stream, 4)
+        while await self._read(stream, 1) != b"\0":
+            pass
+        self.asked.append((1, address))
+        await self._connect(
+            stream, str(ipaddress.ip_address(address)), port, b"\x00\x5a" + bytes(6)
+        )
+
+    async def _connect(
+        self, stream: trio.SocketStream, host: str, port: int, answer: bytes
+    ) -> None:
+        async with await trio.open_tcp_stream(host, port) as server:
+            await stream.send_all(answer)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._copy, stream, server, nursery.cancel_scope)
+                nursery.start_soon(self._copy, server, stream, nursery.cancel_scope)
+
+    async def _copy(
+        self, source: trio.abc.Stream, target: trio.abc.Stream, scope: trio.CancelScope
+    ) -> None:
+        while data := await source.receive_some(65536):
+            await target.send_all(data)
+        scope.cancel()
+
+    async def _read(self, stream: trio.SocketStream, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            data += (await stream.receive_some(size - len(data))) or b"\0"
+        return data
 
 
 def configure(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

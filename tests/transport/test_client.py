@@ -41,10 +41,11 @@ from backendai_trio.config.settings import parse_endpoint
 from backendai_trio.errors import InsecureConnectionWarning
 from backendai_trio.gateway import Gateway
 from backendai_trio.transport import client as client_module
-from backendai_trio.transport import responses as replies
-from backendai_trio.transport.pool import open_pool, tls_context
+from backendai_trio.transport.limits import Limits
+from backendai_trio.transport.pool import ConnectionPool
+from backendai_trio.transport.tls import tls_context
 from backendai_trio.wire.files import ARCHIVES
-from backendai_trio.wire.http import Reply, Request
+from backendai_trio.wire.http import Request, Response
 from backendai_trio.wire.kernels import CreateReply
 from backendai_trio.wire.signing import Signed, sign
 from backendai_trio.wire.versions import SEED, SESSION_6
@@ -124,13 +125,13 @@ async def test_wrong_keys(gateway: Gateway) -> None:
     assert len(texts) == 1
 
 
-async def send(client: Client, headers: dict[str, str], body: bytes = b"") -> Reply:
+async def send(client: Client, headers: dict[str, str], body: bytes = b"") -> Response:
     """A POST to the authorization test with these headers."""
     path = SEED.path("authorize") if client.era == SEED else "/auth"
     method = "GET" if client.era == SEED else "POST"
     request = Request(method, path, (), body, "application/json")
-    async with client.open_reply(request, headers, silence_seconds=10) as reply:
-        return await reply.read_all()
+    async with client.request(request, sign=False, headers=headers, check_status=False) as answer:
+        return await answer.read_all()
 
 
 async def test_tampered_signatures(client: Client) -> None:
@@ -181,7 +182,7 @@ async def test_endpoint_with_a_path(gateway: Gateway) -> None:
     """The path is on the request line, and signed; a proxy in front would strip it for neither."""
     endpoint = gateway.config.endpoint._replace(base_path="/sub/folder")
     config = replace(gateway.config, endpoint=endpoint)
-    async with open_pool(config, None) as pool:  # which is not used
+    async with ConnectionPool(config, None, Limits()) as pool:  # which is not used
         headers = Client(pool, config).signed_headers(INFO)
     expected = sign(
         Signed("GET", "/sub/folder/auth", headers["Date"], endpoint.host_header,
@@ -204,7 +205,7 @@ async def test_client_that_was_closed_refuses(gateway: Gateway) -> None:
 
 
 async def test_many_requests_at_once(client: Client) -> None:
-    answers: list[Reply] = []
+    answers: list[Response] = []
 
     async def ask(number: int) -> None:
         answers.append(await client.call(Request.of_json("POST", "/auth", {"echo": str(number)})))
@@ -260,7 +261,9 @@ async def test_problems_are_typed_errors(status: int, kind: str, error: type[Api
     ("body", "content_type", "text"),
     [
         (b"Bad Gateway", "text/plain", "Bad Gateway"),
-        (b"<html>\n<h1>502</h1>\n</html>", "text/html", "<html> <h1>502</h1> </html>"),
+        (b"<html>\n<h1>502 &amp; <b>x</b></h1>\n</html>", "text/html", "with a page: 502 & x ["),
+        (b"<!DOCTYPE html>\n<title>Bad\n Gateway</title>", "text/html", "with a page: Bad Gateway"),
+        (b" <!-- x --><body><p>Sorry</p>", "text/html", "502, with a page: a page of HTML"),
         (b"", "text/plain", "HTTP status 502 without a body"),
         (b"\xff\xfe", "text/plain", "\ufffd\ufffd"),
         (b"[1, 2]", "application/json", "[1, 2]"),
@@ -371,6 +374,31 @@ async def test_https_where_http_is_spoken(gateway: Gateway) -> None:
             pass
 
 
+@pytest.mark.parametrize("status", [502, 503, 504])
+async def test_server_that_is_not_available(status: int) -> None:
+    """It starts, or restarts; that says nothing of what it is."""
+
+    async def web(stream: trio.SocketStream) -> None:
+        while await read_head(stream):
+            await stream.send_all(reply(status, b"<html><title>Wait</title></html>", "text/html"))
+
+    async with serving(web) as config:
+        with pytest.raises(ServerError, match=f"HTTP status {status}, with a page: Wait"):
+            async with open_client(config):
+                pass
+
+
+async def test_hello_that_redirects_says_where_to() -> None:
+    async def web(stream: trio.SocketStream) -> None:
+        while await read_head(stream):
+            await stream.send_all(reply(301, b"", "text/plain", "Location: https://b.example/x"))
+
+    async with serving(web) as config:
+        with pytest.raises(ConfigError, match=r"redirects to 'https://b\.example/x'"):
+            async with open_client(config):
+                pass
+
+
 async def test_server_that_closes_without_an_answer() -> None:
     async def slam(stream: trio.SocketStream) -> None:
         await read_head(stream)
@@ -422,12 +450,18 @@ async def test_server_that_falls_silent() -> None:
         assert scope.cancelled_caught
 
 
-async def test_answer_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replies, "MAX_REPLY_BYTES", 1000)
-    async with client_of(reply(200, bytes(1001)), reply(200, bytes(1000))) as client:
+async def test_answer_that_is_too_large() -> None:
+    answers = [HELLO, reply(200, bytes(1001)), reply(200, bytes(1000))]
+
+    async def handle(stream: trio.SocketStream) -> None:
+        while await read_head(stream):
+            await stream.send_all(answers.pop(0))
+
+    limits = Limits(max_body_bytes=1000)
+    async with serving(handle) as config, open_client(config, limits=limits) as client:
         with pytest.raises(RemoteProtocolError, match="exceeds"):
             await client.call(INFO)
-        # That connection is not used again; the server's next reply goes to a fresh one.
+        # That connection is not used again; the server's next answer goes to a fresh one.
         assert len((await client.call(INFO)).body) == 1000
     gc.collect()  # a generator that is left open is to be seen here, not in another test
 
@@ -470,9 +504,44 @@ async def test_certificate_of_another_host(
     authority.cert_pem.write_to_path(ca_file)
     endpoint = secure.config.endpoint._replace(host="localhost")
     config = replace(secure.config, endpoint=endpoint, ca_file=str(ca_file))
-    with pytest.raises(ConnectionFailed, match="certificate"):
+    with pytest.raises(ConnectionFailed, match="certificate is for another name") as caught:
         async with open_client(config):
             pass
+    assert "BACKEND_CA_FILE" not in str(caught.value)
+
+
+async def test_tls_that_fails_after_the_handshake(tmp_path: Path) -> None:
+    """It is told as such, and not as a connection that broke."""
+    authority = trustme.CA()
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(theirs)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+
+    async def broken(stream: trio.SocketStream) -> None:
+        secure = trio.SSLStream(stream, theirs, server_side=True)
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += await secure.receive_some()
+        await stream.send_all(b"\x17\x03\x03\x00\x20" + bytes(32))  # a record of nonsense
+        await read_head(stream)
+
+    async with serving(broken) as config:
+        endpoint = config.endpoint._replace(scheme="https")
+        secured = replace(config, endpoint=endpoint, ca_file=str(tmp_path / "ca.pem"))
+        with pytest.raises(ConnectionFailed, match="TLS failed"):
+            async with open_client(secured):
+                pass
+
+
+async def test_server_that_closes_during_the_tls_handshake() -> None:
+    async def slam(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+
+    async with serving(slam) as config:
+        endpoint = config.endpoint._replace(scheme="https")
+        with pytest.raises(ConnectionFailed, match=f"cannot connect to {endpoint.url}"):
+            async with open_client(replace(config, endpoint=endpoint)):
+                pass
 
 
 async def test_checks_that_are_off_warn_each_time(secure: Gateway) -> None:
@@ -548,8 +617,7 @@ async def test_secrets_are_never_shown(
             shown += trace.format()
     shown += [record.getMessage() + repr(vars(record)) for record in caplog.records]
     shown += [str(item.message) for item in warned]
-    # On the way through a proxy the HTTP library logs, and would log the signature's headers.
-    assert direct or len(caplog.records) > 10
+    assert len(caplog.records) > 5
     secret = gateway.config.secret_key  # not earlier: tracebacks above show our variables
     assert not [text for text in shown if secret in text]
 

@@ -1,18 +1,32 @@
-"""Direct connections, with scripted servers on real sockets."""
+"""Connections and their pool, with scripted servers on real sockets."""
 
 from __future__ import annotations
 
+import math
 import random
+import shutil
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-import httpcore2
 import pytest
 import trio
+import trio.testing
 
-from backendai_trio.config.settings import Endpoint
-from backendai_trio.transport.http1 import Pool
-from backendai_trio.transport.requests import Head, Sent
+from backendai_trio.config.settings import Config, Endpoint, parse_endpoint
+from backendai_trio.transport.exceptions import (
+    Disconnected,
+    MalformedRequest,
+    MalformedResponse,
+    NetworkError,
+    ReadTimeout,
+    WriteTimeout,
+)
+from backendai_trio.transport.limits import Limits
+from backendai_trio.transport.pool import ConnectionPool
+from backendai_trio.transport.requests import OutgoingRequest
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -45,14 +59,14 @@ class Server:
 
 
 @asynccontextmanager
-async def opened(server: Server, *, limit: int = 10) -> AsyncIterator[Pool]:
+async def opened(server: Server, **limits: float) -> AsyncIterator[ConnectionPool]:
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         await nursery.start(trio.serve_listeners, server.handle, listeners)
         server.port = listeners[0].socket.getsockname()[1]
-        async with Pool(
-            ssl_context=None, max_connections=limit, keepalive_seconds=60, socket_options=[]
-        ) as pool:
+        config = Config(parse_endpoint(f"http://127.0.0.1:{server.port}"), "", "")
+        chosen = Limits(**{"keepalive_seconds": 60.0} | limits)  # type: ignore[arg-type]
+        async with ConnectionPool(config, None, chosen) as pool:
             yield pool
         nursery.cancel_scope.cancel()
 
@@ -65,21 +79,21 @@ def request(
     size: int | None = 0,
     headers: Mapping[str, str] | None = None,
     read: float = 10,
-) -> Sent:
-    head = Head(method, "/x", {"Host": "h"} | dict(headers or {}))
+) -> OutgoingRequest:
     endpoint = Endpoint("http", "127.0.0.1", server.port, "")
-    return Sent(
-        endpoint, head, content, size, connect_seconds=10, write_seconds=10, read_seconds=read
-    )
+    fields = {"Host": "h"} | dict(headers or {})
+    return OutgoingRequest(endpoint, method, "/x", fields, content, size, read)
 
 
-async def ask(pool: Pool, sent: Sent) -> tuple[int, bytes]:
-    reply = await pool.exchange(sent)
+async def ask(pool: ConnectionPool, sent: OutgoingRequest) -> tuple[int, bytes]:
+    response = await pool.request(sent)
+    body = b""
     try:
-        pieces = [piece async for piece in reply]
+        while piece := await response.receive_some():
+            body += piece
     finally:
-        await reply.aclose()
-    return reply.status, b"".join(pieces)
+        response.close()
+    return response.status, body
 
 
 async def test_connection_is_used_again() -> None:
@@ -103,11 +117,13 @@ async def test_connection_is_used_again() -> None:
         (b"HTTP/1.1 204 No Content\r\n\r\n", b"", True),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", b"hi", False),
         (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi", b"hi", False),
+        (b"HTTP/1.1 304 Same\r\nContent-Length: 5\r\n\r\n", b"", True),
         (OK + b"HTTP/1.1 200 OK\r\n", b"hi", False),
+        (OK + b"HTTP/1.1 404 No\r\nContent-Length: 3\r\n\r\nbad", b"hi", False),
         (OK + b"nobody has asked for this", b"hi", False),
     ],
 )
-async def test_forms_of_replies(answer: bytes, body: bytes, kept: bool) -> None:
+async def test_forms_of_responses(answer: bytes, body: bytes, kept: bool) -> None:
     server = Server([answer, OK], [OK])
     async with opened(server) as pool:
         _, received = await ask(pool, request(server))
@@ -116,27 +132,41 @@ async def test_forms_of_replies(answer: bytes, body: bytes, kept: bool) -> None:
     assert server.connections == (1 if kept else 2)
 
 
-async def test_reply_that_ends_with_its_connection() -> None:
+async def test_response_that_ends_with_its_connection() -> None:
     server = Server([b"HTTP/1.1 200 OK\r\n\r\nuntil the end"])
     async with opened(server) as pool:
         assert await ask(pool, request(server)) == (200, b"until the end")
 
 
+async def test_head_has_no_body_and_its_connection_is_used_again() -> None:
+    """Whatever length it tells, and whatever its status."""
+    refusal = b"HTTP/1.1 404 Not Found\r\nContent-Length: 20\r\n\r\n"
+    server = Server([refusal, OK[:-2], b"HTTP/1.1 200 OK\r\n\r\n", OK])
+    async with opened(server) as pool:
+        assert await ask(pool, request(server, "HEAD")) == (404, b"")
+        assert await ask(pool, request(server, "HEAD")) == (200, b"")
+        assert await ask(pool, request(server, "HEAD")) == (200, b"")
+        assert await ask(pool, request(server)) == (200, b"hi")
+    assert server.connections == 1
+
+
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (b"SSH-2.0-OpenSSH\r\n", httpcore2.RemoteProtocolError),
-        (b"", httpcore2.RemoteProtocolError),
-        (b"HTTP/1.1 200 OK\r\nContent-Le", httpcore2.RemoteProtocolError),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", httpcore2.RemoteProtocolError),
+        (b"SSH-2.0-OpenSSH\r\n", MalformedResponse),
         (
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhi",
-            httpcore2.RemoteProtocolError,
+            b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
+            MalformedResponse,
         ),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000, httpcore2.RemoteProtocolError),
+        (b"", Disconnected),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", Disconnected),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", Disconnected),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhi", Disconnected),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000, MalformedResponse),
+        (b"HTTP/1.1 103 Hints\r\n\r\n" * 10_000, MalformedResponse),
     ],
 )
-async def test_replies_that_are_none(answer: bytes, error: type[Exception]) -> None:
+async def test_responses_that_are_none(answer: bytes, error: type[Exception]) -> None:
     server = Server([answer])
     async with opened(server) as pool:
         with pytest.raises(error):
@@ -160,7 +190,7 @@ async def test_idle_connection_that_its_server_closes() -> None:
         assert await ask(pool, request(server)) == (200, b"hi")
         assert await ask(pool, request(server)) == (200, b"hi")
         assert server.connections == 2
-        with pytest.raises((httpcore2.RemoteProtocolError, httpcore2.ReadError)):
+        with pytest.raises((Disconnected, NetworkError)):
             await ask(pool, request(server, "POST"))
         assert server.connections == 2
 
@@ -168,46 +198,257 @@ async def test_idle_connection_that_its_server_closes() -> None:
 async def test_silence_has_a_limit() -> None:
     server = Server([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh", b""])
     async with opened(server) as pool:
-        with pytest.raises(httpcore2.ReadTimeout):
+        with pytest.raises(ReadTimeout):
             await ask(pool, request(server, read=0.05))
 
 
-async def test_refusal_in_the_middle_of_an_upload() -> None:
-    """The server answers and closes without reading on; its answer is what counts."""
-    refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nno!"
-    server = Server([refusal])
+class Refusing(Server):
+    """Answers once the head and a part of the body are there, and reads no more of it."""
+
+    def __init__(self, answer: bytes, *, closes: bool) -> None:
+        super().__init__()
+        self.answer = answer
+        self.closes = closes
+
+    async def handle(self, stream: trio.SocketStream) -> None:
+        self.connections += 1
+        await self.request(stream)
+        await stream.send_all(self.answer)
+        if not self.closes:
+            await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_refusal_while_the_body_is_sent(stream: bool) -> None:
+    """The response is read at once, though the server neither reads on nor closes."""
+    size = 64 * 1024 * 1024
 
     async def endless() -> AsyncIterator[bytes]:  # noqa: ASYNC124 (an iterator)
         for _ in range(64):
             yield bytes(1024 * 1024)
 
+    server = Refusing(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nno!", closes=False)
+    async with opened(server) as pool:
+        content = endless() if stream else bytes(size)
+        for number in (1, 2):
+            sent = request(server, "POST", content=content, size=size)
+            assert await ask(pool, sent) == (413, b"no!")
+            assert server.connections == number  # the first one carries half a request
+            content = endless() if stream else content
+
+
+async def test_refusal_and_hanging_up_while_the_body_is_sent() -> None:
+    async def endless() -> AsyncIterator[bytes]:  # noqa: ASYNC124 (an iterator)
+        for _ in range(64):
+            yield bytes(1024 * 1024)
+
+    server = Refusing(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nno!", closes=True)
     async with opened(server) as pool:
         sent = request(server, "POST", content=endless(), size=64 * 1024 * 1024)
         try:
             assert (await ask(pool, sent))[0] == 413
-        except httpcore2.ReadError:
-            pass  # a reset may overtake the answer on its way
+        except NetworkError:
+            pass  # a reset may overtake the response on its way
+
+
+async def test_early_success_does_not_end_the_body() -> None:
+    """A server may send its head first and read on."""
+
+    class Early(Server):
+        async def handle(self, stream: trio.SocketStream) -> None:
+            data = bytearray()
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+            while not data.endswith(b"the end"):
+                data += await stream.receive_some()
+            self.requests.append(bytes(data))
+            await stream.send_all(b"hi")
+
+    async def slowly() -> AsyncIterator[bytes]:
+        for piece in (b"a", b"the end"):
+            await trio.testing.wait_all_tasks_blocked()
+            yield piece
+
+    server = Early()
+    async with opened(server) as pool:
+        assert await ask(pool, request(server, "PUT", content=slowly(), size=8)) == (200, b"hi")
+
+
+class Whole(Server):
+    """Answers when the body has ended, or never."""
+
+    def __init__(self, end: bytes, answer: bytes) -> None:
+        super().__init__()
+        self.end = end
+        self.answer = answer
+
+    async def handle(self, stream: trio.SocketStream) -> None:
+        data = bytearray()
+        while not data.endswith(self.end):
+            data += await stream.receive_some()
+        await stream.send_all(self.answer)
+        await trio.sleep_forever()
+
+
+async def test_a_slow_source_is_not_the_servers_fault() -> None:
+    """Neither limit runs while the next part of a body is made."""
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"x" * 100_000
+        await trio.sleep(0.5)
+        yield b"the end"
+
+    server = Whole(b"the end", OK)
+    async with opened(server, write_seconds=0.1) as pool:
+        sent = request(server, "POST", content=slow(), size=100_007, read=0.2)
+        assert await ask(pool, sent) == (200, b"hi")
+
+
+async def test_silence_after_a_long_body() -> None:
+    server = Whole(b"the end", b"")
+    async with opened(server) as pool:
+        body = bytes(100_000) + b"the end"
+        with pytest.raises(ReadTimeout):
+            await ask(pool, request(server, "POST", content=body, size=len(body), read=0.05))
+
+
+async def test_a_server_that_reads_nothing() -> None:
+    class Deaf(Server):
+        async def handle(self, stream: trio.SocketStream) -> None:
+            await trio.sleep_forever()
+
+    server = Deaf()
+    async with opened(server, write_seconds=0.1) as pool:
+        sent = request(server, "POST", content=bytes(64_000_000), size=64_000_000, read=math.inf)
+        with pytest.raises(WriteTimeout):
+            await ask(pool, sent)
+
+
+@pytest.mark.parametrize("early", [True, False])
+async def test_failure_of_the_source_is_its_own(early: bool) -> None:
+    async def failing() -> AsyncIterator[bytes]:  # noqa: ASYNC124 (an iterator)
+        if not early:
+            yield bytes(1_000_000)
+        raise FileNotFoundError("gone")
+        yield b""
+
+    class Patient(Server):
+        async def handle(self, stream: trio.SocketStream) -> None:
+            async for _ in stream:
+                pass
+
+    server = Patient()
+    async with opened(server) as pool:
+        with pytest.raises(FileNotFoundError, match="gone"):
+            await ask(pool, request(server, "POST", content=failing(), size=None))
+
+
+async def test_dead_peers_are_noticed_by_tcp() -> None:
+    """With nothing under way by probes, else by what stays unacknowledged; both in a minute."""
+    server = Server([OK])
+    async with opened(server) as pool:
+        await ask(pool, request(server))
+        (connection,) = pool._open
+        option = connection._socket.getsockopt
+        assert option(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            assert option(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            idle = option(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+            interval = option(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL)
+            assert idle + interval * option(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 60
+
+
+VANISHING = """
+import math, subprocess, trio
+from backendai_trio.config.settings import Config, parse_endpoint
+from backendai_trio.transport.exceptions import NetworkError
+from backendai_trio.transport.limits import Limits
+from backendai_trio.transport.pool import ConnectionPool
+from backendai_trio.transport.requests import OutgoingRequest
+
+async def serve(stream):
+    while await stream.receive_some():
+        await stream.send_all(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nhi")
+
+async def main():
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, serve, 0)
+        endpoint = parse_endpoint(f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}")
+        limits = Limits(unacknowledged_seconds=1.0, keepalive_seconds=100)
+        async with ConnectionPool(Config(endpoint, "", ""), None, limits) as pool:
+            sent = OutgoingRequest(endpoint, "POST", "/", {}, answer_seconds=math.inf)
+            response = await pool.request(sent)
+            while await response.receive_some():
+                pass
+            response.close()
+            subprocess.run(["ip", "link", "set", "lo", "down"], check=True)
+            try:
+                with trio.fail_after(60):
+                    await pool.request(sent)
+            except NetworkError:
+                print("noticed")
+        nursery.cancel_scope.cancel()
+
+trio.run(main)
+"""
+
+
+def test_a_server_that_vanishes_is_noticed_while_a_request_is_unacknowledged() -> None:
+    """In a network of its own, whose only interface is taken down."""
+    apart = ["unshare", "--net", "--map-root-user"]
+    if (
+        not (shutil.which("unshare") and shutil.which("ip"))
+        or subprocess.run(
+            [*apart, "ip", "link", "set", "lo", "up"], capture_output=True, check=False
+        ).returncode
+    ):
+        pytest.skip("no network namespaces here")
+    done = subprocess.run(
+        [*apart, sys.executable, "-c", VANISHING], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.returncode) == ("noticed\n", 0), done.stderr
 
 
 @pytest.mark.parametrize(
-    "headers", [{"X": "a\r\nInjected: b"}, {"X": "a\nb"}, {"Bad name": "x"}, {"X\r\nY": "b"}]
+    "headers",
+    [
+        {"X": "a\r\nInjected: b"},
+        {"X": "a\nb"},
+        {"X": "a\0b"},
+        {"X": "\u20ac"},
+        {"Bad name": "x"},
+        {"": "x"},
+        {"X\r\nY": "b"},
+    ],
 )
 async def test_headers_that_cannot_be_sent(headers: dict[str, str]) -> None:
     server = Server([OK])
     async with opened(server) as pool:
-        with pytest.raises(httpcore2.LocalProtocolError):
+        with pytest.raises(MalformedRequest):
             await ask(pool, request(server, headers=headers))
     assert server.requests == []
 
 
-async def test_body_of_another_size_than_announced() -> None:
-    async def three() -> AsyncIterator[bytes]:  # noqa: ASYNC124 (an iterator)
+@pytest.mark.parametrize("name", ["X-B3-TraceId", "X_Custom", "a", "!#$%&'*+-.^_`|~09azAZ"])
+async def test_any_token_is_a_header_name(name: str) -> None:
+    server = Server([OK])
+    async with opened(server) as pool:
+        await ask(pool, request(server, "M-SEARCH", headers={name: "a\t\xe9 b"}))
+    head = server.requests[0]
+    assert head.startswith(b"M-SEARCH /x HTTP/1.1\r\n")
+    assert b"\r\n%b: a\t\xe9 b\r\n" % name.encode() in head
+
+
+@pytest.mark.parametrize("size", [4, 6])
+async def test_body_of_another_size_than_announced(size: int) -> None:
+    async def five() -> AsyncIterator[bytes]:  # noqa: ASYNC124 (an iterator)
         yield b"three"
 
     server = Server([OK])
     async with opened(server) as pool:
-        with pytest.raises(httpcore2.LocalProtocolError):
-            await ask(pool, request(server, "POST", content=three(), size=4))
+        with pytest.raises(MalformedRequest):
+            await ask(pool, request(server, "POST", content=five(), size=size))
 
 
 async def test_chunked_request() -> None:
@@ -239,14 +480,14 @@ async def test_requests_wait_for_a_free_connection() -> None:
                 await stream.send_all(OK)
 
     server = Slow()
-    async with opened(server, limit=3) as pool, trio.open_nursery() as nursery:
+    async with opened(server, max_connections=3) as pool, trio.open_nursery() as nursery:
         for _ in range(12):
             nursery.start_soon(ask, pool, request(server))
     assert server.most == 3
 
 
 async def test_pool_stays_sound_under_random_cancellation() -> None:
-    """No slot is lost, and no reply is ever taken for that of another request."""
+    """No slot is lost, and no response is ever taken for that of another request."""
     pick = random.Random(2017)
 
     class Echo(Server):
@@ -262,20 +503,21 @@ async def test_pool_stays_sound_under_random_cancellation() -> None:
     server = Echo()
     answered = 0
 
-    async def one(pool: Pool, number: int) -> None:
+    async def one(pool: ConnectionPool, number: int) -> None:
         nonlocal answered
         text = f"{number:06}"
         headers = {"X-Number": text}
-        with trio.move_on_after(pick.uniform(0, 0.02)):
+        # Some are cancelled at once, some never, most somewhere between.
+        with trio.move_on_after(pick.choice([0, *(pick.uniform(0, 0.02) for _ in range(4)), 1e9])):
             assert await ask(pool, request(server, "POST", headers=headers)) == (200, text.encode())
             answered += 1
 
-    async with opened(server, limit=4) as pool:
+    async with opened(server, max_connections=4) as pool:
         for start in range(0, 1800, 12):
             async with trio.open_nursery() as nursery:
                 for number in range(start, start + 12):
                     nursery.start_soon(one, pool, number)
-        assert 100 < answered < 1800
+        assert 100 < answered < 1700
         async with trio.open_nursery() as nursery:  # all four slots work
             for _ in range(4):
                 headers = {"X-Number": "999999"}

@@ -15,7 +15,6 @@ from wsproto import events as ws
 
 from backendai_trio import ApiError, open_client
 from backendai_trio.transport import websocket_connect as upgrades
-from backendai_trio.transport.sockets import PlainStream
 from backendai_trio.transport.websocket import MAX_MESSAGE_BYTES, ConnectionClosed, WebSocket
 from backendai_trio.transport.websocket_connect import open_websocket
 
@@ -177,7 +176,7 @@ async def test_tcp_notices_a_server_that_is_gone(may_stall: bool) -> None:
 
     async with connected(script, may_stall=may_stall) as opened:
         stream = opened._stream
-        assert isinstance(stream, PlainStream)
+        assert isinstance(stream, trio.SocketStream)
         option = partial(stream.socket.getsockopt, socket.IPPROTO_TCP)
         idle = option(socket.TCP_KEEPIDLE)
         assert idle + option(socket.TCP_KEEPINTVL) * option(socket.TCP_KEEPCNT) == 25

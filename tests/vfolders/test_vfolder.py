@@ -362,7 +362,7 @@ async def test_a_folder_as_zip(client: Client, local: Path) -> None:
     reply = await client.call(Request("POST", path, (), body, "application/json"))
     ticket = Ticket.decode(reply.body)
     address, path = ticket.place
-    async with client.transfer(
+    async with client.request(
         Request("GET", path, (("token", ticket.token),)), at=address
     ) as stream:
         archive = ZipFile(io.BytesIO((await stream.read_all()).body))
@@ -618,7 +618,7 @@ async def bytes_of(data: bytes) -> AsyncIterator[bytes]:
 async def patch(
     client: Client, request: Request, address: object, data: bytes, head: PatchHead
 ) -> int:
-    async with client.transfer(
+    async with client.request(
         request,
         at=address,  # type: ignore[arg-type]
         headers=head.encode(),
@@ -644,12 +644,12 @@ async def test_tus_as_it_stands(data: Path) -> None:
             await patch(client, piece, address, b"def", wrong)
         assert caught.value.status == 460
         assert not (files_in(data) / "file").exists()
-        async with client.transfer(head, at=address) as reply:  # type: ignore[arg-type]
+        async with client.request(head, at=address) as reply:  # type: ignore[arg-type]
             assert TusState.decode(reply.headers) == TusState(3, 6)
         right = PatchHead(3, hashlib.sha256(b"def").digest())
         assert await patch(client, piece, address, b"def", right) == 6
         assert (files_in(data) / "file").read_bytes() == b"abcdef"
-        async with client.transfer(head, at=address) as reply:  # type: ignore[arg-type]
+        async with client.request(head, at=address) as reply:  # type: ignore[arg-type]
             assert TusState.decode(reply.headers) == TusState(6, 6)
 
 

@@ -21,7 +21,7 @@ from backendai_trio.wire.http import (
     OCTETS,
     PROBLEM,
     Problem,
-    Reply,
+    Response,
     Request,
     decode_problem,
     encode_problem,
@@ -49,7 +49,7 @@ _problems = st.builds(
 
 
 def decoded(status: int, body: bytes) -> Problem:
-    return decode_problem(Reply(status, PROBLEM, body))
+    return decode_problem(Response(status, PROBLEM, body))
 
 
 # --- requests ------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def test_request_of_json() -> None:
 
 def test_bodies_do_not_show() -> None:
     assert "hunter2" not in repr(Request("POST", "/", body=b"hunter2"))
-    assert "hunter2" not in repr(Reply(200, JSON, b"hunter2"))
+    assert "hunter2" not in repr(Response(200, JSON, b"hunter2"))
 
 
 # --- problems ------------------------------------------------------------------------------------

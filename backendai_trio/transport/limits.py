@@ -1,0 +1,30 @@
+"""How much a client takes from a server, and how long it waits for one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Limits of a client's HTTP connections. The time to connect is `Config.connect_seconds`, the
+    time to wait for a response an argument of each request."""
+
+    max_connections: int = 100
+    """How many requests may be under way at once; further ones wait for their turn."""
+    keepalive_seconds: float = 4.0
+    """How long an idle connection is kept. Less than any server that we know (hypercorn 5 s,
+    aiohttp 15 s and more), so that hardly any request meets a connection that is just closed."""
+    write_seconds: float = 60.0
+    """For each 256 KiB of a request's body to go out. The time that its source takes to make them
+    does not count."""
+    unacknowledged_seconds: float = 60.0
+    """After so long without an acknowledgement of what was sent, the connection counts as dead,
+    where the platform lets us say so (``TCP_USER_TIMEOUT``)."""
+    max_head_bytes: int = 100 * 1024
+    """For the head of a response, with the informational ones before it; and for what stands
+    between two pieces of a chunked body, trailers included."""
+    max_body_bytes: int = 256 * 1024 * 1024
+    """For a response that is read whole."""

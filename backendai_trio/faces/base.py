@@ -21,6 +21,7 @@ from .calls import Call, ReplayableIterator, Resource, open_resource
 __all__ = ["ExecutionFace", "Face", "KernelFace", "StreamFace", "TerminalFace", "VFolderFace"]
 
 E = TypeVar("E")
+E_co = TypeVar("E_co", covariant=True)
 R = TypeVar("R")
 T = TypeVar("T")
 
@@ -28,10 +29,10 @@ _CLOSE_SECONDS = 10.0
 """How much longer than the grace time the end of a run or terminal may take."""
 
 
-class Face(Generic[E]):
+class Face(Generic[E_co]):
     """An object of the Trio library, for other threads."""
 
-    def __init__(self, engine: E) -> None:
+    def __init__(self, engine: E_co) -> None:
         self._engine = engine
 
     def _call(self, work: Callable[[], Awaitable[T]]) -> Call[T]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import contextvars
 import os
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable
@@ -171,6 +172,7 @@ def running_portal() -> Portal:
                 portal = None
             if portal is None:
                 portal = _portal = Portal()
+                _close_with_worker_process()
     if portal.is_here:
         raise PortalError(
             "a blocking call in the Trio thread that would have to do its work; use the Trio API"
@@ -183,6 +185,15 @@ def _close_at_exit() -> None:
     _exiting = True
     if _portal is not None:
         _portal.close()
+
+
+def _close_with_worker_process() -> None:
+    """Close the portal of a forked multiprocessing worker, which ends without atexit."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, _close_at_exit, exitpriority=-1)
 
 
 def _after_fork() -> None:

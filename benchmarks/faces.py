@@ -145,11 +145,11 @@ def run_blocking() -> None:
 
 async def run_trio() -> None:
     from backendai_trio import open_client
-    from backendai_trio.faces import PlainKernel
+    from backendai_trio.faces import compat
 
     async with open_client() as client:
-        kernel = await PlainKernel.get_or_create(client, "python", client_token="bench")
-        await measure_async(lambda: kernel.execute(CODE))
+        kernel = await compat.get_or_create(client, "python", client_token="bench")
+        await measure_async(lambda: compat.execute(kernel, CODE))
 
 
 async def run_official_async() -> None:

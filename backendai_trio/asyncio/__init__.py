@@ -7,8 +7,7 @@
 
 They work in any number of loops and threads, on uvloop as well. Cancelling a call, by hand or with
 `asyncio.timeout`, cancels the work: code that runs is interrupted in its kernel, and CancelledError
-is raised when it has stopped. What the methods do is told at `PlainKernel` and
-`TrioVFolder`.
+is raised when it has stopped. Context variables of the caller are visible in the call.
 
 The server is that of the environment (`read_config`) unless a `config` is given. With none set, a
 gateway is started in this process; its kernels and virtual folders end with it.

@@ -2,4 +2,3 @@ from .blocking import Admin as Admin
 from .blocking import StreamExecute as StreamExecute
 from .blocking import StreamPty as StreamPty
 from .default_client import open_default_client as open_default_client
-from .kernel_calls import PlainKernel as PlainKernel

@@ -1,44 +1,51 @@
 """What the blocking and the asyncio face have in common: all that needs no waiting.
 
-Each object of a face stands for one of the Trio library, its engine. Most of its methods are the
-engine's, made into calls that wait in the face's own way: `blocking` and `asyncio` have a function
-for that, which keeps a method's name, signature and docstring.
+Each object of a face stands for one of the Trio library, its engine. Its methods are functions of
+the Trio library, made into calls that wait in the face's own way: `blocking` and
+`asyncio._waiting` have functions for that, which keep name, parameters and docstring.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 
 from ..kernels.execution import Execution
+from ..kernels.kernel import TrioKernel
 from ..kernels.terminal import Terminal
 from ..vfolders.vfolder import TrioVFolder
 from ..wire.execution import Event, Finished, TimedOut
-from .calls import Delivery, Held, Job
-from .kernel_calls import PlainKernel
+from .calls import Call, ReplayableIterator, Resource, open_resource
 
-__all__ = ["ExecutionFace", "Face", "KernelFace", "TerminalFace", "VFolderFace"]
+__all__ = ["ExecutionFace", "Face", "KernelFace", "StreamFace", "TerminalFace", "VFolderFace"]
 
 E = TypeVar("E")
+E_co = TypeVar("E_co", covariant=True)
+R = TypeVar("R")
 T = TypeVar("T")
 
+_CLOSE_SECONDS = 10.0
+"""How much longer than the grace time the end of a run or terminal may take."""
 
-class Face(Generic[E]):
+
+class Face(Generic[E_co]):
     """An object of the Trio library, for other threads."""
 
-    def __init__(self, engine: E) -> None:
+    def __init__(self, engine: E_co) -> None:
         self._engine = engine
 
-    def _job(self, work: Callable[[], Awaitable[T]]) -> Job[T]:
-        """Work on it, as a job for the Trio thread."""
-        return Job(work)
+    def _call(self, work: Callable[[], Awaitable[T]]) -> Call[T]:
+        """Work on it, as a call into the Trio thread."""
+        return Call(work)
 
 
-class KernelFace(Face[PlainKernel]):
+class KernelFace(Face[TrioKernel]):
     """A kernel; made by `get_or_create` or `find`."""
 
     def __repr__(self) -> str:
-        return repr(self._engine)
+        url = self._engine.client.config.endpoint.url
+        return f"<{type(self).__name__} {self.token} at {url}>"
 
     @property
     def kernel_id(self) -> str:
@@ -55,60 +62,75 @@ class KernelFace(Face[PlainKernel]):
         """False when an existing kernel was joined."""
         return self._engine.created
 
+    def _open(self, open_it: Callable[[], AbstractAsyncContextManager[R]]) -> Call[Resource[R]]:
+        """Something in the kernel, opened until it is closed."""
+        grace = self._engine.client.config.grace_seconds
+        return open_resource(open_it, close_seconds=grace + _CLOSE_SECONDS)
+
 
 class VFolderFace(Face[TrioVFolder]):
     """A virtual folder; made by `create` or `find`."""
 
     def __repr__(self) -> str:
-        return repr(self._engine)
+        url = self._engine.client.config.endpoint.url
+        return f"<{type(self).__name__} {self.name} at {url}>"
 
     @property
     def name(self) -> str:
-        """Its name, or the id that it was found by."""
+        """The folder's name, or the id that it was found by."""
         return self._engine.name
 
 
-class StreamFace(Face[E]):
-    """Something that is open in the Trio thread."""
+class StreamFace(Face[E], Generic[E, T]):
+    """Something that is open in the Trio thread, and gives items.
 
-    def __init__(self, held: Held[E]) -> None:
-        super().__init__(held.value)
-        self._held = held
-        self._received = 0
+    Any threads or tasks may iterate over it: each item goes to one of them.
+    """
 
-    def _job(self, work: Callable[[], Awaitable[T]]) -> Job[T]:
+    def __init__(self, resource: Resource[E], fetch: Callable[[], Awaitable[T]]) -> None:
+        super().__init__(resource.value)
+        self._resource = resource
+        self._items = ReplayableIterator(fetch)
+
+    def _call(self, work: Callable[[], Awaitable[R]]) -> Call[R]:
         """Work on it, which ends when it is closed."""
-        return Job(work, held=self._held)
+        return Call(work, resource=self._resource)
+
+    def _next(self) -> Call[tuple[int, T]]:
+        """The next item, with its number; an interrupted caller leaves it to the next one."""
+        items = self._items
+        return Call(items.take, undo=items.put_back, resource=self._resource)
+
+    def _close(self) -> Call[None]:
+        return Call(self._resource.close)
 
     @property
     def closed(self) -> bool:
         """Whether it was closed, or has broken."""
-        return self._held.crew is None
+        return self._resource.calls is None
 
     def exception(self) -> BaseException | None:
-        """What it broke with, or what the last call on it has failed with; None if none has."""
-        return self._held.error or self._held.failure
+        """What it broke with, or the error of the last call on it that failed; None without one."""
+        return self._resource.error or self._resource.failure
 
 
-class TerminalFace(StreamFace[Terminal]):
+class TerminalFace(StreamFace[Terminal, bytes]):
     """A kernel's terminal."""
 
-    def __init__(self, held: Held[Terminal]) -> None:
-        super().__init__(held)
-        self._output: Delivery[bytes] = Delivery(held.value.receive_some)
+    def __init__(self, resource: Resource[Terminal]) -> None:
+        super().__init__(resource, resource.value.receive_some)
 
     @property
     def exit_code(self) -> int | None:
-        """How its shell ended, once the output has ended; None if nobody told."""
+        """Exit code of the shell, once the output has ended; None where the server tells none."""
         return self._engine.exit_code
 
 
-class ExecutionFace(StreamFace[Execution]):
+class ExecutionFace(StreamFace[Execution, Event]):
     """A run in progress."""
 
-    def __init__(self, held: Held[Execution]) -> None:
-        super().__init__(held)
-        self._events: Delivery[Event] = Delivery(held.value.__anext__)
+    def __init__(self, resource: Resource[Execution]) -> None:
+        super().__init__(resource, resource.value.__anext__)
 
     @property
     def run_id(self) -> str | None:

@@ -1,16 +1,19 @@
 """Calls into the Trio thread that can be interrupted exactly.
 
 What a call promises, on either face: when it returns because its caller was interrupted, the Trio
-work under it was cancelled *and has ended*; what the work had made for that caller is undone.
+work under it was cancelled *and has ended*; what the work had made for that caller is undone. The
+caller's context variables are visible in the work, as in a task that the caller starts.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
+from bisect import insort
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from functools import partial
+from contextvars import copy_context
+from operator import itemgetter
 from types import FrameType
 from typing import Any, Generic, TypeVar
 
@@ -20,23 +23,23 @@ from ..config.environment import read_config
 from ..config.settings import Config
 from ..errors import PortalError
 from ..transport.client import Client
-from .portal import Crew, running_portal
+from .portal import running_portal
 
-__all__ = ["Delivery", "Held", "Job", "client_job", "hold", "wait"]
+__all__ = ["Call", "ReplayableIterator", "Resource", "client_call", "open_resource", "wait"]
 
 T = TypeVar("T")
 
 
-class Job(Generic[T]):
-    """Work for the Trio thread, seen from another one.
+class Call(Generic[T]):
+    """Work for the Trio thread, seen from another thread.
 
-    `submit` it once; when `wake` is called, `result` tells how it went. A caller that gives up
-    calls `stop` instead, and is woken when nothing of the work is left.
+    `submit` it once; when `wake` is called, `result` gives the outcome. A caller that gives up
+    calls `stop` instead, and is woken when the work has ended.
 
     Args:
         work: what to do.
         undo: takes back what the work has returned, for a caller that was interrupted meanwhile.
-        held: the object that is worked on; the work ends with it.
+        resource: the object that is worked on; the work ends with it.
 
     Raises:
         PortalError: there is no thread to do it.
@@ -47,17 +50,16 @@ class Job(Generic[T]):
         work: Callable[[], Awaitable[T]],
         *,
         undo: Callable[[T], Awaitable[object]] | None = None,
-        held: Held[Any] | None = None,
+        resource: Resource[Any] | None = None,
     ) -> None:
         self._portal = running_portal()
         self._work = work
         self._undo = undo
-        self._held = held
-        self._scope: trio.CancelScope | None = None
-        self._cancelled = False
+        self._resource = resource
+        self._scope = trio.CancelScope()
         self._started = False
         self._over = False
-        self._unwanted = False
+        self._stopped = False
         self._values: list[T] = []
         self._error: BaseException | None = None
         self._wake: Callable[[], None]
@@ -66,25 +68,25 @@ class Job(Generic[T]):
         """Start it.
 
         Args:
-            wake: called in the Trio thread once it is over; must neither block nor raise.
+            wake: called in the Trio thread once the work is over; must neither block nor raise.
         """
         self._wake = wake
         try:
-            self._portal.post(self._start)
+            self._portal.post(copy_context().run, self._start)
         except trio.RunFinishedError:
-            self._fail(_ended())
+            self._fail(self._portal.ended())
 
     def cancel(self) -> None:
-        """Cancel it. Signal-safe, and may come before `submit`."""
+        """Cancel the work. Signal-safe, and may come before `submit`."""
         try:
-            self._portal.post(self._cancel)
+            self._portal.post(self._scope.cancel)
         except trio.RunFinishedError:
             pass  # then it is over
 
     def stop(self, wake: Callable[[], None]) -> None:
-        """Cancel it, or undo what it has done; from now on it is `wake` that is called."""
+        """Cancel the work, or undo it; from now on it is `wake` that is called."""
         try:
-            self._portal.post(partial(self._stop, wake))
+            self._portal.post(self._stop, wake)
         except trio.RunFinishedError:
             wake()
 
@@ -102,218 +104,254 @@ class Job(Generic[T]):
 
     def _start(self) -> None:
         self._started = True
-        if self._portal.crew is None:
-            self._fail(_ended())
-        elif self._held is None:
-            self._portal.crew.start(self)
-        elif self._held.crew is None:
-            self._fail(_closed(self._held.error))
+        nursery = self._portal.calls if self._resource is None else self._resource.calls
+        if self._portal.calls is None:
+            self._fail(self._portal.ended())
+        elif nursery is None:
+            self._fail(self._closed())
         else:
-            self._held.crew.start(self)
+            nursery.start_soon(self._run)
 
-    def _cancel(self) -> None:
-        self._cancelled = True
-        if self._scope is not None:
-            self._scope.cancel()
+    async def _run(self) -> None:
+        try:
+            with self._scope:
+                await self._do()
+            if self._stopped:
+                await self._take_back()
+        finally:
+            self._end()
 
-    def _stop(self, wake: Callable[[], None]) -> None:
-        self._wake = wake
-        self._unwanted = True
-        self._cancel()
-        if self._over and self._values and self._undo and self._portal.crew is not None:
-            self._portal.crew.nursery.start_soon(self._take_back)
-        elif self._over or not self._started:
-            wake()
-
-    async def do(self, scope: trio.CancelScope) -> None:
-        """For the crew."""
-        self._scope = scope
-        if self._cancelled:
-            scope.cancel()
+    async def _do(self) -> None:
         try:
             self._values.append(await self._work())
         except trio.Cancelled:
-            # Heard of only if its caller has not cancelled it: what it worked on was closed, or the
-            # interpreter ends.
-            self._error = _closed(None) if self._held else _ended()
+            # A caller that has cancelled the call raises an error of its own; others learn from
+            # this one that the resource was closed, or that the interpreter ends.
+            self._error = self._portal.ended() if self._resource is None else self._closed()
             raise
         except StopAsyncIteration as exc:
             self._error = exc
         except BaseException as exc:  # noqa: ASYNC103 (the caller raises it)
             self._error = exc
-            if self._held is not None:
-                self._held.failure = exc
+            if self._resource is not None:
+                self._resource.failure = exc
 
-    async def undo(self) -> None:
-        """For the crew."""
-        if self._unwanted and self._values and self._undo:
-            try:
-                await self._undo(self._values[0])
-            except Exception as exc:
-                self._error = exc
+    def _stop(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._stopped = True
+        self._scope.cancel()
+        if self._over and self._values and self._undo and self._portal.calls is not None:
+            self._portal.calls.start_soon(self._undo_late)
+        elif self._over or not self._started:
+            wake()
 
-    def end(self) -> None:
-        """For the crew."""
-        self._scope = None
-        self._over = True
-        self._wake()
-
-    async def _take_back(self) -> None:
+    async def _undo_late(self) -> None:
         try:
-            await self.undo()
+            await self._take_back()
         finally:
             self._wake()
 
+    async def _take_back(self) -> None:
+        if self._values and self._undo:
+            try:
+                await self._undo(self._values[0])
+            except Exception:  # noqa: S110
+                pass  # what interrupted the caller is the error to report
+
     def _fail(self, error: BaseException) -> None:
         self._error = error
-        self.end()
+        self._end()
+
+    def _end(self) -> None:
+        self._over = True
+        self._wake()
+
+    def _closed(self) -> trio.ClosedResourceError:
+        error = trio.ClosedResourceError("it was closed")
+        if self._resource is not None:
+            error.__cause__ = self._resource.error
+        return error
 
 
-def _ended() -> PortalError:
-    return PortalError("the interpreter is ending, and calls end with it")
-
-
-def _closed(cause: BaseException | None) -> trio.ClosedResourceError:
-    error = trio.ClosedResourceError("it was closed")
-    error.__cause__ = cause
-    return error
-
-
-def client_job(
+def client_call(
     config: Config | None,
     work: Callable[[Client], Awaitable[T]],
     *,
     undo: Callable[[T], Awaitable[object]] | None = None,
-) -> Job[T]:
-    """A job that needs a client: of these settings, or those of the environment, or a gateway."""
+) -> Call[T]:
+    """A call that needs a client.
+
+    Args:
+        config: settings of its server; None for those of the environment, or a gateway.
+        work: what to do with the client.
+        undo: as for `Call`.
+
+    Raises:
+        ConfigError: the environment's settings are malformed.
+        PortalError: there is no thread to do it.
+    """
     portal = running_portal()
     settings = config or read_config()
 
     async def run() -> T:
         return await work(await portal.client(settings))
 
-    return Job(run, undo=undo)
+    return Call(run, undo=undo)
 
 
 # --- objects that live in the Trio thread --------------------------------------------------------
 
 
-class Held(Generic[T]):
+class Resource(Generic[T]):
     """An object that lives in a block of the Trio thread, for callers that have no such block.
 
-    Jobs on it run inside that block: they end with the object, not beside it.
+    Calls on it run inside that block: they end with the object, not beside it.
+
+    Args:
+        manager: the block.
+        close_seconds: how long `close` waits for the end of the block.
 
     Attributes:
         value: the object.
-        crew: who does the jobs on it; None when it was closed.
-        error: what ended it, if nobody closed it.
-        failure: what the last job that failed has failed with.
+        calls: nursery of the calls on it; None when it was closed.
+        error: what ended the block, if nobody closed it.
+        failure: the error of the last call on it that has failed.
     """
 
     value: T
 
-    def __init__(self, manager: AbstractAsyncContextManager[T]) -> None:
-        self.crew: Crew | None = None
+    def __init__(self, manager: AbstractAsyncContextManager[T], *, close_seconds: float) -> None:
+        self.calls: trio.Nursery | None = None
         self.error: BaseException | None = None
         self.failure: BaseException | None = None
         self._manager = manager
+        self._close_seconds = close_seconds
         self._release = trio.Event()
         self._ended = trio.Event()
 
     async def live(self, *, task_status: trio.TaskStatus[None]) -> None:
         """The object's life, as a task."""
-        begun = False
+        opened = False
         try:
             async with self._manager as self.value, trio.open_nursery() as nursery:
-                self.crew, begun = Crew(nursery), True
+                self.calls, opened = nursery, True
                 task_status.started()
                 try:
                     await self._release.wait()
                 finally:
-                    self.crew = None
+                    self.calls = None
                 nursery.cancel_scope.cancel()
         except Exception as exc:
-            if not begun:
+            if not opened:
                 raise
             self.error = exc
         finally:
             self._ended.set()
 
-    async def end(self) -> None:
+    async def close(self) -> None:
         """Leave the block, and return when it was left; may be repeated.
 
         Raises:
             Exception: what the block raised, once.
+            PortalError: the block goes on longer than it should.
         """
         self._release.set()
-        with trio.CancelScope(shield=True):  # the end of each `open_*` is bounded by itself
+        # The end of each `open_*` is bounded by itself, by the grace time. This is a backstop.
+        with trio.move_on_after(self._close_seconds, shield=True) as scope:
             await self._ended.wait()
+        if scope.cancelled_caught:
+            raise PortalError(
+                f"{self.value!r} was told to close, and goes on after {self._close_seconds:g} s"
+            )
         if self.error is not None:
             error, self.error = self.error, None
             raise error
 
 
-def hold(open_it: Callable[[], AbstractAsyncContextManager[T]]) -> Job[Held[T]]:
-    """The job of opening something that then stays open until `Held.end`."""
+def open_resource(
+    open_it: Callable[[], AbstractAsyncContextManager[T]], *, close_seconds: float
+) -> Call[Resource[T]]:
+    """The call that opens an object, which then stays open until `Resource.close`.
+
+    Args:
+        open_it: makes the block that the object lives in.
+        close_seconds: how long `Resource.close` waits for the end of the block.
+    """
     portal = running_portal()
 
-    async def enter() -> Held[T]:
-        held = Held(open_it())
-        if portal.crew is None:
-            raise _ended()
-        await portal.crew.nursery.start(held.live)
-        return held
+    async def enter() -> Resource[T]:
+        resource = Resource(open_it(), close_seconds=close_seconds)
+        if portal.calls is None:
+            raise portal.ended()
+        await portal.calls.start(resource.live)
+        return resource
 
-    return Job(enter, undo=Held.end)
+    return Call(enter, undo=Resource.close)
 
 
-class Delivery(Generic[T]):
-    """Hands out the items of an iterator so that an interrupted caller loses none.
+class ReplayableIterator(Generic[T]):
+    """Gives each item of a source to one of several callers, also when callers are interrupted.
 
-    An item may have left the iterator just when its caller gave up. So callers count what they
-    have received, and one that asks for the same number again gets the same item.
+    An item may have left the source just when its caller gave up. It is put back then, and given
+    to the next caller, before all items that came after it.
+
+    Args:
+        fetch: the next item of the source; loses none when it is cancelled.
     """
 
     def __init__(self, fetch: Callable[[], Awaitable[T]]) -> None:
         self._fetch = fetch
-        self._number = 0
-        self._items: list[T] = []
+        self._count = 0
+        self._returned: list[tuple[int, T]] = []
+        self._turn = trio.Lock()
+        self._fetching = trio.CancelScope()
 
-    async def item(self, number: int) -> T:
-        """Item `number`, counted from 1: the one handed out last, or the next."""
-        if number != self._number:
-            self._items = [await self._fetch()]
-            self._number = number
-        return self._items[0]
+    async def take(self) -> tuple[int, T]:
+        """The next item, with its number."""
+        async with self._turn:
+            while not self._returned:
+                # What is put back meanwhile ends the wait: the source may have no more until the
+                # caller has seen it (a question of the program, say).
+                with trio.CancelScope() as self._fetching:
+                    item = await self._fetch()
+                    self._count += 1
+                    return self._count, item
+            return self._returned.pop(0)
+
+    async def put_back(self, taken: tuple[int, T]) -> None:
+        """Return what `take` gave to a caller that could not receive it."""
+        insort(self._returned, taken, key=itemgetter(0))
+        self._fetching.cancel()
+        await trio.lowlevel.checkpoint()
 
 
 # --- waiting in a thread -------------------------------------------------------------------------
 
 
-def wait(job: Job[T]) -> T:
-    """Do a job and block this thread until it is over.
+def wait(call: Call[T]) -> T:
+    """Make a call and block this thread until it is over.
 
     Ctrl-C in the main thread, with Python's own handler, does not break out of the wait at whatever
-    instruction it finds: it cancels the job, and KeyboardInterrupt is raised when that has ended.
+    instruction it finds: it cancels the call, and KeyboardInterrupt is raised when that has ended.
     What other handlers raise waits for the end as well.
     """
-    with _interrupting(job) as interruptions:
+    with _interrupting(call) as interruptions:
         over = _Signal()
         try:
-            job.submit(over.set)
+            call.submit(over.set)
             over.wait()
         except BaseException:  # whatever a signal's handler raises: first the work must have ended
-            _join(job)
+            _join(call)
             raise
         if interruptions:
-            _join(job)
+            _join(call)
             raise KeyboardInterrupt
-    return job.result()
+    return call.result()
 
 
-def _join(job: Job[T]) -> None:
+def _join(call: Call[T]) -> None:
     over = _Signal()
-    job.stop(over.set)
+    call.stop(over.set)
     over.wait()
 
 
@@ -328,8 +366,8 @@ class _Signal:
 
 
 @contextmanager
-def _interrupting(job: Job[T]) -> Iterator[list[int]]:
-    """While it lasts, Ctrl-C cancels the job and is noted in the list that it gives."""
+def _interrupting(call: Call[T]) -> Iterator[list[int]]:
+    """In this block, Ctrl-C cancels the call and is noted in the list that the block is given."""
     interruptions: list[int] = []
     if (
         threading.current_thread() is not threading.main_thread()
@@ -340,7 +378,7 @@ def _interrupting(job: Job[T]) -> Iterator[list[int]]:
 
     def handle(number: int, _frame: FrameType | None) -> None:
         interruptions.append(number)
-        job.cancel()
+        call.cancel()
 
     signal.signal(signal.SIGINT, handle)
     try:

@@ -20,9 +20,9 @@ import pytest
 import trio
 
 import backendai_trio
-from backendai_trio import Client, Config, GatewayOptions, open_client
+from backendai_trio import Client, Config, GatewayOptions, TrioKernel, open_client
 from backendai_trio.asyncio import AsyncAdmin, AsyncKernel, AsyncVFolder
-from backendai_trio.faces import PlainKernel
+from backendai_trio.faces import compat, transfers
 from backendai_trio.gateway import stored_config
 from backendai_trio.testing import TestGateway, gateway_in_thread
 
@@ -64,8 +64,8 @@ class TrioFace(Face):
         async def main() -> None:
             with trio.fail_after(TIMEOUT_SECONDS):
                 async with open_client() as client, open_client(self.other_user) as theirs:
-                    self.get_or_create = partial(PlainKernel.get_or_create, client)
-                    self.find = partial(PlainKernel.find, client)
+                    self.get_or_create = in_trio(partial(compat.get_or_create, client))
+                    self.find = in_trio(partial(backendai_trio.find_kernel, client))
                     self.query = partial(backendai_trio.query, client)
                     self.list_kernels = partial(backendai_trio.list_kernels, client)
                     self.list_rows = partial(backendai_trio.admin.list_rows, client)
@@ -73,6 +73,26 @@ class TrioFace(Face):
                     await body(self)
 
         trio.run(main)
+
+
+class InTrio:
+    """A kernel in Trio, with the methods of client 1.1.1 that the faces have."""
+
+    def __init__(self, kernel: TrioKernel) -> None:
+        self._kernel = kernel
+
+    def __getattr__(self, name: str) -> Any:
+        for module in (compat, transfers):
+            if name in module.__all__:
+                return partial(getattr(module, name), self._kernel)
+        return getattr(self._kernel, name)
+
+
+def in_trio(function: Callable[..., Awaitable[TrioKernel]]) -> Callable[..., Awaitable[InTrio]]:
+    async def call(*args: Any, **kwargs: Any) -> InTrio:
+        return InTrio(await function(*args, **kwargs))
+
+    return call
 
 
 class TrioFolders:

@@ -261,6 +261,31 @@ async def test_restart(face: Face) -> None:
 
 
 @on_each_face
+async def test_rename(face: Face) -> None:
+    kernel = await face.get_or_create("python", client_token="first-name")
+    await kernel.rename("second-name")
+    assert kernel.token == "second-name"
+    assert face.gateway.tokens() == ["second-name"]
+    with pytest.raises(NotFound):
+        await face.find("first-name")
+    await kernel.destroy()
+
+
+@on_each_face
+async def test_more_of_files(face: Face) -> None:
+    kernel = await face.get_or_create("python")
+    folder = Path(__file__).parent
+    await kernel.upload([folder / "contract.txt"], base=folder, to="in")
+    (digest,) = await kernel.list_digests("in")
+    assert (digest.name, digest.size) == ("contract.txt", (folder / "contract.txt").stat().st_size)
+    with TemporaryDirectory() as name:
+        target = Path(name) / "other.txt"
+        await kernel.download_as("in/contract.txt", target)
+        assert target.read_text() == (folder / "contract.txt").read_text()
+    await kernel.destroy()
+
+
+@on_each_face
 async def test_complete(face: Face) -> None:
     kernel = await face.get_or_create("python")
     assert "print" in await kernel.complete("pri", {"row": 0, "col": 3, "line": "pri"})

@@ -16,7 +16,7 @@ import trio
 
 from backendai_trio import Kernel, list_kernels, open_client
 from backendai_trio.asyncio import AsyncAdmin, AsyncKernel, AsyncVFolder
-from backendai_trio.faces import PlainKernel
+from backendai_trio.faces import compat
 from backendai_trio.kernels import FileInfo
 from backendai_trio.testing import TestGateway, gateway_in_thread
 
@@ -266,9 +266,9 @@ def test_trio_scopes_cancelled_at_random(gateway: TestGateway) -> None:
             async def attempts(count: int) -> None:
                 for _ in range(count):
                     with trio.move_on_after(pick.uniform(0, LONGEST_SECONDS)) as scope:
-                        kernel = await PlainKernel.get_or_create(client, "python")
+                        kernel = await compat.get_or_create(client, "python")
                         try:
-                            await kernel.execute(CODE)
+                            await compat.execute(kernel, CODE)
                         finally:
                             await kernel.destroy()  # noqa: ASYNC102 (it has a shield)
                     tally.cancelled += scope.cancelled_caught
@@ -289,8 +289,8 @@ def test_trio_scopes_cancelled_at_random(gateway: TestGateway) -> None:
 
 INTERRUPTED = r"""
 import json, random, signal, sys, threading
-from backendai_trio import Kernel, _jobs
-from backendai_trio.faces import Admin
+from backendai_trio import Kernel
+from backendai_trio.faces import Admin, calls
 
 count, longest, code, seed = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 pick = random.Random(seed)
@@ -301,7 +301,7 @@ def interrupt(_number, frame):
     if not armed:
         return
     # Only inside of calls: between them Ctrl-C is the program's own affair.
-    while frame is not None and frame.f_code is not _jobs.wait.__code__:
+    while frame is not None and frame.f_code is not calls.wait.__code__:
         frame = frame.f_back
     if frame is None:
         signal.setitimer(signal.ITIMER_REAL, 0.0002)

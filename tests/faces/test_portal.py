@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import trio
 
+from backendai_trio import find_kernel, open_client
 from backendai_trio.errors import PortalError
-from backendai_trio.faces import calls
+from backendai_trio.faces import calls, compat
 from backendai_trio.testing import TestGateway
 
 from ..local_kernels import kernel_processes
@@ -102,12 +103,9 @@ time.sleep(1)
     assert done.returncode == 0, done.stderr
 
     async def main() -> str:
-        from backendai_trio import open_client
-        from backendai_trio.faces import PlainKernel
-
         async with open_client(served.config) as client:
-            kernel = await PlainKernel.find(client, "left")
-            result = await kernel.execute("import os; print(os.path.exists('up'))")
+            kernel = await find_kernel(client, "left")
+            result = await compat.execute(kernel, "import os; print(os.path.exists('up'))")
             await kernel.destroy()
             return str(result["console"])
 
@@ -151,15 +149,140 @@ if child:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_worker_of_multiprocessing_ends_its_gateway(tmp_path: Path, method: str) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        """
+import multiprocessing, sys
+from backendai_trio import Kernel
+
+def work():
+    print(Kernel.get_or_create("python").execute("print(1)")["console"], flush=True)
+
+if __name__ == "__main__":
+    worker = multiprocessing.get_context(sys.argv[1]).Process(target=work)
+    worker.start()
+    worker.join()
+    sys.exit(worker.exitcode)
+"""
+    )
+    gateways = tmp_path / "gateways"
+    gateways.mkdir()
+    done = subprocess.run(
+        [sys.executable, str(program), method],
+        env={"PATH": "/usr/bin:/bin", "TMPDIR": str(gateways)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("[('stdout', '1\\n')]\n", 0), done.stderr
+    assert list(gateways.iterdir()) == []
+
+
+@pytest.mark.parametrize("end", ["sys.exit(0)", "os._exit(0)", "raise SystemExit"])
+def test_forked_child_ends_by_itself(served: TestGateway, tmp_path: Path, end: str) -> None:
+    """The child has the parent's objects, but not the thread that their end would wait for."""
+    done = run(
+        f"""
+kernel = Kernel.get_or_create("python")
+child = os.fork()
+if child == 0:
+    {end}
+assert os.waitpid(child, 0)[1] == 0
+print(kernel.execute("print('parent')")["console"])
+kernel.destroy()
+""",
+        tmp_path,
+        served.environ,
+    )
+    assert done.stdout == "[('stdout', 'parent\\n')]\n", done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_atexit_callbacks_can_make_calls(served: TestGateway, tmp_path: Path) -> None:
+    done = run(
+        """
+import atexit
+kernel = Kernel.get_or_create("python")
+atexit.register(kernel.destroy)
+""",
+        tmp_path,
+        served.environ,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert served.tokens() == []
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_calls_after_the_end_are_refused(served: TestGateway, tmp_path: Path, used: bool) -> None:
+    """Callbacks that were registered before the library was imported run after its end."""
+    script = """
+import atexit, sys
+def late():
+    try:
+        call()
+    except Exception as exc:
+        print(type(exc).__name__, exc)
+atexit.register(late)
+from backendai_trio import Kernel
+call = lambda: Kernel.find("nobody")
+"""
+    use = 'kernel = Kernel.get_or_create("python")\nkernel.destroy()\ncall = kernel.info'
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script + (use if used else "")],
+        env={"PATH": "/usr/bin:/bin", **served.environ},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.startswith("PortalError the interpreter is ending"), done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_thread_that_fails_is_replaced(served: TestGateway, tmp_path: Path) -> None:
+    """Its calls say why they end, and the next call starts another thread."""
+    done = run(
+        """
+from backendai_trio.faces import calls, portal
+from trio.lowlevel import checkpoint
+first = portal.running_portal()
+late = calls.Call(checkpoint)
+async def fail():
+    raise ValueError("of a client")
+first.post(first._keepers.start_soon, fail)
+first._main_task.exception()
+over = threading.Event()
+late.submit(over.set)
+over.wait()
+try:
+    late.result()
+except Exception as exc:
+    print(type(exc).__name__, exc.__cause__.exceptions)
+with Kernel.get_or_create("python") as kernel:
+    print(kernel.execute("print(1)")["console"], portal.running_portal() is first)
+late.cancel(), late.stop(over.set)
+""",
+        tmp_path,
+        served.environ,
+    )
+    expected = "PortalError (ValueError('of a client'),)\n[('stdout', '1\\n')] False\n"
+    assert done.stdout == expected, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_call_in_the_portals_own_thread() -> None:
     async def call() -> None:  # noqa: ASYNC124 (it must not wait)
-        calls.wait(calls.Job(trio.lowlevel.checkpoint))
+        calls.wait(calls.Call(trio.lowlevel.checkpoint))
 
     with pytest.raises(PortalError, match="Trio API"):
-        calls.wait(calls.Job(call))
+        calls.wait(calls.Call(call))
 
 
-# --- jobs ----------------------------------------------------------------------------------------
+# --- calls ---------------------------------------------------------------------------------------
 
 
 def test_error_is_the_very_object() -> None:
@@ -170,7 +293,7 @@ def test_error_is_the_very_object() -> None:
         raise error
 
     with pytest.raises(ValueError, match="of the work") as caught:
-        calls.wait(calls.Job(fail))
+        calls.wait(calls.Call(fail))
     assert caught.value is error
     assert [entry.name for entry in caught.traceback][-1] == "fail"
 
@@ -188,13 +311,13 @@ def test_result_that_nobody_wants_is_undone() -> None:
         await trio.lowlevel.checkpoint()
         undone.append(number)
 
-    late = calls.Job(lambda: make(1), undo=undo)
+    late = calls.Call(lambda: make(1), undo=undo)
     assert calls.wait(late) == 1
     calls._join(late)
-    early = calls.Job(lambda: make(2), undo=undo)
+    early = calls.Call(lambda: make(2), undo=undo)
     early.submit(lambda: None)
     calls._join(early)
-    never = calls.Job(lambda: make(3), undo=undo)
+    never = calls.Call(lambda: make(3), undo=undo)
     calls._join(never)
     assert undone == [1, 2]
 

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 import backendai_trio
-from backendai_trio import Execution, Kernel, Terminal, TrioVFolder, VFolder
+from backendai_trio import Execution, Kernel, Terminal, TrioKernel, TrioVFolder, VFolder
 from backendai_trio import asyncio as asyncio_face
 from backendai_trio.asyncio import AsyncAdmin, AsyncKernel, AsyncVFolder
-from backendai_trio.faces import Admin, PlainKernel, StreamExecute, StreamPty
+from backendai_trio.faces import Admin, StreamExecute, StreamPty, binding, compat, transfers
 
-SKIPPED = {"self", "cls", "client", "config", "progress"}
-"""Where a kernel lives is said by a client in Trio, and by settings on the other faces. Progress is
-told through Trio's channels, which only Trio has."""
+SKIPPED = {"self", "cls", "client", "config", "progress", "kernel", "folder"}
+"""Which server, kernel or folder is said by a first argument in Trio, and by settings or the object
+on the other faces. Progress is reported through Trio's channels, which only Trio has."""
 
 
 def methods(cls: type) -> set[str]:
@@ -35,19 +35,24 @@ def parameters(function: Callable[..., Any]) -> list[tuple[str, object, object]]
     ]
 
 
-def test_kernels() -> None:
-    trio_only = {"kernel", "discard"}
-    assert methods(PlainKernel) - {"discard"} == methods(AsyncKernel) == methods(Kernel)
-    for name in methods(Kernel) - trio_only:
-        attribute = inspect.getattr_static(PlainKernel, name)
-        for face in (AsyncKernel, Kernel):
-            if isinstance(attribute, property):
-                assert isinstance(inspect.getattr_static(face, name), property), name
-            else:
-                assert parameters(getattr(face, name)) == parameters(getattr(PlainKernel, name))
-
-
-FOLDER_FUNCTIONS = {
+OF_KERNELS = {
+    "get_or_create": compat.get_or_create,
+    "find": backendai_trio.find_kernel,
+    "execute": compat.execute,
+    "stream_execute": compat.stream_execute,
+    "stream_pty": compat.stream_pty,
+    "complete": compat.complete,
+    "get_info": compat.get_info,
+    "upload": transfers.upload,
+    "download": transfers.download,
+    "download_as": transfers.download_as,
+}
+IN_TRIO_ONLY = {
+    "open_download",  # a context manager
+    "release",  # from the block of `open_kernel`
+    "upload_stream",  # of an async iterator in Trio
+}
+OF_FOLDERS = {
     "create": backendai_trio.create_vfolder,
     "find": backendai_trio.find_vfolder,
     "get": backendai_trio.find_vfolder,
@@ -55,28 +60,132 @@ FOLDER_FUNCTIONS = {
     "list_invitations": backendai_trio.vfolders.list_invitations,
     "accept_invitation": backendai_trio.vfolders.accept_invitation,
     "decline_invitation": backendai_trio.vfolders.decline_invitation,
+    "upload": transfers.upload_to_folder,
+    "download": transfers.download_from_folder,
 }
 
 
-def test_virtual_folders() -> None:
-    of_objects = methods(TrioVFolder)
-    assert methods(AsyncVFolder) == methods(VFolder) == of_objects | {"name", *FOLDER_FUNCTIONS}
-    in_trio = {name: getattr(TrioVFolder, name) for name in of_objects} | FOLDER_FUNCTIONS
-    for name, function in in_trio.items():
-        for face in (AsyncVFolder, VFolder):
+@pytest.mark.parametrize(
+    ("engine", "functions", "in_asyncio", "blocking"),
+    [
+        (TrioKernel, OF_KERNELS, AsyncKernel, Kernel),
+        (TrioVFolder, OF_FOLDERS, AsyncVFolder, VFolder),
+    ],
+)
+def test_methods_are_those_of_trio(
+    engine: type, functions: dict[str, Callable[..., Any]], in_asyncio: type, blocking: type
+) -> None:
+    of_objects = {
+        name: function
+        for name, function in inspect.getmembers(engine, inspect.isfunction)
+        if not name.startswith("_") and name not in IN_TRIO_ONLY
+    }
+    in_trio = of_objects | functions
+    for face in (in_asyncio, blocking):
+        properties = {
+            name for name, _ in inspect.getmembers(face, lambda x: isinstance(x, property))
+        }
+        assert methods(face) - properties == in_trio.keys()
+        for name, function in in_trio.items():
             assert parameters(getattr(face, name)) == parameters(function), name
-        assert inspect.iscoroutinefunction(getattr(AsyncVFolder, name)), name
-        assert not inspect.iscoroutinefunction(getattr(VFolder, name)), name
+    for name, function in in_trio.items():
+        waits = inspect.iscoroutinefunction(function)
+        assert inspect.iscoroutinefunction(getattr(in_asyncio, name)) == waits, name
+        assert not inspect.iscoroutinefunction(getattr(blocking, name)), name
+
+
+@pytest.mark.parametrize(
+    ("function", "plain"),
+    [
+        (TrioKernel.upload, transfers.upload),
+        (TrioKernel.download, transfers.download),
+        (TrioKernel.download_as, transfers.download_as),
+        (TrioVFolder.upload, transfers.upload_to_folder),
+        (TrioVFolder.download, transfers.download_from_folder),
+    ],
+)
+def test_transfers_lack_progress_only(
+    function: Callable[..., Any], plain: Callable[..., Any]
+) -> None:
+    # Files of kernels may be streams in Trio, and are called items there.
+    assert [item[1:] for item in parameters(plain)] == [item[1:] for item in parameters(function)]
 
 
 def test_docstrings_are_those_of_trio() -> None:
-    assert Kernel.upload.__doc__ == AsyncKernel.upload.__doc__ == PlainKernel.upload.__doc__
+    assert Kernel.destroy.__doc__ == inspect.getdoc(TrioKernel.destroy)
+    assert AsyncKernel.destroy.__doc__ == Kernel.destroy.__doc__
+
+
+def test_class_methods_take_the_settings_of_the_server() -> None:
+    for method in (Kernel.get_or_create, AsyncVFolder.list, Admin.query, AsyncAdmin.list_rows):
+        *_, last = inspect.signature(method).parameters.values()
+        assert (last.name, last.kind, last.default) == ("config", last.KEYWORD_ONLY, None)
+        doc = inspect.getdoc(method) or ""
+        assert "    config: settings of the server" in doc.partition("Args:")[2]
+        assert "    client:" not in doc
+
+
+def described(function: Callable[..., Any], *, config: bool = False) -> str:
+    def call() -> None: ...
+
+    adopt = binding.adopt_function if config else binding.adopt_method
+    adopt(call, function)
+    return call.__doc__ or ""
+
+
+def test_docstrings_lose_the_first_argument() -> None:
+    def one(kernel: object) -> None:
+        """Do it.
+
+        Args:
+            kernel: to do it
+                to.
+
+        Raises:
+            ValueError: no.
+        """
+
+    def two(kernel: object, code: str) -> None:
+        """Do it.
+
+        Args:
+            kernel: to do it to.
+            code: what to do
+                with it.
+        """
+
+    def none(kernel: object) -> None:
+        """Do it."""
+
+    def silent(kernel: object) -> None: ...
+
+    def raising(kernel: object) -> None:
+        """Do it.
+
+        Raises:
+            ValueError: no.
+        """
+
+    config = binding._CONFIG.rstrip()
+    args = "Args:\n    code: what to do\n        with it."
+    raises = "Raises:\n    ValueError: no."
+    assert described(one) == f"Do it.\n\n{raises}"
+    assert described(one, config=True) == f"Do it.\n\nArgs:\n{config}\n\n{raises}"
+    assert described(two) == f"Do it.\n\n{args}"
+    assert described(two, config=True) == f"Do it.\n\n{args}\n{config}"
+    assert described(none) == "Do it."
+    assert described(none, config=True) == f"Do it.\n\nArgs:\n{config}"
+    assert described(silent) == ""
+    assert described(raising) == f"Do it.\n\n{raises}"
+    assert described(raising, config=True) == f"Do it.\n\nArgs:\n{config}\n\n{raises}"
 
 
 def test_admin() -> None:
     assert methods(AsyncAdmin) == methods(Admin)
     for name in methods(Admin):
-        in_trio = parameters(getattr(backendai_trio, name))
+        in_trio = parameters(
+            getattr(backendai_trio.admin, name, None) or getattr(backendai_trio, name)
+        )
         assert parameters(getattr(AsyncAdmin, name)) == in_trio
         assert parameters(getattr(Admin, name)) == in_trio
 
@@ -102,13 +211,6 @@ def test_streams(in_trio: type, in_asyncio: type, blocking: type) -> None:
                 assert kinds == [item[1:] for item in parameters(getattr(blocking, name))]
 
 
-def test_coroutines_are_those_of_trio() -> None:
-    for name in methods(PlainKernel) - {"discard"}:
-        in_trio = inspect.iscoroutinefunction(getattr(PlainKernel, name))
-        assert inspect.iscoroutinefunction(getattr(AsyncKernel, name)) == in_trio, name
-        assert not inspect.iscoroutinefunction(getattr(Kernel, name)), name
-
-
 def test_names_of_1_1_1() -> None:
     assert asyncio_face.Kernel is AsyncKernel
     assert asyncio_face.Admin is AsyncAdmin
@@ -124,9 +226,9 @@ PROGRAMS = {
 import trio
 from pathlib import Path
 from backendai_trio import (
-    KernelSpec, PlainKernel, Stdout, create_vfolder, list_vfolders, open_client, open_kernel,
-    plan_uploads,
+    KernelSpec, Stdout, create_vfolder, list_vfolders, open_client, open_kernel,
 )
+from backendai_trio.files import plan_uploads
 
 async def main() -> None:
     async with open_client() as client:
@@ -135,12 +237,8 @@ async def main() -> None:
                 async for event in run:
                     if isinstance(event, Stdout):
                         print(event.text.upper())
-        plain = await PlainKernel.get_or_create(client, "python")
-        result = await plain.execute("print(1)")
-        reveal_type(result["console"])
-        await plain.upload([Path("a"), "b"], to="in")
-        print([path.name for path in await plain.download(["in"], "out", overwrite=True)])
-        await plain.destroy()
+            await kernel.upload([Path("a"), "b"], to="in")
+            print([path.name for path in await kernel.download(["in"], "out", overwrite=True)])
         folder = await create_vfolder(client, "data", max_bytes=10)
         await folder.upload(["a", Path("b"), *plan_uploads(["c"])], base=Path())
         reveal_type(await folder.list_files("in"))
@@ -241,6 +339,12 @@ kern.download(["a"], overwrite="yes")
 kern.destroy().no_such_statistic
 Admin.list_rows("no-such-kind")
 VFolder.create("other", permission="nonsense")
+VFolder.list(1)
+Kernel.get_or_create(lang=1)
+Kernel.find("token", config="nonsense")
+Kernel.find("token", config=None).no_such_method()
+kern.stream_execute(1)
+kern.rename()
 folder.invite(["somebody"], "rw")
 folder.list_files()[0].no_such_attribute
 folder.name = "other"
@@ -274,9 +378,9 @@ def test_programs_type_check(folder: Path, face: str) -> None:
     code, said = mypy(folder, PROGRAMS[face])
     assert code == 0, said
     said = re.sub(r"builtins\.|backendai_trio\.[a-z.]*", "", said)
-    assert 'Revealed type is "list[tuple[str, Any]]"' in said
     assert 'Revealed type is "list[FileInfo]"' in said
     if face != "trio":
+        assert 'Revealed type is "list[tuple[str, Any]]"' in said
         assert 'Revealed type is "Statistics | None"' in said
 
 

@@ -70,6 +70,11 @@ class Journal:
     def note(self, token: str, *, url: str, access_key: str) -> Note | None:
         """Write the entry of a kernel that is about to be created.
 
+        Args:
+            token: the kernel's token.
+            url: of its server.
+            access_key: of the key pair that creates it.
+
         Returns:
             The entry; None if it cannot be written.
         """

@@ -32,6 +32,10 @@ def read_login(url: str) -> Login | None:
 def save_login(url: str, login: Login) -> None:
     """Save a login, in place of an earlier one at the same server.
 
+    Args:
+        url: of the server.
+        login: what the server has given.
+
     Raises:
         ConfigError: the file cannot be read or written. It is then unchanged.
     """
@@ -45,6 +49,9 @@ def save_login(url: str, login: Login) -> None:
 
 def forget_login(url: str) -> None:
     """Remove the login at a server.
+
+    Args:
+        url: of the server.
 
     Raises:
         ConfigError: as for `save_login`.

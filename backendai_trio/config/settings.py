@@ -188,6 +188,10 @@ def parse_endpoint(text: str, *, variable: str = "BACKEND_ENDPOINT") -> Endpoint
 def check_access_key(text: str, *, variable: str = "BACKEND_ACCESS_KEY") -> str:
     """Return an access key if it is well-formed.
 
+    Args:
+        text: the key.
+        variable: the setting that the error names.
+
     Raises:
         ConfigError: it is not.
     """
@@ -202,6 +206,10 @@ def check_access_key(text: str, *, variable: str = "BACKEND_ACCESS_KEY") -> str:
 
 def check_secret_key(text: str, *, variable: str = "BACKEND_SECRET_KEY") -> str:
     """Return a secret key if it is well-formed.
+
+    Args:
+        text: the key.
+        variable: the setting that the error names.
 
     Raises:
         ConfigError: it is not; the message gives its length only.

@@ -112,7 +112,16 @@ async def serve_proxy(
     *,
     task_status: trio.TaskStatus[Proxy] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Hold a proxy open until cancelled; for ``await nursery.start(serve_proxy, client)``."""
+    """Run a proxy until cancelled; for ``await nursery.start(serve_proxy, client)``.
+
+    Args:
+        client: of the server that requests are passed on to.
+        options: the proxy's options; None for the defaults.
+        task_status: gets the `Proxy` when it listens.
+
+    Raises:
+        ConfigError: it cannot listen on the address.
+    """
     async with open_proxy(client, options) as proxy:
         task_status.started(proxy)
         await trio.sleep_forever()

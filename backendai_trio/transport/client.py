@@ -78,7 +78,11 @@ class Client:
         self.waiting_runs: dict[str, str] = {}
 
     def has(self, feature: str) -> bool:
-        """Whether the server announces an ability beyond its era's (our own gateway does)."""
+        """Whether the server announces an ability beyond its era's (our own gateway does).
+
+        Args:
+            feature: its name, as `backendai_trio.wire` spells it.
+        """
         return feature in self.hello.features
 
     async def call(
@@ -191,7 +195,11 @@ class Client:
         )
 
     def plain_headers(self, request: Request) -> dict[str, str]:
-        """The headers of a request that needs no authorization."""
+        """The headers of a request that needs no authorization.
+
+        Args:
+            request: what is to be sent.
+        """
         return {
             "Host": self.config.endpoint.host_header,
             "User-Agent": self.config.user_agent,
@@ -271,7 +279,12 @@ class Client:
             raise trio.ClosedResourceError("this client was closed")
 
     def error(self, request: Request, response: Response) -> ApiError:
-        """The error that a response with a status of 300 or more means."""
+        """The error that a response with a status of 300 or more means.
+
+        Args:
+            request: what was sent.
+            response: its whole response.
+        """
         if response.status < 400:
             # Following it would hand the signature to another address.
             where = response.headers.get("location", "?")

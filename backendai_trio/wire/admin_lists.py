@@ -232,7 +232,14 @@ class SessionRow:
 
     @classmethod
     def decode(cls, row: object) -> SessionRow:
-        """Read a row of any era."""
+        """Read a row of any era.
+
+        Args:
+            row: decoded JSON.
+
+        Raises:
+            RemoteProtocolError: it is malformed.
+        """
         fields = Fields(row, "session row")
         return cls(
             fields.text("name", "sess_id", "id", default=""),

@@ -63,7 +63,12 @@ class FileInfo:
 
     @classmethod
     def of(cls, name: str, state: tuple[int, int, float]) -> FileInfo:
-        """Make one of `os.lstat` fields: mode bits, size, time of modification."""
+        """Make one of what `os.lstat` says.
+
+        Args:
+            name: the file's name.
+            state: mode bits, size in bytes, and time of modification in seconds since the epoch.
+        """
         mode, size, modified = state
         return cls(name, stat.filemode(mode), size, modified)
 
@@ -111,8 +116,16 @@ class Listing:
 
     @classmethod
     def decode(cls, body: bytes) -> Listing:
-        """Read the reply. ``items`` take precedence: only they tell folders from files on storage
-        proxies."""
+        """Read the reply.
+
+        ``items`` take precedence: only they tell folders from files on storage proxies.
+
+        Args:
+            body: JSON.
+
+        Raises:
+            RemoteProtocolError: it is malformed.
+        """
         what = "list of files"
         top = Fields.parse(body, what)
         if top.raw("items") is not None:

@@ -219,7 +219,11 @@ class KernelInfo:
     """CPU time used so far; 0 if unknown."""
 
     def encode(self, era: Era) -> bytes:
-        """JSON body for an era."""
+        """The JSON body of the reply.
+
+        Args:
+            era: the era whose keys to use.
+        """
         if not era.names_session:
             return encode_json(
                 {
@@ -249,7 +253,14 @@ class KernelInfo:
 
     @classmethod
     def decode(cls, body: bytes) -> KernelInfo:
-        """Read any era's body."""
+        """Read the reply of any era.
+
+        Args:
+            body: JSON.
+
+        Raises:
+            RemoteProtocolError: it is malformed.
+        """
         top = Fields.parse(body, "kernel info")
         age = top.raw("age")
         return cls(
@@ -279,7 +290,11 @@ class Statistics:
     io_cur_scratch_size: int = 0
 
     def encode(self, era: Era) -> bytes:
-        """JSON body of the reply to destroy."""
+        """The JSON body of the reply to destroy.
+
+        Args:
+            era: the era whose keys to use.
+        """
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         if not era.metric_statistics:
             return encode_json({"stats": values})
@@ -291,7 +306,14 @@ class Statistics:
 
     @classmethod
     def decode(cls, body: bytes) -> Statistics | None:
-        """Read any era's body; None if it has no statistics."""
+        """Read the reply to destroy of any era; None if it has no statistics.
+
+        Args:
+            body: JSON.
+
+        Raises:
+            RemoteProtocolError: it is malformed.
+        """
         stats = Fields.parse(body, "reply to destroy").nested("stats")
         found: dict[str, int] = {}
         for item in fields(cls):

@@ -169,7 +169,11 @@ class VFolderInfo:
         return not self.status.startswith("delete-")
 
     def encode(self, era: Era) -> dict[str, object]:
-        """A JSON object for an era."""
+        """The JSON object.
+
+        Args:
+            era: the era whose keys to use.
+        """
         if era.prefix:
             body: dict[str, object] = {"name": self.name, "id": self.folder_id}
             if self.num_files is not None:
@@ -204,7 +208,14 @@ class VFolderInfo:
 
     @classmethod
     def decode(cls, value: object) -> VFolderInfo:
-        """Read any era's object; only the name is always there."""
+        """Read the object of any era; only the name is always there.
+
+        Args:
+            value: decoded JSON.
+
+        Raises:
+            RemoteProtocolError: it is malformed.
+        """
         top = Fields(value, "virtual folder")
         files = top.raw("num_files", "numFiles")
         used = top.raw("used_bytes", "cur_size")
@@ -413,7 +424,14 @@ class Invitation:
 
     @classmethod
     def decode(cls, value: object) -> Invitation:
-        """Read an object of any era."""
+        """Read the object of any era.
+
+        Args:
+            value: decoded JSON.
+
+        Raises:
+            RemoteProtocolError: it is malformed.
+        """
         top = Fields(value, "invitation")
         return cls(
             invitation_id=top.text("id"),

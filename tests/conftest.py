@@ -19,6 +19,36 @@ from backendai_trio.gateway import Gateway, GatewayLimits
 
 HANG_SECONDS = 30
 
+# What installs other clients, starts a program for each line, kills, soaks, or drives a browser. The
+# other tests take five minutes on two cores; `.ci/run` runs all of them.
+SLOW = (
+    "peers/",
+    "cli/test_admin.py",
+    "cli/test_events.py",
+    "cli/test_examples.py",
+    "cli/test_gc.py",
+    "cli/test_habits.py",
+    "cli/test_login.py",
+    "cli/test_memory.py",
+    "cli/test_outages.py",
+    "cli/test_proxy.py",
+    "cli/test_repl.py",
+    "cli/test_serve.py",
+    "cli/test_sessions.py",
+    "cli/test_shell.py",
+    "cli/test_sweep.py",
+    "cli/test_tmux.py",
+    "cli/test_tty.py",
+    "cli/test_vfolder.py",
+    "faces/test_interruptions.py",
+    "files/test_tar.py::test_too_many_entries",
+    "gateway/processes/test_process_host.py::test_nothing_survives_the_gateway",
+    "kernels/test_cancel_matrix.py::test_hundred_cancels_at_random_points",
+    "proxy/test_graphiql.py",
+    "proxy/test_memory.py",
+    "vfolders/test_killed_gateways.py",
+)
+
 
 def pytest_configure() -> None:
     """A shell that starts tests in the background has them, and all they start, ignore Ctrl-C."""
@@ -27,8 +57,11 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that hangs fails instead."""
+    """Mark the slow tests, and make a test fail that hangs."""
     for item in items:
+        name = item.nodeid.partition("tests/")[2]
+        if name.startswith(SLOW):
+            item.add_marker("slow")
         if isinstance(item, pytest.Function) and iscoroutinefunction(item.obj):
             item.obj = _guarded(item.obj)
 

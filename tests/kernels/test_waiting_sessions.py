@@ -15,7 +15,7 @@ from backendai_trio import (
     ServerError,
     open_kernel,
 )
-from backendai_trio.wire.http import Response, Request
+from backendai_trio.wire.http import Request, Response
 
 from ..transport.servers import client_of, reply
 

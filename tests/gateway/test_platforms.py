@@ -19,7 +19,8 @@ import importlib, sys
 
 # What tells them apart is asked for at import time by libraries, so those are imported first,
 # as on the platform that this really is.
-import trio, httptools, python_socks, trio_websocket, wsproto, click, anyio, rich, sqlite3, ssl, subprocess
+import trio, httptools, python_socks, trio_websocket, wsproto, click, anyio, rich
+import sqlite3, ssl, subprocess
 import hypercorn.trio, starlette.applications, graphql, python_multipart, rich.console, rich.table
 import asyncio, concurrent.futures, multiprocessing, tempfile, shutil, getpass, webbrowser
 

@@ -11,9 +11,8 @@ from __future__ import annotations
 import secrets
 import tempfile
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from pathlib import Path, PurePosixPath
 
 import trio
@@ -33,10 +32,8 @@ from ..files.thread_writer import feed_in_thread
 from ..files.upload_archive import UploadArchive
 from ..files.upload_errors import upload_errors
 from ..transport.client import Client
-from ..transport.retry import with_retries
-from ..wire.http import Request
-from ..wire.multipart import encode_part_head, multipart_type, part_end
 from .shell import run_shell, shell_word
+from .upload_form import FormFile, send_form
 
 __all__ = ["upload_in_parts"]
 
@@ -79,25 +76,6 @@ walk check $d/tree . || exit 1
 trap '' INT TERM
 walk move $d/tree . && rm -rf $d
 """
-
-
-@dataclass(frozen=True, slots=True)
-class _FormFile:
-    """A file of a form."""
-
-    name: str
-    """Remote name."""
-    content: Upload | bytes
-
-    @property
-    def size(self) -> int:
-        return len(self.content) if isinstance(self.content, bytes) else self.content.size
-
-    def read(self) -> bytes:
-        """Blocks."""
-        if isinstance(self.content, bytes):
-            return self.content
-        return self.content.read_at(0, self.content.size)
 
 
 async def upload_in_parts(
@@ -197,51 +175,23 @@ def _fits_into_a_form(client: Client, uploads: Sequence[Upload]) -> bool:
 async def _upload_directly(
     client: Client, token: str, uploads: Sequence[Upload], reporter: ProgressReporter
 ) -> None:
-    files = [_FormFile(upload.name, upload) for upload in uploads]
+    files = [FormFile(upload.name, upload) for upload in uploads]
     folders = {PurePosixPath(file.name).parent.as_posix() for file in files} - {"."}
     try:
-        await _send_form(client, token, files)
+        await send_form(client, token, files)
     except ServerError:
         # Agents up to 1.3.0 make the folders of a file in the wrong place, and fail.
         if not (client.era.prefix and folders):
             raise
         with suppress(ExecutionError, ApiError):  # the form then fails again, and says why
             await _make_folders(client, token, folders)
-        await _send_form(client, token, files)
+        await send_form(client, token, files)
     for upload in uploads:
         await reporter.advance(upload.name, upload.size, upload.size)
 
 
 async def _make_folders(client: Client, token: str, folders: set[str]) -> None:
     await run_shell(client, token, f"mkdir -p {' '.join(map(shell_word, sorted(folders)))}")
-
-
-async def _send_form(client: Client, token: str, files: Sequence[_FormFile]) -> None:
-    boundary = f"backendai-{secrets.token_hex(16)}"
-    request = Request(
-        "POST", client.era.session_path(token, "upload"), content_type=multipart_type(boundary)
-    )
-    length = sum(
-        len(encode_part_head(file.name, boundary)) + file.size + len(part_end(boundary, last=last))
-        for file, last in _with_last(files)
-    )
-
-    async def send() -> None:
-        async with aclosing(_form_body(files, boundary)) as body:
-            await client.call(request, content=body, content_length=length, answer_seconds=None)
-
-    await with_retries(send)
-
-
-async def _form_body(files: Sequence[_FormFile], boundary: str) -> AsyncGenerator[bytes, None]:
-    for file, last in _with_last(files):
-        data = await trio.to_thread.run_sync(file.read)
-        yield encode_part_head(file.name, boundary) + data + part_end(boundary, last=last)
-
-
-def _with_last(files: Sequence[_FormFile]) -> Iterator[tuple[_FormFile, bool]]:
-    for index, file in enumerate(files, 1):
-        yield file, index == len(files)
 
 
 # -- in parts -------------------------------------------------------------------------------------
@@ -314,12 +264,12 @@ class _StagedArchive:
             limit = self._limit
             size, most = self._limits[limit]
             files = [
-                _FormFile(f"{name}.{index:05}", data[start : start + size])
+                FormFile(f"{name}.{index:05}", data[start : start + size])
                 for index, start in enumerate(range(0, len(data), size))
             ]
             try:
                 for start in range(0, len(files), most):
-                    await _send_form(self._client, self._token, files[start : start + most])
+                    await send_form(self._client, self._token, files[start : start + most])
                 return
             except InvalidRequest:
                 # Smaller files replace those that were taken: they are more, and named alike.
@@ -330,8 +280,8 @@ class _StagedArchive:
     async def _unpack(self, digest: str, paths: Sequence[str]) -> None:
         """Let the kernel check the archive, unpack it, and move the files to their names."""
         script = _SCRIPT.format(folder=self._folder, digest=digest)
-        file = _FormFile(f"{self._folder}/run", script.encode())
-        await _send_form(self._client, self._token, [file])
+        file = FormFile(f"{self._folder}/run", script.encode())
+        await send_form(self._client, self._token, [file])
         try:
             await run_shell(self._client, self._token, f"sh {file.name}")
         except ExecutionError as exc:

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Container, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Container, Iterator
 
 import trio
 
-from ..errors import (
-    ApiError,
-    AuthError,
-    BackendError,
-    ConnectionFailed,
-    NotFound,
-    RemoteProtocolError,
-    UploadError,
-)
+from ..errors import ApiError, BackendError, ConnectionFailed
 
-__all__ = ["backoff", "is_transient", "naming", "upload_error", "with_retries"]
+__all__ = ["backoff", "is_transient", "with_retries"]
 
 # Request Timeout, Too Early, Too Many Requests, and the three that gateways and proxies give while
 # the server behind them restarts.
@@ -92,26 +83,3 @@ async def with_retries(send: Callable[[], Awaitable[None]]) -> None:
             if not is_transient(exc) or (pause := next(pauses, None)) is None:
                 raise
         await trio.sleep(pause)
-
-
-@contextmanager
-def naming(labels: Sequence[str]) -> Iterator[None]:
-    """Turn errors of an upload into ones that name the files.
-
-    A refused key and a kernel that is not there are no fault of a file, and stay what they are.
-
-    Raises:
-        UploadError: for `ApiError`, `ConnectionFailed` and `RemoteProtocolError`.
-    """
-    try:
-        yield
-    except (UploadError, AuthError, NotFound):
-        raise
-    except (ApiError, ConnectionFailed, RemoteProtocolError) as exc:
-        raise upload_error(labels, exc) from exc
-
-
-def upload_error(labels: Sequence[str], exc: BackendError) -> UploadError:
-    """An upload's failure, with the files it was about."""
-    more = f" (or one of {len(labels) - 1:,} sent with it)" if len(labels) > 1 else ""
-    return UploadError(labels[0], f"could not be uploaded{more}: {exc}")

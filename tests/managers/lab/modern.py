@@ -195,9 +195,7 @@ class _Modern(Lab):
                     "secret": _SECRET,
                 },
             },
-            "volume": {
-                "volume1": {"backend": "vfs", "path": str(self.folder / "folders/volume1")}
-            },
+            "volume": {"volume1": {"backend": "vfs", "path": str(self.folder / "folders/volume1")}},
         }
 
     def _agent(self) -> Settings:
@@ -341,9 +339,7 @@ class Modern26(_Modern):
         python = str(self.folder / "web" / "bin" / "python")
         command = ["nice", python, "-m", "ai.backend.web.server", "-f", self._file("webserver")]
         self.processes.start("web", command, cwd=self.etc, env=self.environ())
-        self.processes.wait_ready(
-            "web", lambda: _serves(f"{self.web_endpoint}/func/"), seconds=90
-        )
+        self.processes.wait_ready("web", lambda: _serves(f"{self.web_endpoint}/func/"), seconds=90)
 
     def settings(self) -> dict[str, Settings]:
         """With the web server's."""

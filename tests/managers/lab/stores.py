@@ -133,10 +133,10 @@ class Stores:
             secret.touch(0o600)
             secret.write_text(self.password)
             shutil.chown(secret, "postgres", "postgres")
+            command = [*as_postgres, str(bin_folder / "initdb"), "-D", str(data)]
+            command += ["-U", "postgres", "-A", "scram-sha-256", "--pwfile", str(secret)]
             made = subprocess.run(
-                [*as_postgres, str(bin_folder / "initdb"), "-D", str(data), "-U", "postgres"]
-                + ["-A", "scram-sha-256", "--pwfile", str(secret), "-E", "UTF8"]
-                + ["--locale=C.UTF-8"],
+                [*command, "-E", "UTF8", "--locale=C.UTF-8"],
                 cwd=sockets,
                 capture_output=True,
                 text=True,
@@ -203,7 +203,7 @@ class Stores:
 
 def _postgres() -> Path | None:
     """Folder of the newest installed PostgreSQL's programs; distributions keep it off the PATH."""
-    found = [path for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    found = list(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if found:
         return max(found, key=lambda path: int(path.parts[-3])).parent
     on_path = shutil.which("initdb")

@@ -17,9 +17,8 @@ import threading
 import uuid
 from pathlib import Path
 
-from loopback import HOST, answer
-
 from aiodocker.exceptions import DockerError
+from loopback import HOST, answer
 
 HERE = Path(__file__).resolve().parent
 LAB = Path(os.environ["LAB_HOME"])
@@ -67,8 +66,12 @@ class Container:
         self.base, self.proc = None, None
 
     def __getitem__(self, key):
-        return {"Id": self._id, "Names": ["/" + self.name], "Image": self.image,
-                "State": "running" if self.alive else "exited"}[key]
+        return {
+            "Id": self._id,
+            "Names": ["/" + self.name],
+            "Image": self.image,
+            "State": "running" if self.alive else "exited",
+        }[key]
 
     @property
     def alive(self):
@@ -82,7 +85,9 @@ class Container:
         env.update(e.split("=", 1) for e in self.config["Env"])
         env.update(
             PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            LAB_HOME=str(LAB), LAB_PYTHON=str(PYTHON), LAB_CHILD=str(HERE / "child"),
+            LAB_HOME=str(LAB),
+            LAB_PYTHON=str(PYTHON),
+            LAB_CHILD=str(HERE / "child"),
             LAB_PORTS=str(self.base),
             LAB_MOUNTS="\n".join("\t".join(m) for m in mounts),
         )
@@ -90,11 +95,27 @@ class Container:
         language = LANGUAGES[self.image]
         with open(str(self.console), "wb") as log:
             self.proc = subprocess.Popen(
-                ["unshare", "--mount", "--propagation", "private", "--pid", "--fork",
-                 "--kill-child", "--mount-proc", "--ipc",
-                 "sh", str(HERE / "inside.sh"), str(HERE / "kernel.py"), language],
-                env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True)
+                [
+                    "unshare",
+                    "--mount",
+                    "--propagation",
+                    "private",
+                    "--pid",
+                    "--fork",
+                    "--kill-child",
+                    "--mount-proc",
+                    "--ipc",
+                    "sh",
+                    str(HERE / "inside.sh"),
+                    str(HERE / "kernel.py"),
+                    language,
+                ],
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         self.pidfile.write_text("%d %s\n" % (self.proc.pid, starttime(self.proc.pid)))
         loop = asyncio.get_event_loop()
         threading.Thread(target=self._wait, args=(loop,), daemon=True).start()
@@ -152,7 +173,10 @@ class Containers:
 
 class Images:
     async def list(self, **kwargs):
-        return [{"Id": "sha256:" + uuid.uuid5(uuid.NAMESPACE_URL, n).hex, "RepoTags": [n]} for n in LANGUAGES]
+        return [
+            {"Id": "sha256:" + uuid.uuid5(uuid.NAMESPACE_URL, n).hex, "RepoTags": [n]}
+            for n in LANGUAGES
+        ]
 
     async def get(self, name):
         if name not in LANGUAGES:
@@ -198,11 +222,16 @@ class Docker:
 
     def died(self, container, code):
         for q in self.events.queues:
-            q.put_nowait({
-                "Type": "container", "Action": "die",
-                "Actor": {"ID": container._id,
-                          "Attributes": {"name": container.name, "exitCode": str(code)}},
-            })
+            q.put_nowait(
+                {
+                    "Type": "container",
+                    "Action": "die",
+                    "Actor": {
+                        "ID": container._id,
+                        "Attributes": {"name": container.name, "exitCode": str(code)},
+                    },
+                }
+            )
 
     async def close(self):
         for c in list(self.all.values()):
@@ -223,16 +252,24 @@ async def collect_stats(containers):
             if c.proc and f[3] == str(c.proc.pid):  # the session's own process session
                 ticks += int(f[11]) + int(f[12])
                 rss += int(f[21]) * 4096
-        out.append({
-            "cpu_used": ticks * 10.0, "mem_max_bytes": rss, "mem_cur_bytes": rss,
-            "net_rx_bytes": 0, "net_tx_bytes": 0, "io_read_bytes": 0, "io_write_bytes": 0,
-            "io_max_scratch_size": 0, "io_cur_scratch_size": 0,
-        })
+        out.append(
+            {
+                "cpu_used": ticks * 10.0,
+                "mem_max_bytes": rss,
+                "mem_cur_bytes": rss,
+                "net_rx_bytes": 0,
+                "net_tx_bytes": 0,
+                "io_read_bytes": 0,
+                "io_write_bytes": 0,
+                "io_max_scratch_size": 0,
+                "io_cur_scratch_size": 0,
+            }
+        )
     return out
 
 
-from ai.backend.common import identity
 from ai.backend.agent import resources
+from ai.backend.common import identity
 
 resources.libnuma.get_available_cores = staticmethod(lambda: set(range(os.cpu_count())))
 resources.libnuma.node_of_cpu = staticmethod(lambda core: 0)

@@ -7,9 +7,8 @@ and address of this machine.
 import os
 import sys
 
-from loopback import HOST, answer
-
 from ai.backend.common import identity
+from loopback import HOST, answer
 
 identity.get_instance_id = answer("i-manager")
 identity.get_instance_ip = answer(HOST)

@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 
 import sqlalchemy as sa
-
 from ai.backend.common.container_registry import ContainerRegistryType
 from ai.backend.common.data.entity.container_registry import ContainerRegistryID
 from ai.backend.common.data.entity.domain import DomainID
@@ -46,10 +45,17 @@ from ai.backend.manager.secret.types import SecretValue
 
 HOSTS = {
     "local:volume1": [
-        "create-vfolder", "modify-vfolder", "delete-vfolder", "mount-in-session",
-        "upload-file", "download-file", "invite-others", "set-user-specific-permission",
+        "create-vfolder",
+        "modify-vfolder",
+        "delete-vfolder",
+        "mount-in-session",
+        "upload-file",
+        "download-file",
+        "invite-others",
+        "set-user-specific-permission",
     ]
 }
+RESOURCES = {"cpu": {"min": "1", "max": None}, "mem": {"min": "67108864", "max": None}}
 USERS = json.loads(Path(os.environ["LAB_ACCOUNTS"]).read_text())
 
 
@@ -76,58 +82,100 @@ async def main(config, registry, tag, runtime):
     async with connect_database(cfg.db) as db:
         await GlobalEntityIDLoader(db).load()
         async with DomainOpsProvider(db).write_ops() as w:
-            group = await w.create_role_managed_entity(ResourceGroupCreator(
-                name="default", driver="static", scheduler="fifo", is_default=True,
-                description="The default agent group",
-            ))
+            group = await w.create_role_managed_entity(
+                ResourceGroupCreator(
+                    name="default",
+                    driver="static",
+                    scheduler="fifo",
+                    is_default=True,
+                    description="The default agent group",
+                )
+            )
             made = await w.create_domain(
                 DomainCreator(
-                    name="default", description="The default domain",
+                    name="default",
+                    description="The default domain",
                     allowed_vfolder_hosts=VFolderHostPermissionMap(HOSTS),
                     allowed_docker_registries=[registry],
                 ),
                 [ResourceGroupID(group.id)],
             )
             domain = DomainID(made.domain.id)
-            project = await w.create_role_managed_entity(ProjectCreator(
-                name="default", domain_id=domain, domain_name="default", type=ProjectType.GENERAL,
-                description="The default project", resource_policy="default",
-                allowed_vfolder_hosts=VFolderHostPermissionMap(HOSTS),
-            ))
+            project = await w.create_role_managed_entity(
+                ProjectCreator(
+                    name="default",
+                    domain_id=domain,
+                    domain_name="default",
+                    type=ProjectType.GENERAL,
+                    description="The default project",
+                    resource_policy="default",
+                    allowed_vfolder_hosts=VFolderHostPermissionMap(HOSTS),
+                )
+            )
             await w.restate_project_resource_policy_share(ProjectID(project.id))
-            reg = await w.create_entity(ContainerRegistryCreator(
-                url="http://127.0.0.1:1", type=ContainerRegistryType.DOCKER,
-                registry_name=registry, project="lab",
-            ))
+            reg = await w.create_entity(
+                ContainerRegistryCreator(
+                    url="http://127.0.0.1:1",
+                    type=ContainerRegistryType.DOCKER,
+                    registry_name=registry,
+                    project="lab",
+                )
+            )
             name, _, version = tag.partition(":")
-            image = await w.create_entity(ImageCreator(
-                name=f"{registry}/lab/{tag}", project="lab", architecture="x86_64",
-                registry_id=ContainerRegistryID(reg.id), registry_is_global=True, is_local=True,
-                registry=registry, image=f"lab/{name}", tag=version,
-                config_digest="sha256:" + "0" * 64, size_bytes=1048576,
-                type=ImageType.COMPUTE, labels=labels(runtime),
-            ))
+            image = await w.create_entity(
+                ImageCreator(
+                    name=f"{registry}/lab/{tag}",
+                    project="lab",
+                    architecture="x86_64",
+                    registry_id=ContainerRegistryID(reg.id),
+                    registry_is_global=True,
+                    is_local=True,
+                    registry=registry,
+                    image=f"lab/{name}",
+                    tag=version,
+                    config_digest="sha256:" + "0" * 64,
+                    size_bytes=1048576,
+                    type=ImageType.COMPUTE,
+                    labels=labels(runtime),
+                )
+            )
             await w.create_field(ImageID(image.id), ImageAliasCreator(alias="python"))
             await w._sess.execute(
                 sa.text("update images set resources = cast(:r as jsonb) where id = :i"),
-                {"i": image.id, "r": '{"cpu": {"min": "1", "max": null}, "mem": {"min": "67108864", "max": null}}'},
+                {
+                    "i": image.id,
+                    "r": json.dumps(RESOURCES),
+                },
             )
         async with UserOpsProvider(db).write_ops() as w:
             for user in USERS:
                 public, private = generate_ssh_keypair()
-                made = await w.create_user(FullUserCreator(
-                    user=UserCreator(
-                        email=user["email"], username=user["name"], need_password_change=False,
-                        password=PasswordInfo(user["password"], PasswordHashAlgorithm.PBKDF2_SHA256, 1000, 32),
-                        domain_id=domain, full_name=user["name"], status=UserStatus.ACTIVE, role=UserRole(user["role"]),
-                        resource_policy="default", sudo_session_enabled=False,
-                    ),
-                    keypair_secrets=KeyPairSecrets(
-                        AccessKey(user["access_key"]), SecretValue(user["secret_key"]), public, private
-                    ),
-                    keypair_resource_policy="default",
-                    keypair_rate_limit=30000,
-                ))
+                made = await w.create_user(
+                    FullUserCreator(
+                        user=UserCreator(
+                            email=user["email"],
+                            username=user["name"],
+                            need_password_change=False,
+                            password=PasswordInfo(
+                                user["password"], PasswordHashAlgorithm.PBKDF2_SHA256, 1000, 32
+                            ),
+                            domain_id=domain,
+                            full_name=user["name"],
+                            status=UserStatus.ACTIVE,
+                            role=UserRole(user["role"]),
+                            resource_policy="default",
+                            sudo_session_enabled=False,
+                        ),
+                        keypair_secrets=KeyPairSecrets(
+                            AccessKey(user["access_key"]),
+                            SecretValue(user["secret_key"]),
+                            public,
+                            private,
+                        ),
+                        keypair_resource_policy="default",
+                        keypair_rate_limit=30000,
+                    )
+                )
                 await w.join_projects(UserID(made.user.id), domain, [ProjectID(project.id)])
 
 

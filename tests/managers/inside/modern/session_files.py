@@ -1,4 +1,4 @@
-"""A session as the agent sees it: the published code speaks to the kernel runner, files are ours."""
+"""A session as the agent sees it: published code talks to the kernel runner, files are ours."""
 
 import io
 import json
@@ -69,9 +69,7 @@ class HostKernel(DockerKernel):
                 state = entry.stat(follow_symlinks=False)
                 times = {key: getattr(state, f"st_{key}") for key in ("ctime", "mtime", "atime")}
                 mode = stat.filemode(state.st_mode)
-                files.append(
-                    {"filename": entry.name, "mode": mode, "size": state.st_size, **times}
-                )
+                files.append({"filename": entry.name, "mode": mode, "size": state.st_size, **times})
         except OSError as exc:
             errors = str(exc)
         return {"files": json.dumps(files), "errors": errors, "abspath": str(container_path)}

@@ -44,7 +44,7 @@ def write_environ(scratch, environ, bootstrap_script):
 def write_ports(scratch, kernel_obj, ports):
     """Where the kernel runner and its services listen: nothing translates addresses here."""
     names = ("replin", "replout", "sshd", "ttyd")
-    numbers = dict(zip(names, ports))
+    numbers = dict(zip(names, ports, strict=True))
     (scratch / "config" / "intrinsic-ports.json").write_text(json.dumps(numbers))
     for service in kernel_obj.service_ports:
         if service["name"] in numbers:
@@ -106,10 +106,11 @@ class SessionProcesses:
             "HOME": "/home/work",
         }
         runner_arguments = command[command.index("ai.backend.kernel") + 1 :]
-        isolated = "unshare --mount --pid --ipc --fork --kill-child --mount-proc".split()
+        isolated = ["unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child"]
         with (scratch / "console.log").open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 *isolated,
+                "--mount-proc",
                 "bash",
                 str(HERE / "inside.sh"),
                 str(HERE / "launch.py"),

@@ -1,0 +1,222 @@
+"""What a release cannot do, it still cannot: when it can, its row in the table goes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import trio
+
+from backendai_trio import (
+    ApiError,
+    BackendError,
+    InvalidRequest,
+    Kind,
+    TrioKernel,
+    create_vfolder,
+    list_apps,
+    list_rows,
+    list_vfolders,
+    new_token,
+    open_app_stream,
+    open_client,
+    open_events,
+    open_kernel,
+    open_terminal,
+)
+
+from .runs import run
+from .targets import Target
+
+PATIENCE_SECONDS = 20.0
+
+
+class Still(Exception):
+    """It can, after all."""
+
+
+async def _with_kernel(target: Target, attempt: Callable[[TrioKernel], Awaitable[None]]) -> None:
+    async with (
+        open_client(target.config()) as client,
+        open_kernel(client, target.python) as kernel,
+    ):
+        await attempt(kernel)
+
+
+async def _sessions(target: Target) -> None:
+    """It may wait for an agent for ever."""
+    async with open_client(target.config()) as client:
+        with trio.move_on_after(5) as waiting:
+            async with open_kernel(client, target.python):
+                raise Still
+        if waiting.cancelled_caught:
+            raise ApiError(503, title="the session stays pending")
+
+
+async def _restart(kernel: TrioKernel) -> None:
+    await kernel.restart()
+
+
+async def _rename(kernel: TrioKernel) -> None:
+    await kernel.rename(new_token())
+
+
+async def _complete(kernel: TrioKernel) -> None:
+    await run(kernel, "a_long_name = 1")
+    if await kernel.complete("a_lon") == []:
+        raise BackendError("nothing comes of it")
+
+
+async def _query_exit_code(kernel: TrioKernel) -> None:
+    if (await run(kernel, "1 / 0")).exit_code != 1:
+        raise BackendError("no exit code tells of the failure")
+
+
+async def _html(kernel: TrioKernel) -> None:
+    code = "from IPython.display import display, HTML\ndisplay(HTML('<b>bold</b>'))"
+    with trio.move_on_after(PATIENCE_SECONDS):
+        ran = await run(kernel, code)
+        if ran.stderr:
+            raise BackendError(ran.stderr)
+        return
+    raise BackendError("nothing comes of it")
+
+
+async def _large_downloads(kernel: TrioKernel, folder: Path) -> None:
+    await run(kernel, "open('a.bin', 'wb').write(b'A' * 5000000)")
+    await kernel.download(["a.bin"], folder)
+
+
+async def _session_files(kernel: TrioKernel) -> None:
+    if (problem := (await kernel.list_files(".")).problem) != "":
+        raise BackendError(problem)
+
+
+async def _apps(kernel: TrioKernel) -> None:
+    await list_apps(kernel)
+
+
+async def _app_streams(kernel: TrioKernel) -> None:
+    async with open_app_stream(kernel, "echo"):
+        pass
+
+
+async def _terminal(kernel: TrioKernel) -> None:
+    async with open_terminal(kernel) as terminal:
+        await terminal.send_all(b"echo 4$((1 + 1))\n")
+        shown = b""
+        with trio.move_on_after(PATIENCE_SECONDS):
+            while b"42" not in shown:
+                data = await terminal.receive_some()
+                if not data:
+                    break
+                shown += data
+            else:
+                return
+        raise BackendError("it says nothing")
+
+
+async def _events(target: Target) -> None:
+    async with open_client(target.config()) as client, open_events(client):
+        pass
+
+
+async def _remount(target: Target) -> None:
+    async with open_client(target.config()) as client:
+        folder = await create_vfolder(client, f"f-{uuid4().hex[:12]}")
+        try:
+            spec = replace(target.python, mounts=(folder.name,))
+            async with open_kernel(client, spec) as kernel:
+                await kernel.restart()
+                code = f"import os\nprint(os.path.isdir({folder.name!r}))"
+                if (await run(kernel, code)).stdout == "False\n":
+                    raise BackendError("it is not there any more")
+        finally:
+            with trio.CancelScope(shield=True):
+                await folder.delete()
+
+
+async def _unique_names(target: Target) -> None:
+    name = f"f-{uuid4().hex[:12]}"
+    async with open_client(target.config()) as client:
+        folder = await create_vfolder(client, name)
+        try:
+            await create_vfolder(client, name)
+        except InvalidRequest:
+            await folder.delete()
+            return
+        for info in await list_vfolders(client):
+            if info.name == name:
+                await folder.delete()
+    raise BackendError("there were two")
+
+
+async def _folder(target: Target, what: str, local: Path) -> None:
+    async with open_client(target.config()) as client:
+        folder = await create_vfolder(client, f"f-{uuid4().hex[:12]}")
+        try:
+            match what:
+                case "folder-files":
+                    await folder.list_files()
+                case "folder-downloads":
+                    (local / "a.txt").write_text("A")
+                    await folder.upload([local / "a.txt"], base=local)
+                    await folder.download(["a.txt"], local / "got")
+                case "folder-moves":
+                    await folder.move("a.txt", "b.txt")
+                case "folder-rename":
+                    await folder.rename(f"f-{uuid4().hex[:12]}")
+                case "folder-invitations":
+                    await folder.invite(["user2@lablup.com"])
+        finally:
+            with trio.CancelScope(shield=True):
+                await folder.delete()
+
+
+async def _list(target: Target, kind: Kind) -> None:
+    async with open_client(target.config("admin")) as client:
+        await list_rows(client, kind)
+
+
+_ON_KERNEL: dict[str, Callable[[TrioKernel], Awaitable[None]]] = {
+    "restart": _restart,
+    "rename": _rename,
+    "complete": _complete,
+    "query-exit-code": _query_exit_code,
+    "html": _html,
+    "session-files": _session_files,
+    "apps": _apps,
+    "app-streams": _app_streams,
+    "terminal": _terminal,
+}
+_ON_TARGET: dict[str, Callable[[Target], Awaitable[None]]] = {
+    "sessions": _sessions,
+    "events": _events,
+    "folder-remount": _remount,
+    "folder-unique-names": _unique_names,
+    "admin-users": partial(_list, kind="users"),
+    "admin-images": partial(_list, kind="images"),
+    "admin-scaling-groups": partial(_list, kind="scaling-groups"),
+    "admin-resource-policies": partial(_list, kind="resource-policies"),
+}
+_NOTHING_TO_ASK = frozenset({"login", "other-users"})
+"""What a target has not got at all."""
+
+
+async def test_still_cannot(target: Target, limit: str, tmp_path: Path) -> None:
+    expected = target.limits[limit]
+    if limit in _NOTHING_TO_ASK:
+        return
+    with pytest.raises(expected.raises, match=expected.match):
+        if limit in _ON_TARGET:
+            await _ON_TARGET[limit](target)
+        elif limit in _ON_KERNEL:
+            await _with_kernel(target, _ON_KERNEL[limit])
+        elif limit == "large-downloads":
+            await _with_kernel(target, partial(_large_downloads, folder=tmp_path))
+        else:
+            await _folder(target, limit, tmp_path)

@@ -60,6 +60,8 @@ class Limit:
     """What our client raises."""
     match: str = ""
     """What the error's text holds: a regular expression."""
+    absent: bool = False
+    """Whether there is nothing to ask: the part that would do it is not among the servers here."""
 
 
 _NO_AGENT = Limit(
@@ -88,18 +90,18 @@ _SEED = {
     "admin-images": Limit("images are listed from 19.03 on", _CLIENT),
     "admin-scaling-groups": Limit("there are none", _CLIENT),
     "admin-resource-policies": Limit("there are none", _CLIENT),
-    "login": Limit("there is no web server for it"),
+    "login": Limit("there is no web server for it", absent=True),
 }
 
 _TRANSITION = {
     "sessions": _NO_AGENT,
-    "login": Limit("there is no web server for it"),
+    "login": Limit("there is no web server for it", absent=True),
     "folder-moves": Limit("files in folders are moved from 22.03 on", _CLIENT, "22.03"),
 }
 
 LIMITS: Mapping[str, Mapping[str, Limit]] = {
     GATEWAY: {
-        "other-users": Limit("a gateway has one key pair"),
+        "other-users": Limit("a gateway has one key pair", absent=True),
     },
     "1.1.0": _SEED,
     "1.3.12": _SEED,
@@ -121,7 +123,7 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
         "html": Limit("HTML is sent as what is no JSON, and the session hangs from then on"),
         "large-downloads": Limit("1 MiB at most", DownloadError, "1 MiB"),
         "terminal": Limit("the Python runtime has none"),
-        "login": Limit("there is no web server for it"),
+        "login": Limit("there is no web server for it", absent=True),
     },
     "26.9.6": {
         "restart": Limit("the manager has no such call any more", ServerError, "501"),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sysconfig
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -70,35 +71,47 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each test runs on each target that can do it, one target after the other; as each user."""
     if "target_name" not in metafunc.fixturenames:
         return
-    wanted = {name for mark in metafunc.definition.iter_markers("needs") for name in mark.args}
-    unknown = wanted - set(CAPABILITIES)
-    assert not unknown, f"no such capabilities: {unknown}"
     if "limit" in metafunc.fixturenames:
         pairs = [
             (target, name)
             for target in chosen_targets(metafunc.config)
-            for name in limits_of(target)
+            for name, limit in limits_of(target).items()
+            if not limit.absent
         ]
         metafunc.parametrize("target_name, limit", pairs, scope="session")
         return
-    able = [name for name in chosen_targets(metafunc.config) if not wanted & set(limits_of(name))]
-    metafunc.parametrize("target_name", able, scope="session")
+    metafunc.parametrize("target_name", chosen_targets(metafunc.config), scope="session")
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A manager takes longer than the limit that all other tests have."""
-    for item in items:
-        if (
-            isinstance(item, pytest.Function)
-            and "target_name" in item.fixturenames
-            and iscoroutinefunction(item.obj)
-        ):
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What a target cannot do is not tried; and a manager may take longer than other tests."""
+    ours = [
+        item
+        for item in items
+        if isinstance(item, pytest.Function) and "target_name" in item.fixturenames
+    ]
+    beyond = [item for item in ours if _wanted(item) & set(limits_of(_target_name(item)))]
+    config.hook.pytest_deselected(items=beyond)
+    items[:] = [item for item in items if item not in beyond]
+    for item in ours:
+        if iscoroutinefunction(item.obj):
             test = getattr(item.obj, "__wrapped__", item.obj)
-            on_gateway = item.callspec.params["target_name"] == GATEWAY
+            on_gateway = _target_name(item) == GATEWAY
             mark = item.get_closest_marker("seconds")
             on_manager = mark.args[0] if mark is not None else MANAGER_SECONDS
             item.obj = _bounded(test, GATEWAY_SECONDS if on_gateway else on_manager)
+
+
+def _target_name(item: pytest.Function) -> str:
+    name: str = item.callspec.params["target_name"]
+    return name
+
+
+def _wanted(item: pytest.Function) -> set[str]:
+    wanted = {name for mark in item.iter_markers("needs") for name in mark.args}
+    assert wanted <= set(CAPABILITIES), f"{item.name} needs what is no capability"
+    return wanted
 
 
 def _bounded(test: Callable[..., Awaitable[None]], seconds: float) -> Callable[..., Any]:
@@ -144,9 +157,14 @@ def fresh(lab: Lab | None) -> None:
 
 @pytest.fixture
 async def target(
-    lab: Lab | None, fresh: None, gateway_parent: Path, request: pytest.FixtureRequest
+    lab: Lab | None,
+    fresh: None,
+    gateway_parent: Path,
+    request: pytest.FixtureRequest,
+    caplog: pytest.LogCaptureFixture,
 ) -> AsyncIterator[Target]:
     """The server under test. No session may be left on it when a test ends."""
+    caplog.set_level(logging.DEBUG, "backendai_trio.http")  # a failure shows the requests
     if lab is None:
         async with open_gateway_target() as gateway:
             yield gateway

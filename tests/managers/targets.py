@@ -45,6 +45,8 @@ class Target:
     python = KernelSpec(runtime="python")
     session_seconds = 10.0
     """A session is there, or gone, within this time."""
+    pace = 0.1
+    """What waits are multiplied with that a manager takes longer for than a gateway."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -119,6 +121,7 @@ class ManagerTarget(Target):
         super().__init__(lab.release)
         self.lab = lab
         self.session_seconds = 90.0
+        self.pace = 1.0
         amounts = {"cpu": "1", "mem": "128m"} if self.names_sessions else {}
         self.python = KernelSpec(runtime="python", resources=amounts)
 

@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 import trio
 
-from backendai_trio import BatchOptions, Client, KernelSpec, TrioKernel, new_token, open_kernel
+from backendai_trio import BatchOptions, Client, TrioKernel, new_token, open_kernel
 
 from .runs import poll_only, run
 from .targets import ManagerTarget, Target
@@ -44,7 +44,7 @@ async def test_creates_that_are_cancelled_leave_nothing(client: Client, target: 
     """50, at 0 to 4 seconds, some at a time; nor is there a warning that one may be left."""
     chance = random.Random(SEED)
     tokens = {new_token() for _ in range(CREATES)}
-    longest = 4.0 if isinstance(target, ManagerTarget) else 0.3
+    longest = 4 * target.pace
     limiter = trio.CapacityLimiter(AT_ONCE)
 
     async def create(token: str, seconds: float) -> None:
@@ -63,16 +63,16 @@ async def test_creates_that_are_cancelled_leave_nothing(client: Client, target: 
 
 @pytest.mark.parametrize("way", ["stream", "polls"])
 async def test_runs_that_are_cancelled_leave_the_session_usable(
-    client: Client, python: KernelSpec, way: str
+    client: Client, target: Target, way: str
 ) -> None:
     """Ten, at 0 to 1.5 seconds: the code is interrupted, and the next run works at once."""
     if way == "polls":
         poll_only(client)
     chance = random.Random(SEED)
     code = "import time\nfor i in range(100):\n    print(i, flush=True)\n    time.sleep(0.1)"
-    async with open_kernel(client, python) as kernel:
+    async with open_kernel(client, target.python) as kernel:
         for number in range(10):
-            with trio.move_on_after(chance.uniform(0, 1.5)):
+            with trio.move_on_after(chance.uniform(0, 1.5) * target.pace):
                 await run(kernel, code)
             with trio.fail_after(20):
                 ran = await run(kernel, f"print('after', {number})")
@@ -110,8 +110,7 @@ async def test_block_that_is_cancelled_while_code_runs(client: Client, target: T
             async with open_kernel(client, target.python, token=token) as kernel:
                 await run(kernel, "import time\ntime.sleep(100)")
 
-    scale = 1.0 if isinstance(target, ManagerTarget) else 0.1
     async with trio.open_nursery() as nursery:
         for seconds in (3, 5, 7, 9):
-            nursery.start_soon(partial(use, seconds * scale))
+            nursery.start_soon(partial(use, seconds * target.pace))
     await _none_left(target, tokens)

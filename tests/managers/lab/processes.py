@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -53,18 +52,23 @@ class Processes:
     def start(
         self, name: str, command: Sequence[str], *, cwd: Path, env: Mapping[str, str]
     ) -> None:
-        """Start a process in a session of its own, and note it."""
-        with self.log(name).open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=cwd,
-                env=dict(env),
-                start_new_session=True,
-            )
-        self._note(name).write_text(f"{process.pid} {_start_time(process.pid)}\n")
+        """Start a process in a session of its own, and note it.
+
+        Not by `subprocess`, which complains of processes that nobody waits for.
+        """
+        log = str(self.log(name))
+        pid = os.posix_spawnp(
+            "env",
+            ["env", "--chdir", str(cwd), *command],
+            dict(env),
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+        )
+        self._note(name).write_text(f"{pid} {_start_time(pid)}\n")
 
     def wait_ready(self, name: str, ready: Callable[[], bool], *, seconds: float) -> None:
         """Wait until a process serves.

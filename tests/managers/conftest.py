@@ -78,7 +78,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             for name, limit in limits_of(target).items()
             if not limit.absent
         ]
-        metafunc.parametrize("target_name, limit", pairs, scope="session")
+        # An empty set would be a test that is skipped.
+        metafunc.parametrize("target_name, limit", pairs or [(GATEWAY, "")], scope="session")
         return
     metafunc.parametrize("target_name", chosen_targets(metafunc.config), scope="session")
 
@@ -91,7 +92,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items
         if isinstance(item, pytest.Function) and "target_name" in item.fixturenames
     ]
-    beyond = [item for item in ours if _wanted(item) & set(limits_of(_target_name(item)))]
+    beyond = [
+        item
+        for item in ours
+        if _wanted(item) & set(limits_of(_target_name(item)))
+        or item.callspec.params.get("limit") == ""
+    ]
     config.hook.pytest_deselected(items=beyond)
     items[:] = [item for item in items if item not in beyond]
     for item in ours:

@@ -1,10 +1,14 @@
-"""Running code, and what it printed."""
+"""What the tests do again and again: run code, send bytes, have a folder."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
+from uuid import uuid4
+
+import trio
 
 from backendai_trio import (
     BatchOptions,
@@ -15,9 +19,11 @@ from backendai_trio import (
     Stderr,
     Stdout,
     TrioKernel,
+    TrioVFolder,
+    create_vfolder,
 )
 
-__all__ = ["Ran", "poll_only", "run"]
+__all__ = ["Ran", "chunks", "new_folder_name", "open_folder", "poll_only", "run"]
 
 
 @dataclass(frozen=True)
@@ -67,3 +73,26 @@ def poll_only(client: Client) -> None:
     """Have a client run code by polls, where its server has WebSockets for that, too."""
     client.era = replace(client.era, streams_executions=False)
     client.hello = replace(client.hello, features=frozenset[str]())
+
+
+async def chunks(*pieces: bytes) -> AsyncIterator[bytes]:
+    """Bytes as a stream."""
+    for piece in pieces:
+        await trio.lowlevel.checkpoint()
+        yield piece
+
+
+def new_folder_name() -> str:
+    """A name that no virtual folder has."""
+    return f"f-{uuid4().hex[:12]}"
+
+
+@asynccontextmanager
+async def open_folder(client: Client) -> AsyncIterator[TrioVFolder]:
+    """A new virtual folder, which is deleted when the block ends."""
+    folder = await create_vfolder(client, new_folder_name())
+    try:
+        yield folder
+    finally:
+        with trio.move_on_after(20, shield=True):
+            await folder.delete()

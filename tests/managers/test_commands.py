@@ -116,11 +116,11 @@ async def test_sync(commands: Commands, token: str) -> None:
     folder.mkdir()
     for number in range(30):
         (folder / f"{number}.txt").write_text(str(number))
-    await commands.succeed("sync", "project", token)
+    await commands.succeed("sync", "project", f"{token}:.")
     code = "import glob; print(len(glob.glob('**/*.txt', recursive=True)))"
     assert await commands.succeed("run", "-q", "-t", token, "python", "-c", code) == "30\n"
     (folder / "0.txt").write_text("changed")
-    await commands.succeed("sync", "project", token)
+    await commands.succeed("sync", "project", f"{token}:.")
 
 
 async def test_sweep(commands: Commands) -> None:

@@ -22,7 +22,7 @@ from backendai_trio import (
     open_kernel,
 )
 
-from .runs import poll_only, run
+from .runs import chunks, poll_only, run
 from .targets import Target
 
 pytestmark = pytest.mark.needs("sessions")
@@ -122,14 +122,10 @@ async def test_exit_code_of_a_batch_run(kernel: TrioKernel, target: Target, code
 
 async def test_batch_of_files(kernel: TrioKernel) -> None:
     """Files that were uploaded, by the image's own rules: ``main.py`` is run."""
-    await kernel.upload_stream("main.py", _bytes(b"import other\nprint(other.value)\n"))
-    await kernel.upload_stream("other.py", _bytes(b"value = 42\n"))
+    await kernel.upload_stream("main.py", chunks(b"import other\nprint(other.value)\n"))
+    await kernel.upload_stream("other.py", chunks(b"value = 42\n"))
     ran = await run(kernel, mode="batch", options=BatchOptions(build=""))
     assert ran.stdout == "42\n"
-
-
-async def _bytes(data: bytes):  # type: ignore[no-untyped-def]
-    yield data
 
 
 async def test_build_and_exec(kernel: TrioKernel) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from backendai_trio import BackendError, DownloadError, InvalidRequest, NotFound, TrioKernel
 
-from .runs import run
+from .runs import chunks, run
 
 pytestmark = pytest.mark.needs("sessions")
 
@@ -139,7 +139,7 @@ async def test_list_of_files(kernel: TrioKernel) -> None:
 
 async def test_files_are_made_and_removed(kernel: TrioKernel) -> None:
     await kernel.mkdir("d/e")
-    await kernel.upload_stream("d/e/a.txt", _bytes(b"A"), size=1)
+    await kernel.upload_stream("d/e/a.txt", chunks(b"A"), size=1)
     assert (await run(kernel, "print(open('d/e/a.txt').read())")).stdout == "A\n"
     digests = await kernel.list_digests("d")
     assert [(found.name, found.size) for found in digests] == [("e/a.txt", 1)]
@@ -147,11 +147,7 @@ async def test_files_are_made_and_removed(kernel: TrioKernel) -> None:
     assert (await run(kernel, "import os\nprint(os.path.exists('d'))")).stdout == "False\n"
 
 
-async def _bytes(data: bytes):  # type: ignore[no-untyped-def]
-    yield data
-
-
 async def test_path_that_leaves_the_folder(kernel: TrioKernel, tmp_path: Path) -> None:
     with pytest.raises(BackendError):
-        await kernel.upload_stream("../../out.txt", _bytes(b"A"), size=1)
+        await kernel.upload_stream("../../out.txt", chunks(b"A"), size=1)
     assert (await run(kernel, "print('alive')")).stdout == "alive\n"

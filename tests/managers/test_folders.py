@@ -7,7 +7,6 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -28,23 +27,18 @@ from backendai_trio import (
     open_kernel,
 )
 
-from .runs import run
+from .runs import new_folder_name, open_folder, run
 from .targets import Target
 
 # Managers of 23.09 and later keep deleted folders.
 _GONE = frozenset({"delete-pending", "delete-ongoing", "delete-complete", "deleted-complete"})
 
 
-def new_name() -> str:
-    return f"f-{uuid4().hex[:12]}"
-
-
 @pytest.fixture
 async def folder(client: Client) -> AsyncIterator[TrioVFolder]:
     """A folder of an ordinary user, deleted at the end."""
-    made = await create_vfolder(client, new_name())
-    yield made
-    await made.delete()
+    async with open_folder(client) as made:
+        yield made
 
 
 async def _names(client: Client) -> list[str]:
@@ -52,7 +46,7 @@ async def _names(client: Client) -> list[str]:
 
 
 async def test_life_of_a_folder(client: Client) -> None:
-    name = new_name()
+    name = new_folder_name()
     folder = await create_vfolder(client, name)
     assert name in await _names(client)
     info = await (await find_vfolder(client, name)).info()
@@ -63,7 +57,7 @@ async def test_life_of_a_folder(client: Client) -> None:
 
 async def test_deleted_folder_leaves_its_name(client: Client) -> None:
     """Delete means delete: one of the same name can be made, and it is empty."""
-    name = new_name()
+    name = new_folder_name()
     for _ in range(2):
         folder = await create_vfolder(client, name)
         await folder.delete()
@@ -79,7 +73,7 @@ async def test_name_that_is_taken(client: Client, folder: TrioVFolder) -> None:
 
 async def test_folder_that_is_not_there(client: Client) -> None:
     with pytest.raises(NotFound):
-        await find_vfolder(client, new_name())
+        await find_vfolder(client, new_folder_name())
 
 
 @pytest.mark.needs("folder-files")
@@ -157,7 +151,7 @@ async def test_file_is_moved(folder: TrioVFolder, tmp_path: Path) -> None:
 
 @pytest.mark.needs("folder-rename")
 async def test_folder_is_renamed(client: Client, folder: TrioVFolder) -> None:
-    old, new = folder.name, new_name()
+    old, new = folder.name, new_folder_name()
     await folder.rename(new)
     assert folder.name == new
     names = await _names(client)
@@ -204,7 +198,7 @@ async def test_folder_in_a_session(
 
 @pytest.mark.needs("sessions")
 async def test_mount_that_is_not_there(client: Client, target: Target) -> None:
-    spec = replace(target.python, mounts=(new_name(),))
+    spec = replace(target.python, mounts=(new_folder_name(),))
     with pytest.raises((NotFound, InvalidRequest, LocalProtocolError)):
         async with open_kernel(client, spec):
             pass

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import trio
@@ -14,13 +13,11 @@ import trio
 from backendai_trio import (
     ApiError,
     BackendError,
-    InvalidRequest,
     Kind,
     TrioKernel,
     create_vfolder,
     list_apps,
     list_rows,
-    list_vfolders,
     new_token,
     open_app_stream,
     open_client,
@@ -29,7 +26,7 @@ from backendai_trio import (
     open_terminal,
 )
 
-from .runs import run
+from .runs import new_folder_name, open_folder, run
 from .targets import Target
 
 PATIENCE_SECONDS = 20.0
@@ -126,55 +123,37 @@ async def _events(target: Target) -> None:
 
 
 async def _remount(target: Target) -> None:
-    async with open_client(target.config()) as client:
-        folder = await create_vfolder(client, f"f-{uuid4().hex[:12]}")
-        try:
-            spec = replace(target.python, mounts=(folder.name,))
-            async with open_kernel(client, spec) as kernel:
-                await kernel.restart()
-                code = f"import os\nprint(os.path.isdir({folder.name!r}))"
-                if (await run(kernel, code)).stdout == "False\n":
-                    raise BackendError("it is not there any more")
-        finally:
-            with trio.CancelScope(shield=True):
-                await folder.delete()
+    async with open_client(target.config()) as client, open_folder(client) as folder:
+        spec = replace(target.python, mounts=(folder.name,))
+        async with open_kernel(client, spec) as kernel:
+            await kernel.restart()
+            code = f"import os\nprint(os.path.isdir({folder.name!r}))"
+            if (await run(kernel, code)).stdout == "False\n":
+                raise BackendError("it is not there any more")
 
 
 async def _unique_names(target: Target) -> None:
-    name = f"f-{uuid4().hex[:12]}"
-    async with open_client(target.config()) as client:
-        folder = await create_vfolder(client, name)
-        try:
-            await create_vfolder(client, name)
-        except InvalidRequest:
-            await folder.delete()
-            return
-        for info in await list_vfolders(client):
-            if info.name == name:
-                await folder.delete()
-    raise BackendError("there were two")
+    async with open_client(target.config()) as client, open_folder(client) as folder:
+        second = await create_vfolder(client, folder.name)  # refused, if names are unique
+        await second.delete()
+        raise BackendError("there were two")
 
 
 async def _folder(target: Target, what: str, local: Path) -> None:
-    async with open_client(target.config()) as client:
-        folder = await create_vfolder(client, f"f-{uuid4().hex[:12]}")
-        try:
-            match what:
-                case "folder-files":
-                    await folder.list_files()
-                case "folder-downloads":
-                    (local / "a.txt").write_text("A")
-                    await folder.upload([local / "a.txt"], base=local)
-                    await folder.download(["a.txt"], local / "got")
-                case "folder-moves":
-                    await folder.move("a.txt", "b.txt")
-                case "folder-rename":
-                    await folder.rename(f"f-{uuid4().hex[:12]}")
-                case "folder-invitations":
-                    await folder.invite(["user2@lablup.com"])
-        finally:
-            with trio.CancelScope(shield=True):
-                await folder.delete()
+    async with open_client(target.config()) as client, open_folder(client) as folder:
+        match what:
+            case "folder-files":
+                await folder.list_files()
+            case "folder-downloads":
+                (local / "a.txt").write_text("A")
+                await folder.upload([local / "a.txt"], base=local)
+                await folder.download(["a.txt"], local / "got")
+            case "folder-moves":
+                await folder.move("a.txt", "b.txt")
+            case "folder-rename":
+                await folder.rename(new_folder_name())
+            case "folder-invitations":
+                await folder.invite(["user2@lablup.com"])
 
 
 async def _list(target: Target, kind: Kind) -> None:

@@ -25,7 +25,7 @@ from backendai_trio import (
     run_kernel,
 )
 
-from .runs import run
+from .runs import chunks, run
 from .targets import ManagerTarget, Target
 
 pytestmark = pytest.mark.needs("sessions")
@@ -51,12 +51,8 @@ async def test_session_of_each_kind_of_user(target: Target) -> None:
             open_kernel(client, target.python) as kernel,
         ):
             assert (await run(kernel, "print(6 * 7)")).stdout == "42\n"
-            await kernel.upload_stream("a.txt", _bytes(b"A"), size=1)
+            await kernel.upload_stream("a.txt", chunks(b"A"), size=1)
             assert kernel.token in [row.token for row in await list_kernels(client)]
-
-
-async def _bytes(data: bytes):  # type: ignore[no-untyped-def]
-    yield data
 
 
 async def test_session_is_reused_by_its_token(client: Client, python: KernelSpec) -> None:

@@ -18,14 +18,11 @@ from .processes import LabError, Processes, last_lines
 from .pythons import install
 from .stores import HOST, Stores
 
-__all__ = ["DATA", "KERNEL_PORTS", "START_SECONDS", "Lab", "options_of"]
+__all__ = ["DATA", "KERNEL_PORTS", "Lab", "options_of"]
 
 _HERE = Path(__file__).resolve().parent.parent
 DATA = _HERE / "fixtures"
 """Rows and settings that the servers are filled with."""
-START_SECONDS = 300.0
-"""A server that does not serve within this time never will, however busy the machine is."""
-
 KERNEL_PORTS = 600
 """How many ports sessions have, from 300 above the first one on."""
 

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping
 
-from .base import DATA, KERNEL_PORTS, START_SECONDS, Lab, options_of
+from .base import DATA, KERNEL_PORTS, Lab, options_of
 from .stores import HOST, tcp_open
 
 __all__ = ["Early"]
@@ -55,9 +55,7 @@ class Early(Lab):
         if self._is_1_3:
             arguments |= {"num-proc": "1", "advertised-manager-host": HOST}
         self._start("manager", "manager.py", arguments)
-        self.processes.wait_ready(
-            "manager", lambda: tcp_open(self.manager_port), seconds=START_SECONDS
-        )
+        self.processes.wait_ready("manager", lambda: tcp_open(self.manager_port))
 
     def start_agent(self) -> None:
         """Start the agent; sessions of an earlier one are over."""
@@ -83,9 +81,7 @@ class Early(Lab):
             arguments |= {"agent-ip-override": HOST}
         self._start("agent", "agent.py", arguments)
         alive = "select id from agents where status = 'ALIVE'"
-        self.processes.wait_ready(
-            "agent", lambda: bool(self.stores.sql(alive)), seconds=START_SECONDS
-        )
+        self.processes.wait_ready("agent", lambda: bool(self.stores.sql(alive)))
 
     @property
     def _is_1_3(self) -> bool:

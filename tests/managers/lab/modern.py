@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-from .base import DATA, KERNEL_PORTS, START_SECONDS, Lab
+from .base import DATA, KERNEL_PORTS, Lab
 from .stores import HOST, tcp_open
 from .toml import toml_of
 
@@ -67,9 +67,7 @@ class _Modern(Lab):
     def start_storage(self) -> None:
         """Start the storage proxy."""
         self._start("storage", "-m", "ai.backend.storage.server", "-f", self._file("storage"))
-        self.processes.wait_ready(
-            "storage", lambda: tcp_open(self.storage_manager_port), seconds=START_SECONDS
-        )
+        self.processes.wait_ready("storage", lambda: tcp_open(self.storage_manager_port))
 
     def start_agent(self) -> None:
         """Start the agent; sessions of an earlier one are over."""
@@ -81,9 +79,7 @@ class _Modern(Lab):
         program = str(self.inside / "modern" / "agent.py")
         self._start("agent", program, "-f", self._file("agent"))
         alive = "select id from agents where status = 'ALIVE'"
-        self.processes.wait_ready(
-            "agent", lambda: bool(self.stores.sql(alive)), seconds=START_SECONDS
-        )
+        self.processes.wait_ready("agent", lambda: bool(self.stores.sql(alive)))
 
     def manage(self, *arguments: str) -> None:
         """Run the manager's own command."""
@@ -257,7 +253,7 @@ class Modern23(_Modern):
     def start_manager(self) -> None:
         """Start the manager."""
         self._start("manager", "-m", "ai.backend.manager.server", "-f", self._file("manager"))
-        self.processes.wait_ready("manager", lambda: _serves(self.endpoint), seconds=START_SECONDS)
+        self.processes.wait_ready("manager", lambda: _serves(self.endpoint))
 
     def _insert_image(self) -> None:
         """The manager's commands only know images that are in a registry."""
@@ -334,16 +330,14 @@ class Modern26(_Modern):
         """Start the manager."""
         arguments = ("mgr", "-f", self._file("manager"), "start-server")
         self._start("manager", "-m", "ai.backend.cli", *arguments)
-        self.processes.wait_ready("manager", lambda: _serves(self.endpoint), seconds=START_SECONDS)
+        self.processes.wait_ready("manager", lambda: _serves(self.endpoint))
 
     def start_web(self) -> None:
         """Start the web server."""
         python = str(self.folder / "web" / "bin" / "python")
         command = [python, "-m", "ai.backend.web.server", "-f", self._file("webserver")]
         self.processes.start("web", command, cwd=self.etc, env=self.environ())
-        self.processes.wait_ready(
-            "web", lambda: _serves(f"{self.web_endpoint}/func/"), seconds=START_SECONDS
-        )
+        self.processes.wait_ready("web", lambda: _serves(f"{self.web_endpoint}/func/"))
 
     def settings(self) -> dict[str, Settings]:
         """With the web server's."""

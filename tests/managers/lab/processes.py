@@ -15,6 +15,8 @@ from pathlib import Path
 __all__ = ["LabError", "Processes", "last_lines"]
 
 _POLL_SECONDS = 0.2
+_START_SECONDS = 300.0
+"""A server that does not serve within this time never will, however busy the machine is."""
 
 
 class LabError(Exception):
@@ -70,7 +72,9 @@ class Processes:
         )
         self._note(name).write_text(f"{pid} {_start_time(pid)}\n")
 
-    def wait_ready(self, name: str, ready: Callable[[], bool], *, seconds: float) -> None:
+    def wait_ready(
+        self, name: str, ready: Callable[[], bool], *, seconds: float = _START_SECONDS
+    ) -> None:
         """Wait until a process serves.
 
         Raises:

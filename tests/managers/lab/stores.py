@@ -162,7 +162,7 @@ class Stores:
             env=os.environ,
         )
         self._processes.wait_ready(
-            "postgres", lambda: self._psql("select 1", "postgres").returncode == 0, seconds=30
+            "postgres", lambda: self._psql("select 1", "postgres").returncode == 0
         )
 
     def _start_redis(self) -> None:
@@ -171,7 +171,7 @@ class Stores:
         command = ["redis-server", "--bind", HOST, "--port", str(self.redis_port), "--save", ""]
         command += ["--appendonly", "no", "--daemonize", "no", "--dir", str(folder)]
         self._processes.start("redis", command, cwd=folder, env=os.environ)
-        self._processes.wait_ready("redis", lambda: tcp_open(self.redis_port), seconds=15)
+        self._processes.wait_ready("redis", lambda: tcp_open(self.redis_port))
 
     def _start_etcd(self) -> None:
         client, peer = (f"http://{HOST}:{port}" for port in (self.etcd_port, self.etcd_port + 1))
@@ -186,7 +186,7 @@ class Stores:
             command += [f"--{option}", url]
         self._processes.start("etcd", command, cwd=self._folder, env=os.environ)
         self._processes.wait_ready(
-            "etcd", lambda: self._etcdctl("endpoint", "health").returncode == 0, seconds=30
+            "etcd", lambda: self._etcdctl("endpoint", "health").returncode == 0
         )
 
     def _psql(self, statement: str, database: str) -> subprocess.CompletedProcess[str]:

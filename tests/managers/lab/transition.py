@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from .base import START_SECONDS, Lab, options_of
+from .base import Lab, options_of
 from .stores import HOST, tcp_open
 from .toml import toml_of
 
@@ -114,6 +114,4 @@ class Transition(Lab):
             cwd=self.etc,
             env=self.environ(LAB_TAG=str(self.port_base)),
         )
-        self.processes.wait_ready(
-            "manager", lambda: tcp_open(self.manager_port), seconds=START_SECONDS
-        )
+        self.processes.wait_ready("manager", lambda: tcp_open(self.manager_port))

@@ -56,6 +56,7 @@ async def test_exception(kernel: TrioKernel, target: Target) -> None:
     assert (await run(kernel, "print('after')")).stdout == "after\n"
 
 
+@pytest.mark.needs("syntax-errors")
 async def test_syntax_error(kernel: TrioKernel) -> None:
     assert "SyntaxError" in (await run(kernel, "print('x'")).stderr
 

@@ -73,6 +73,11 @@ async def _query_exit_code(kernel: TrioKernel) -> None:
         raise BackendError("no exit code tells of the failure")
 
 
+async def _syntax_errors(kernel: TrioKernel) -> None:
+    if "SyntaxError" not in (said := (await run(kernel, "print('x'")).text):
+        raise BackendError(said)
+
+
 async def _html(kernel: TrioKernel) -> None:
     code = "from IPython.display import display, HTML\ndisplay(HTML('<b>bold</b>'))"
     with trio.move_on_after(PATIENCE_SECONDS):
@@ -166,6 +171,7 @@ _ON_KERNEL: dict[str, Callable[[TrioKernel], Awaitable[None]]] = {
     "rename": _rename,
     "complete": _complete,
     "query-exit-code": _query_exit_code,
+    "syntax-errors": _syntax_errors,
     "html": _html,
     "session-files": _session_files,
     "apps": _apps,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from backendai_trio import (
     ApiError,
+    AuthError,
     BackendError,
     DownloadError,
     LocalProtocolError,
@@ -41,6 +42,7 @@ CAPABILITIES = {
     "folder-moves": "files in a virtual folder are moved",
     "folder-rename": "a virtual folder gets another name",
     "folder-invitations": "virtual folders are offered to other users",
+    "folder-leave": "a user gives up a folder that somebody has shared",
     "folder-unique-names": "a virtual folder's name is there once",
     "folder-remount": "mounts outlive a restart",
     "admin-users": "users are listed",
@@ -86,6 +88,7 @@ _SEED = {
     "folder-moves": Limit("files in folders are moved from 22.03 on", _CLIENT, "22.03"),
     "folder-rename": Limit("folders are renamed from 19.03 on", _CLIENT, "19.03"),
     "folder-invitations": Limit("folders are shared from 1.4 on", _CLIENT, "1.4"),
+    "folder-leave": Limit("folders are left from 20.09 on", _CLIENT, "20.09"),
     "folder-unique-names": Limit("a second folder of the same name is made without a word"),
     "folder-remount": Limit("a restart does not mount folders again"),
     "admin-users": Limit("there are only key pairs", _CLIENT),
@@ -99,6 +102,7 @@ _TRANSITION = {
     "sessions": _NO_AGENT,
     "login": Limit("there is no web server for it", absent=True),
     "folder-moves": Limit("files in folders are moved from 22.03 on", _CLIENT, "22.03"),
+    "folder-leave": Limit("folders are left from 20.09 on", NotFound),
 }
 
 LIMITS: Mapping[str, Mapping[str, Limit]] = {
@@ -130,6 +134,7 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
     "26.9.6": {
         "restart": Limit("the manager has no such call any more", ServerError, "501"),
         "complete": Limit("it always answers an empty list"),
+        "folder-leave": Limit("a guest lacks the permission for it", AuthError, "HARD_DELETE"),
         "query-exit-code": Limit("a query run that fails has the exit code 0"),
         "large-downloads": Limit("1 MiB at most", DownloadError, "1 MiB"),
         "terminal": Limit("the Python runtime has none"),

@@ -16,6 +16,7 @@ from backendai_trio import (
     Event,
     Finished,
     InputRequest,
+    InvalidRequest,
     Stderr,
     Stdout,
     TrioKernel,
@@ -89,10 +90,19 @@ def new_folder_name() -> str:
 
 @asynccontextmanager
 async def open_folder(client: Client) -> AsyncIterator[TrioVFolder]:
-    """A new virtual folder, which is deleted when the block ends."""
+    """A new virtual folder, which is deleted when the block ends.
+
+    A manager answers a destroy before the session has ended, and refuses to delete what that has
+    mounted.
+    """
     folder = await create_vfolder(client, new_folder_name())
     try:
         yield folder
     finally:
-        with trio.move_on_after(20, shield=True):
-            await folder.delete()
+        with trio.move_on_after(60, shield=True):
+            while True:
+                try:
+                    await folder.delete()
+                    break
+                except InvalidRequest:
+                    await trio.sleep(1)

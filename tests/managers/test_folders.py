@@ -172,8 +172,9 @@ async def test_folder_is_shared(client: Client, target: Target, folder: TrioVFol
             await accept_invitation(guest, invitation.invitation_id)
         shared = await find_vfolder(guest, folder.name)
         assert (await shared.info()).permission == "ro"
-        await shared.leave()
-        assert folder.name not in await _names(guest)
+        if target.can("folder-leave"):
+            await shared.leave()
+            assert folder.name not in await _names(guest)
 
 
 @pytest.mark.needs("sessions")

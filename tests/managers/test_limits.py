@@ -37,6 +37,9 @@ from .targets import Target
 PATIENCE_SECONDS = 20.0
 
 
+_DISPLAY = "from IPython.display import display"
+
+
 class Still(Exception):
     """It can, after all."""
 
@@ -83,8 +86,7 @@ async def _syntax_errors(kernel: TrioKernel) -> None:
         raise BackendError(said)
 
 
-async def _html(kernel: TrioKernel) -> None:
-    code = "from IPython.display import display, HTML\ndisplay(HTML('<b>bold</b>'))"
+async def _shows(kernel: TrioKernel, code: str) -> None:
     with trio.move_on_after(PATIENCE_SECONDS):
         ran = await run(kernel, code)
         if any(isinstance(event, Html | Media) for event in ran.events):
@@ -192,7 +194,8 @@ _ON_KERNEL: dict[str, Callable[[TrioKernel], Awaitable[None]]] = {
     "complete": _complete,
     "query-exit-code": _query_exit_code,
     "syntax-errors": _syntax_errors,
-    "html": _html,
+    "pictures": partial(_shows, code=f"{_DISPLAY}, SVG\ndisplay(SVG('<svg/>'))"),
+    "html": partial(_shows, code=f"{_DISPLAY}, HTML\ndisplay(HTML('<b>bold</b>'))"),
     "session-files": _session_files,
     "apps": _apps,
     "app-streams": _app_streams,

@@ -92,7 +92,7 @@ _SEED = {
     "folder-moves": Limit("files in folders are moved from 22.03 on", _CLIENT, "22.03"),
     "folder-rename": Limit("folders are renamed from 19.03 on", _CLIENT, "19.03"),
     "folder-invitations": Limit("folders are shared from 1.4 on", _CLIENT, "1.4"),
-    "folder-leave": Limit("folders are left from 20.09 on", _CLIENT, "20.09"),
+    "folder-leave": Limit("folders are left from 20.03 on", _CLIENT, "leave folders"),
     "folder-unique-names": Limit("a second folder of the same name is made without a word"),
     "folder-remount": Limit("a restart does not mount folders again"),
     "admin-users": Limit("there are only key pairs", _CLIENT),
@@ -106,7 +106,6 @@ _TRANSITION = {
     "sessions": _NO_AGENT,
     "login": Limit("there is no web server for it", absent=True),
     "folder-moves": Limit("files in folders are moved from 22.03 on", _CLIENT, "22.03"),
-    "folder-leave": Limit("folders are left from 20.09 on", NotFound),
 }
 
 LIMITS: Mapping[str, Mapping[str, Limit]] = {
@@ -123,12 +122,13 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
         "events": Limit("session events are streamed from 19.06 on"),
         "folder-downloads": Limit("the path is another one than in 19.03", ApiError),
         "folder-rename": Limit("folders are renamed from 19.03 on", NotFound),
+        "folder-leave": Limit("folders are left from 20.03 on", NotFound),
         "folder-unique-names": Limit("a second folder of the same name is made without a word"),
         "admin-users": Limit("there are only key pairs", ApiError),
         "admin-scaling-groups": Limit("there are none", ApiError),
         "admin-resource-policies": Limit("there are none", ApiError),
     },
-    "19.9.27": _TRANSITION,
+    "19.9.27": _TRANSITION | {"folder-leave": Limit("folders are left from 20.03 on", NotFound)},
     "20.3.19": _TRANSITION,
     "23.9.10": {
         "complete": Limit("the published kernel runner never answers"),

@@ -14,8 +14,26 @@ from .toml import toml_of
 __all__ = ["Transition"]
 
 _REGISTRY = "lab.invalid"  # never contacted
-_IMAGE = f"images/{_REGISTRY}/lab%2Fpython"
-_TAG = f"{_IMAGE}/3.6-debian"
+_PATH = f"images/{_REGISTRY}/lab%2Fpython"
+_TAG = f"{_PATH}/3.6-debian"
+_IMAGE = {
+    _PATH: "1",
+    _TAG: "sha256:" + "0" * 63 + "1",
+    f"{_TAG}/size_bytes": "1000000",
+    f"{_TAG}/resource/cpu/min": "1",
+    f"{_TAG}/resource/mem/min": "64m",
+    f"{_TAG}/labels/ai.backend.kernelspec": "1",
+    f"{_TAG}/labels/ai.backend.resource.min.cpu": "1",
+    f"{_TAG}/labels/ai.backend.resource.min.mem": "64m",
+    "images/_aliases/python": f"{_REGISTRY}/lab/python:3.6-debian",
+}
+_IMAGE_OF_18_12 = {
+    "images/python": "1",
+    "images/python/cpu": "1",
+    "images/python/mem": "1024",
+    "images/python/gpu": "0",
+    "images/python/tags/3.6-debian": "sha256:0001",
+}
 
 
 class Transition(Lab):
@@ -82,22 +100,7 @@ class Transition(Lab):
                 "volumes/_fsprefix": "/",
                 "volumes/_types/user": "",
                 "volumes/_types/group": "",
-                # 18.12
-                "images/python": "1",
-                "images/python/cpu": "1",
-                "images/python/mem": "1024",
-                "images/python/gpu": "0",
-                "images/python/tags/3.6-debian": "sha256:0001",
-                # 19.09, 20.03
-                _IMAGE: "1",
-                _TAG: "sha256:" + "0" * 63 + "1",
-                f"{_TAG}/size_bytes": "1000000",
-                f"{_TAG}/resource/cpu/min": "1",
-                f"{_TAG}/resource/mem/min": "64m",
-                f"{_TAG}/labels/ai.backend.kernelspec": "1",
-                f"{_TAG}/labels/ai.backend.resource.min.cpu": "1",
-                f"{_TAG}/labels/ai.backend.resource.min.mem": "64m",
-                "images/_aliases/python": f"{_REGISTRY}/lab/python:3.6-debian",
+                **(_IMAGE_OF_18_12 if self.release == "18.12.0" else _IMAGE),
             }
         )
 

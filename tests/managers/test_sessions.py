@@ -39,7 +39,8 @@ async def test_session_lives_as_long_as_its_block(client: Client, target: Target
     with trio.fail_after(target.session_seconds):
         while kernel.token in await target.live_sessions():  # noqa: ASYNC110
             await trio.sleep(0.2)
-    assert kernel.statistics is not None or target.name == "26.9.6"
+    if not isinstance(target, ManagerTarget):  # of short sessions managers tell nothing
+        assert kernel.statistics is not None
 
 
 async def test_session_of_each_kind_of_user(target: Target) -> None:

@@ -7,12 +7,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from backendai_trio import Account as GatewayAccount
 from backendai_trio import (
     BackendError,
     Client,
     Config,
-    Gateway,
     GatewayOptions,
     KernelSpec,
     open_client,
@@ -20,6 +18,8 @@ from backendai_trio import (
     query,
     read_config,
 )
+from backendai_trio.gateway import Account as GatewayAccount
+from backendai_trio.gateway import Gateway
 from backendai_trio.wire.http import Request
 
 from .capabilities import GATEWAY, Limit, limits_of

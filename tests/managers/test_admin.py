@@ -10,16 +10,13 @@ import pytest
 from backendai_trio import (
     AuthError,
     Client,
-    Kind,
-    authorize,
     list_kernels,
-    list_rows,
     list_vfolders,
-    log_in,
-    log_out,
     open_client,
     open_kernel,
 )
+from backendai_trio.admin import Kind, authorize, list_rows
+from backendai_trio.login import log_in, log_out
 
 from .runs import open_folder, run
 from .targets import ManagerTarget, Target

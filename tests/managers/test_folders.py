@@ -17,15 +17,13 @@ from backendai_trio import (
     LocalProtocolError,
     NotFound,
     TrioVFolder,
-    accept_invitation,
     create_vfolder,
-    decline_invitation,
     find_vfolder,
-    list_invitations,
     list_vfolders,
     open_client,
     open_kernel,
 )
+from backendai_trio.vfolders import accept_invitation, decline_invitation, list_invitations
 
 from .runs import new_folder_name, open_folder, run
 from .targets import Target

@@ -14,22 +14,19 @@ from backendai_trio import (
     ApiError,
     BackendError,
     Html,
-    Kind,
     Media,
     TrioKernel,
     TrioVFolder,
-    accept_invitation,
     create_vfolder,
-    list_apps,
-    list_invitations,
-    list_rows,
     new_token,
-    open_app_stream,
     open_client,
     open_events,
     open_kernel,
     open_terminal,
 )
+from backendai_trio.admin import Kind, list_rows
+from backendai_trio.kernels import list_apps, open_app_stream
+from backendai_trio.vfolders import accept_invitation, list_invitations
 
 from .runs import new_folder_name, open_folder, run
 from .targets import Target

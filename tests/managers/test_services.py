@@ -13,15 +13,15 @@ from backendai_trio import (
     KernelSpec,
     NotFound,
     TrioKernel,
-    list_apps,
     open_app,
     open_client,
     open_events,
     open_kernel,
-    open_proxy,
     open_terminal,
     query,
 )
+from backendai_trio.kernels import list_apps
+from backendai_trio.proxy import open_proxy
 
 from .runs import run
 from .targets import Target

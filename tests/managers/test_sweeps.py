@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from backendai_trio import Case, Client, TrioKernel, open_sweep, parse_range, plan_cases
+from backendai_trio import (
+    Case,
+    Client,
+    TrioKernel,
+    open_sweep,
+    plan_cases,
+)
+from backendai_trio.kernels import parse_range
 
 from .runs import run
 from .targets import Target

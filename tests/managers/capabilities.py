@@ -1,0 +1,156 @@
+"""What a release cannot do, as data: the table of `LIMITS`.
+
+The contract suite asks for capabilities (`needs`), and is not run where one is missing; a test in
+``test_limits.py`` holds that the release still cannot, and says so in the way that is noted here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from backendai_trio import (
+    ApiError,
+    AuthError,
+    BackendError,
+    DownloadError,
+    LocalProtocolError,
+    NotFound,
+    ServerError,
+)
+
+__all__ = ["CAPABILITIES", "GATEWAY", "LIMITS", "Limit", "limits_of"]
+
+GATEWAY = "gateway"
+
+CAPABILITIES = {
+    "sessions": "sessions start",
+    "restart": "a session is started anew",
+    "rename": "a session gets another name",
+    "complete": "code is completed",
+    "query-exit-code": "a query run tells its exit code",
+    "syntax-errors": "a query run tells a syntax error as one",
+    "pictures": "a query run shows pictures",
+    "html": "a query run shows HTML",
+    "resources": "a session is as large as it was asked for",
+    "large-downloads": "files of over 1 MiB leave a session",
+    "session-files": "files in a session are listed, downloaded and removed",
+    "events": "session events are streamed",
+    "apps": "services of a session are listed",
+    "app-streams": "a service of a session is reached",
+    "terminal": "a session has a terminal",
+    "folder-files": "files in a virtual folder are listed and made",
+    "folder-downloads": "files leave a virtual folder",
+    "folder-moves": "files in a virtual folder are moved",
+    "folder-rename": "a virtual folder gets another name",
+    "folder-invitations": "virtual folders are offered to other users",
+    "folder-leave": "a user gives up a folder that somebody has shared",
+    "folder-unique-names": "a virtual folder's name is there once",
+    "folder-remount": "mounts outlive a restart",
+    "admin-users": "users are listed",
+    "admin-images": "images are listed",
+    "admin-scaling-groups": "scaling groups are listed",
+    "admin-resource-policies": "resource policies are listed",
+    "other-users": "there is more than one user",
+    "login": "users log in with a password",
+}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Why a release cannot do something, and how that shows."""
+
+    reason: str
+    raises: type[BackendError] = BackendError
+    """What our client raises."""
+    match: str = ""
+    """What the error's text holds: a regular expression."""
+    absent: bool = False
+    """Whether there is nothing to ask: the part that would do it is not among the servers here."""
+
+
+_NO_AGENT = Limit(
+    "no agent of that time runs without a container engine: sessions wait for one, or are refused"
+)
+_CLIENT = LocalProtocolError
+
+_SEED = {
+    "rename": Limit("sessions have names from 20.03 on", _CLIENT, "before 20.03"),
+    "complete": Limit("the agent always fails to complete"),
+    "session-files": Limit("files in a session are listed and downloaded from 1.4 on"),
+    "large-downloads": Limit("nothing is downloaded before 1.4"),
+    "query-exit-code": Limit("a query run has no exit code"),
+    "syntax-errors": Limit("the kernel runner fails on it itself, with a TypeError"),
+    "pictures": Limit("the kernel runner of that time shows values only as text"),
+    "html": Limit("the kernel runner of that time shows values only as text"),
+    "resources": Limit("sessions are as large as their image says", absent=True),
+    "events": Limit("session events are streamed from 19.06 on"),
+    "apps": Limit("services are listed from 20.03 on", NotFound),
+    "app-streams": Limit("services are reached from 18.12 on"),
+    "folder-files": Limit("files in folders are listed from 1.4 on", _CLIENT, "1.4"),
+    "folder-downloads": Limit("files leave folders from 19.03 on", _CLIENT, "19.03"),
+    "folder-moves": Limit("files in folders are moved from 22.03 on", _CLIENT, "22.03"),
+    "folder-rename": Limit("folders are renamed from 19.03 on", _CLIENT, "19.03"),
+    "folder-invitations": Limit("folders are shared from 1.4 on", _CLIENT, "1.4"),
+    "folder-leave": Limit("folders are left from 20.03 on", _CLIENT, "leave folders"),
+    "folder-unique-names": Limit("a second folder of the same name is made without a word"),
+    "folder-remount": Limit("a restart does not mount folders again"),
+    "admin-users": Limit("there are only key pairs", _CLIENT),
+    "admin-images": Limit("images are listed from 19.03 on", _CLIENT),
+    "admin-scaling-groups": Limit("there are none", _CLIENT),
+    "admin-resource-policies": Limit("there are none", _CLIENT),
+    "login": Limit("there is no web server for it", absent=True),
+}
+
+_TRANSITION = {
+    "sessions": _NO_AGENT,
+    "login": Limit("there is no web server for it", absent=True),
+    "folder-moves": Limit("files in folders are moved from 22.03 on", _CLIENT, "22.03"),
+}
+
+LIMITS: Mapping[str, Mapping[str, Limit]] = {
+    GATEWAY: {
+        "other-users": Limit("a gateway has one key pair", absent=True),
+        "pictures": Limit("its Python interpreter knows no IPython"),
+        "html": Limit("its Python interpreter knows no IPython"),
+        "resources": Limit("sessions share the machine", absent=True),
+    },
+    "1.1.0": _SEED,
+    "1.3.12": _SEED,
+    "18.12.0": _TRANSITION
+    | {
+        "events": Limit("session events are streamed from 19.06 on"),
+        "folder-downloads": Limit("the path is another one than in 19.03", ApiError),
+        "folder-rename": Limit("folders are renamed from 19.03 on", NotFound),
+        "folder-leave": Limit("folders are left from 20.03 on", NotFound),
+        "folder-unique-names": Limit("a second folder of the same name is made without a word"),
+        "admin-users": Limit("there are only key pairs", ApiError),
+        "admin-scaling-groups": Limit("there are none", ApiError),
+        "admin-resource-policies": Limit("there are none", ApiError),
+    },
+    "19.9.27": _TRANSITION | {"folder-leave": Limit("folders are left from 20.03 on", NotFound)},
+    "20.3.19": _TRANSITION,
+    "23.9.10": {
+        "complete": Limit("the published kernel runner never answers"),
+        "query-exit-code": Limit("a query run that fails has the exit code 0"),
+        "html": Limit("HTML is sent as what is no JSON, and the session hangs from then on"),
+        "large-downloads": Limit("1 MiB at most", DownloadError, "1 MiB"),
+        "terminal": Limit("the Python runtime has none"),
+        "login": Limit("there is no web server for it", absent=True),
+    },
+    "26.9.6": {
+        "restart": Limit("the manager has no such call any more", ServerError, "501"),
+        "complete": Limit("it always answers an empty list"),
+        "folder-leave": Limit("a guest lacks the permission for it", AuthError, "HARD_DELETE"),
+        "large-downloads": Limit("1 MiB at most", DownloadError, "1 MiB"),
+        "terminal": Limit("the Python runtime has none"),
+    },
+}
+
+
+def limits_of(target: str) -> Mapping[str, Limit]:
+    """What a target cannot do."""
+    return LIMITS[target]
+
+
+assert all(set(limits) <= set(CAPABILITIES) for limits in LIMITS.values())

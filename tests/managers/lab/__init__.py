@@ -1,0 +1,1 @@
+"""Published Backend.AI servers on this machine, on loopback, without a container engine."""

@@ -1,0 +1,116 @@
+"""Cancelled at any point: no session is left, and no session is stuck.
+
+The points are random, and the same each time.
+"""
+
+from __future__ import annotations
+
+import random
+import warnings
+from functools import partial
+
+import pytest
+import trio
+
+from backendai_trio import BatchOptions, Client, TrioKernel, new_token, open_kernel
+
+from .runs import poll_only, run
+from .targets import ManagerTarget, Target
+
+pytestmark = [pytest.mark.needs("sessions"), pytest.mark.seconds(300)]
+
+SEED = 20_180_101
+CREATES = 50
+AT_ONCE = 5
+SETTLING_SECONDS = 20.0
+
+
+async def _none_left(target: Target, tokens: set[str]) -> None:
+    """None of the sessions lives, nor comes to life yet: by the server's own list."""
+    if not isinstance(target, ManagerTarget):
+        assert await target.live_sessions() == {}
+        return
+    # A destroy that the server has answered may still be at work, and a scheduler may start what
+    # was destroyed while it was pending.
+    deadline = trio.current_time() + SETTLING_SECONDS
+    seen: dict[str, str] = {}
+    while trio.current_time() < deadline:
+        seen = {name: s for name, s in (await target.live_sessions()).items() if name in tokens}
+        await trio.sleep(1)
+    assert seen == {}
+
+
+async def test_creates_that_are_cancelled_leave_nothing(client: Client, target: Target) -> None:
+    """50, at 0 to 4 seconds, some at a time; nor is there a warning that one may be left."""
+    chance = random.Random(SEED)
+    tokens = {new_token() for _ in range(CREATES)}
+    longest = 4 * target.pace
+    limiter = trio.CapacityLimiter(AT_ONCE)
+
+    async def create(token: str, seconds: float) -> None:
+        async with limiter:
+            with trio.move_on_after(seconds):
+                async with open_kernel(client, target.python, token=token):
+                    await trio.sleep_forever()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        async with trio.open_nursery() as nursery:
+            for token in sorted(tokens):
+                nursery.start_soon(create, token, chance.uniform(0, longest))
+    await _none_left(target, tokens)
+
+
+@pytest.mark.parametrize("way", ["stream", "polls"])
+async def test_runs_that_are_cancelled_leave_the_session_usable(
+    client: Client, target: Target, way: str
+) -> None:
+    """Ten, at 0 to 1.5 seconds: the code is interrupted, and the next run works at once."""
+    if way == "polls":
+        poll_only(client)
+    chance = random.Random(SEED)
+    code = "import time\nfor i in range(100):\n    print(i, flush=True)\n    time.sleep(0.1)"
+    async with open_kernel(client, target.python) as kernel:
+        for number in range(10):
+            with trio.move_on_after(chance.uniform(0, 1.5) * target.pace):
+                await run(kernel, code)
+            with trio.fail_after(20):
+                ran = await run(kernel, f"print('after', {number})")
+            assert ran.stdout == f"after {number}\n"
+
+
+async def test_batch_runs_that_are_cancelled_leave_the_session_usable(
+    kernel: TrioKernel,
+) -> None:
+    slow = BatchOptions(build="", exec="sh -c 'for i in 1 2 3 4 5 6; do echo $i; sleep 1; done'")
+    for number in range(3):
+        with trio.move_on_after(0.5 + number):
+            await run(kernel, mode="batch", options=slow)
+        with trio.fail_after(30):
+            quick = BatchOptions(build="", exec="sh -c 'sleep 0.3; echo quick'")
+            assert (await run(kernel, mode="batch", options=quick)).stdout == "quick\n"
+
+
+async def test_run_that_waits_for_input_is_cancelled(kernel: TrioKernel) -> None:
+    with trio.move_on_after(2):
+        async with kernel.execute("input('name? ')") as execution:
+            async for _ in execution:
+                pass
+    with trio.fail_after(20):
+        assert (await run(kernel, "print('alive')")).stdout == "alive\n"
+
+
+async def test_block_that_is_cancelled_while_code_runs(client: Client, target: Target) -> None:
+    tokens: set[str] = set()
+
+    async def use(seconds: float) -> None:
+        token = new_token()
+        tokens.add(token)
+        with trio.move_on_after(seconds):
+            async with open_kernel(client, target.python, token=token) as kernel:
+                await run(kernel, "import time\ntime.sleep(100)")
+
+    async with trio.open_nursery() as nursery:
+        for seconds in (3, 5, 7, 9):
+            nursery.start_soon(partial(use, seconds * target.pace))
+    await _none_left(target, tokens)

@@ -1,0 +1,224 @@
+"""What a release cannot do, it still cannot: when it can, its row in the table goes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from backendai_trio import (
+    ApiError,
+    BackendError,
+    Html,
+    Media,
+    TrioKernel,
+    TrioVFolder,
+    create_vfolder,
+    new_token,
+    open_client,
+    open_events,
+    open_kernel,
+    open_terminal,
+)
+from backendai_trio.admin import Kind, list_rows
+from backendai_trio.kernels import list_apps, open_app_stream
+from backendai_trio.vfolders import accept_invitation, list_invitations
+
+from .runs import new_folder_name, open_folder, run
+from .targets import Target
+
+PATIENCE_SECONDS = 20.0
+
+
+_DISPLAY = "from IPython.display import display"
+
+
+class Still(Exception):
+    """It can, after all."""
+
+
+async def _with_kernel(target: Target, attempt: Callable[[TrioKernel], Awaitable[None]]) -> None:
+    async with (
+        open_client(target.config()) as client,
+        open_kernel(client, target.python) as kernel,
+    ):
+        await attempt(kernel)
+
+
+async def _sessions(target: Target) -> None:
+    """It may wait for an agent for ever."""
+    async with open_client(target.config()) as client:
+        with trio.move_on_after(5) as waiting:
+            async with open_kernel(client, target.python):
+                raise Still
+        if waiting.cancelled_caught:
+            raise ApiError(503, title="the session stays pending")
+
+
+async def _restart(kernel: TrioKernel) -> None:
+    await kernel.restart()
+
+
+async def _rename(kernel: TrioKernel) -> None:
+    await kernel.rename(new_token())
+
+
+async def _complete(kernel: TrioKernel) -> None:
+    await run(kernel, "a_long_name = 1")
+    if await kernel.complete("a_lon") == []:
+        raise BackendError("nothing comes of it")
+
+
+async def _query_exit_code(kernel: TrioKernel) -> None:
+    if (await run(kernel, "1 / 0")).exit_code != 1:
+        raise BackendError("no exit code tells of the failure")
+
+
+async def _syntax_errors(kernel: TrioKernel) -> None:
+    if "SyntaxError" not in (said := (await run(kernel, "print('x'")).text):
+        raise BackendError(said)
+
+
+async def _shows(kernel: TrioKernel, code: str) -> None:
+    with trio.move_on_after(PATIENCE_SECONDS):
+        ran = await run(kernel, code)
+        if any(isinstance(event, Html | Media) for event in ran.events):
+            return
+    raise BackendError("nothing comes of it")
+
+
+async def _large_downloads(kernel: TrioKernel, folder: Path) -> None:
+    await run(kernel, "open('a.bin', 'wb').write(b'A' * 5000000)")
+    await kernel.download(["a.bin"], folder)
+
+
+async def _session_files(kernel: TrioKernel) -> None:
+    if (problem := (await kernel.list_files(".")).problem) != "":
+        raise BackendError(problem)
+
+
+async def _apps(kernel: TrioKernel) -> None:
+    await list_apps(kernel)
+
+
+async def _app_streams(kernel: TrioKernel) -> None:
+    async with open_app_stream(kernel, "echo"):
+        pass
+
+
+async def _terminal(kernel: TrioKernel) -> None:
+    async with open_terminal(kernel) as terminal:
+        await terminal.send_all(b"echo 4$((1 + 1))\n")
+        shown = b""
+        with trio.move_on_after(PATIENCE_SECONDS):
+            while b"42" not in shown:
+                data = await terminal.receive_some()
+                if not data:
+                    break
+                shown += data
+            else:
+                return
+        raise BackendError("it says nothing")
+
+
+async def _events(target: Target) -> None:
+    async with open_client(target.config()) as client, open_events(client):
+        pass
+
+
+async def _remount(target: Target, local: Path) -> None:
+    (local / "a.txt").write_text("A")
+    async with open_client(target.config()) as client, open_folder(client) as folder:
+        await folder.upload([local / "a.txt"], base=local)
+        spec = replace(target.python, mounts=(folder.name,))
+        async with open_kernel(client, spec) as kernel:
+            await kernel.restart()
+            code = f"import os\nprint(os.path.exists({folder.name!r} + '/a.txt'))"
+            if (await run(kernel, code)).stdout == "False\n":
+                raise BackendError("it is not there any more")
+
+
+async def _unique_names(target: Target) -> None:
+    async with open_client(target.config()) as client, open_folder(client) as folder:
+        second = await create_vfolder(client, folder.name)  # refused, if names are unique
+        await second.delete()
+        raise BackendError("there were two")
+
+
+async def _folder(target: Target, what: str, local: Path) -> None:
+    async with open_client(target.config()) as client, open_folder(client) as folder:
+        match what:
+            case "folder-files":
+                await folder.list_files()
+            case "folder-downloads":
+                (local / "a.txt").write_text("A")
+                await folder.upload([local / "a.txt"], base=local)
+                await folder.download(["a.txt"], local / "got")
+            case "folder-moves":
+                await folder.move("a.txt", "b.txt")
+            case "folder-rename":
+                await folder.rename(new_folder_name())
+            case "folder-invitations":
+                await folder.invite(["user2@lablup.com"])
+            case "folder-leave":
+                await _leave(target, folder)
+
+
+async def _leave(target: Target, folder: TrioVFolder) -> None:
+    """As a guest, if there can be one."""
+    if not target.can("folder-invitations"):
+        await folder.leave()
+        return
+    await folder.invite(["user2@lablup.com"])
+    async with open_client(target.config("user2")) as guest:
+        for invitation in await list_invitations(guest):
+            await accept_invitation(guest, invitation.invitation_id)
+        await TrioVFolder(guest, folder.name).leave()
+
+
+async def _list(target: Target, kind: Kind) -> None:
+    async with open_client(target.config("admin")) as client:
+        await list_rows(client, kind)
+
+
+_ON_KERNEL: dict[str, Callable[[TrioKernel], Awaitable[None]]] = {
+    "restart": _restart,
+    "rename": _rename,
+    "complete": _complete,
+    "query-exit-code": _query_exit_code,
+    "syntax-errors": _syntax_errors,
+    "pictures": partial(_shows, code=f"{_DISPLAY}, SVG\ndisplay(SVG('<svg/>'))"),
+    "html": partial(_shows, code=f"{_DISPLAY}, HTML\ndisplay(HTML('<b>bold</b>'))"),
+    "session-files": _session_files,
+    "apps": _apps,
+    "app-streams": _app_streams,
+    "terminal": _terminal,
+}
+_ON_TARGET: dict[str, Callable[[Target], Awaitable[None]]] = {
+    "sessions": _sessions,
+    "events": _events,
+    "folder-unique-names": _unique_names,
+    "admin-users": partial(_list, kind="users"),
+    "admin-images": partial(_list, kind="images"),
+    "admin-scaling-groups": partial(_list, kind="scaling-groups"),
+    "admin-resource-policies": partial(_list, kind="resource-policies"),
+}
+
+
+async def test_still_cannot(target: Target, limit: str, tmp_path: Path) -> None:
+    expected = target.limits[limit]
+    with pytest.raises(expected.raises, match=expected.match or None):
+        if limit in _ON_TARGET:
+            await _ON_TARGET[limit](target)
+        elif limit in _ON_KERNEL:
+            await _with_kernel(target, _ON_KERNEL[limit])
+        elif limit == "large-downloads":
+            await _with_kernel(target, partial(_large_downloads, folder=tmp_path))
+        elif limit == "folder-remount":
+            await _remount(target, tmp_path)
+        else:
+            await _folder(target, limit, tmp_path)

@@ -45,10 +45,11 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path, env: dict[str, str]) -> Iterator[Served]:
-    """A gateway that `backend.ai serve` keeps."""
+def served(folder: Path, env: dict[str, str], *options: str) -> Iterator[Served]:
+    """A gateway that `backend.ai serve` keeps, under further options."""
+    data = ["--data", str(folder)]
     with subprocess.Popen(
-        [backend_ai(), "serve", "--port", "0", "--access-key", ACCESS_KEY, "--data", str(folder)],
+        [backend_ai(), "serve", "--port", "0", "--access-key", ACCESS_KEY, *data, *options],
         env=env | {"BACKEND_SECRET_KEY": SECRET_KEY},
         stderr=subprocess.PIPE,
         text=True,

@@ -26,6 +26,8 @@ OFFICIAL = "backend.ai-client==23.9.10"
 REQUIREMENTS = [f"{OFFICIAL} yarl<1.10"]  # newer ones lack what it imports
 STOP_MS = 50.0
 RESIZE_MS = 1000.0
+ECHO_RATIO = 1.15
+"""The most that an echo may take, in times of the peer's."""
 PATIENCE_SECONDS = 120.0
 ECHO_TURNS = 200
 """Of each client in a round: 10,000 keys."""
@@ -54,9 +56,10 @@ class Figure:
     """How many times as fast ours is: the median of the rounds' own ratios. Machines have slow
     minutes, which swing both clients' figures by a factor of two; a round's ratio they leave be."""
     limit: float | None
-    """One of the project's own; without it, the peer's figure is the limit."""
+    """One of the project's own; without it, `factor` times the peer's figure is the limit."""
     spread: tuple[float, float]
     """The least and the most of ours."""
+    factor: float = 1.0
 
     @property
     def verdict(self) -> str:
@@ -64,7 +67,7 @@ class Figure:
             return "within" if self.ours <= self.limit else "SLOWER"
         if self.ratio is None:
             return ""
-        return "within" if self.ratio >= 1 else "SLOWER"
+        return "within" if self.ratio * self.factor >= 1 else "SLOWER"
 
 
 def main() -> None:
@@ -152,7 +155,9 @@ def measure(
             if number > 0:
                 taken.setdefault(("ours", f"ctrl-c {runtime}"), []).append(seconds)
 
-    def figure(name: str, unit: str, key: str, limit: float | None = None) -> Figure:
+    def figure(
+        name: str, unit: str, key: str, limit: float | None = None, factor: float = 1.0
+    ) -> Figure:
         def convert(seconds: float) -> float:
             return OUTPUT_BYTES / 1e6 / seconds if unit == "MB/s" else seconds * 1000
 
@@ -168,13 +173,14 @@ def measure(
             statistics.median(ratios) if ratios else None,
             limit,
             (min(converted), max(converted)),
+            factor,
         )
 
     return [
         figure("terminal, 100 MiB of output", "MB/s", "terminal seconds"),
         figure("streaming execution, 100 MiB", "MB/s", "execute seconds"),
-        figure("echo of a key in a terminal, p50", "ms", "echo p50"),
-        figure("echo of a key in a terminal, p99", "ms", "echo p99"),
+        figure("echo of a key in a terminal, p50", "ms", "echo p50", factor=ECHO_RATIO),
+        figure("echo of a key in a terminal, p99", "ms", "echo p99", factor=ECHO_RATIO),
         figure("resize, until stty tells it", "ms", "resize seconds", RESIZE_MS),
         figure("interrupt, python", "ms", "interrupt python seconds", STOP_MS),
         figure("interrupt, C", "ms", "interrupt c seconds", STOP_MS),
@@ -252,17 +258,18 @@ def print_table(figures: list[Figure], rounds: int, load: tuple[float, float]) -
         f"Python {platform.python_version()}, {os.cpu_count()} CPUs, medians of {rounds} rounds; "
         f"load {load[0]:.1f} before, {load[1]:.1f} after"
     )
-    print(f"{'':{width}}  {'peer':>12} {'ours':>12} {'ratio':>6} {'limit':>12}")
+    print(f"{'':{width}}  {'peer':>12} {'ours':>12} {'ratio':>6} {'limit':>21}")
     for figure in figures:
         peer, ours, limit = (
             "" if value is None else f"{value:.2f} {figure.unit}"
             for value in (figure.peer, figure.ours, figure.limit)
         )
         ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
-        limit = limit or ("the peer's" if ratio else "")
+        times = "" if figure.factor == 1 else f"{figure.factor:g} times "
+        limit = limit or (f"{times}the peer's" if ratio else "")
         low, high = figure.spread
         print(
-            f"{figure.name:{width}}  {peer:>12} {ours:>12} {ratio:>6} {limit:>12}  "
+            f"{figure.name:{width}}  {peer:>12} {ours:>12} {ratio:>6} {limit:>21}  "
             f"{figure.verdict:6} ({low:.2f}-{high:.2f})"
         )
 

@@ -1,4 +1,4 @@
-"""Whether a stream has its connection, for who tells a person about it."""
+"""Whether the connection of a stream is up, for programs that show it to a person."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["ConnectionState"]
 class ConnectionState:
     """The state of a stream's connection to its server.
 
-    Only streams that can go on where they stopped come back (our own gateway's); any other
-    connection is up until its stream fails.
+    Only resumable streams (our own gateway's) replace a lost connection. Other streams fail when
+    theirs is lost, and it counts as up until then.
 
     Attributes:
-        up: it carries the stream; False while it is lost and being replaced.
-        replaced: how often it was.
+        up: whether the connection is up; False while it is lost and being replaced.
+        replaced: how often a lost connection was replaced.
     """
 
     def __init__(self) -> None:
@@ -24,24 +24,24 @@ class ConnectionState:
         self._changed = trio.lowlevel.ParkingLot()
 
     async def wait_lost(self) -> None:
-        """Wait until the connection is lost, and trying again has begun."""
+        """Wait until the connection is lost and is being replaced."""
         await trio.lowlevel.checkpoint()
         while self.up:
             await self._changed.park()
 
     async def wait_back(self) -> None:
-        """Wait until something has come over a new connection."""
+        """Wait until a message has come over a new connection."""
         await trio.lowlevel.checkpoint()
         while not self.up:
             await self._changed.park()
 
     def set_lost(self) -> None:
-        """Told by the stream."""
+        """The stream has lost its connection."""
         self.up = False
         self._changed.unpark_all()
 
     def set_back(self) -> None:
-        """Told by the stream, with whatever it receives."""
+        """The stream has received a message."""
         if not self.up:
             self.up = True
             self.replaced += 1

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import trio
@@ -28,6 +26,7 @@ from .client import Client
 from .connection_state import ConnectionState
 from .resumable_input import CHUNK_BYTES, InputBuffer
 from .retry import backoff, is_transient
+from .silence import StreamLimits, drop_when_silent
 from .websocket import CLOSE_SECONDS, ConnectionClosed, WebSocket
 from .websocket_connect import connect_websocket
 
@@ -36,27 +35,6 @@ __all__ = ["ResumableStream", "StreamLimits", "open_resumable"]
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25
 _ACK_BYTES = 128 * 1024
 _NORMAL, _GOING_AWAY, _POLICY = 1000, 1001, 1008
-
-
-@dataclass(frozen=True, slots=True)
-class StreamLimits:
-    """Time limits of a resumable stream, in seconds.
-
-    A silent connection counts as dead after `check_seconds` + `silence_seconds` + `pong_seconds` at
-    most.
-    """
-
-    check_seconds: float = 5.0
-    """How often to look for silence. When the wall clock goes ahead by more than this, the machine
-    has slept, and a ping is sent at once."""
-    silence_seconds: float = 10.0
-    """After this time without a byte from the server, a ping is sent."""
-    pong_seconds: float = 10.0
-    """After this time without a byte since the ping, the connection counts as dead."""
-    answer_seconds: float = 15.0
-    """For the server's answer to the upgrade."""
-    outage_seconds: float = 60.0
-    """For a message over a new connection. The gateway keeps a stream's output for as long."""
 
 
 class ResumableStream:
@@ -68,6 +46,8 @@ class ResumableStream:
     Attributes:
         position: how much output was received, marks included.
         connection: whether the connection is up.
+        websocket: the current connection, or the last.
+        limits: its time limits.
     """
 
     def __init__(
@@ -86,8 +66,8 @@ class ResumableStream:
         self._path = path
         self._first = first
         self._again = again
-        self._limits = limits
-        self._websocket: WebSocket | None = None
+        self.limits = limits
+        self.websocket: WebSocket | None = None
         self._acknowledged = 0
         self._input = InputBuffer()
         self._input_ended = False
@@ -97,8 +77,9 @@ class ResumableStream:
         self._greeted = False
         self._state: dict[str, Any] = {}
         self._room = trio.lowlevel.ParkingLot()
-        # None while the connection is up, and once it has carried something new, respectively.
+        # When an outage has lasted for too long. A message over a new connection ends it.
         self._give_up_at: float | None = None
+        # Between connections that break before they carry anything new.
         self._pauses: Iterator[float] | None = None
         self._closing = False
         self._reconnecting: trio.CancelScope | None = None
@@ -199,12 +180,12 @@ class ResumableStream:
             ConnectionFailed: it cannot be reached.
         """
         self._greeted = False
-        self._websocket = await connect_websocket(
+        self.websocket = await connect_websocket(
             self._nursery,
             self._client,
             self._path,
             query=(("position", str(self.position)),),
-            answer_seconds=self._limits.answer_seconds,
+            answer_seconds=self.limits.answer_seconds,
         )
         self._acknowledged = self.position
         # A server that knows the stream is not asked to begin it: if it has given the stream up, it
@@ -228,38 +209,15 @@ class ResumableStream:
         if trio.current_effective_deadline() > -math.inf:
             with trio.move_on_after(CLOSE_SECONDS, shield=True):
                 await self._acknowledge()
-                if self._websocket is not None:
-                    await self._websocket.aclose()
+                if self.websocket is not None:
+                    await self.websocket.aclose()
         with trio.move_on_after(CLOSE_SECONDS, shield=True):
             await self._abort()
 
     async def _abort(self) -> None:
         """Drop the connection without a close frame."""
-        if self._websocket is not None:
-            await self._websocket.abort()
-
-    async def keep_alive(self) -> None:
-        """Notice a gateway that is silent because it, or the way to it, is dead.
-
-        TCP may find the way alive to something in between that is not the gateway.
-        """
-        limits = self._limits
-        wall, steady = time.time(), time.monotonic()
-        while True:
-            await trio.sleep(limits.check_seconds)
-            slept = (time.time() - wall) - (time.monotonic() - steady)
-            wall, steady = time.time(), time.monotonic()
-            websocket = self._websocket
-            # While received messages wait, nothing is read, and silence says nothing.
-            if websocket is None or (since := websocket.waiting_since) is None:
-                continue
-            silence = trio.current_time() - since
-            if slept < limits.check_seconds and silence < limits.silence_seconds:
-                continue
-            websocket.ping()
-            await trio.sleep(limits.pong_seconds)
-            if websocket.waiting_since == since:
-                await websocket.abort()  # the receiver notices, and reconnects
+        if self.websocket is not None:
+            await self.websocket.abort()
 
     async def _next_frame(self) -> str | bytes | None:
         """Receive a frame; None when the connection has broken.
@@ -267,9 +225,9 @@ class ResumableStream:
         Raises:
             trio.EndOfChannel, ConnectionFailed, RemoteProtocolError: the server closed the stream.
         """
-        assert self._websocket is not None
+        assert self.websocket is not None
         try:
-            return await self._websocket.get_message()
+            return await self.websocket.get_message()
         except ConnectionClosed as exc:
             code, reason = exc.reason.code, exc.reason.reason or "without a reason"
         if self._closing:
@@ -290,30 +248,34 @@ class ResumableStream:
         """
         self.connection.set_lost()
         await self._abort()
-        limit = self._limits.outage_seconds
+        now = trio.current_time()
         if self._give_up_at is None:
-            self._give_up_at = trio.current_time() + limit
+            self._give_up_at = now + self.limits.outage_seconds
+        elif now > self._give_up_at:
+            raise self._outage("the server breaks each new connection")
         if self._pauses is None:
             self._pauses = backoff(_FIRST_PAUSE, longest=_LONGEST_PAUSE)
         else:
             await trio.sleep(next(self._pauses))
-        failure: BackendError | None = None
         pauses = backoff(_FIRST_PAUSE)
-        pause = 0.0
-        while trio.current_time() + pause <= self._give_up_at:
-            await trio.sleep(pause)
+        while True:
             try:
                 await self.connect()
-                return
             except BackendError as exc:
                 if not is_transient(exc, also={500}):
                     raise
-                failure = exc
-            pause = next(pauses)
-        raise ConnectionFailed(
-            f"the connection broke and did not come back within {limit:g} s; "
-            f"output may be missing ({failure or 'the server breaks each new connection'})"
-        ) from failure
+                pause = next(pauses)
+                if trio.current_time() + pause > self._give_up_at:
+                    raise self._outage(exc) from exc
+                await trio.sleep(pause)
+            else:
+                return
+
+    def _outage(self, reason: object) -> ConnectionFailed:
+        return ConnectionFailed(
+            "the connection broke and did not come back within "
+            f"{self.limits.outage_seconds:g} s; output may be missing ({reason})"
+        )
 
     # --- messages --------------------------------------------------------------------------------
 
@@ -357,11 +319,11 @@ class ResumableStream:
 
     async def _send_frame(self, frame: str | bytes) -> None:
         """Send if there is a connection; what must arrive is repeated after a reconnect."""
-        if self._websocket is None:
+        if self.websocket is None:
             await trio.lowlevel.checkpoint()
             return
         try:
-            await self._websocket.send_message(frame)
+            await self.websocket.send_message(frame)
         except ConnectionClosed:
             pass
         except trio.Cancelled:
@@ -396,7 +358,7 @@ async def open_resumable(
         async with trio.open_nursery() as nursery:
             stream = ResumableStream(nursery, client, path, first, again, limits or StreamLimits())
             await stream.connect()
-            nursery.start_soon(stream.keep_alive)
+            nursery.start_soon(drop_when_silent, lambda: stream.websocket, stream.limits)
             try:
                 yield stream
             finally:

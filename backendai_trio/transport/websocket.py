@@ -1,20 +1,21 @@
 """WebSockets of a client: trio-websocket's connection, as the rest of the client uses it.
 
-What this module adds: one error for every end of a connection, and a message that a cancellation cuts
-off ends the connection, since the next frame would be taken for the rest of that message.
+What this module adds: one error for every end of a connection, and that a message which is cut off
+by a cancellation ends the connection, since the next frame would be taken for the message's rest.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import trio
 import trio_websocket
 
 from .._groups import one_error
+from .websocket_transport import WebSocketTransport
 
 __all__ = [
     "CLOSE_SECONDS",
@@ -34,9 +35,7 @@ _QUEUED_MESSAGES = 64
 _MAX_REFUSAL_BYTES = 1024 * 1024
 CLOSE_SECONDS = 2.0
 """Limit for the exchange of close frames."""
-_ABORT_SECONDS = 1.0
 _ABNORMAL = 1006
-_PING = 0x89  # the first byte of a ping's frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ class WebSocket:
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.subprotocol: str | None = None
-        self._transport = _Transport(stream)
+        self._transport = WebSocketTransport(stream)
         self._connection: trio_websocket.WebSocketConnection
         self._left: CloseReason | None = None
         self._failure = ""
@@ -124,7 +123,7 @@ class WebSocket:
 
         Raises:
             trio_websocket.ConnectionRejected: the server refused the upgrade.
-            NotUpgraded: it gave no answer, or none that is HTTP.
+            NotUpgraded: it gave no answer, or none that is of the protocol.
         """
         started = False
         try:
@@ -138,9 +137,11 @@ class WebSocket:
                     started = True
                     task_status.started()
                     await self._send_pings(ping_seconds)
+        except (NotUpgraded, trio_websocket.ConnectionRejected):
+            raise
         except Exception as exc:
             if not started:
-                raise
+                raise NotUpgraded("broke the WebSocket protocol") from exc
             # The library's reader failed, as it does when a ping comes after our close frame. Its
             # failure must not cancel the user's tasks; they raise `ConnectionClosed`.
             _log.debug("the reader of a WebSocket failed", exc_info=exc)
@@ -277,7 +278,9 @@ class WebSocket:
         await self.abort(CloseReason(code, reason))
 
     async def abort(self, reason: CloseReason | None = None) -> None:
-        """Close the connection without a close frame; may be repeated. Bounded, also when cancelled.
+        """Close the connection without a close frame; may be repeated.
+
+        It takes no time to speak of, also when cancelled.
 
         Args:
             reason: what calls of other tasks raise.
@@ -294,78 +297,3 @@ class WebSocket:
     def _broken(self, code: int) -> str:
         """The reason of a close without one."""
         return self._failure or "the connection broke" if code == _ABNORMAL else ""
-
-
-class _Transport(trio.abc.Stream):
-    """The stream below trio-websocket.
-
-    Attributes:
-        waiting_since: since when the library waits for a byte; None while it does not.
-        sending: whether a frame is being sent.
-        end: how the connection ended, to continue "the server ..."; None while it has not.
-        on_end: called when the connection ends.
-        on_ping_sent: called when a ping has been sent.
-        room: how many bytes may still come.
-    """
-
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        self.waiting_since: float | None = None
-        self.sending = False
-        self.end: str | None = None
-        self.on_end: Callable[[], object] | None = None
-        self.on_ping_sent: Callable[[], object] | None = None
-        self.room = math.inf
-        self._stream = stream
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await trio.lowlevel.checkpoint_if_cancelled()
-        self.sending = True
-        try:
-            await self._stream.send_all(data)
-        except trio.Cancelled:
-            # Part of the frame may be out; the next one would be taken for its rest.
-            await self.abort()
-            raise
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._ended("closed the connection")
-            raise
-        finally:
-            self.sending = False
-        if self.on_ping_sent is not None and data[0] == _PING:
-            self.on_ping_sent()
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        self.waiting_since = trio.current_time()
-        try:
-            data = await self._stream.receive_some(max_bytes)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._ended("closed the connection")
-            raise
-        finally:
-            self.waiting_since = None
-        self.room -= len(data)
-        if not data:
-            self._ended("closed the connection")
-        elif self.room < 0:
-            self._ended("sent a refusal of more than 1 MiB")
-        return data
-
-    async def aclose(self) -> None:
-        # During the handshake, the library closes for an answer that is not the protocol's.
-        self._ended("broke the WebSocket protocol")
-        await self._stream.aclose()
-
-    async def abort(self) -> None:
-        """Close the stream without waiting for anything; may be repeated."""
-        self._ended("closed the connection")
-        with trio.move_on_after(_ABORT_SECONDS, shield=True):
-            await trio.aclose_forcefully(self._stream)
-
-    def _ended(self, end: str) -> None:
-        if self.end is None:
-            self.end = end
-            if self.on_end is not None:
-                self.on_end()

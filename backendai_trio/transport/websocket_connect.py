@@ -18,8 +18,8 @@ from .websocket import NotUpgraded, Upgrade, WebSocket
 
 __all__ = ["connect_websocket", "open_websocket"]
 
-# In seconds. TCP notices within 25 s that a server is gone. Pings would not do: managers answer none
-# while they execute code, and send nothing while a run waits for its turn (docs/protocol.md,
+# In seconds: TCP notices within 25 s that a server is gone. Pings would not do: managers answer
+# none while they execute code, and send nothing while a run waits for its turn (docs/protocol.md,
 # section 4.3).
 _IDLE, _INTERVAL, _PROBES = 10, 5, 3
 _ANSWER_SECONDS = 60.0
@@ -123,6 +123,11 @@ async def connect_websocket(
             )
         )
     except trio_websocket.ConnectionRejected as refusal:
+        if refusal.status_code < 300:
+            raise ConnectionFailed(
+                f"{endpoint.url} answered with HTTP status {refusal.status_code} in place of a "
+                f"WebSocket during {request}; a proxy on the way may not pass WebSockets on"
+            ) from None
         fields = {name.decode().lower(): value.decode("latin-1") for name, value in refusal.headers}
         response = Response(
             refusal.status_code, fields.get("content-type", ""), refusal.body or b"", fields

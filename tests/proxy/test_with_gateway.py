@@ -66,7 +66,7 @@ async def test_a_kernels_life_in_the_seed_era() -> None:
 
 
 async def test_our_own_client_through_it(client: Client) -> None:
-    """Its signatures are for another host, and are replaced; numbered streams pass."""
+    """Its signatures are for another host, and are replaced; resumable streams pass."""
     async with open_proxy(client) as proxy:
         endpoint = Endpoint("http", "127.0.0.1", proxy.port, "")
         unknown = replace(client.config, endpoint=endpoint, secret_key="x" * 40)

@@ -1,4 +1,4 @@
-"""Messages of numbered streams."""
+"""Messages of resumable streams."""
 
 from __future__ import annotations
 

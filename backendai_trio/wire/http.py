@@ -162,7 +162,7 @@ def decode_problem(response: Response) -> Problem:
         text = response.body[:_SHOWN_BYTES].decode("utf-8", "replace")
         if _HTML.match(text):
             found = _HTML_TITLE.search(text)
-            text = unescape(_TAG.sub("", found[1])) if found else "a page of HTML"
+            text = unescape(_TAG.sub(" ", found[1] if found else text))
             text = f"HTTP status {response.status}, with a page: {text}"
         text = " ".join(text[:300].split())
         return Problem(response.status, "", text or f"HTTP status {response.status} without a body")

@@ -31,7 +31,6 @@ from backendai_trio import (
     RemoteProtocolError,
     ServerError,
     TrioKernel,
-    UploadError,
     open_client,
     open_gateway,
     open_kernel,
@@ -263,7 +262,7 @@ async def test_problems_are_typed_errors(status: int, kind: str, error: type[Api
         (b"Bad Gateway", "text/plain", "Bad Gateway"),
         (b"<html>\n<h1>502 &amp; <b>x</b></h1>\n</html>", "text/html", "with a page: 502 & x ["),
         (b"<!DOCTYPE html>\n<title>Bad\n Gateway</title>", "text/html", "with a page: Bad Gateway"),
-        (b" <!-- x --><body><p>Sorry</p>", "text/html", "502, with a page: a page of HTML"),
+        (b" <!-- x --><body><p>Sorry</p>", "text/html", "502, with a page: Sorry"),
         (b"", "text/plain", "HTTP status 502 without a body"),
         (b"\xff\xfe", "text/plain", "\ufffd\ufffd"),
         (b"[1, 2]", "application/json", "[1, 2]"),
@@ -642,5 +641,5 @@ async def test_upload_that_is_refused_while_it_is_sent(tmp_path: Path) -> None:
             async with open_client(config) as client:
                 client.hello = replace(client.hello, features=frozenset({ARCHIVES}))
                 kernel = TrioKernel(client, CreateReply("abc", "abc", created=True))
-                with pytest.raises(UploadError, match="The disk is full"):
+                with pytest.raises(QuotaExceeded, match="The disk is full"):
                     await kernel.upload([tmp_path / "large"], base=tmp_path)

@@ -99,7 +99,7 @@ def test_no_proxy_names_ipv6_addresses(
     monkeypatch.setenv("NO_PROXY", exempt)
     config = read_config()
     assert config is not None
-    assert (config.proxy, config.proxy_variable) == (None, None)
+    assert (config.proxy, config.proxy_variable) == (None, "")
 
 
 async def test_proxy_with_a_password(

@@ -151,7 +151,10 @@ def test_type_is_a_uri_on_the_wire(kind: str, separate: bool) -> None:
         (b"", Problem(502, "", "HTTP status 502 without a body")),
         (b" \n ", Problem(502, "", "HTTP status 502 without a body")),
         (b"404:  Not\nFound", Problem(502, "", "404: Not Found")),
-        (b"<html>Bad Gateway</html>", Problem(502, "", "<html>Bad Gateway</html>")),
+        (
+            b"<html>Bad Gateway</html>",
+            Problem(502, "", "HTTP status 502, with a page: Bad Gateway"),
+        ),
         (b'"text"', Problem(502, "", '"text"')),
         (b"[]", Problem(502, "", "[]")),
         (b"\xff\xfe\xfd", Problem(502, "", "\ufffd\ufffd\ufffd")),

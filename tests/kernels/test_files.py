@@ -234,7 +234,7 @@ async def test_download_of_files(kernel: TrioKernel, tmp_path: Path) -> None:
     async with kernel.open_download("3.txt") as stream:
         assert stream.size == 9
         assert b"".join([piece async for piece in stream]) == b"content 3"
-    with pytest.raises((InvalidRequest, DownloadError), match="not found"):
+    with pytest.raises((InvalidRequest, DownloadError), match="missing"):
         await kernel.download(["missing"], into)
     assert not list(into.glob(".*"))
 

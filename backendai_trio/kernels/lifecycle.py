@@ -29,8 +29,8 @@ __all__ = ["Creation", "address_of", "destroy_kernel", "end_kernel", "wait_until
 _OVERTAKEN_SECONDS = 3.0
 """How long "not there" may still mean "not there yet" after a create that failed half-way. Measured
 on manager 23.09.10: creates that were cut off after 20-100 ms came into being up to 0.5 s later."""
-_LAST_SECONDS = 2.0
-"""What is kept of the grace time for a last destroy."""
+_LAST_SECONDS = 4.0
+"""What is kept of the grace time for destroying by token when the create is not answered."""
 _END_SECONDS = 60.0
 """Limit for the destroy at a block's ordinary end; a loaded manager takes more than 10 s."""
 
@@ -103,7 +103,12 @@ class Creation:
                     await self._destroy_made(call)
                     return
                 if not self._create.reuse:
-                    await _destroy_ahead(client, token)
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(_keep_destroying, client, token)
+                        await call.finished.wait()
+                        nursery.cancel_scope.cancel()
+                    await self._destroy_made(call)
+                    return
             except BackendError as exc:
                 left = str(exc)
         self.unsure = True
@@ -223,12 +228,19 @@ async def end_kernel(client: Client, token: str, kernel_id: str) -> tuple[bool, 
     return False, None
 
 
-async def _destroy_ahead(client: Client, token: str) -> None:
-    """Destroy by token before the create was answered; there may be nothing yet."""
-    try:
-        await client.call(Request("DELETE", client.era.session_path(token)), answer_seconds=None)
-    except ApiError:
-        pass
+async def _keep_destroying(client: Client, token: str) -> None:
+    """Destroy by token, again and again, until cancelled.
+
+    Not before it must be: a session that was still waiting for its resources may be started all
+    the same, some time after its destroy was answered (docs/protocol.md, section 3.6).
+    """
+    request = Request("DELETE", client.era.session_path(token))
+    for pause in backoff(0.1, longest=0.5):
+        try:
+            await client.call(request, answer_seconds=None)
+        except BackendError:
+            pass  # not there yet, or not to be destroyed yet
+        await trio.sleep(pause)
 
 
 async def _destroy_unanswered(client: Client, token: str) -> None:

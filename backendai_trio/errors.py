@@ -201,7 +201,8 @@ def api_error(
     data: object = None,
     request: str = "",
 ) -> ApiError:
-    """The `ApiError` subclass that fits a status and problem type (contract section 10)."""
+    """The `ApiError` subclass that fits a status and problem type (docs/protocol.md,
+    section 10)."""
     cls: type[ApiError]
     if kind == "quota-exceeded" or status == 429:
         cls = QuotaExceeded

@@ -19,8 +19,8 @@ from backendai_trio.gateway import Gateway, GatewayLimits
 
 HANG_SECONDS = 30
 
-# What installs other clients, starts a program for each line, kills, soaks, or drives a browser. The
-# other tests take five minutes on two cores; `.ci/run` runs all of them.
+# What installs other clients, starts a program for each line, kills, soaks, or drives a browser.
+# The other tests take five minutes on two cores; `.ci/run` runs all of them.
 SLOW = (
     "peers/",
     "cli/test_admin.py",

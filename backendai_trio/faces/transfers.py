@@ -46,7 +46,7 @@ async def upload(
         No file has been changed, or all of them have.
 
     Endpoint: ``POST /session/{name}/upload`` (docs/protocol.md, section 5.1); our own gateway's
-    ``PUT /session/{name}/archive`` (section 13).
+    ``PUT /session/{name}/archive`` (docs/protocol.md, section 13).
     """
     await kernel.upload(files, to=to, base=base, links=links)
 

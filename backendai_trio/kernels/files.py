@@ -67,7 +67,7 @@ class KernelFiles:
             received takes `Config.grace_seconds` at most.
 
         Endpoint: ``POST /session/{name}/upload`` (docs/protocol.md, section 5.1); our own gateway's
-        ``PUT /session/{name}/archive`` (section 13).
+        ``PUT /session/{name}/archive`` (docs/protocol.md, section 13).
         """
         planned = await plan_items(items, base=base, links=links)
         reporter = ProgressReporter(progress)
@@ -128,7 +128,7 @@ class KernelFiles:
             Nothing of it is left.
 
         Endpoint: ``POST /session/{name}/download`` (docs/protocol.md, section 5.3); our own
-        gateway's ``POST /session/{name}/archive`` (section 13).
+        gateway's ``POST /session/{name}/archive`` (docs/protocol.md, section 13).
         """
         return await download(
             self.client,
@@ -226,7 +226,7 @@ class KernelFiles:
             ApiError, ConnectionFailed: the request failed.
 
         Endpoint: our own gateway's ``POST /session/{name}/files/digests`` (docs/protocol.md,
-        section 13); managers: a run (section 4.1).
+        section 13); managers: a run (docs/protocol.md, section 4.1).
         """
         return await list_digests(self.client, self.address, path)
 
@@ -243,7 +243,7 @@ class KernelFiles:
             ApiError, ConnectionFailed: the request failed.
 
         Endpoint: our own gateway's ``POST /session/{name}/files/mkdir`` (docs/protocol.md,
-        section 13); managers: a run (section 4.1).
+        section 13); managers: a run (docs/protocol.md, section 4.1).
         """
         await make_folder(self.client, self.address, path)
 
@@ -263,6 +263,6 @@ class KernelFiles:
             ApiError, ConnectionFailed: the request failed.
 
         Endpoint: our own gateway's ``POST /session/{name}/files/remove`` (docs/protocol.md,
-        section 13); managers: a run (section 4.1).
+        section 13); managers: a run (docs/protocol.md, section 4.1).
         """
         await remove_files(self.client, self.address, check_names(paths), recursive=recursive)

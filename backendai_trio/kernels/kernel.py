@@ -190,7 +190,8 @@ class TrioKernel(KernelFiles):
             )
         body = {"name": check_name(self.client.hello, token)}
         path = self.client.era.session_path(self.address, "rename")
-        # In both places: servers have looked in the one and in the other (section 3.8).
+        # In both places: servers have looked in the one and in the other (docs/protocol.md,
+        # section 3.8).
         await self.client.call(Request.of_json("POST", path, body, query=tuple(body.items())))
         if self.kernel_id == self.token:
             self.kernel_id = token
@@ -301,7 +302,7 @@ class TrioKernel(KernelFiles):
 
 
 def _candidates(result: Any) -> list[str]:
-    """Candidates in any of the forms that servers have used (contract section 4.6)."""
+    """Candidates in any of the forms that servers have used (docs/protocol.md, section 4.6)."""
     while isinstance(result, Mapping):
         for name in ("completions", "suggestions", "result"):
             if result.get(name) is not None:

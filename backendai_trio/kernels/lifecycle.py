@@ -268,7 +268,8 @@ async def _destroy_unanswered(client: Client, token: str) -> None:
 
 
 async def _confirm_gone(client: Client, token: str, kernel_id: str) -> None:
-    """A 404 for a kernel that was there does not prove that it is gone (section 3.6)."""
+    """A 404 for a kernel that was there does not prove that it is gone (docs/protocol.md,
+    section 3.6)."""
     if client.has(RESUMABLE_STREAMS):
         return
     status = await living_state(client, token, kernel_id)

@@ -11,8 +11,9 @@ from .exceptions import MalformedRequest
 
 __all__ = ["OutgoingRequest", "encode_head"]
 
-# RFC 9110: a method and a field name are tokens (section 5.6.2), a field value is visible
-# characters, spaces and tabs (5.5). So nothing that is put into a head begins a line of its own.
+# RFC 9110: a method and a field name are tokens (docs/protocol.md, section 5.6.2), a field value is
+# visible characters, spaces and tabs (5.5). So nothing that is put into a head begins a line of its
+# own.
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 (not a secret)
 _HEAD = re.compile(rf"{_TOKEN} [!-~]+ HTTP/1\.1\r\n(?:{_TOKEN}: [\t -~\x80-\xff]*\r\n)*", re.ASCII)
 

@@ -271,7 +271,7 @@ class TrioVFolder:
 
         Endpoint: ``POST /folders/{name}/request-upload`` and the storage proxy's ``PATCH /upload``
         (manager 20.09; docs/protocol.md, section 7.4); a form to ``/folders/{name}/upload`` in the
-        seed era (section 7.1).
+        seed era (docs/protocol.md, section 7.1).
         """
         planned = await plan_items(files, base=base, links=links)
         uploads = [item for item in planned if isinstance(item, Upload)]
@@ -317,7 +317,7 @@ class TrioVFolder:
 
         Endpoint: ``POST /folders/{name}/request-download`` and the storage proxy's
         ``GET /download`` (manager 20.09; docs/protocol.md, section 7.4); managers from 1.4 on
-        likewise (section 7.2).
+        likewise (docs/protocol.md, section 7.2).
         """
         self._need_1_4("send the files of a folder")
         return await download(

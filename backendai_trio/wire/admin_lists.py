@@ -199,7 +199,8 @@ _LISTINGS: Mapping[Kind, Mapping[str, Listing]] = {
     "vfolders": {
         SEED.name: _OLD_VFOLDERS,
         _BEFORE_LISTS: _OLD_VFOLDERS,
-        # `vfolder_list` fails on 19.09 as soon as there is a folder (section 12.1).
+        # `vfolder_list` fails on 19.09 as soon as there is a folder (docs/protocol.md,
+        # section 12.1).
         TRANSITION.name: Listing(
             "vfolders",
             "name id host max_files max_size created_at last_used",

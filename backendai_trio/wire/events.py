@@ -56,8 +56,8 @@ class SessionEvent:
     """An event of a session, or of one of its kernels."""
 
     name: str
-    """``session_started``, ``kernel_terminated`` and others (section 6.3). The client adds
-    ``stream_reconnected`` where events may be missing."""
+    """``session_started``, ``kernel_terminated`` and others (docs/protocol.md, section 6.3). The
+    client adds ``stream_reconnected`` where events may be missing."""
     session_id: str = ""
     """Session UUID from 20.09 on; ``""`` in 20.03, before that the token."""
     token: str = ""

@@ -1,7 +1,8 @@
 """Running code: requests, replies, events, and the client's side of the loop as a state object.
 
-Source: contract section 4. The HTTP protocol is a long poll: one request starts a run, and further
-requests with the same run id fetch what it has printed since, until a reply says `finished`.
+Source: docs/protocol.md, section 4. The HTTP protocol is a long poll: one request starts a run, and
+further requests with the same run id fetch what it has printed since, until a reply says
+`finished`.
 """
 
 from __future__ import annotations
@@ -376,7 +377,8 @@ def joined(console: Iterable[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
 
 
 class RunState:
-    """What to send next, and what each reply means (the state machine of section 4.4).
+    """What to send next, and what each reply means (the state machine of docs/protocol.md,
+    section 4.4).
 
     ::
 
@@ -427,7 +429,8 @@ class RunState:
         self._next = None
         match reply.status:
             case "finished" | "exec-timeout":
-                # After exec-timeout the server destroys the kernel (section 4.2): nothing follows.
+                # After exec-timeout the server destroys the kernel (docs/protocol.md, section 4.2):
+                # nothing follows.
                 ended = reply.status == "finished"
                 self.outcome = Finished(reply.exit_code) if ended else TimedOut()
                 events.append(self.outcome)
@@ -464,7 +467,7 @@ class RunState:
         """The code was told to stop: a pending question needs no answer any more.
 
         Nor must the first request be repeated if its reply was not seen: it may have started the
-        code, and would start it again on managers (section 4.5).
+        code, and would start it again on managers (docs/protocol.md, section 4.5).
 
         Args:
             keeps_asking: the kernel waits for an answer all the same, and gets an empty one. Those

@@ -40,7 +40,8 @@ def encode_answer(data: object, era: Era) -> bytes:
 
 
 def decode_answer(body: bytes, request: str) -> Mapping[str, Any]:
-    """The data of a reply, bare or in its envelope: the shape says which (section 8.1).
+    """The data of a reply, bare or in its envelope: the shape says which (docs/protocol.md,
+    section 8.1).
 
     Args:
         body: JSON.

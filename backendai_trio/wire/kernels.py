@@ -108,7 +108,8 @@ class CreateRequest:
             config["mounts"] = list(spec.mounts)
         if spec.environ:
             config["environ"] = dict(spec.environ)
-        # Managers from 19.03 to 23.03.4 fail without the key; an empty map will do (section 3.3).
+        # Managers from 19.03 to 23.03.4 fail without the key; an empty map will do
+        # (docs/protocol.md, section 3.3).
         if era.metric_statistics and (spec.resources or era.version >= _RESOURCES_SINCE):
             config["resources"] = dict(spec.resources)
         if era.names_session:
@@ -129,7 +130,8 @@ class CreateRequest:
         """Read any era's body. Keys have changed their names over time."""
         top = Fields.parse(body, "create request")
         config = top.nested("config")
-        # Client 1.1.1 sends `envs`, which no manager of that time read (section 3.2).
+        # Client 1.1.1 sends `envs`, which no manager of that time read (docs/protocol.md,
+        # section 3.2).
         environ = config.mapping("environ", "envs")
         for name, value in environ.items():
             if not name or "=" in name or "\0" in name + value:
@@ -153,7 +155,7 @@ COMING = frozenset(
     {"PENDING", "SCHEDULED", "PREPARING", "PULLING", "PREPARED", "CREATING", "BUILDING"}
     | {"RESERVED", "DEPRIORITIZING", "RESCHEDULING", "TIMEOUT"}
 )
-"""States of a session that does not run yet (sections 3.4 and 3.7)."""
+"""States of a session that does not run yet (docs/protocol.md, sections 3.4 and 3.7)."""
 DEAD = frozenset({"CANCELLED", "TERMINATED", "TERMINATING", "ERROR"})
 """States of a session that has ended, or will never run."""
 NOT_NOW = "generic-forbidden"
@@ -168,7 +170,8 @@ class CreateReply:
     kernel_id: str
     """Session UUID from 20.03 on; before, the token again."""
     created: bool
-    """False when an existing kernel was joined; the HTTP status does not say it (section 12)."""
+    """False when an existing kernel was joined; the HTTP status does not say it (docs/protocol.md,
+    section 12)."""
     status: str = "RUNNING"
 
     def encode(self, era: Era) -> bytes:
@@ -245,7 +248,7 @@ class KernelInfo:
                 "lang": self.runtime,
                 "image": self.runtime,
                 "status": self.status,
-                "statusInfo": "None",  # a string in every release (section 3.5)
+                "statusInfo": "None",  # a string in every release (docs/protocol.md, section 3.5)
                 "age": self.age_ms,
                 "numQueriesExecuted": self.queries,
             }

@@ -1,7 +1,7 @@
 """Messages of the managers' own WebSockets: streaming execution and terminals.
 
-Source: contract sections 6.1 and 6.2. Our gateway has a better form of both (`wire.numbered`), and
-speaks these to other clients.
+Source: docs/protocol.md, sections 6.1 and 6.2. Our gateway has a better form of both
+(`wire.numbered`), and speaks these to other clients.
 """
 
 from __future__ import annotations
@@ -150,7 +150,8 @@ def encode_typed_out(data: bytes) -> str:
 
 
 def decode_typed_out(frame: str | bytes) -> bytes:
-    """Read a message to a terminal's user; text and binary frames carry the same (section 6.1).
+    """Read a message to a terminal's user; text and binary frames carry the same (docs/protocol.md,
+    section 6.1).
 
     Returns:
         The output; nothing for messages of another type.

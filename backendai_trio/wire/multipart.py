@@ -28,7 +28,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def multipart_type(boundary: str) -> str:
-    """The Content-Type header; only its media type is signed (section 2.2)."""
+    """The Content-Type header; only its media type is signed (docs/protocol.md, section 2.2)."""
     return f"multipart/form-data; boundary={boundary}"
 
 

@@ -43,8 +43,8 @@ class Era:
     names_session: bool = False
     """Whether create takes ``name`` and ``image``, and replies with ids (20.03+)."""
     takes_ids: bool = False
-    """Whether a session's id stands for its name in paths (20.09+; section 3.9). An id survives a
-    rename, and is no prefix of another."""
+    """Whether a session's id stands for its name in paths (20.09+; docs/protocol.md, section 3.9).
+    An id survives a rename, and is no prefix of another."""
     metric_statistics: bool = False
     """Whether destroy replies with a map of metrics instead of plain numbers (19.03+)."""
     streams_executions: bool = True
@@ -58,7 +58,8 @@ class Era:
     then."""
     folder_transfer: Literal["form", "manager", "proxy"] = "manager"
     """How files reach a virtual folder: a form to the manager (seed era), signed tus requests to
-    the manager (19.09 and 20.03), or unsigned ones to a storage proxy (20.09+; section 7)."""
+    the manager (19.09 and 20.03), or unsigned ones to a storage proxy (20.09+; docs/protocol.md,
+    section 7)."""
     hello_path: str = "/"
 
     def session_path(self, token: str, *tail: str) -> str:
@@ -107,8 +108,8 @@ class Era:
         """The path on a server of this era, of one that was written for another era.
 
         With a prefix, ``/kernel/x``, ``/v2/kernel/x`` and ``/v3/kernel/x`` are the same path.
-        Without one a path stays as it is: ``/v2`` may then belong to a newer API (section 12,
-        item 8).
+        Without one a path stays as it is: ``/v2`` may then belong to a newer API (docs/protocol.md,
+        section 12, item 8).
 
         Args:
             path: begins with a slash.
@@ -121,7 +122,8 @@ class Era:
 
 SEED = Era(
     name="seed",
-    version=_V2,  # not v3: agents of that time fail to execute with it (section 1.4)
+    # Not v3: agents of that time fail to execute with it (docs/protocol.md, section 1.4)
+    version=_V2,
     prefix="/v2",
     noun="kernel",
     create_path="/v2/kernel/create",
@@ -161,7 +163,8 @@ SESSION_5 = Era(
 SESSION_6 = replace(
     SESSION_5, name="session-6", version=_V6, takes_ids=True, folder_transfer="proxy"
 )
-"""Managers 20.09 to 26.9: with this version, all of them create sessions (section 1.4)."""
+"""Managers 20.09 to 26.9: with this version, all of them create sessions (docs/protocol.md,
+section 1.4)."""
 
 ERAS = (SEED, TRANSITION, SESSION_5, SESSION_6)
 
@@ -202,17 +205,19 @@ class Hello:
 
     @property
     def takes_uuids_for_ids(self) -> bool:
-        """Whether a UUID in a session's path is always an id, never a name (section 3.9)."""
+        """Whether a UUID in a session's path is always an id, never a name (docs/protocol.md,
+        section 3.9)."""
         return self.release >= _UUIDS_ARE_IDS_SINCE
 
     @property
     def has_trash(self) -> bool:
-        """Whether deleted virtual folders go to a trash bin (section 7.5)."""
+        """Whether deleted virtual folders go to a trash bin (docs/protocol.md, section 7.5)."""
         return self.release >= _TRASH_SINCE
 
     @property
     def loses_batch_ends(self) -> bool:
-        """Whether the agents of this release may lose the end of a batch run (section 4.7)."""
+        """Whether the agents of this release may lose the end of a batch run (docs/protocol.md,
+        section 4.7)."""
         return any(first <= self.release < end for first, end in _BATCH_ENDS_LOST)
 
     def encode(self) -> bytes:

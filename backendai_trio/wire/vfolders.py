@@ -35,10 +35,12 @@ Permission = Literal["ro", "rw", "wd"]
 USAGE_MODES = ("general", "model", "data")
 
 UNKNOWN_ROUTE = frozenset({"", "generic-not-found", "url-not-found"})
-"""Kinds of a 404 for a path that the server's release does not know (section 10)."""
+"""Kinds of a 404 for a path that the server's release does not know (docs/protocol.md,
+section 10)."""
 
 MAX_NAME = 64
-# Names that all eras take (section 7.1); later ones also take some that begin with a dot.
+# Names that all eras take (docs/protocol.md, section 7.1); later ones also take some that begin
+# with a dot.
 _NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?")
 # Paths below /folders that do not name a folder.
 _RESERVED = frozenset({"invitations", "purge", "restore-from-trash-bin", "delete-from-trash-bin"})
@@ -151,7 +153,7 @@ class VFolderInfo:
     owner: str = ""
     """The user who created it, as the server names users."""
     status: str = "ready"
-    """``ready``, ``delete-pending`` (in the trash) and others (section 7.5)."""
+    """``ready``, ``delete-pending`` (in the trash) and others (docs/protocol.md, section 7.5)."""
     num_files: int | None = None
     """Entries; in the seed era those at the top. None in listings."""
     used_bytes: int | None = None
@@ -323,7 +325,8 @@ class FileRequest:
     """Whether a folder may be downloaded, as a ZIP archive."""
 
     def encode(self, era: Era) -> bytes:
-        """JSON body for an era; the path's key is ``file`` before 20.09 (section 7.2)."""
+        """JSON body for an era; the path's key is ``file`` before 20.09 (docs/protocol.md,
+        section 7.2)."""
         if self.size is not None:
             return encode_json({"path": self.path, "size": self.size})
         if era.folder_transfer != "proxy":

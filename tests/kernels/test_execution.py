@@ -863,8 +863,8 @@ async def test_kernel_that_ends_under_its_run(client: Client) -> None:
 
 @every_way
 async def test_kernel_that_ends_while_it_runs(kernel: TrioKernel) -> None:
-    """A poll is told an exit code of 130 (contract section 4.2), a stream has no outcome at all:
-    either way it is no success."""
+    """A poll is told an exit code of 130 (docs/protocol.md, section 4.2), a stream has no outcome
+    at all: either way it is no success."""
     try:
         async with kernel.execute(FOR_EVER) as execution, trio.open_nursery() as nursery:
             assert await anext(execution) == Stdout("up\n")

@@ -151,7 +151,8 @@ def test_every_version_has_an_era(version: str) -> None:
     assert version == f"v{version[1:-9]}.{date}"
     assert major == int(version[1:-9])
     assert era.version.isascii()
-    # Never one of the two versions that some manager of the line refuses (section 1.4).
+    # Never one of the two versions that some manager of the line refuses (docs/protocol.md,
+    # section 1.4).
     assert era.version not in ("v6.20210815", "v6.20221201")
     assert Hello(era.version).key <= (6, "20200815")
 

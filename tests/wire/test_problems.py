@@ -79,7 +79,8 @@ def test_segment_that_is_no_unicode_is_refused(segment: str) -> None:
 
 
 def test_query_is_escaped_as_little_as_can_be() -> None:
-    """As by yarl 1.3.0, whose form of it managers up to 18.12 sign (section 2.2)."""
+    """As by yarl 1.3.0, whose form of it managers up to 18.12 sign (docs/protocol.md,
+    section 2.2)."""
     request = Request("GET", "/kernel/x/files", (("path", "a/b c:d,e'(f)*!?@$&=+;~ü%"),))
     assert request.target == "/kernel/x/files?path=a/b+c:d,e'(f)*!?@$%26%3D%2B%3B~%C3%BC%25"
 

@@ -319,7 +319,8 @@ async def test_seed_problems_have_their_detail_in_the_title(seed: Raw) -> None:
 
 
 async def test_seed_clients_async_upload_sends_mixed_and_signs_form_data(gateway: Gateway) -> None:
-    """Section 5.1: the wire type is multipart/mixed, the signed one multipart/form-data."""
+    """docs/protocol.md, section 5.1: the wire type is multipart/mixed, the signed one
+    multipart/form-data."""
     seed = Raw(gateway, "v2.20170315")
     await create(seed)
     body = form(("main.py", b"print(1)"), disposition="attachment")

@@ -42,7 +42,7 @@ class WebSocketTransport(trio.abc.Stream):
             await self._stream.send_all(data)
         except trio.Cancelled:
             # Part of the frame may be out; the next one would be taken for its rest.
-            await self.abort()
+            await self.abort()  # noqa: ASYNC102 (it is shielded, and bounded)
             raise
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._ended("closed the connection")

@@ -42,7 +42,7 @@ async def upload_archive(call: Call) -> Answer:
             await feed_in_thread(body, receiver.feed)
         await run_sync(receiver.complete)
     finally:
-        await clean_up_in_thread(receiver.__exit__)
+        await clean_up_in_thread(receiver.__exit__)  # noqa: ASYNC102 (bounded there)
     return NO_CONTENT
 
 

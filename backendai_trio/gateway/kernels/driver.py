@@ -134,7 +134,8 @@ class Driver:
                 return failed
             return await self._stage(run, steps.run, _stdout_of(run))
         finally:
-            await clean_up_in_thread(partial(shutil.rmtree, folder, ignore_errors=True))
+            remove = partial(shutil.rmtree, folder, ignore_errors=True)
+            await clean_up_in_thread(remove)  # noqa: ASYNC102 (bounded there)
 
     async def _batch(self, run: Run) -> int:
         """Clean, build and execute the files in the work folder."""

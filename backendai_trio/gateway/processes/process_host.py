@@ -94,9 +94,11 @@ async def open_host(
                         listening.cancel()
     finally:
         if process is not None:
-            await _reap(process, root, limits.host_stop_seconds)
+            seconds = limits.host_stop_seconds
+            await _reap(process, root, seconds)  # noqa: ASYNC102 (bounded there)
         # Usually there is nothing left to remove.
-        await clean_up_in_thread(partial(shutil.rmtree, root, ignore_errors=True))
+        remove = partial(shutil.rmtree, root, ignore_errors=True)
+        await clean_up_in_thread(remove)  # noqa: ASYNC102 (bounded there)
 
 
 async def _start(

@@ -100,6 +100,6 @@ def test_gateway_that_ends(commands: Commands) -> None:
             assert (all_.wait(), one.wait()) == (0, 0)
             for events in (all_, one):
                 assert "session_terminated lab gateway-closed (exit code 0)\n" in events.text()
-            assert all_.text("stderr").endswith("∙ The server has closed the stream.\n")
+            assert all_.text("stderr").endswith("! The server closed the stream of events.\n")
         gateway.wait()
     assert eventually(lambda: gateway.ended)

@@ -50,6 +50,15 @@ def test_upload_download_and_ls(here: Here) -> None:
     here("download", "-f", "lab1", "src", "--dest", "copy")
 
 
+def test_a_file_that_exists_names_the_option(here: Here) -> None:
+    (here.work / "a").write_text("mine")
+    (here.there / "a").write_text("theirs")
+    for arguments in (["cp", "lab1:a", "."], ["cp", "lab1:a", "a"], ["download", "lab1", "a"]):
+        problem = here(*arguments, code=125).stderr
+        assert "-f (--overwrite)" in problem and "exists already" in problem
+        assert (here.work / "a").read_text() == "mine"
+
+
 def test_cp(here: Here) -> None:
     (here.work / "d").mkdir()
     (here.work / "d" / "one").write_text("1")

@@ -230,6 +230,39 @@ def test_requests_are_shown(commands: Commands, served: Mapping[str, str]) -> No
 
 
 @pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["info", "no-such-kernel"], 126),
+        (["run", "-q", "cobol", "-c", "1"], 127),
+        (["vfolder", "info", "no-such-folder"], 126),
+        (["rm", "no-such-kernel"], 126),
+        (["download", "lab1", "no-such-file"], 125),
+    ],
+)
+def test_requests_are_in_errors_only_with_v(
+    commands: Commands, served: Mapping[str, str], arguments: list[str], code: int
+) -> None:
+    assert commands.run("create", "-q", "lua", "-t", "lab1", env=served).code == 0
+    problem = commands.run(*arguments, env=served).problem(code)
+    assert "[" not in problem and "->" not in problem and ".:" not in problem, problem
+    verbose = commands.run("-v", *arguments, env=served)
+    assert verbose.code == code
+    if arguments[0] != "download":  # the library found out by itself
+        assert re.search(r"✘ .* \[[A-Z]+ /\S* -> \d{3}", verbose.stderr)
+
+
+def test_a_warning_does_not_look_like_a_failure(commands: Commands) -> None:
+    env = {
+        "BACKEND_ENDPOINT": "https://127.0.0.1:1",
+        "BACKEND_ACCESS_KEY": ACCESS_KEY,
+        "BACKEND_SECRET_KEY": SECRET_KEY,
+        "BACKEND_SKIP_SSLCERT_VALIDATION": "1",
+    }
+    lines = commands.run("ps", env=env).stderr.splitlines()
+    assert [line[0] for line in lines] == ["!", "✘"], lines
+
+
+@pytest.mark.parametrize(
     ("arguments", "meant"),
     [
         (["rnu"], "'run'"),

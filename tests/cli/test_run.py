@@ -387,6 +387,20 @@ def test_a_build_that_fails(commands: Commands) -> None:
     assert "✘ Build failed (exit code 9)." in result.stderr
 
 
+def test_several_scripts(commands: Commands, served: Mapping[str, str]) -> None:
+    """None is called main: the message names --exec, and no kernel is made."""
+    files = write(commands, {"train.py": "import helper", "helper.py": "print('helped')"})
+    problem = commands.run("run", "python", *files).problem(125)
+    assert "train.py or helper.py" in problem and "--exec 'python3 train.py'" in problem
+    chosen = commands.run("run", "-q", "python", *files, "--exec", "python3 train.py")
+    assert chosen == Result(0, b"helped\n", "")
+    # In a kernel that exists, there may be a file called main.
+    main = write(commands, {"main.py": "import train"})
+    arguments = ["run", "-q", "python", "-t", "lab1"]
+    assert commands.run(*arguments, *main, "train.py", "helper.py", env=served).code == 0
+    assert commands.run(*arguments, *files, env=served) == Result(0, b"helped\n", "")
+
+
 # -- signals ----------------------------------------------------------------------------------
 
 

@@ -81,6 +81,32 @@ def test_the_hint_of_a_gateway_on_a_free_port(commands: Commands) -> None:
         assert f'API endpoint: "{url_of(gateway)}"' in result.text
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--host", "127.0.0.2"],
+        ["--data", "its data"],
+        ["--access-key", ACCESS_KEY, "--secret-key-file", "secret"],
+        ["--certificate", "cert.pem", "--certificate-key", "key.pem"],
+    ],
+    ids=" ".join,
+)
+def test_the_hint_has_the_options_that_lead_there(commands: Commands, options: list[str]) -> None:
+    (commands.work / "secret").write_text(f"{SECRET_KEY}\n")
+    certificate = trustme.CA().issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(str(commands.work / "key.pem"))
+    certificate.cert_chain_pems[0].write_to_path(str(commands.work / "cert.pem"))
+    (commands.work / "elsewhere").mkdir()
+    with commands.serve(*options) as gateway:
+        gateway.expect("Ctrl-C ends the gateway", on="stderr")
+        hint = re.search(r"another terminal:  (.*)\n", gateway.text("stderr"))
+        url = re.search(r"Serving on (https?://\S+)", gateway.text("stderr"))
+        assert hint is not None and url is not None
+        assert SECRET_KEY not in gateway.text("stderr")
+        result = commands.shell(f"cd elsewhere; {hint[1]}; backend.ai config get endpoint")
+        assert (result.code, result.text) == (0, f"{url[1]}\n"), result.stderr
+
+
 def secrets_of_files(commands: Commands) -> str:
     """The secret key that was made on the first start."""
     port = free_port()

@@ -33,7 +33,7 @@ def test_create_prints_the_token_alone(commands: Commands, served: Env) -> None:
     assert tokens(commands, served) == [token]
     again = commands.run("start", "lua", "-t", token, "--json", env=served)
     assert json.loads(again.text) | {"id": ""} == {"token": token, "id": "", "created": False}
-    assert "was there already" in again.stderr
+    assert "exists already" in again.stderr
     assert commands.run("rm", "-q", token, env=served).stderr == ""
     assert tokens(commands, served) == []
 
@@ -135,7 +135,7 @@ def test_logs_are_followed_until_the_kernel_ends(commands: Commands, served: Env
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "news"),
+    ("before", "now", "new"),
     [
         ("", "", ""),
         ("", "a", "a"),
@@ -146,10 +146,10 @@ def test_logs_are_followed_until_the_kernel_ends(commands: Commands, served: Env
         ("a" * 5000 + "end", "other", "other"),
     ],
 )
-def test_news_of_a_log(before: str, now: str, news: str | None) -> None:
-    from backendai_cli.commands.logs import news as news_of
+def test_new_text_of_a_log(before: str, now: str, new: str | None) -> None:
+    from backendai_cli.commands.logs import new_text
 
-    assert news_of(before, now) == (now if news is None else news)
+    assert new_text(before, now) == (now if new is None else new)
 
 
 @pytest.mark.parametrize(

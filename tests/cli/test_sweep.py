@@ -115,7 +115,7 @@ def test_results(commands: Commands) -> None:
     assert result.code == 1
     assert "✘ SEED=1: exit code 3\n" in result.stderr
     assert result.stderr.endswith(
-        "✘ 2 of 3 cases succeeded, 1 failed; run them again with --resume out.jsonl.\n"
+        "✘ 2 of 3 cases succeeded, 1 failed; run these with --resume out.jsonl.\n"
     )
     found = {line["case"]["SEED"]: line for line in results_of(commands.work / "out.jsonl")}  # type: ignore[index]
     assert sorted(found) == ["0", "1", "2"]
@@ -132,7 +132,7 @@ def test_results_are_not_overwritten(commands: Commands) -> None:
     path = commands.work / "out.jsonl"
     path.write_text("precious\n")
     problem = lua(commands, "--env-range", "SEED=case:1", "--results", "out.jsonl").problem(125)
-    assert "out.jsonl exists" in problem and "--resume" in problem
+    assert "--results out.jsonl: the file exists" in problem and "--resume" in problem
     assert path.read_text() == "precious\n"
 
 
@@ -182,7 +182,7 @@ def test_fail_fast(commands: Commands) -> None:
     arguments = ("run", "python", main, "--env-range", "SEED=range:30", "--max-parallel", "1")
     result = commands.run(*arguments, "--fail-fast", "--results", "a.jsonl")
     assert (result.code, result.text) == (1, "SEED=0  | seed 0\n")
-    assert "0 of 30 cases succeeded, 1 failed, 29 were not run to their end" in result.stderr
+    assert "0 of 30 cases succeeded, 1 failed, 29 did not run to the end" in result.stderr
     assert len(results_of(commands.work / "a.jsonl")) == 1
 
 
@@ -254,8 +254,7 @@ def test_one_signal_ends_all(
         assert run.wait() == 128 + number
     last = run.text("stderr").splitlines()[-1]
     assert last == (
-        "✘ 5 of 200 cases succeeded, 195 were not run to their end; "
-        "run them again with --resume a.jsonl."
+        "✘ 5 of 200 cases succeeded, 195 did not run to the end; run these with --resume a.jsonl."
     )
     assert len(results_of(commands.work / "a.jsonl")) == 5
     if not embedded:

@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 
 import trio
 
+from .._groups import one_error
 from ..config.environment import read_config
 from ..config.settings import Config
 from ..errors import PortalError
@@ -123,7 +124,8 @@ class Call(Generic[T]):
 
     async def _do(self) -> None:
         try:
-            self._values.append(await self._work())
+            with one_error():
+                self._values.append(await self._work())
         except trio.Cancelled:
             # A caller that has cancelled the call raises an error of its own; others learn from
             # this one that the resource was closed, or that the interpreter ends.

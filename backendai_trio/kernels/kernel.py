@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import trio
 
+from .._groups import one_error
 from ..errors import ApiError, LocalProtocolError
 from ..transport.client import Client
 from ..wire.execution import SHOW_VALUE, BatchOptions, ExecuteRequest, check_run_id
@@ -271,12 +272,12 @@ class TrioKernel(KernelFiles):
 
         Endpoint: ``DELETE /session/{name}`` (docs/protocol.md, section 3.6).
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
         if self._destroyed:
-            await trio.lowlevel.cancel_shielded_checkpoint()
+            await trio.lowlevel.checkpoint()
             return self.statistics
         try:
-            self.statistics = await destroy_kernel(self.client, self.token, self.kernel_id)
+            with one_error():
+                self.statistics = await destroy_kernel(self.client, self.token, self.kernel_id)
             self._destroyed = True
             forget_waiting_run(self.client, self.address)
         except trio.Cancelled:

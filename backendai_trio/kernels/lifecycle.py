@@ -95,8 +95,6 @@ class Creation:
         left = f"the server did not answer the create within {grace:g} s"
         with trio.move_on_after(grace, shield=True):
             try:
-                if not self._create.reuse and client.has(RESUMABLE_STREAMS):
-                    call.cancel()  # our own gateway then makes no kernel, or one that is listed
                 with trio.move_on_after(max(grace - _LAST_SECONDS, grace / 2)):
                     await call.finished.wait()
                 if call.finished.is_set():
@@ -214,7 +212,7 @@ async def end_kernel(client: Client, token: str, kernel_id: str) -> tuple[bool, 
     left = ""
     for _ in range(2):
         try:
-            with trio.move_on_after(limit, shield=shield) as scope:
+            with one_error(), trio.move_on_after(limit, shield=shield) as scope:
                 return True, await destroy_kernel(client, token, kernel_id)
             if scope.cancelled_caught:
                 left = f"it was not confirmed within {limit:g} s"

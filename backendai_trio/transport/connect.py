@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import trio
 
+from .._groups import one_error
 from ..config.settings import Config, Endpoint
 from ..errors import ConnectionFailed
 from .exceptions import connect_error
@@ -131,7 +132,8 @@ def _named_proxy(proxy: Proxy) -> AbstractContextManager[None]:
 @contextmanager
 def _named(name: str, advice: str) -> Iterator[None]:
     try:
-        yield
+        with one_error():  # Trio connects in a nursery: a cancellation comes as a group
+            yield
     except (OSError, trio.BrokenResourceError) as exc:
         raise connect_error(exc, name, advice) from exc
 

@@ -27,12 +27,14 @@ from backendai_trio import (
     KernelSpec,
     Stdout,
     TrioKernel,
+    attach_kernel,
     open_client,
     open_kernel,
     run_kernel,
 )
 from backendai_trio.config.settings import parse_endpoint
 from backendai_trio.gateway import Gateway
+from backendai_trio.transport.connect import open_stream
 from backendai_trio.wire.versions import SESSION_6, Hello
 
 from ..local_kernels import kernel_processes
@@ -173,6 +175,32 @@ async def test_instrument_cancels_where_it_should() -> None:
         assert reached == number - 1
     assert await instrument.run(6, work)
     trio.lowlevel.remove_instrument(instrument)
+
+
+async def test_cancelled_connect_raises_no_group(gateway: Gateway) -> None:
+    """Trio's own function connects in a nursery, and who cleans up expects a bare `Cancelled`."""
+    seen: list[type[BaseException]] = []
+
+    async def connect() -> None:
+        try:
+            stream = await open_stream(gateway.config, None)
+            await stream.aclose()
+        except BaseException as exc:
+            seen.append(type(exc))
+            raise
+
+    total = await checkpoints_of(connect)
+    await everywhere(connect, list(range(1, total + 1)))
+    assert set(seen) == {trio.Cancelled}
+
+
+async def test_destroy_in_a_cancelled_scope(scene: Scene) -> None:
+    kernel = await attach_kernel(scene.client, PYTHON, token="lab-43")
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await kernel.destroy()
+    assert scope.cancelled_caught
+    await scene.check()
 
 
 async def test_cancelled_at_every_checkpoint(scene: Scene) -> None:

@@ -92,6 +92,8 @@ async def resize(kernel: Any, _runtime: str) -> Figures:
 async def interrupt(kernel: Any, runtime: str) -> Figures:
     async with kernel.stream_execute(BUSY[runtime]) as stream:
         reply = json.loads(await stream.receive_str())
+        while not reply["console"]:  # compiling takes its time
+            reply = json.loads(await stream.receive_str())
         assert reply["console"] == [["stdout", "up\n"]], reply
         await asyncio.sleep(SETTLE_SECONDS)
         start = time.perf_counter()

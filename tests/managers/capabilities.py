@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backendai_trio import (
-    ApiError,
     AuthError,
     BackendError,
     DownloadError,
@@ -120,15 +119,16 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
     "18.12.0": _TRANSITION
     | {
         "events": Limit("session events are streamed from 19.06 on"),
-        "folder-downloads": Limit("the path is another one than in 19.03", ApiError),
-        "folder-rename": Limit("folders are renamed from 19.03 on", NotFound),
-        "folder-leave": Limit("folders are left from 20.03 on", NotFound),
+        "folder-rename": Limit("folders are renamed from 19.03 on", _CLIENT, "19.03"),
+        "folder-invitations": Limit("to accept an invitation fails", ServerError, "accept"),
+        "folder-leave": Limit("folders are left from 20.03 on", _CLIENT, "20.03"),
         "folder-unique-names": Limit("a second folder of the same name is made without a word"),
-        "admin-users": Limit("there are only key pairs", ApiError),
-        "admin-scaling-groups": Limit("there are none", ApiError),
-        "admin-resource-policies": Limit("there are none", ApiError),
+        "admin-users": Limit("there are only key pairs", _CLIENT, "no list of users"),
+        "admin-scaling-groups": Limit("there are none", _CLIENT, "no list"),
+        "admin-resource-policies": Limit("there are none", _CLIENT, "no list"),
     },
-    "19.9.27": _TRANSITION | {"folder-leave": Limit("folders are left from 20.03 on", NotFound)},
+    "19.9.27": _TRANSITION
+    | {"folder-leave": Limit("folders are left from 20.03 on", _CLIENT, "20.03")},
     "20.3.19": _TRANSITION,
     "23.9.10": {
         "complete": Limit("the published kernel runner never answers"),

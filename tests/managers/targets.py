@@ -126,14 +126,19 @@ class ManagerTarget(Target):
         self.python = KernelSpec(runtime="python", resources=amounts)
 
     @property
+    def year(self) -> int:
+        """The first part of the release: 1 before 2018."""
+        return int(self.name.split(".")[0])
+
+    @property
     def names_sessions(self) -> bool:
         """Whether it is one of 20.03 or later."""
-        return int(self.name.split(".")[0]) >= 20
+        return self.year >= 20
 
     @property
     def accounts(self) -> list[str]:
         """The users it knows: 1.x only comes with two."""
-        return ["admin", "user"] if self.name.startswith("1.") else list(ACCOUNTS)
+        return ["admin", "user"] if self.year == 1 else list(ACCOUNTS)
 
     def config(self, account: str = "user") -> Config:
         """Settings of a user's client."""
@@ -156,7 +161,7 @@ class ManagerTarget(Target):
         """Asked as the super-administrator, who sees all of them."""
         found: dict[str, str] = {}
         async with open_client(self.config("admin")) as client:
-            if self.name.startswith("1."):
+            if self.year < 19:
                 for account in self.accounts:
                     access_key = ACCOUNTS[account].access_key
                     rows = (await _ask(client, _SEED_QUERY, access_key=access_key))[
@@ -166,7 +171,12 @@ class ManagerTarget(Target):
             else:
                 seen, total = 0, 1
                 while seen < total:
-                    page = (await _ask(client, _QUERY, offset=seen))["compute_session_list"]
+                    text = (
+                        _QUERY
+                        if self.names_sessions
+                        else _QUERY.replace("{ name", "{ name: sess_id")
+                    )
+                    page = (await _ask(client, text, offset=seen))["compute_session_list"]
                     total = page["total_count"]
                     seen += len(page["items"]) or total
                     found |= {row["name"]: row["status"] for row in page["items"]}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,7 @@ from backendai_trio import (
     ApiError,
     BackendError,
     Html,
+    KernelLeftBehindWarning,
     Media,
     TrioKernel,
     TrioVFolder,
@@ -52,7 +55,9 @@ async def _with_kernel(target: Target, attempt: Callable[[TrioKernel], Awaitable
 async def _sessions(target: Target) -> None:
     """It may wait for an agent for ever."""
     async with open_client(target.config()) as client:
-        with trio.move_on_after(5) as waiting:
+        with warnings.catch_warnings(), trio.move_on_after(5) as waiting:
+            # That it may come up later is so; none may be left, as for every test here.
+            warnings.simplefilter("ignore", KernelLeftBehindWarning)
             async with open_kernel(client, target.python):
                 raise Still
         if waiting.cancelled_caught:
@@ -163,21 +168,23 @@ async def _folder(target: Target, what: str, local: Path) -> None:
             case "folder-rename":
                 await folder.rename(new_folder_name())
             case "folder-invitations":
-                await folder.invite(["user2@lablup.com"])
+                async with _open_as_guest(target, folder):
+                    pass
+            case "folder-leave" if target.can("folder-invitations"):
+                async with _open_as_guest(target, folder) as guest:
+                    await guest.leave()
             case "folder-leave":
-                await _leave(target, folder)
+                await folder.leave()
 
 
-async def _leave(target: Target, folder: TrioVFolder) -> None:
-    """As a guest, if there can be one."""
-    if not target.can("folder-invitations"):
-        await folder.leave()
-        return
+@asynccontextmanager
+async def _open_as_guest(target: Target, folder: TrioVFolder) -> AsyncIterator[TrioVFolder]:
+    """A folder as a user sees it whom its owner has invited."""
     await folder.invite(["user2@lablup.com"])
     async with open_client(target.config("user2")) as guest:
         for invitation in await list_invitations(guest):
             await accept_invitation(guest, invitation.invitation_id)
-        await TrioVFolder(guest, folder.name).leave()
+        yield TrioVFolder(guest, folder.name)
 
 
 async def _list(target: Target, kind: Kind) -> None:

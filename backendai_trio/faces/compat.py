@@ -65,7 +65,7 @@ async def get_or_create(
         ServerError: the kernel could not be started.
 
     Cancellation:
-        Leaves no kernel behind, unless a token was given: then there may be one.
+        A kernel that was joined stays; one that was created does not.
 
     Endpoint: ``POST /session`` (docs/protocol.md, section 3.4).
     """
@@ -83,7 +83,7 @@ async def get_or_create(
 
 
 async def discard(kernel: TrioKernel) -> None:
-    """Undo `get_or_create`: destroy the kernel if nobody else can know its token.
+    """Undo `get_or_create`: destroy the kernel if that created it.
 
     Args:
         kernel: what `get_or_create` has returned.
@@ -91,7 +91,7 @@ async def discard(kernel: TrioKernel) -> None:
     Raises:
         BackendError: the server failed, or could not be reached.
     """
-    if kernel.released:  # it was created without a token
+    if kernel.created:
         await kernel.destroy()
 
 

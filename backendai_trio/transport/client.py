@@ -225,7 +225,12 @@ class Client:
                 # Managers 1.0 to 1.2 know no root; they say hello at /v2 (and check the clock).
                 response, era = await self._probe(SEED.hello_path), SEED
             if response.status in _UNAVAILABLE:
-                raise self.error(Request("GET", "/"), response)
+                error = self.error(Request("GET", "/"), response)
+                error.advice = (
+                    f"{self.config.endpoint.url} is not up, or what stands before it cannot reach "
+                    "it; try again later, and check BACKEND_ENDPOINT"
+                )
+                raise error
             if 300 <= response.status < 400:
                 raise RemoteProtocolError(f"it redirects to {response.headers.get('location')!r}")
             if response.status != 200:

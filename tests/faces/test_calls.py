@@ -7,16 +7,17 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
 import trio
 import trio.testing
 
-from backendai_trio import Kernel
+from backendai_trio import Kernel, TrioKernel
 from backendai_trio.asyncio import AsyncKernel, _waiting
 from backendai_trio.errors import PortalError
-from backendai_trio.faces import calls
+from backendai_trio.faces import calls, compat
 from backendai_trio.faces.base import StreamFace
 from backendai_trio.faces.portal import running_portal
 from backendai_trio.testing import TestGateway
@@ -396,6 +397,29 @@ def test_async_block_ends_only_a_kernel_that_it_created(served: TestGateway) -> 
         assert served.tokens() == []
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("token", ["shared", None])
+def test_interrupted_call_takes_back_a_kernel_that_it_created(
+    served: TestGateway, token: str | None
+) -> None:
+    def get_or_create() -> calls.Call[TrioKernel]:
+        make = partial(compat.get_or_create, lang="python", client_token=token)
+        return calls.client_call(served.config, make, undo=compat.discard)
+
+    interrupted = get_or_create()
+    assert calls.wait(interrupted).created
+    calls._join(interrupted)
+    assert served.tokens() == []
+
+
+def test_interrupted_call_leaves_a_kernel_that_it_joined(served: TestGateway) -> None:
+    with Kernel.get_or_create("python", client_token="shared", config=served.config):
+        make = partial(compat.get_or_create, lang="python", client_token="shared")
+        interrupted = calls.client_call(served.config, make, undo=compat.discard)
+        assert not calls.wait(interrupted).created
+        calls._join(interrupted)
+        assert served.tokens() == ["shared"]
 
 
 def test_joined_kernel_is_destroyed_when_asked(served: TestGateway) -> None:

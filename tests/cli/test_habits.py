@@ -236,7 +236,7 @@ def test_requests_are_shown(commands: Commands, served: Mapping[str, str]) -> No
         (["run", "-q", "cobol", "-c", "1"], 127),
         (["vfolder", "info", "no-such-folder"], 126),
         (["rm", "no-such-kernel"], 126),
-        (["download", "lab1", "no-such-file"], 125),
+        (["download", "lab1", "no-such-file"], 126),
     ],
 )
 def test_requests_are_in_errors_only_with_v(

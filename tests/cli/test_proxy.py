@@ -104,6 +104,6 @@ def test_app_that_is_not_there(commands: Commands, served: Mapping[str, str]) ->
         126
     )
     assert "no kernel is named" in commands.run("app", "lab2", "8000", env=served).problem(126)
-    assert "no services" in commands.run("apps", "lab1", env=served).text
+    assert "No services" in commands.run("apps", "lab1", env=served).text
     assert "is not [HOST:]PORT" in commands.run("app", "x", "1", "-b", "x:y").problem(125)
     assert "no server is configured" in commands.run("apps", "lab1").problem(125)

@@ -48,4 +48,4 @@ def test_upload_download_and_list(official: Official, commands: Commands) -> Non
 def test_what_is_not_there(official: Official) -> None:
     got = official("session", "download", "lab1", "missing")
     assert got.code != 0
-    assert "not found" in got.text + got.stderr
+    assert "no such file" in (got.text + got.stderr).lower()

@@ -43,7 +43,7 @@ def command(session: str, as_json: bool) -> None:
                 f"{printable(app.name):{width}}  {printable(app.protocol)}  {ports}".rstrip()
             )
     else:
-        click.echo("There are no services: no program in the kernel listens on a port.")
+        click.echo("No services: no program there listens on a port.")
 
 
 async def _list(session: str) -> list[AppInfo]:

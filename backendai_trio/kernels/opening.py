@@ -149,7 +149,7 @@ async def find_kernel(client: Client, token: str) -> TrioKernel:
         # Managers 19.09 to 20.03 fail on that request, whatever they are asked for.
         if client.hello.key >= (6, ""):
             raise
-        if await listed_kernel(client, token) is None:
+        if await listed_kernel(client, token) is None:  # noqa: ASYNC120 (as it should)
             path = client.era.session_path(token)
             raise NotFound(
                 404, title=f"There is no kernel {token!r}", request=f"GET {path}"

@@ -116,12 +116,20 @@ def message_of(exc: BaseException) -> str:
 
     text = str(exc)
     if not requests_are_shown():
-        cause: BaseException | None = exc
-        while cause is not None:
+        for cause in _causes_of(exc):
             if isinstance(cause, ApiError):
                 text = text.replace(str(cause), cause.reason)
-            cause = cause.__cause__ or cause.__context__
     return one_line(text)
+
+
+def _causes_of(exc: BaseException) -> Iterator[BaseException]:
+    """An error and its causes. An error that is raised again may be a cause of its own cause."""
+    seen: list[BaseException] = []
+    cause: BaseException | None = exc
+    while cause is not None and not any(cause is other for other in seen):
+        yield cause
+        seen.append(cause)
+        cause = cause.__cause__ or cause.__context__
 
 
 def one_line(text: str) -> str:

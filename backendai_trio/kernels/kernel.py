@@ -67,6 +67,7 @@ class TrioKernel(KernelFiles):
         options: BatchOptions | None = None,
         run_id: str | None = None,
         window: tuple[int, int] | None = None,
+        term: str | None = None,
         show_value: bool = False,
     ) -> AbstractAsyncContextManager[Execution]:
         """Run code; use as ``async with kernel.execute(...) as run: async for event in run: ...``
@@ -79,6 +80,8 @@ class TrioKernel(KernelFiles):
             run_id: name of the run, at most 64 characters; default: a fresh one.
             window: rows and columns of a terminal for the program, which then echoes and edits
                 what is typed, and gets all output as `Stdout`. Only our own gateway has that.
+            term: TERM of a program with a `window`, such as ``screen``; default:
+                ``xterm-256color``.
             show_value: in query mode, print the value of the expression that the code ends in, as
                 a prompt does. On servers other than our own gateway, the kernel's image decides.
 
@@ -99,6 +102,8 @@ class TrioKernel(KernelFiles):
                     "programs have no terminal on this server; use open_terminal"
                 )
             wanted["tty"] = list(window)
+            if term:
+                wanted["term"] = term
         if show_value and self.client.has(SHOW_VALUE):
             wanted["showValue"] = True
         first = ExecuteRequest(mode, run_id or secrets.token_hex(8), code, wanted)

@@ -276,7 +276,7 @@ class _Call:
 
 
 @asynccontextmanager
-async def open_terminal(kernel: TrioKernel) -> AsyncIterator[Terminal]:
+async def open_terminal(kernel: TrioKernel, *, term: str | None = None) -> AsyncIterator[Terminal]:
     """Attach to a kernel's terminal; the end of the block detaches.
 
     On our own gateway the terminal is a shell in the work folder. It outlives the attachment, a
@@ -284,6 +284,8 @@ async def open_terminal(kernel: TrioKernel) -> AsyncIterator[Terminal]:
 
     Args:
         kernel: the kernel.
+        term: TERM of a shell that is started, such as ``screen``; default: ``xterm-256color``. Only
+            our own gateway has that.
 
     Raises:
         NotFound: there is no such kernel.
@@ -296,7 +298,7 @@ async def open_terminal(kernel: TrioKernel) -> AsyncIterator[Terminal]:
     path = client.era.stream_path(kernel.address, "pty")
     if client.has(RESUMABLE_STREAMS):
         async with (
-            open_resumable(client, path) as stream,
+            open_resumable(client, path, query=(("term", term),) if term else ()) as stream,
             Terminal(_ResumableTerminal(stream)) as terminal,
         ):
             yield terminal

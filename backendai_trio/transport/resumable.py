@@ -55,6 +55,7 @@ class ResumableStream:
         nursery: trio.Nursery,
         client: Client,
         path: str,
+        query: tuple[tuple[str, str], ...],
         first: str | None,
         again: str | None,
         limits: StreamLimits,
@@ -64,6 +65,7 @@ class ResumableStream:
         self._nursery = nursery
         self._client = client
         self._path = path
+        self._query = query
         self._first = first
         self._again = again
         self.limits = limits
@@ -184,7 +186,7 @@ class ResumableStream:
             self._nursery,
             self._client,
             self._path,
-            query=(("position", str(self.position)),),
+            query=(*self._query, ("position", str(self.position))),
             answer_seconds=self.limits.answer_seconds,
         )
         self._acknowledged = self.position
@@ -337,6 +339,7 @@ async def open_resumable(
     client: Client,
     path: str,
     *,
+    query: tuple[tuple[str, str], ...] = (),
     first: str | None = None,
     again: str | None = None,
     limits: StreamLimits | None = None,
@@ -346,6 +349,7 @@ async def open_resumable(
     Args:
         client: a client of a server that has the feature `RESUMABLE_STREAMS`.
         path: of the WebSocket.
+        query: query of each connection.
         first: a message that begins each connection until the server has answered once.
         again: a message that begins each connection from then on.
         limits: time limits; None for the defaults.
@@ -356,7 +360,9 @@ async def open_resumable(
     """
     with one_error():
         async with trio.open_nursery() as nursery:
-            stream = ResumableStream(nursery, client, path, first, again, limits or StreamLimits())
+            stream = ResumableStream(
+                nursery, client, path, query, first, again, limits or StreamLimits()
+            )
             await stream.connect()
             nursery.start_soon(drop_when_silent, lambda: stream.websocket, stream.limits)
             try:

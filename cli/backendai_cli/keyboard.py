@@ -13,7 +13,7 @@ __all__ = [
     "TerminalMode",
     "ask_secret",
     "check_terminal",
-    "terminal_environ",
+    "terminal_name",
     "window_size",
 ]
 
@@ -36,10 +36,9 @@ def window_size() -> tuple[int, int]:
     return rows or 24, columns or 80
 
 
-def terminal_environ() -> dict[str, str]:
-    """Variables that tell programs in a kernel about the user's terminal, as ssh sends them."""
-    term = os.environ.get("TERM")
-    return {"TERM": term} if term else {}
+def terminal_name() -> str | None:
+    """TERM of the user's terminal, for programs in a kernel that get the terminal, as with ssh."""
+    return os.environ.get("TERM") or None
 
 
 def ask_secret(label: str) -> str:

@@ -7,6 +7,9 @@ import os
 import signal
 import struct
 import termios
+from collections.abc import Mapping
+
+import pytest
 
 from .commands import Commands
 from .terminal import Running
@@ -58,6 +61,30 @@ def test_the_terminal_is_restored_after_sigterm(commands: Commands) -> None:
         run.signal(signal.SIGTERM)
         assert run.wait() == 143
         assert run.modes() == before
+
+
+@pytest.mark.parametrize("term", ["screen", "vt100", "dumb", "xterm-kitty"])
+def test_the_name_of_the_terminal(commands: Commands, served: Mapping[str, str], term: str) -> None:
+    env = {**served, "TERM": term}
+    for arguments in (
+        ["run", "--tty", "bash", "-c", "echo is=$TERM"],
+        ["run", "--tty", "python", "-c", "import os; print('is=' + os.environ['TERM'])"],
+    ):
+        with commands.terminal(*arguments, env=env) as run:
+            run.expect(f"is={term}\r\n")
+            assert run.wait() == 0
+    with commands.terminal("shell", "-t", "lab1", "bash", env=env) as run:
+        run.expect("detaches")
+        run.send("echo i''s=$TERM\r")
+        run.expect(f"is={term}\r\n")
+        run.send("\x1d")
+        assert run.wait() == 0
+    # A program without a terminal of its own is not told about the user's.
+    piped = commands.run("run", "-q", "-t", "lab1", "bash", "-c", "echo is=$TERM", env=env)
+    assert piped.stdout == b"is=dumb\n"
+    with commands.terminal("exec", "--tty", "lab1", "echo is=$TERM", env=env) as run:
+        run.expect(f"is={term}\r\n")
+        assert run.wait() == 0
 
 
 def test_it_needs_a_terminal(commands: Commands) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..console import Status
-from ..keyboard import check_terminal, terminal_environ, window_size
+from ..keyboard import check_terminal, window_size
 from ..languages import interpreter_of, undecided_programs
 from ..options import (
     env_option,
@@ -175,9 +175,8 @@ def _run_once(arguments: _Arguments, uploads: list[Upload], config: Config, stat
     from ..run.kernel import KernelRequest
     from ..run.runner import Runner, RunRequest
 
-    environ = (terminal_environ() if arguments.tty else {}) | arguments.environ
     kernel = KernelRequest(
-        spec=KernelSpec(runtime=arguments.lang, environ=environ, mounts=arguments.mount),
+        spec=KernelSpec(runtime=arguments.lang, environ=arguments.environ, mounts=arguments.mount),
         token=arguments.client_token,
         keep=keeps_kernel(arguments.remove, arguments.client_token),
         stats=arguments.stats,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..console import Status
-from ..keyboard import check_terminal, terminal_environ
+from ..keyboard import check_terminal
 from ..options import (
     env_option,
     local_option,
@@ -46,7 +46,7 @@ def command(
       backend.ai shell c -t lab1
     """
     check_terminal()
-    environ = terminal_environ() | parse_pairs(env)
+    environ = parse_pairs(env)
     status = Status(quiet=quiet)
     with open_server(status, local=local, lasting=bool(mount)) as config:
         # Imported here: a gateway loads in its process at the same time.

@@ -25,7 +25,7 @@ from backendai_trio.kernels import one_error
 
 from .. import exit_codes
 from ..console import Status
-from ..keyboard import Stdin, TerminalMode
+from ..keyboard import Stdin, TerminalMode, terminal_name
 from ..server import journal_for
 from .kernel import KernelRequest, kernel_session
 from .output import Output
@@ -106,7 +106,11 @@ class Runner:
         with terminal, self._output.holding_prompts(enabled=hold), one_error():
             async with (
                 kernel.execute(
-                    request.code or "", mode=mode, options=request.options, window=request.window
+                    request.code or "",
+                    mode=mode,
+                    options=request.options,
+                    window=request.window,
+                    term=terminal_name() if owns_terminal else None,
                 ) as run,
                 trio.open_nursery() as nursery,
             ):

@@ -27,7 +27,7 @@ from backendai_trio.transport import ConnectionState
 
 from .. import exit_codes
 from ..console import Status, write_bytes
-from ..keyboard import Stdin, TerminalMode, window_size
+from ..keyboard import Stdin, TerminalMode, terminal_name, window_size
 from ..server import journal_for
 from ..termination import cancel_on_signals
 
@@ -97,7 +97,7 @@ async def connect(kernel: TrioKernel, status: Status) -> int:
     detached = False
     code = exit_codes.FAILED
     status.info("Connected; Ctrl-] detaches.")
-    async with open_terminal(kernel) as terminal:
+    async with open_terminal(kernel, term=terminal_name()) as terminal:
         with _library_errors(), raw_terminal(TerminalMode(), status), one_error():
             async with trio.open_nursery() as nursery:
 

@@ -149,6 +149,22 @@ if child:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_gateway_of_a_forked_child_ends_with_it(tmp_path: Path) -> None:
+    """The child is the first to use the library, which both have imported."""
+    done = run(
+        """
+child = os.fork()
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+else:
+    print(Kernel.get_or_create("python").execute("print(1)")["console"])
+""",
+        tmp_path,
+    )
+    assert (done.stdout, done.returncode) == ("[('stdout', '1\\n')]\n", 0), done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_worker_of_multiprocessing_ends_its_gateway(tmp_path: Path, method: str) -> None:
     program = tmp_path / "program.py"

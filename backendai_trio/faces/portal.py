@@ -16,11 +16,11 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 import trio
 from anyio.abc import TaskStatus
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import start_blocking_portal
 
 from .._groups import one_error
 from ..config.settings import Config
@@ -48,9 +48,9 @@ class Portal:
         self._opening: defaultdict[Config | None, trio.Lock] = defaultdict(trio.Lock)
         self._keepers: trio.Nursery
         self._thread = ExitStack()
-        self._portal: BlockingPortal = self._thread.enter_context(start_blocking_portal("trio"))
+        portal = self._thread.enter_context(start_blocking_portal("trio"))
         # In an empty context: what lives here belongs to no caller.
-        self._main_task, _ = contextvars.Context().run(self._portal.start_task, self._main)
+        self._main_task, _ = contextvars.Context().run(portal.start_task, self._main)
 
     def post(self, function: Callable[..., object], *args: object) -> None:
         """Run a function in the thread, in the order of the posts. Signal-safe; does not wait.
@@ -128,16 +128,6 @@ class Portal:
         self._ending.set()
         self._thread.close()
 
-    def forget_thread(self) -> None:
-        """After a fork, in the child: let nothing wait for the thread, which only the parent has.
-
-        The generator in `start_blocking_portal` stops the portal and joins its thread even when it
-        is only thrown away. The first step of `stop` marks the portal as one that has been stopped;
-        the rest of it needs the event loop, and fails.
-        """
-        with suppress(RuntimeError, StopIteration):
-            self._portal.stop().send(None)
-
 
 # --- the process's portal ------------------------------------------------------------------------
 
@@ -200,9 +190,8 @@ def _after_fork() -> None:
     global _forked, _lock
     # The lock may have been held by a thread that the child does not have.
     _forked, _lock = _forked or _portal is not None or _lock.locked(), threading.Lock()
-    atexit.unregister(_close_at_exit)
-    if _portal is not None:
-        _portal.forget_thread()
+    if _forked:  # it would wait for the thread, which only the parent has
+        atexit.unregister(_close_at_exit)
 
 
 atexit.register(_close_at_exit)

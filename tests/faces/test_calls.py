@@ -14,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 
-from backendai_trio import Kernel, TrioKernel
+from backendai_trio import Kernel, LocalProtocolError, TrioKernel, VFolder
 from backendai_trio.asyncio import AsyncKernel, _waiting
 from backendai_trio.errors import PortalError
 from backendai_trio.faces import calls, compat
@@ -432,3 +432,25 @@ def test_joined_kernel_is_destroyed_when_asked(served: TestGateway) -> None:
 def test_names_of_objects(served: TestGateway) -> None:
     with Kernel.get_or_create("python", config=served.config) as kernel:
         assert repr(kernel) == f"<Kernel {kernel.token} at {served.config.endpoint.url}>"
+        with kernel.stream_execute("print(1)", run_id="run-1") as run:
+            assert run.run_id == "run-1"
+    folder = VFolder.create("data", config=served.config)
+    assert repr(folder) == f"<VFolder data at {served.config.endpoint.url}>"
+    folder.delete()
+
+
+def test_typing_into_a_blocking_terminal(served: TestGateway) -> None:
+    output = b""
+    with Kernel.get_or_create("python", config=served.config) as kernel:
+        pty = kernel.stream_pty()
+        pty.resize(30, 100)
+        pty.send_str("echo in-order-$((6*7))\n")
+        pty.write(b"exit\n")
+        for data in pty:
+            output += data
+        with pytest.raises(LocalProtocolError, match="0 rows") as caught:
+            pty.resize(0, 0)
+        assert pty.exception() is caught.value
+        pty.close()
+        pty.close()
+    assert b"in-order-42" in output

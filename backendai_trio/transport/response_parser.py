@@ -7,6 +7,7 @@ and that nothing behind a response is part of it. Source: RFC 9112, sections 6 a
 
 from __future__ import annotations
 
+import re
 from collections import deque
 
 import httptools
@@ -18,6 +19,8 @@ __all__ = ["ResponseParser"]
 
 _START = b"HTTP/1."
 _BODILESS = frozenset({204, 304})
+# A last chunk or trailer, and the empty line; nothing behind it.
+_CHUNKED_END = re.compile(rb"[^\r\n]\r\n\r\n")
 
 
 class ResponseParser:
@@ -57,6 +60,8 @@ class ResponseParser:
         self._in_body = False
         self._ended_in_head = False
         self._began = False
+        self._chunked = False
+        self._tail = b""
         self._parser: httptools.HttpResponseParser
 
     def feed(self, data: bytes) -> None:
@@ -158,6 +163,7 @@ class ResponseParser:
                 if sized
                 else "it answers in a transfer coding other than chunked"
             )
+        self._chunked = bool(codings)
         if self._has_no_body():
             self.complete, self.reusable = True, self._keeps_alive
             return
@@ -176,12 +182,15 @@ class ResponseParser:
 
     def _feed_body(self, data: bytes) -> None:
         before = len(self.pieces)
+        self._tail = (self._tail + data)[-5:]
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as exc:
             if not self.complete:
                 raise MalformedResponse(str(exc)) from exc
             self.reusable = False  # it choked on what came behind the response
+        if self.complete and self._line_breaks_follow(data, before):
+            self.reusable = False
         if len(self.pieces) > before:
             self._framing_bytes = 0
         elif not self.complete:
@@ -191,6 +200,12 @@ class ResponseParser:
                 raise MalformedResponse(
                     f"{self._max_head_bytes:,} bytes of its answer hold nothing of the body"
                 )
+
+    def _line_breaks_follow(self, data: bytes, before: int) -> bool:
+        """Whether line breaks came behind the response, which llhttp passes over in silence."""
+        if self._chunked:
+            return not _CHUNKED_END.fullmatch(self._tail)
+        return len(data) > sum(len(piece) for piece in list(self.pieces)[before:])
 
     # -- what httptools calls ---------------------------------------------------------------------
 

@@ -315,6 +315,8 @@ STARTED = st.builds(
 )
 @example(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhi", "GET", True, [])
 @example(OK + CHUNKED + b"\r\n" + HI + b"\r\n", "GET", False, [40])
+@example(OK + b"Content-Length: 2\r\n\r\nhi\n", "GET", False, [])
+@example(OK + CHUNKED + b"\r\n" + HI + b"\r\n\r\n", "GET", False, [])
 def test_same_reading_as_h11_or_a_refusal(
     data: bytes, method: str, closed: bool, cuts: list[int]
 ) -> None:

@@ -73,9 +73,7 @@ class EventStream:
             ApiError: after a break, the server refuses to go on (5xx are tried again).
             RemoteProtocolError: the server's messages are not session events.
 
-        Cancellation:
-            Closes the connection if it is waiting for data. The next call makes a new one, and
-            returns a ``stream_reconnected`` event first.
+        Cancellation: loses no event.
         """
         await trio.lowlevel.checkpoint()  # before an event is taken out: a cancel loses none
         while not self.closed_by_server:
@@ -106,7 +104,7 @@ class EventStream:
             self._retry_seconds = self._parser.retry_seconds
         if data:
             self._parser.feed(data)
-        else:  # the end; also after a wait that was cancelled
+        else:  # the end
             await self.aclose()
 
     async def _reconnect(self) -> None:

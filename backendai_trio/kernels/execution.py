@@ -99,9 +99,15 @@ class Execution:
         if not self._events:
             if self._stream.outcome is not None:
                 raise StopAsyncIteration
-            self._events.extend(await self._stream.receive())
-            if self._stream.outcome is not None:
-                self._turn.end()
+            await self._receive()
+        return self._next()
+
+    async def _receive(self) -> None:
+        self._events.extend(await self._stream.receive())
+        if self._stream.outcome is not None:
+            self._turn.end()
+
+    def _next(self) -> Event:
         event = self._events.popleft()
         self._asked = isinstance(event, InputRequest)
         return event
@@ -195,14 +201,21 @@ class Execution:
 
         Raises:
             ExecutionError, ApiError, ConnectionFailed: as iteration does.
+            LocalProtocolError: all events of the run were received before.
 
         Cancellation: what was received so far is lost.
         """
         console: list[tuple[str, Any]] = []
         status, options = "", dict[str, Any]()
         exit_code: int | None = None
+        if self._events or self._stream.outcome is not None:
+            await trio.lowlevel.checkpoint()
         while not status:
-            match event := await anext(self):
+            if not self._events:
+                if self._stream.outcome is not None:
+                    raise LocalProtocolError(f"run {self.run_id} has ended; there is nothing left")
+                await self._receive()
+            match event := self._next():
                 case Finished(exit_code):
                     status = "finished"
                 case TimedOut():

@@ -17,12 +17,12 @@ from ..errors import (
     ServerError,
 )
 from ..transport.client import Client
+from ..transport.pending_call import PendingCall
 from ..transport.retry import backoff
 from ..wire.http import JSON, Request
 from ..wire.kernels import COMING, DEAD, NOT_NOW, CreateReply, CreateRequest, Statistics
 from ..wire.resumable import RESUMABLE_STREAMS
 from .lookup import kernel_info, living_state
-from .pending_call import PendingCall
 
 __all__ = ["Creation", "address_of", "destroy_kernel", "end_kernel", "wait_until_up"]
 
@@ -67,18 +67,16 @@ class Creation:
         client, create = self._client, self._create
         path = client.era.create_path
         request = Request("POST", path, (), create.encode(client.era), JSON)
-        with one_error():
-            async with trio.open_nursery() as nursery:
-                # No limit: some managers hold the answer back until the kernel runs.
-                call = PendingCall(nursery, client, request, answer_seconds=None)
-                try:
-                    reply = CreateReply.decode((await call.wait()).body, create.token)
-                except BaseException as exc:
-                    if not (isinstance(exc, ApiError) and exc.status < 500):
-                        await self._undo(call)  # noqa: ASYNC102 (it has a shield)
-                    raise
-                finally:
-                    call.cancel()
+        # No limit: some managers hold the answer back until the kernel runs.
+        call = client.start_call(request, answer_seconds=None)
+        try:
+            reply = CreateReply.decode((await call.wait()).body, create.token)
+        except BaseException as exc:
+            if call.sent and not (isinstance(exc, ApiError) and exc.status < 500):
+                await self._undo(call)  # noqa: ASYNC102 (it has a shield)
+            raise
+        finally:
+            call.close()
         if not reply.created and not create.reuse:  # before 20.03 managers join all the same
             raise InvalidRequest(
                 400,
@@ -96,14 +94,14 @@ class Creation:
         with trio.move_on_after(grace, shield=True):
             try:
                 with trio.move_on_after(max(grace - _LAST_SECONDS, grace / 2)):
-                    await call.finished.wait()
-                if call.finished.is_set():
+                    await call.settle()
+                if call.done:
                     await self._destroy_made(call)
                     return
                 if not self._create.reuse:
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(_keep_destroying, client, token)
-                        await call.finished.wait()
+                        await call.settle()
                         nursery.cancel_scope.cancel()
                     await self._destroy_made(call)
                     return
@@ -120,7 +118,7 @@ class Creation:
             if exc.status >= 500 and not self._create.reuse:
                 await _destroy_unanswered(client, token)
             return
-        except (BackendError, trio.ClosedResourceError):
+        except BackendError:
             if not self._create.reuse:
                 await _destroy_unanswered(client, token)
             return

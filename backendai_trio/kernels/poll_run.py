@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from .._groups import one_error
 from ..errors import ApiError, BackendError, ExecutionError
 from ..transport.client import Client
 from ..transport.connection_state import ConnectionState
+from ..transport.pending_call import PendingCall
 from ..wire.execution import (
     INTERRUPT_RUN,
     STDIN_EOF,
@@ -22,7 +22,6 @@ from ..wire.execution import (
     TimedOut,
 )
 from ..wire.http import JSON, Request
-from .pending_call import PendingCall
 from .run_stream import STOP_ATTEMPTS, AskedInput, end_of_input_error, interrupt_kernel
 
 __all__ = ["PollRun", "open_poll_run"]
@@ -40,12 +39,9 @@ class PollRun(AskedInput):
     (docs/protocol.md, section 4.3). So a poll outlives the call that waits for it.
     """
 
-    def __init__(
-        self, nursery: trio.Nursery, client: Client, address: str, first: ExecuteRequest
-    ) -> None:
+    def __init__(self, client: Client, address: str, first: ExecuteRequest) -> None:
         super().__init__()
         self.connection = ConnectionState()
-        self._nursery = nursery
         self._client = client
         self._address = address
         self._path = client.era.session_path(address)
@@ -115,17 +111,15 @@ class PollRun(AskedInput):
     def close(self) -> None:
         """Give up the poll that is under way, if any."""
         if self._poll is not None:
-            self._poll.cancel()
+            self._poll.close()
 
     async def _next_events(self) -> list[Event]:
         if self._poll is None:
             request = Request("POST", self._path, (), self._state.request().encode(), JSON)
-            self._poll = PendingCall(
-                self._nursery, self._client, request, answer_seconds=_POLL_SECONDS
-            )
+            self._poll = self._client.start_call(request, answer_seconds=_POLL_SECONDS)
         try:
             reply = await self._poll.wait()
-        except (BackendError, trio.ClosedResourceError) as exc:
+        except BackendError as exc:
             self._poll = None
             if isinstance(exc, ApiError) and exc.status < 500:  # it has brought nothing
                 self._refused = not self._answered
@@ -158,10 +152,8 @@ async def open_poll_run(
         address: the kernel's token or id.
         first: the run's first request, or one that goes on with it (``input``, ``continue``).
     """
-    with one_error():
-        async with trio.open_nursery() as nursery:
-            run = PollRun(nursery, client, address, first)
-            try:
-                yield run
-            finally:
-                run.close()
+    run = PollRun(client, address, first)
+    try:
+        yield run
+    finally:
+        run.close()

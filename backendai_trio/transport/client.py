@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -21,15 +21,13 @@ from ..wire.versions import SEED, SESSION_6, Era, Hello, choose_era
 from .auth import authorization_of
 from .exceptions import map_exceptions
 from .limits import Limits
+from .pending_call import PendingCall
 from .pool import ConnectionPool
 from .requests import OutgoingRequest
-from .responses import ResponseStream
+from .responses import ResponseStream, log_response
 from .tls import tls_context
 
-__all__ = ["ANSWER_SECONDS", "Client", "log", "open_client"]
-
-# Requests, a line each. Headers, query and body are left out: they may hold secrets.
-log = logging.getLogger("backendai_trio.http")
+__all__ = ["ANSWER_SECONDS", "Client", "open_client"]
 
 ANSWER_SECONDS = 60.0
 """Limit for each wait on an ordinary response. Long polls answer within about 2 s."""
@@ -123,6 +121,25 @@ class Client:
         if response.status >= 300:
             raise self.error(request, response)
         return response
+
+    def start_call(
+        self, request: Request, *, answer_seconds: float | None = ANSWER_SECONDS
+    ) -> PendingCall:
+        """A call whose answer is not lost when the wait for it is cancelled.
+
+        Args:
+            request: what to send; it is signed now, and sent by the first `PendingCall.wait`.
+            answer_seconds: as for `call`.
+
+        Raises:
+            trio.ClosedResourceError: the client's block has ended.
+            ConfigError: a login is needed, and there is none.
+        """
+        headers = self.signed_headers(request)
+        outgoing = self._outgoing(request, self._api, headers, answer_seconds)
+        return PendingCall(
+            self._pool, request, outgoing, self.error, max_bytes=self.limits.max_body_bytes
+        )
 
     @asynccontextmanager
     async def request(
@@ -260,24 +277,31 @@ class Client:
         answer_seconds: float | None,
     ) -> ResponseStream:
         """Send a request and receive the head of its response. The caller closes the stream."""
-        if content is None:
-            content_length = len(request.body)
-        outgoing = OutgoingRequest(
+        outgoing = self._outgoing(request, endpoint, headers, answer_seconds)
+        if content is not None:
+            outgoing = replace(outgoing, content=content, content_length=content_length)
+        start = trio.current_time()
+        with map_exceptions(endpoint, request):
+            incoming = await self._pool.request(outgoing)
+        log_response(request, endpoint, incoming.status, start)
+        return ResponseStream(endpoint, request, incoming, self.limits.max_body_bytes)
+
+    def _outgoing(
+        self,
+        request: Request,
+        endpoint: Endpoint,
+        headers: Mapping[str, str],
+        answer_seconds: float | None,
+    ) -> OutgoingRequest:
+        return OutgoingRequest(
             endpoint,
             request.method,
             endpoint.base_path + request.target,
             headers,
-            request.body if content is None else content,
-            content_length,
+            request.body,
+            len(request.body),
             math.inf if answer_seconds is None else answer_seconds,
         )
-        start = trio.current_time()
-        with map_exceptions(endpoint, request):
-            incoming = await self._pool.request(outgoing)
-        if log.isEnabledFor(logging.DEBUG):
-            elapsed = (trio.current_time() - start) * 1000
-            log.debug("%s at %s -> %d, %.0f ms", request, endpoint.url, incoming.status, elapsed)
-        return ResponseStream(endpoint, request, incoming, self.limits.max_body_bytes)
 
     def _check_open(self) -> None:
         if self.closed:

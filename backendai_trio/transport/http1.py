@@ -71,6 +71,24 @@ class HTTP11Connection:
                 await self._exchange_body(request, head, response)
         return response
 
+    async def start(self, request: OutgoingRequest) -> ResponseParser:
+        """Send a request whose body is at hand; `receive` then gets the response.
+
+        Raises:
+            WriteTimeout, MalformedRequest: as they say.
+
+        Cancellation:
+            The server has not received the whole request.
+        """
+        content = request.content
+        assert isinstance(content, bytes)
+        data = request.encode_head() + content
+        with trio.move_on_after(self._limits.write_seconds) as writing:
+            await self._send(data)
+        if writing.cancelled_caught:
+            raise WriteTimeout
+        return ResponseParser(request.method, self._limits)
+
     async def _exchange_body(
         self, request: OutgoingRequest, head: bytes, response: ResponseParser
     ) -> None:
@@ -112,10 +130,10 @@ class HTTP11Connection:
             response.forbid_reuse()
 
     async def receive(self, response: ResponseParser, seconds: float) -> None:
-        """Receive more of a response's body.
+        """Receive more of a response.
 
         Args:
-            response: what `exchange` returned.
+            response: what `exchange` or `start` returned.
             seconds: limit for the wait.
 
         Raises:

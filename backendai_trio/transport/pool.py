@@ -73,24 +73,72 @@ class ConnectionPool:
             self._slots.release()
             raise
 
+    async def start(self, request: OutgoingRequest) -> IncomingResponse:
+        """Send a request, and return its response before the head has come.
+
+        It is sent once, whatever becomes of the connection.
+
+        Args:
+            request: one whose body is at hand.
+
+        Raises:
+            ConnectionFailed: there is no connection.
+            TransportError: it cannot be sent.
+
+        Cancellation:
+            Closes the connection. The server has not received the whole request.
+        """
+        try:
+            self._slots.acquire_nowait()
+        except trio.WouldBlock:
+            await self._slots.acquire()
+        endpoint = request.endpoint
+        try:
+            connection = self._take_idle(endpoint) or await self._connect(endpoint)
+            try:
+                parser = await connection.start(self._as_forwarded(request))
+            except BaseException:
+                self._close(connection)
+                raise
+        except BaseException:
+            self._slots.release()
+            raise
+        return IncomingResponse(self, endpoint, connection, parser, request.answer_seconds)
+
+    def _as_forwarded(self, request: OutgoingRequest) -> OutgoingRequest:
+        """The request as the proxy takes it that forwards it; others as they are."""
+        if not self._forwards(request.endpoint):
+            return request
+        assert self._proxy is not None
+        return replace(
+            request,
+            target=f"http://{request.endpoint.host_header}{request.target}",
+            headers={**request.headers, **self._proxy.headers},
+        )
+
+    def _forwards(self, endpoint: Endpoint) -> bool:
+        """Whether a proxy takes the requests to a server, instead of a tunnel to it."""
+        return self._proxy is not None and not self._proxy.is_socks and endpoint.scheme == "http"
+
+    def check_proxy(self, status: int, endpoint: Endpoint) -> None:
+        """Look whether a response is a proxy's refusal.
+
+        Raises:
+            ConnectionFailed: it is.
+        """
+        if status == 407 and self._forwards(endpoint):
+            assert self._proxy is not None
+            raise self._proxy.refusal(status, endpoint.url)
+
     async def _exchange(self, request: OutgoingRequest) -> IncomingResponse:
         endpoint = request.endpoint
-        forwarding = self._proxy is not None and not self._proxy.is_socks
-        if forwarding := forwarding and endpoint.scheme == "http":
-            assert self._proxy is not None
-            request = replace(
-                request,
-                target=f"http://{endpoint.host_header}{request.target}",
-                headers={**request.headers, **self._proxy.headers},
-            )
+        request = self._as_forwarded(request)
         while True:
             connection = self._take_idle(endpoint) or await self._connect(endpoint)
             was_idle = connection.idle_since < math.inf
             try:
                 parser = await connection.exchange(request)
-                if forwarding and parser.status == 407:
-                    assert self._proxy is not None
-                    raise self._proxy.refusal(parser.status, endpoint.url)
+                self.check_proxy(parser.status, endpoint)
             except (NetworkError, Disconnected):
                 self._close(connection)
                 # The server may have closed it just when the request was on its way.
@@ -153,12 +201,7 @@ class ConnectionPool:
 
 
 class IncomingResponse:
-    """A response: its head, and its body piece by piece. It holds a connection of the pool.
-
-    Attributes:
-        status: HTTP status.
-        headers: in the order they came, names in lower case.
-    """
+    """A response: its head, and its body piece by piece. It holds a connection of the pool."""
 
     def __init__(
         self,
@@ -168,8 +211,6 @@ class IncomingResponse:
         parser: ResponseParser,
         answer_seconds: float,
     ) -> None:
-        self.status = parser.status
-        self.headers = parser.headers
         self._pool: ConnectionPool | None = pool
         self._endpoint = endpoint
         self._connection = connection
@@ -177,22 +218,51 @@ class IncomingResponse:
         self._answer_seconds = answer_seconds
         self._failed = False
 
+    @property
+    def status(self) -> int:
+        """HTTP status; 0 before the head has come."""
+        return self._parser.status
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """In the order they came, names in lower case."""
+        return self._parser.headers
+
+    async def receive_head(self) -> None:
+        """Wait for the head. No checkpoint if it came already.
+
+        Raises:
+            ConnectionFailed: a proxy refuses.
+            TransportError: the exchange failed; its subclasses say how.
+
+        Cancellation: loses nothing.
+        """
+        while not self._parser.head_complete:
+            await self._receive()
+        if self._pool is not None:
+            self._pool.check_proxy(self._parser.status, self._endpoint)
+
     async def receive_some(self) -> bytes:
         """The next piece of the body, ``b""`` at its end. No checkpoint if it came already.
 
         Raises:
             TransportError: the exchange failed; its subclasses say how.
+
+        Cancellation: loses nothing.
         """
         pieces = self._parser.pieces
         while not pieces:
             if self._parser.complete or self._failed:
                 return b""
-            try:
-                await self._connection.receive(self._parser, self._answer_seconds)
-            except BaseException:
-                self._failed = True
-                raise
+            await self._receive()
         return pieces.popleft()
+
+    async def _receive(self) -> None:
+        try:
+            await self._connection.receive(self._parser, self._answer_seconds)
+        except Exception:
+            self._failed = True
+            raise
 
     def close(self) -> None:
         """Give the connection back; it is used again if the whole response was received."""

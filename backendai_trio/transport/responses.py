@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
+
 import trio
 
 from ..config.settings import Endpoint
@@ -10,7 +13,49 @@ from ..wire.http import OCTETS, Request, Response
 from .exceptions import map_exceptions
 from .pool import IncomingResponse
 
-__all__ = ["ResponseStream"]
+__all__ = ["ResponseStream", "log", "log_response", "response_of"]
+
+# Requests, a line each. Headers, query and body are left out: they may hold secrets.
+log = logging.getLogger("backendai_trio.http")
+
+
+def log_response(request: Request, endpoint: Endpoint, status: int, start: float) -> None:
+    """Log a request whose response has begun.
+
+    Args:
+        request: what was sent.
+        endpoint: the server.
+        status: HTTP status.
+        start: when it was sent, by Trio's clock.
+    """
+    if log.isEnabledFor(logging.DEBUG):
+        elapsed = (trio.current_time() - start) * 1000
+        log.debug("%s at %s -> %d, %.0f ms", request, endpoint.url, status, elapsed)
+
+
+def response_of(
+    request: Request, incoming: IncomingResponse, body: bytes, max_bytes: int
+) -> Response:
+    """A whole response.
+
+    Args:
+        request: what it answers.
+        incoming: its head.
+        body: all of its body, or more of it than is allowed.
+        max_bytes: the longest body that is taken.
+
+    Raises:
+        RemoteProtocolError: the body is longer.
+    """
+    if len(body) > max_bytes:
+        raise RemoteProtocolError(f"{request}: the answer exceeds {max_bytes:,} bytes")
+    headers = dict(incoming.headers)
+    return Response(incoming.status, content_type_of(headers), body, headers)
+
+
+def content_type_of(headers: Mapping[str, str]) -> str:
+    """A response's content type without its parameters, in lower case."""
+    return headers.get("content-type", OCTETS).partition(";")[0].strip().lower()
 
 
 class ResponseStream:
@@ -29,8 +74,7 @@ class ResponseStream:
         self.status = incoming.status
         self.header_list = incoming.headers
         self.headers = dict(self.header_list)
-        content_type = self.headers.get("content-type", OCTETS)
-        self.content_type = content_type.partition(";")[0].strip().lower()
+        self.content_type = content_type_of(self.headers)
         self._endpoint = endpoint
         self._request = request
         self._incoming = incoming
@@ -44,7 +88,7 @@ class ResponseStream:
             RemoteProtocolError: what came is not HTTP.
 
         Cancellation:
-            Ends the stream.
+            Loses nothing.
         """
         await trio.lowlevel.checkpoint()
         with map_exceptions(self._endpoint, self._request):
@@ -72,11 +116,7 @@ class ResponseStream:
                 body += piece
                 if len(body) > self._max_bytes:
                     break
-        if len(body) > self._max_bytes:
-            raise RemoteProtocolError(
-                f"{self._request}: the answer exceeds {self._max_bytes:,} bytes"
-            )
-        return Response(self.status, self.content_type, bytes(body), self.headers)
+        return response_of(self._request, incoming, bytes(body), self._max_bytes)
 
     def close(self) -> None:
         """Be done with the response; its connection is kept if all of it was received."""

@@ -12,8 +12,9 @@ import trio_websocket
 from .._groups import one_error
 from ..errors import ConnectionFailed
 from ..wire.http import Request, Response
-from .client import Client, log
+from .client import Client
 from .connect import SocketOption, keepalive_options, open_stream
+from .responses import log
 from .websocket import NotUpgraded, Upgrade, WebSocket
 
 __all__ = ["connect_websocket", "open_websocket"]

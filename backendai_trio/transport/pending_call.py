@@ -1,0 +1,114 @@
+"""Requests whose answer must not be lost: a cancelled wait for it may be taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from ..errors import ApiError, BackendError
+from ..wire.http import Request, Response
+from .exceptions import map_exceptions
+from .pool import ConnectionPool, IncomingResponse
+from .requests import OutgoingRequest
+from .responses import log_response, response_of
+
+__all__ = ["PendingCall"]
+
+
+class PendingCall:
+    """A request under way. Made by `Client.start_call`; the caller closes it.
+
+    A request that was sent may have had its effect, and its answer is all that says so. So a
+    cancelled `wait` leaves the connection as it is, and the next one goes on with the answer.
+
+    Args:
+        pool: what to send it with.
+        request: the request.
+        outgoing: the same, as the pool takes it.
+        error_of: what a response means that is no success.
+        max_bytes: the longest body that is taken.
+
+    Attributes:
+        sent: whether the server may have received the request.
+    """
+
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        request: Request,
+        outgoing: OutgoingRequest,
+        error_of: Callable[[Request, Response], ApiError],
+        *,
+        max_bytes: int,
+    ) -> None:
+        self.sent = False
+        self._pool = pool
+        self._error_of = error_of
+        self._max_bytes = max_bytes
+        self._start = trio.current_time()
+        self._request = request
+        self._outgoing = outgoing
+        self._incoming: IncomingResponse | None = None
+        self._body = bytearray()
+        self._response: Response | None = None
+        self._failure: BackendError | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the answer has come, or the request has failed."""
+        return self._response is not None or self._failure is not None
+
+    async def wait(self) -> Response:
+        """Send the request if that was not done, and wait for the answer; may be repeated.
+
+        One task at a time.
+
+        Raises:
+            ApiError, ConnectionFailed, RemoteProtocolError: as for `Client.call`.
+
+        Cancellation: before the request is sent, nothing is; after that, nothing is lost.
+        """
+        if self.done:
+            await trio.lowlevel.checkpoint()
+        else:
+            try:
+                self._response = await self._receive()
+            except BackendError as exc:
+                self._failure = exc
+            if self.done:
+                self.close()
+        if self._failure is not None:
+            raise self._failure
+        assert self._response is not None
+        return self._response
+
+    async def settle(self) -> None:
+        """Wait until the answer has come, or the request has failed, which is not raised."""
+        try:
+            await self.wait()
+        except BackendError:
+            pass
+
+    def close(self) -> None:
+        """Give the connection back, which breaks it off if the answer has not come."""
+        if self._incoming is not None:
+            self._incoming.close()
+            self._incoming = None
+
+    async def _receive(self) -> Response:
+        with map_exceptions(self._outgoing.endpoint, self._request):
+            incoming = self._incoming
+            if incoming is None:
+                incoming = self._incoming = await self._pool.start(self._outgoing)
+                self.sent = True
+            await incoming.receive_head()
+            while chunk := await incoming.receive_some():
+                self._body += chunk
+                if len(self._body) > self._max_bytes:
+                    break
+        log_response(self._request, self._outgoing.endpoint, incoming.status, self._start)
+        response = response_of(self._request, incoming, bytes(self._body), self._max_bytes)
+        if response.status >= 300:
+            raise self._error_of(self._request, response)
+        return response

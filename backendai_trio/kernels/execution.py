@@ -26,7 +26,7 @@ from ..wire.execution import (
 )
 from .run_stream import RunStream
 from .run_streams import open_run_stream
-from .run_turns import Turn, open_turn
+from .run_turns import open_turn
 
 __all__ = ["Execution", "ExecutionResult", "execute", "open_execution"]
 
@@ -54,7 +54,7 @@ class Execution:
     One task iterates; others may send input and interrupt meanwhile.
     """
 
-    def __init__(self, stream: RunStream, turn: Turn) -> None:
+    def __init__(self, stream: RunStream, turn: open_turn) -> None:
         self._stream = stream
         self._turn = turn
         self._events: deque[Event] = deque()

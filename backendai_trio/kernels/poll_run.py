@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
 
 import trio
 
@@ -24,19 +24,26 @@ from ..wire.execution import (
 from ..wire.http import JSON, Request
 from .run_stream import STOP_ATTEMPTS, AskedInput, end_of_input_error, interrupt_kernel
 
-__all__ = ["PollRun", "open_poll_run"]
+__all__ = ["open_poll_run"]
 
 _POLL_SECONDS = 330.0
 """Limit for a poll. One comes back after about 2 s; a manager may wait up to 300 s for its agent
 (docs/protocol.md, section 4.3)."""
 
 
-class PollRun(AskedInput):
-    """See `RunStream`. Made by `open_poll_run`.
+class open_poll_run(AskedInput):
+    """A run followed by polls, for a block; see `RunStream`.
+
+    A poll that is still under way at the block's end is given up.
 
     A poll that is under way is never broken off: its answer holds output that is handed out once,
     perhaps the run's end, and a manager whose poll is broken off keeps the kernel busy for good
     (docs/protocol.md, section 4.3). So a poll outlives the call that waits for it.
+
+    Args:
+        client: of the kernel's server.
+        address: the kernel's token or id.
+        first: the run's first request, or one that goes on with it (``input``, ``continue``).
     """
 
     def __init__(self, client: Client, address: str, first: ExecuteRequest) -> None:
@@ -108,8 +115,12 @@ class PollRun(AskedInput):
             self.questions += 1
         raise ExecutionError("it asks for input after each interrupt")
 
-    def close(self) -> None:
-        """Give up the poll that is under way, if any."""
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: object, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         if self._poll is not None:
             self._poll.close()
 
@@ -139,21 +150,3 @@ class PollRun(AskedInput):
         if line is None and not self._client.has(STDIN_EOF):
             raise end_of_input_error()
         self._state.answer(line)
-
-
-@asynccontextmanager
-async def open_poll_run(
-    client: Client, address: str, first: ExecuteRequest
-) -> AsyncIterator[PollRun]:
-    """Follow a run by polls; a poll that is still under way at the block's end is given up.
-
-    Args:
-        client: of the kernel's server.
-        address: the kernel's token or id.
-        first: the run's first request, or one that goes on with it (``input``, ``continue``).
-    """
-    run = PollRun(client, address, first)
-    try:
-        yield run
-    finally:
-        run.close()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
 
 import trio
 
@@ -13,19 +13,50 @@ from ..wire.execution import ExecuteRequest
 from ..wire.resumable import RESUMABLE_STREAMS
 from .poll_run import open_poll_run
 
-__all__ = ["Turn", "forget_waiting_run", "open_turn"]
+__all__ = ["forget_waiting_run", "open_turn"]
 
 
-class Turn:
-    """The right to run code in a kernel. Made by `open_turn`."""
+class open_turn:
+    """The right to run code in a kernel, for a block: one run of this client at a time.
 
-    def __init__(self, client: Client, address: str) -> None:
+    A manager queues a second run, and when its turn comes the agent may have mixed up the two: both
+    wait for good (docs/protocol.md, section 4.3). Our own gateway has a queue that works. So has
+    this: a run that waits for an answer while nobody reads (`leave_waiting`) is ended, as the
+    gateway ends an abandoned one, unless it is the one that goes on now.
+
+    A class, where a generator would be shorter: each run goes through it.
+
+    Args:
+        client: of the kernel's server.
+        address: the kernel's token or id.
+        run_id: the id of the run that begins or goes on.
+
+    Raises:
+        ExecutionError: on entry, a run that waits for an answer could not be ended.
+    """
+
+    def __init__(self, client: Client, address: str, run_id: str | None) -> None:
         self._client = client
         self._address = address
+        self._run_id = run_id
         self._held: trio.Semaphore | None = None
 
-    async def wait(self) -> None:
-        """Wait until the run before has ended. No checkpoint if none goes on."""
+    async def __aenter__(self) -> Self:
+        if not self._client.has(RESUMABLE_STREAMS):
+            await self._wait()
+            try:
+                await _end_waiting_run(self._client, self._address, self._run_id)
+            except BaseException:
+                self.end()
+                raise
+        return self
+
+    async def __aexit__(
+        self, kind: object, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.end()
+
+    async def _wait(self) -> None:
         turn = self._client.turns.setdefault(self._address, trio.Semaphore(1, max_value=1))
         try:
             turn.acquire_nowait()
@@ -51,35 +82,6 @@ class Turn:
         self._held = None
         if idle:
             del self._client.turns[self._address]
-
-
-@asynccontextmanager
-async def open_turn(client: Client, address: str, run_id: str | None) -> AsyncIterator[Turn]:
-    """Wait until no other run of this client goes on in a kernel of a manager.
-
-    A manager queues a second run, and when its turn comes the agent may have mixed up the two: both
-    wait for good (docs/protocol.md, section 4.3). Our own gateway has a queue that works. So has
-    this: a run that waits for an answer while nobody reads (`Turn.leave_waiting`) is ended, as the
-    gateway ends an abandoned one, unless it is the one that goes on now.
-
-    Args:
-        client: of the kernel's server.
-        address: the kernel's token or id.
-        run_id: the id of the run that begins or goes on.
-
-    Raises:
-        ExecutionError: a run that waits for an answer could not be ended.
-    """
-    turn = Turn(client, address)
-    if client.has(RESUMABLE_STREAMS):
-        yield turn
-        return
-    await turn.wait()
-    try:
-        await _end_waiting_run(client, address, run_id)
-        yield turn
-    finally:
-        turn.end()
 
 
 def forget_waiting_run(client: Client, address: str) -> None:

@@ -63,7 +63,7 @@ class HTTP11Connection:
             with trio.move_on_after(request.answer_seconds) as waiting:
                 await self._send(head + content)
                 while not response.head_complete:
-                    await self._receive(response)
+                    await self.receive_more(response)
             if waiting.cancelled_caught:
                 raise ReadTimeout
         else:
@@ -72,21 +72,17 @@ class HTTP11Connection:
         return response
 
     async def start(self, request: OutgoingRequest) -> ResponseParser:
-        """Send a request whose body is at hand; `receive` then gets the response.
+        """Send a request whose body is at hand; `receive_more` then gets the response.
 
         Raises:
-            WriteTimeout, MalformedRequest: as they say.
+            MalformedRequest: it cannot be sent.
 
         Cancellation:
-            The server has not received the whole request.
+            The server has not received the whole request. The caller limits the time.
         """
         content = request.content
         assert isinstance(content, bytes)
-        data = request.encode_head() + content
-        with trio.move_on_after(self._limits.write_seconds) as writing:
-            await self._send(data)
-        if writing.cancelled_caught:
-            raise WriteTimeout
+        await self._send(request.encode_head() + content)
         return ResponseParser(request.method, self._limits)
 
     async def _exchange_body(
@@ -118,7 +114,7 @@ class HTTP11Connection:
             async with trio.open_nursery() as sending:
                 sending.start_soon(send)
                 while not response.head_complete:
-                    await self._receive(response)
+                    await self.receive_more(response)
                 if response.status >= 400:
                     sending.cancel_scope.cancel()
                 waiting.deadline = math.inf  # a server that answers early may still be reading
@@ -133,7 +129,7 @@ class HTTP11Connection:
         """Receive more of a response.
 
         Args:
-            response: what `exchange` or `start` returned.
+            response: what `exchange` returned.
             seconds: limit for the wait.
 
         Raises:
@@ -141,11 +137,19 @@ class HTTP11Connection:
             MalformedResponse: the response is not HTTP.
         """
         with trio.move_on_after(seconds) as waiting:
-            await self._receive(response)
+            await self.receive_more(response)
         if waiting.cancelled_caught:
             raise ReadTimeout
 
-    async def _receive(self, response: ResponseParser) -> None:
+    async def receive_more(self, response: ResponseParser) -> None:
+        """Receive more of a response; the caller limits the time.
+
+        Raises:
+            NetworkError, Disconnected: as they say.
+            MalformedResponse: the response is not HTTP.
+
+        Cancellation: loses nothing.
+        """
         try:
             data = await self._stream.receive_some(_CHUNK_SIZE)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:

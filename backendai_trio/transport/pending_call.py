@@ -8,7 +8,7 @@ import trio
 
 from ..errors import ApiError, BackendError
 from ..wire.http import Request, Response
-from .exceptions import map_exceptions
+from .exceptions import ReadTimeout, map_exceptions
 from .pool import ConnectionPool, IncomingResponse
 from .requests import OutgoingRequest
 from .responses import log_response, response_of
@@ -97,17 +97,24 @@ class PendingCall:
             self._incoming = None
 
     async def _receive(self) -> Response:
-        with map_exceptions(self._outgoing.endpoint, self._request):
-            incoming = self._incoming
-            if incoming is None:
-                incoming = self._incoming = await self._pool.start(self._outgoing)
-                self.sent = True
-            await incoming.receive_head()
-            while chunk := await incoming.receive_some():
-                self._body += chunk
-                if len(self._body) > self._max_bytes:
-                    break
-        log_response(self._request, self._outgoing.endpoint, incoming.status, self._start)
+        outgoing = self._outgoing
+        with map_exceptions(outgoing.endpoint, self._request):
+            # One limit for each step: it is moved on when something has come.
+            with trio.move_on_after(outgoing.answer_seconds) as waiting:
+                incoming = self._incoming
+                if incoming is None:
+                    incoming = self._incoming = await self._pool.start(outgoing)
+                    self.sent = True
+                while True:
+                    await incoming.receive_more()
+                    self._body += incoming.take_body()
+                    if incoming.complete or len(self._body) > self._max_bytes:
+                        break
+                    waiting.deadline = trio.current_time() + outgoing.answer_seconds
+            if waiting.cancelled_caught or incoming is None:
+                raise ReadTimeout
+            self._pool.check_proxy(incoming.status, outgoing.endpoint)
+        log_response(self._request, outgoing.endpoint, incoming.status, self._start)
         response = response_of(self._request, incoming, bytes(self._body), self._max_bytes)
         if response.status >= 300:
             raise self._error_of(self._request, response)

@@ -228,19 +228,31 @@ class IncomingResponse:
         """In the order they came, names in lower case."""
         return self._parser.headers
 
-    async def receive_head(self) -> None:
-        """Wait for the head. No checkpoint if it came already.
+    @property
+    def complete(self) -> bool:
+        """Whether all of it has come."""
+        return self._parser.complete
+
+    async def receive_more(self) -> None:
+        """Receive more of the head or the body; the caller limits the time.
 
         Raises:
-            ConnectionFailed: a proxy refuses.
             TransportError: the exchange failed; its subclasses say how.
 
         Cancellation: loses nothing.
         """
-        while not self._parser.head_complete:
-            await self._receive()
-        if self._pool is not None:
-            self._pool.check_proxy(self._parser.status, self._endpoint)
+        try:
+            await self._connection.receive_more(self._parser)
+        except Exception:
+            self._failed = True
+            raise
+
+    def take_body(self) -> bytes:
+        """What has come of the body, and was not taken yet."""
+        pieces = self._parser.pieces
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        return body
 
     async def receive_some(self) -> bytes:
         """The next piece of the body, ``b""`` at its end. No checkpoint if it came already.
@@ -254,15 +266,12 @@ class IncomingResponse:
         while not pieces:
             if self._parser.complete or self._failed:
                 return b""
-            await self._receive()
+            try:
+                await self._connection.receive(self._parser, self._answer_seconds)
+            except Exception:
+                self._failed = True
+                raise
         return pieces.popleft()
-
-    async def _receive(self) -> None:
-        try:
-            await self._connection.receive(self._parser, self._answer_seconds)
-        except Exception:
-            self._failed = True
-            raise
 
     def close(self) -> None:
         """Give the connection back; it is used again if the whole response was received."""

@@ -145,14 +145,16 @@ class ResponseParser:
     def _decide_framing(self) -> None:
         """Where the body ends, and whether the connection may be used again."""
         version = self._parser.get_http_version()
-        codings = [value.lower() for name, value in self.headers if name == "transfer-encoding"]
-        sized = any(name == "content-length" for name, _ in self.headers)
-        tokens = {
-            token.strip().lower()
-            for name, value in self.headers
-            if name == "connection"
-            for token in value.split(",")
-        }
+        codings: list[str] = []
+        tokens: set[str] = set()
+        sized = False
+        for name, value in self.headers:
+            if name == "transfer-encoding":
+                codings.append(value.lower())
+            elif name == "connection":
+                tokens.update(token.strip().lower() for token in value.split(","))
+            elif name == "content-length":
+                sized = True
         if version == "1.0":
             self._keeps_alive = "keep-alive" in tokens and not codings
         else:

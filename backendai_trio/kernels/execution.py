@@ -256,7 +256,7 @@ class Execution:
 
 @asynccontextmanager
 async def open_execution(
-    client: Client, address: str, first: ExecuteRequest, *, detachable: bool = False
+    client: Client, address: str, first: ExecuteRequest, *, live: bool = True
 ) -> AsyncIterator[Execution]:
     """A run that is interrupted in the kernel when the block ends before the code does.
 
@@ -266,8 +266,8 @@ async def open_execution(
         client: of the kernel's server.
         address: the kernel's token or id.
         first: the run's first request.
-        detachable: whether the run may be abandoned at a question, to be answered by a later
-            request with its id.
+        live: whether input and output flow as they come; False for polls. A run that is polled
+            may be abandoned at a question, to be answered by a later request with its id.
 
     Raises:
         ApiError: the server refused the run.
@@ -277,7 +277,7 @@ async def open_execution(
         first = replace(first, raw_console=True)
     async with (
         open_turn(client, address, first.run_id) as turn,
-        open_run_stream(client, address, first, detachable=detachable) as stream,
+        open_run_stream(client, address, first, live=live) as stream,
     ):
         run = Execution(stream, turn)
         try:
@@ -305,7 +305,7 @@ async def execute(client: Client, address: str, first: ExecuteRequest) -> Execut
     Cancellation:
         Interrupts the code, and waits for its end, for the grace time at most.
     """
-    async with open_execution(client, address, first, detachable=True) as run:
+    async with open_execution(client, address, first, live=False) as run:
         result = await run.collect()
         if run.outcome is None:
             run._leave_waiting()

@@ -95,7 +95,7 @@ class TrioKernel(KernelFiles):
         Endpoint: ``POST /session/{name}`` (docs/protocol.md, section 4).
         """
         check_run_id(run_id)
-        wanted = (options or BatchOptions()).as_json() if mode == "batch" else {}
+        wanted = self._run_options(mode, options, show_value)
         if window is not None:
             if not self.client.has(RESUMABLE_STREAMS):
                 raise LocalProtocolError(
@@ -104,10 +104,16 @@ class TrioKernel(KernelFiles):
             wanted["tty"] = list(window)
             if term:
                 wanted["term"] = term
-        if show_value and self.client.has(SHOW_VALUE):
-            wanted["showValue"] = True
         first = ExecuteRequest(mode, run_id or secrets.token_hex(8), code, wanted)
         return open_execution(self.client, self.address, first)
+
+    def _run_options(
+        self, mode: Literal["query", "batch"], options: BatchOptions | None, show_value: bool
+    ) -> dict[str, object]:
+        wanted = (options or BatchOptions()).as_json() if mode == "batch" else {}
+        if show_value and self.client.has(SHOW_VALUE):
+            wanted["showValue"] = True
+        return wanted
 
     async def run(
         self,
@@ -140,9 +146,13 @@ class TrioKernel(KernelFiles):
             Interrupts the code in the kernel and waits, for the grace time at most, until it has
             stopped.
 
-        Endpoint: ``POST /session/{name}``, or a WebSocket (docs/protocol.md, sections 4 and 6.2).
+        Endpoint: ``POST /session/{name}``, or with `stdin` a WebSocket (docs/protocol.md, sections 4
+        and 6.2).
         """
-        async with self.execute(code, mode=mode, options=options, show_value=show_value) as run:
+        wanted = self._run_options(mode, options, show_value)
+        first = ExecuteRequest(mode, secrets.token_hex(8), code, wanted)
+        # Input has to flow as the program reads it: line by line is not enough.
+        async with open_execution(self.client, self.address, first, live=bool(stdin)) as run:
             if stdin:
                 await run.send_stdin(stdin)
             await run.close_stdin()

@@ -16,7 +16,7 @@ __all__ = ["open_run_stream"]
 
 
 def open_run_stream(
-    client: Client, address: str, first: ExecuteRequest, *, detachable: bool
+    client: Client, address: str, first: ExecuteRequest, *, live: bool
 ) -> AbstractAsyncContextManager[RunStream]:
     """Connect a new run to its kernel, the best way that the server has.
 
@@ -24,11 +24,12 @@ def open_run_stream(
         client: of the kernel's server.
         address: the kernel's token or id.
         first: the run's first request.
-        detachable: whether the run may have to go on after the block, to be continued by a later
-            request. Only polls can do that.
+        live: whether input and output flow as they come, over a connection of the run's own where
+            the server has that. Polls share the client's connections, which takes half the time for
+            a short run; and only what is polled can go on after the block, by a later request.
     """
-    if not detachable and client.has(RESUMABLE_STREAMS):
+    if live and client.has(RESUMABLE_STREAMS):
         return open_resumable_run(client, address, first)
-    if not detachable and client.era.streams_executions:
+    if live and client.era.streams_executions:
         return open_manager_run(client, address, first)
     return open_poll_run(client, address, first)

@@ -146,8 +146,8 @@ class TrioKernel(KernelFiles):
             Interrupts the code in the kernel and waits, for the grace time at most, until it has
             stopped.
 
-        Endpoint: ``POST /session/{name}``, or with `stdin` a WebSocket (docs/protocol.md, sections 4
-        and 6.2).
+        Endpoint: ``POST /session/{name}`` (docs/protocol.md, section 4); with `stdin`, a WebSocket
+        where the server has one (section 6.2).
         """
         wanted = self._run_options(mode, options, show_value)
         first = ExecuteRequest(mode, secrets.token_hex(8), code, wanted)

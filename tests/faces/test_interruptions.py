@@ -20,6 +20,8 @@ from backendai_trio.faces import compat
 from backendai_trio.kernels import FileInfo
 from backendai_trio.testing import TestGateway, gateway_in_thread
 
+from ..programs import bare_environ
+
 CANCELLATIONS = 300
 AT_ONCE = 10
 PARTS = 3
@@ -342,7 +344,7 @@ def run_script(
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", script, *arguments],
-        env=dict(gateway.environ) | {"PATH": "/usr/bin:/bin"},
+        env=bare_environ(**gateway.environ),
         capture_output=True,
         text=True,
         timeout=600,

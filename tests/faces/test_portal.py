@@ -16,6 +16,7 @@ from backendai_trio.faces import calls, compat
 from backendai_trio.testing import TestGateway
 
 from ..local_kernels import kernel_processes
+from ..programs import bare_environ
 
 KERNELS = """
 import os, sys, threading, time
@@ -29,7 +30,7 @@ def run(
     """Run a program that has no settings but these; its gateways' folders lie below `folder`."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", KERNELS + script],
-        env={"PATH": "/usr/bin:/bin", "TMPDIR": str(folder), **(environ or {})},
+        env=bare_environ(TMPDIR=str(folder), **(environ or {})),
         cwd=folder,
         capture_output=True,
         text=True,
@@ -188,7 +189,7 @@ if __name__ == "__main__":
     gateways.mkdir()
     done = subprocess.run(
         [sys.executable, str(program), method],
-        env={"PATH": "/usr/bin:/bin", "TMPDIR": str(gateways)},
+        env=bare_environ(TMPDIR=str(gateways)),
         capture_output=True,
         text=True,
         timeout=60,
@@ -248,7 +249,7 @@ call = lambda: Kernel.find("nobody")
     use = 'kernel = Kernel.get_or_create("python")\nkernel.destroy()\ncall = kernel.info'
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script + (use if used else "")],
-        env={"PATH": "/usr/bin:/bin", **served.environ},
+        env=bare_environ(**served.environ),
         cwd=tmp_path,
         capture_output=True,
         text=True,

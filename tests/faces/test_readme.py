@@ -17,6 +17,8 @@ import trio
 from backendai_trio import Client, KernelSpec, Stdout, open_kernel
 from backendai_trio.testing import TestGateway
 
+from ..programs import bare_environ
+
 README = Path(__file__).parents[2] / "README.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
 PROGRAMS = [block for block in BLOCKS if re.match(r"#|import|from", block)]
@@ -48,7 +50,7 @@ SAID = "[('stdout', 'hello world\\n')]\n"
 def run(program: str, folder: Path, environ: Mapping[str, str] | None = None) -> str:
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env={"PATH": "/usr/bin:/bin", "TMPDIR": str(folder), **(environ or {})},
+        env=bare_environ(TMPDIR=str(folder), **(environ or {})),
         cwd=folder,
         capture_output=True,
         text=True,

@@ -18,6 +18,8 @@ from backendai_trio import asyncio as asyncio_face
 from backendai_trio.asyncio import AsyncAdmin, AsyncKernel, AsyncVFolder
 from backendai_trio.faces import Admin, StreamExecute, StreamPty, binding, compat, transfers
 
+from ..programs import bare_environ
+
 SKIPPED = {"self", "cls", "client", "config", "progress", "kernel", "folder"}
 """Which server, kernel or folder is said by a first argument in Trio, and by settings or the object
 on the other faces. Progress is reported through Trio's channels, which only Trio has."""
@@ -360,7 +362,7 @@ def mypy(folder: Path, program: str) -> tuple[int, str]:
     root = Path(backendai_trio.__file__).parent.parent
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(folder), str(path)],
-        env={"PATH": "/usr/bin:/bin", "MYPYPATH": str(root)},
+        env=bare_environ(MYPYPATH=str(root)),
         cwd=folder,
         capture_output=True,
         text=True,

@@ -81,6 +81,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error("--rounds must be 1 or more")
+    # A shell starts programs in the background with Ctrl-C ignored, which children inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     with tempfile.TemporaryDirectory(prefix="backendai-streams-") as folder, ExitStack() as stack:
         plain = clean_environment(Path(folder))

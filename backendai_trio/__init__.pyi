@@ -42,10 +42,10 @@ from .kernels.terminal import Terminal as Terminal
 from .kernels.terminal import open_terminal as open_terminal
 from .transport.client import Client as Client
 from .transport.client import open_client as open_client
+from .vfolders.listing import list_vfolders as list_vfolders
 from .vfolders.vfolder import TrioVFolder as TrioVFolder
 from .vfolders.vfolder import create_vfolder as create_vfolder
 from .vfolders.vfolder import find_vfolder as find_vfolder
-from .vfolders.vfolder import list_vfolders as list_vfolders
 from .wire.events import SessionEvent as SessionEvent
 from .wire.execution import BatchOptions as BatchOptions
 from .wire.execution import BuildFinished as BuildFinished

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ..faces import transfers
 from ..faces.base import VFolderFace
-from ..vfolders import vfolder
-from ..vfolders.vfolder import TrioVFolder
+from ..vfolders import sharing
+from ..vfolders.listing import list_vfolders
+from ..vfolders.vfolder import TrioVFolder, create_vfolder, find_vfolder
 from ._waiting import awaited, making, of_class
 
 __all__ = ["AsyncVFolder"]
@@ -14,13 +15,13 @@ __all__ = ["AsyncVFolder"]
 class AsyncVFolder(VFolderFace):
     """A virtual folder: files that outlive kernels, and that kernels mount by name."""
 
-    create = making(vfolder.create_vfolder)
-    find = making(vfolder.find_vfolder)
+    create = making(create_vfolder)
+    find = making(find_vfolder)
     get = find  # its name in client 1.1.1
-    list = of_class(vfolder.list_vfolders)
-    list_invitations = of_class(vfolder.list_invitations)
-    accept_invitation = of_class(vfolder.accept_invitation)
-    decline_invitation = of_class(vfolder.decline_invitation)
+    list = of_class(list_vfolders)
+    list_invitations = of_class(sharing.list_invitations)
+    accept_invitation = of_class(sharing.accept_invitation)
+    decline_invitation = of_class(sharing.decline_invitation)
 
     info = awaited(TrioVFolder.info)
     rename = awaited(TrioVFolder.rename)

@@ -28,8 +28,9 @@ from ..kernels.kernel import TrioKernel
 from ..kernels.opening import find_kernel
 from ..kernels.terminal import Terminal
 from ..transport.client import Client
-from ..vfolders import vfolder
-from ..vfolders.vfolder import TrioVFolder
+from ..vfolders import sharing
+from ..vfolders.listing import list_vfolders
+from ..vfolders.vfolder import TrioVFolder, create_vfolder, find_vfolder
 from ..wire.execution import Event
 from . import compat, transfers
 from .base import ExecutionFace, Face, KernelFace, TerminalFace, VFolderFace
@@ -241,13 +242,13 @@ class Kernel(KernelFace):
 class VFolder(VFolderFace):
     """A virtual folder: files that outlive kernels, and that kernels mount by name."""
 
-    create = _making(vfolder.create_vfolder)
-    find = _making(vfolder.find_vfolder)
+    create = _making(create_vfolder)
+    find = _making(find_vfolder)
     get = find  # its name in client 1.1.1
-    list = _of_class(vfolder.list_vfolders)
-    list_invitations = _of_class(vfolder.list_invitations)
-    accept_invitation = _of_class(vfolder.accept_invitation)
-    decline_invitation = _of_class(vfolder.decline_invitation)
+    list = _of_class(list_vfolders)
+    list_invitations = _of_class(sharing.list_invitations)
+    accept_invitation = _of_class(sharing.accept_invitation)
+    decline_invitation = _of_class(sharing.decline_invitation)
 
     info = _blocking(TrioVFolder.info)
     rename = _blocking(TrioVFolder.rename)

@@ -1,5 +1,5 @@
 from ..wire.vfolders import Invitation as Invitation
 from ..wire.vfolders import VFolderInfo as VFolderInfo
-from .vfolder import accept_invitation as accept_invitation
-from .vfolder import decline_invitation as decline_invitation
-from .vfolder import list_invitations as list_invitations
+from .sharing import accept_invitation as accept_invitation
+from .sharing import decline_invitation as decline_invitation
+from .sharing import list_invitations as list_invitations

@@ -38,7 +38,7 @@ from ..wire.multipart import check_name
 from ..wire.storage_proxy import ContentRange
 from ..wire.vfolders import UNKNOWN_ROUTE, FileRequest, Ticket
 
-__all__ = ["download"]
+__all__ = ["download_files"]
 
 run_sync = trio.to_thread.run_sync
 Lister = Callable[[str], Awaitable[list[FileInfo]]]
@@ -64,7 +64,7 @@ class _File:
     size: int
 
 
-async def download(
+async def download_files(
     client: Client,
     folder: str,
     list_files: Lister,

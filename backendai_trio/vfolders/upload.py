@@ -35,7 +35,7 @@ from ..wire.multipart import check_name, encode_part_head, multipart_type, part_
 from ..wire.storage_proxy import CHECKSUM_MISMATCH, TUS_CHECKSUM, PatchHead, TusState
 from ..wire.vfolders import UNKNOWN_ROUTE, FileRequest, MakeDirectory, Ticket
 
-__all__ = ["make_folder", "upload"]
+__all__ = ["make_folder", "upload_files"]
 
 _WORKERS = 6
 _PATCH_SIZE = 16 * 1024 * 1024
@@ -45,7 +45,7 @@ _RETRIES = 7
 _ALSO_TRANSIENT = frozenset({409, 500, CHECKSUM_MISMATCH})
 
 
-async def upload(
+async def upload_files(
     client: Client,
     folder: str,
     uploads: Sequence[Upload],

@@ -47,8 +47,8 @@ from backendai_trio.gateway import Gateway
 from backendai_trio.gateway.storage import vfolder_files
 from backendai_trio.kernels import FileInfo
 from backendai_trio.vfolders import accept_invitation, decline_invitation, list_invitations
-from backendai_trio.vfolders.download import download
-from backendai_trio.vfolders.upload import upload
+from backendai_trio.vfolders.download import download_files
+from backendai_trio.vfolders.upload import upload_files
 from backendai_trio.wire.http import Request
 from backendai_trio.wire.storage_proxy import PatchHead, TusState
 from backendai_trio.wire.versions import SEED, SESSION_5, SESSION_6, TRANSITION, Era
@@ -548,7 +548,7 @@ async def test_transfers_go_on_where_they_stopped(
         folder = await create_vfolder(client, "data")
         before = proxy.passed
         proxy.plan(4, size)
-        await upload(
+        await upload_files(
             client,
             "data",
             plan_uploads([tmp_path / "big"], base=tmp_path),
@@ -808,7 +808,7 @@ async def test_hostile_lists_from_a_server(client: Client, tmp_path: Path, name:
         return [FileInfo(name, "-rw-r--r--", 3, 0.0)]
 
     with pytest.raises(DownloadError):
-        await download(
+        await download_files(
             client,
             "data",
             lies,

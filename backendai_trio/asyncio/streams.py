@@ -15,7 +15,7 @@ from ..faces.calls import Resource
 from ..kernels.execution import Execution
 from ..kernels.kernel import TrioKernel
 from ..kernels.terminal import Terminal
-from ..wire.execution import Event
+from ..wire.run_events import Event
 from ._waiting import awaited, wait
 
 __all__ = ["Opening", "StreamExecute", "StreamPty", "opening"]

@@ -15,7 +15,7 @@ from ..kernels.execution import Execution
 from ..kernels.kernel import TrioKernel
 from ..kernels.terminal import Terminal
 from ..vfolders.vfolder import TrioVFolder
-from ..wire.execution import Event, Finished, TimedOut
+from ..wire.run_events import Event, Finished, TimedOut
 from .calls import Call, ReplayableIterator, Resource, open_resource
 
 __all__ = ["ExecutionFace", "Face", "KernelFace", "StreamFace", "TerminalFace", "VFolderFace"]

@@ -31,7 +31,7 @@ from ..transport.client import Client
 from ..vfolders import sharing
 from ..vfolders.listing import list_vfolders
 from ..vfolders.vfolder import TrioVFolder, create_vfolder, find_vfolder
-from ..wire.execution import Event
+from ..wire.run_events import Event
 from . import compat, transfers
 from .base import ExecutionFace, Face, KernelFace, TerminalFace, VFolderFace
 from .binding import ClassCall, Maker, adopt_function, adopt_method

@@ -1,12 +1,12 @@
 from .._groups import one_error as one_error
 from ..wire.apps import AppInfo as AppInfo
-from ..wire.execution import CleanFinished as CleanFinished
-from ..wire.execution import Other as Other
-from ..wire.execution import TimedOut as TimedOut
 from ..wire.files import FileDigest as FileDigest
 from ..wire.files import FileInfo as FileInfo
 from ..wire.files import Listing as Listing
 from ..wire.kernels import Statistics as Statistics
+from ..wire.run_events import CleanFinished as CleanFinished
+from ..wire.run_events import Other as Other
+from ..wire.run_events import TimedOut as TimedOut
 from .apps import AppStream as AppStream
 from .apps import list_apps as list_apps
 from .apps import open_app_stream as open_app_stream

@@ -14,16 +14,8 @@ import trio
 from ..errors import BackendError, LocalProtocolError, NotFound
 from ..transport.client import Client
 from ..transport.connection_state import ConnectionState
-from ..wire.execution import (
-    RAW_CONSOLE,
-    Event,
-    ExecuteRequest,
-    Finished,
-    InputRequest,
-    TimedOut,
-    joined,
-    record_of,
-)
+from ..wire.execution import RAW_CONSOLE, ExecuteRequest
+from ..wire.run_events import Event, Finished, InputRequest, TimedOut, joined, record_of
 from .run_stream import RunStream
 from .run_streams import open_run_stream
 from .run_turns import open_turn

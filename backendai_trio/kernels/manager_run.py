@@ -13,8 +13,10 @@ from ..transport.client import Client
 from ..transport.connection_state import ConnectionState
 from ..transport.websocket import ConnectionClosed, WebSocket
 from ..transport.websocket_connect import open_websocket
-from ..wire.execution import Event, ExecuteRequest, Finished, RunState, TimedOut
+from ..wire.execution import ExecuteRequest
 from ..wire.manager_streams import decode_reply, encode_start
+from ..wire.run_events import Event, Finished, TimedOut
+from ..wire.run_state import RunState
 from .run_stream import STOP_ATTEMPTS, AskedInput, end_of_input_error, interrupt_kernel
 
 __all__ = ["ManagerRun", "open_manager_run"]

@@ -11,17 +11,10 @@ from ..errors import ApiError, BackendError, ExecutionError
 from ..transport.client import Client
 from ..transport.connection_state import ConnectionState
 from ..transport.pending_call import PendingCall
-from ..wire.execution import (
-    INTERRUPT_RUN,
-    STDIN_EOF,
-    Event,
-    ExecuteReply,
-    ExecuteRequest,
-    Finished,
-    RunState,
-    TimedOut,
-)
+from ..wire.execution import INTERRUPT_RUN, STDIN_EOF, ExecuteReply, ExecuteRequest
 from ..wire.http import JSON, Request
+from ..wire.run_events import Event, Finished, TimedOut
+from ..wire.run_state import RunState
 from .run_stream import STOP_ATTEMPTS, AskedInput, end_of_input_error, interrupt_kernel
 
 __all__ = ["open_poll_run"]

@@ -12,18 +12,18 @@ import trio
 from ..errors import ConnectionFailed, ExecutionError, RemoteProtocolError
 from ..transport.client import Client
 from ..transport.resumable import ResumableStream, open_resumable
-from ..wire.execution import (
+from ..wire.execution import ExecuteRequest
+from ..wire.resumable import Output
+from ..wire.run_events import (
     BuildFinished,
     CleanFinished,
     Event,
-    ExecuteRequest,
     Finished,
     InputRequest,
     Stderr,
     Stdout,
     TimedOut,
 )
-from ..wire.resumable import Output
 from .poll_run import open_poll_run
 
 __all__ = ["ResumableRun", "open_resumable_run"]

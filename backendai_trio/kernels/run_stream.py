@@ -11,10 +11,11 @@ import trio
 from ..errors import ExecutionError, LocalProtocolError
 from ..transport.client import Client
 from ..transport.connection_state import ConnectionState
-from ..wire.execution import INTERRUPT_RUN, Event, Finished, InputRequest, TimedOut
+from ..wire.execution import INTERRUPT_RUN
 from ..wire.http import JSON, Request
 from ..wire.json_fields import encode_json
 from ..wire.line_buffer import LineBuffer
+from ..wire.run_events import Event, Finished, InputRequest, TimedOut
 
 __all__ = ["STOP_ATTEMPTS", "AskedInput", "RunStream", "end_of_input_error", "interrupt_kernel"]
 

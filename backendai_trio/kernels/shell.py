@@ -7,9 +7,10 @@ import shlex
 
 from ..errors import BackendError, ExecutionError, LocalProtocolError
 from ..transport.client import Client
-from ..wire.execution import BatchOptions, ExecuteRequest, Finished, InputRequest, Stderr, Stdout
+from ..wire.execution import BatchOptions, ExecuteRequest
 from ..wire.http import Request
 from ..wire.kernels import KernelInfo
+from ..wire.run_events import Finished, InputRequest, Stderr, Stdout
 from .execution import open_execution
 
 __all__ = ["run_shell", "shell_word"]

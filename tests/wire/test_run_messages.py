@@ -10,21 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backendai_trio.errors import RemoteProtocolError
-from backendai_trio.wire.execution import (
-    BatchOptions,
-    Event,
-    ExecuteReply,
-    ExecuteRequest,
-    Html,
-    Log,
-    Media,
-    Mode,
-    Other,
-    Stderr,
-    Stdout,
-    event_of,
-)
+from backendai_trio.wire.execution import BatchOptions, ExecuteReply, ExecuteRequest, Mode
 from backendai_trio.wire.json_fields import encode_json
+from backendai_trio.wire.run_events import Event, Html, Log, Media, Other, Stderr, Stdout, event_of
 
 quick = settings(deadline=None, max_examples=50)
 

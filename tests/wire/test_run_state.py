@@ -17,20 +17,18 @@ from hypothesis.stateful import (
 )
 
 from backendai_trio.errors import LocalProtocolError, RemoteProtocolError
-from backendai_trio.wire.execution import (
-    BatchOptions,
+from backendai_trio.wire.execution import BatchOptions, ExecuteReply, ExecuteRequest
+from backendai_trio.wire.run_events import (
     BuildFinished,
     CleanFinished,
     Event,
-    ExecuteReply,
-    ExecuteRequest,
     Finished,
     InputRequest,
-    RunState,
     Stdout,
     TimedOut,
     event_of,
 )
+from backendai_trio.wire.run_state import RunState
 
 _records = st.lists(
     st.tuples(st.sampled_from(["stdout", "stderr", "media", "completion"]), st.text(max_size=3)),

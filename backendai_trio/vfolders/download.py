@@ -36,7 +36,8 @@ from ..wire.files import FileInfo, PartsDecoder, PathsRequest
 from ..wire.http import JSON, Request
 from ..wire.multipart import check_name
 from ..wire.storage_proxy import ContentRange
-from ..wire.vfolders import UNKNOWN_ROUTE, FileRequest, Ticket
+from ..wire.vfolder_files import FileRequest, Ticket
+from ..wire.vfolders import UNKNOWN_ROUTE
 
 __all__ = ["download_files"]
 

@@ -16,7 +16,7 @@ from ..wire.files import FileInfo, Listing, PathsRequest
 from ..wire.http import JSON, Request
 from ..wire.multipart import check_names
 from ..wire.storage_proxy import TUS_CHECKSUM
-from ..wire.vfolders import MoveFile, RemoveFiles
+from ..wire.vfolder_files import MoveFile, RemoveFiles
 from .download import download_files
 from .reference import VFolderReference, call_since, check_era, path_of, unsupported
 from .upload import make_folder, upload_files

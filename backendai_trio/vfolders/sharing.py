@@ -9,7 +9,7 @@ from ..transport.client import Client
 from ..wire.http import JSON, Request
 from ..wire.json_fields import Fields
 from ..wire.multipart import check_names
-from ..wire.vfolders import Invitation, Invite, Permission
+from ..wire.vfolder_sharing import Invitation, Invite, Permission
 from .reference import VFolderReference, call_since, path_of
 
 __all__ = [

@@ -14,7 +14,8 @@ from ..errors import InvalidRequest, LocalProtocolError
 from ..transport.client import Client
 from ..wire.http import JSON, Request
 from ..wire.json_fields import decode_json
-from ..wire.vfolders import CreateVFolder, Permission, VFolderInfo
+from ..wire.vfolder_sharing import Permission
+from ..wire.vfolders import CreateVFolder, VFolderInfo
 from . import files, sharing, trash
 from .listing import list_vfolders
 from .reference import VFolderReference, call_since, path_of

@@ -1,37 +1,25 @@
 """Requests and replies about virtual folders (docs/protocol.md, section 7).
 
-Names of folders are part of the request's path (`Era.folder_path`). Paths within a folder are
-relative, with forward slashes.
+Names of folders are part of the request's path (`Era.folder_path`).
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, get_args
 
-from ..config.settings import Endpoint, parse_endpoint
-from ..errors import ConfigError, LocalProtocolError, RemoteProtocolError
+from ..errors import LocalProtocolError, RemoteProtocolError
 from .json_fields import Fields, encode_json
 from .versions import Era
+from .vfolder_sharing import Permission, parse_permission
 
 __all__ = [
     "UNKNOWN_ROUTE",
     "CreateVFolder",
-    "FileRequest",
-    "Invitation",
-    "Invite",
-    "MakeDirectory",
-    "MoveFile",
-    "Permission",
-    "RemoveFiles",
-    "Ticket",
     "VFolderInfo",
     "check_folder_name",
 ]
 
-Permission = Literal["ro", "rw", "wd"]
-"""Read only; read and write; also delete."""
 USAGE_MODES = ("general", "model", "data")
 
 UNKNOWN_ROUTE = frozenset({"", "generic-not-found", "url-not-found"})
@@ -60,18 +48,6 @@ def check_folder_name(name: str) -> str:
     if name in _RESERVED:
         raise LocalProtocolError(f"{name!r} cannot name a virtual folder: it is reserved")
     return name
-
-
-def parse_permission(text: str) -> Permission:
-    """Check a permission that was received.
-
-    Raises:
-        RemoteProtocolError: there is no such permission.
-    """
-    for known in get_args(Permission):
-        if text == known:
-            return known  # type: ignore[no-any-return]
-    raise RemoteProtocolError(f"{text[:40]!r} is not a permission: use 'ro', 'rw' or 'wd'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,215 +211,6 @@ class VFolderInfo:
             num_files=files if isinstance(files, int) else None,
             used_bytes=used if isinstance(used, int) else None,
             max_bytes=_bytes(top.raw("max_size")),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class MakeDirectory:
-    """Make a folder within a virtual folder."""
-
-    path: str
-    parents: bool = False
-    exist_ok: bool = False
-
-    def encode(self, era: Era) -> bytes:
-        """JSON body. Managers before 20.09 take only the path, and make its parents."""
-        body: dict[str, object] = {"path": self.path}
-        if era.folder_transfer == "proxy":
-            body |= {"parents": self.parents, "exist_ok": self.exist_ok}
-        return encode_json(body)
-
-    @classmethod
-    def decode(cls, body: bytes, era: Era) -> MakeDirectory:
-        """Read the body."""
-        top = Fields.parse(body, "mkdir")
-        if era.folder_transfer != "proxy":
-            if more := set(top.everything()) - {"path"}:
-                raise RemoteProtocolError(
-                    f"mkdir: this era does not take {', '.join(sorted(more))}"
-                )
-            return cls(top.text("path"), parents=True)
-        return cls(
-            top.text("path"),
-            top.flag("parents", default=False),
-            top.flag("exist_ok", default=False),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveFiles:
-    """Remove files within a virtual folder."""
-
-    files: tuple[str, ...]
-    recursive: bool = False
-
-    def encode(self) -> bytes:
-        """JSON body."""
-        return encode_json({"files": list(self.files), "recursive": self.recursive})
-
-    @classmethod
-    def decode(cls, body: bytes) -> RemoveFiles:
-        """Read the body."""
-        top = Fields.parse(body, "delete files")
-        return cls(top.texts("files"), top.flag("recursive", default=False))
-
-
-@dataclass(frozen=True, slots=True)
-class MoveFile:
-    """Rename a file or folder within a virtual folder."""
-
-    source: str
-    target: str
-
-    def encode(self) -> bytes:
-        """JSON body of ``move-file``."""
-        return encode_json({"src": self.source, "dst": self.target})
-
-    @classmethod
-    def decode(cls, body: bytes) -> MoveFile:
-        """Read the body of ``move-file``, or of ``rename-file``, which keeps the folder."""
-        top = Fields.parse(body, "move file")
-        if top.raw("target_path") is None:
-            return cls(top.text("src"), top.text("dst"))
-        source, name = top.text("target_path"), top.text("new_name")
-        if "/" in name:
-            raise RemoteProtocolError(
-                f"rename file: {name[:80]!r} has a slash in it; use move-file"
-            )
-        parent, slash, _ = source.rstrip("/").rpartition("/")
-        return cls(source, f"{parent}{slash}{name}")
-
-
-@dataclass(frozen=True, slots=True)
-class FileRequest:
-    """Ask for a token to upload or download a file."""
-
-    path: str
-    size: int | None = None
-    """Bytes of an upload; None for a download."""
-    archive: bool = False
-    """Whether a folder may be downloaded, as a ZIP archive."""
-
-    def encode(self, era: Era) -> bytes:
-        """JSON body for an era; the path's key is ``file`` before 20.09 (docs/protocol.md,
-        section 7.2)."""
-        if self.size is not None:
-            return encode_json({"path": self.path, "size": self.size})
-        if era.folder_transfer != "proxy":
-            return encode_json({"file": self.path})
-        return encode_json({"path": self.path, "archive": self.archive})
-
-    @classmethod
-    def decode(cls, body: bytes) -> FileRequest:
-        """Read any era's body."""
-        top = Fields.parse(body, "file request")
-        size = top.integer("size") if top.raw("size") is not None else None
-        if size is not None and not 0 <= size < 1 << 62:
-            raise RemoteProtocolError("file request: no file can have this size")
-        return cls(top.text("path", "file"), size, top.flag("archive", default=False))
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """A token to upload or download a file."""
-
-    token: str
-    url: str = ""
-    """Of the storage proxy; empty when the manager takes the file itself (19.09 and 20.03)."""
-
-    def encode(self) -> bytes:
-        """JSON body."""
-        return encode_json({"token": self.token} | ({"url": self.url} if self.url else {}))
-
-    @property
-    def place(self) -> tuple[Endpoint, str]:
-        """Server and path of `url`.
-
-        Raises:
-            RemoteProtocolError: it is not a valid address.
-        """
-        try:
-            address = parse_endpoint(self.url)
-        except ConfigError:
-            raise RemoteProtocolError(
-                f"ticket: {self.url[:100]!r} is not the address of a storage proxy"
-            ) from None
-        return address._replace(base_path=""), address.base_path or "/"
-
-    @classmethod
-    def decode(cls, body: bytes) -> Ticket:
-        """Read either form."""
-        top = Fields.parse(body, "ticket")
-        return cls(top.text("token"), top.text("url", default=""))
-
-
-@dataclass(frozen=True, slots=True)
-class Invite:
-    """Offer a folder to other users (``invite``), or give them access at once (``share``)."""
-
-    users: tuple[str, ...]
-    permission: Permission = "rw"
-
-    def encode(self, *, at_once: bool) -> bytes:
-        """JSON body; the two requests name the same things differently."""
-        if at_once:
-            return encode_json({"emails": list(self.users), "permission": self.permission})
-        return encode_json({"user_ids": list(self.users), "perm": self.permission})
-
-    @classmethod
-    def decode(cls, body: bytes) -> Invite:
-        """Read the body of either request, or of ``unshare``."""
-        top = Fields.parse(body, "invite")
-        permission = parse_permission(top.text("perm", "permission", default="rw"))
-        return cls(top.texts("user_ids", "emails"), permission)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Invitation:
-    """A folder that another user offers."""
-
-    invitation_id: str
-    folder_id: str
-    folder_name: str = ""
-    inviter: str = ""
-    invitee: str = ""
-    permission: str = "rw"
-    created_at: str = ""
-
-    def encode(self) -> dict[str, object]:
-        """A JSON object."""
-        return {
-            "id": self.invitation_id,
-            "vfolder_id": self.folder_id,
-            "vfolder_name": self.folder_name,
-            "inviter": self.inviter,
-            "invitee": self.invitee,
-            "perm": self.permission,
-            "mount_permission": self.permission,
-            "state": "pending",
-            "status": "pending",
-            "created_at": self.created_at,
-        }
-
-    @classmethod
-    def decode(cls, value: object) -> Invitation:
-        """Read the object of any era.
-
-        Args:
-            value: decoded JSON.
-
-        Raises:
-            RemoteProtocolError: it is malformed.
-        """
-        top = Fields(value, "invitation")
-        return cls(
-            invitation_id=top.text("id"),
-            folder_id=top.text("vfolder_id", default=""),
-            folder_name=top.text("vfolder_name", default=""),
-            inviter=top.text("inviter", default=""),
-            invitee=top.text("invitee", default=""),
-            permission=top.text("perm", "mount_permission", default="rw"),
-            created_at=top.text("created_at", default=""),
         )
 
 

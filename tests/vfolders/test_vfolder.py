@@ -52,7 +52,7 @@ from backendai_trio.vfolders.upload import upload_files
 from backendai_trio.wire.http import Request
 from backendai_trio.wire.storage_proxy import PatchHead, TusState
 from backendai_trio.wire.versions import SEED, SESSION_5, SESSION_6, TRANSITION, Era
-from backendai_trio.wire.vfolders import FileRequest, Ticket
+from backendai_trio.wire.vfolder_files import FileRequest, Ticket
 
 from ..proxies import Proxy
 

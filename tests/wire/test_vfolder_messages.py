@@ -21,18 +21,15 @@ from backendai_trio.wire.storage_proxy import (
     parse_range,
 )
 from backendai_trio.wire.versions import ERAS, SEED, SESSION_5, SESSION_6, TRANSITION, Era
-from backendai_trio.wire.vfolders import (
-    CreateVFolder,
+from backendai_trio.wire.vfolder_files import (
     FileRequest,
-    Invitation,
-    Invite,
     MakeDirectory,
     MoveFile,
     RemoveFiles,
     Ticket,
-    VFolderInfo,
-    check_folder_name,
 )
+from backendai_trio.wire.vfolder_sharing import Invitation, Invite
+from backendai_trio.wire.vfolders import CreateVFolder, VFolderInfo, check_folder_name
 
 quick = settings(deadline=None, max_examples=80)
 

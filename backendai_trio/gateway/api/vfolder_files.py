@@ -14,7 +14,7 @@ from starlette.responses import Response
 from ...wire.http import OCTETS
 from ...wire.json_fields import Fields, encode_json
 from ...wire.storage_proxy import TUS_CONTENT_TYPE, TUS_VERSION, PatchHead
-from ...wire.vfolders import FileRequest, MakeDirectory, MoveFile, RemoveFiles, Ticket
+from ...wire.vfolder_files import FileRequest, MakeDirectory, MoveFile, RemoveFiles, Ticket
 from ..refusals import Refused
 from ..storage import vfolder_files as disk
 from ..storage.downloads import archive_response, file_response

@@ -9,7 +9,8 @@ from functools import partial
 
 from ...wire.json_fields import Fields, encode_json
 from ...wire.versions import Era
-from ...wire.vfolders import CreateVFolder, Invite, parse_permission
+from ...wire.vfolder_sharing import Invite, parse_permission
+from ...wire.vfolders import CreateVFolder
 from ..refusals import Refused
 from ..storage.vfolders import HOST
 from . import vfolder_files as files

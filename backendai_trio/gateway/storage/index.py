@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ...wire.vfolders import CreateVFolder, Invitation
+from ...wire.vfolder_sharing import Invitation
+from ...wire.vfolders import CreateVFolder
 from .database import open_database
 
 __all__ = ["Folder", "FolderIndex", "PendingUpload"]

@@ -18,7 +18,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 from ...errors import LocalProtocolError
 from ...files.paths import place, safe_join
 from ...wire.files import FileInfo, Listing
-from ...wire.vfolders import MakeDirectory, MoveFile, RemoveFiles
+from ...wire.vfolder_files import MakeDirectory, MoveFile, RemoveFiles
 from ..refusals import Refused, refusal_of
 
 __all__ = [

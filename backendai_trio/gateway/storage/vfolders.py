@@ -16,7 +16,8 @@ from typing import TypeVar
 import trio
 
 from ...errors import LocalProtocolError
-from ...wire.vfolders import CreateVFolder, Invitation, Invite, VFolderInfo, check_folder_name
+from ...wire.vfolder_sharing import Invitation, Invite
+from ...wire.vfolders import CreateVFolder, VFolderInfo, check_folder_name
 from ..refusals import Refused
 from . import vfolder_files
 from .index import Folder, FolderIndex

@@ -7,9 +7,9 @@ from ..wire.kernels import Statistics as Statistics
 from ..wire.run_events import CleanFinished as CleanFinished
 from ..wire.run_events import Other as Other
 from ..wire.run_events import TimedOut as TimedOut
-from .apps import AppStream as AppStream
+from .app_stream import AppStream as AppStream
+from .app_stream import open_app_stream as open_app_stream
 from .apps import list_apps as list_apps
-from .apps import open_app_stream as open_app_stream
 from .download import DownloadStream as DownloadStream
 from .events import EventStream as EventStream
 from .sweep import CaseResult as CaseResult

@@ -1,37 +1,22 @@
-"""Services in kernels: a stream to one, or a local TCP port that leads to one."""
+"""Services in kernels: which there are, and local TCP ports that lead to them."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from operator import index
-from types import TracebackType
 
 import trio
 
 from .._groups import one_error
-from ..errors import BackendError, ConfigError, ConnectionFailed, NotFound
-from ..transport.websocket import CloseReason, ConnectionClosed, WebSocket
-from ..transport.websocket_connect import open_websocket
-from ..wire.apps import (
-    END_OF_STREAM,
-    HALF_CLOSE,
-    NORMAL,
-    SERVICE_CLOSED,
-    SERVICE_REFUSED,
-    AppInfo,
-    connection_query,
-    decode_apps,
-    is_end_of_stream,
-)
+from ..errors import BackendError, ConfigError, NotFound
+from ..wire.apps import AppInfo, decode_apps
 from ..wire.http import Request
+from .app_stream import AppStream, open_app_stream
 from .kernel import TrioKernel
 
-__all__ = ["App", "AppStream", "list_apps", "open_app", "open_app_stream"]
+__all__ = ["App", "list_apps", "open_app"]
 
-_CHUNK_BYTES = 64 * 1024
 _KEPT_PROBLEMS = 100
-_CLOSED = "this connection to a service is closed"
 
 
 async def list_apps(kernel: TrioKernel) -> list[AppInfo]:
@@ -55,203 +40,6 @@ async def list_apps(kernel: TrioKernel) -> list[AppInfo]:
     """
     path = kernel.client.era.stream_path(kernel.address, "apps")
     return decode_apps((await kernel.client.call(Request("GET", path))).body)
-
-
-class AppStream(trio.abc.HalfCloseableStream):
-    """A connection to a service, as a stream of bytes. Made by `open_app_stream`.
-
-    One task sends at a time, and one receives.
-
-    Attributes:
-        ended: whether the server has closed both directions.
-    """
-
-    def __init__(self, websocket: WebSocket, *, half_close: bool) -> None:
-        self.ended = False
-        self._websocket = websocket
-        self._half_close = half_close
-        self._input_ended = False
-        self._output_ended = False
-        self._unread = b""
-        self._closed = False
-        self._sending = _OneAtATime("sending to")
-        self._receiving = _OneAtATime("receiving from")
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send bytes to the service; waits while it is far behind.
-
-        Args:
-            data: any bytes.
-
-        Raises:
-            trio.BusyResourceError: another task is sending.
-            trio.ClosedResourceError: the stream is closed, or `send_eof` was called.
-            trio.BrokenResourceError: the service has closed the connection, or it broke.
-
-        Cancellation: a part of the data may have been sent.
-        """
-        await trio.lowlevel.checkpoint()
-        with self._sending:
-            if self._closed or self._input_ended:
-                raise trio.ClosedResourceError(
-                    _CLOSED if self._closed else "the input of this service has ended"
-                )
-            view = memoryview(data)
-            try:
-                for start in range(0, len(view), _CHUNK_BYTES):
-                    await self._websocket.send_message(bytes(view[start : start + _CHUNK_BYTES]))
-            except ConnectionClosed as exc:
-                raise self._broken("the service has closed the connection") from exc
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """Return at once: only sending shows how far behind the service is.
-
-        Raises:
-            trio.BusyResourceError: another task is sending.
-            trio.ClosedResourceError: the stream is closed.
-        """
-        await trio.lowlevel.checkpoint()
-        with self._sending:
-            if self._closed:
-                raise trio.ClosedResourceError(_CLOSED)
-
-    async def send_eof(self) -> None:
-        """Tell the service that no more bytes will come. May be repeated.
-
-        Managers have no message for this: there the service is not told, and only closing the
-        stream ends its input.
-
-        Raises:
-            trio.BusyResourceError: another task is sending.
-            trio.ClosedResourceError: the stream is closed.
-        """
-        await trio.lowlevel.checkpoint()
-        with self._sending:
-            if self._closed:
-                raise trio.ClosedResourceError(_CLOSED)
-            if self._half_close and not self._input_ended:
-                try:
-                    await self._websocket.send_message(END_OF_STREAM)
-                except ConnectionClosed:
-                    pass  # both directions have ended
-            self._input_ended = True
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Wait for bytes from the service.
-
-        Args:
-            max_bytes: the most bytes to return, 1 or more; None for no limit.
-
-        Returns:
-            The bytes; ``b""`` when the service sends no more.
-
-        Raises:
-            ValueError: `max_bytes` is less than 1.
-            trio.BusyResourceError: another task is receiving.
-            trio.ClosedResourceError: the stream is closed, or is closed meanwhile.
-            trio.BrokenResourceError: the connection broke, or the service refused it; the cause is
-                a `ConnectionFailed` that says why.
-
-        Cancellation: loses no bytes.
-        """
-        await trio.lowlevel.checkpoint()
-        if max_bytes is not None and index(max_bytes) < 1:
-            raise ValueError("max_bytes must be at least 1")
-        with self._receiving:
-            if self._closed:
-                raise trio.ClosedResourceError(_CLOSED)
-            while not self._unread and not self._output_ended:
-                await self._receive_message()
-        size = len(self._unread) if max_bytes is None else max_bytes
-        data, self._unread = self._unread[:size], self._unread[size:]
-        return data
-
-    async def _receive_message(self) -> None:
-        try:
-            message = await self._websocket.get_message()
-        except ConnectionClosed as exc:
-            if self._closed:
-                raise trio.ClosedResourceError(_CLOSED) from exc
-            self._output_ended = self.ended = True
-            if (problem := _problem(exc.reason)) is not None:
-                raise trio.BrokenResourceError(str(problem)) from problem
-            return
-        if isinstance(message, bytes):
-            self._unread = message
-        elif is_end_of_stream(message):
-            self._output_ended = True
-
-    def _broken(self, why: str) -> trio.ClosedResourceError | trio.BrokenResourceError:
-        return trio.ClosedResourceError(_CLOSED) if self._closed else trio.BrokenResourceError(why)
-
-    async def aclose(self) -> None:
-        """Close both directions. May be repeated. Calls that wait raise `trio.ClosedResourceError`.
-
-        Raises: no error.
-
-        Cancellation: closes the connection all the same, within a bounded time.
-        """
-        self._closed = True
-        await self._websocket.aclose()
-        await trio.lowlevel.checkpoint()
-
-
-class _OneAtATime:
-    """Raises `trio.BusyResourceError` in the second task that enters it."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._busy = False
-
-    def __enter__(self) -> None:
-        if self._busy:
-            raise trio.BusyResourceError(f"another task is {self._what} this service")
-        self._busy = True
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._busy = False
-
-
-def _problem(reason: CloseReason | None) -> ConnectionFailed | None:
-    """The error that a close code stands for; None for an orderly end."""
-    code = 0 if reason is None else reason.code
-    if code in (NORMAL, SERVICE_CLOSED):
-        return None
-    text = (reason and reason.reason) or f"close code {code}"
-    if code == SERVICE_REFUSED:
-        return ConnectionFailed(
-            f"the service refused the connection ({text}); check that it is running"
-        )
-    return ConnectionFailed(f"the connection to the service broke ({text})")
-
-
-@asynccontextmanager
-async def open_app_stream(kernel: TrioKernel, app: str) -> AsyncIterator[AppStream]:
-    """Connect to a service of a kernel; the end of the block closes the connection.
-
-    Args:
-        kernel: the kernel that the service runs in.
-        app: name of the service; on our own gateway the number of a port that a program in the
-            kernel listens on.
-
-    Raises:
-        NotFound: the kernel is gone, or offers no such service.
-        ApiError: the server refused or failed.
-        ConnectionFailed: it cannot be reached.
-
-    Endpoint: WebSocket ``/stream/session/{name}/tcpproxy`` (docs/protocol.md, section 6.5).
-    """
-    client = kernel.client
-    half_close = client.has(HALF_CLOSE)
-    path = client.era.stream_path(kernel.address, "tcpproxy")
-    query = connection_query(app, half_close=half_close)
-    async with open_websocket(client, path, query=query, tunnel=True) as websocket:
-        yield AppStream(websocket, half_close=half_close)
 
 
 class App:

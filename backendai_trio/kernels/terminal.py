@@ -6,67 +6,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from operator import index
 from types import TracebackType
-from typing import Protocol
 
 import trio
 
-from ..errors import BackendError, ConnectionFailed, LocalProtocolError
+from ..errors import BackendError, LocalProtocolError
 from ..transport.connection_state import ConnectionState
-from ..transport.resumable import ResumableStream, open_resumable
-from ..transport.websocket import ConnectionClosed, WebSocket
-from ..transport.websocket_connect import open_websocket
-from ..wire.manager_streams import (
-    FromTerminal,
-    Resize,
-    Restart,
-    Stdin,
-    decode_typed_out,
-    encode_typed,
-)
-from ..wire.resumable import RESUMABLE_STREAMS, Output
+from ..transport.websocket import ConnectionClosed
 from .kernel import TrioKernel
+from .one_at_a_time import OneAtATime
+from .terminal_stream import TerminalStream, open_terminal_stream
 
 __all__ = ["Terminal", "open_terminal"]
 
 _INTERRUPT = b"\x03"
-_END_OF_INPUT = b"\x04"
 _CHUNK_BYTES = 64 * 1024
 _MAX_WINDOW = 10_000
-_NORMAL = 1000
 _CLOSED = "this terminal is closed"
-
-
-class _TerminalStream(Protocol):
-    """The connection to a terminal; each kind of server has its own messages.
-
-    Attributes:
-        exit_code: of the shell; None until it has ended, or if the server does not say.
-        connection: whether the connection is up.
-    """
-
-    exit_code: int | None
-    connection: ConnectionState
-
-    async def receive_some(self) -> bytes:
-        """The next output; ``b""`` when the shell has ended."""
-
-    async def send_all(self, data: bytes) -> None:
-        """Send input."""
-
-    async def send_eof(self) -> None:
-        """End the input."""
-
-    async def resize(self, rows: int, columns: int) -> None:
-        """Set the size of the window, in characters."""
-
-    async def restart(self) -> None:
-        """Restart the kernel."""
-
-    async def aclose(self) -> None:
-        """Close the connection, and wake the tasks that wait for it. May be repeated.
-
-        Cancellation: closes it all the same, within a bounded time.
-        """
 
 
 class Terminal(trio.abc.HalfCloseableStream):
@@ -82,7 +37,7 @@ class Terminal(trio.abc.HalfCloseableStream):
         closed: whether this side has closed it, with `aclose` or at the end of its block.
     """
 
-    def __init__(self, stream: _TerminalStream) -> None:
+    def __init__(self, stream: TerminalStream) -> None:
         self._stream = stream
         self._unread = b""
         self._finished = False
@@ -241,25 +196,19 @@ class Terminal(trio.abc.HalfCloseableStream):
         return self._stream.exit_code
 
 
-class _Call:
-    """Guards one kind of call: one at a time, none once the terminal is closed, Trio's errors only.
+class _Call(OneAtATime):
+    """Guards one kind of call: one at a time, none on a closed terminal, and Trio's errors only."""
 
-    A class, since a generator would be slower, and every key goes through two of these.
-    """
+    __slots__ = ("_terminal",)
 
-    __slots__ = ("_busy", "_terminal", "_what")
-
-    def __init__(self, terminal: Terminal, what: str) -> None:
+    def __init__(self, terminal: Terminal, call: str) -> None:
+        super().__init__(f"{call} this terminal")
         self._terminal = terminal
-        self._what = what
-        self._busy = False
 
     def __enter__(self) -> None:
         if self._terminal.closed:
             raise trio.ClosedResourceError(_CLOSED)
-        if self._busy:
-            raise trio.BusyResourceError(f"another task is {self._what} this terminal")
-        self._busy = True
+        super().__enter__()
 
     def __exit__(
         self,
@@ -267,7 +216,7 @@ class _Call:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._busy = False
+        super().__exit__(kind, error, traceback)
         if error is None or isinstance(error, BackendError | ConnectionClosed):
             if self._terminal.closed:
                 raise trio.ClosedResourceError(_CLOSED) from error
@@ -294,96 +243,8 @@ async def open_terminal(kernel: TrioKernel, *, term: str | None = None) -> Async
 
     Endpoint: WebSocket ``/stream/session/{name}/pty`` (docs/protocol.md, sections 6.1 and 13.4).
     """
-    client = kernel.client
-    path = client.era.stream_path(kernel.address, "pty")
-    if client.has(RESUMABLE_STREAMS):
-        async with (
-            open_resumable(client, path, query=(("term", term),) if term else ()) as stream,
-            Terminal(_ResumableTerminal(stream)) as terminal,
-        ):
-            yield terminal
-        return
     async with (
-        open_websocket(client, path) as websocket,
-        Terminal(_ManagerTerminal(websocket)) as terminal,
+        open_terminal_stream(kernel.client, kernel.address, term=term) as stream,
+        Terminal(stream) as terminal,
     ):
         yield terminal
-
-
-class _ResumableTerminal:
-    """A terminal of our own gateway; a broken connection is replaced without a gap."""
-
-    def __init__(self, stream: ResumableStream) -> None:
-        self.exit_code: int | None = None
-        self.connection = stream.connection
-        self._stream = stream
-
-    async def receive_some(self) -> bytes:
-        try:
-            message = await self._stream.receive()
-        except trio.EndOfChannel:
-            return b""
-        if isinstance(message, Output):
-            return message.data
-        # A terminal has only one mark: the end of its shell.
-        code = message.fields.get("exit_code")
-        self.exit_code = code if isinstance(code, int) else None
-        return b""
-
-    async def send_all(self, data: bytes) -> None:
-        await self._stream.send(data)
-
-    async def send_eof(self) -> None:
-        await self._stream.send_eof()
-
-    async def resize(self, rows: int, columns: int) -> None:
-        await self._stream.control({"resize": [rows, columns]}, keep=True)
-
-    async def restart(self) -> None:
-        await self._stream.control({"restart": True})
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-
-class _ManagerTerminal:
-    """A terminal of a manager: JSON with base64, in text frames, from 25.6 on in binary ones.
-
-    It sends no ``ping`` message: managers give that to the kernel as code (``%ping``), which waits
-    for the run in progress, and the input behind it waits as well.
-    """
-
-    def __init__(self, websocket: WebSocket) -> None:
-        self.exit_code: int | None = None
-        self.connection = ConnectionState()
-        self._websocket = websocket
-
-    async def receive_some(self) -> bytes:
-        data = b""
-        try:
-            while not data:
-                data = decode_typed_out(await self._websocket.get_message())
-        except ConnectionClosed as exc:
-            if exc.reason.code != _NORMAL:
-                raise ConnectionFailed(
-                    f"the terminal's connection broke ({exc.reason}); output may be missing"
-                ) from exc
-        return data
-
-    async def send_all(self, data: bytes) -> None:
-        await self._send(Stdin(data))
-
-    async def send_eof(self) -> None:
-        await self._send(Stdin(_END_OF_INPUT))
-
-    async def resize(self, rows: int, columns: int) -> None:
-        await self._send(Resize(rows, columns))
-
-    async def restart(self) -> None:
-        await self._send(Restart())
-
-    async def aclose(self) -> None:
-        await self._websocket.aclose()
-
-    async def _send(self, message: FromTerminal) -> None:
-        await self._websocket.send_message(encode_typed(message))

@@ -11,7 +11,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
 from ..faces.base import ExecutionFace, KernelFace, TerminalFace
 from ..faces.binding import adopt_method
-from ..faces.calls import Resource
+from ..faces.resources import Resource
 from ..kernels.execution import Execution
 from ..kernels.kernel import TrioKernel
 from ..kernels.terminal import Terminal

@@ -16,7 +16,8 @@ from ..kernels.kernel import TrioKernel
 from ..kernels.terminal import Terminal
 from ..vfolders.vfolder import TrioVFolder
 from ..wire.run_events import Event, Finished, TimedOut
-from .calls import Call, ReplayableIterator, Resource, open_resource
+from .calls import Call, open_resource
+from .resources import ReplayableIterator, Resource
 
 __all__ = ["ExecutionFace", "Face", "KernelFace", "StreamFace", "TerminalFace", "VFolderFace"]
 

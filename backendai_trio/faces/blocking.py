@@ -35,7 +35,9 @@ from ..wire.run_events import Event
 from . import compat, transfers
 from .base import ExecutionFace, Face, KernelFace, TerminalFace, VFolderFace
 from .binding import ClassCall, Maker, adopt_function, adopt_method
-from .calls import Resource, client_call, wait
+from .calls import client_call
+from .resources import Resource
+from .waiting import wait
 
 __all__ = ["Admin", "Kernel", "StreamExecute", "StreamPty", "VFolder"]
 

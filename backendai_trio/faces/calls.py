@@ -7,14 +7,9 @@ caller's context variables are visible in the work, as in a task that the caller
 
 from __future__ import annotations
 
-import signal
-import threading
-from bisect import insort
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from contextvars import copy_context
-from operator import itemgetter
-from types import FrameType
 from typing import Any, Generic, TypeVar
 
 import trio
@@ -22,11 +17,11 @@ import trio
 from .._groups import one_error
 from ..config.environment import read_config
 from ..config.settings import Config
-from ..errors import PortalError
 from ..transport.client import Client
 from .portal import running_portal
+from .resources import Resource
 
-__all__ = ["Call", "ReplayableIterator", "Resource", "client_call", "open_resource", "wait"]
+__all__ = ["Call", "client_call", "open_resource"]
 
 T = TypeVar("T")
 
@@ -201,75 +196,6 @@ def client_call(
     return Call(run, undo=undo)
 
 
-# --- objects that live in the Trio thread --------------------------------------------------------
-
-
-class Resource(Generic[T]):
-    """An object that lives in a block of the Trio thread, for callers that have no such block.
-
-    Calls on it run inside that block: they end with the object, not beside it.
-
-    Args:
-        manager: the block.
-        close_seconds: how long `close` waits for the end of the block.
-
-    Attributes:
-        value: the object.
-        calls: nursery of the calls on it; None when it was closed.
-        error: what ended the block, if nobody closed it.
-        failure: the error of the last call on it that has failed.
-    """
-
-    value: T
-
-    def __init__(self, manager: AbstractAsyncContextManager[T], *, close_seconds: float) -> None:
-        self.calls: trio.Nursery | None = None
-        self.error: BaseException | None = None
-        self.failure: BaseException | None = None
-        self._manager = manager
-        self._close_seconds = close_seconds
-        self._release = trio.Event()
-        self._ended = trio.Event()
-
-    async def live(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """The object's life, as a task."""
-        opened = False
-        try:
-            async with self._manager as self.value, trio.open_nursery() as nursery:
-                self.calls, opened = nursery, True
-                task_status.started()
-                try:
-                    await self._release.wait()
-                finally:
-                    self.calls = None
-                nursery.cancel_scope.cancel()
-        except Exception as exc:
-            if not opened:
-                raise
-            self.error = exc
-        finally:
-            self._ended.set()
-
-    async def close(self) -> None:
-        """Leave the block, and return when it was left; may be repeated.
-
-        Raises:
-            Exception: what the block raised, once.
-            PortalError: the block goes on longer than it should.
-        """
-        self._release.set()
-        # The end of each `open_*` is bounded by itself, by the grace time. This is a backstop.
-        with trio.move_on_after(self._close_seconds, shield=True) as scope:
-            await self._ended.wait()
-        if scope.cancelled_caught:
-            raise PortalError(
-                f"{self.value!r} was told to close, and goes on after {self._close_seconds:g} s"
-            )
-        if self.error is not None:
-            error, self.error = self.error, None
-            raise error
-
-
 def open_resource(
     open_it: Callable[[], AbstractAsyncContextManager[T]], *, close_seconds: float
 ) -> Call[Resource[T]]:
@@ -289,101 +215,3 @@ def open_resource(
         return resource
 
     return Call(enter, undo=Resource.close)
-
-
-class ReplayableIterator(Generic[T]):
-    """Gives each item of a source to one of several callers, also when callers are interrupted.
-
-    An item may have left the source just when its caller gave up. It is put back then, and given
-    to the next caller, before all items that came after it.
-
-    Args:
-        fetch: the next item of the source; loses none when it is cancelled.
-    """
-
-    def __init__(self, fetch: Callable[[], Awaitable[T]]) -> None:
-        self._fetch = fetch
-        self._count = 0
-        self._returned: list[tuple[int, T]] = []
-        self._turn = trio.Lock()
-        self._fetching = trio.CancelScope()
-
-    async def take(self) -> tuple[int, T]:
-        """The next item, with its number."""
-        async with self._turn:
-            while not self._returned:
-                # What is put back meanwhile ends the wait: the source may have no more until the
-                # caller has seen it (a question of the program, say).
-                with trio.CancelScope() as self._fetching:
-                    item = await self._fetch()
-                    self._count += 1
-                    return self._count, item
-            return self._returned.pop(0)
-
-    async def put_back(self, taken: tuple[int, T]) -> None:
-        """Return what `take` gave to a caller that could not receive it."""
-        insort(self._returned, taken, key=itemgetter(0))
-        self._fetching.cancel()
-        await trio.lowlevel.checkpoint()
-
-
-# --- waiting in a thread -------------------------------------------------------------------------
-
-
-def wait(call: Call[T]) -> T:
-    """Make a call and block this thread until it is over.
-
-    Ctrl-C in the main thread, with Python's own handler, does not break out of the wait at whatever
-    instruction it finds: it cancels the call, and KeyboardInterrupt is raised when that has ended.
-    What other handlers raise waits for the end as well.
-    """
-    with _interrupting(call) as interruptions:
-        over = _Signal()
-        try:
-            call.submit(over.set)
-            over.wait()
-        except BaseException:  # whatever a signal's handler raises: first the work must have ended
-            _join(call)
-            raise
-        if interruptions:
-            _join(call)
-            raise KeyboardInterrupt
-    return call.result()
-
-
-def _join(call: Call[T]) -> None:
-    over = _Signal()
-    call.stop(over.set)
-    over.wait()
-
-
-class _Signal:
-    """An event to wait for once. A bare lock: `threading.Event` would cost 10 us a call."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-        self.set = self._lock.release
-        self.wait = self._lock.acquire
-
-
-@contextmanager
-def _interrupting(call: Call[T]) -> Iterator[list[int]]:
-    """In this block, Ctrl-C cancels the call and is noted in the list that the block is given."""
-    interruptions: list[int] = []
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-    ):
-        yield interruptions
-        return
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        interruptions.append(number)
-        call.cancel()
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield interruptions
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)

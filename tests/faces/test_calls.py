@@ -17,7 +17,7 @@ import trio.testing
 from backendai_trio import Kernel, LocalProtocolError, TrioKernel, VFolder
 from backendai_trio.asyncio import AsyncKernel, _waiting
 from backendai_trio.errors import PortalError
-from backendai_trio.faces import calls, compat
+from backendai_trio.faces import calls, compat, resources, waiting
 from backendai_trio.faces.base import StreamFace
 from backendai_trio.faces.portal import running_portal
 from backendai_trio.testing import TestGateway
@@ -27,7 +27,7 @@ VARIABLE: ContextVar[str] = ContextVar("VARIABLE", default="unset")
 
 
 def in_trio(work: Callable[[], Awaitable[T]]) -> T:
-    return calls.wait(calls.Call(work))
+    return waiting.wait(calls.Call(work))
 
 
 # --- context variables ---------------------------------------------------------------------------
@@ -67,8 +67,8 @@ def test_clients_have_no_callers_context(served: TestGateway) -> None:
     """A client outlives the call that was the first to need it."""
     token = VARIABLE.set("of the first caller")
     try:
-        calls.wait(calls.client_call(served.config, read_in_client_tasks))
-        found = calls.wait(calls.client_call(served.config, read_in_client_tasks))
+        waiting.wait(calls.client_call(served.config, read_in_client_tasks))
+        found = waiting.wait(calls.client_call(served.config, read_in_client_tasks))
     finally:
         VARIABLE.reset(token)
     assert found == {"unset"}
@@ -127,7 +127,7 @@ class Source:
 
 
 def opened(source: Source, close_seconds: float = 60) -> StreamFace[Source, int]:
-    resource = calls.wait(calls.open_resource(source.opened, close_seconds=close_seconds))
+    resource = waiting.wait(calls.open_resource(source.opened, close_seconds=close_seconds))
     return StreamFace(resource, source.fetch)
 
 
@@ -136,7 +136,7 @@ def test_closing_waits_no_longer_than_it_is_told() -> None:
     source.may_end = trio.Event()
     stream = opened(source, close_seconds=0.01)
     with pytest.raises(PortalError, match=r"goes on after 0\.01 s"):
-        calls.wait(stream._close())
+        waiting.wait(stream._close())
     running_portal().post(source.may_end.set)
 
 
@@ -145,8 +145,8 @@ def test_error_of_the_block_is_raised_once() -> None:
     source.error = ValueError("of the block")
     stream = opened(source)
     with pytest.raises(ValueError, match="of the block"):
-        calls.wait(stream._close())
-    calls.wait(stream._close())
+        waiting.wait(stream._close())
+    waiting.wait(stream._close())
     assert stream.closed
 
 
@@ -165,7 +165,7 @@ def test_block_that_breaks_ends_the_calls_on_it() -> None:
             nursery.start_soon(breaks)
             yield broken
 
-    resource = calls.wait(calls.open_resource(breaking, close_seconds=60))
+    resource = waiting.wait(calls.open_resource(breaking, close_seconds=60))
     call = calls.Call(trio.sleep_forever, resource=resource)
     over = threading.Event()
     call.submit(over.set)
@@ -179,7 +179,7 @@ def test_block_that_breaks_ends_the_calls_on_it() -> None:
 
     in_trio(ended)
     with pytest.raises(trio.ClosedResourceError) as caught:
-        calls.wait(calls.Call(trio.lowlevel.checkpoint, resource=resource))
+        waiting.wait(calls.Call(trio.lowlevel.checkpoint, resource=resource))
     assert isinstance(caught.value.__cause__, ExceptionGroup)
     assert caught.value.__cause__.exceptions == (error,)
 
@@ -191,7 +191,7 @@ def test_block_that_does_not_open() -> None:
         yield
 
     with pytest.raises(ValueError, match="not today"):
-        calls.wait(calls.open_resource(refusing, close_seconds=60))
+        waiting.wait(calls.open_resource(refusing, close_seconds=60))
 
 
 def test_undoing_that_fails_is_no_error_of_the_caller() -> None:
@@ -204,8 +204,8 @@ def test_undoing_that_fails_is_no_error_of_the_caller() -> None:
         raise ValueError("cannot be undone")
 
     call = calls.Call(make, undo=undo)
-    assert calls.wait(call) == 1
-    calls._join(call)
+    assert waiting.wait(call) == 1
+    waiting._join(call)
     assert in_trio(make) == 1
 
 
@@ -214,7 +214,7 @@ def test_undoing_that_fails_is_no_error_of_the_caller() -> None:
 
 async def test_each_item_goes_to_one_reader() -> None:
     source, taken = Source(), list[int]()
-    items = calls.ReplayableIterator(source.fetch)
+    items = resources.ReplayableIterator(source.fetch)
 
     async def read() -> None:
         try:
@@ -234,7 +234,7 @@ async def test_each_item_goes_to_one_reader() -> None:
 
 async def test_items_that_were_put_back_come_first_and_in_order() -> None:
     source = Source()
-    items = calls.ReplayableIterator(source.fetch)
+    items = resources.ReplayableIterator(source.fetch)
     for number in range(4):
         await source.sender.send(number)
     taken = [await items.take() for _ in range(3)]
@@ -246,7 +246,7 @@ async def test_items_that_were_put_back_come_first_and_in_order() -> None:
 async def test_item_that_is_put_back_goes_to_a_reader_that_waits() -> None:
     """The source may have nothing more to give until this item was seen: a question, say."""
     source, taken = Source(), list[tuple[int, int]]()
-    items = calls.ReplayableIterator(source.fetch)
+    items = resources.ReplayableIterator(source.fetch)
     await source.sender.send(7)
     question = await items.take()
 
@@ -265,18 +265,18 @@ def test_call_that_is_interrupted_with_an_item_leaves_it_to_the_next() -> None:
     source = Source()
     stream = opened(source)
     never = stream._next()
-    calls._join(never)
-    waiting = stream._next()
-    waiting.submit(lambda: None)
+    waiting._join(never)
+    asleep = stream._next()
+    asleep.submit(lambda: None)
     in_trio(trio.testing.wait_all_tasks_blocked)
-    calls._join(waiting)
+    waiting._join(asleep)
     source.send(1, 2)
     received, over = stream._next(), threading.Event()
     received.submit(over.set)
     over.wait()
-    calls._join(received)
-    assert [calls.wait(stream._next())[1] for _ in range(2)] == [1, 2]
-    calls.wait(stream._close())
+    waiting._join(received)
+    assert [waiting.wait(stream._next())[1] for _ in range(2)] == [1, 2]
+    waiting.wait(stream._close())
 
 
 def test_threads_that_share_a_stream() -> None:
@@ -286,7 +286,7 @@ def test_threads_that_share_a_stream() -> None:
     def read() -> None:
         try:
             while True:
-                taken.append(calls.wait(stream._next())[1])
+                taken.append(waiting.wait(stream._next())[1])
         except StopAsyncIteration:
             pass
 
@@ -298,7 +298,7 @@ def test_threads_that_share_a_stream() -> None:
     for thread in threads:
         thread.join()
     assert sorted(taken) == list(range(100))
-    calls.wait(stream._close())
+    waiting.wait(stream._close())
 
 
 def test_task_cancelled_when_its_item_has_arrived() -> None:
@@ -321,7 +321,7 @@ def test_task_cancelled_when_its_item_has_arrived() -> None:
             assert await second == number
 
     asyncio.run(main())
-    calls.wait(stream._close())
+    waiting.wait(stream._close())
 
 
 def test_task_thrown_away_with_its_loop_leaves_its_item() -> None:
@@ -341,8 +341,8 @@ def test_task_thrown_away_with_its_loop_leaves_its_item() -> None:
     loop.close()
     source.send(1)
     coroutine.close()
-    assert calls.wait(stream._next())[1] == 1
-    calls.wait(stream._close())
+    assert waiting.wait(stream._next())[1] == 1
+    waiting.wait(stream._close())
 
 
 COUNT = "for i in range(200): print(i, flush=True)"
@@ -408,8 +408,8 @@ def test_interrupted_call_takes_back_a_kernel_that_it_created(
         return calls.client_call(served.config, make, undo=compat.discard)
 
     interrupted = get_or_create()
-    assert calls.wait(interrupted).created
-    calls._join(interrupted)
+    assert waiting.wait(interrupted).created
+    waiting._join(interrupted)
     assert served.tokens() == []
 
 
@@ -417,8 +417,8 @@ def test_interrupted_call_leaves_a_kernel_that_it_joined(served: TestGateway) ->
     with Kernel.get_or_create("python", client_token="shared", config=served.config):
         make = partial(compat.get_or_create, lang="python", client_token="shared")
         interrupted = calls.client_call(served.config, make, undo=compat.discard)
-        assert not calls.wait(interrupted).created
-        calls._join(interrupted)
+        assert not waiting.wait(interrupted).created
+        waiting._join(interrupted)
         assert served.tokens() == ["shared"]
 
 

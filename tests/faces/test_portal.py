@@ -12,7 +12,7 @@ import trio
 
 from backendai_trio import find_kernel, open_client
 from backendai_trio.errors import PortalError
-from backendai_trio.faces import calls, compat
+from backendai_trio.faces import calls, compat, waiting
 from backendai_trio.testing import TestGateway
 
 from ..local_kernels import kernel_processes
@@ -293,10 +293,10 @@ late.cancel(), late.stop(over.set)
 
 def test_call_in_the_portals_own_thread() -> None:
     async def call() -> None:  # noqa: ASYNC124 (it must not wait)
-        calls.wait(calls.Call(trio.lowlevel.checkpoint))
+        waiting.wait(calls.Call(trio.lowlevel.checkpoint))
 
     with pytest.raises(PortalError, match="Trio API"):
-        calls.wait(calls.Call(call))
+        waiting.wait(calls.Call(call))
 
 
 # --- calls ---------------------------------------------------------------------------------------
@@ -310,7 +310,7 @@ def test_error_is_the_very_object() -> None:
         raise error
 
     with pytest.raises(ValueError, match="of the work") as caught:
-        calls.wait(calls.Call(fail))
+        waiting.wait(calls.Call(fail))
     assert caught.value is error
     assert [entry.name for entry in caught.traceback][-1] == "fail"
 
@@ -329,13 +329,13 @@ def test_result_that_nobody_wants_is_undone() -> None:
         undone.append(number)
 
     late = calls.Call(lambda: make(1), undo=undo)
-    assert calls.wait(late) == 1
-    calls._join(late)
+    assert waiting.wait(late) == 1
+    waiting._join(late)
     early = calls.Call(lambda: make(2), undo=undo)
     early.submit(lambda: None)
-    calls._join(early)
+    waiting._join(early)
     never = calls.Call(lambda: make(3), undo=undo)
-    calls._join(never)
+    waiting._join(never)
     assert undone == [1, 2]
 
 

@@ -21,7 +21,8 @@ from .._groups import one_error
 from ..errors import ConfigError
 from ..transport.client import Client
 from ..wire.http import Problem
-from .forwarding import Forwarder, Incoming, answer, problem_response
+from .exchange import Incoming, answer
+from .forwarding import Forwarder, problem_response
 from .graphiql import PAGE, QUERY, answer_query, serve_file
 from .guard import Guard
 

@@ -19,7 +19,7 @@ from typing import Any
 import trio
 
 from backendai_trio import GatewayOptions, TrioVFolder, open_client, open_gateway
-from backendai_trio.config.settings import parse_config
+from backendai_trio.config.parsing import parse_config
 from backendai_trio.files import plan_uploads
 from backendai_trio.gateway.api import app  # noqa: F401 (loaded before forking)
 from backendai_trio.transport import client  # noqa: F401

@@ -10,7 +10,7 @@ import codecs
 import re
 
 from ..errors import ConfigError
-from .settings import SETTINGS
+from .parsing import SETTINGS
 
 __all__ = ["decode_dotenv", "parse_dotenv"]
 

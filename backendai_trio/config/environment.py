@@ -9,10 +9,11 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from .dotenv import decode_dotenv, parse_dotenv
+from .parsing import Layer, parse_config
 from .profiles import profile_layer
 from .proxies import find_proxy
 from .saved_logins import read_login
-from .settings import Config, Layer, parse_config
+from .settings import Config
 
 __all__ = ["read_config", "read_environ", "read_profile_name"]
 

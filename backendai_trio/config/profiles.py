@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import ConfigError
-from .settings import SETTINGS, Layer, check_setting
+from .parsing import SETTINGS, Layer, check_setting
 from .user_dirs import config_folder, write_private
 
 __all__ = ["DEFAULT_PROFILE", "profile_layer", "profiles_file", "read_profiles", "save_setting"]

@@ -1,65 +1,16 @@
-"""The settings of a client, and how they are parsed. Pure: reads no file and no environment.
-
-`parse_config` takes the variables as a mapping. `read_config` calls it with the environment of the
-process.
-"""
+"""The settings of a client."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
-from ..errors import ConfigError
+__all__ = ["Config", "Endpoint", "Login"]
 
-__all__ = [
-    "DEFAULT_ENDPOINT",
-    "SETTINGS",
-    "Config",
-    "Endpoint",
-    "Layer",
-    "Login",
-    "check_access_key",
-    "check_secret_key",
-    "check_setting",
-    "parse_config",
-]
-
-DEFAULT_ENDPOINT = "https://api.backend.ai"
-"""The official service until 2020; used when a key pair is set and no endpoint is."""
-
-SETTINGS = (
-    "endpoint",
-    "endpoint_type",
-    "access_key",
-    "secret_key",
-    "ca_file",
-    "skip_sslcert_validation",
-    "connection_timeout",
-)
-"""The settings that a profile can hold: names of variables without BACKEND_, in lower case."""
-
-# docs/protocol.md, section 2.1. Managers generate the 16 characters as base32, but their fixtures
-# hold any capital letter or digit, so only the shape is checked.
-_ACCESS_KEY = re.compile(r"AKIA[A-Z0-9]{16}")
-_SECRET_KEY = re.compile(r"[\x21-\x7e]{40}")
-# Characters that a Host header and a request line can carry; an IPv6 address may have a zone.
-_HOST = re.compile(r"[A-Za-z0-9._~-]+|[0-9A-Fa-f:.]+(%\w+)?")
-_PATH = re.compile(r"[!-~]*")
-_TRUE = frozenset({"1", "y", "yes", "t", "true", "on"})
-_FALSE = frozenset({"", "0", "n", "no", "f", "false", "off"})
-_CONNECT_SECONDS = 10.0
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-
-
-class Layer(NamedTuple):
-    """Variables of one source. A layer counts where the layers above it do not set a variable."""
-
-    variables: Mapping[str, str]
-    origin: str
-    """The source, for messages: ``.env`` or ``profile 'work'``; ``""`` for the environment."""
+CONNECT_SECONDS = 10.0
+"""Limit for opening a connection, where no setting says another."""
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Endpoint(NamedTuple):
@@ -81,7 +32,7 @@ class Endpoint(NamedTuple):
         Both sides must agree on it byte by byte (docs/protocol.md, section 2.2).
         """
         name = f"[{self.host}]" if ":" in self.host else self.host
-        return name if self.port == _DEFAULT_PORTS[self.scheme] else f"{name}:{self.port}"
+        return name if self.port == DEFAULT_PORTS[self.scheme] else f"{name}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -121,7 +72,7 @@ class Config:
     """URL of the HTTP or SOCKS proxy to go through; may hold a password."""
     proxy_variable: str = ""
     """Environment variable that names the proxy, for messages; ``""`` if none does."""
-    connect_seconds: float = _CONNECT_SECONDS
+    connect_seconds: float = CONNECT_SECONDS
     """Limit in seconds for opening a connection, the TLS handshake included."""
     grace_seconds: float = 10.0
     """How many seconds a cancelled block may take to interrupt code and destroy its kernel."""
@@ -147,194 +98,3 @@ class Config:
         if not self.secret_key:
             return ""
         return f"{self.secret_key[:4]}{'*' * 32}{self.secret_key[-4:]}"
-
-
-def parse_endpoint(text: str, *, variable: str = "BACKEND_ENDPOINT") -> Endpoint:
-    """Parse the URL of a server.
-
-    Args:
-        text: the URL; surrounding whitespace is ignored.
-        variable: where it was set, for messages.
-
-    Raises:
-        ConfigError: it is not an http or https URL with a host, or it has a user name, a query or
-            a fragment.
-    """
-    # The part before an "@" may be a password: it is never shown.
-    shown = repr(text if "@" not in text else "...@" + text.rpartition("@")[2])
-    hint = "set it to a URL such as https://manager.example.com or http://127.0.0.1:8081"
-    try:
-        parts = urlsplit(text.strip())
-        port = parts.port
-        host = (parts.hostname or "").encode("ascii" if text.isascii() else "idna").decode()
-    except ValueError:  # bad port or bracket, or a host name that IDNA refuses
-        raise ConfigError(variable, f"{shown} is not a URL; {hint}") from None
-    if "@" in text:
-        raise ConfigError(variable, f"the URL must not hold a user name or password; {hint}")
-    if parts.scheme not in _DEFAULT_PORTS or not _HOST.fullmatch(host) or port == 0:
-        raise ConfigError(variable, f"{shown} is not an http or https URL with a host; {hint}")
-    if parts.query or parts.fragment or not _PATH.fullmatch(parts.path):
-        raise ConfigError(
-            variable, f"{shown} must end with its path, percent-encoded, without ? or #; {hint}"
-        )
-    return Endpoint(
-        parts.scheme,
-        host.lower(),
-        port or _DEFAULT_PORTS[parts.scheme],
-        parts.path.rstrip("/"),
-    )
-
-
-def check_access_key(text: str, *, variable: str = "BACKEND_ACCESS_KEY") -> str:
-    """Return an access key if it is well-formed.
-
-    Args:
-        text: the key.
-        variable: the setting that the error names.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    if not _ACCESS_KEY.fullmatch(text):
-        raise ConfigError(
-            variable,
-            "malformed; an access key is AKIA and 16 capital letters or digits. "
-            "Copy it again from the page that shows the key pair",
-        )
-    return text
-
-
-def check_secret_key(text: str, *, variable: str = "BACKEND_SECRET_KEY") -> str:
-    """Return a secret key if it is well-formed.
-
-    Args:
-        text: the key.
-        variable: the setting that the error names.
-
-    Raises:
-        ConfigError: it is not; the message gives its length only.
-    """
-    if not _SECRET_KEY.fullmatch(text):
-        raise ConfigError(
-            variable,
-            f"malformed; a secret key has 40 printable characters, this has {len(text)}. "
-            "Copy it again from the page that shows the key pair",
-        )
-    return text
-
-
-def parse_config(
-    environ: Mapping[str, str],
-    *below: Layer,
-    endpoint: str | None = None,
-    access_key: str | None = None,
-    secret_key: str | None = None,
-) -> Config | None:
-    """Read the settings from variables; explicit arguments win over them.
-
-    Each variable is looked up as ``BACKEND_<NAME>`` and then as ``SORNA_<NAME>``, the name of the
-    service before 2017. An empty value counts as not set.
-
-    Args:
-        environ: variable names to values, e.g. ``os.environ``.
-        below: layers for the variables that `environ` does not set, highest first.
-        endpoint: URL of the server; ``BACKEND_ENDPOINT``.
-        access_key: ``BACKEND_ACCESS_KEY``, 20 characters.
-        secret_key: ``BACKEND_SECRET_KEY``, 40 characters.
-
-    Returns:
-        The settings, or None when neither an endpoint nor a key is set at all.
-
-    Raises:
-        ConfigError: something is missing or malformed; `ConfigError.variable` names it.
-    """
-    layers = [Layer(environ, ""), *below]
-    endpoint_name, endpoint_text = _lookup(layers, "ENDPOINT", endpoint)
-    access_name, access_text = _lookup(layers, "ACCESS_KEY", access_key)
-    secret_name, secret_text = _lookup(layers, "SECRET_KEY", secret_key)
-    if not (endpoint_text or access_text or secret_text):
-        return None
-    parsed = parse_endpoint(endpoint_text or DEFAULT_ENDPOINT, variable=endpoint_name)
-    where = f"for {parsed.url}" + ("" if endpoint_text else " (the default endpoint)")
-    endpoint_type = _endpoint_type(*_lookup(layers, "ENDPOINT_TYPE"))
-    if endpoint_type == "session":
-        access_text = secret_text = ""  # nothing is signed
-    elif not access_text:
-        raise ConfigError(access_name, f"not set; an access key is needed {where}")
-    elif not secret_text:
-        raise ConfigError(secret_name, f"not set; a secret key is needed {where}")
-    return Config(
-        endpoint=parsed,
-        access_key=access_text and check_access_key(access_text, variable=access_name),
-        secret_key=secret_text and check_secret_key(secret_text, variable=secret_name),
-        endpoint_type=endpoint_type,
-        ca_file=_lookup(layers, "CA_FILE")[1] or None,
-        verify_tls=not _flag(*_lookup(layers, "SKIP_SSLCERT_VALIDATION")),
-        connect_seconds=_seconds(*_lookup(layers, "CONNECTION_TIMEOUT")),
-    )
-
-
-def check_setting(name: str, value: str) -> str:
-    """Return the value of a setting if it is well-formed.
-
-    Args:
-        name: one of `SETTINGS`.
-        value: its value; surrounding whitespace is removed.
-
-    Raises:
-        ConfigError: it is not, or there is no such setting.
-    """
-    if name not in SETTINGS:
-        raise ConfigError(name, f"there is no such setting; the settings are {', '.join(SETTINGS)}")
-    value = value.strip()
-    if not value:
-        raise ConfigError(name, f"the value is empty; 'config unset {name}' removes a setting")
-    match name:
-        case "endpoint":
-            parse_endpoint(value, variable=name)
-        case "endpoint_type":
-            _endpoint_type(name, value)
-        case "access_key":
-            check_access_key(value, variable=name)
-        case "secret_key":
-            check_secret_key(value, variable=name)
-        case "skip_sslcert_validation":
-            _flag(name, value)
-        case "connection_timeout":
-            _seconds(name, value)
-    return value
-
-
-def _lookup(layers: Sequence[Layer], name: str, explicit: str | None = None) -> tuple[str, str]:
-    """The variable's name as the user wrote it, for messages, and its value: ``""`` if not set."""
-    if explicit:
-        return f"BACKEND_{name}", explicit
-    for layer in layers:
-        for variable in (f"BACKEND_{name}", f"SORNA_{name}"):
-            if value := layer.variables.get(variable, "").strip():
-                return f"{variable}{layer.origin and f' in {layer.origin}'}", value
-    return f"BACKEND_{name}", ""
-
-
-def _endpoint_type(variable: str, text: str) -> str:
-    if text not in ("", "api", "session"):
-        raise ConfigError(
-            variable, f"{text!r} is neither 'api' (a manager) nor 'session' (a web server)"
-        )
-    return text or "api"
-
-
-def _flag(variable: str, text: str) -> bool:
-    if text.lower() in _TRUE:
-        return True
-    if text.lower() in _FALSE:
-        return False
-    raise ConfigError(variable, f"{text!r} is neither yes nor no; set it to 1 or 0")
-
-
-def _seconds(variable: str, text: str) -> float:
-    if not text:
-        return _CONNECT_SECONDS
-    if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text):
-        raise ConfigError(variable, f"{text!r} is not a number of seconds; set it to e.g. 10")
-    return float(text) or float("inf")  # 0 means no limit, as for the official client

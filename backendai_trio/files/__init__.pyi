@@ -2,4 +2,4 @@ from .progress import Progress as Progress
 from .sources import Links as Links
 from .sources import Upload as Upload
 from .sources import UploadStream as UploadStream
-from .sources import plan_uploads as plan_uploads
+from .upload_plan import plan_uploads as plan_uploads

@@ -1,32 +1,21 @@
-"""Sources of an upload: files and folders, planned before anything is sent, and streams."""
+"""Sources of an upload: local files and folders, and streams."""
 
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Iterable,
-    Iterator,
-    Sequence,
-)
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
-from itertools import groupby
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal
 
 import trio
 
-from ..errors import LocalProtocolError, UploadError
+from ..errors import UploadError
 from ..wire.archives import Entry
-from ..wire.multipart import check_name, check_names
 from .chunks import CHUNK_SIZE
 
-__all__ = ["Links", "Upload", "UploadStream", "plan_items", "plan_uploads"]
+__all__ = ["Links", "Upload", "UploadStream"]
 
 Links = Literal["follow", "keep", "skip"]
 """What becomes of symbolic links in a folder: their targets are uploaded, the links themselves are,
@@ -165,195 +154,3 @@ class UploadStream:
 
     def _other_size(self) -> UploadError:
         return UploadError(self.name, f"has another size than the {self.size:,} bytes announced")
-
-
-async def plan_items(
-    items: Iterable[str | os.PathLike[str] | Upload | UploadStream],
-    *,
-    base: Path | None,
-    links: Links = "follow",
-) -> list[Upload | UploadStream]:
-    """Plan the paths among the items of an upload; folders are uploaded with all their content.
-
-    Args:
-        items: paths, planned uploads and streams.
-        base: as for `plan_uploads`.
-        links: as for `plan_uploads`.
-
-    Raises:
-        UploadError: as for `plan_uploads`.
-    """
-    planned: list[Upload | UploadStream] = []
-    for is_planned, group in groupby(check_names(items), _is_planned):
-        if is_planned:
-            planned += cast("Iterable[Upload | UploadStream]", group)
-        else:
-            paths = cast("list[str]", list(group))
-            plan = partial(plan_uploads, paths, base=base, recursive=True, links=links)
-            planned += await trio.to_thread.run_sync(plan)
-    return planned
-
-
-def _is_planned(item: object) -> bool:
-    return isinstance(item, Upload | UploadStream)
-
-
-def plan_uploads(
-    paths: Iterable[str | os.PathLike[str]],
-    *,
-    base: Path | None = None,
-    recursive: bool = False,
-    links: Links = "follow",
-) -> list[Upload]:
-    """Plan an upload: look at all files before anything is sent or created. Blocks.
-
-    A path below `base` keeps its relative name; any other gets its last component as its name. A
-    symbolic link that is named in `paths` is followed. Devices, pipes and sockets are refused.
-
-    Args:
-        paths: regular files, and with `recursive` folders.
-        base: folder that names are relative to; None for the current one.
-        recursive: whether folders are uploaded, with all their content.
-        links: what becomes of symbolic links in these folders. ``"follow"`` uploads the file or
-            the folder that a link leads to, if that is inside the same folder, and refuses others.
-            ``"keep"`` uploads the links (kernels take them, virtual folders do not), and refuses
-            those that lead out of the folder. ``"skip"`` leaves all of them out.
-
-    Returns:
-        The files, and the folders before their content.
-
-    Raises:
-        UploadError: a path is missing, unreadable, or not a file or folder; a name cannot be sent;
-            two paths get the same name; a link is refused.
-        ValueError: `links` is none of the three words.
-    """
-    if links not in get_args(Links):
-        raise ValueError(f"links must be 'follow', 'keep' or 'skip', not {links!r}")
-    base = (base or Path.cwd()).resolve()
-    folders: dict[str, str] = {}
-    planned: dict[str, Upload] = {}
-    for item in check_names(paths):
-        path = item if isinstance(item, Path) else Path(item)
-        try:
-            name = _name_below(path, base, folders)
-            for upload in _plan(path, name, recursive=recursive, links=links):
-                if upload.name in planned:
-                    other = planned[upload.name].path
-                    message = f"{other} would be uploaded as {upload.name!r} too"
-                    raise UploadError(str(upload.path), message)
-                planned[upload.name] = upload
-        except (OSError, ValueError) as exc:
-            reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-            at = getattr(exc, "filename", None) or path
-            raise UploadError(str(at), f"cannot be uploaded: {reason}") from None
-    return list(planned.values())
-
-
-def _name_below(path: Path, base: Path, folders: dict[str, str]) -> str:
-    """The remote name of a path. `folders` caches the remote names of the paths' folders."""
-    if path.name in ("", ".."):
-        resolved = path.resolve()
-        if resolved.is_relative_to(base):
-            return resolved.relative_to(base).as_posix()
-        return resolved.name
-    name = path.name
-    folder = str(path)[: -len(name)]
-    if name == base.name and Path(folder).resolve() == base.parent:
-        return "."
-    if (prefix := folders.get(folder)) is None:
-        resolved = Path(folder).resolve()
-        inner = resolved.relative_to(base).as_posix() if resolved.is_relative_to(base) else "."
-        prefix = folders[folder] = "" if inner == "." else f"{inner}/"
-    return prefix + name
-
-
-def _plan(path: Path, name: str, *, recursive: bool, links: Links) -> Iterator[Upload]:
-    """The uploads of a file, or of a folder and its content."""
-    state = path.stat()
-    if not stat.S_ISDIR(state.st_mode):
-        yield _upload(path, name, state)
-    elif not recursive:
-        raise UploadError(str(path), "cannot be uploaded: it is a folder; name regular files")
-    else:
-        # The base itself is not created: its content goes to the top.
-        if name not in (".", ""):
-            yield _upload(path, name, state)
-        yield from _walk(path, "" if name in (".", "") else f"{name}/", links)
-
-
-def _walk(top: Path, prefix: str, links: Links) -> Iterator[Upload]:
-    """The uploads of a folder's content."""
-    root = top.resolve()
-    # Beside each folder: the folders of the links that were followed to it.
-    todo: list[tuple[Path, str, tuple[Path, ...]]] = [(top, prefix, ())]
-    while todo:
-        folder, before, crossed = todo.pop()
-        with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
-        for entry in found:
-            path, name = folder / entry.name, before + entry.name
-            inner = crossed
-            if not entry.is_symlink():
-                state = path.lstat()
-            elif links == "skip":
-                continue
-            elif links == "keep":
-                yield _link(path, name, root)
-                continue
-            else:
-                inner = (*crossed, path.parent.resolve())
-                state = _followed(path, root, inner)
-            yield _upload(path, name, state)
-            if stat.S_ISDIR(state.st_mode):
-                todo.append((path, f"{name}/", inner))
-
-
-def _followed(path: Path, root: Path, inside: Sequence[Path]) -> os.stat_result:
-    """The state of what a link leads to: it must be in `root`, and not hold one of `inside`."""
-    target = path.resolve()
-    if not (
-        target.is_relative_to(root)
-        and (target.is_file() or target.is_dir())
-        and not any(folder.is_relative_to(target) for folder in inside)
-    ):
-        raise UploadError(
-            str(path),
-            "cannot be uploaded: it is a symbolic link to something other than a file or folder of "
-            "the same folder; remove it, leave links out, or upload what it leads to by name",
-        )
-    return target.stat()
-
-
-def _link(path: Path, name: str, root: Path) -> Upload:
-    """A link that is uploaded as one."""
-    target = os.readlink(path)  # noqa: PTH115 (as it is written, not as pathlib normalises it)
-    if target.startswith("/") or not path.resolve().is_relative_to(root):
-        raise UploadError(
-            str(path),
-            "cannot be uploaded: it is a symbolic link that leads out of the folder; remove it, or "
-            "leave links out",
-        )
-    return Upload(path, _checked_name(path, name), 0, link=target)
-
-
-def _upload(path: Path, name: str, state: os.stat_result) -> Upload:
-    is_folder = stat.S_ISDIR(state.st_mode)
-    if not (is_folder or stat.S_ISREG(state.st_mode)):
-        raise UploadError(str(path), "cannot be uploaded: it is not a regular file")
-    if not os.access(path, os.R_OK):
-        raise UploadError(str(path), "cannot be uploaded: no permission to read it")
-    return Upload(
-        path,
-        _checked_name(path, name),
-        0 if is_folder else state.st_size,
-        is_folder,
-        bool(state.st_mode & stat.S_IXUSR) and not is_folder,
-        int(state.st_mtime),
-    )
-
-
-def _checked_name(path: Path, name: str) -> str:
-    try:
-        return check_name(name)
-    except LocalProtocolError as exc:
-        raise UploadError(str(path), str(exc)) from None

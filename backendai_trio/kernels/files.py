@@ -10,7 +10,8 @@ from pathlib import Path
 import trio
 
 from ..files.progress import Progress, ProgressReporter
-from ..files.sources import Links, Upload, UploadStream, plan_items
+from ..files.sources import Links, Upload, UploadStream
+from ..files.upload_plan import plan_items
 from ..transport.client import Client
 from ..wire.files import FileDigest, Listing
 from ..wire.multipart import check_names

@@ -11,7 +11,8 @@ import trio
 
 from ..errors import LocalProtocolError
 from ..files.progress import Progress, ProgressReporter
-from ..files.sources import Links, Upload, plan_items
+from ..files.sources import Links, Upload
+from ..files.upload_plan import plan_items
 from ..wire.files import FileInfo, Listing, PathsRequest
 from ..wire.http import JSON, Request
 from ..wire.multipart import check_names

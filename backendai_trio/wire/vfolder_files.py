@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..config.settings import Endpoint, parse_endpoint
+from ..config.parsing import parse_endpoint
+from ..config.settings import Endpoint
 from ..errors import ConfigError, RemoteProtocolError
 from .json_fields import Fields, encode_json
 from .versions import Era

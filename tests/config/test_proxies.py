@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from backendai_trio.config.parsing import parse_endpoint
 from backendai_trio.config.proxies import Proxy, bypasses_proxy, find_proxy
-from backendai_trio.config.settings import parse_endpoint
 
 
 @pytest.mark.parametrize(

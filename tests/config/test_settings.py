@@ -10,14 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from backendai_trio.config.settings import (
-    DEFAULT_ENDPOINT,
-    Config,
-    Endpoint,
-    Layer,
-    parse_config,
-    parse_endpoint,
-)
+from backendai_trio.config.parsing import DEFAULT_ENDPOINT, Layer, parse_config, parse_endpoint
+from backendai_trio.config.settings import Config, Endpoint
 from backendai_trio.errors import ConfigError
 
 quick = settings(deadline=None, max_examples=50)

@@ -36,7 +36,7 @@ from backendai_trio import (
     open_kernel,
     read_config,
 )
-from backendai_trio.config.settings import parse_endpoint
+from backendai_trio.config.parsing import parse_endpoint
 from backendai_trio.errors import InsecureConnectionWarning
 from backendai_trio.gateway import Gateway
 from backendai_trio.transport import client as client_module

@@ -15,7 +15,8 @@ import pytest
 import trio
 import trio.testing
 
-from backendai_trio.config.settings import Config, Endpoint, parse_endpoint
+from backendai_trio.config.parsing import parse_endpoint
+from backendai_trio.config.settings import Config, Endpoint
 from backendai_trio.transport.exceptions import (
     Disconnected,
     MalformedRequest,

@@ -13,7 +13,8 @@ import pytest
 import trio
 
 from backendai_trio import BackendError, Client, TrioVFolder, create_vfolder, open_client
-from backendai_trio.config.settings import Config, parse_config
+from backendai_trio.config.parsing import parse_config
+from backendai_trio.config.settings import Config
 from backendai_trio.files import plan_uploads
 from backendai_trio.wire.versions import SEED
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import random
 from collections.abc import AsyncIterator
@@ -123,6 +124,19 @@ async def _there_and_back(
             f"print(hashlib.sha256(open('{folder.name}/a.bin', 'rb').read()).hexdigest())"
         )
         assert (await run(kernel, code)).stdout == hashlib.sha256(data).hexdigest() + "\n"
+
+
+@pytest.mark.needs("folder-downloads")
+@pytest.mark.parametrize(
+    "name", ["a.tar.gz", "a.tgz", "a.txt.bz2", "a.xz", "a.Z", "a.gz", "a.json"]
+)
+async def test_names_that_tell_of_a_coding(folder: TrioVFolder, tmp_path: Path, name: str) -> None:
+    """Servers announce the coding of such a file as that of their answer."""
+    data = gzip.compress(b"content " * 5000)
+    (tmp_path / name).write_bytes(data)
+    await folder.upload([tmp_path / name], base=tmp_path)
+    await folder.download([name], tmp_path / "got")
+    assert (tmp_path / "got" / name).read_bytes() == data
 
 
 @pytest.mark.needs("folder-downloads")

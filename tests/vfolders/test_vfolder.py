@@ -51,11 +51,20 @@ from backendai_trio.vfolders.download import download
 from backendai_trio.vfolders.upload import upload
 from backendai_trio.wire.http import Request
 from backendai_trio.wire.storage_proxy import PatchHead, TusState
-from backendai_trio.wire.versions import SEED, SESSION_5, SESSION_6, TRANSITION, Era
+from backendai_trio.wire.versions import (
+    SEED,
+    SESSION_5,
+    SESSION_6,
+    TRANSITION,
+    Era,
+    Hello,
+    choose_era,
+)
 from backendai_trio.wire.vfolders import FileRequest, Ticket
 
 from ..proxies import Proxy
 
+OLD_TRANSITION = choose_era(Hello("v4.20181215"))
 FIRST, SECOND = "AKIAFIRSTFIRSTFIRST1", "AKIASECONDSECONDSEC2"
 
 
@@ -209,7 +218,9 @@ async def test_what_deleted_folders_left_is_removed(data: Path) -> None:
 # -- files ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("era", [TRANSITION, SESSION_5, SESSION_6], ids=lambda e: e.name)
+@pytest.mark.parametrize(
+    "era", [OLD_TRANSITION, TRANSITION, SESSION_5, SESSION_6], ids=lambda e: e.version
+)
 async def test_there_and_back(era: Era, data: Path, local: Path, tmp_path: Path) -> None:
     async with opened(era, data=data) as (_, client):
         folder = await create_vfolder(client, "data")

@@ -44,7 +44,10 @@ from backendai_trio import (
 from backendai_trio.files import Progress, Upload, UploadStream, plan_uploads
 from backendai_trio.files.progress import ProgressReporter
 from backendai_trio.gateway import Gateway
+from backendai_trio.gateway.refusals import Refused
 from backendai_trio.gateway.storage import vfolder_files
+from backendai_trio.gateway.storage.index import Folder
+from backendai_trio.gateway.storage.tus import TusUploads
 from backendai_trio.kernels import FileInfo
 from backendai_trio.vfolders import accept_invitation, decline_invitation, list_invitations
 from backendai_trio.vfolders.download import download
@@ -685,6 +688,36 @@ async def test_a_file_that_got_no_name_gets_it(
         await folder.upload([tmp_path / "file"], base=tmp_path)
     assert not failures
     assert (files_in(data) / "file").read_bytes() == b"abcdef"
+
+
+@pytest.mark.parametrize(
+    "era", [SESSION_5, SESSION_6], ids=["500-of-a-manager", "400-of-a-storage-proxy"]
+)
+async def test_uploads_that_begin_while_others_end(
+    era: Era, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers fail to begin an upload in a folder of open ones that was just removed."""
+    begin, failures = TusUploads.begin, [True, False, True, True, False]
+
+    async def race(self: TusUploads, folder: Folder, path: str, size: int) -> str:
+        if failures and failures.pop():
+            if era == SESSION_5:
+                raise Refused(500, "internal-server-error", "Internal server error")
+            raise Refused(400, "vfolder-operation-failed", "No such file or directory")
+        return await begin(self, folder, path, size)
+
+    monkeypatch.setattr(TusUploads, "begin", race)
+    for number in range(8):
+        (tmp_path / f"{number}").write_bytes(b"%d" % number)
+    paths = [tmp_path / f"{number}" for number in range(8)]
+    async with opened(era, data=data) as (_, client):
+        await (await create_vfolder(client, "data")).upload(paths, base=tmp_path)
+        assert not failures
+        assert len(tree(files_in(data))) == 8
+        failures += [True] * 1000
+        with pytest.raises(UploadError, match="0"), trio.fail_after(20):
+            await TrioVFolder(client, "data").upload(paths[:1], base=tmp_path)
+        assert 990 < len(failures) < 999  # it was tried again, a few times
 
 
 # -- hostile names --------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from ..files.progress import Progress, ProgressReporter
 from ..transport.client import Client
 from ..transport.responses import ResponseStream
 from ..transport.retry import backoff, is_transient
-from ..wire.content_coding import ContentDecoder, coding_of_name
+from ..wire.content_coding import ContentDecoder
 from ..wire.download_parts import PartsDecoder
 from ..wire.files import FileInfo, PathsRequest
 from ..wire.http import JSON, Request
@@ -327,7 +327,8 @@ class _Content:
     ) -> None:
         self._file = file
         coding = reply.headers.get("content-encoding", "")
-        if not in_parts and _is_of_the_file(coding, size, file):
+        if not in_parts and size == file.size:
+            # The file itself, which is stored in this coding (docs/protocol.md, section 7.4).
             coding = ""
         self._decoder = ContentDecoder(coding, f"download of {file.path!r}")
         self._parts = PartsDecoder(reply.headers.get("content-type", "")) if in_parts else None
@@ -354,15 +355,3 @@ class _Content:
         self._decoder.finish()
         if self._parts is not None and self._parts.finish() != 1:
             raise RemoteProtocolError(f"the server did not send {self._file.path!r} alone")
-
-
-def _is_of_the_file(coding: str, size: int | None, file: _File) -> bool:
-    """Whether a coding is that of the file itself, and not how it was sent.
-
-    Managers and storage proxies send a file as it is, and announce for ``a.tar.gz`` what its name
-    tells of (docs/protocol.md, section 7.4). What compresses on the way does not know the size of
-    the result beforehand.
-    """
-    if not coding or size is None:
-        return False
-    return coding.strip().lower() == coding_of_name(file.name) or size == file.size

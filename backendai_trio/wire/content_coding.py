@@ -5,14 +5,12 @@ Source: docs/protocol.md, sections 7.2 and 7.4.
 
 from __future__ import annotations
 
-import mimetypes
-import posixpath
 import zlib
 from collections.abc import Iterator
 
 from ..errors import RemoteProtocolError
 
-__all__ = ["ContentDecoder", "coding_of_name", "decode_content"]
+__all__ = ["ContentDecoder", "decode_content"]
 
 PIECE_BYTES = 256 * 1024
 """Longest piece that a decoder gives at a time, however much a few bytes expand to."""
@@ -119,15 +117,3 @@ def decode_content(body: bytes, coding: str, what: str, *, max_bytes: int) -> by
             raise RemoteProtocolError(f"{what}: the answer exceeds {max_bytes:,} bytes")
     decoder.finish()
     return bytes(content)
-
-
-def coding_of_name(name: str) -> str:
-    """The coding that a file's name tells of: ``gzip`` for ``a.tar.gz``; ``""`` for most.
-
-    Managers from 19.03 on, and storage proxies, announce it for such a file, though they send the
-    file as it is (docs/protocol.md, section 7.4).
-    """
-    stem, suffix = posixpath.splitext(posixpath.basename(name))
-    if (longer := mimetypes.suffix_map.get(suffix)) is not None:
-        suffix = posixpath.splitext(stem + longer)[1]
-    return mimetypes.encodings_map.get(suffix, "")

@@ -15,7 +15,6 @@ from backendai_trio.errors import RemoteProtocolError
 from backendai_trio.wire.content_coding import (
     PIECE_BYTES,
     ContentDecoder,
-    coding_of_name,
     decode_content,
 )
 from backendai_trio.wire.download_parts import PartsDecoder, decode_archives
@@ -111,18 +110,6 @@ def test_what_expands_is_bounded() -> None:
         decode_content(bomb, "gzip", "body", max_bytes=1000)
     with pytest.raises(RemoteProtocolError, match="exceeds 1,000 bytes"):
         decode_content(bytes(1001), "", "body", max_bytes=1000)
-
-
-@pytest.mark.parametrize(
-    ("name", "coding"),
-    [
-        ("a.tar.gz", "gzip"), ("sub/a.tgz", "gzip"), ("a.svgz", "gzip"), ("a.gz", "gzip"),
-        ("a.tbz2", "bzip2"), ("a.bz2", "bzip2"), ("a.xz", "xz"), ("a.Z", "compress"),
-        ("a.txt", ""), ("a.gz/b", ""), ("gz", ""), ("", ""),
-    ],
-)  # fmt: skip
-def test_codings_of_names(name: str, coding: str) -> None:
-    assert coding_of_name(name) == coding
 
 
 # --- parts ---------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ..errors import ApiError
+from ..errors import ApiError, InvalidRequest
 from ..transport.client import Client
 from ..wire.admin_lists import Kind, SessionRow, listing
 from ..wire.graphql import GraphQLQuery, decode_answer
@@ -91,7 +91,14 @@ async def list_rows(
     rows: list[Mapping[str, Any]] = []
     while True:
         query = question.query(offset=len(rows), limit=_PAGE, arguments=arguments)
-        page, total = question.decode(await _ask(client, query))
+        try:
+            data = await _ask(client, query)
+        except InvalidRequest:
+            if question.own is None:
+                raise
+            question = question.own
+            continue
+        page, total = question.decode(data)
         rows += page
         if not page or len(rows) >= total:
             return rows

@@ -28,7 +28,8 @@ from ..files.thread_writer import feed_in_thread
 from ..transport.client import Client
 from ..transport.responses import ResponseStream
 from ..wire.archives import ArchiveDecoder, Entry
-from ..wire.files import ARCHIVES, MAX_DOWNLOADS, PathsRequest, decode_archives
+from ..wire.download_parts import decode_archives
+from ..wire.files import ARCHIVES, MAX_DOWNLOADS, PathsRequest
 
 __all__ = ["DownloadStream", "download", "download_as", "open_download"]
 
@@ -195,7 +196,7 @@ async def _managers_archives(client: Client, token: str, paths: Sequence[str]) -
                 )
             except ApiError as second:
                 raise _refused(requested.paths, second) from second
-        archives += decode_archives(reply)
+        archives += decode_archives(reply, max_bytes=client.limits.max_body_bytes)
     return archives
 
 

@@ -115,6 +115,7 @@ class Forwarder:
                     content_length=body.size,
                     answer_seconds=None,
                     check_status=False,
+                    decode=False,
                 ) as response,
                 trio.open_nursery() as nursery,
             ):

@@ -17,7 +17,7 @@ from ..config.kernel_journal import Journal
 from ..config.settings import Config, Endpoint
 from ..errors import ApiError, ConfigError, RemoteProtocolError, api_error
 from ..wire.http import Request, Response, decode_problem
-from ..wire.versions import SEED, SESSION_6, Era, Hello, choose_era
+from ..wire.versions import SEED, SESSION_6, Hello, choose_era
 from .auth import authorization_of
 from .exceptions import map_exceptions
 from .limits import Limits
@@ -153,6 +153,7 @@ class Client:
         content_length: int | None = None,
         answer_seconds: float | None = ANSWER_SECONDS,
         check_status: bool = True,
+        decode: bool = True,
     ) -> AsyncIterator[ResponseStream]:
         """Send a request, and give its response while the body is on its way.
 
@@ -167,6 +168,7 @@ class Client:
             answer_seconds: limit for each wait on the response, its head or a part of its body;
                 None for none.
             check_status: False gives a response of any status.
+            decode: False gives the body as it came, in the coding of its ``Content-Encoding``.
 
         Raises:
             ApiError: the server answered with an error, and `check_status` is set.
@@ -184,7 +186,7 @@ class Client:
             base = {"Host": host, "User-Agent": self.config.user_agent}
         stream = await self._open(
             request, at or self._api, base | dict(headers or {}), content, content_length,
-            answer_seconds,
+            answer_seconds, decode=decode,
         )  # fmt: skip
         try:
             if check_status and stream.status >= 300:
@@ -235,12 +237,13 @@ class Client:
 
         Endpoint: ``GET /`` or ``GET /v2`` (docs/protocol.md, section 1.3).
         """
-        era: Era | None = None
+        hello_path = "/"
         try:
-            response = await self._probe("/")
+            response = await self._probe(hello_path)
             if response.status in (400, 404):
                 # Managers 1.0 to 1.2 know no root; they say hello at /v2 (and check the clock).
-                response, era = await self._probe(SEED.hello_path), SEED
+                hello_path = SEED.hello_path
+                response = await self._probe(hello_path)
             if response.status in _UNAVAILABLE:
                 error = self.error(Request("GET", "/"), response)
                 error.advice = (
@@ -259,7 +262,8 @@ class Client:
                 f"{self.config.endpoint.url} is not a Backend.AI server ({exc}); "
                 "check the address and its path",
             ) from None
-        self.era = era or choose_era(self.hello)
+        era = choose_era(self.hello) if hello_path == "/" else SEED
+        self.era = replace(era, hello_path=hello_path)
 
     async def _probe(self, path: str) -> Response:
         request = Request("GET", path)
@@ -275,6 +279,8 @@ class Client:
         content: AsyncIterator[bytes] | None,
         content_length: int | None,
         answer_seconds: float | None,
+        *,
+        decode: bool = True,
     ) -> ResponseStream:
         """Send a request and receive the head of its response. The caller closes the stream."""
         outgoing = self._outgoing(request, endpoint, headers, answer_seconds)
@@ -284,7 +290,13 @@ class Client:
         with map_exceptions(endpoint, request):
             incoming = await self._pool.request(outgoing)
         log_response(request, endpoint, incoming.status, start)
-        return ResponseStream(endpoint, request, incoming, self.limits.max_body_bytes)
+        try:
+            return ResponseStream(
+                endpoint, request, incoming, self.limits.max_body_bytes, decode=decode
+            )
+        except BaseException:  # in an unknown content coding
+            incoming.close()
+            raise
 
     def _outgoing(
         self,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import trio
 
 from ..config.settings import Endpoint
 from ..errors import RemoteProtocolError
+from ..wire.content_coding import ContentDecoder, decode_content
 from ..wire.http import OCTETS, Request, Response
 from .exceptions import map_exceptions
 from .pool import IncomingResponse
@@ -45,11 +46,13 @@ def response_of(
         max_bytes: the longest body that is taken.
 
     Raises:
-        RemoteProtocolError: the body is longer.
+        RemoteProtocolError: the body is longer, or its content coding is unknown.
     """
     if len(body) > max_bytes:
         raise RemoteProtocolError(f"{request}: the answer exceeds {max_bytes:,} bytes")
     headers = dict(incoming.headers)
+    if coding := headers.get("content-encoding", ""):
+        body = decode_content(body, coding, str(request), max_bytes=max_bytes)
     return Response(incoming.status, content_type_of(headers), body, headers)
 
 
@@ -61,6 +64,13 @@ def content_type_of(headers: Mapping[str, str]) -> str:
 class ResponseStream:
     """A response whose body is on its way. Made by `Client.request`.
 
+    Args:
+        endpoint: the server.
+        request: what it answers.
+        incoming: its head.
+        max_bytes: the longest body that `read_all` takes.
+        decode: False gives the body in the content coding that it came in.
+
     Attributes:
         status: HTTP status.
         headers: names in lower case; of a name that came more than once, the last value.
@@ -69,7 +79,13 @@ class ResponseStream:
     """
 
     def __init__(
-        self, endpoint: Endpoint, request: Request, incoming: IncomingResponse, max_bytes: int
+        self,
+        endpoint: Endpoint,
+        request: Request,
+        incoming: IncomingResponse,
+        max_bytes: int,
+        *,
+        decode: bool = True,
     ) -> None:
         self.status = incoming.status
         self.header_list = incoming.headers
@@ -79,20 +95,36 @@ class ResponseStream:
         self._request = request
         self._incoming = incoming
         self._max_bytes = max_bytes
+        self._decoder: ContentDecoder | None = None
+        self._decoded: Iterator[bytes] = iter(())
+        if decode and (coding := self.headers.get("content-encoding", "")):
+            self._decoder = ContentDecoder(coding, str(request))
 
     async def receive_some(self) -> bytes:
         """The next piece of the body, ``b""`` at its end.
 
         Raises:
             ConnectionFailed: the connection broke, or nothing came in time.
-            RemoteProtocolError: what came is not HTTP.
+            RemoteProtocolError: what came is not HTTP, or not in the content coding it should be.
 
         Cancellation:
             Loses nothing.
         """
         await trio.lowlevel.checkpoint()
         with map_exceptions(self._endpoint, self._request):
-            return await self._incoming.receive_some()
+            if self._decoder is None:
+                return await self._incoming.receive_some()
+            return await self._receive_decoded(self._decoder)
+
+    async def _receive_decoded(self, decoder: ContentDecoder) -> bytes:
+        while True:
+            if piece := next(self._decoded, b""):
+                return piece
+            coded = await self._incoming.receive_some()
+            if not coded:
+                decoder.finish()
+                return b""
+            self._decoded = decoder.feed(coded)
 
     def __aiter__(self) -> ResponseStream:
         return self
@@ -103,11 +135,12 @@ class ResponseStream:
         raise StopAsyncIteration
 
     async def read_all(self) -> Response:
-        """The response with the rest of its body.
+        """The response with its body, decoded; none of that may have been received before.
 
         Raises:
             ConnectionFailed: the connection broke, or nothing came in time.
-            RemoteProtocolError: what came is not HTTP, or exceeds `Limits.max_body_bytes`.
+            RemoteProtocolError: what came is not HTTP, is in an unknown content coding, or exceeds
+                `Limits.max_body_bytes`.
         """
         body = bytearray()
         incoming = self._incoming

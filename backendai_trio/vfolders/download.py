@@ -7,7 +7,7 @@ the local folder, and no file gets its name before all of it has arrived.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,12 +32,13 @@ from ..files.progress import Progress, ProgressReporter
 from ..transport.client import Client
 from ..transport.responses import ResponseStream
 from ..transport.retry import backoff, is_transient
-from ..wire.files import FileInfo, PartsDecoder, PathsRequest
+from ..wire.content_coding import ContentDecoder
+from ..wire.download_parts import PartsDecoder
+from ..wire.files import FileInfo, PathsRequest
 from ..wire.http import JSON, Request
 from ..wire.multipart import check_name
 from ..wire.storage_proxy import ContentRange
 from ..wire.vfolder_files import FileRequest, Ticket
-from ..wire.vfolders import UNKNOWN_ROUTE
 
 __all__ = ["download_files"]
 
@@ -254,23 +255,20 @@ class _Transfer:
         headers = {"Accept-Encoding": "identity"}
         if self._pending.size and self._version:
             headers |= {"Range": f"bytes={self._pending.size}-", "If-Range": self._version}
-        async with self._client.request(request, at=at, headers=headers) as reply:
+        async with self._client.request(request, at=at, headers=headers, decode=False) as reply:
             size = await self._begin(reply)
-            parts = None
-            if request.body:  # of managers before 19.03
-                parts, size = PartsDecoder(reply.headers.get("content-type", "")), None
+            content = _Content(reply, self._file, size, in_parts=bool(request.body))
+            if not content.is_identity:
+                self._version, size = "", None  # bytes of the file cannot be counted in the reply
             while data := await reply.receive_some():
                 received, length = [data], len(data)
                 while length < CHUNK_SIZE and (data := await reply.receive_some()):
                     received.append(data)
                     length += len(data)
-                content = b"".join(received)
-                if parts is not None:
-                    content = b"".join(data for _, data in parts.feed(content))
-                await run_sync(self._pending.write, content)
-                await self._reporter.report(Progress(self._file.name, self._pending.size, size))
-            if parts is not None and parts.finish() != 1:
-                raise RemoteProtocolError(f"the server did not send {self._file.path!r} alone")
+                for piece in content.feed(b"".join(received)):
+                    await run_sync(self._pending.write, piece)
+                    await self._reporter.report(Progress(self._file.name, self._pending.size, size))
+            content.finish()
         if size is not None and self._pending.size != size:
             raise ConnectionFailed(
                 f"{request} ended after {self._pending.size:,} of {size:,} bytes; try again"
@@ -293,21 +291,67 @@ class _Transfer:
     async def _request_download(self) -> tuple[Endpoint | None, Request]:
         """The request for the content, and the server to send it to; None for the manager."""
         era = self._client.era
-        proxied = era.folder_transfer == "proxy"
-        tail = "request-download" if proxied else "request_download"
-        body = FileRequest(self._file.path).encode(era)
-        path = era.folder_path(self._folder, tail)
-        try:
-            reply = await self._client.call(Request("POST", path, (), body, JSON))
-        except NotFound as exc:
-            # Managers from 1.4 to 18.12 have no tokens, and send several files in a multipart body.
-            if proxied or exc.kind not in UNKNOWN_ROUTE or self._client.hello.features:
-                raise
+        if era.folder_files_in_parts:
             path = era.folder_path(self._folder, "download")
             return None, PathsRequest((self._file.path,)).request("GET", path, "files")
+        tail = "request-download" if era.folder_transfer == "proxy" else "request_download"
+        body = FileRequest(self._file.path).encode(era)
+        path = era.folder_path(self._folder, tail)
+        reply = await self._client.call(Request("POST", path, (), body, JSON))
         ticket = Ticket.decode(reply.body)
         query = (("token", ticket.token),)
         if not ticket.url:
             return None, Request("GET", era.path("folders", "_", "download_with_token"), query)
         at, path = ticket.place
         return at, Request("GET", path, query)
+
+
+class _Content:
+    """The content of a file, out of the body of a reply.
+
+    Args:
+        reply: the reply, with its body as it came.
+        file: what was requested.
+        size: bytes of the whole body, if known.
+        in_parts: whether the body is multipart, with the file as its only part.
+
+    Attributes:
+        is_identity: whether the body is the file as it stands.
+
+    Raises:
+        RemoteProtocolError: the body is in a form that is not known.
+    """
+
+    def __init__(
+        self, reply: ResponseStream, file: _File, size: int | None, *, in_parts: bool
+    ) -> None:
+        self._file = file
+        coding = reply.headers.get("content-encoding", "")
+        if not in_parts and size == file.size:
+            # The file itself, which is stored in this coding (docs/protocol.md, section 7.4).
+            coding = ""
+        self._decoder = ContentDecoder(coding, f"download of {file.path!r}")
+        self._parts = PartsDecoder(reply.headers.get("content-type", "")) if in_parts else None
+        self.is_identity = self._parts is None and self._decoder.is_identity
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take bytes of the body in, and yield pieces of the content.
+
+        Raises:
+            RemoteProtocolError: they are not what the reply's headers announce.
+        """
+        for piece in self._decoder.feed(data):
+            if self._parts is None:
+                yield piece
+            else:
+                yield from (content for _, content in self._parts.feed(piece))
+
+    def finish(self) -> None:
+        """Check that all of the file has come.
+
+        Raises:
+            RemoteProtocolError: it was cut short, or is not the only one.
+        """
+        self._decoder.finish()
+        if self._parts is not None and self._parts.finish() != 1:
+            raise RemoteProtocolError(f"the server did not send {self._file.path!r} alone")

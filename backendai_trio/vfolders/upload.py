@@ -44,6 +44,8 @@ _PATCH_SIZE = 16 * 1024 * 1024
 _RETRIES = 7
 """Attempts that may fail one after another without any progress."""
 _ALSO_TRANSIENT = frozenset({409, 500, CHECKSUM_MISMATCH})
+_RACE_RETRIES = 6
+"""Attempts to begin an upload while others begin and end: about 3 s."""
 
 
 async def upload_files(
@@ -193,14 +195,15 @@ class _Sender:
         body = FileRequest(name, size).encode(self._client.era)
         request = Request("POST", self._client.era.folder_path(self._folder, tail), (), body, JSON)
         pauses = backoff(0.1, retries=_RETRIES)
+        races = backoff(0.05, retries=_RACE_RETRIES)
         while True:
             try:
                 reply = await self._client.call(request)
                 return _Tus(self._client, Ticket.decode(reply.body))
             except BackendError as exc:
-                # Concurrent requests race in storage proxies, over the folder of open uploads.
-                raced = isinstance(exc, ApiError) and exc.kind == "vfolder-operation-failed"
-                if not (raced or is_transient(exc)) or (pause := next(pauses, None)) is None:
+                if not (_raced(exc) or is_transient(exc)):
+                    raise
+                if (pause := next(races if _raced(exc) else pauses, None)) is None:
                     raise
             await trio.sleep(pause)
 
@@ -227,6 +230,18 @@ class _Sender:
             await self._client.call(
                 request, content=body, content_length=length, answer_seconds=None
             )
+
+
+def _raced(exc: BackendError) -> bool:
+    """Whether the beginning of an upload may have met the end of another one.
+
+    The folder of open uploads is made with the first of them and removed with the last, without a
+    lock: 400 from storage proxies, 500 from managers that take files themselves (docs/protocol.md,
+    sections 7.2 and 7.3).
+    """
+    return isinstance(exc, ApiError) and (
+        exc.status == 500 or exc.kind == "vfolder-operation-failed"
+    )
 
 
 class _Tus:

@@ -42,6 +42,8 @@ class Listing:
     """Whether rows come page by page, or all at once."""
     arguments: Mapping[str, str] | None = None
     """Further arguments and their types."""
+    own: Listing | None = None
+    """The query of ordinary users, whose schema lacks the root field, for what is their own."""
 
     def query(
         self, *, offset: int = 0, limit: int = 100, arguments: Mapping[str, str] | None = None
@@ -132,6 +134,7 @@ _USER_FIELDS = "uuid username email full_name role domain_name created_at"
 _KEYPAIR_FIELDS = (
     "access_key is_active is_admin resource_policy created_at last_used rate_limit concurrency_used"
 )
+_OWN_KEYPAIR = Listing("keypair", _KEYPAIR_FIELDS)
 _LISTINGS: Mapping[Kind, Mapping[str, Listing]] = {
     "sessions": {
         SEED.name: _OLD_SESSIONS,
@@ -171,8 +174,8 @@ _LISTINGS: Mapping[Kind, Mapping[str, Listing]] = {
     },
     # Never the secret key, which every schema has.
     "keypairs": {
-        SEED.name: Listing("keypair", _KEYPAIR_FIELDS),
-        _BEFORE_LISTS: Listing("keypairs", _KEYPAIR_FIELDS),
+        SEED.name: _OWN_KEYPAIR,
+        _BEFORE_LISTS: Listing("keypairs", _KEYPAIR_FIELDS, own=_OWN_KEYPAIR),
         TRANSITION.name: Listing("keypairs", f"user_id {_KEYPAIR_FIELDS}"),
         SESSION_6.name: Listing(
             "keypair_list",

@@ -12,11 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
-
 from ..errors import RemoteProtocolError
-from .http import JSON, Request, Response
+from .http import JSON, Request
 from .json_fields import Fields, decode_json, encode_json
 from .multipart import received_name
 
@@ -27,9 +24,7 @@ __all__ = [
     "FileDigest",
     "FileInfo",
     "Listing",
-    "PartsDecoder",
     "PathsRequest",
-    "decode_archives",
     "decode_digests",
     "encode_digests",
 ]
@@ -220,79 +215,6 @@ class PathsRequest:
         if not found:
             raise RemoteProtocolError("files: the request names no path")
         return cls(found)
-
-
-class PartsDecoder:
-    """Reads a multipart body: feed it bytes as they arrive, and take out those of the parts.
-
-    Args:
-        content_type: the Content-Type header of the reply.
-
-    Raises:
-        RemoteProtocolError: this is not a multipart body.
-    """
-
-    def __init__(self, content_type: str) -> None:
-        kind, options = parse_options_header(content_type)
-        boundary = options.get(b"boundary")
-        if not kind.startswith(b"multipart/") or not boundary:
-            raise RemoteProtocolError(f"download: expected multipart, got {content_type!r}")
-        self._count = 0
-        self._ended = False
-        self._found: list[tuple[int, bytes]] = []
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._begin,
-                "on_part_data": lambda data, start, end: self._found.append(
-                    (self._count - 1, bytes(data[start:end]))
-                ),
-                "on_end": self._end,
-            },
-        )
-
-    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        """Take bytes in; returns numbers of parts, from 0, and bytes of their content.
-
-        Raises:
-            RemoteProtocolError: the body is malformed.
-        """
-        try:
-            self._parser.write(data)
-        except FormParserError as exc:
-            raise RemoteProtocolError(f"download: {exc}") from None
-        found, self._found = self._found, []
-        return found
-
-    def finish(self) -> int:
-        """Check that the body is whole; returns the number of parts.
-
-        Raises:
-            RemoteProtocolError: it was cut short.
-        """
-        if not self._ended:
-            raise RemoteProtocolError("download: it was cut short")
-        return self._count
-
-    def _begin(self) -> None:
-        self._count += 1
-
-    def _end(self) -> None:
-        self._ended = True
-
-
-def decode_archives(reply: Response) -> list[bytes]:
-    """The archives in a manager's reply to a download, one for each path.
-
-    Raises:
-        RemoteProtocolError: it is not a multipart body, or was cut short.
-    """
-    decoder = PartsDecoder(reply.headers.get("content-type", ""))
-    found = decoder.feed(reply.body)
-    parts = [bytearray() for _ in range(decoder.finish())]
-    for number, data in found:
-        parts[number] += data
-    return [bytes(part) for part in parts]
 
 
 @dataclass(frozen=True, slots=True)

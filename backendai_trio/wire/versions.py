@@ -60,7 +60,12 @@ class Era:
     """How files reach a virtual folder: a form to the manager (seed era), signed tus requests to
     the manager (19.09 and 20.03), or unsigned ones to a storage proxy (20.09+; docs/protocol.md,
     section 7)."""
+    folder_files_in_parts: bool = False
+    """Whether files leave a virtual folder as the parts of a multipart body, compressed (18.12),
+    and not with a token, each by itself (19.03+; docs/protocol.md, section 7.2)."""
     hello_path: str = "/"
+    """Where servers tell their version: ``/``, and ``/v2`` up to 1.2 (docs/protocol.md, section
+    1.3)."""
 
     def session_path(self, token: str, *tail: str) -> str:
         """Path of a kernel, or of something below it.
@@ -117,7 +122,7 @@ class Era:
         if not self.prefix:
             return path
         below = _PREFIX.sub("", path)
-        return self.prefix + (below if below != "/" else "")
+        return self.hello_path if below in ("", "/") else self.prefix + below
 
 
 SEED = Era(
@@ -173,6 +178,8 @@ _UUIDS_ARE_IDS_SINCE = (26, 4, 4)
 _TRASH_SINCE = (24, 3)
 _BATCH_ENDS_LOST = (((24, 9, 12), (24, 10)), ((25, 6, 13), (25, 7)), ((25, 11, 1), (10_000,)))
 
+# The version that managers announce from 19.03 on.
+_FOLDER_TOKENS_SINCE = "v4.20190315"
 # From this server version on, queries go to /admin/gql and replies are in an envelope.
 _ENVELOPE_SINCE = (6, "20210815")
 
@@ -260,7 +267,12 @@ def choose_era(hello: Hello) -> Era:
     if major == 4:
         # Compared as text, as the servers do: all of major 4 have the same shape.
         version = min(hello.version, TRANSITION.version)
-        return replace(TRANSITION, version=version, streams_executions=version >= "v4.20190115")
+        return replace(
+            TRANSITION,
+            version=version,
+            streams_executions=version >= "v4.20190115",
+            folder_files_in_parts=version < _FOLDER_TOKENS_SINCE,
+        )
     if major == 5:
         return SESSION_5
     if hello.key >= _ENVELOPE_SINCE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import random
 from collections.abc import AsyncIterator
@@ -123,6 +124,18 @@ async def _there_and_back(
             f"print(hashlib.sha256(open('{folder.name}/a.bin', 'rb').read()).hexdigest())"
         )
         assert (await run(kernel, code)).stdout == hashlib.sha256(data).hexdigest() + "\n"
+
+
+@pytest.mark.needs("folder-downloads")
+async def test_compressed_files(folder: TrioVFolder, tmp_path: Path) -> None:
+    """They stay as they are, and are not sent in the place of others that lie beside them."""
+    files = {"a.txt": b"not the same", "a.txt.gz": gzip.compress(b"content " * 5000)}
+    files |= {"a.tgz": files["a.txt.gz"], "a.bz2": b"no bzip2", "a.gz": b"no gzip"}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    await folder.upload([tmp_path / name for name in files], base=tmp_path)
+    await folder.download(list(files), tmp_path / "got")
+    assert {name: (tmp_path / "got" / name).read_bytes() for name in files} == files
 
 
 @pytest.mark.needs("folder-downloads")

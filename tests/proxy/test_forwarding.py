@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import h11
 import pytest
@@ -14,8 +16,9 @@ import trio_websocket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backendai_trio import open_client
+from backendai_trio import GatewayOptions, open_client, open_gateway
 from backendai_trio.proxy import open_proxy
+from backendai_trio.wire.http import Request
 from backendai_trio.wire.versions import SEED, SESSION_6
 
 from .. import plain_http
@@ -99,6 +102,15 @@ async def test_any_legal_header_is_passed_on(chain: Chain, name: str) -> None:
     response = await plain_http.request("GET", url, headers=[(name, "a\t\xe9 b")])
     assert response.status == 200
     assert [name.lower(), "a\t\xe9 b"] in json.loads(response.content)["headers"]
+
+
+async def test_compressed_answers_are_not_opened(chain: Chain) -> None:
+    response = await chain.web.ask("GET", "/compressed")
+    assert told(response)["content-encoding"] == "gzip"
+    assert gzip.decompress(response.content) == MEBIBYTE
+    response = await chain.web.ask("GET", "/compressed?as=br")  # which nobody here knows
+    assert (response.status, told(response)["content-encoding"]) == (200, "br")
+    assert gzip.decompress(response.content) == MEBIBYTE
 
 
 async def test_headers_of_the_answer(chain: Chain) -> None:
@@ -247,6 +259,29 @@ async def test_refused_upgrade(chain: Chain) -> None:
 def test_paths_of_an_era_with_a_prefix(path: str, expected: str) -> None:
     assert SEED.server_path(path) == expected
     assert SESSION_6.server_path(path) == path
+    # Managers 1.3 tell their version at the root, and only there.
+    later = replace(SEED, hello_path="/")
+    assert later.server_path(path) == (expected if expected != "/v2" else "/")
+
+
+@pytest.mark.parametrize("hello_path", ["/", "/v2"])
+@pytest.mark.usefixtures("gateway_parent")
+async def test_the_version_of_a_seed_server(hello_path: str) -> None:
+    """A client behind the proxy finds the server, wherever that tells its version."""
+    seed = replace(SEED, hello_path=hello_path)
+    async with (
+        open_gateway(GatewayOptions(eras=(seed,))) as gateway,
+        open_client(gateway.config) as client,
+        open_proxy(client) as proxy,
+    ):
+        assert client.era == seed
+        for path in ("/", "/v2", "/v2/", "/v3"):
+            response = await plain_http.request("GET", proxy.url + path)
+            assert json.loads(response.content)["version"] == SEED.version
+        behind = gateway.config.endpoint._replace(host=proxy.host, port=proxy.port)
+        async with open_client(replace(gateway.config, endpoint=behind)) as through:
+            assert through.era.name == "seed"
+            assert (await through.call(Request("GET", "/v2/authorize"))).status == 200
 
 
 @given(st.text("/v2x", min_size=1).map(lambda text: "/" + text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import logging
@@ -102,6 +103,9 @@ class Upstream:
             await self._all_there.wait()
         if path.endswith("/bytes"):
             return Many(int(request.query_params["mebibytes"]))
+        if path.endswith("/compressed"):
+            coding = request.query_params.get("as", "gzip")
+            return Response(gzip.compress(MEBIBYTE), headers={"Content-Encoding": coding})
         if path.endswith("/endless"):
             return self.endless
         if path.endswith("/status"):

@@ -44,18 +44,30 @@ from backendai_trio import (
 from backendai_trio.files import Progress, Upload, UploadStream, plan_uploads
 from backendai_trio.files.progress import ProgressReporter
 from backendai_trio.gateway import Gateway
+from backendai_trio.gateway.refusals import Refused
 from backendai_trio.gateway.storage import vfolder_files
+from backendai_trio.gateway.storage.index import Folder
+from backendai_trio.gateway.storage.tus import TusUploads
 from backendai_trio.kernels import FileInfo
 from backendai_trio.vfolders import accept_invitation, decline_invitation, list_invitations
 from backendai_trio.vfolders.download import download_files
 from backendai_trio.vfolders.upload import upload_files
 from backendai_trio.wire.http import Request
 from backendai_trio.wire.storage_proxy import PatchHead, TusState
-from backendai_trio.wire.versions import SEED, SESSION_5, SESSION_6, TRANSITION, Era
+from backendai_trio.wire.versions import (
+    SEED,
+    SESSION_5,
+    SESSION_6,
+    TRANSITION,
+    Era,
+    Hello,
+    choose_era,
+)
 from backendai_trio.wire.vfolder_files import FileRequest, Ticket
 
 from ..proxies import Proxy
 
+OLD_TRANSITION = choose_era(Hello("v4.20181215"))
 FIRST, SECOND = "AKIAFIRSTFIRSTFIRST1", "AKIASECONDSECONDSEC2"
 
 
@@ -209,7 +221,9 @@ async def test_what_deleted_folders_left_is_removed(data: Path) -> None:
 # -- files ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("era", [TRANSITION, SESSION_5, SESSION_6], ids=lambda e: e.name)
+@pytest.mark.parametrize(
+    "era", [OLD_TRANSITION, TRANSITION, SESSION_5, SESSION_6], ids=lambda e: e.version
+)
 async def test_there_and_back(era: Era, data: Path, local: Path, tmp_path: Path) -> None:
     async with opened(era, data=data) as (_, client):
         folder = await create_vfolder(client, "data")
@@ -674,6 +688,36 @@ async def test_a_file_that_got_no_name_gets_it(
         await folder.upload([tmp_path / "file"], base=tmp_path)
     assert not failures
     assert (files_in(data) / "file").read_bytes() == b"abcdef"
+
+
+@pytest.mark.parametrize(
+    "era", [SESSION_5, SESSION_6], ids=["500-of-a-manager", "400-of-a-storage-proxy"]
+)
+async def test_uploads_that_begin_while_others_end(
+    era: Era, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers fail to begin an upload in a folder of open ones that was just removed."""
+    begin, failures = TusUploads.begin, [True, False, True, True, False]
+
+    async def race(self: TusUploads, folder: Folder, path: str, size: int) -> str:
+        if failures and failures.pop():
+            if era == SESSION_5:
+                raise Refused(500, "internal-server-error", "Internal server error")
+            raise Refused(400, "vfolder-operation-failed", "No such file or directory")
+        return await begin(self, folder, path, size)
+
+    monkeypatch.setattr(TusUploads, "begin", race)
+    for number in range(8):
+        (tmp_path / f"{number}").write_bytes(b"%d" % number)
+    paths = [tmp_path / f"{number}" for number in range(8)]
+    async with opened(era, data=data) as (_, client):
+        await (await create_vfolder(client, "data")).upload(paths, base=tmp_path)
+        assert not failures
+        assert len(tree(files_in(data))) == 8
+        failures += [True] * 1000
+        with pytest.raises(UploadError, match="0"), trio.fail_after(20):
+            await TrioVFolder(client, "data").upload(paths[:1], base=tmp_path)
+        assert 990 < len(failures) < 999  # it was tried again, a few times
 
 
 # -- hostile names --------------------------------------------------------------------------------

@@ -189,11 +189,11 @@ def _hello_routes(eras: Sequence[Era], hello: Hello) -> Iterator[Route]:
     async def say_hello(_request: Request) -> Response:  # noqa: ASYNC124 (see `make_app`)
         return _response(Answer(hello.encode()))
 
-    if any(not era.prefix for era in eras):
-        yield Route("/", say_hello)
-    if SEED in eras:
-        for number in (1, 2, 3):
-            yield Route(f"/v{number}", say_hello)
+    paths = {era.hello_path for era in eras}
+    if SEED.hello_path in paths:
+        paths |= {"/v1", "/v3"}
+    for path in sorted(paths):
+        yield Route(path, say_hello)
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,19 @@ the gateway is as well.
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from pathlib import Path, PurePosixPath
 
 from starlette.responses import Response
 
+from ...wire.files import PathsRequest
 from ...wire.http import OCTETS
 from ...wire.json_fields import Fields, encode_json
 from ...wire.storage_proxy import TUS_CONTENT_TYPE, TUS_VERSION, PatchHead
 from ...wire.vfolder_files import FileRequest, MakeDirectory, MoveFile, RemoveFiles, Ticket
 from ..refusals import Refused
 from ..storage import vfolder_files as disk
-from ..storage.downloads import archive_response, file_response
+from ..storage.downloads import archive_response, file_response, parts_response
 from ..storage.index import Folder
 from ..storage.multipart import UploadLimits, receive_form
 from ..storage.workspace import Workspace
@@ -126,6 +127,22 @@ async def request_download(call: Call, *, proxied: bool) -> Answer:
 async def download_single(call: Call) -> Response:
     """``GET /folders/{name}/download_single``."""
     return await _send_file(call, folder_of(call), parameter(call, "file", "path"), archive=False)
+
+
+async def download_parts(call: Call) -> Response:
+    """``GET /folders/{name}/download`` until 18.12."""
+    paths = PathsRequest.decode(call.body, call.request.query_params.multi_items()).paths
+
+    def open_all(root: Path) -> Response:
+        files = []
+        with ExitStack() as opened:
+            for path in paths:
+                file, state = disk.open_file(root, path)
+                files.append((opened.enter_context(file), state))
+            opened.pop_all()
+        return parts_response(files)
+
+    return await call.sessions.folders.within(folder_of(call), open_all)
 
 
 # -- storage --------------------------------------------------------------------------------------

@@ -30,6 +30,18 @@ def folder_routes(era: Era) -> list[tuple[str, str, Handler]]:
         ("POST", f"{one}/upload", files.upload_form),
     ]
     if not era.prefix:
+        routes += [
+            ("GET", f"{base}/invitations/list", partial(invitations, sent=False)),
+            ("POST", f"{base}/invitations/accept", accept),
+            ("DELETE", f"{base}/invitations/delete", decline),
+            ("POST", f"{one}/mkdir", files.make_directory),
+            ("GET", f"{one}/files", files.list_files),
+            ("DELETE", f"{one}/delete_files", files.delete_files),
+            ("POST", f"{one}/invite", partial(share, at_once=False)),
+        ]
+    if era.folder_files_in_parts:  # 18.12 has no more than these
+        routes.append(("GET", f"{one}/download", files.download_parts))
+    elif not era.prefix:
         tus = f"{base}/_/tus/upload/{{token}}"
         routes += [
             ("DELETE", base, delete_by_id),
@@ -39,22 +51,15 @@ def folder_routes(era: Era) -> list[tuple[str, str, Handler]]:
             ("GET", f"{base}/_/all_hosts", hosts),
             ("GET", f"{base}/_/allowed-types", allowed_types),
             ("GET", f"{base}/_/allowed_types", allowed_types),
-            ("GET", f"{base}/invitations/list", partial(invitations, sent=False)),
             ("GET", f"{base}/invitations/list-sent", partial(invitations, sent=True)),
-            ("POST", f"{base}/invitations/accept", accept),
-            ("DELETE", f"{base}/invitations/delete", decline),
             ("POST", f"{base}/invitations/delete", decline),
             ("POST", f"{one}/rename", rename),
             ("POST", f"{one}/update-options", update_options),
-            ("POST", f"{one}/mkdir", files.make_directory),
-            ("GET", f"{one}/files", files.list_files),
             ("POST", f"{one}/move-file", files.move_file),
             ("POST", f"{one}/rename-file", files.move_file),
             ("POST", f"{one}/rename_file", files.move_file),
             ("DELETE", f"{one}/delete-files", files.delete_files),
-            ("DELETE", f"{one}/delete_files", files.delete_files),
             ("POST", f"{one}/delete-files", files.delete_files),
-            ("POST", f"{one}/invite", partial(share, at_once=False)),
             ("POST", f"{one}/share", partial(share, at_once=True)),
             ("DELETE", f"{one}/unshare", unshare),
             ("POST", f"{one}/unshare", unshare),

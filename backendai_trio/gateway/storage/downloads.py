@@ -1,11 +1,13 @@
-"""Responses with a file or a part of it, and the tickets for downloading files."""
+"""Responses with a file, a part of it or several files, and the tickets for downloading files."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import zlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -19,7 +21,13 @@ from ...wire.storage_proxy import ContentRange, attachment, parse_range
 from ..bodies import StreamedResponse
 from ..refusals import Refused
 
-__all__ = ["DownloadTicket", "DownloadTickets", "archive_response", "file_response"]
+__all__ = [
+    "DownloadTicket",
+    "DownloadTickets",
+    "archive_response",
+    "file_response",
+    "parts_response",
+]
 
 TICKET_SECONDS = 24 * 3600.0
 """How long a ticket is valid."""
@@ -116,6 +124,47 @@ def archive_response(chunks: Iterator[bytes], name: str) -> StreamedResponse:
     """A response with a ZIP archive of a folder, which is made while it is sent."""
     headers = {"content-disposition": attachment(f"{name}.zip")}
     return StreamedResponse(chunks, "application/zip", headers=headers)
+
+
+def parts_response(files: Sequence[tuple[IO[bytes], os.stat_result]]) -> StreamedResponse:
+    """A multipart response with a compressed part for each file, as managers of 18.12 send it.
+
+    Args:
+        files: unbuffered files, which are closed at the end of the response, and their states.
+    """
+    boundary = secrets.token_hex(16)
+    total = sum(state.st_size for _, state in files)
+    return StreamedResponse(
+        _CompressedParts(files, boundary),
+        f"multipart/mixed; boundary={boundary}",
+        headers={"x-total-payloads-length": str(total)},
+    )
+
+
+class _CompressedParts(Iterator[bytes]):
+    """The parts, in chunks. Not a bare generator, for the reason that `_FileRange` is none."""
+
+    def __init__(self, files: Sequence[tuple[IO[bytes], os.stat_result]], boundary: str) -> None:
+        self._open = ExitStack()
+        for file, _ in files:
+            self._open.enter_context(file)
+        self._chunks = _compressed_parts([file for file, _ in files], boundary)
+
+    def __next__(self) -> bytes:
+        return next(self._chunks)
+
+    def close(self) -> None:
+        self._open.close()
+
+
+def _compressed_parts(files: Sequence[IO[bytes]], boundary: str) -> Iterator[bytes]:
+    for file in files:
+        yield (f"--{boundary}\r\nContent-Encoding: gzip\r\nContent-Type: {OCTETS}\r\n\r\n").encode()
+        deflater = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+        while data := file.read(_CHUNK_BYTES):
+            yield deflater.compress(data)
+        yield deflater.flush() + b"\r\n"
+    yield f"--{boundary}--\r\n".encode()
 
 
 class _FileRange(Iterator[bytes]):

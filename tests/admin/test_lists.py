@@ -1,0 +1,59 @@
+"""Lists of the admin API from servers whose users have fewer fields than administrators."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from backendai_trio import Client, InvalidRequest, open_client
+from backendai_trio.admin import list_rows
+from backendai_trio.wire.versions import Hello
+
+from ..transport.servers import read_head, reply, serving
+
+ADMIN = {"keypair", "keypairs", "agents"}
+USER = {"keypair"}
+
+
+@asynccontextmanager
+async def client_of_schema(roots: set[str]) -> AsyncIterator[Client]:
+    """A client of a manager 18.12 whose schema has these root fields."""
+
+    async def handle(stream: trio.SocketStream) -> None:
+        while head := await read_head(stream):
+            if head.startswith(b"GET / "):
+                await stream.send_all(reply(200, Hello("v4.20181215").encode(), "application/json"))
+                continue
+            while b"}}" not in (body := head.partition(b"\r\n\r\n")[2]):
+                head += await stream.receive_some(65536)
+            root = json.loads(body)["query"].split("{")[1].split()[0]
+            if root in roots:
+                row = {"access_key": root}
+                found = json.dumps({root: [row, row] if root.endswith("s") else row}).encode()
+                await stream.send_all(reply(200, found, "application/json"))
+            else:
+                title = f'Invalid API parameters. (Cannot query field "{root}")'
+                problem = {"type": "https://api.backend.ai/probs/invalid-api-params"}
+                text = json.dumps(problem | {"title": title}).encode()
+                await stream.send_all(reply(400, text, "application/problem+json"))
+
+    async with serving(handle) as config, open_client(config) as client:
+        yield client
+
+
+async def test_key_pairs_of_administrators_and_users() -> None:
+    async with client_of_schema(ADMIN) as client:
+        assert await list_rows(client, "keypairs") == [{"access_key": "keypairs"}] * 2
+    async with client_of_schema(USER) as client:
+        assert await list_rows(client, "keypairs") == [{"access_key": "keypair"}]
+
+
+async def test_what_users_do_not_have_is_told() -> None:
+    async with client_of_schema(set()) as client:
+        for kind in ("keypairs", "agents"):
+            with pytest.raises(InvalidRequest, match="Cannot query field"):
+                await list_rows(client, kind)  # type: ignore[arg-type]

@@ -1,6 +1,8 @@
 from .companion import open_gateway_process as open_gateway_process
 from .faults import Faults as Faults
 from .limits import GatewayLimits as GatewayLimits
+from .releases import RELEASES as RELEASES
+from .releases import Release as Release
 from .server import Gateway as Gateway
 from .server import serve_gateway as serve_gateway
 from .settings import Account as Account

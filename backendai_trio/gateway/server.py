@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,8 +24,9 @@ from ..wire.execution import INTERRUPT_RUN, RAW_CONSOLE, SHOW_VALUE, STDIN_EOF
 from ..wire.files import ARCHIVES
 from ..wire.resumable import RESUMABLE_STREAMS
 from ..wire.storage_proxy import TUS_CHECKSUM
-from ..wire.versions import Hello
+from ..wire.versions import Era, Hello
 from .cleanup import clean_up_in_thread
+from .releases import OURS, release_named
 from .settings import GatewayOptions, bind, check_platform, client_config, open_store
 from .storage.database import KeyPair, Store
 
@@ -250,7 +251,8 @@ def _make_registry(parts: _Parts, nursery: trio.Nursery) -> SessionRegistry:
         parts.isolation,
         parts.options.idle_seconds,
         parts.options.max_sessions,
-        parts.options.manager_limits,
+        parts.options.manager_limits or bool(parts.options.release),
+        release_named(parts.options.release),
         parts.options.limits,
     )
 
@@ -260,11 +262,14 @@ def _make_asgi_app(parts: _Parts, sessions: SessionRegistry) -> ASGIApp:
     from .api.logins import LoginServer
 
     options = parts.options
-    features = FEATURES if options.manager_limits else FEATURES | {ARCHIVES}
-    hello = Hello(
-        options.eras[-1].version, f"backendai-trio/{__version__}", parts.isolation.name, features
-    )
-    app: ASGIApp = make_app(sessions, options.eras, hello)
+    eras: Sequence[Era] = options.eras
+    if sessions.release is not OURS:
+        eras, hello = (sessions.release.era,), sessions.release.hello
+    else:
+        features = FEATURES if options.manager_limits else FEATURES | {ARCHIVES}
+        name = f"backendai-trio/{__version__}"
+        hello = Hello(eras[-1].version, name, parts.isolation.name, features)
+    app: ASGIApp = make_app(sessions, eras, hello)
     if options.account is not None:
         secure = options.certificate is not None
         app = LoginServer(app, options.account, parts.pair.access_key, secure=secure)

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from ..config.settings import Config, Endpoint
 from ..errors import GatewayError
-from ..wire.versions import SEED, SESSION_6, Era
+from ..wire.versions import SEED, SESSION_6, TRANSITION, Era
 from .limits import GatewayLimits
 from .storage.database import KeyPair, MemoryStore, SqliteStore, Store
 
@@ -64,8 +64,12 @@ class GatewayOptions:
     """The secret key of clients; default: as for `access_key`."""
     account: Account | None = None
     """Accept logins as well, as the web server in front of a manager does."""
-    eras: Sequence[Era] = (SEED, SESSION_6)
+    eras: Sequence[Era] = (SEED, TRANSITION, SESSION_6)
     """The API versions to speak; the last one is announced."""
+    release: str = ""
+    """A manager's release to behave as, to try clients on: a key of `RELEASES`, such as ``23.09``.
+    It takes the place of `eras` and `manager_limits`: only that release's API is spoken, and with
+    its faults."""
     idle_seconds: float = 3600.0
     """A kernel that was not used for this long ends."""
     max_sessions: int = 100

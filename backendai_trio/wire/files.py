@@ -94,19 +94,25 @@ class Listing:
         text = "" if self.problem else json.dumps(rows)
         return encode_json({"files": text, "errors": self.problem, "abspath": self.path})
 
-    def encode_items(self) -> bytes:
-        """The reply's body for a virtual folder, in both forms that managers have used."""
+    def encode_items(self, *, numeric_modes: bool = False) -> bytes:
+        """The reply's body for a virtual folder, in both forms that managers have used.
+
+        Args:
+            numeric_modes: whether modes are numbers, as from 25.6 on, instead of text.
+        """
         items = [
             {
                 "name": file.name,
                 "type": _TYPES.get(file.mode[:1], "OTHER"),
                 "size": file.size,
-                "mode": f"{_bits(file.mode):03o}",
+                "mode": _st_mode(file.mode) if numeric_modes else f"{_bits(file.mode):03o}",
                 "created": datetime.fromtimestamp(file.modified, UTC).isoformat(),
                 "modified": datetime.fromtimestamp(file.modified, UTC).isoformat(),
             }
             for file in self.files
         ]
+        if numeric_modes:  # such servers give one form only
+            return encode_json({"items": items})
         return encode_json({**decode_json(self.encode(), "list of files"), "items": items})
 
     @classmethod
@@ -138,6 +144,7 @@ class Listing:
 
 # Storage proxies' names of the kinds of files, and the letters that `ls -l` has for them.
 _TYPES = {"-": "FILE", "d": "DIRECTORY", "l": "SYMLINK"}
+_ST_KINDS = {"-": stat.S_IFREG, "d": stat.S_IFDIR, "l": stat.S_IFLNK}
 _LETTERS = {name: letter for letter, name in _TYPES.items()}
 
 
@@ -156,6 +163,10 @@ def _item(row: Fields) -> FileInfo:
         row.integer("size", default=0),
         _moment(row.text("modified", default="")),
     )
+
+
+def _st_mode(mode: str) -> int:
+    return _ST_KINDS.get(mode[:1], 0) | _bits(mode)
 
 
 def _bits(mode: str) -> int:

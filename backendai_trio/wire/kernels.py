@@ -22,6 +22,7 @@ __all__ = [
     "Statistics",
     "check_name",
     "check_token",
+    "is_uuid",
 ]
 
 # Managers want 4 to 64 characters, and say so themselves.
@@ -56,7 +57,7 @@ def check_name(hello: Hello, token: str) -> str:
             destroyed.
     """
     check_token(token)
-    if hello.takes_uuids_for_ids and _is_uuid(token):
+    if hello.takes_uuids_for_ids and is_uuid(token):
         raise LocalProtocolError(
             f"{token!r} reads as a UUID, and manager {hello.manager} takes every UUID for a "
             f"session id: a kernel of that name could not be reached; use another token, "
@@ -65,7 +66,8 @@ def check_name(hello: Hello, token: str) -> str:
     return token
 
 
-def _is_uuid(text: str) -> bool:
+def is_uuid(text: str) -> bool:
+    """Whether a text reads as a UUID, in any of the forms that Python's parser takes."""
     try:
         uuid.UUID(text)
     except ValueError:

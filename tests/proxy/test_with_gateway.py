@@ -54,7 +54,7 @@ async def test_a_kernels_life_in_the_seed_era() -> None:
         open_client(gateway.config) as client,
         open_proxy(client) as proxy,
     ):
-        assert client.era is SEED
+        assert client.era == SEED
         web = Web(proxy.url)
         body = b'{"lang": "python", "clientSessionToken": "a-token-of-mine"}'
         assert (await web.ask("POST", "/kernel/create", body)).status == 201

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from python_multipart.multipart import parse_options_header
 
 from backendai_trio.errors import LocalProtocolError, RemoteProtocolError
-from backendai_trio.wire.files import FileInfo, Listing, PartsDecoder
+from backendai_trio.wire.download_parts import PartsDecoder
+from backendai_trio.wire.files import FileInfo, Listing
 from backendai_trio.wire.storage_proxy import (
     ContentRange,
     PatchHead,

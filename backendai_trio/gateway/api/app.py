@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import trio
@@ -20,11 +20,12 @@ from ...errors import RemoteProtocolError
 from ...wire.archives import TAR
 from ...wire.http import PROBLEM, Problem, encode_problem
 from ...wire.storage_proxy import TUS_CONTENT_TYPE
-from ...wire.versions import SEED, SESSION_5, SESSION_6, Era, Hello
+from ...wire.versions import SEED, SESSION_5, SESSION_6, TRANSITION, Era, Hello
 from ..bodies import read_body
 from ..kernels.registry import SessionRegistry
 from ..kernels.session import Session
 from ..refusals import Refused, refusal_of
+from ..releases import OURS, TRANSITION_VERSIONS, Release
 from . import handlers, kernel_files, server_info
 from .apps import serve_app_connection
 from .auth import authenticate
@@ -46,6 +47,8 @@ _KERNEL_KINDS = {
     "session-already-exists": "kernel-already-exists",
     "vfolder-not-found": "folder-not-found",
 }
+
+_NOT_FOUND = frozenset({"session-not-found", "image-not-found", "vfolder-not-found"})
 
 _Table = list[tuple[str, str, Handler]]
 """Method, path and handler of each request."""
@@ -86,10 +89,11 @@ def make_app(sessions: SessionRegistry, eras: Sequence[Era], hello: Hello) -> St
         eras: the API versions to speak, at least one.
         hello: the reply to a request for the server's version.
     """
-    endpoints = _Endpoints(sessions)
+    release = sessions.release
+    endpoints = _Endpoints(sessions, _versions_of(eras, release))
     last = eras[-1]
     routes: list[BaseRoute] = []
-    for era in eras:
+    for era in reversed(eras):  # of those that share a path, the newest has it
         routes += _stream_routes(endpoints, era)
         routes += [
             Route(path, endpoints.http(handler, era), methods=[method])
@@ -99,7 +103,7 @@ def make_app(sessions: SessionRegistry, eras: Sequence[Era], hello: Hello) -> St
         Route(path, endpoints.http(handler, last, signed=False), methods=[method])
         for method, path, handler in storage_routes()
     ]
-    routes += _hello_routes(eras, hello)
+    routes += _hello_routes(eras, hello, release)
 
     # Coroutines without an await, because Starlette would run plain functions in threads.
     async def on_http_error(_request: Request, exc: Exception) -> Response:  # noqa: ASYNC124
@@ -107,12 +111,14 @@ def make_app(sessions: SessionRegistry, eras: Sequence[Era], hello: Hello) -> St
         kind = {404: "generic-not-found", 405: "method-not-allowed"}.get(
             status, "generic-bad-request"
         )
-        return _problem(Problem(status, kind, "No such API here"), last)
+        return _problem(Problem(status, kind, "No such API here"), last, release)
 
     async def on_failure(request: Request, exc: Exception) -> Response:  # noqa: ASYNC124
         _log.error("%s %s failed", request.method, request.url.path, exc_info=exc)
         return _problem(
-            Problem(500, "internal-server-error", "The gateway failed", type(exc).__name__), last
+            Problem(500, "internal-server-error", "The gateway failed", type(exc).__name__),
+            last,
+            release,
         )
 
     return Starlette(
@@ -185,15 +191,32 @@ async def _serve_terminal(socket: WebSocket, session: Session) -> None:
     await serve(socket, session)
 
 
-def _hello_routes(eras: Sequence[Era], hello: Hello) -> Iterator[Route]:
-    async def say_hello(_request: Request) -> Response:  # noqa: ASYNC124 (see `make_app`)
+def _hello_routes(eras: Sequence[Era], hello: Hello, release: Release) -> Iterator[Route]:
+    async def say_hello(request: Request) -> Response:  # noqa: ASYNC124 (see `make_app`)
+        if release.hello_needs_date and "date" not in request.headers:
+            problem = Problem(400, "invalid-auth-params", "Date/time sync error")
+            return _problem(problem, eras[-1], release)
         return _response(Answer(hello.encode()))
 
-    paths = {era.hello_path for era in eras}
-    if SEED.hello_path in paths:
-        paths |= {"/v1", "/v3"}
+    paths = set(release.hello_paths)
+    if release is OURS:
+        paths = {era.hello_path for era in eras}
+        if SEED.hello_path in paths:
+            paths |= {"/v1", "/v3"}
     for path in sorted(paths):
         yield Route(path, say_hello)
+
+
+def _versions_of(eras: Sequence[Era], release: Release) -> dict[str, Era]:
+    """The versions that requests may name, where no path does."""
+    if release is not OURS:
+        return dict.fromkeys(release.versions, release.era)
+    versions: dict[str, Era] = {}
+    if TRANSITION in eras:
+        versions |= dict.fromkeys(TRANSITION_VERSIONS, TRANSITION)
+    if any(era.names_session for era in eras):
+        versions |= {era.version: era for era in (SESSION_5, SESSION_6)}
+    return versions
 
 
 @dataclass(frozen=True)
@@ -201,6 +224,11 @@ class _Endpoints:
     """Makes endpoints of handlers."""
 
     sessions: SessionRegistry
+    versions: Mapping[str, Era]
+    """The era of each version that a request may name."""
+
+    def _problem(self, problem: Problem, era: Era) -> Response:
+        return _problem(problem, era, self.sessions.release)
 
     def http(
         self, handler: Handler, era: Era, *, signed: bool = True
@@ -217,19 +245,19 @@ class _Endpoints:
             try:
                 return await self._respond(request, handler, era, signed=signed)
             except Refused as exc:
-                return _problem(exc.problem, era)
+                return self._problem(exc.problem, era)
             except ClientDisconnect:
                 return _response(Answer())  # no client reads it
             except RemoteProtocolError as exc:
-                return _problem(
+                return self._problem(
                     Problem(400, "invalid-api-params", "Malformed request", str(exc)), era
                 )
             except OSError as exc:
                 _log.warning("%s %s failed: %s", request.method, request.url.path, exc)
-                return _problem(refusal_of(exc).problem, era)
+                return self._problem(refusal_of(exc).problem, era)
             except sqlite3.OperationalError as exc:  # "database or disk is full", "locked"
                 _log.warning("%s %s failed: %s", request.method, request.url.path, exc)
-                return _problem(
+                return self._problem(
                     Problem(507, "storage-full", "The gateway's database failed", str(exc)), era
                 )
 
@@ -238,7 +266,7 @@ class _Endpoints:
     async def _respond(
         self, request: Request, handler: Handler, era: Era, *, signed: bool
     ) -> Response:
-        request_era = _era_of(request, era)
+        request_era = self._era_of(request, era)
         streamed = request.headers.get("content-type", "").lower().startswith(_STREAMED)
         limit = self.sessions.limits.max_body_bytes
         body = b"" if streamed else await read_body(request, limit)
@@ -249,6 +277,34 @@ class _Endpoints:
         if not isinstance(answer, Answer | Response):
             answer = await answer
         return _response(answer) if isinstance(answer, Answer) else answer
+
+    def _era_of(self, request: HTTPConnection, era: Era) -> Era:
+        """The API version of a request: where two versions share a path, its header decides.
+
+        Args:
+            request: the request.
+            era: the newest one that has the path.
+
+        Raises:
+            Refused: 400, the version in the header is not supported.
+        """
+        headers = request.headers
+        version = headers.get("x-backendai-version") or headers.get("x-sorna-version")
+        if era.prefix or version is None:
+            return era
+        candidate = self.versions.get(version)
+        if candidate is None:
+            if not era.names_session:  # managers before 19.03 take any
+                return era
+            raise Refused(
+                400,
+                "generic-bad-request",
+                "Unsupported API version",
+                f"{version!r}; this gateway speaks {', '.join(self.versions)} here",
+            )
+        # A path that names sessions, or kernels, belongs to its own versions.
+        own = request.url.path.startswith((f"/{era.noun}", f"/stream/{era.noun}"))
+        return era if own and candidate.noun != era.noun else candidate
 
     def websocket(
         self, handler: _SocketHandler, era: Era
@@ -262,7 +318,7 @@ class _Endpoints:
 
         async def respond(socket: WebSocket) -> None:
             try:
-                _era_of(socket, era)
+                self._era_of(socket, era)
                 access_key = authenticate(socket, "GET", b"", self.sessions.store)
                 session = self.sessions.find(access_key, socket.path_params["name"])
                 with one_error():
@@ -273,34 +329,12 @@ class _Endpoints:
                         nursery.cancel_scope.cancel()
             except Refused as exc:
                 if not is_open(socket):
-                    await socket.send_denial_response(_problem(exc.problem, era))
+                    await socket.send_denial_response(self._problem(exc.problem, era))
                     return
                 await close_socket(socket, GOING_AWAY, exc.problem.detail)
             await close_socket(socket, GOING_AWAY, "the kernel has ended")
 
         return respond
-
-
-def _era_of(request: HTTPConnection, era: Era) -> Era:
-    """The API version of a request: where two versions share a path, its header decides.
-
-    Raises:
-        Refused: 400, the version in the header is not supported.
-    """
-    version = request.headers.get("x-backendai-version") or request.headers.get("x-sorna-version")
-    if era.prefix or version is None:
-        return era
-    for candidate in (SESSION_5, SESSION_6):
-        if candidate.version == version:
-            return era if candidate.name == era.name else candidate
-    if not era.names_session:
-        return era
-    raise Refused(
-        400,
-        "generic-bad-request",
-        "Unsupported API version",
-        f"{version!r}; this gateway speaks {SESSION_5.version} and {SESSION_6.version} here",
-    )
 
 
 async def _cancel_when_ended(session: Session, scope: trio.CancelScope) -> None:
@@ -316,7 +350,9 @@ def _response(answer: Answer) -> Response:
     return Response(answer.body, answer.status, headers)
 
 
-def _problem(problem: Problem, era: Era) -> Response:
+def _problem(problem: Problem, era: Era, release: Release) -> Response:
+    if release.not_found_kind and problem.kind in _NOT_FOUND:
+        problem = replace(problem, kind=release.not_found_kind)
     if not era.names_session:
         problem = replace(problem, kind=_KERNEL_KINDS.get(problem.kind, problem.kind))
     body = encode_problem(problem, separate_detail=era.separate_detail)

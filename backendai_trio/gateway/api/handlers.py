@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import trio
@@ -62,6 +62,10 @@ NO_CONTENT = Answer(status=204, content_type=OCTETS)
 
 async def create(call: Call) -> Answer:
     """``POST /kernel/create``, ``POST /session``."""
+    if call.sessions.release.needs_resources:
+        config = Fields.parse(call.body, "create").nested("config")
+        if config.raw("resources") is None:
+            raise _failed("create")
     create_request = CreateRequest.decode(call.body)
     session, created = await call.sessions.create(create_request, call.access_key)
     reply = CreateReply(session.token, session.session_id, created)
@@ -71,11 +75,15 @@ async def create(call: Call) -> Answer:
 
 def info(call: Call) -> Answer:
     """``GET /session/{name}``."""
+    if call.sessions.release.info_fails:
+        raise _failed("get")
     return Answer(call.session.info().encode(call.era))
 
 
 async def restart(call: Call) -> Answer:
     """``PATCH /session/{name}``."""
+    if not call.sessions.release.restarts:
+        raise Refused(501, "not-implemented", "Sessions cannot be restarted")
     await call.session.restart()
     return NO_CONTENT
 
@@ -110,13 +118,17 @@ async def execute(call: Call) -> Answer:
     """``POST /session/{name}``."""
     request = ExecuteRequest.decode(call.body)
     if request.mode == "complete":
-        return await _completions(call.session, request)
+        return await _completions(call, request)
+    session, release = call.session, call.sessions.release
+    if release.null_stage_fails and request.mode == "batch" and None in request.options.values():
+        session.is_stuck = True
+        raise _failed("execute")
     reply: ExecuteReply | None = None
     with one_error():
         async with trio.open_nursery() as nursery:
             # A poll must not take output from the buffer for a client that has disconnected.
             nursery.start_soon(cancel_on_disconnect, call.request, nursery.cancel_scope)
-            reply = await call.session.execute(request)
+            reply = await session.execute(request)
             nursery.cancel_scope.cancel()
     if reply is None:
         raise ClientDisconnect
@@ -134,7 +146,7 @@ def interrupt(call: Call) -> Answer:
 
 async def complete(call: Call) -> Answer:
     """``POST /session/{name}/complete``."""
-    return await _completions(call.session, ExecuteRequest.decode(call.body))
+    return await _completions(call, ExecuteRequest.decode(call.body))
 
 
 def logs(call: Call) -> Answer:
@@ -197,6 +209,14 @@ def events(call: Call) -> Response:
     )
 
 
-async def _completions(session: Session, request: ExecuteRequest) -> Answer:
-    items = await session.complete(request.code, request.options)
+def _failed(what: str) -> Refused:
+    """The answer of a manager that fails."""
+    return Refused(500, "internal-server-error", f"Internal server error ({what})")
+
+
+async def _completions(call: Call, request: ExecuteRequest) -> Answer:
+    session = call.session
+    items: Sequence[str] = ()
+    if call.sessions.release.completes:
+        items = await session.complete(request.code, request.options)
     return Answer(encode_json({"result": {"status": "finished", "completions": items}}))

@@ -77,7 +77,7 @@ async def _stream_execution(socket: WebSocket, session: Session, request: Execut
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(receive)
                 try:
-                    await _send_replies(socket, run, answers)
+                    await _send_replies(socket, session, run, answers)
                     finished = True
                 except WebSocketDisconnect:
                     pass
@@ -91,13 +91,18 @@ async def _stream_execution(socket: WebSocket, session: Session, request: Execut
 
 
 async def _send_replies(
-    socket: WebSocket, run: Run, answers: trio.MemoryReceiveChannel[str]
+    socket: WebSocket, session: Session, run: Run, answers: trio.MemoryReceiveChannel[str]
 ) -> None:
+    if session.is_stuck:
+        await trio.sleep_forever()
     while True:
         reply = await run.poll(AGGREGATE_SECONDS, MESSAGE_BYTES)
         run.last_seen = math.inf  # the client may take any time to answer
         request = run.input_request
+        session.note_reply(reply)
         await send_message(socket, encode_reply(reply))
+        if session.is_stuck:
+            await trio.sleep_forever()
         if reply.status == "finished":
             return
         if reply.status == "waiting-input":

@@ -57,7 +57,7 @@ async def list_files(call: Call) -> Answer:
     listing = await call.sessions.folders.within(
         folder_of(call), lambda root: disk.list_entries(root, path)
     )
-    return Answer(listing.encode_items())
+    return Answer(listing.encode_items(numeric_modes=call.sessions.release.numeric_modes))
 
 
 async def make_directory(call: Call) -> Answer:

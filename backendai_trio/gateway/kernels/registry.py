@@ -15,12 +15,13 @@ import trio
 
 from ...errors import GatewayError
 from ...wire.events import SessionEvent
-from ...wire.kernels import CreateRequest, Statistics
+from ...wire.kernels import CreateRequest, Statistics, is_uuid
 from ..faults import Faults
 from ..limits import GatewayLimits
 from ..processes.isolation import Isolation, Share
 from ..processes.process_host import KernelHost, open_host
 from ..refusals import Refused
+from ..releases import OURS, Release
 from ..storage.database import EndedSession, Store
 from ..storage.downloads import DownloadTickets
 from ..storage.index import Folder
@@ -40,6 +41,7 @@ class SessionRegistry:
     Attributes:
         nursery: each kernel is a task in it.
         folder: each kernel has a folder in it.
+        release: the manager's release that the gateway behaves as.
         limits: time limits and sizes.
     """
 
@@ -51,6 +53,7 @@ class SessionRegistry:
     idle_seconds: float
     max_sessions: int
     manager_limits: bool = False
+    release: Release = OURS
     limits: GatewayLimits = field(default_factory=GatewayLimits)
     faults: Faults = field(default_factory=Faults)
     events: EventHub = field(default_factory=EventHub)
@@ -80,7 +83,9 @@ class SessionRegistry:
         Raises:
             Refused: 404, there is no such kernel.
         """
-        session = self._by_token.get((access_key, name))
+        session = None
+        if not (self.release.hello.takes_uuids_for_ids and is_uuid(name)):
+            session = self._by_token.get((access_key, name))
         if session is None:
             session = next((s for s in self.running(access_key) if s.session_id == name), None)
         if session is None or (session.ended.is_set() and not ending):
@@ -218,6 +223,7 @@ class SessionRegistry:
                 session = Session(
                     create, access_key, runtime, host, nursery, session_id, self.limits
                 )
+                session.loses_batch_ends = self.release.hello.loses_batch_ends
                 session.mounts = tuple(mounts)
                 for folder in mounts:
                     # Links: at the kernel's end they are removed, and not what they lead to.

@@ -55,6 +55,10 @@ class Session:
         """Why it ends, for event streams."""
         self.gone = trio.Event()
         """Set when its processes and files are gone."""
+        self.loses_batch_ends = False
+        """Whether it gets stuck after a batch run's build, as kernels of some managers do."""
+        self.is_stuck = False
+        """Whether it answers no run any more, until a restart."""
         self.connections = 0
         """How many connections to its services are open."""
         self.statistics: Statistics | None = None
@@ -91,13 +95,22 @@ class Session:
         Raises:
             Refused: 400, the request continues a run that this kernel does not know.
         """
+        if self.is_stuck:
+            await trio.sleep(self.limits.poll_seconds)
+            return ExecuteReply("continued", request.run_id or uuid.uuid4().hex)
         run = await self._run_for(request)
         if isinstance(run, ExecuteReply):
             return run
         reply = await run.poll(self.limits.poll_seconds)
+        self.note_reply(reply)
         if reply.status == "finished":
             self._runs.pop(run.run_id, None)
         return reply
+
+    def note_reply(self, reply: ExecuteReply) -> None:
+        """Be told of a reply in the managers' form before it is sent."""
+        if self.loses_batch_ends and reply.status in ("clean-finished", "build-finished"):
+            self.is_stuck = True
 
     def start(self, request: ExecuteRequest, *, live: bool = False) -> Run:
         """Start a run; it waits for the runs before it.
@@ -209,6 +222,7 @@ class Session:
         """End all runs and processes. Files stay, and an open terminal gets a new shell."""
         for run in list(self._runs.values()):
             run.stop()
+        self.is_stuck = False
         await self.driver.restart()
         if self._terminal is not None:
             self._terminal.restart()

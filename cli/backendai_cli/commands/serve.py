@@ -17,7 +17,7 @@ import trio
 from backendai_trio import BackendError, Config, ConfigError, GatewayOptions, open_client
 from backendai_trio.config import check_access_key, check_secret_key, data_folder
 from backendai_trio.errors import InsecureConnectionWarning
-from backendai_trio.gateway import Account, Gateway, serve_gateway, stored_config
+from backendai_trio.gateway import RELEASES, Account, Gateway, serve_gateway, stored_config
 from backendai_trio.kernels import one_error
 
 from .. import exit_codes
@@ -102,6 +102,11 @@ _START_SECONDS = 3.0
     help="Apply the upload limits of managers: 20 files, each below 1 MiB.",
 )
 @click.option(
+    "--era",
+    type=click.Choice(list(RELEASES)),
+    help="Behave as a manager of this release, its faults included, to try clients on.",
+)
+@click.option(
     "--print-env",
     is_flag=True,
     help="Print the variables that lead to the gateway, as lines for a shell.",
@@ -120,6 +125,7 @@ def command(
     folder_quota: int,
     isolation: Literal["auto", "bubblewrap", "process-group"],
     manager_limits: bool,
+    era: str | None,
     print_env: bool,
 ) -> int:
     """Serve the Backend.AI API on this machine until Ctrl-C.
@@ -150,6 +156,7 @@ def command(
         max_vfolder_bytes=folder_quota,
         isolation=isolation,
         manager_limits=manager_limits,
+        release=era or "",
     )
     again = _print_env_command(options, secret_key_file)
     return trio.run(_serve, options, print_env, again)

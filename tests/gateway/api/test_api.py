@@ -419,7 +419,7 @@ async def test_end_of_a_run_is_told_again(session: Raw) -> None:
     assert (result["status"], result["exitCode"]) == ("finished", 3)
 
 
-@pytest.mark.parametrize("version", ["v4.20190615", "v7.20990101", "v6", "nonsense"])
+@pytest.mark.parametrize("version", ["v7.20990101", "v6", "nonsense"])
 async def test_unknown_versions_are_refused(session: Raw, version: str) -> None:
     answer = await session("GET", "/session/lab1", version=version)
     assert (answer.status, answer.kind) == (400, "generic-bad-request")
@@ -431,6 +431,19 @@ async def test_version_5_is_spoken_beside_6(session: Raw) -> None:
         "POST", "/session", {"name": "lab1", "image": "python"}, version="v5.20191215"
     )
     assert answer.status == 201
+
+
+async def test_version_4_is_spoken_beside_6(session: Raw) -> None:
+    """In the path it is `/kernel`; what both have goes by the version in the header."""
+    version = "v4.20190615"
+    body = {"lang": "python", "clientSessionToken": "lab1", "config": {}}
+    made = await session("POST", "/kernel/create", body, version=version)
+    assert (made.status, made.json()["kernelId"]) == (201, "lab1")
+    assert (await session("GET", "/kernel/lab1", version=version)).status == 200
+    missing = await session("GET", "/kernel/lab2", version=version)
+    assert (missing.status, missing.kind) == (404, "kernel-not-found")
+    for own in ("v4.20181215", "v6.20200815"):
+        assert (await session("GET", "/folders", version=own)).json() == []
 
 
 async def test_authorization_test(session: Raw) -> None:

@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,9 +31,23 @@ def journal_folder() -> Path:
 class Note:
     """The entry of one kernel. It is written before the kernel is created."""
 
-    def __init__(self, path: Path, fd: int) -> None:
+    def __init__(self, path: Path, fd: int, content: Mapping[str, str]) -> None:
         self._path = path
         self._fd = fd
+        self._content = content
+
+    def identify(self, kernel_id: str) -> None:
+        """Add the kernel's id, by which it is also found when it has been renamed.
+
+        Args:
+            kernel_id: as the server gave it.
+        """
+        data = json.dumps({**self._content, "id": kernel_id}).encode()
+        try:
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            os.write(self._fd, data)  # it only gets longer
+        except OSError:
+            pass  # the disk is full: there is still the token
 
     def close(self, *, forget: bool) -> None:
         """Release the entry.
@@ -55,6 +69,10 @@ class LeftKernel:
     """URL of its server."""
     access_key: str
     path: Path
+    kernel_id: str = ""
+    """Its id; empty if the server had not given it yet."""
+    age_seconds: float = 0.0
+    """Seconds since the entry was written."""
 
     def forget(self) -> None:
         """Remove the entry, when the kernel has ended."""
@@ -85,13 +103,13 @@ class Journal:
             return None
         try:
             _lock(fd)
-            text = json.dumps({"token": token, "endpoint": url, "access_key": access_key})
-            os.write(fd, text.encode())
+            content = {"token": token, "endpoint": url, "access_key": access_key}
+            os.write(fd, json.dumps(content).encode())
         except OSError:
             os.close(fd)
             Path(name).unlink(missing_ok=True)
             return None
-        return Note(Path(name), fd)
+        return Note(Path(name), fd, content)
 
     def left(self) -> Iterator[LeftKernel]:
         """Kernels whose clients have ended, oldest first."""
@@ -113,11 +131,12 @@ def _read(path: Path) -> LeftKernel | None:
     try:
         _lock(fd)
         data = os.read(fd, 65536)
-        if not data and time.time() - os.fstat(fd).st_mtime > _BEING_MADE_SECONDS:
+        age = time.time() - os.fstat(fd).st_mtime
+        if not data and age > _BEING_MADE_SECONDS:
             path.unlink(missing_ok=True)
         match json.loads(data or b"null"):
-            case {"token": str(token), "endpoint": str(url), "access_key": str(access_key)}:
-                return LeftKernel(token, url, access_key, path)
+            case {"token": str(token), "endpoint": str(url), "access_key": str(access_key), **more}:
+                return LeftKernel(token, url, access_key, path, str(more.get("id", "")), age)
     except (OSError, ValueError):
         pass  # locked by its client, or not an entry
     finally:

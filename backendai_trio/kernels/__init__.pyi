@@ -12,6 +12,7 @@ from .app_stream import open_app_stream as open_app_stream
 from .apps import list_apps as list_apps
 from .download import DownloadStream as DownloadStream
 from .events import EventStream as EventStream
+from .left_kernels import end_left_kernel as end_left_kernel
 from .sweep import CaseResult as CaseResult
 from .sweep_cases import Range as Range
 from .sweep_cases import parse_range as parse_range

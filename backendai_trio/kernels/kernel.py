@@ -49,6 +49,7 @@ class TrioKernel(KernelFiles):
         self.created = reply.created
         self.statistics: Statistics | None = None
         self._destroyed = False
+        self._started = reply.runs
         self.released = False
 
     @property
@@ -292,7 +293,9 @@ class TrioKernel(KernelFiles):
             return self.statistics
         try:
             with one_error():
-                self.statistics = await destroy_kernel(self.client, self.token, self.kernel_id)
+                self.statistics = await destroy_kernel(
+                    self.client, self.token, self.kernel_id, started=self._started
+                )
             self._destroyed = True
             forget_waiting_run(self.client, self.address)
         except trio.Cancelled:
@@ -304,7 +307,7 @@ class TrioKernel(KernelFiles):
         """Destroy it at its block's end; never raises. Whether it has ended."""
         if not self._destroyed:
             self._destroyed, self.statistics = await end_kernel(
-                self.client, self.token, self.kernel_id
+                self.client, self.token, self.kernel_id, started=self._started
             )
             forget_waiting_run(self.client, self.address)
         return self._destroyed

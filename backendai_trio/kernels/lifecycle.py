@@ -1,4 +1,4 @@
-"""Creating and destroying kernels, so that none is left whose fate nobody knows."""
+"""Destroying kernels. A destroy is only believed when it is seen."""
 
 from __future__ import annotations
 
@@ -11,28 +11,32 @@ from ..errors import (
     ApiError,
     AuthError,
     BackendError,
-    InvalidRequest,
     KernelLeftBehindWarning,
     NotFound,
     ServerError,
 )
 from ..transport.client import Client
-from ..transport.pending_call import PendingCall
-from ..transport.retry import backoff
-from ..wire.http import JSON, Request
-from ..wire.kernels import COMING, DEAD, NOT_NOW, CreateReply, CreateRequest, Statistics
+from ..transport.retry import backoff, is_transient
+from ..wire.http import Request
+from ..wire.kernel_states import NOT_NOW, KernelState
+from ..wire.kernels import Statistics
 from ..wire.resumable import RESUMABLE_STREAMS
-from .lookup import kernel_info, living_state
+from .lookup import kernel_state, living_state
 
-__all__ = ["Creation", "address_of", "destroy_kernel", "end_kernel", "wait_until_up"]
+__all__ = ["address_of", "destroy_kernel", "end_kernel", "following_seconds", "warn_of_kernel"]
 
-_OVERTAKEN_SECONDS = 3.0
-"""How long "not there" may still mean "not there yet" after a create that failed half-way. Measured
-on manager 23.09.10: creates that were cut off after 20-100 ms came into being up to 0.5 s later."""
-_LAST_SECONDS = 4.0
-"""What is kept of the grace time for destroying by token when the create is not answered."""
 _END_SECONDS = 60.0
 """Limit for the destroy at a block's ordinary end; a loaded manager takes more than 10 s."""
+_FOLLOWING = 6
+"""A session that is not started yet is followed to its end for this many grace times. Measured on
+manager 23.09.10: up to 50 s from the destroy of a waiting session to its start."""
+_CALM_SECONDS = (3.0, 30.0)
+_PASS = 10
+"""A pass of a manager's scheduler starts what was destroyed since the pass began. It takes about as
+long for each waiting session as a destroy does; so many are taken for granted, within limits."""
+
+_TWO_AT_ONCE = (500,)
+"""What a manager answers when two of its transactions meet; it has done nothing then."""
 
 
 def address_of(client: Client, token: str, kernel_id: str) -> str:
@@ -40,121 +44,15 @@ def address_of(client: Client, token: str, kernel_id: str) -> str:
     return kernel_id if client.era.takes_ids else token
 
 
-class Creation:
-    """A create, from before it is sent until it is known what came of it.
-
-    Attributes:
-        unsure: whether a kernel may have been made, or may still be, that nobody will end.
-    """
-
-    def __init__(self, client: Client, create: CreateRequest) -> None:
-        self.unsure = False
-        self._client = client
-        self._create = create
-
-    async def run(self) -> CreateReply:
-        """Send the create, and wait for its answer.
-
-        Raises:
-            ApiError, ConnectionFailed: the create failed, and made nothing as far as is known.
-            InvalidRequest: the token is taken.
-
-        Cancellation:
-            Is raised when the answer has come and what it made is destroyed, or after the grace
-            time. A manager's answer is waited for, since only that says what has become of the
-            create: a kernel may come up long after a destroy found nothing.
-        """
-        client, create = self._client, self._create
-        path = client.era.create_path
-        request = Request("POST", path, (), create.encode(client.era), JSON)
-        # No limit: some managers hold the answer back until the kernel runs.
-        call = client.start_call(request, answer_seconds=None)
-        try:
-            reply = CreateReply.decode((await call.wait()).body, create.token)
-        except BaseException as exc:
-            if call.sent and not (isinstance(exc, ApiError) and exc.status < 500):
-                await self._undo(call)  # noqa: ASYNC102 (it has a shield)
-            raise
-        finally:
-            call.close()
-        if not reply.created and not create.reuse:  # before 20.03 managers join all the same
-            raise InvalidRequest(
-                400,
-                kind="kernel-already-exists",
-                title=f"The token is taken: a kernel {create.token!r} exists; use another token",
-                request=f"POST {path}",
-            )
-        return reply
-
-    async def _undo(self, call: PendingCall) -> None:
-        """Destroy what the create makes."""
-        client, token = self._client, self._create.token
-        grace = client.config.grace_seconds
-        left = f"the server did not answer the create within {grace:g} s"
-        with trio.move_on_after(grace, shield=True):
-            try:
-                with trio.move_on_after(max(grace - _LAST_SECONDS, grace / 2)):
-                    await call.settle()
-                if call.done:
-                    await self._destroy_made(call)
-                    return
-                if not self._create.reuse:
-                    async with trio.open_nursery() as nursery:
-                        nursery.start_soon(_keep_destroying, client, token)
-                        await call.settle()
-                        nursery.cancel_scope.cancel()
-                    await self._destroy_made(call)
-                    return
-            except BackendError as exc:
-                left = str(exc)
-        self.unsure = True
-        _warn(client, token, left)
-
-    async def _destroy_made(self, call: PendingCall) -> None:
-        client, token = self._client, self._create.token
-        try:
-            reply = CreateReply.decode((await call.wait()).body, token)
-        except ApiError as exc:
-            if exc.status >= 500 and not self._create.reuse:
-                await _destroy_unanswered(client, token)
-            return
-        except BackendError:
-            if not self._create.reuse:
-                await _destroy_unanswered(client, token)
-            return
-        if reply.created:
-            await destroy_kernel(client, reply.token, reply.kernel_id)
+def following_seconds(client: Client) -> float:
+    """How long a session that has not been started yet is followed to its end, in seconds: six
+    times `Config.grace_seconds`, since managers refuse to destroy one that they are starting."""
+    return _FOLLOWING * client.config.grace_seconds
 
 
-async def wait_until_up(client: Client, reply: CreateReply) -> None:
-    """Wait for a session that was created and does not run yet. Managers hand out such ones that
-    somebody else is just creating, and up to 25.x those that died while they were created.
-
-    Args:
-        client: of the kernel's server.
-        reply: the answer to the create.
-
-    Raises:
-        ServerError: it never will run.
-    """
-    address = address_of(client, reply.token, reply.kernel_id)
-    status = reply.status.upper()
-    pauses = backoff(0.1, longest=2.0)
-    while status in COMING:
-        await trio.sleep(next(pauses))
-        try:
-            status = (await kernel_info(client, address)).status.upper()
-        except NotFound:
-            status = "TERMINATED"  # such sessions are hidden
-    if status in DEAD:
-        raise ServerError(
-            201,
-            title=f"The server could not start the kernel {reply.token!r}: it is {status}",
-            request=f"POST {client.era.create_path}",
-        )
-
-
-async def destroy_kernel(client: Client, token: str, kernel_id: str) -> Statistics | None:
+async def destroy_kernel(
+    client: Client, token: str, kernel_id: str, *, started: bool = True
+) -> Statistics | None:
     """Destroy a kernel that was there. One that is gone already is fine.
 
     A manager refuses as long as the kernel is being prepared, or is ending already (19.09 to
@@ -164,16 +62,22 @@ async def destroy_kernel(client: Client, token: str, kernel_id: str) -> Statisti
         client: of the kernel's server.
         token: the kernel's token.
         kernel_id: its id; the token where the server gives none.
+        started: whether the kernel has run. If not, its destroy is not the last word: up to 25.x
+            the scheduler may start it all the same. So it is followed until the server lists it as
+            ended, for `following_seconds` at most.
 
     Returns:
         What it used in its life, where the server tells.
 
     Raises:
-        ServerError: the server says that there is no such kernel, and lists it all the same.
+        ServerError: the server says that there is no such kernel, and lists it all the same; or
+            one that was not started has not ended in time.
         ApiError, ConnectionFailed: the server refused or failed, or could not be reached.
 
     Endpoint: ``DELETE /session/{name}`` (docs/protocol.md, section 3.6).
     """
+    if not started and client.era.takes_ids and not client.has(RESUMABLE_STREAMS):
+        return await _follow_to_end(client, token, kernel_id)
     address = address_of(client, token, kernel_id)
     request = Request("DELETE", client.era.session_path(address))
     give_up = trio.current_time() + client.config.grace_seconds
@@ -192,75 +96,109 @@ async def destroy_kernel(client: Client, token: str, kernel_id: str) -> Statisti
         await trio.sleep(next(pauses))
 
 
-async def end_kernel(client: Client, token: str, kernel_id: str) -> tuple[bool, Statistics | None]:
+async def end_kernel(
+    client: Client, token: str, kernel_id: str, *, started: bool = True
+) -> tuple[bool, Statistics | None]:
     """Destroy a kernel at the end of its block. A failure is a `KernelLeftBehindWarning`.
 
     Args:
         client: of the kernel's server.
         token: the kernel's token.
         kernel_id: its id; the token where the server gives none.
+        started: as for `destroy_kernel`.
 
     Returns:
         Whether the kernel has ended, and what it used.
 
     Cancellation:
-        Leaves it the grace time (`Config.grace_seconds`). It is not raised.
+        Leaves it the grace time (`Config.grace_seconds`), or `following_seconds` if it was not
+        started. It is not raised.
     """
-    limit, shield = _END_SECONDS, False
+    limit, shield = (_END_SECONDS if started else following_seconds(client)), False
     left = ""
     for _ in range(2):
         try:
             with one_error(), trio.move_on_after(limit, shield=shield) as scope:
-                return True, await destroy_kernel(client, token, kernel_id)
+                used = await destroy_kernel(client, token, kernel_id, started=started)
+                return True, used
             if scope.cancelled_caught:
                 left = f"it was not confirmed within {limit:g} s"
                 break
         except trio.Cancelled:  # noqa: ASYNC103 (raised again by whatever comes next)
-            limit, shield = client.config.grace_seconds, True
+            limit, shield = client.config.grace_seconds if started else limit, True
         except BackendError as exc:
             left = str(exc)
             break
-    _warn(client, token, left)
+    warn_of_kernel(client, token, left)
     return False, None
 
 
-async def _keep_destroying(client: Client, token: str) -> None:
-    """Destroy by token, again and again, until cancelled.
-
-    Not before it must be: a session that was still waiting for its resources may be started all
-    the same, some time after its destroy was answered (docs/protocol.md, section 3.6).
-    """
-    request = Request("DELETE", client.era.session_path(token))
-    for pause in backoff(0.1, longest=0.5):
-        try:
-            await client.call(request, answer_seconds=None)
-        except BackendError:
-            pass  # not there yet, or not to be destroyed yet
-        await trio.sleep(pause)
-
-
-async def _destroy_unanswered(client: Client, token: str) -> None:
-    """Destroy what a create may have made that failed half-way."""
-    request = Request("DELETE", client.era.session_path(token))
-    give_up = trio.current_time() + _OVERTAKEN_SECONDS
-    pauses = backoff(0.05, longest=0.5)
+async def _follow_to_end(client: Client, token: str, kernel_id: str) -> Statistics | None:
+    """Destroy a session that may not have been started yet, and see that it ends."""
+    give_up = trio.current_time() + following_seconds(client)
+    pauses = backoff(0.3, longest=3.0)
+    state = KernelState("PENDING")  # to look first would be one more request for a busy server
+    statistics: Statistics | None = None
+    tried, calm_at, longest = "", 0.0, 0.0
     while True:
-        try:
-            reply = await client.call(request, answer_seconds=None)
-        except NotFound:
-            gone = True
-        except AuthError as exc:
-            if exc.kind != NOT_NOW:
-                raise
-            gone = False
-        else:
-            # Seed servers answer 200 with null for a kernel that never was.
-            gone = bool(client.era.prefix) and Statistics.decode(reply.body) is None
-            if not gone:
-                return
-        if gone and trio.current_time() > give_up:
-            return
+        now = trio.current_time()
+        if state.ended and (state.status == "TERMINATED" or now >= calm_at):
+            return statistics
+        if not state.ended and state.status not in ("TERMINATING", tried):
+            answered, used = await _try_to_destroy(client, token, kernel_id, state.status)
+            statistics = used or statistics
+            tried = state.status if answered else ""
+            if answered and client.hello.revives_cancelled:
+                longest = max(longest, trio.current_time() - now)
+                shortest, most = _CALM_SECONDS
+                calm_at = trio.current_time() + min(max(shortest, _PASS * longest), most)
+        if now >= give_up:
+            title = (
+                "may still be started: it was destroyed while it waited for its resources"
+                if state.ended
+                else f"has not ended: the server lists it as {state.status}"
+            )
+            raise ServerError(
+                200,
+                title=f"The kernel {token!r} {title}",
+                request=f"DELETE {client.era.session_path(kernel_id)}",
+            )
         await trio.sleep(next(pauses))
+        try:
+            state = await kernel_state(client, token, kernel_id)
+        except ApiError as exc:
+            if not is_transient(exc, also=_TWO_AT_ONCE):
+                raise
+
+
+async def _try_to_destroy(
+    client: Client, token: str, kernel_id: str, status: str
+) -> tuple[bool, Statistics | None]:
+    """Ask for the destroy of a session that is in this state.
+
+    Returns:
+        Whether the server has taken it, or refuses it for as long as the session is in this state;
+        and the statistics.
+
+    Raises:
+        ApiError, ConnectionFailed: the server refuses it for good, or cannot be reached.
+    """
+    # Without force a manager refuses it in this state to the end of time.
+    query = (("forced", "true"),) if status == "ERROR" else ()
+    path = client.era.session_path(address_of(client, token, kernel_id))
+    try:
+        reply = await client.call(Request("DELETE", path, query), answer_seconds=None)
+    except NotFound:
+        return False, None  # not there yet, or just gone
+    except AuthError as exc:
+        if exc.kind != NOT_NOW:
+            raise
+        return True, None
+    except ApiError as exc:
+        if not is_transient(exc, also=_TWO_AT_ONCE):
+            raise
+        return False, None
+    return True, Statistics.decode(reply.body)
 
 
 async def _confirm_gone(client: Client, token: str, kernel_id: str) -> None:
@@ -278,7 +216,14 @@ async def _confirm_gone(client: Client, token: str, kernel_id: str) -> None:
         )
 
 
-def _warn(client: Client, token: str, left: str) -> None:
+def warn_of_kernel(client: Client, token: str, left: str) -> None:
+    """Tell that a kernel may be left, as a `KernelLeftBehindWarning`.
+
+    Args:
+        client: of the kernel's server.
+        token: the kernel's token.
+        left: what speaks for it.
+    """
     warnings.warn(
         f"the kernel {token} at {client.config.endpoint.url} may still run, or come up later: "
         f"{left}. End it with: backend.ai rm {token}",

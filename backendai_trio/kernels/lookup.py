@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from ..errors import ApiError, NotFound
+from ..errors import ApiError, InvalidRequest, NotFound
 from ..transport.client import Client
 from ..wire.admin_lists import SessionRow, listing
 from ..wire.graphql import decode_answer
 from ..wire.http import JSON, Request
-from ..wire.kernels import DEAD, KernelInfo
+from ..wire.kernel_states import DEAD, KernelState, state_query
+from ..wire.kernels import KernelInfo
 
-__all__ = ["kernel_info", "listed_kernel", "living_state"]
+__all__ = ["kernel_info", "kernel_state", "listed_kernel", "living_state"]
 
 _PAGE = 100
 
@@ -29,6 +30,36 @@ async def kernel_info(client: Client, address: str) -> KernelInfo:
     """
     request = Request("GET", client.era.session_path(address))
     return KernelInfo.decode((await client.call(request)).body)
+
+
+async def kernel_state(client: Client, token: str, kernel_id: str) -> KernelState:
+    """The state of a kernel on a manager of 20.09 or later, also of one that has ended.
+
+    Args:
+        client: of the kernel's server.
+        token: the kernel's token.
+        kernel_id: its id; the token if the id is unknown.
+
+    Raises:
+        ApiError, ConnectionFailed: the server does not say.
+
+    Endpoint: GraphQL ``compute_session`` (docs/protocol.md, section 8.3): other than ``GET
+    /session/{name}`` it shows sessions that have ended, and 23.09.10 does not become slower by it
+    (section 3.5).
+    """
+    if kernel_id == token:
+        row = await listed_kernel(client, token)
+        return KernelState() if row is None else KernelState(row.status.upper())
+    request = Request("POST", client.era.graphql_path, (), state_query(kernel_id).encode(), JSON)
+    try:
+        reply = await client.call(request)
+        return KernelState.decode(decode_answer(reply.body, str(request)))
+    except InvalidRequest:  # no such query, or not for this user
+        pass
+    try:
+        return KernelState((await kernel_info(client, kernel_id)).status.upper())
+    except NotFound:
+        return KernelState()
 
 
 async def listed_kernel(client: Client, address: str) -> SessionRow | None:

@@ -20,9 +20,10 @@ import trio
 from ..config.kernel_journal import Note
 from ..errors import NotFound, ServerError
 from ..transport.client import Client
+from ..wire.kernel_states import COMING
 from ..wire.kernels import CreateReply, CreateRequest, KernelSpec, check_name
+from .creation import Creation, wait_until_up
 from .kernel import TrioKernel
-from .lifecycle import Creation, wait_until_up
 from .lookup import listed_kernel
 
 __all__ = ["attach_kernel", "find_kernel", "new_token", "open_kernel", "run_kernel"]
@@ -63,7 +64,10 @@ async def open_kernel(
     Cancellation:
         Leaves no kernel behind, at whatever point it comes: the token is chosen before the create
         is sent, the create's answer is waited for, and what it made is destroyed, all under a
-        shield and for `Config.grace_seconds` at most. Running out of that is reported as a
+        shield and for `Config.grace_seconds` at most. A manager refuses to destroy a session that
+        it is starting, and up to 25.x may start one that was destroyed before: so a kernel that
+        does not run yet is followed to its end for up to six times as long, which takes 3 to 10 s
+        on a server that is not busy. Running out of time is reported as a
         `KernelLeftBehindWarning` with the token, and the kernel stays in the client's journal.
 
     Endpoint: ``POST /session`` (docs/protocol.md, section 3.2).
@@ -77,7 +81,10 @@ async def open_kernel(
     try:
         reply = await creation.run()
         kernel = TrioKernel(client, reply)
+        if note is not None:
+            note.identify(kernel.kernel_id)
         await wait_until_up(client, reply)
+        kernel._started = True
         yield kernel
     finally:
         if kernel is not None and kernel.created and not kernel.released:
@@ -144,7 +151,7 @@ async def find_kernel(client: Client, token: str) -> TrioKernel:
     """
     kernel = TrioKernel(client, CreateReply(token, token, created=False))
     try:
-        await kernel.info()
+        kernel._started = (await kernel.info()).status.upper() not in COMING
     except ServerError:
         # Managers 19.09 to 20.03 fail on that request, whatever they are asked for.
         if client.hello.key >= (6, ""):

@@ -9,12 +9,10 @@ from dataclasses import dataclass, field, fields
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .json_fields import Fields, encode_json
+from .kernel_states import COMING, DEAD
 from .versions import Era, Hello
 
 __all__ = [
-    "COMING",
-    "DEAD",
-    "NOT_NOW",
     "CreateReply",
     "CreateRequest",
     "KernelInfo",
@@ -98,6 +96,8 @@ class CreateRequest:
     spec: KernelSpec
     reuse: bool = True
     """Whether an existing kernel with this token may be joined (20.03+; earlier ones always do)."""
+    enqueue_only: bool = False
+    """Whether the reply shall come before the session runs (20.03+)."""
 
     def __post_init__(self) -> None:
         check_token(self.token)
@@ -115,14 +115,15 @@ class CreateRequest:
         if era.metric_statistics and (spec.resources or era.version >= _RESOURCES_SINCE):
             config["resources"] = dict(spec.resources)
         if era.names_session:
-            return encode_json(
-                {
-                    "name": self.token,
-                    "image": spec.runtime,
-                    "reuseIfExists": self.reuse,
-                    "config": config,
-                }
-            )
+            body: dict[str, object] = {
+                "name": self.token,
+                "image": spec.runtime,
+                "reuseIfExists": self.reuse,
+                "config": config,
+            }
+            if self.enqueue_only:
+                body["enqueueOnly"] = True
+            return encode_json(body)
         return encode_json(
             {"lang": spec.runtime, "clientSessionToken": self.token, "config": config}
         )
@@ -148,20 +149,10 @@ class CreateRequest:
                     resources=config.mapping("resources"),
                 ),
                 top.flag("reuseIfExists", "reuse", default=True),
+                top.flag("enqueueOnly", "enqueue_only", default=False),
             )
         except LocalProtocolError as exc:
             raise RemoteProtocolError(str(exc)) from None
-
-
-COMING = frozenset(
-    {"PENDING", "SCHEDULED", "PREPARING", "PULLING", "PREPARED", "CREATING", "BUILDING"}
-    | {"RESERVED", "DEPRIORITIZING", "RESCHEDULING", "TIMEOUT"}
-)
-"""States of a session that does not run yet (docs/protocol.md, sections 3.4 and 3.7)."""
-DEAD = frozenset({"CANCELLED", "TERMINATED", "TERMINATING", "ERROR"})
-"""States of a session that has ended, or will never run."""
-NOT_NOW = "generic-forbidden"
-"""The kind of a manager's refusal (403) to destroy a session that is in one of these states."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +166,11 @@ class CreateReply:
     """False when an existing kernel was joined; the HTTP status does not say it (docs/protocol.md,
     section 12)."""
     status: str = "RUNNING"
+
+    @property
+    def runs(self) -> bool:
+        """Whether the session had been started when the reply was written."""
+        return self.status.upper() not in COMING | DEAD
 
     def encode(self, era: Era) -> bytes:
         """JSON body for an era."""

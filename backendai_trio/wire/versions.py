@@ -176,6 +176,7 @@ ERAS = (SEED, TRANSITION, SESSION_5, SESSION_6)
 _RELEASE = re.compile(r"\d{1,4}(\.\d{1,4}){1,3}")
 _UUIDS_ARE_IDS_SINCE = (26, 4, 4)
 _TRASH_SINCE = (24, 3)
+_CANCELS_FOR_GOOD_SINCE = (26,)
 _BATCH_ENDS_LOST = (((24, 9, 12), (24, 10)), ((25, 6, 13), (25, 7)), ((25, 11, 1), (10_000,)))
 
 # The version that managers announce from 19.03 on.
@@ -215,6 +216,12 @@ class Hello:
         """Whether a UUID in a session's path is always an id, never a name (docs/protocol.md,
         section 3.9)."""
         return self.release >= _UUIDS_ARE_IDS_SINCE
+
+    @property
+    def revives_cancelled(self) -> bool:
+        """Whether the scheduler may start a session all the same that was destroyed while it was
+        waiting for its resources (docs/protocol.md, section 3.6)."""
+        return self.release < _CANCELS_FOR_GOOD_SINCE
 
     @property
     def has_trash(self) -> bool:

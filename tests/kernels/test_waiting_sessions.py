@@ -3,85 +3,280 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 
 import pytest
+import trio
+import trio.testing
 
 from backendai_trio import (
+    AuthError,
+    Client,
     KernelLeftBehindWarning,
     KernelSpec,
+    NotFound,
     QuotaExceeded,
     ServerError,
+    attach_kernel,
+    find_kernel,
+    open_client,
     open_kernel,
 )
-from backendai_trio.wire.http import Request, Response
+from backendai_trio.wire.versions import SESSION_6, Hello
 
-from ..transport.servers import client_of, reply
+from ..transport.servers import read_head, reply, serving
 
-
-def session(status: str, http: int = 200) -> bytes:
-    body = {"sessionId": "an-id", "sessionName": "abc", "status": status, "image": "python"}
-    return reply(http, json.dumps(body).encode(), "application/json")
-
-
-def not_now() -> bytes:
-    body = b'{"type": "https://api.backend.ai/probs/generic-forbidden", "title": "Not now"}'
-    return reply(403, body, "application/problem+json")
-
-
-GONE = reply(404, b'{"type": "session-not-found", "title": "Gone"}', "application/problem+json")
-# A destroy's 404 is believed when neither the name nor the id nor a list shows the session.
-NOWHERE = [GONE] * 5
 PYTHON = KernelSpec(runtime="python")
+ID = "0d9d4a5c-1a3c-4f0e-9d5b-8d1f2f3a4b5c"
+NOT_NOW = reply(
+    403,
+    b'{"type": "https://api.backend.ai/probs/generic-forbidden", "title": "Not now"}',
+    "application/problem+json",
+)
+GONE = reply(404, b'{"type": "session-not-found", "title": "Gone"}', "application/problem+json")
+FAILED = reply(500, b'{"type": "internal-server-error"}', "application/problem+json")
+BUSY = reply(429, b'{"type": "rate-limit-exceeded"}', "application/problem+json")
+ENDED = reply(200, b'{"stats": {"status": "terminated"}}', "application/json")
+IN_LATE_2023 = Hello("v7.20230615", "23.09.10")
+IN_2026 = Hello("v9.20250722", "26.9.6")
 
 
-async def test_kernel_that_is_still_prepared_is_waited_for_and_destroyed() -> None:
-    """A manager may hand out a session that does not run yet, and refuses to destroy it so soon."""
-    replies = session("PENDING", 201), session("PREPARING"), session("RUNNING"), not_now()
+@dataclass
+class Manager:
+    """A manager with one session.
+
+    Each look at the session's state shows the next of `states`, the last one for ever; each destroy
+    is answered by the next of `destroys`.
+    """
+
+    created: str = "PENDING"
+    """Its state in the reply to the create."""
+    states: list[str] = field(default_factory=lambda: ["RUNNING"])
+    destroys: list[bytes] = field(default_factory=lambda: [ENDED])
+    reason: str = ""
+    hello: Hello = IN_2026
+    answers_create: trio.Event | None = None
+    """What the reply to the create waits for."""
+    heads: list[str] = field(default_factory=list)
+    """Method and target of each request."""
+    bodies: list[bytes] = field(default_factory=list)
+    seen_create: trio.Event = field(default_factory=trio.Event)
+    seen_look: trio.Event = field(default_factory=trio.Event)
+
+    async def handle(self, stream: trio.SocketStream) -> None:
+        while head := await read_head(stream):
+            line, _, rest = head.decode().partition("\r\n")
+            headers, _, text = rest.partition("\r\n\r\n")
+            sizes = [h for h in headers.split("\r\n") if h.lower().startswith("content-length")]
+            size = int(sizes[0].partition(":")[2]) if sizes else 0
+            body = text.encode()
+            while len(body) < size:
+                body += await stream.receive_some(65536)
+            self.heads.append(line.rpartition(" ")[0])
+            self.bodies.append(body)
+            await stream.send_all(await self.answer(self.heads[-1]))
+
+    async def answer(self, head: str) -> bytes:
+        method, target = head.split()
+        match method, target.partition("?")[0]:
+            case "GET", "/":
+                return self._json(200, json.loads(self.hello.encode()))
+            case "POST", "/session":
+                self.seen_create.set()
+                if self.answers_create is not None:
+                    await self.answers_create.wait()
+                about = {"sessionId": ID, "sessionName": "abc", "status": self.created}
+                return self._json(201, about)
+            case "DELETE", _:
+                return self.destroys.pop(0) if len(self.destroys) > 1 else self.destroys[0]
+            case "POST", path if "/admin/" in path:
+                self.seen_look.set()
+                return self._state()
+            case "GET", "/session/abc":
+                return self._json(200, {"status": self.created, "image": "python"})
+            case _:
+                return GONE
+
+    def _state(self) -> bytes:
+        status = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        if status == "failure":
+            return FAILED
+        if status == "busy":
+            return BUSY
+        row = {"id": ID, "name": "abc", "status": status, "status_info": self.reason}
+        pages = {"items": [row], "total_count": 1}
+        one = row if status else None
+        return self._json(200, {"data": {"compute_session": one, "compute_session_list": pages}})
+
+    def _json(self, status: int, body: object) -> bytes:
+        return reply(status, json.dumps(body).encode(), "application/json")
+
+    def asked(self, method: str) -> list[str]:
+        return [head.split()[1] for head in self.heads if head.startswith(method)]
+
+
+@asynccontextmanager
+async def client_of(manager: Manager, *, grace_seconds: float = 10.0) -> AsyncIterator[Client]:
     async with (
-        client_of(*replies, *NOWHERE) as client,
-        open_kernel(client, PYTHON, token="abc") as kernel,
+        serving(manager.handle) as config,
+        open_client(replace(config, grace_seconds=grace_seconds)) as client,
     ):
-        assert kernel.kernel_id == "an-id"
+        assert client.era.name == SESSION_6.name
+        yield client
+
+
+async def test_session_is_enqueued_and_waited_for() -> None:
+    """A manager that holds its answer back until the session runs hides the session's id."""
+    manager = Manager(states=["PENDING", "SCHEDULED", "PREPARING", "RUNNING"])
+    async with client_of(manager) as client, open_kernel(client, PYTHON, token="abc") as kernel:
+        assert kernel.kernel_id == ID
+        assert len(manager.asked("POST")) == 1 + 4
+    create = json.loads(manager.bodies[manager.heads.index("POST /session")])
+    assert create["enqueueOnly"] is True
+    assert manager.asked("DELETE") == [f"/session/{ID}"]
 
 
 async def test_kernel_that_cannot_be_destroyed_is_told() -> None:
-    async with client_of(session("RUNNING", 201), *[not_now()] * 100) as client:
-        client.config = replace(client.config, grace_seconds=0.3)
+    manager = Manager("RUNNING", destroys=[NOT_NOW])
+    async with client_of(manager, grace_seconds=0.3) as client:
         with pytest.warns(KernelLeftBehindWarning, match="Not now"):
             async with open_kernel(client, PYTHON, token="abc"):
                 pass
 
 
 @pytest.mark.parametrize("status", ["CANCELLED", "TERMINATED", "ERROR"])
-async def test_kernel_that_could_not_be_started(status: str) -> None:
-    """Managers up to 25.x answer 201 all the same."""
-    async with client_of(session(status, 201), *NOWHERE) as client:
-        with pytest.raises(ServerError, match=f"could not start the kernel 'abc': it is {status}"):
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_kernel_that_could_not_be_started(status: str, at_once: bool) -> None:
+    """Managers up to 25.x answer 201 all the same. The server's reason is told."""
+    created = status if at_once else "PENDING"
+    manager = Manager(created, [status, status, "TERMINATED"], [GONE], "no-available-instances")
+    async with client_of(manager) as client:
+        with pytest.raises(
+            ServerError, match=f"not start the kernel 'abc': it is {status}"
+        ) as told:
             async with open_kernel(client, PYTHON, token="abc"):
                 pass
+    assert "no-available-instances" in str(told.value)
 
 
-@pytest.mark.parametrize("last", ["gone", "refused"])
-async def test_kernel_that_is_given_up_while_it_is_prepared(last: str) -> None:
-    """It is destroyed, since it may come into being yet, whatever ends the wait."""
-    refusal = reply(429, b'{"type": "rate-limit-exceeded"}', "application/problem+json")
-    end, error = {
-        "gone": (GONE, pytest.raises(ServerError, match="it is TERMINATED")),
-        "refused": (refusal, pytest.raises(QuotaExceeded)),
-    }[last]
-    rest = [session("PENDING", 201), end, reply(200, b"{}", "application/json")]
-    async with client_of(*rest) as client:
-        destroyed: list[Request] = []
-        call = client.call
-
-        async def noted(request: Request, **options: Any) -> Response:
-            destroyed.extend([request] if request.method == "DELETE" else [])
-            return await call(request, **options)
-
-        client.call = noted  # type: ignore[method-assign, assignment]
-        with error:
+async def test_session_in_the_state_of_error_is_destroyed_by_force() -> None:
+    """Without it a manager refuses the destroy for ever."""
+    manager = Manager(
+        states=["ERROR", "ERROR", "TERMINATING", "TERMINATED"], destroys=[GONE, ENDED]
+    )
+    async with client_of(manager) as client:
+        with pytest.raises(ServerError, match="it is ERROR"):
             async with open_kernel(client, PYTHON, token="abc"):
                 pass
-        assert [request.path for request in destroyed] == ["/session/an-id"]
+    assert manager.asked("DELETE")[-1] == f"/session/{ID}?forced=true"
+
+
+async def test_wait_that_is_refused_destroys_the_session() -> None:
+    """It may come into being yet, whatever ends the wait."""
+    manager = Manager(states=["busy", "CANCELLED"])
+    async with client_of(manager) as client:
+        with pytest.raises(QuotaExceeded):
+            async with open_kernel(client, PYTHON, token="abc"):
+                pass
+    assert manager.asked("DELETE") == [f"/session/{ID}"]
+
+
+async def cancel_while_it_waits(client: Client, manager: Manager, *, reuse: bool = False) -> None:
+    """Cancel a create when its session is seen for the first time."""
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def cancel() -> None:
+                await manager.seen_look.wait()
+                scope.cancel()
+
+            if reuse:
+                await attach_kernel(client, PYTHON, token="abc")
+            else:
+                async with open_kernel(client, PYTHON, token="abc"):
+                    pytest.fail("it never runs")
+    assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+async def test_destroy_is_believed_when_it_is_seen(reuse: bool) -> None:
+    """A session that is being prepared cannot be destroyed: it is asked for when that changes."""
+    states = ["PREPARING", "PREPARING", "failure", "PREPARING", "RUNNING", "TERMINATING"]
+    destroys = [NOT_NOW, NOT_NOW, FAILED, ENDED]
+    manager = Manager(states=[*states, "TERMINATED"], destroys=destroys)
+    async with client_of(manager) as client:
+        await cancel_while_it_waits(client, manager, reuse=reuse)
+    assert destroys == [ENDED]
+    assert manager.states == ["TERMINATED"]
+
+
+async def test_session_that_is_started_after_its_destroy_is_destroyed_again() -> None:
+    """Up to 25.x the scheduler starts sessions that were destroyed while they waited."""
+    states = ["PENDING", "CANCELLED", "SCHEDULED", "RUNNING", "TERMINATING", "TERMINATED"]
+    manager = Manager(states=states, destroys=[ENDED, NOT_NOW, ENDED], hello=IN_LATE_2023)
+    async with client_of(manager) as client:
+        await cancel_while_it_waits(client, manager)
+    assert manager.asked("DELETE") == [f"/session/{ID}"] * 3
+    assert manager.states == ["TERMINATED"]
+
+
+async def test_session_that_was_cancelled_for_good() -> None:
+    """From 26 on a cancelled session stays cancelled: one look is enough."""
+    manager = Manager(states=["PENDING", "CANCELLED", "not to be asked for"])
+    async with client_of(manager) as client:
+        await cancel_while_it_waits(client, manager)
+    assert manager.states == ["not to be asked for"]
+
+
+async def test_session_that_does_not_end_is_told() -> None:
+    manager = Manager(states=["PREPARING"], destroys=[NOT_NOW])
+    async with client_of(manager, grace_seconds=0.1) as client:
+        with pytest.warns(KernelLeftBehindWarning, match=r"abc .* backend.ai rm abc"):
+            await cancel_while_it_waits(client, manager)
+
+
+async def test_create_that_is_answered_late_is_undone_by_its_id() -> None:
+    manager = Manager(states=["CANCELLED"], answers_create=trio.Event())
+    async with client_of(manager) as client, trio.open_nursery() as nursery:
+        scope = trio.CancelScope()
+
+        @nursery.start_soon
+        async def cancel() -> None:
+            await manager.seen_create.wait()
+            scope.cancel()
+            await trio.testing.wait_all_tasks_blocked()
+            assert manager.answers_create is not None
+            manager.answers_create.set()
+
+        with scope:
+            async with open_kernel(client, PYTHON, token="abc"):
+                pytest.fail("it was cancelled")
+        assert scope.cancelled_caught
+    assert manager.asked("DELETE") == [f"/session/{ID}"]
+
+
+async def test_found_session_that_waits_is_followed_to_its_end() -> None:
+    """So that 'rm' does not say "Ended" of what the scheduler is about to start."""
+    states = ["CANCELLED", "RUNNING", "TERMINATED"]
+    manager = Manager(states=states, hello=IN_LATE_2023)
+    async with client_of(manager) as client:
+        await (await find_kernel(client, "abc")).destroy()
+    assert len(manager.asked("DELETE")) == 2
+
+
+@pytest.mark.parametrize("refusal", [AuthError, NotFound])
+async def test_destroy_that_is_refused_for_good(refusal: type[Exception]) -> None:
+    denied = reply(403, b'{"type": "not-yours", "title": "Not yours"}', "application/problem+json")
+    answer, states = (denied, ["RUNNING"]) if refusal is AuthError else (GONE, ["TERMINATED"])
+    manager = Manager(states=["RUNNING"], destroys=[answer])
+    async with client_of(manager) as client:
+        kernel = await find_kernel(client, "abc")
+        manager.states = states
+        if refusal is AuthError:
+            with pytest.raises(AuthError, match="Not yours"):
+                await kernel.destroy()
+        else:
+            await kernel.destroy()

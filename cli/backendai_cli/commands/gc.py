@@ -5,10 +5,12 @@ from __future__ import annotations
 import click
 import trio
 
-from backendai_trio import Config, NotFound, find_kernel, open_client
+from backendai_trio import BackendError, Client, Config, open_client
 from backendai_trio.config import Journal, LeftKernel, journal_folder
+from backendai_trio.kernels import end_left_kernel
 
 from ..console import Status, count
+from ..errors import report_error
 from ..server import configured_server
 from ..termination import cancel_on_signals
 
@@ -22,7 +24,7 @@ def command(dry_run: bool) -> int:
 
     A command that is killed, or whose machine goes down, cannot end its kernel. A journal on this
     machine lists the kernels of all commands. Kernels of running commands stay, and so do those
-    that shall stay (-t, --keep).
+    that shall stay (-t, --keep). The exit code is that of the first failure.
 
     \b
     Examples:
@@ -46,21 +48,30 @@ async def _collect(config: Config, dry_run: bool) -> int:
         for left in mine:
             click.echo(left.token)
         return 0
+    ended, code = 0, 0
     if mine:
         async with cancel_on_signals(), open_client(config) as client:
             for left in mine:
                 try:
-                    await (await find_kernel(client, left.token)).destroy()
-                    _report(left, status, "ended")
-                except NotFound:
-                    _report(left, status, "had ended already")
-    if mine:
-        status.done(f"Cleaned up {count(len(mine), 'kernel')}.")
-    else:
-        status.done("No kernel was left behind.")
-    return 0
+                    ended += await _end(client, left, status)
+                except BackendError as exc:
+                    code = code or report_error(exc)
+                    status.warn(f"{left.token}: not ended; try again with: backend.ai gc")
+    if ended or not mine:
+        what = f"Cleaned up {count(ended, 'kernel')}." if ended else "No kernel was left behind."
+        status.done(what)
+    return code
 
 
-def _report(left: LeftKernel, status: Status, outcome: str) -> None:
+async def _end(client: Client, left: LeftKernel, status: Status) -> bool:
+    """End a kernel and forget its entry. False if nothing can be said yet: the entry stays."""
+    outcome = await end_left_kernel(client, left)
+    if outcome == "unsure":
+        status.warn(
+            f"{left.token}: not there now, and may still be started, since it was created "
+            f"{left.age_seconds:.0f} s ago; try again in a minute"
+        )
+        return False
     left.forget()
-    status.info(f"{left.token}: {outcome}.")
+    status.info(f"{left.token}: {'ended' if outcome == 'ended' else 'had ended already'}.")
+    return True

@@ -1,0 +1,197 @@
+"""Creating kernels, so that none is left whose fate nobody knows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import trio
+
+from ..errors import ApiError, AuthError, BackendError, InvalidRequest, NotFound, ServerError
+from ..transport.client import Client
+from ..transport.pending_call import PendingCall
+from ..transport.retry import backoff
+from ..wire.http import JSON, Request
+from ..wire.kernel_states import COMING, DEAD, NOT_NOW, KernelState
+from ..wire.kernels import CreateReply, CreateRequest, Statistics
+from ..wire.resumable import RESUMABLE_STREAMS
+from .lifecycle import destroy_kernel, following_seconds, warn_of_kernel
+from .lookup import kernel_info, kernel_state
+
+__all__ = ["Creation", "wait_until_up"]
+
+_OVERTAKEN_SECONDS = 3.0
+"""How long "not there" may still mean "not there yet" after a create that failed half-way. Measured
+on manager 23.09.10: creates that were cut off after 20-100 ms came into being up to 0.5 s later."""
+_LAST_SECONDS = 4.0
+"""What is kept of the grace time for destroying by token when the create is not answered."""
+
+
+class Creation:
+    """A create, from before it is sent until it is known what came of it.
+
+    Managers from 20.09 on are asked to answer at once, with the id of a session that waits for its
+    resources: whatever ends the wait, the session can be destroyed by its id. Others answer when
+    the kernel runs; our own gateway does within milliseconds.
+
+    Attributes:
+        unsure: whether a kernel may have been made, or may still be, that nobody will end.
+    """
+
+    def __init__(self, client: Client, create: CreateRequest) -> None:
+        self.unsure = False
+        self._client = client
+        self._enqueues = client.era.takes_ids and not client.has(RESUMABLE_STREAMS)
+        self._create = replace(create, enqueue_only=self._enqueues)
+
+    async def run(self) -> CreateReply:
+        """Send the create, and wait for its answer.
+
+        Returns:
+            The answer. The kernel may not run yet: `wait_until_up` waits for that.
+
+        Raises:
+            ApiError, ConnectionFailed: the create failed, and made nothing as far as is known.
+            InvalidRequest: the token is taken.
+
+        Cancellation:
+            Is raised when the answer has come and what it made is destroyed, or when the time for
+            that is over (`following_seconds`; the grace time before 20.09). A manager's answer is
+            waited for, since only that says what has become of the create: a kernel may come up
+            long after a destroy found nothing.
+        """
+        client, create = self._client, self._create
+        path = client.era.create_path
+        request = Request("POST", path, (), create.encode(client.era), JSON)
+        # No limit: some managers hold the answer back until the kernel runs.
+        call = client.start_call(request, answer_seconds=None)
+        try:
+            reply = CreateReply.decode((await call.wait()).body, create.token)
+        except BaseException as exc:
+            if call.sent and not (isinstance(exc, ApiError) and exc.status < 500):
+                await self._undo(call)  # noqa: ASYNC102 (it has a shield)
+            raise
+        finally:
+            call.close()
+        if not reply.created and not create.reuse:  # before 20.03 managers join all the same
+            raise InvalidRequest(
+                400,
+                kind="kernel-already-exists",
+                title=f"The token is taken: a kernel {create.token!r} exists; use another token",
+                request=f"POST {path}",
+            )
+        return reply
+
+    async def _undo(self, call: PendingCall) -> None:
+        """Destroy what the create makes."""
+        client, token = self._client, self._create.token
+        grace = client.config.grace_seconds
+        limit = following_seconds(client) if self._enqueues else grace
+        left = f"the server did not answer the create within {limit:g} s"
+        with trio.move_on_after(limit, shield=True):
+            try:
+                with trio.move_on_after(max(grace - _LAST_SECONDS, limit / 2)):
+                    await call.settle()
+                if not call.done and not self._create.reuse:
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(_keep_destroying, client, token)
+                        await call.settle()
+                        nursery.cancel_scope.cancel()
+                if call.done:
+                    left = f"its end was not confirmed within {limit:g} s"
+                    await self._destroy_made(call)
+                    return
+            except BackendError as exc:
+                left = str(exc)
+        self.unsure = True
+        warn_of_kernel(client, token, left)
+
+    async def _destroy_made(self, call: PendingCall) -> None:
+        client, token = self._client, self._create.token
+        try:
+            reply = CreateReply.decode((await call.wait()).body, token)
+        except ApiError as exc:
+            if exc.status >= 500 and not self._create.reuse:
+                await _destroy_unanswered(client, token)
+            return
+        except BackendError:
+            if not self._create.reuse:
+                await _destroy_unanswered(client, token)
+            return
+        if reply.created:
+            await destroy_kernel(client, reply.token, reply.kernel_id, started=reply.runs)
+
+
+async def wait_until_up(client: Client, reply: CreateReply) -> None:
+    """Wait for a session that was created and does not run yet. Managers also hand out such ones
+    that somebody else is just creating, and up to 25.x those that died while they were created.
+
+    Args:
+        client: of the kernel's server.
+        reply: the answer to the create.
+
+    Raises:
+        ServerError: it never will run; the text holds the server's reason.
+    """
+    state = KernelState(reply.status.upper())
+    pauses = backoff(0.2, longest=1.0)
+    if state.status in DEAD and client.era.takes_ids:
+        state = replace(await _state(client, reply), status=state.status)
+    while state.status in COMING:
+        await trio.sleep(next(pauses))
+        state = await _state(client, reply)
+    if not state.status or state.status in DEAD:
+        raise ServerError(
+            201,
+            title=f"The server could not start the kernel {reply.token!r}: it is "
+            f"{state.status or 'TERMINATED'}",  # sessions that have ended are hidden
+            detail=state.reason,
+            request=f"POST {client.era.create_path}",
+        )
+
+
+async def _state(client: Client, reply: CreateReply) -> KernelState:
+    if client.era.takes_ids:
+        return await kernel_state(client, reply.token, reply.kernel_id)
+    try:
+        return KernelState((await kernel_info(client, reply.token)).status.upper())
+    except NotFound:
+        return KernelState()
+
+
+async def _keep_destroying(client: Client, token: str) -> None:
+    """Destroy by token, again and again, until cancelled.
+
+    Not before it must be: a session that was still waiting for its resources may be started all
+    the same, some time after its destroy was answered (docs/protocol.md, section 3.6).
+    """
+    request = Request("DELETE", client.era.session_path(token))
+    for pause in backoff(0.1, longest=0.5):
+        try:
+            await client.call(request, answer_seconds=None)
+        except BackendError:
+            pass  # not there yet, or not to be destroyed yet
+        await trio.sleep(pause)
+
+
+async def _destroy_unanswered(client: Client, token: str) -> None:
+    """Destroy what a create may have made that failed half-way."""
+    request = Request("DELETE", client.era.session_path(token))
+    give_up = trio.current_time() + _OVERTAKEN_SECONDS
+    pauses = backoff(0.05, longest=0.5)
+    while True:
+        try:
+            reply = await client.call(request, answer_seconds=None)
+        except NotFound:
+            gone = True
+        except AuthError as exc:
+            if exc.kind != NOT_NOW:
+                raise
+            gone = False
+        else:
+            # Seed servers answer 200 with null for a kernel that never was.
+            gone = bool(client.era.prefix) and Statistics.decode(reply.body) is None
+            if not gone:
+                return
+        if gone and trio.current_time() > give_up:
+            return
+        await trio.sleep(next(pauses))

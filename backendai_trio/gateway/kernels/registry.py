@@ -219,6 +219,7 @@ class SessionRegistry:
                     create, access_key, runtime, host, nursery, session_id, self.limits
                 )
                 session.mounts = tuple(mounts)
+                session.faults = self.faults
                 for folder in mounts:
                     # Links: at the kernel's end they are removed, and not what they lead to.
                     (host.work / folder.name).symlink_to(self.folders.files_of(folder))

@@ -14,6 +14,7 @@ import trio
 
 from ...wire.execution import ExecuteReply, ExecuteRequest
 from ...wire.kernels import CreateRequest, KernelInfo, Statistics
+from ..faults import Faults
 from ..limits import GatewayLimits
 from ..processes.process_host import KernelHost
 from ..refusals import Refused
@@ -60,6 +61,8 @@ class Session:
         self.statistics: Statistics | None = None
         self.mounts: tuple[Folder, ...] = ()
         """Virtual folders in its work folder, each under its name."""
+        self.faults = Faults()
+        """What it does wrong on purpose."""
         self.host = host
         self.limits = limits
         self.driver = Driver(runtime, host, create.spec.environ, nursery)
@@ -110,6 +113,7 @@ class Session:
         run = self._runs[run_id] = Run(
             run_id, request, self._add_to_log, live=live, output_bytes=self.limits.output_bytes
         )
+        run.stage_gap_seconds = self.faults.stage_gap_seconds
         self._outcomes.pop(run_id, None)
         self._nursery.start_soon(self._drive, run)
         return run

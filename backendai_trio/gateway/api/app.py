@@ -20,7 +20,7 @@ from ...errors import RemoteProtocolError
 from ...wire.archives import TAR
 from ...wire.http import PROBLEM, Problem, encode_problem
 from ...wire.storage_proxy import TUS_CONTENT_TYPE
-from ...wire.versions import SEED, SESSION_5, SESSION_6, Era, Hello
+from ...wire.versions import SEED, SESSION_5, SESSION_6, TRASH, Era, Hello
 from ..bodies import read_body
 from ..kernels.registry import SessionRegistry
 from ..kernels.session import Session
@@ -99,7 +99,7 @@ def make_app(sessions: SessionRegistry, eras: Sequence[Era], hello: Hello) -> St
         Route(path, endpoints.http(handler, last, signed=False), methods=[method])
         for method, path, handler in storage_routes()
     ]
-    routes += _hello_routes(eras, hello)
+    routes += _hello_routes(sessions, eras, hello)
 
     # Coroutines without an await, because Starlette would run plain functions in threads.
     async def on_http_error(_request: Request, exc: Exception) -> Response:  # noqa: ASYNC124
@@ -185,9 +185,10 @@ async def _serve_terminal(socket: WebSocket, session: Session) -> None:
     await serve(socket, session)
 
 
-def _hello_routes(eras: Sequence[Era], hello: Hello) -> Iterator[Route]:
+def _hello_routes(sessions: SessionRegistry, eras: Sequence[Era], hello: Hello) -> Iterator[Route]:
     async def say_hello(_request: Request) -> Response:  # noqa: ASYNC124 (see `make_app`)
-        return _response(Answer(hello.encode()))
+        more = {TRASH} if sessions.faults.trash else frozenset[str]()
+        return _response(Answer(replace(hello, features=hello.features | more).encode()))
 
     paths = {era.hello_path for era in eras}
     if SEED.hello_path in paths:

@@ -159,8 +159,9 @@ async def create_vfolder(
             raise InvalidRequest(
                 exc.status,
                 kind=exc.kind,
-                title=f"the name is taken by a deleted virtual folder {name!r} in the trash: "
-                "restore it, or purge it ('backend.ai vfolder restore' and 'backend.ai vfolder purge')",
+                title=f"the name is taken by a deleted virtual folder {name!r} in the trash; bring "
+                "it back ('backend.ai vfolder restore'), or free its name ('backend.ai vfolder "
+                "purge')",
                 request=str(request),
             ) from exc
         raise

@@ -96,11 +96,11 @@ async def test_delete_waits_for_sessions_that_end(client: Client) -> None:
 
 
 async def test_delete_of_a_folder_that_stays_mounted(client: Client) -> None:
-    folder, kernel = await _mounted(client)
-    client.config = replace(client.config, grace_seconds=0.5)
-    with pytest.raises(InvalidRequest, match=r"'data' is mounted.*backend.ai ps"):
-        await folder.delete()
-    await kernel.destroy()
+    async with open_client(replace(client.config, grace_seconds=0.5)) as impatient:
+        folder, kernel = await _mounted(impatient)
+        with pytest.raises(InvalidRequest, match=r"'data' is mounted.*backend.ai ps"):
+            await folder.delete()
+        await kernel.destroy()
     assert await statuses(client) == [("data", "ready")]
 
 

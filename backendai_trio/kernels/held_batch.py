@@ -55,12 +55,19 @@ rm -f {order}
 trap - INT
 echo {mark}.
 {commands}"""
+# What started this shell is the manager's part of the kernel, whose last argument is the path of the
+# image's own interpreter.
+_PYTHON_RULE = """\
+python=$(tr '\\0' '\\n' </proc/$PPID/cmdline 2>/dev/null | tail -n 1)
+case $python in /*python*) ;; *) python=$(command -v python || command -v python3) ;; esac"""
 _BUILD_RULE = """\
+(
 if [ -f Makefile ]; then make
-elif [ -f setup.py ]; then "$(command -v python || command -v python3)" -m pip install --user -e .
-fi"""
+elif [ -f setup.py ]; then "$python" -m pip install --user -e .
+fi
+)"""
 _EXEC_RULE = """\
-if [ -f main.py ]; then exec "$(command -v python || command -v python3)" main.py
+if [ -f main.py ]; then exec "$python" main.py
 elif [ -f main ] && [ -x main ]; then exec ./main
 fi
 echo "There is no main.py, and no program main, to run. Name the commands that build and run the \
@@ -206,11 +213,14 @@ def _commands(options: BatchOptions) -> str:
     stages: list[str] = []
     if options.clean not in (None, "*"):  # the rule of images cleans nothing
         stages.append(f"sh -c {quote(options.clean or '')}")
+    if "*" in (options.build, options.exec):
+        stages.append(_PYTHON_RULE)
     if options.build is not None:
-        build = _BUILD_RULE if options.build == "*" else options.build
-        stages.append(f"sh -c {quote(build)} || exit {_BUILD_FAILED}")
+        build = _BUILD_RULE if options.build == "*" else f"sh -c {quote(options.build)}"
+        stages.append(f"{build} || exit {_BUILD_FAILED}")
     if options.exec is not None:
-        stages.append(f"exec sh -c {quote(_EXEC_RULE if options.exec == '*' else options.exec)}")
+        exec_ = _EXEC_RULE if options.exec == "*" else f"exec sh -c {quote(options.exec)}"
+        stages.append(exec_)
     return "\n".join([*stages, ""])
 
 

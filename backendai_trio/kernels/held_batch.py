@@ -55,8 +55,8 @@ rm -f {order}
 trap - INT
 echo {mark}.
 {commands}"""
-# What started this shell is the manager's part of the kernel, whose last argument is the path of the
-# image's own interpreter.
+# The process that started this shell is the manager's kernel runner; its last argument is the path of
+# the image's own interpreter.
 _PYTHON_RULE = """\
 python=$(tr '\\0' '\\n' </proc/$PPID/cmdline 2>/dev/null | tail -n 1)
 case $python in /*python*) ;; *) python=$(command -v python || command -v python3) ;; esac"""

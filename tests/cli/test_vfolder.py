@@ -85,7 +85,7 @@ def test_trash(commands: Commands, files: Path) -> None:
         run("restore", "data")
         assert json.loads(run("list", "--json")[0])[0]["name"] == "data"
         run("delete", "data")
-        assert "can be used again" in run("purge", "data")[1]
+        assert run("purge", "data")[1] == "✔ Purged the virtual folder data.\n"
         run("create", "data")
         assert run("delete", "--purge", "data")[1] == "✔ Deleted the virtual folder data.\n"
         assert json.loads(run("trash", "--json")[0]) == []

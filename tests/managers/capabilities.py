@@ -45,6 +45,7 @@ CAPABILITIES = {
     "folder-rename": "a virtual folder gets another name",
     "folder-invitations": "virtual folders are offered to other users",
     "folder-leave": "a user gives up a folder that somebody has shared",
+    "folder-trash": "deleted virtual folders are restored, until they are purged",
     "folder-unique-names": "a virtual folder's name is there once",
     "folder-remount": "mounts outlive a restart",
     "admin-users": "users are listed",
@@ -74,9 +75,11 @@ _NO_AGENT = Limit(
 )
 _CLIENT = LocalProtocolError
 
+_NO_TRASH = Limit("deleted folders go to a trash from 24.03 on", _CLIENT, "no trash")
 _NO_INPUT = Limit("the kernel runner gives it the end of file at once; only input() asks")
 
 _SEED = {
+    "folder-trash": _NO_TRASH,
     "batch-input": _NO_INPUT,
     "rename": Limit("sessions have names from 20.03 on", _CLIENT, "before 20.03"),
     "complete": Limit("the agent always fails to complete"),
@@ -106,6 +109,7 @@ _SEED = {
 }
 
 _TRANSITION = {
+    "folder-trash": _NO_TRASH,
     "sessions": _NO_AGENT,
     "login": Limit("there is no web server for it", absent=True),
     "folder-moves": Limit("files in folders are moved from 22.03 on", _CLIENT, "22.03"),
@@ -113,6 +117,7 @@ _TRANSITION = {
 
 LIMITS: Mapping[str, Mapping[str, Limit]] = {
     GATEWAY: {
+        "folder-trash": Limit("delete is final on a gateway", _CLIENT, "no trash"),
         "other-users": Limit("a gateway has one key pair", absent=True),
         "pictures": Limit("its Python interpreter knows no IPython"),
         "html": Limit("its Python interpreter knows no IPython"),
@@ -135,6 +140,7 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
     | {"folder-leave": Limit("folders are left from 20.03 on", _CLIENT, "20.03")},
     "20.3.19": _TRANSITION,
     "23.9.10": {
+        "folder-trash": _NO_TRASH,
         "batch-input": _NO_INPUT,
         "complete": Limit("the published kernel runner never answers"),
         "query-exit-code": Limit("a query run that fails has the exit code 0"),

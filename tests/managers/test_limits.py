@@ -173,6 +173,8 @@ async def _folder(target: Target, what: str, local: Path) -> None:
                 await folder.download(["a.txt"], local / "got")
             case "folder-moves":
                 await folder.move("a.txt", "b.txt")
+            case "folder-trash":
+                await folder.restore()
             case "folder-rename":
                 await folder.rename(new_folder_name())
             case "folder-invitations":

@@ -206,7 +206,7 @@ def purge(name: str) -> None:
       backend.ai vfolder purge data
     """
     call_vfolders(lambda client: TrioVFolder(client, name).purge())
-    Status().done(f"Purged the virtual folder {name}: its name can be used again.")
+    Status().done(f"Purged the virtual folder {name}.")
 
 
 @click.command()

@@ -20,16 +20,8 @@ import trio
 
 from ..transport.client import Client
 from ..transport.connection_state import ConnectionState
-from ..wire.execution import (
-    BatchOptions,
-    BuildFinished,
-    CleanFinished,
-    Event,
-    ExecuteRequest,
-    Finished,
-    Stdout,
-    TimedOut,
-)
+from ..wire.execution import BatchOptions, ExecuteRequest
+from ..wire.run_events import BuildFinished, CleanFinished, Event, Finished, Stdout, TimedOut
 from .run_stream import RunStream
 from .upload_form import FormFile, send_form
 
@@ -55,7 +47,7 @@ rm -f {order}
 trap - INT
 echo {mark}.
 {commands}"""
-# The process that started this shell is the manager's kernel runner; its last argument is the path of
+# This shell was started by the manager's kernel runner, whose last argument is the path of
 # the image's own interpreter.
 _PYTHON_RULE = """\
 python=$(tr '\\0' '\\n' </proc/$PPID/cmdline 2>/dev/null | tail -n 1)

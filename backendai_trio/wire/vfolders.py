@@ -14,6 +14,7 @@ from .versions import Era
 from .vfolder_sharing import Permission, parse_permission
 
 __all__ = [
+    "IN_USE",
     "UNKNOWN_ROUTE",
     "CreateVFolder",
     "VFolderInfo",

@@ -6,7 +6,7 @@ But for that, they are the methods of the Trio library, with their docstrings.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from ..files.sources import Links, Upload
@@ -88,5 +88,6 @@ async def download_from_folder(
     into: str | os.PathLike[str] = ".",
     *,
     overwrite: bool = False,
+    on_skip: Callable[[str], None] | None = None,
 ) -> list[Path]:
-    return await folder.download(paths, into, overwrite=overwrite)
+    return await folder.download(paths, into, overwrite=overwrite, on_skip=on_skip)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -56,6 +56,7 @@ def plan_uploads(
     base: Path | None = None,
     recursive: bool = False,
     links: Links = "follow",
+    on_skip: Callable[[Path], None] | None = None,
 ) -> list[Upload]:
     """Plan an upload: look at all files before anything is sent or created. Blocks.
 
@@ -70,6 +71,7 @@ def plan_uploads(
             the folder that a link leads to, if that is inside the same folder, and refuses others.
             ``"keep"`` uploads the links (kernels take them, virtual folders do not), and refuses
             those that lead out of the folder. ``"skip"`` leaves all of them out.
+        on_skip: called with each link that is left out.
 
     Returns:
         The files, and the folders before their content.
@@ -88,7 +90,7 @@ def plan_uploads(
         path = item if isinstance(item, Path) else Path(item)
         try:
             name = _name_below(path, base, folders)
-            for upload in _plan(path, name, recursive=recursive, links=links):
+            for upload in _plan(path, name, recursive=recursive, links=links, on_skip=on_skip):
                 if upload.name in planned:
                     other = planned[upload.name].path
                     message = f"{other} would be uploaded as {upload.name!r} too"
@@ -119,7 +121,14 @@ def _name_below(path: Path, base: Path, folders: dict[str, str]) -> str:
     return prefix + name
 
 
-def _plan(path: Path, name: str, *, recursive: bool, links: Links) -> Iterator[Upload]:
+def _plan(
+    path: Path,
+    name: str,
+    *,
+    recursive: bool,
+    links: Links,
+    on_skip: Callable[[Path], None] | None,
+) -> Iterator[Upload]:
     """The uploads of a file, or of a folder and its content."""
     state = path.stat()
     if not stat.S_ISDIR(state.st_mode):
@@ -130,10 +139,12 @@ def _plan(path: Path, name: str, *, recursive: bool, links: Links) -> Iterator[U
         # The base itself is not created: its content goes to the top.
         if name not in (".", ""):
             yield _upload(path, name, state)
-        yield from _walk(path, "" if name in (".", "") else f"{name}/", links)
+        yield from _walk(path, "" if name in (".", "") else f"{name}/", links, on_skip)
 
 
-def _walk(top: Path, prefix: str, links: Links) -> Iterator[Upload]:
+def _walk(
+    top: Path, prefix: str, links: Links, on_skip: Callable[[Path], None] | None
+) -> Iterator[Upload]:
     """The uploads of a folder's content."""
     root = top.resolve()
     # Beside each folder: the folders of the links that were followed to it.
@@ -148,6 +159,8 @@ def _walk(top: Path, prefix: str, links: Links) -> Iterator[Upload]:
             if not entry.is_symlink():
                 state = path.lstat()
             elif links == "skip":
+                if on_skip is not None:
+                    on_skip(path)
                 continue
             elif links == "keep":
                 yield _link(path, name, root)
@@ -171,7 +184,8 @@ def _followed(path: Path, root: Path, inside: Sequence[Path]) -> os.stat_result:
         raise UploadError(
             str(path),
             "cannot be uploaded: it is a symbolic link to something other than a file or folder of "
-            "the same folder; remove it, leave links out, or upload what it leads to by name",
+            "the same folder; leave links out (--links skip), remove it, or upload what it leads "
+            "to by name",
         )
     return target.stat()
 
@@ -182,8 +196,8 @@ def _link(path: Path, name: str, root: Path) -> Upload:
     if target.startswith("/") or not path.resolve().is_relative_to(root):
         raise UploadError(
             str(path),
-            "cannot be uploaded: it is a symbolic link that leads out of the folder; remove it, or "
-            "leave links out",
+            "cannot be uploaded: it is a symbolic link that leads out of the folder; leave links "
+            "out (--links skip), or remove it",
         )
     return Upload(path, _checked_name(path, name), 0, link=target)
 

@@ -14,3 +14,10 @@ class Faults:
     create_delay_seconds: float = 0.0
     """Time between the arrival of a create request and the kernel's existence, even when the client
     has disconnected. Real managers take some time, too, and a destroy in between finds nothing."""
+    trash: bool = False
+    """Deleted virtual folders go to a trash, and keep their names there, as on managers from 24.03
+    on (docs/protocol.md, section 7.5)."""
+    stage_gap_seconds: float = 0.0
+    """What a batch run prints within this time after a stage's end was reported is lost, and so is
+    its own end, as with the agents of managers from 24.09.12 on (docs/protocol.md, section 4.7).
+    Only for clients that do not use resumable streams."""

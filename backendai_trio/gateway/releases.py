@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import GatewayError
 from ..wire.versions import SEED, SESSION_6, Era, Hello, choose_era
+from .faults import Faults
 
 __all__ = ["OURS", "RELEASES", "TRANSITION_VERSIONS", "Release", "release_named"]
 
@@ -21,6 +22,8 @@ _VERSIONS = (
     "v8.20240915", "v9.20250722",
 )  # fmt: skip
 _REFUSED_FROM_26_3 = "v6.20210815"
+_STAGE_GAP_SECONDS = 0.25
+"""On 26.9.6, 0.3 s of pause before the exec stage were enough, each of 12 times (4.7)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,12 @@ class Release:
     """Sessions can be restarted; else that is a 501 (3.1)."""
     completes: bool = True
     """Completion gives candidates (4.6)."""
+
+    @property
+    def faults(self) -> Faults:
+        """What a gateway that behaves as this release does wrong; a fresh object."""
+        gap = _STAGE_GAP_SECONDS if self.hello.loses_batch_ends else 0.0
+        return Faults(trash=self.hello.has_trash, stage_gap_seconds=gap)
 
     @property
     def versions(self) -> tuple[str, ...]:

@@ -243,6 +243,7 @@ async def _close(sessions: SessionRegistry, parts: _Parts) -> None:
 def _make_registry(parts: _Parts, nursery: trio.Nursery) -> SessionRegistry:
     from .kernels.registry import SessionRegistry
 
+    release = release_named(parts.options.release)
     return SessionRegistry(
         nursery,
         parts.folder,
@@ -252,8 +253,9 @@ def _make_registry(parts: _Parts, nursery: trio.Nursery) -> SessionRegistry:
         parts.options.idle_seconds,
         parts.options.max_sessions,
         parts.options.manager_limits or bool(parts.options.release),
-        release_named(parts.options.release),
+        release,
         parts.options.limits,
+        release.faults,
     )
 
 

@@ -25,6 +25,7 @@ from .execution import Execution, ExecutionResult, open_execution
 from .files import KernelFiles
 from .lifecycle import address_of, destroy_kernel, end_kernel
 from .lookup import kernel_info
+from .run_streams import loses_batch_ends
 from .run_turns import forget_waiting_run
 
 __all__ = ["TrioKernel"]
@@ -152,8 +153,10 @@ class TrioKernel(KernelFiles):
         """
         wanted = self._run_options(mode, options, show_value)
         first = ExecuteRequest(mode, secrets.token_hex(8), code, wanted)
-        # Input has to flow as the program reads it: line by line is not enough.
-        async with open_execution(self.client, self.address, first, live=bool(stdin)) as run:
+        # Input has to flow as the program reads it: line by line is not enough. And a batch run
+        # that waits for this client (see `held_batch`) begins sooner than its first poll ends.
+        live = bool(stdin) or (mode == "batch" and loses_batch_ends(self.client))
+        async with open_execution(self.client, self.address, first, live=live) as run:
             if stdin:
                 await run.send_stdin(stdin)
             await run.close_stdin()

@@ -12,11 +12,10 @@ from ..wire.http import Request
 from ..wire.kernels import KernelInfo
 from ..wire.run_events import Finished, InputRequest, Stderr, Stdout
 from .execution import open_execution
+from .run_streams import loses_batch_ends
 
 __all__ = ["run_shell", "shell_word"]
 
-_EARLY_SECONDS = 0.3
-"""What a batch run prints this soon may be lost on managers that lose the end of a run."""
 _PYTHON_IMAGES = ("python", "pytorch", "tensorflow")
 
 
@@ -79,12 +78,11 @@ def shell_word(path: str) -> str:
 
 
 async def _first_request(client: Client, token: str, command: str) -> ExecuteRequest:
-    """The request that runs a command, in the mode that is safe on this server."""
+    """The request that runs a command, in the mode that is quickest on this server."""
     run_id = secrets.token_hex(8)
-    if client.hello.loses_batch_ends:
-        if await _runs_python(client, token):
-            return ExecuteRequest("query", run_id, _as_python(command))
-        command = f"sleep {_EARLY_SECONDS}; {command}"
+    # Elsewhere a batch run takes longer, since it waits for this client before it begins.
+    if loses_batch_ends(client) and await _runs_python(client, token):
+        return ExecuteRequest("query", run_id, _as_python(command))
     options = BatchOptions(build=None, exec=command)
     return ExecuteRequest("batch", run_id, "", options.as_json())
 

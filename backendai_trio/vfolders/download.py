@@ -75,9 +75,10 @@ async def download_files(
     *,
     overwrite: bool,
     reporter: ProgressReporter,
+    on_skip: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Download from a virtual folder; see `TrioVFolder.download`."""
-    files, folders = await _find(list_files, paths)
+    files, folders = await _find(list_files, paths, on_skip)
     targets = await run_sync(_prepare, into, files, folders, overwrite)
     queue = iter(files)
 
@@ -92,7 +93,9 @@ async def download_files(
     return [targets[file] for file in files]
 
 
-async def _find(list_files: Lister, paths: Sequence[str]) -> tuple[list[_File], list[str]]:
+async def _find(
+    list_files: Lister, paths: Sequence[str], on_skip: Callable[[str], None] | None
+) -> tuple[list[_File], list[str]]:
     """The files to download and the folders to make, as the server lists them."""
     files: dict[str, _File] = {}
     folders: list[str] = []
@@ -114,6 +117,9 @@ async def _find(list_files: Lister, paths: Sequence[str]) -> tuple[list[_File], 
     while todo:
         path, prefix = todo.pop()
         for found in await list_files(path):
+            if on_skip is not None and not (found.is_folder or found.mode.startswith("-")):
+                on_skip(found.name if path == "." else f"{path}/{found.name}")
+                continue
             todo += _add(found, "" if path == "." else path, prefix, files, folders)
             if len(files) + len(folders) > MAX_ENTRIES:
                 raise DownloadError(
@@ -138,7 +144,9 @@ def _add(
         return [(path, f"{name}/")]
     if not found.mode.startswith("-"):
         raise DownloadError(
-            path, "is a link or a device, not a regular file; download what it leads to by name"
+            path,
+            "is a link or a device, not a regular file; leave such out (--links skip), or download "
+            "what it leads to by name",
         )
     files[name] = _File(path, name, found.size)
     return []

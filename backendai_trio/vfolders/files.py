@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -169,6 +169,7 @@ async def download(
     into: str | os.PathLike[str] = ".",
     *,
     overwrite: bool = False,
+    on_skip: Callable[[str], None] | None = None,
     progress: trio.MemorySendChannel[Progress] | None = None,
 ) -> list[Path]:
     """Download files and folders, several files at a time.
@@ -182,6 +183,8 @@ async def download(
         into: local folder, created if it is missing. Each path arrives under its last
             component.
         overwrite: whether existing files may be replaced. They keep their permissions.
+        on_skip: called with the path of each symbolic link and device in a folder, which are left
+            out then; without it, they are refused.
         progress: where to send progress; it stays open.
 
     Returns:
@@ -208,5 +211,6 @@ async def download(
         check_names(paths),
         Path(into),
         overwrite=overwrite,
+        on_skip=on_skip,
         reporter=ProgressReporter(progress),
     )

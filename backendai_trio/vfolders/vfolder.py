@@ -151,8 +151,25 @@ async def create_vfolder(
             title=f"the name is taken: there is a virtual folder {name!r} already",
             request=f"GET {client.era.folders_path}",
         )
-    await client.call(Request("POST", client.era.folders_path, (), body, JSON))
+    request = Request("POST", client.era.folders_path, (), body, JSON)
+    try:
+        await client.call(request)
+    except InvalidRequest as exc:
+        if client.hello.has_trash and await _is_in_trash(client, name):
+            raise InvalidRequest(
+                exc.status,
+                kind=exc.kind,
+                title=f"the name is taken by a deleted virtual folder {name!r} in the trash; bring "
+                "it back ('backend.ai vfolder restore'), or free its name ('backend.ai vfolder "
+                "purge')",
+                request=str(request),
+            ) from exc
+        raise
     return TrioVFolder(client, name)
+
+
+async def _is_in_trash(client: Client, name: str) -> bool:
+    return any(row.name == name and row.keeps_name for row in await list_vfolders(client))
 
 
 async def find_vfolder(client: Client, name: str) -> TrioVFolder:

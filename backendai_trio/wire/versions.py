@@ -173,6 +173,9 @@ section 1.4)."""
 
 ERAS = (SEED, TRANSITION, SESSION_5, SESSION_6)
 
+TRASH = "trash"
+"""Feature: deleted virtual folders go to a trash, as on managers from 24.03 on."""
+
 _RELEASE = re.compile(r"\d{1,4}(\.\d{1,4}){1,3}")
 _UUIDS_ARE_IDS_SINCE = (26, 4, 4)
 _TRASH_SINCE = (24, 3)
@@ -226,7 +229,7 @@ class Hello:
     @property
     def has_trash(self) -> bool:
         """Whether deleted virtual folders go to a trash bin (docs/protocol.md, section 7.5)."""
-        return self.release >= _TRASH_SINCE
+        return self.release >= _TRASH_SINCE or TRASH in self.features
 
     @property
     def loses_batch_ends(self) -> bool:

@@ -14,6 +14,7 @@ from .versions import Era
 from .vfolder_sharing import Permission, parse_permission
 
 __all__ = [
+    "IN_USE",
     "UNKNOWN_ROUTE",
     "CreateVFolder",
     "VFolderInfo",
@@ -25,6 +26,9 @@ USAGE_MODES = ("general", "model", "data")
 UNKNOWN_ROUTE = frozenset({"", "generic-not-found", "url-not-found"})
 """Kinds of a 404 for a path that the server's release does not know (docs/protocol.md,
 section 10)."""
+
+IN_USE = "mounted"
+"""What the refusal to delete a folder says that sessions have mounted."""
 
 MAX_NAME = 64
 # Names that all eras take (docs/protocol.md, section 7.1); later ones also take some that begin
@@ -140,6 +144,11 @@ class VFolderInfo:
     def is_in_trash(self) -> bool:
         """Whether it was deleted, and can be restored or purged."""
         return self.status in ("delete-pending", "delete-error")
+
+    @property
+    def keeps_name(self) -> bool:
+        """Whether it was deleted, and is not gone: its name is not free yet."""
+        return self.status.startswith("delete-") and self.status != "delete-complete"
 
     @property
     def is_usable(self) -> bool:

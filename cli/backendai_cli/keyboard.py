@@ -78,6 +78,24 @@ class Stdin:
         except OSError:  # closed
             return False
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether a pipe or a file has input that nobody has read; False if that cannot be told."""
+        if sys.platform == "win32" or self.is_terminal:
+            return False
+        import fcntl
+        import stat
+        import termios
+
+        try:
+            state = os.fstat(self._fd)
+            if stat.S_ISREG(state.st_mode):
+                return os.lseek(self._fd, 0, os.SEEK_CUR) < state.st_size
+            unread = fcntl.ioctl(self._fd, termios.FIONREAD, bytes(4))
+        except OSError:  # closed, or a device such as /dev/null
+            return False
+        return int.from_bytes(unread, sys.byteorder) > 0
+
     async def read(self) -> bytes:
         """Wait for input; at least a byte, or ``b""`` at its end."""
         import trio

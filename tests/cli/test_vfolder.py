@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from backendai_trio.testing import gateway_in_thread
+
 from .commands import ACCESS_KEY, NO_SERVER, SECRET_KEY, Commands, variables_of
 
 MIB = 1024 * 1024
@@ -59,6 +61,36 @@ def test_a_life(commands: Commands, served: Mapping[str, str], files: Path) -> N
     assert json.loads(run("invitations", "--json")) == []
     run("delete", "other")
     assert json.loads(run("list", "--json")) == []
+
+
+def test_trash(commands: Commands, files: Path) -> None:
+    with gateway_in_thread() as gateway:
+        gateway.faults.trash = True
+
+        def run(*arguments: str) -> tuple[str, str]:
+            result = commands.run("vfolder", *arguments, env=gateway.environ)
+            assert result.code == 0, result.stderr
+            return result.text, result.stderr
+
+        assert "The trash is empty." in "".join(run("trash"))
+        run("create", "data")
+        _, said = run("delete", "data")
+        assert "to the trash" in said
+        assert "vfolder restore data" in said and "vfolder purge data" in said
+        assert json.loads(run("list", "--json")[0]) == []
+        assert json.loads(run("trash", "--json")[0])[0]["status"] == "delete-pending"
+        assert "delete-pending" in run("trash")[0]
+        taken = commands.run("vfolder", "create", "data", env=gateway.environ).problem(126)
+        assert "in the trash" in taken and "[" not in taken
+        run("restore", "data")
+        assert json.loads(run("list", "--json")[0])[0]["name"] == "data"
+        run("delete", "data")
+        assert run("purge", "data")[1] == "✔ Purged the virtual folder data.\n"
+        run("create", "data")
+        assert run("delete", "--purge", "data")[1] == "✔ Deleted the virtual folder data.\n"
+        assert json.loads(run("trash", "--json")[0]) == []
+        missing = commands.run("vfolder", "restore", "data", env=gateway.environ).problem(126)
+        assert "the trash has no virtual folder 'data'" in missing
 
 
 def test_no_server(commands: Commands, files: Path) -> None:
@@ -117,6 +149,8 @@ def test_folders_outlive_the_gateway(commands: Commands, files: Path) -> None:
         (("rm", "data", "missing"), 126, "missing"),
         (("invite", "data", "nobody@example.com"), 125, "nobody"),
         (("accept", "nope"), 126, "invitation"),
+        (("restore", "data"), 125, "no trash"),
+        (("purge", "data"), 125, "no trash"),
     ],
 )
 @pytest.mark.usefixtures("files")

@@ -28,6 +28,7 @@ CAPABILITIES = {
     "rename": "a session gets another name",
     "complete": "code is completed",
     "query-exit-code": "a query run tells its exit code",
+    "batch-input": "a program that is run from files reads standard input",
     "syntax-errors": "a query run tells a syntax error as one",
     "pictures": "a query run shows pictures",
     "html": "a query run shows HTML",
@@ -44,6 +45,7 @@ CAPABILITIES = {
     "folder-rename": "a virtual folder gets another name",
     "folder-invitations": "virtual folders are offered to other users",
     "folder-leave": "a user gives up a folder that somebody has shared",
+    "folder-trash": "deleted virtual folders are restored, until they are purged",
     "folder-unique-names": "a virtual folder's name is there once",
     "folder-remount": "mounts outlive a restart",
     "admin-users": "users are listed",
@@ -73,7 +75,12 @@ _NO_AGENT = Limit(
 )
 _CLIENT = LocalProtocolError
 
+_NO_TRASH = Limit("deleted folders go to a trash from 24.03 on", _CLIENT, "no trash")
+_NO_INPUT = Limit("the kernel runner gives it the end of file at once; only input() asks")
+
 _SEED = {
+    "folder-trash": _NO_TRASH,
+    "batch-input": _NO_INPUT,
     "rename": Limit("sessions have names from 20.03 on", _CLIENT, "before 20.03"),
     "complete": Limit("the agent always fails to complete"),
     "session-files": Limit("files in a session are listed and downloaded from 1.4 on"),
@@ -102,6 +109,7 @@ _SEED = {
 }
 
 _TRANSITION = {
+    "folder-trash": _NO_TRASH,
     "sessions": _NO_AGENT,
     "login": Limit("there is no web server for it", absent=True),
     "folder-moves": Limit("files in folders are moved from 22.03 on", _CLIENT, "22.03"),
@@ -109,6 +117,7 @@ _TRANSITION = {
 
 LIMITS: Mapping[str, Mapping[str, Limit]] = {
     GATEWAY: {
+        "folder-trash": Limit("delete is final on a gateway", _CLIENT, "no trash"),
         "other-users": Limit("a gateway has one key pair", absent=True),
         "pictures": Limit("its Python interpreter knows no IPython"),
         "html": Limit("its Python interpreter knows no IPython"),
@@ -131,6 +140,8 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
     | {"folder-leave": Limit("folders are left from 20.03 on", _CLIENT, "20.03")},
     "20.3.19": _TRANSITION,
     "23.9.10": {
+        "folder-trash": _NO_TRASH,
+        "batch-input": _NO_INPUT,
         "complete": Limit("the published kernel runner never answers"),
         "query-exit-code": Limit("a query run that fails has the exit code 0"),
         "html": Limit("HTML is sent as what is no JSON, and the session hangs from then on"),
@@ -139,6 +150,7 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
         "login": Limit("there is no web server for it", absent=True),
     },
     "26.9.6": {
+        "batch-input": _NO_INPUT,
         "restart": Limit("the manager has no such call any more", ServerError, "501"),
         "complete": Limit("it always answers an empty list"),
         "folder-leave": Limit("a guest lacks the permission for it", AuthError, "HARD_DELETE"),

@@ -102,7 +102,7 @@ async def open_folder(client: Client) -> AsyncIterator[TrioVFolder]:
         with trio.move_on_after(60, shield=True):
             while True:
                 try:
-                    await folder.delete()
+                    await folder.delete(purge=True)
                     break
                 except InvalidRequest:
                     await trio.sleep(1)

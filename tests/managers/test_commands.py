@@ -73,6 +73,7 @@ async def test_standard_input(commands: Commands) -> None:
     assert (done.code, done.stdout) == (0, b"A\nB\nC\n"), done
 
 
+@pytest.mark.needs("batch-input")
 async def test_standard_input_of_files(commands: Commands) -> None:
     (commands.work / "main.py").write_text("import sys\nprint(len(sys.stdin.read()))\n")
     done = await commands.run("run", "-q", "python", "main.py", stdin=b"x" * 1000)
@@ -145,8 +146,18 @@ async def test_virtual_folder(commands: Commands, target: Target) -> None:
     code = f"print(open('{name}/a.txt').read())"
     assert await commands.succeed("run", "-q", "-m", name, "python", "-c", code) == "A\n"
     await commands.succeed("vfolder", "delete", name)
-    rows = json.loads(await commands.succeed("vfolder", "list", "--json"))
-    assert name not in [row["name"] for row in rows if not row.get("status", "").startswith("del")]
+    assert name not in await _vfolders(commands, "list")
+    if target.can("folder-trash"):
+        assert name in await _vfolders(commands, "trash")
+        await commands.succeed("vfolder", "restore", name)
+        assert name in await _vfolders(commands, "list")
+        await commands.succeed("vfolder", "delete", "--purge", name)
+        assert name not in await _vfolders(commands, "trash")
+
+
+async def _vfolders(commands: Commands, command: str) -> list[str]:
+    rows = json.loads(await commands.succeed("vfolder", command, "--json"))
+    return [row["name"] for row in rows]
 
 
 @pytest.mark.parametrize("seconds", [0.2, 0.7, 1.5, 3.0])

@@ -59,9 +59,27 @@ async def test_deleted_folder_leaves_its_name(client: Client) -> None:
     name = new_folder_name()
     for _ in range(2):
         folder = await create_vfolder(client, name)
-        await folder.delete()
+        await folder.delete(purge=True)
         with pytest.raises(NotFound):
             await find_vfolder(client, name)
+
+
+@pytest.mark.needs("folder-trash")
+async def test_folder_in_the_trash(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A")
+    name = new_folder_name()
+    folder = await create_vfolder(client, name)
+    await folder.upload([tmp_path / "a.txt"], base=tmp_path)
+    await folder.delete()
+    (info,) = [row for row in await list_vfolders(client) if row.name == name]
+    assert info.is_in_trash and info.keeps_name
+    with pytest.raises(InvalidRequest, match="in the trash"):
+        await create_vfolder(client, name)
+    await folder.restore()
+    assert [file.name for file in await folder.list_files()] == ["a.txt"]
+    await folder.delete()
+    await folder.purge()
+    assert name not in [row.name for row in await list_vfolders(client) if row.keeps_name]
 
 
 @pytest.mark.needs("folder-unique-names")

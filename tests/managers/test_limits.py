@@ -15,6 +15,7 @@ import trio
 from backendai_trio import (
     ApiError,
     BackendError,
+    BatchOptions,
     Html,
     KernelLeftBehindWarning,
     Media,
@@ -81,6 +82,13 @@ async def _complete(kernel: TrioKernel) -> None:
 async def _query_exit_code(kernel: TrioKernel) -> None:
     if (await run(kernel, "1 / 0")).exit_code != 1:
         raise BackendError("no exit code tells of the failure")
+
+
+async def _batch_input(kernel: TrioKernel) -> None:
+    options = BatchOptions(build=None, exec="cat | wc -c")
+    result = await kernel.run(mode="batch", options=options, stdin=b"abc\n")
+    if result["console"] == [("stdout", "0\n")]:
+        raise BackendError("it got nothing")
 
 
 async def _syntax_errors(kernel: TrioKernel) -> None:
@@ -165,6 +173,8 @@ async def _folder(target: Target, what: str, local: Path) -> None:
                 await folder.download(["a.txt"], local / "got")
             case "folder-moves":
                 await folder.move("a.txt", "b.txt")
+            case "folder-trash":
+                await folder.restore()
             case "folder-rename":
                 await folder.rename(new_folder_name())
             case "folder-invitations":
@@ -196,6 +206,7 @@ _ON_KERNEL: dict[str, Callable[[TrioKernel], Awaitable[None]]] = {
     "restart": _restart,
     "rename": _rename,
     "complete": _complete,
+    "batch-input": _batch_input,
     "query-exit-code": _query_exit_code,
     "syntax-errors": _syntax_errors,
     "pictures": partial(_shows, code=f"{_DISPLAY}, SVG\ndisplay(SVG('<svg/>'))"),

@@ -20,7 +20,7 @@ from ...errors import RemoteProtocolError
 from ...wire.archives import TAR
 from ...wire.http import PROBLEM, Problem, encode_problem
 from ...wire.storage_proxy import TUS_CONTENT_TYPE
-from ...wire.versions import SEED, SESSION_5, SESSION_6, TRANSITION, Era, Hello
+from ...wire.versions import SEED, SESSION_5, SESSION_6, TRANSITION, TRASH, Era, Hello
 from ..bodies import read_body
 from ..kernels.registry import SessionRegistry
 from ..kernels.session import Session
@@ -103,7 +103,7 @@ def make_app(sessions: SessionRegistry, eras: Sequence[Era], hello: Hello) -> St
         Route(path, endpoints.http(handler, last, signed=False), methods=[method])
         for method, path, handler in storage_routes()
     ]
-    routes += _hello_routes(eras, hello, release)
+    routes += _hello_routes(eras, hello, sessions)
 
     # Coroutines without an await, because Starlette would run plain functions in threads.
     async def on_http_error(_request: Request, exc: Exception) -> Response:  # noqa: ASYNC124
@@ -191,12 +191,17 @@ async def _serve_terminal(socket: WebSocket, session: Session) -> None:
     await serve(socket, session)
 
 
-def _hello_routes(eras: Sequence[Era], hello: Hello, release: Release) -> Iterator[Route]:
+def _hello_routes(eras: Sequence[Era], hello: Hello, sessions: SessionRegistry) -> Iterator[Route]:
+    release = sessions.release
+
     async def say_hello(request: Request) -> Response:  # noqa: ASYNC124 (see `make_app`)
         if release.hello_needs_date and "date" not in request.headers:
             problem = Problem(400, "invalid-auth-params", "Date/time sync error")
             return _problem(problem, eras[-1], release)
-        return _response(Answer(hello.encode()))
+        told = hello
+        if release is OURS and sessions.faults.trash:
+            told = replace(hello, features=hello.features | {TRASH})
+        return _response(Answer(told.encode()))
 
     paths = set(release.hello_paths)
     if release is OURS:

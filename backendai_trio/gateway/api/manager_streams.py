@@ -99,10 +99,7 @@ async def _send_replies(
         reply = await run.poll(AGGREGATE_SECONDS, MESSAGE_BYTES)
         run.last_seen = math.inf  # the client may take any time to answer
         request = run.input_request
-        session.note_reply(reply)
         await send_message(socket, encode_reply(reply))
-        if session.is_stuck:
-            await trio.sleep_forever()
         if reply.status == "finished":
             return
         if reply.status == "waiting-input":

@@ -12,6 +12,7 @@ from ...wire.versions import Era
 from ...wire.vfolder_sharing import Invite, parse_permission
 from ...wire.vfolders import CreateVFolder
 from ..refusals import Refused
+from ..storage.index import Folder
 from ..storage.vfolders import HOST
 from . import vfolder_files as files
 from .handlers import NO_CONTENT, Answer, Call, Handler
@@ -45,6 +46,8 @@ def folder_routes(era: Era) -> list[tuple[str, str, Handler]]:
         tus = f"{base}/_/tus/upload/{{token}}"
         routes += [
             ("DELETE", base, delete_by_id),
+            ("POST", f"{base}/restore-from-trash-bin", restore),
+            ("POST", f"{base}/delete-from-trash-bin", purge),
             ("GET", f"{base}/_/id", look_up),
             ("GET", f"{base}/_/hosts", hosts),
             ("GET", f"{base}/_/all-hosts", hosts),
@@ -121,7 +124,8 @@ async def info(call: Call) -> Answer:
 
 async def delete(call: Call) -> Answer:
     """``DELETE /folders/{name}``."""
-    await call.sessions.folders.delete(folder_of(call, own=True))
+    folder = folder_of(call, own=True)
+    await call.sessions.folders.delete(folder, to_trash=call.sessions.faults.trash)
     return NO_CONTENT
 
 
@@ -129,8 +133,26 @@ async def delete_by_id(call: Call) -> Answer:
     """``DELETE /folders``."""
     folder_id = Fields.parse(call.body, "delete folder").text("id")
     folders = call.sessions.folders
-    await folders.delete(folders.find(call.access_key, folder_id, own=True))
+    folder = folders.find(call.access_key, folder_id, own=True)
+    await folders.delete(folder, to_trash=call.sessions.faults.trash)
     return NO_CONTENT
+
+
+async def restore(call: Call) -> Answer:
+    """``POST /folders/restore-from-trash-bin``."""
+    call.sessions.folders.trash.discard(_trashed(call).folder_id)
+    return NO_CONTENT
+
+
+async def purge(call: Call) -> Answer:
+    """``POST /folders/delete-from-trash-bin``."""
+    await call.sessions.folders.delete(_trashed(call))
+    return NO_CONTENT
+
+
+def _trashed(call: Call) -> Folder:
+    folder_id = Fields.parse(call.body, "folder in the trash").text("id")
+    return call.sessions.folders.find(call.access_key, folder_id, own=True, in_trash=True)
 
 
 def look_up(call: Call) -> Answer:

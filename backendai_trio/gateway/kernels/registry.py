@@ -223,8 +223,8 @@ class SessionRegistry:
                 session = Session(
                     create, access_key, runtime, host, nursery, session_id, self.limits
                 )
-                session.loses_batch_ends = self.release.hello.loses_batch_ends
                 session.mounts = tuple(mounts)
+                session.faults = self.faults
                 for folder in mounts:
                     # Links: at the kernel's end they are removed, and not what they lead to.
                     (host.work / folder.name).symlink_to(self.folders.files_of(folder))

@@ -7,6 +7,7 @@ need no positions. Clients that stream (`backendai_trio.gateway.api.streams`) re
 from __future__ import annotations
 
 import codecs
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -40,6 +41,8 @@ class Run:
         interrupts: how many interrupts its stream's client has sent.
         window: rows and columns of the program's terminal; None if it has no terminal.
         on_resize: tells the program about a new window size; None while none runs.
+        stage_gap_seconds: for how long output is lost when a poll has reported the end of a stage;
+            see `Faults`.
         last_seen: the last time (Trio's clock) a client was there; infinite or in the future while
             one is there.
     """
@@ -73,6 +76,8 @@ class Run:
         self.interrupts = 0
         self.window = request.window
         self.on_resize: Callable[[int, int], None] | None = None
+        self.stage_gap_seconds = 0.0
+        self._lost_until = -math.inf
         self.last_seen = trio.current_time()
         self._log = log
         self._input_request: dict[str, Any] | None = None
@@ -87,11 +92,15 @@ class Run:
     async def write(self, kind: Literal["stdout", "stderr"], data: bytes) -> None:
         """Take output from the program; waits while the client is far behind."""
         self._log(self._log_decoders[kind].decode(data))
+        if self._is_lost():
+            await trio.lowlevel.checkpoint()
+            return
         await self.output.write(kind, data)
 
     def stage_finished(self, status: str, exit_code: int) -> None:
         """Report the end of a stage of a batch run, e.g. ``build-finished``."""
-        self.output.write_mark({"status": status, "exit_code": exit_code})
+        if not self._is_lost():
+            self.output.write_mark({"status": status, "exit_code": exit_code})
 
     async def ask_line(self, is_password: bool) -> bytes | None:
         """A line for the program, with its newline; None for end of input.
@@ -126,7 +135,8 @@ class Run:
     def finish(self, exit_code: int) -> None:
         """The program has ended and all its output was written."""
         self.outcome = exit_code
-        self.output.write_mark({"status": "finished", "exit_code": exit_code}, last=True)
+        if not self._is_lost():
+            self.output.write_mark({"status": "finished", "exit_code": exit_code}, last=True)
 
     # --- the client's side -----------------------------------------------------------------------
 
@@ -190,6 +200,10 @@ class Run:
         finally:
             self.last_seen = trio.current_time()
 
+    def _is_lost(self) -> bool:
+        """Whether what the program does now stays unknown to the client, by `stage_gap_seconds`."""
+        return trio.current_time() < self._lost_until
+
     def _request_input(self, is_password: bool) -> None:
         self._input_request = {"status": "waiting-input", "is_password": is_password}
         self.output.write_mark(self._input_request)
@@ -209,6 +223,9 @@ class Run:
         status = mark["status"] if mark is not None else "continued"
         if mark is None or (status == "waiting-input" and mark is not self._input_request):
             return ExecuteReply("continued", self.run_id, tuple(console))
+        if status in ("clean-finished", "build-finished") and self.stage_gap_seconds:
+            self._lost_until = trio.current_time() + self.stage_gap_seconds
+            self.output.release(self.output.end)
         options: dict[str, Any] = {}
         if status == "waiting-input":
             options["is_password"] = mark["is_password"]

@@ -14,6 +14,7 @@ import trio
 
 from ...wire.execution import ExecuteReply, ExecuteRequest
 from ...wire.kernels import CreateRequest, KernelInfo, Statistics
+from ..faults import Faults
 from ..limits import GatewayLimits
 from ..processes.process_host import KernelHost
 from ..refusals import Refused
@@ -55,8 +56,6 @@ class Session:
         """Why it ends, for event streams."""
         self.gone = trio.Event()
         """Set when its processes and files are gone."""
-        self.loses_batch_ends = False
-        """Whether it gets stuck after a batch run's build, as kernels of some managers do."""
         self.is_stuck = False
         """Whether it answers no run any more, until a restart."""
         self.connections = 0
@@ -64,6 +63,8 @@ class Session:
         self.statistics: Statistics | None = None
         self.mounts: tuple[Folder, ...] = ()
         """Virtual folders in its work folder, each under its name."""
+        self.faults = Faults()
+        """What it does wrong on purpose."""
         self.host = host
         self.limits = limits
         self.driver = Driver(runtime, host, create.spec.environ, nursery)
@@ -102,15 +103,9 @@ class Session:
         if isinstance(run, ExecuteReply):
             return run
         reply = await run.poll(self.limits.poll_seconds)
-        self.note_reply(reply)
         if reply.status == "finished":
             self._runs.pop(run.run_id, None)
         return reply
-
-    def note_reply(self, reply: ExecuteReply) -> None:
-        """Be told of a reply in the managers' form before it is sent."""
-        if self.loses_batch_ends and reply.status in ("clean-finished", "build-finished"):
-            self.is_stuck = True
 
     def start(self, request: ExecuteRequest, *, live: bool = False) -> Run:
         """Start a run; it waits for the runs before it.
@@ -123,6 +118,7 @@ class Session:
         run = self._runs[run_id] = Run(
             run_id, request, self._add_to_log, live=live, output_bytes=self.limits.output_bytes
         )
+        run.stage_gap_seconds = self.faults.stage_gap_seconds
         self._outcomes.pop(run_id, None)
         self._nursery.start_soon(self._drive, run)
         return run

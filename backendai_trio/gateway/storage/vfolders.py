@@ -41,6 +41,7 @@ class VFolders:
 
     Attributes:
         max_bytes: quota of each folder in bytes, 0 for none.
+        trash: ids of deleted folders that are not gone; see `Faults.trash`.
         in_use: the tokens of the kernels that have a folder (by its id) mounted; set by
             `SessionRegistry`.
     """
@@ -48,6 +49,7 @@ class VFolders:
     def __init__(self, root: Path, *, lasting: bool, max_folders: int, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.in_use: Callable[[str], list[str]] = lambda _folder_id: []
+        self.trash: set[str] = set()
         self._root = root
         self._lasting = lasting
         self._max_folders = max_folders
@@ -97,14 +99,22 @@ class VFolders:
         """All folders that a user may see."""
         return self.index.of_user(user)
 
-    def find(self, user: str, name: str, *, write: bool = False, own: bool = False) -> Folder:
+    def find(
+        self,
+        user: str,
+        name: str,
+        *,
+        write: bool = False,
+        own: bool = False,
+        in_trash: bool = False,
+    ) -> Folder:
         """A folder by its name or id.
 
         Raises:
             Refused: there is none (404), or the user may not do this with it (403).
         """
         folder = self.index.find(user, name)
-        if folder is None:
+        if folder is None or (folder.folder_id in self.trash) is not in_trash:
             detail = f"no folder is named {name!r}"
             raise Refused(404, "vfolder-not-found", "No such virtual folder", detail)
         if write and not folder.writable:
@@ -138,10 +148,15 @@ class VFolders:
             num_files=files,
             used_bytes=used,
             max_bytes=self.quota_of(folder),
+            status="delete-pending" if folder.folder_id in self.trash else "ready",
         )
 
-    async def delete(self, folder: Folder) -> None:
+    async def delete(self, folder: Folder, *, to_trash: bool = False) -> None:
         """Delete a folder and its files.
+
+        Args:
+            folder: the folder.
+            to_trash: it only goes to the trash (see `Faults`), from where it can be restored.
 
         Raises:
             Refused: a kernel has it mounted.
@@ -149,6 +164,11 @@ class VFolders:
         if kernels := self.in_use(folder.folder_id):
             detail = f"kernel {', '.join(kernels)} has {folder.name!r} mounted; destroy it first"
             raise Refused(400, "vfolder-operation-failed", "The folder is in use", detail)
+        if to_trash:
+            self.trash.add(folder.folder_id)
+            await trio.lowlevel.checkpoint()
+            return
+        self.trash.discard(folder.folder_id)
         # From the index first: then it cannot be found, and `_sweep` removes what is left of it.
         self.index.remove(folder.folder_id)
         home = self._root / folder.folder_id

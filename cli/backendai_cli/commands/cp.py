@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from backendai_trio import TrioKernel
-from backendai_trio.files import Upload, plan_uploads
+from backendai_trio.files import Links, Upload, plan_uploads
 
+from ..console import Status
+from ..links import LeftOut, upload_links_option
 from ..parameters import REMOTE_PATH
 from ..progress_bars import progress_bars, split_remote, suggesting_overwrite
 from ..server import call_kernel
@@ -23,14 +26,20 @@ __all__ = ["command"]
 @click.argument("target", metavar="DST", type=REMOTE_PATH)
 @click.option("-r", "--recursive", is_flag=True, help="Copy folders and their content.")
 @click.option("-f", "--overwrite", is_flag=True, help="Replace local files that exist.")
+@upload_links_option
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def command(
-    sources: tuple[str, ...], target: str, recursive: bool, overwrite: bool, quiet: bool
+    sources: tuple[str, ...],
+    target: str,
+    recursive: bool,
+    overwrite: bool,
+    links: Links,
+    quiet: bool,
 ) -> None:
     """Copy files to or from a kernel. Either SRC or DST is written ID:PATH.
 
     ID is the kernel's token or session id ('backend.ai ps'). As with cp, files are copied into DST
-    if it is a folder; otherwise DST is the name of the copy.
+    if it is a folder; otherwise DST is the name of the copy. Links in a kernel's folder stay links.
 
     \b
     Examples:
@@ -42,8 +51,10 @@ def command(
     remote_sources = [pair for pair in map(split_remote, sources) if pair is not None]
     if remote_target is not None and not remote_sources:
         token, path = remote_target
-        upload = _Upload([Path(source) for source in sources], path, recursive, quiet)
+        left_out = LeftOut()
+        upload = _Upload(_plan(sources, recursive, links, left_out), path, quiet)
         call_kernel(token, f"copy files to the kernel {token}", upload)
+        left_out.report(Status(quiet=quiet))
     elif (
         remote_target is None
         and len(remote_sources) == len(sources)
@@ -57,23 +68,36 @@ def command(
         raise click.UsageError("write either SRC or DST as ID:PATH, with one kernel")
 
 
+def _plan(
+    sources: Sequence[str], recursive: bool, links: Links, left_out: LeftOut
+) -> list[list[Upload]]:
+    """The uploads of each source."""
+    return [
+        plan_uploads(
+            [path],
+            base=path.resolve().parent,
+            recursive=recursive,
+            links=links,
+            on_skip=left_out,
+        )
+        for path in map(Path, sources)
+    ]
+
+
 class _Upload:
     """A copy to the kernel."""
 
-    def __init__(self, paths: list[Path], target: str, recursive: bool, quiet: bool) -> None:
-        self._uploads = [
-            (path, plan_uploads([path], base=path.resolve().parent, recursive=recursive))
-            for path in paths
-        ]
+    def __init__(self, sources: list[list[Upload]], target: str, quiet: bool) -> None:
+        self._sources = sources
         self._target = posixpath.normpath(target)
         self._is_folder = target.endswith("/") or self._target == "."
         self._quiet = quiet
 
     async def __call__(self, kernel: TrioKernel) -> None:
-        uploads = [item for _, planned in self._uploads for item in planned]
+        uploads = [item for planned in self._sources for item in planned]
         to = self._target
         if not (self._is_folder or await _is_folder(kernel, to)):
-            if len(self._uploads) > 1:
+            if len(self._sources) > 1:
                 raise click.UsageError(f"{to} is not a folder in the kernel, so SRC must be one")
             uploads = [_renamed(item, posixpath.basename(to)) for item in uploads]
             to = posixpath.dirname(to)

@@ -9,9 +9,10 @@ import click
 import trio
 
 from backendai_trio import TrioKernel
-from backendai_trio.files import Upload, plan_uploads
+from backendai_trio.files import Links, Upload, plan_uploads
 
 from ..console import Status, count
+from ..links import LeftOut, links_option
 from ..parameters import REMOTE_PATH, LocalPath
 from ..progress_bars import progress_bars, split_remote
 from ..server import call_kernel
@@ -28,8 +29,11 @@ file systems; to list 10,000 files takes less than 0.1 s."""
 @click.argument("target", metavar="ID:PATH", type=REMOTE_PATH)
 @click.option("--watch", is_flag=True, help="Go on, and send files when they change.")
 @click.option("--delete", is_flag=True, help="Remove files in PATH that FOLDER does not have.")
+@links_option("follow", "skip", help="Send what symbolic links lead to, or leave links out.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress and no summary.")
-def command(folder: Path, target: str, watch: bool, delete: bool, quiet: bool) -> None:
+def command(
+    folder: Path, target: str, watch: bool, delete: bool, links: Links, quiet: bool
+) -> None:
     """Synchronize the local FOLDER to the folder PATH of the kernel ID.
 
     Only files whose content differs are sent. ID is the kernel's token or session id ('backend.ai
@@ -46,23 +50,28 @@ def command(folder: Path, target: str, watch: bool, delete: bool, quiet: bool) -
     if target.endswith(":"):  # "lab1:$FOLDER" without a value; --delete would empty the work folder
         raise click.UsageError(f"{target}: the path is empty; the work folder is {target}.")
     token, path = remote
-    sync = _Sync(folder, path, watch=watch, delete=delete, quiet=quiet)
+    sync = _Sync(folder, path, watch=watch, delete=delete, links=links, quiet=quiet)
     call_kernel(token, f"send files to the kernel {token}", sync)
 
 
 class _Sync:
     """A local folder and its copy in a kernel."""
 
-    def __init__(self, folder: Path, path: str, *, watch: bool, delete: bool, quiet: bool) -> None:
+    def __init__(
+        self, folder: Path, path: str, *, watch: bool, delete: bool, links: Links, quiet: bool
+    ) -> None:
         self._folder = folder
         self._path = path
         self._watch = watch
         self._delete = delete
+        self._links: Links = links
+        self._left_out = LeftOut()
         self._quiet = quiet
         self._status = Status(quiet=quiet)
 
     async def __call__(self, kernel: TrioKernel) -> None:
         sent = await self._list_local()
+        self._left_out.report(self._status)
         await self._send(kernel, sent)
         while self._watch:
             await trio.sleep(_LOOK_SECONDS)
@@ -73,7 +82,13 @@ class _Sync:
 
     async def _list_local(self) -> list[Upload]:
         def list_local() -> list[Upload]:
-            return plan_uploads([self._folder], base=self._folder, recursive=True)
+            return plan_uploads(
+                [self._folder],
+                base=self._folder,
+                recursive=True,
+                links=self._links,
+                on_skip=self._left_out,
+            )
 
         return await trio.to_thread.run_sync(list_local)
 

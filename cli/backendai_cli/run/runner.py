@@ -126,12 +126,23 @@ class Runner:
                         else:
                             await self._output.show(event)
                 nursery.cancel_scope.cancel()
+        if mode == "batch" and self._input_is_ignored(kernel.client):
+            self._status.info(
+                "The program got nothing of standard input: on this server, only input() of Python "
+                "reads it. Upload the input as a file, and let --exec redirect it: "
+                "--exec 'CMD <FILE'"
+            )
         if not isinstance(run.outcome, Finished):
             return exit_codes.TIMED_OUT
         if run.outcome.exit_code is not None:
             return run.outcome.exit_code
         # Managers send no exit code in query mode; an interrupted run has not succeeded.
         return exit_codes.INTERRUPTED if self._interrupts.interrupted else 0
+
+    def _input_is_ignored(self, client: Client) -> bool:
+        """Whether there was input for the program, on a server whose programs cannot read any."""
+        manager = not client.hello.features
+        return manager and not self._input_requested.is_set() and self._stdin.has_unread
 
     async def _prepare_input(self, *, is_password: bool) -> None:
         """Get ready for an answer: the echo goes off before the prompt is shown."""

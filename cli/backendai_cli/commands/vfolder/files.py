@@ -10,10 +10,11 @@ from pathlib import Path
 import click
 
 from backendai_trio import Client, TrioVFolder
-from backendai_trio.files import plan_uploads
+from backendai_trio.files import Links, plan_uploads
 from backendai_trio.kernels import FileInfo
 
 from ...console import Status, count, printable
+from ...links import LeftOut, links_option
 from ...parameters import REMOTE_PATH, LocalPath
 from ...progress_bars import progress_bars, suggesting_overwrite
 from .requests import call_vfolders, folder_argument, json_option, quiet_option
@@ -34,6 +35,9 @@ __all__ = ["COMMANDS"]
     type=LocalPath(file_okay=False),
     help="Local folder that names are relative to [default: the current one].",
 )
+@links_option(
+    "follow", "skip", help="Upload what symbolic links in folders lead to, or leave them out."
+)
 @quiet_option
 def upload(
     name: str,
@@ -41,6 +45,7 @@ def upload(
     recursive: bool,
     to: str | None,
     base_dir: Path | None,
+    links: Links,
     quiet: bool,
 ) -> None:
     """Upload files to the folder NAME. Files that exist are replaced.
@@ -53,7 +58,8 @@ def upload(
       backend.ai vfolder upload data train.csv
       backend.ai vfolder upload data images -r --to raw
     """
-    uploads = plan_uploads(paths, base=base_dir, recursive=recursive)
+    left_out = LeftOut()
+    uploads = plan_uploads(paths, base=base_dir, recursive=recursive, links=links, on_skip=left_out)
     files = [item for item in uploads if not item.is_folder]
 
     async def send(client: Client) -> None:
@@ -62,6 +68,7 @@ def upload(
 
     call_vfolders(send, quiet=quiet)
     Status(quiet=quiet).done(f"Uploaded {count(len(files), 'file')} to {name}.")
+    left_out.report(Status(quiet=quiet))
 
 
 @click.command()
@@ -75,9 +82,12 @@ def upload(
     help="Local folder for the files [default: the current one].",
 )
 @click.option("-f", "--overwrite", is_flag=True, help="Replace files that exist.")
+@links_option(
+    "refuse", "skip", help="Refuse symbolic links and devices in folders, or leave them out."
+)
 @quiet_option
 def download(
-    name: str, paths: tuple[str, ...], base_dir: Path, overwrite: bool, quiet: bool
+    name: str, paths: tuple[str, ...], base_dir: Path, overwrite: bool, links: str, quiet: bool
 ) -> None:
     """Download files and folders of the folder NAME. The path '.' is the whole folder.
 
@@ -90,15 +100,22 @@ def download(
       backend.ai vfolder download data . -b backup
     """
 
+    left_out = LeftOut()
+
     async def receive(client: Client) -> list[Path]:
         async with progress_bars(None, quiet=quiet) as progress:
             return await TrioVFolder(client, name).download(
-                paths, base_dir, overwrite=overwrite, progress=progress
+                paths,
+                base_dir,
+                overwrite=overwrite,
+                on_skip=left_out if links == "skip" else None,
+                progress=progress,
             )
 
     with suggesting_overwrite():
         written = call_vfolders(receive, quiet=quiet)
     Status(quiet=quiet).done(f"Downloaded {count(len(written), 'file')} from {name}.")
+    left_out.report(Status(quiet=quiet))
 
 
 @click.command()

@@ -18,11 +18,23 @@ from .requests import call_vfolders, folder_argument, json_option, permission_op
 
 __all__ = ["COMMANDS"]
 
+_COLUMNS = {
+    "name": "Name",
+    "folder_id": "ID",
+    "permission": "Permission",
+    "owner": "Owner",
+    "created_at": "Created at",
+}
+
+
+def _listed(*, quiet: bool) -> list[VFolderInfo]:
+    return call_vfolders(list_vfolders, quiet=quiet)
+
 
 @click.command("list")
 @json_option
 def list_command(as_json: bool) -> None:
-    """List the folders that you can use.
+    """List the folders that you can use. Deleted ones are listed by 'backend.ai vfolder trash'.
 
     \b
     Examples:
@@ -30,14 +42,8 @@ def list_command(as_json: bool) -> None:
       backend.ai vfolder list --json
     """
     show_rows(
-        [asdict(item) for item in call_vfolders(list_vfolders, quiet=as_json)],
-        {
-            "name": "Name",
-            "folder_id": "ID",
-            "permission": "Permission",
-            "owner": "Owner",
-            "created_at": "Created at",
-        },
+        [asdict(item) for item in _listed(quiet=as_json) if item.is_usable],
+        _COLUMNS,
         as_json=as_json,
         empty="There are no virtual folders. 'backend.ai vfolder create NAME' makes one.",
     )
@@ -132,15 +138,75 @@ def info(name: str, as_json: bool) -> None:
 
 @click.command()
 @folder_argument
-def delete(name: str) -> None:
+@click.option("--purge", is_flag=True, help="Do not keep it in the trash.")
+def delete(name: str, purge: bool) -> None:
     """Delete the folder NAME and all files in it.
+
+    Managers from 24.03 on move it to the trash, where it keeps its name and its quota until it is
+    restored or purged. Other servers have no trash: there it is gone.
 
     \b
     Examples:
       backend.ai vfolder delete data
+      backend.ai vfolder delete --purge data
     """
-    call_vfolders(lambda client: TrioVFolder(client, name).delete())
-    Status().done(f"Deleted the virtual folder {name}.")
+
+    async def remove(client: Client) -> bool:
+        await TrioVFolder(client, name).delete(purge=purge)
+        return client.hello.has_trash and not purge
+
+    if call_vfolders(remove):
+        Status().done(
+            f"Moved the virtual folder {name} to the trash. It keeps its name and its quota until "
+            f"'backend.ai vfolder purge {name}'; 'backend.ai vfolder restore {name}' brings it "
+            "back."
+        )
+    else:
+        Status().done(f"Deleted the virtual folder {name}.")
+
+
+@click.command()
+@json_option
+def trash(as_json: bool) -> None:
+    """List the deleted folders that are not gone yet.
+
+    \b
+    Examples:
+      backend.ai vfolder trash
+      backend.ai vfolder trash --json
+    """
+    show_rows(
+        [asdict(item) for item in _listed(quiet=as_json) if item.keeps_name],
+        _COLUMNS | {"status": "Status"},
+        as_json=as_json,
+        empty="The trash is empty.",
+    )
+
+
+@click.command()
+@folder_argument
+def restore(name: str) -> None:
+    """Take the folder NAME out of the trash, with all its files.
+
+    \b
+    Examples:
+      backend.ai vfolder restore data
+    """
+    call_vfolders(lambda client: TrioVFolder(client, name).restore())
+    Status().done(f"Restored the virtual folder {name}.")
+
+
+@click.command()
+@folder_argument
+def purge(name: str) -> None:
+    """Remove the folder NAME in the trash for good. 'delete --purge' deletes and purges a folder.
+
+    \b
+    Examples:
+      backend.ai vfolder purge data
+    """
+    call_vfolders(lambda client: TrioVFolder(client, name).purge())
+    Status().done(f"Purged the virtual folder {name}.")
 
 
 @click.command()
@@ -157,4 +223,4 @@ def rename(name: str, new_name: str) -> None:
     Status().done(f"Renamed the virtual folder {name} to {new_name}.")
 
 
-COMMANDS = (list_command, create, info, delete, rename)
+COMMANDS = (list_command, create, info, delete, trash, restore, purge, rename)

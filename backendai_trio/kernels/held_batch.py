@@ -1,0 +1,224 @@
+"""Batch runs on managers whose agents lose what a run prints between two stages.
+
+From 24.09.12 on, an agent drops the output of a batch run from the end of one stage until the
+manager asks for more (docs/protocol.md, section 4.7). What the next stage prints in that time is
+lost, mostly with the end of the run, and the kernel is busy for good. So the run has only one stage
+here: a shell script with the commands of all stages. It prints a mark again and again until the
+client has seen one, which proves that output arrives from now on. The client then uploads the file
+that the script waits for, and the commands begin.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from shlex import quote
+
+import trio
+
+from ..transport.client import Client
+from ..transport.connection_state import ConnectionState
+from ..wire.execution import BatchOptions, ExecuteRequest
+from ..wire.run_events import BuildFinished, CleanFinished, Event, Finished, Stdout, TimedOut
+from .run_stream import RunStream
+from .upload_form import FormFile, send_form
+
+__all__ = ["HeldBatch", "hold_batch"]
+
+_START = b"start\n"
+_CANCEL = b"cancel\n"
+_INTERRUPTED = 130
+_BUILD_FAILED = 127
+"""What managers' kernels say when they leave out the exec stage."""
+_SCRIPT = """\
+trap '' INT
+tries=0
+until [ -s {order} ]; do
+  tries=$((tries + 1))
+  [ $tries -le 600 ] || {{ echo "the client did not start this run within a minute" >&2; exit 1; }}
+  echo {mark}
+  sleep 0.1 2>/dev/null || sleep 1
+done
+read -r order <{order}
+rm -f {order}
+[ "$order" = start ] || exit {interrupted}
+trap - INT
+echo {mark}.
+{commands}"""
+# This shell was started by the manager's kernel runner, whose last argument is the path of
+# the image's own interpreter.
+_PYTHON_RULE = """\
+python=$(tr '\\0' '\\n' </proc/$PPID/cmdline 2>/dev/null | tail -n 1)
+case $python in /*python*) ;; *) python=$(command -v python || command -v python3) ;; esac"""
+_BUILD_RULE = """\
+(
+if [ -f Makefile ]; then make
+elif [ -f setup.py ]; then "$python" -m pip install --user -e .
+fi
+)"""
+_EXEC_RULE = """\
+if [ -f main.py ]; then exec "$python" main.py
+elif [ -f main ] && [ -x main ]; then exec ./main
+fi
+echo "There is no main.py, and no program main, to run. Name the commands that build and run the \
+files: --build, --exec." >&2
+exit 127"""
+
+
+class HeldBatch:
+    """See `RunStream`: the run of a request that `hold_batch` has made.
+
+    Args:
+        client: of the kernel's server.
+        address: the kernel's token or id.
+        stream: the run, as its server shows it.
+        name: from `hold_batch`.
+
+    Attributes:
+        started: whether the commands run: only their output follows.
+    """
+
+    def __init__(self, client: Client, address: str, stream: RunStream, name: str) -> None:
+        self.started = False
+        self._client = client
+        self._address = address
+        self._stream = stream
+        self._mark = _mark(name)
+        self._order = _order(name)
+        self._text = ""
+        self._listened = False
+        self._ordered = False
+        self._interrupted = False
+        self._events: deque[Event] = deque()
+
+    @property
+    def run_id(self) -> str | None:
+        """See `RunStream.run_id`."""
+        return self._stream.run_id
+
+    @property
+    def outcome(self) -> Finished | TimedOut | None:
+        """See `RunStream.outcome`."""
+        return self._stream.outcome
+
+    @property
+    def connection(self) -> ConnectionState:
+        """See `RunStream.connection`."""
+        return self._stream.connection
+
+    async def receive(self) -> list[Event]:
+        """See `RunStream.receive`."""
+        while True:
+            await self._give_order()
+            if not self._events:
+                self._events.extend(self._visible(await self._stream.receive()))
+                continue
+            events = list(self._events)
+            self._events.clear()
+            return events
+
+    async def send_stdin(self, data: bytes) -> None:
+        """See `RunStream.send_stdin`."""
+        await self._stream.send_stdin(data)
+
+    async def close_stdin(self) -> None:
+        """See `RunStream.close_stdin`."""
+        await self._stream.close_stdin()
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """See `RunStream.resize`."""
+        await self._stream.resize(rows, columns)
+
+    async def interrupt(self) -> None:
+        """See `RunStream.interrupt`. Commands that have not begun never begin."""
+        if self.started:
+            await self._stream.interrupt()
+        else:
+            await trio.lowlevel.checkpoint()
+            self._interrupted = True
+
+    async def stop(self) -> Finished | TimedOut | None:
+        """See `RunStream.stop`."""
+        self._interrupted = True
+        while not self.started and self._stream.outcome is None:
+            await self._give_order()
+            self._visible(await self._stream.receive())
+        if self._stream.outcome is not None:
+            await trio.lowlevel.checkpoint()
+            return self._stream.outcome
+        return await self._stream.stop()
+
+    async def _give_order(self) -> None:
+        """Start the commands, as soon as their output would arrive."""
+        if self._listened and not self._ordered:
+            content = _CANCEL if self._interrupted else _START
+            await send_form(self._client, self._address, [FormFile(self._order, content)])
+            self._ordered = True
+        if self.started and self._interrupted:
+            # The interrupt came between the order and the commands.
+            await self._stream.interrupt()
+            self._interrupted = False
+
+    def _visible(self, events: Sequence[Event]) -> list[Event]:
+        """The events without those of the script itself."""
+        found: list[Event] = []
+        for event in events:
+            match event:
+                case Stdout(text) if not self.started:
+                    self._text += text
+                    self._listened = self._listened or self._mark in self._text
+                    _, begin, rest = self._text.partition(f"{self._mark}.\n")
+                    self.started = bool(begin)
+                    if rest:
+                        found.append(Stdout(rest))
+                case CleanFinished() | BuildFinished():
+                    pass  # of the stages that are left out
+                case _:
+                    found.append(event)
+        return found
+
+
+def hold_batch(first: ExecuteRequest) -> tuple[ExecuteRequest, str]:
+    """A batch run with all its stages in one, which waits for its client.
+
+    Args:
+        first: the run's first request.
+
+    Returns:
+        The request to send, and the name that `HeldBatch` needs.
+    """
+    name = secrets.token_hex(8)
+    script = _SCRIPT.format(
+        mark=_mark(name),
+        order=_order(name),
+        interrupted=_INTERRUPTED,
+        commands=_commands(first.batch_options()),
+    )
+    options = BatchOptions(build=None, exec=script)
+    return replace(first, options=dict(first.options) | options.as_json() | {"clean": ""}), name
+
+
+def _commands(options: BatchOptions) -> str:
+    """The commands of all stages, one after the other, as a shell script."""
+    stages: list[str] = []
+    if options.clean not in (None, "*"):  # the rule of images cleans nothing
+        stages.append(f"sh -c {quote(options.clean or '')}")
+    if "*" in (options.build, options.exec):
+        stages.append(_PYTHON_RULE)
+    if options.build is not None:
+        build = _BUILD_RULE if options.build == "*" else f"sh -c {quote(options.build)}"
+        stages.append(f"{build} || exit {_BUILD_FAILED}")
+    if options.exec is not None:
+        exec_ = _EXEC_RULE if options.exec == "*" else f"exec sh -c {quote(options.exec)}"
+        stages.append(exec_)
+    return "\n".join([*stages, ""])
+
+
+def _mark(name: str) -> str:
+    return f"backendai-{name}"
+
+
+def _order(name: str) -> str:
+    return f".backendai-{name}.order"

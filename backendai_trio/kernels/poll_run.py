@@ -50,6 +50,8 @@ class open_poll_run(AskedInput):
         self._lost = False
         self._refused = False
         self._answered = self._state.begun
+        self._printed = False
+        self._interrupt_held = False
 
     @property
     def run_id(self) -> str | None:
@@ -79,6 +81,14 @@ class open_poll_run(AskedInput):
 
     async def interrupt(self) -> None:
         """See `RunStream.interrupt`."""
+        if self._client.era.interrupts_need_code and not self._answered:
+            self._interrupt_held = True
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._interrupt()
+
+    async def _interrupt(self) -> None:
+        self._interrupt_held = False
         questions = self.questions
         await interrupt_kernel(self._client, self._address, self.run_id)
         if questions == self.questions and self._state.waiting:
@@ -95,18 +105,24 @@ class open_poll_run(AskedInput):
             # To repeat the request whose answer was lost could start the code again.
             self._state.interrupted()
         for _ in range(STOP_ATTEMPTS):
-            overtaking = not self._answered
+            hits = self._has_begun
             await self.interrupt()
             while self._state.outcome is None and not self._state.waiting:
                 await self._next_events()
-                if overtaking and self._state.outcome is None:
-                    # The interrupt may have come before the first request, and have hit nothing.
-                    overtaking = False
+                if not hits and self._state.outcome is None:
+                    # The interrupt may have come before the code, and have hit nothing.
+                    hits = self._has_begun
                     await self.interrupt()
             if self._state.outcome is not None:
                 return self._state.outcome
             self.questions += 1
         raise ExecutionError("it asks for input after each interrupt")
+
+    @property
+    def _has_begun(self) -> bool:
+        """Whether the code is known to run. Kernels of 1.x take some seconds until they do; there
+        only output is a sign."""
+        return self._printed if self._client.era.interrupts_need_code else self._answered
 
     async def __aenter__(self) -> Self:
         return self
@@ -118,6 +134,8 @@ class open_poll_run(AskedInput):
             self._poll.close()
 
     async def _next_events(self) -> list[Event]:
+        if self._interrupt_held and self._answered:
+            await self._interrupt()
         if self._poll is None:
             request = Request("POST", self._path, (), self._state.request().encode(), JSON)
             self._poll = self._client.start_call(request, answer_seconds=_POLL_SECONDS)
@@ -132,6 +150,7 @@ class open_poll_run(AskedInput):
             raise
         self._poll, self._answered = None, True
         events = self._state.feed(ExecuteReply.decode(reply.body))
+        self._printed = self._printed or bool(events)
         if self._state.outcome is not None:
             self.end()
         return events

@@ -50,7 +50,6 @@ class open_poll_run(AskedInput):
         self._lost = False
         self._refused = False
         self._answered = self._state.begun
-        self._printed = False
         self._interrupt_held = False
 
     @property
@@ -82,7 +81,7 @@ class open_poll_run(AskedInput):
     async def interrupt(self) -> None:
         """See `RunStream.interrupt`."""
         if self._client.era.interrupts_need_code and not self._answered:
-            self._interrupt_held = True
+            self._interrupt_held = True  # until the first answer says that the code was handed over
             await trio.lowlevel.checkpoint()
         else:
             await self._interrupt()
@@ -105,24 +104,18 @@ class open_poll_run(AskedInput):
             # To repeat the request whose answer was lost could start the code again.
             self._state.interrupted()
         for _ in range(STOP_ATTEMPTS):
-            hits = self._has_begun
+            overtaking = not self._answered
             await self.interrupt()
             while self._state.outcome is None and not self._state.waiting:
                 await self._next_events()
-                if not hits and self._state.outcome is None:
-                    # The interrupt may have come before the code, and have hit nothing.
-                    hits = self._has_begun
+                if overtaking and self._state.outcome is None:
+                    # The interrupt may have come before the first request, and have hit nothing.
+                    overtaking = False
                     await self.interrupt()
             if self._state.outcome is not None:
                 return self._state.outcome
             self.questions += 1
         raise ExecutionError("it asks for input after each interrupt")
-
-    @property
-    def _has_begun(self) -> bool:
-        """Whether the code is known to run. Kernels of 1.x take some seconds until they do; there
-        only output is a sign."""
-        return self._printed if self._client.era.interrupts_need_code else self._answered
 
     async def __aenter__(self) -> Self:
         return self
@@ -150,7 +143,6 @@ class open_poll_run(AskedInput):
             raise
         self._poll, self._answered = None, True
         events = self._state.feed(ExecuteReply.decode(reply.body))
-        self._printed = self._printed or bool(events)
         if self._state.outcome is not None:
             self.end()
         return events

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
@@ -14,6 +15,7 @@ from ..transport.client import Client
 from ..wire.execution import ExecuteRequest
 from ..wire.resumable import RESUMABLE_STREAMS
 from .poll_run import open_poll_run
+from .run_stream import RunStream
 
 __all__ = ["forget_waiting_run", "open_turn"]
 
@@ -65,6 +67,7 @@ class open_turn:
         if not self._client.has(RESUMABLE_STREAMS):
             try:
                 await self._wait()
+                await _wait_until_ready(self._client, self._address)
                 await _end_waiting_run(self._client, self._address, self._run_id)
             except BaseException:
                 self.end()
@@ -125,13 +128,39 @@ class open_turn:
 
 
 def forget_waiting_run(client: Client, address: str) -> None:
-    """The kernel was restarted or destroyed: no run waits in it.
+    """The kernel was restarted or destroyed: no run waits in it, and it has to come up again.
 
     Args:
         client: of the kernel's server.
         address: the kernel's token or id.
     """
     client.waiting_runs.pop(address, None)
+    client.ready_kernels.discard(address)
+
+
+async def _wait_until_ready(client: Client, address: str) -> None:
+    """Wait until the kernel runs code, where its create does not and an early interrupt would end
+    its interpreter (docs/protocol.md, section 4.6): run nothing to the end.
+
+    Cancellation: the end of this run is waited for, since one that nobody reads would block the
+    kernel; for the grace time at most.
+    """
+    if not client.era.interrupts_need_code or address in client.ready_kernels:
+        return
+    nothing = ExecuteRequest("query", secrets.token_hex(8), "")
+    async with open_poll_run(client, address, nothing) as run:
+        try:
+            await _read_to_end(run)
+        except trio.Cancelled:
+            with trio.move_on_after(client.config.grace_seconds, shield=True):
+                await _read_to_end(run)
+            raise
+    client.ready_kernels.add(address)
+
+
+async def _read_to_end(run: RunStream) -> None:
+    while run.outcome is None:
+        await run.receive()
 
 
 async def _end_waiting_run(client: Client, address: str, run_id: str | None) -> None:

@@ -49,6 +49,7 @@ class Client:
         limits: how much it takes from a server.
         closed: whether its block has ended; calls then raise `trio.ClosedResourceError`.
         turns: of runs that wait for each other, by the kernel they are in.
+        ready_kernels: those that are known to run code, where their create did not say so.
         waiting_runs: ids of runs that wait for an answer while nothing reads their output, by the
             kernel they are in.
     """
@@ -73,6 +74,7 @@ class Client:
         self.journal = journal
         self.closed = False
         self.turns: dict[str, Any] = {}
+        self.ready_kernels: set[str] = set()
         self.waiting_runs: dict[str, str] = {}
 
     def has(self, feature: str) -> bool:

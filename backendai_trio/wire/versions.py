@@ -50,8 +50,8 @@ class Era:
     streams_executions: bool = True
     """Whether code can be executed over a WebSocket (18.12+; API v4.20190115 formally)."""
     interrupts_need_code: bool = False
-    """Whether an interrupt that meets no running code is lost, or even ends the kernel's
-    interpreter, so that it must not come before the code (1.x; docs/protocol.md, section 3.6)."""
+    """Whether an interrupt that meets no running code ends the kernel's interpreter, so that it
+    must not come before the code (1.x; docs/protocol.md, section 4.6)."""
     upload_max_files: int = 20
     """Files in one upload to a kernel (docs/protocol.md, section 5.1)."""
     upload_max_bytes: int = _MAX_UPLOAD_BYTES

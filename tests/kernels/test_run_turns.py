@@ -168,16 +168,19 @@ async def test_interrupt_of_1_x_waits_for_its_code(
 
 
 @pytest.mark.parametrize("way", ["polls"])
-async def test_stopping_code_of_1_x_that_begins_late(kernel: TrioKernel) -> None:
-    """It is interrupted until it ends: no output says that it has begun."""
+async def test_kernels_of_1_x_are_waited_for(
+    kernel: TrioKernel, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before the first run in it, or the first after a restart: nothing is run to its end."""
+    caplog.set_level(logging.DEBUG, "backendai_trio.http")
     kernel.client.era = replace(kernel.client.era, interrupts_need_code=True)
-    code = (
-        "import time\nend = time.monotonic() + 2.5\nwhile time.monotonic() < end:\n"
-        "    try:\n        time.sleep(0.1)\n    except KeyboardInterrupt:\n        pass\n"
-        "while True: time.sleep(0.1)"
-    )
-    with trio.move_on_after(0.2):
-        async with kernel.execute(code) as execution:
-            await rest_of(execution)
-    assert isinstance(execution.outcome, Finished)
-    assert await printed(kernel, "print(6 * 7)") == "42\n"
+
+    async def requests_of(code: str) -> int:
+        caplog.clear()
+        assert await printed(kernel, code) == "42\n"
+        return len(caplog.records)
+
+    assert await requests_of("print(42)") == 2
+    assert await requests_of("print(42)") == 1
+    await kernel.restart()
+    assert await requests_of("print(42)") == 2

@@ -110,7 +110,7 @@ async def test_block_that_is_cancelled_while_code_runs(client: Client, target: T
         tokens.add(token)
         with trio.move_on_after(seconds):
             async with open_kernel(client, target.python, token=token) as kernel:
-                await run(kernel, "import time\ntime.sleep(100)")
+                await run(kernel, "import time\nfor _ in range(1000):\n    time.sleep(0.1)")
 
     async with trio.open_nursery() as nursery:
         for seconds in (3, 5, 7, 9):

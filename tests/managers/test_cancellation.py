@@ -93,6 +93,14 @@ async def test_batch_runs_that_are_cancelled_leave_the_session_usable(
             assert (await run(kernel, mode="batch", options=quick)).stdout == "quick\n"
 
 
+@pytest.mark.needs("wait-interrupts")
+async def test_run_that_sleeps_is_cancelled(kernel: TrioKernel) -> None:
+    with trio.move_on_after(2):
+        await run(kernel, "import time\ntime.sleep(100)")
+    with trio.fail_after(20):
+        assert (await run(kernel, "print('alive')")).stdout == "alive\n"
+
+
 async def test_run_that_waits_for_input_is_cancelled(kernel: TrioKernel) -> None:
     with trio.move_on_after(2):
         async with kernel.execute("input('name? ')") as execution:

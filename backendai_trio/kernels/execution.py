@@ -22,6 +22,9 @@ from .run_turns import open_turn
 
 __all__ = ["Execution", "ExecutionResult", "execute", "open_execution"]
 
+_MAX_KEPT_EVENTS = 4096
+"""Events that are read ahead; one has the output of a poll, or 64 KiB of it."""
+
 
 class ExecutionResult(TypedDict):
     """What a run has printed, and how it stands. The keys are those of API 2."""
@@ -50,6 +53,12 @@ class Execution:
         self._stream = stream
         self._turn = turn
         self._events: deque[Event] = deque()
+        self._moved = trio.lowlevel.ParkingLot()
+        self._receiving = False
+        self._reader_waits = False
+        self._failure: BackendError | None = None
+        self._readers_ahead: set[trio.CancelScope] = set()
+        self._may_read_ahead = True
         self._asked = False
         self._abandoned = False
         self._stopped: Finished | TimedOut | None = None
@@ -88,21 +97,77 @@ class Execution:
         Cancellation: loses no event.
         """
         await trio.lowlevel.checkpoint()
-        if not self._events:
+        while not self._events:
             if self._stream.outcome is not None:
                 raise StopAsyncIteration
             await self._receive()
         return self._next()
 
     async def _receive(self) -> None:
-        self._events.extend(await self._stream.receive())
+        """Receive events for this run's reader, or wait while another reads ahead."""
+        if self._failure is not None:
+            raise self._failure
+        if not self._receiving:
+            await self._receive_from_stream()
+            return
+        self._reader_waits = True
+        try:
+            await self._moved.park()
+        finally:
+            self._reader_waits = False
+
+    async def _receive_from_stream(self) -> None:
+        self._receiving = True
+        try:
+            self._events.extend(await self._stream.receive())
+        finally:
+            self._receiving = False
+            self._moved.unpark_all()
         if self._stream.outcome is not None:
             self._turn.end()
 
     def _next(self) -> Event:
         event = self._events.popleft()
         self._asked = isinstance(event, InputRequest)
+        self._moved.unpark_all()
         return event
+
+    async def read_ahead(self) -> None:
+        """Receive events and keep them for the reader of this run, until it has ended; for one
+        that waits for its turn.
+
+        Pauses at a question, and when much is kept already: the reader has to go on then.
+
+        Raises:
+            BackendError: the run has failed, and its reader does not wait for an event now.
+
+        Cancellation: loses no event.
+        """
+        with trio.CancelScope() as scope:
+            self._readers_ahead.add(scope)
+            try:
+                while self._may_read_ahead and self._stream.outcome is None:
+                    asks = bool(self._events) and isinstance(self._events[-1], InputRequest)
+                    kept = len(self._events) >= _MAX_KEPT_EVENTS
+                    if asks or self._asked or kept or self._receiving or self._failure:
+                        await self._moved.park()
+                    else:
+                        await self._receive_from_stream()
+            except BackendError as exc:
+                self._failure = exc
+                if not self._reader_waits:  # it may be what waits for the turn
+                    raise
+            finally:
+                self._readers_ahead.discard(scope)
+                self._moved.unpark_all()
+
+    async def _end_reading_ahead(self) -> None:
+        """Have nobody read this run any more but its own block."""
+        self._may_read_ahead = False
+        for scope in self._readers_ahead:
+            scope.cancel()
+        while self._readers_ahead:
+            await self._moved.park()
 
     async def send_input(self, line: str | None) -> None:
         """Answer an `InputRequest`.
@@ -119,6 +184,7 @@ class Execution:
                 "the program does not wait for input; to type ahead, use send_stdin"
             )
         self._asked = False
+        self._moved.unpark_all()
         if line is None:
             await self._stream.close_stdin()
         else:
@@ -203,7 +269,7 @@ class Execution:
         if self._events or self._stream.outcome is not None:
             await trio.lowlevel.checkpoint()
         while not status:
-            if not self._events:
+            while not self._events:
                 if self._stream.outcome is not None:
                     raise LocalProtocolError(f"run {self.run_id} has ended; there is nothing left")
                 await self._receive()
@@ -227,10 +293,11 @@ class Execution:
     async def _stop(self, grace_seconds: float, kernel: str) -> None:
         """Interrupt code that runs when the block ends. A failure is a warning, since what ended
         the block is the error to report."""
-        if self._abandoned or self._stream.outcome is not None:
-            return
         left = f"it did not stop within {grace_seconds:g} s"
         with trio.move_on_after(grace_seconds, shield=True):
+            await self._end_reading_ahead()
+            if self._abandoned or self._stream.outcome is not None:
+                return
             try:
                 self._stopped = await self._stream.stop()
                 return
@@ -272,6 +339,7 @@ async def open_execution(
         open_run_stream(client, address, first, live=live) as stream,
     ):
         run = Execution(stream, turn)
+        turn.taken_by(run)
         try:
             yield run
         finally:

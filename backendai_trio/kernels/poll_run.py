@@ -50,6 +50,7 @@ class open_poll_run(AskedInput):
         self._lost = False
         self._refused = False
         self._answered = self._state.begun
+        self._interrupt_held = False
 
     @property
     def run_id(self) -> str | None:
@@ -79,6 +80,14 @@ class open_poll_run(AskedInput):
 
     async def interrupt(self) -> None:
         """See `RunStream.interrupt`."""
+        if self._client.era.interrupts_need_code and not self._answered:
+            self._interrupt_held = True  # until the first answer says that the code was handed over
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._interrupt()
+
+    async def _interrupt(self) -> None:
+        self._interrupt_held = False
         questions = self.questions
         await interrupt_kernel(self._client, self._address, self.run_id)
         if questions == self.questions and self._state.waiting:
@@ -118,6 +127,8 @@ class open_poll_run(AskedInput):
             self._poll.close()
 
     async def _next_events(self) -> list[Event]:
+        if self._interrupt_held and self._answered:
+            await self._interrupt()
         if self._poll is None:
             request = Request("POST", self._path, (), self._state.request().encode(), JSON)
             self._poll = self._client.start_call(request, answer_seconds=_POLL_SECONDS)

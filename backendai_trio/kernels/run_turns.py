@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import secrets
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import trio
 
+from .._groups import one_error
 from ..errors import BackendError, ExecutionError, NotFound
 from ..transport.client import Client
 from ..wire.execution import ExecuteRequest
 from ..wire.resumable import RESUMABLE_STREAMS
 from .poll_run import open_poll_run
+from .run_stream import RunStream
 
 __all__ = ["forget_waiting_run", "open_turn"]
+
+
+class ReadsAhead(Protocol):
+    """A run that has the turn, and can be read to its end by one that waits for it."""
+
+    async def read_ahead(self) -> None:
+        """Receive events and keep them for their reader, until the run has ended."""
+
+
+@dataclass(slots=True)
+class RunTurn:
+    """The turn of a kernel: who waits for it, and who has it."""
+
+    semaphore: trio.Semaphore = field(default_factory=lambda: trio.Semaphore(1, max_value=1))
+    holder: ReadsAhead | None = None
 
 
 class open_turn:
@@ -22,7 +41,9 @@ class open_turn:
     A manager queues a second run, and when its turn comes the agent may have mixed up the two: both
     wait for good (docs/protocol.md, section 4.3). Our own gateway has a queue that works. So has
     this: a run that waits for an answer while nobody reads (`leave_waiting`) is ended, as the
-    gateway ends an abandoned one, unless it is the one that goes on now.
+    gateway ends an abandoned one, unless it is the one that goes on now. And a run that nobody
+    reads is read by the one that waits for it, since it may be the reader itself that waits, in an
+    upload.
 
     A class, where a generator would be shorter: each run goes through it.
 
@@ -33,18 +54,20 @@ class open_turn:
 
     Raises:
         ExecutionError: on entry, a run that waits for an answer could not be ended.
+        BackendError: on entry, the run that has the turn has failed, and nobody reads it.
     """
 
     def __init__(self, client: Client, address: str, run_id: str | None) -> None:
         self._client = client
         self._address = address
         self._run_id = run_id
-        self._held: trio.Semaphore | None = None
+        self._held: RunTurn | None = None
 
     async def __aenter__(self) -> Self:
         if not self._client.has(RESUMABLE_STREAMS):
-            await self._wait()
             try:
+                await self._wait()
+                await _wait_until_ready(self._client, self._address)
                 await _end_waiting_run(self._client, self._address, self._run_id)
             except BaseException:
                 self.end()
@@ -57,12 +80,31 @@ class open_turn:
         self.end()
 
     async def _wait(self) -> None:
-        turn = self._client.turns.setdefault(self._address, trio.Semaphore(1, max_value=1))
+        turn = self._client.turns.get(self._address)
+        if turn is None:
+            turn = self._client.turns[self._address] = RunTurn()
         try:
-            turn.acquire_nowait()
+            turn.semaphore.acquire_nowait()
+            self._held = turn
+            return
         except trio.WouldBlock:
-            await turn.acquire()
-        self._held = turn
+            pass
+        with one_error():
+            async with trio.open_nursery() as nursery:
+                if turn.holder is not None:
+                    nursery.start_soon(turn.holder.read_ahead)
+                await turn.semaphore.acquire()
+                self._held = turn
+                nursery.cancel_scope.cancel()
+
+    def taken_by(self, run: ReadsAhead) -> None:
+        """Say which run has the turn.
+
+        Args:
+            run: the run.
+        """
+        if self._held is not None:
+            self._held.holder = run
 
     def leave_waiting(self, run_id: str) -> None:
         """Remember that the run waits for an answer, which a later request may bring.
@@ -77,21 +119,48 @@ class open_turn:
         """Let the next run come; may be repeated."""
         if self._held is None:
             return
-        self._held.release()
-        idle = self._held.value == 1
+        self._held.holder = None
+        self._held.semaphore.release()
+        idle = self._held.semaphore.value == 1
         self._held = None
         if idle:
             del self._client.turns[self._address]
 
 
 def forget_waiting_run(client: Client, address: str) -> None:
-    """The kernel was restarted or destroyed: no run waits in it.
+    """The kernel was restarted or destroyed: no run waits in it, and it has to come up again.
 
     Args:
         client: of the kernel's server.
         address: the kernel's token or id.
     """
     client.waiting_runs.pop(address, None)
+    client.ready_kernels.discard(address)
+
+
+async def _wait_until_ready(client: Client, address: str) -> None:
+    """Wait until the kernel runs code, where its create does not and an early interrupt would end
+    its interpreter (docs/protocol.md, section 4.6): run nothing to the end.
+
+    Cancellation: the end of this run is waited for, since one that nobody reads would block the
+    kernel; for the grace time at most.
+    """
+    if not client.era.interrupts_need_code or address in client.ready_kernels:
+        return
+    nothing = ExecuteRequest("query", secrets.token_hex(8), "")
+    async with open_poll_run(client, address, nothing) as run:
+        try:
+            await _read_to_end(run)
+        except trio.Cancelled:
+            with trio.move_on_after(client.config.grace_seconds, shield=True):
+                await _read_to_end(run)
+            raise
+    client.ready_kernels.add(address)
+
+
+async def _read_to_end(run: RunStream) -> None:
+    while run.outcome is None:
+        await run.receive()
 
 
 async def _end_waiting_run(client: Client, address: str, run_id: str | None) -> None:

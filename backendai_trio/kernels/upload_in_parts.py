@@ -111,9 +111,9 @@ async def upload_in_parts(
             for item in items
         ]
         with upload_errors(paths):
-            if _fits_into_a_form(client, uploads):
+            if (files := _as_form(client, uploads)) is not None:
                 try:
-                    await _upload_directly(client, token, uploads, reporter)
+                    await _upload_directly(client, token, files, reporter)
                     return
                 except InvalidRequest:
                     # Old managers refuse a file that has not arrived at once.
@@ -165,11 +165,22 @@ def _not_spooled(stream: UploadStream, exc: OSError) -> UploadError:
 # -- one request ----------------------------------------------------------------------------------
 
 
-def _fits_into_a_form(client: Client, uploads: Sequence[Upload]) -> bool:
+def _as_form(client: Client, uploads: Sequence[Upload]) -> list[Upload] | None:
+    """The files, if one form brings all there is; None if it does not.
+
+    A form makes the folders of its files, but no others; and it leaves out who may execute a file,
+    which belongs to a folder's content.
+    """
     era = client.era
-    return len(uploads) <= era.upload_max_files and not any(
-        upload.is_folder or upload.link or upload.size > era.upload_max_bytes for upload in uploads
+    files = [upload for upload in uploads if not upload.is_folder]
+    made = {str(parent) for file in files for parent in PurePosixPath(file.name).parents}
+    fits = (
+        0 < len(files) <= era.upload_max_files
+        and not any(file.link or file.size > era.upload_max_bytes for file in files)
+        and all(upload.name in made for upload in uploads if upload.is_folder)
+        and (len(files) == len(uploads) or not any(file.executable for file in files))
     )
+    return files if fits else None
 
 
 async def _upload_directly(

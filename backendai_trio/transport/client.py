@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -49,6 +49,7 @@ class Client:
         limits: how much it takes from a server.
         closed: whether its block has ended; calls then raise `trio.ClosedResourceError`.
         turns: of runs that wait for each other, by the kernel they are in.
+        ready_kernels: those that are known to run code, where their create did not say so.
         waiting_runs: ids of runs that wait for an answer while nothing reads their output, by the
             kernel they are in.
     """
@@ -72,7 +73,8 @@ class Client:
         self.era = SESSION_6
         self.journal = journal
         self.closed = False
-        self.turns: dict[str, trio.Semaphore] = {}
+        self.turns: dict[str, Any] = {}
+        self.ready_kernels: set[str] = set()
         self.waiting_runs: dict[str, str] = {}
 
     def has(self, feature: str) -> bool:

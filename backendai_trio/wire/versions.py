@@ -49,6 +49,9 @@ class Era:
     """Whether destroy replies with a map of metrics instead of plain numbers (19.03+)."""
     streams_executions: bool = True
     """Whether code can be executed over a WebSocket (18.12+; API v4.20190115 formally)."""
+    interrupts_need_code: bool = False
+    """Whether an interrupt that meets no running code ends the kernel's interpreter, so that it
+    must not come before the code (1.x; docs/protocol.md, section 4.6)."""
     upload_max_files: int = 20
     """Files in one upload to a kernel (docs/protocol.md, section 5.1)."""
     upload_max_bytes: int = _MAX_UPLOAD_BYTES
@@ -135,6 +138,7 @@ SEED = Era(
     graphql_path="/v2/admin/graphql",
     separate_detail=False,
     streams_executions=False,
+    interrupts_need_code=True,
     upload_max_files=19,
     upload_safe_bytes=8 * 1024,
     folder_transfer="form",

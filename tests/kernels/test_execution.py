@@ -145,7 +145,8 @@ async def arrived(kernel: TrioKernel, task_is_sending: trio.Event) -> None:
     """Wait until another run waits for its turn: here, or in our own gateway's queue."""
     if not kernel.client.has(RESUMABLE_STREAMS):
         task_is_sending.set()
-        while not kernel.client.turns[kernel.address].statistics().tasks_waiting:  # noqa: ASYNC110 (a statistic has no event)
+        turn = kernel.client.turns[kernel.address].semaphore
+        while not turn.statistics().tasks_waiting:  # noqa: ASYNC110 (a statistic has no event)
             await trio.lowlevel.checkpoint()
         return
     before = (await kernel.info()).queries

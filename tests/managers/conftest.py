@@ -24,6 +24,7 @@ from .capabilities import CAPABILITIES, GATEWAY, limits_of
 from .lab.base import Lab
 from .lab.processes import LabError
 from .lab.releases import RELEASES, canonical, lab_of
+from .recorder import Recorder, recording
 from .targets import ManagerTarget, Target, open_gateway_target
 
 GATEWAY_SECONDS = 60.0
@@ -32,6 +33,7 @@ MANAGER_SECONDS = 90.0
 ENDING_SECONDS = 60.0
 
 _LAB: pytest.StashKey[Lab] = pytest.StashKey()
+_RECORDER: pytest.StashKey[Recorder] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -162,9 +164,18 @@ def fresh(lab: Lab | None) -> None:
 
 
 @pytest.fixture
+def recorder(request: pytest.FixtureRequest) -> Iterator[Recorder]:
+    """Records what the test's clients and their server say to each other."""
+    with recording() as recorder:
+        request.node.stash[_RECORDER] = recorder
+        yield recorder
+
+
+@pytest.fixture
 async def target(
     lab: Lab | None,
     fresh: None,
+    recorder: Recorder,
     gateway_parent: Path,
     request: pytest.FixtureRequest,
     caplog: pytest.LogCaptureFixture,
@@ -278,9 +289,13 @@ def commands(target: Target, tmp_path: Path) -> Commands:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-    """What the servers said last belongs to a failure."""
+    """The last exchanges, and what the servers logged last, belong to a failure."""
     report = yield
-    if report.failed and (lab := item.stash.get(_LAB, None)) is not None:
+    if not report.failed:
+        return report
+    if (recorder := item.stash.get(_RECORDER, None)) is not None and recorder.text:
+        report.sections.append(("last exchanges", recorder.text))
+    if (lab := item.stash.get(_LAB, None)) is not None:
         for name, text in lab.logs().items():
             report.sections.append((f"end of {lab.processes.log(name)}", text))
     return report

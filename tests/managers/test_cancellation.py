@@ -93,6 +93,14 @@ async def test_batch_runs_that_are_cancelled_leave_the_session_usable(
             assert (await run(kernel, mode="batch", options=quick)).stdout == "quick\n"
 
 
+@pytest.mark.needs("wait-interrupts")
+async def test_run_that_sleeps_is_cancelled(kernel: TrioKernel) -> None:
+    with trio.move_on_after(2):
+        await run(kernel, "import time\ntime.sleep(100)")
+    with trio.fail_after(20):
+        assert (await run(kernel, "print('alive')")).stdout == "alive\n"
+
+
 async def test_run_that_waits_for_input_is_cancelled(kernel: TrioKernel) -> None:
     with trio.move_on_after(2):
         async with kernel.execute("input('name? ')") as execution:
@@ -110,7 +118,7 @@ async def test_block_that_is_cancelled_while_code_runs(client: Client, target: T
         tokens.add(token)
         with trio.move_on_after(seconds):
             async with open_kernel(client, target.python, token=token) as kernel:
-                await run(kernel, "import time\ntime.sleep(100)")
+                await run(kernel, "import time\nfor _ in range(1000):\n    time.sleep(0.1)")
 
     async with trio.open_nursery() as nursery:
         for seconds in (3, 5, 7, 9):

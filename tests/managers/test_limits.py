@@ -96,6 +96,19 @@ async def _syntax_errors(kernel: TrioKernel) -> None:
         raise BackendError(said)
 
 
+async def _wait_interrupts(kernel: TrioKernel) -> None:
+    async with kernel.execute("import time\nprint('up', flush=True)\ntime.sleep(8)") as execution:
+        await anext(execution)
+        await execution.interrupt()
+        with trio.move_on_after(5):
+            async for _ in execution:
+                pass
+        if execution.outcome is None:
+            async for _ in execution:  # it ends by itself
+                pass
+            raise BackendError("the code went on")
+
+
 async def _shows(kernel: TrioKernel, code: str) -> None:
     with trio.move_on_after(PATIENCE_SECONDS):
         ran = await run(kernel, code)
@@ -209,6 +222,7 @@ _ON_KERNEL: dict[str, Callable[[TrioKernel], Awaitable[None]]] = {
     "batch-input": _batch_input,
     "query-exit-code": _query_exit_code,
     "syntax-errors": _syntax_errors,
+    "wait-interrupts": _wait_interrupts,
     "pictures": partial(_shows, code=f"{_DISPLAY}, SVG\ndisplay(SVG('<svg/>'))"),
     "html": partial(_shows, code=f"{_DISPLAY}, HTML\ndisplay(HTML('<b>bold</b>'))"),
     "session-files": _session_files,

@@ -1,4 +1,4 @@
-"""Once: tables, the example key pairs and images, as the manager's own commands make them.
+"""Once: tables, the users' key pairs and images, as the manager's own commands make them.
 
 (`schema oneshot` needs the migration scripts, which the wheels do not have; the commands for etcd
 cannot be told an address before 1.3.)
@@ -7,6 +7,8 @@ cannot be told an address before 1.3.)
 """
 
 import asyncio
+import json
+import os
 import sys
 from pathlib import Path
 
@@ -21,12 +23,17 @@ database, etcd, folder = sys.argv[1], host_port_pair(sys.argv[2]), Path(sys.argv
 engine = sa.create_engine(database)
 engine.execute('CREATE EXTENSION IF NOT EXISTS "uuid-ossp"')
 metadata.create_all(engine, checkfirst=False)
-for table, rows in fixtures.example_keypair:
-    columns = getattr(models, table).c
-    engine.execute(
-        getattr(models, table).insert(),
-        [{key: value for key, value in row.items() if key in columns} for row in rows],
+(example,) = [rows[0] for table, rows in fixtures.example_keypair if table == "keypairs"]
+for number, user in enumerate(json.loads(Path(os.environ["LAB_ACCOUNTS"]).read_text()), 2):
+    row = dict(
+        example,
+        user_id=number,
+        access_key=user["access_key"],
+        secret_key=user["secret_key"],
+        is_admin=user["role"] != "user",
     )
+    values = {key: value for key, value in row.items() if key in models.keypairs.c}
+    engine.execute(models.keypairs.insert(), [values])
 engine.execute("update keypairs set rate_limit = 30000, concurrency_limit = 30")
 
 config = ConfigServer(etcd, "lab")

@@ -1,0 +1,186 @@
+"""Runs that wait for each other, and interrupts that wait for their run, without our own queue."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+import trio
+import trio.testing
+
+from backendai_trio import (
+    ApiError,
+    Client,
+    Execution,
+    ExecutionError,
+    Finished,
+    InputRequest,
+    KernelSpec,
+    Stdout,
+    TrioKernel,
+    open_client,
+    open_kernel,
+)
+from backendai_trio.gateway import Gateway
+from backendai_trio.wire.execution import RAW_CONSOLE
+
+PYTHON = KernelSpec(runtime="python")
+LINES = "import time\nfor i in range(5):\n    print(i, flush=True)\n    time.sleep(0.1)\n"
+FOR_EVER = "print('up', flush=True)\nwhile True: pass"
+
+both_ways = pytest.mark.parametrize("way", ["socket", "polls"])
+
+
+@pytest.fixture
+async def client(gateway: Gateway, way: str) -> AsyncIterator[Client]:
+    """A client that takes the gateway for a manager."""
+    async with open_client(gateway.config) as opened:
+        opened.hello = replace(opened.hello, features=frozenset({RAW_CONSOLE}))
+        opened.era = replace(opened.era, streams_executions=way == "socket")
+        yield opened
+
+
+@pytest.fixture
+async def kernel(client: Client) -> AsyncIterator[TrioKernel]:
+    """A kernel for Python."""
+    async with open_kernel(client, PYTHON) as opened:
+        yield opened
+
+
+async def printed(kernel: TrioKernel, code: str) -> str:
+    async with kernel.execute(code) as execution:
+        return await rest_of(execution)
+
+
+async def rest_of(execution: Execution) -> str:
+    return "".join([event.text async for event in execution if isinstance(event, Stdout)])
+
+
+async def others_wait(kernel: TrioKernel, count: int) -> None:
+    """Wait until so many other runs wait for their turn."""
+    semaphore = kernel.client.turns[kernel.address].semaphore
+    while semaphore.statistics().tasks_waiting < count:  # noqa: ASYNC110 (a statistic has no event)
+        await trio.lowlevel.checkpoint()
+
+
+@both_ways
+async def test_run_that_nobody_reads_lets_others_come(kernel: TrioKernel) -> None:
+    """The reader itself may be what waits, in another run or an upload."""
+    async with kernel.execute(LINES) as execution:
+        assert await printed(kernel, "print(i)") == "4\n"
+        assert await printed(kernel, "print(i + 1)") == "5\n"
+        assert await rest_of(execution) == "0\n1\n2\n3\n4\n"
+    assert kernel.client.turns == {}
+
+
+@both_ways
+async def test_run_is_read_by_its_reader_and_ahead(kernel: TrioKernel) -> None:
+    """Nothing is missing, and nothing comes twice."""
+    async with trio.open_nursery() as nursery, kernel.execute(LINES) as execution:
+        assert await anext(execution) == Stdout("0\n")
+        for _ in range(3):
+            nursery.start_soon(printed, kernel, "1")
+        await others_wait(kernel, 3)
+        assert await rest_of(execution) == "1\n2\n3\n4\n"
+
+
+@both_ways
+async def test_reading_ahead_stops_at_questions(kernel: TrioKernel) -> None:
+    found: list[str] = []
+
+    async def other() -> None:
+        found.append(await printed(kernel, "print(a)"))
+
+    async with trio.open_nursery() as nursery:
+        async with kernel.execute("a = input()\nb = input()\nprint(a + b)") as execution:
+            nursery.start_soon(other)
+            await others_wait(kernel, 1)
+            answers, text = ["1", "2"], ""
+            async for event in execution:
+                if isinstance(event, InputRequest):
+                    await execution.send_input(answers.pop(0))
+                elif isinstance(event, Stdout):
+                    text += event.text
+        assert text.endswith("12\n")
+    assert found == ["1\n"]
+
+
+@both_ways
+@pytest.mark.parametrize("waiters", [1, 3])
+async def test_block_is_left_while_others_read_ahead(kernel: TrioKernel, waiters: int) -> None:
+    """Its run is stopped as ever, also when one that waited was cancelled."""
+    found: list[str] = []
+    scopes: list[trio.CancelScope] = []
+
+    async def other() -> None:
+        with trio.CancelScope() as scope:
+            scopes.append(scope)
+            found.append(await printed(kernel, "print(7)"))
+
+    async with trio.open_nursery() as nursery:
+        async with kernel.execute(FOR_EVER) as execution:
+            assert await anext(execution) == Stdout("up\n")
+            for _ in range(waiters):
+                nursery.start_soon(other)
+            await others_wait(kernel, waiters)
+            scopes[0].cancel()
+        assert execution.outcome is None or isinstance(execution.outcome, Finished)
+    assert found == ["7\n"] * (waiters - 1)
+    assert await printed(kernel, "print(8)") == "8\n"
+
+
+@both_ways
+async def test_kernel_that_ends_while_others_read_ahead(client: Client) -> None:
+    """The reader gets the error, though another has met it."""
+    async with open_kernel(client, PYTHON) as kernel, kernel.execute(FOR_EVER) as execution:
+        assert await anext(execution) == Stdout("up\n")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(kernel.destroy)
+            with pytest.raises((ApiError, ExecutionError)):
+                await printed(kernel, "print(7)")
+        try:
+            await rest_of(execution)
+            assert execution.outcome == Finished(130)
+        except (ApiError, ExecutionError):
+            pass
+
+
+@pytest.mark.parametrize("way", ["polls"])
+async def test_interrupt_of_1_x_waits_for_its_code(
+    kernel: TrioKernel, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that meets no code is lost there, or ends the interpreter."""
+    caplog.set_level(logging.DEBUG, "backendai_trio.http")
+    kernel.client.era = replace(kernel.client.era, interrupts_need_code=True)
+    async with trio.open_nursery() as nursery:
+        async with kernel.execute("import time\nwhile True: time.sleep(0.1)") as execution:
+            nursery.start_soon(rest_of, execution)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            await execution.interrupt()
+            with trio.fail_after(30):
+                while execution.outcome is None:  # noqa: ASYNC110 (it has no event)
+                    await trio.sleep(0.01)
+        requests = [r.getMessage().split()[1] for r in caplog.records]
+        begun = requests.index(f"/session/{kernel.address}")
+        assert begun < requests.index(f"/session/{kernel.address}/interrupt")
+
+
+@pytest.mark.parametrize("way", ["polls"])
+async def test_kernels_of_1_x_are_waited_for(
+    kernel: TrioKernel, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before the first run in it, or the first after a restart: nothing is run to its end."""
+    caplog.set_level(logging.DEBUG, "backendai_trio.http")
+    kernel.client.era = replace(kernel.client.era, interrupts_need_code=True)
+
+    async def requests_of(code: str) -> int:
+        caplog.clear()
+        assert await printed(kernel, code) == "42\n"
+        return len(caplog.records)
+
+    assert await requests_of("print(42)") == 2
+    assert await requests_of("print(42)") == 1
+    await kernel.restart()
+    assert await requests_of("print(42)") == 2

@@ -42,7 +42,7 @@ SLOW = (
     "cli/test_vfolder.py",
     "faces/test_interruptions.py",
     "files/test_tar.py::test_too_many_entries",
-    "gateway/processes/test_process_host.py::test_nothing_survives_the_gateway",
+    "gateway/processes/test_kernel_end.py::test_nothing_survives_the_gateway",
     "kernels/test_cancel_matrix.py::test_hundred_cancels_at_random_points",
     "proxy/test_graphiql.py",
     "proxy/test_memory.py",

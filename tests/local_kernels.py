@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["kernel_processes", "work_folder"]
+__all__ = ["files_below", "kernel_processes", "work_folder"]
 
 
 def kernel_processes(parent: Path) -> list[int]:
@@ -33,3 +33,8 @@ def work_folder(parent: Path) -> Path:
     """
     (found,) = parent.glob("backendai-gateway-*/*/work")
     return found
+
+
+def files_below(folder: Path) -> list[str]:
+    """Names of the files below a folder, sorted."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())

@@ -16,6 +16,7 @@ import pytest
 
 from backendai_trio.gateway.server import FEATURES
 from backendai_trio.wire.files import ARCHIVES
+from backendai_trio.wire.versions import TRASH
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "protocol.md"
@@ -137,7 +138,7 @@ def test_files_of_this_project_that_the_document_names_exist() -> None:
 def test_document_lists_the_features_that_the_gateway_announces() -> None:
     (section,) = re.findall(r"^### 13\.1 .*?(?=^### )", _document(), re.MULTILINE | re.DOTALL)
     listed = re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE)
-    assert sorted(listed) == sorted(FEATURES | {ARCHIVES})
+    assert sorted(listed) == sorted(FEATURES | {ARCHIVES, TRASH})
 
 
 # --- the check itself ----------------------------------------------------------------------------

@@ -1,0 +1,265 @@
+"""Interpreters under a process host: state, questions, interrupts, and their death."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import trio
+
+from backendai_trio.errors import GatewayError
+
+from .programs import TALK, interpreter, linux_only
+
+pytestmark = linux_only
+
+
+async def test_code_that_is_cancelled_when_its_kernel_has_let_go(
+    root: Path, conversation: TALK
+) -> None:
+    """Submitted and not begun, which a cancelled run waits for, in a process that says no more."""
+    talk = conversation()
+    async with interpreter(root, "python") as interp, trio.open_nursery() as nursery:
+        os.kill(interp._process.pid, signal.SIGSTOP)
+        nursery.start_soon(interp.execute, "1", talk.sink, talk.ask)
+        await trio.testing.wait_all_tasks_blocked()
+        await interp._control.aclose()
+        nursery.cancel_scope.cancel()
+
+
+async def test_python_keeps_its_state(root: Path, conversation: TALK) -> None:
+    async with interpreter(root, "python") as interp:
+        talk = conversation()
+        assert await interp.execute("x = 41", talk.sink, talk.ask) == 0
+        assert await interp.execute("def f(): return x + 1", talk.sink, talk.ask) == 0
+        assert await interp.execute("print(f()); f()", talk.sink, talk.ask) == 0
+        assert talk.said == [("stdout", b"42\n")]
+        assert "f" in await interp.complete("f", {})
+        assert await interp.complete("y = x.rea", {}) == ["x.real"]
+        assert await interp.complete("y = ", {"line": "x.im"}) == ["x.imag"]
+
+
+async def test_python_order_of_stdout_and_stderr(root: Path, conversation: TALK) -> None:
+    source = """import sys
+for i in range(50):
+    print("out", i, end="")
+    print("err", i, file=sys.stderr)
+"""
+    async with interpreter(root, "python") as interp:
+        talk = conversation()
+        assert await interp.execute(source, talk.sink, talk.ask) == 0
+    expected: list[tuple[str, bytes]] = []
+    for i in range(50):
+        expected += [("stdout", b"out %d" % i), ("stderr", b"err %d\n" % i)]
+    assert talk.said == expected
+
+
+async def test_python_errors(root: Path, conversation: TALK) -> None:
+    async with interpreter(root, "python") as interp:
+
+        async def attempt(source: str) -> tuple[int, str]:
+            talk = conversation()
+            code = await interp.execute(source, talk.sink, talk.ask)
+            return code, talk.text("stderr").decode()
+
+        code, text = await attempt("def f():\n    return 1 / 0\nf()")
+        assert code == 1
+        assert text.startswith('Traceback (most recent call last):\n  File "<input 1>", line 3')
+        assert "    return 1 / 0\n" in text
+        assert text.endswith("ZeroDivisionError: division by zero\n")
+        assert "python_interpreter" not in text
+        code, text = await attempt("x = = 1")
+        assert code == 1 and text.startswith('  File "<input 2>", line 1\n    x = = 1\n')
+        assert text.endswith("SyntaxError: invalid syntax\n")
+        assert await attempt("import sys; sys.exit(3)") == (3, "")
+        assert await attempt("sys.exit('no')") == (1, "no\n")
+        assert await attempt("sys.exit()") == (0, "")
+
+
+async def test_python_awaits_outside_of_functions(root: Path, conversation: TALK) -> None:
+    async with interpreter(root, "python") as interp:
+
+        async def attempt(source: str) -> tuple[int, str, str]:
+            talk = conversation()
+            code = await interp.execute(source, talk.sink, talk.ask, show_value=True)
+            return code, talk.text("stdout").decode(), talk.text("stderr").decode()
+
+        assert await attempt("import asyncio\nx = await asyncio.sleep(0, 5)\nprint(x)") == (
+            0,
+            "5\n",
+            "",
+        )
+        assert await attempt("await asyncio.sleep(0, 'shown')") == (0, "'shown'\n", "")
+        # The event loop is the same in all runs.
+        source = "gate = asyncio.Event()\ntask = asyncio.ensure_future(gate.wait())\n"
+        assert await attempt(source + "await asyncio.sleep(0)") == (0, "", "")
+        assert await attempt("gate.set()\nawait task") == (0, "True\n", "")
+        assert await attempt("async with asyncio.Lock(): print('locked')") == (0, "locked\n", "")
+        code, _, text = await attempt("async def f():\n    return 1 / 0\nawait f()")
+        assert code == 1
+        assert text.startswith('Traceback (most recent call last):\n  File "<input 6>", line 3')
+        assert text.endswith("ZeroDivisionError: division by zero\n")
+        assert await attempt("import sys\nawait asyncio.sleep(0)\nsys.exit(3)") == (3, "", "")
+        code, _, text = await attempt("def f():\n    await f()")
+        assert code == 1 and "SyntaxError: 'await' outside async function" in text
+
+
+async def test_python_input_and_getpass(root: Path, conversation: TALK) -> None:
+    async with interpreter(root, "python") as interp:
+        talk = conversation("Zoë\n".encode(), b"pw\n", b"line\n", None)
+        source = """import getpass, sys
+a = input("name? ")
+b = getpass.getpass("secret: ")
+c = sys.stdin.readline()
+try: input("more? ")
+except EOFError: print([a, b, c])
+"""
+        assert await interp.execute(source, talk.sink, talk.ask) == 0
+    assert talk.questions == [False, True, False, False]
+    assert talk.said[0] == ("stdout", b"name? ")
+    assert talk.text("stdout") == "name? secret: more? ['Zoë', 'pw', 'line\\n']\n".encode()
+
+
+async def test_output_of_children_and_long_input(root: Path, conversation: TALK) -> None:
+    async with interpreter(root, "python") as interp:
+        talk = conversation(b"x" * 100_000 + b"\n")
+        source = "import os; os.system('echo process'); print(len(input()))"
+        assert await interp.execute(source, talk.sink, talk.ask) == 0
+    assert talk.text("stdout") == b"process\n100000\n"
+
+
+async def test_forks_do_not_disturb(root: Path, conversation: TALK) -> None:
+    async with interpreter(root, "python") as interp:
+        talk = conversation()
+        source = "import os\nif os.fork() == 0: print('fork')\nelse: print(os.wait()[1])"
+        assert await interp.execute(source, talk.sink, talk.ask) == 0
+        assert await interp.execute("print('still here')", talk.sink, talk.ask) == 0
+    assert sorted(talk.text("stdout").splitlines()) == [b"0", b"fork", b"still here"]
+
+
+async def test_the_death_of_an_interpreter_is_a_result(root: Path, conversation: TALK) -> None:
+    async with interpreter(root, "python") as interp:
+        talk = conversation()
+        source = (
+            "import os, subprocess\nprint('last')\nsubprocess.Popen(['sleep', '1000'])\nos._exit(3)"
+        )
+        assert await interp.execute(source, talk.sink, talk.ask) == 3
+        assert talk.said == [("stdout", b"last\n")]
+        assert not interp.alive
+        with pytest.raises(GatewayError, match="has ended"):
+            await interp.execute("1", talk.sink, talk.ask)
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("python", "print('go')\nwhile True: pass"),
+        ("python", "import time\nprint('go')\ntime.sleep(1000)"),
+        ("python", "print('go')\nimport subprocess\nsubprocess.run(['sleep', '1000'])"),
+        ("python", "import asyncio\nprint('go')\nawait asyncio.sleep(1000)"),
+        ("python", "import asyncio\nawait asyncio.sleep(0)\nprint('go')\nwhile True: pass"),
+        ("lua", "print('go') while true do end"),
+        ("lua", "print('go') coroutine.wrap(function() while true do end end)()"),
+    ],
+)
+async def test_interrupt(root: Path, conversation: TALK, name: str, source: str) -> None:
+    async with interpreter(root, name) as interp:
+        talk = conversation()
+
+        async def sink(kind: Literal["stdout", "stderr"], data: bytes) -> None:
+            await talk.sink(kind, data)
+            if data == b"go\n":
+                interp.interrupt()
+
+        for _ in range(3):
+            assert await interp.execute(source, sink, talk.ask) == 130
+        assert await interp.execute("print('usable')", talk.sink, talk.ask) == 0
+    assert talk.said[-1] == ("stdout", b"usable\n")
+
+
+async def test_interrupts_at_any_time_never_end_the_interpreter(
+    root: Path, conversation: TALK
+) -> None:
+    async with interpreter(root, "python") as interp:
+        talk = conversation()
+        await interp.execute("x = 0", talk.sink, talk.ask)
+        for _ in range(100):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(interp.execute, "x += 1", talk.sink, talk.ask)
+                await trio.lowlevel.checkpoint()
+                interp.interrupt()
+        assert await interp.execute("print('usable')", talk.sink, talk.ask) == 0
+    assert talk.said[-1] == ("stdout", b"usable\n")
+
+
+async def test_interrupt_ends_a_question(root: Path, conversation: TALK) -> None:
+    async with interpreter(root, "python") as interp:
+        talk = conversation()
+
+        async def ask(is_password: bool) -> bytes | None:
+            interp.interrupt()
+            await trio.sleep_forever()
+
+        assert await interp.execute("input()", talk.sink, ask) == 130
+        assert talk.text("stderr").endswith(b"    input()\nKeyboardInterrupt\n")
+        assert await interp.execute("print(1)", talk.sink, talk.ask) == 0
+
+
+async def test_cancelling_interrupts_the_code(root: Path, conversation: TALK) -> None:
+    async with interpreter(root, "python") as interp:
+        talk = conversation()
+        with trio.CancelScope() as scope:
+
+            async def sink(kind: str, data: bytes) -> None:
+                await trio.lowlevel.checkpoint()
+                scope.cancel()
+
+            await interp.execute("print('go')\nwhile True: pass", sink, talk.ask)
+        assert scope.cancelled_caught
+        assert await interp.execute("print('next')", talk.sink, talk.ask) == 0
+        assert talk.text("stdout") == b"next\n"
+
+
+async def test_one_thing_at_a_time(root: Path, conversation: TALK) -> None:
+    async with interpreter(root, "python") as interp:
+        talk = conversation()
+
+        async def ask(is_password: bool) -> bytes | None:
+            with pytest.raises(trio.BusyResourceError):
+                await interp.execute("1", talk.sink, talk.ask)
+            with pytest.raises(trio.BusyResourceError):
+                await interp.complete("p", {})
+            return b"\n"
+
+        assert await interp.execute("input()", talk.sink, ask) == 0
+        assert "print" in await interp.complete("pri", {})
+
+
+async def test_lua(root: Path, conversation: TALK) -> None:
+    async with interpreter(root, "lua") as interp:
+        talk = conversation(b"Ada\n")
+
+        async def attempt(source: str) -> int:
+            return await interp.execute(source, talk.sink, talk.ask)
+
+        assert await attempt("x = 41") == 0
+        assert await attempt("io.write('name? ') name = io.read() print(name, x + 1)") == 0
+        assert await attempt("io.stderr:write('e') print('o') io.stderr:write('f')") == 0
+        assert await attempt("os.exit(3)") == 3
+        assert await attempt("x = ") == 1
+        assert await attempt("local function f() error('bad') end\nf()") == 1
+        assert await interp.complete("string.for", {}) == ["string.format"]
+    assert talk.said[:6] == [
+        ("stdout", b"name? "),
+        ("asked", b""),
+        ("stdout", b"Ada\t42\n"),
+        ("stderr", b"e"),
+        ("stdout", b"o\n"),
+        ("stderr", talk.said[5][1]),
+    ]
+    problems = talk.said[5][1].decode()
+    assert problems.startswith("flua: input:1: unexpected symbol near <eof>\nlua: input:1: bad\n")
+    assert "driver" not in problems and "xpcall" not in problems

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ import pytest
 
 from ..cli.conftest import commands as commands
 from ..cli.conftest import served as served
+from ..managers.lab.pythons import find_python
 
 INSTALL_SECONDS = 600.0
 # 1.1.1 asks for an aiohttp of 2017, which no Python that we support can build or import. 3.8.6 is
@@ -22,7 +22,7 @@ INSTALL_SECONDS = 600.0
 AIOHTTP = "aiohttp==3.8.6" if sys.version_info < (3, 12) else "aiohttp"
 
 
-# 23.9.10 reaches into yarl's insides, which 1.10 moved.
+# Clients up to 23.9.10 reach into yarl's insides, which 1.10 moved.
 YARL = "yarl==1.9.11"
 
 
@@ -36,11 +36,28 @@ def client_1_1_1(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def official_23(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The official client 23.9.10 of 2024; the folder of its commands. It needs Python 3.11."""
-    python = sys.executable if sys.version_info[:2] == (3, 11) else shutil.which("python3.11")
-    if python is None:
-        _missing("client 23.9.10 needs Python 3.11, which was not found")
-    venv = _shared(tmp_path_factory) / "client-23.9.10"
-    return _install(venv, python, ["backend.ai-client==23.9.10", YARL])
+    return install_client(tmp_path_factory, "23.9.10", "3.11", (YARL,))
+
+
+def install_client(
+    tmp_path_factory: pytest.TempPathFactory, version: str, python: str, pins: Sequence[str]
+) -> Path:
+    """An official client in a venv of its own; the folder of its commands.
+
+    Args:
+        tmp_path_factory: of the test run, whose processes share the venv.
+        version: the client's.
+        python: version of the Python that it needs.
+        pins: requirements that replace what its own have brought.
+    """
+    found = find_python(python)
+    if found is None:
+        _missing(f"client {version} needs Python {python}, which was not found")
+    venv = _shared(tmp_path_factory) / f"client-{version}"
+    steps = [[f"backend.ai-client=={version}"]]
+    if pins:
+        steps.append(["--upgrade", *pins])
+    return _install(venv, str(found), *steps)
 
 
 def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:

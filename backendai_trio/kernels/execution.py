@@ -132,7 +132,7 @@ class Execution:
         self._moved.unpark_all()
         return event
 
-    async def read_ahead(self) -> None:
+    async def _read_ahead(self) -> None:
         """Receive events and keep them for the reader of this run, until it has ended; for one
         that waits for its turn.
 
@@ -339,7 +339,7 @@ async def open_execution(
         open_run_stream(client, address, first, live=live) as stream,
     ):
         run = Execution(stream, turn)
-        turn.taken_by(run)
+        turn.taken(run._read_ahead)
         try:
             yield run
         finally:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import trio
 
@@ -20,19 +21,13 @@ from .run_stream import RunStream
 __all__ = ["forget_waiting_run", "open_turn"]
 
 
-class ReadsAhead(Protocol):
-    """A run that has the turn, and can be read to its end by one that waits for it."""
-
-    async def read_ahead(self) -> None:
-        """Receive events and keep them for their reader, until the run has ended."""
-
-
 @dataclass(slots=True)
 class RunTurn:
     """The turn of a kernel: who waits for it, and who has it."""
 
     semaphore: trio.Semaphore = field(default_factory=lambda: trio.Semaphore(1, max_value=1))
-    holder: ReadsAhead | None = None
+    read_ahead: Callable[[], Awaitable[None]] | None = None
+    """Reads the run that has the turn to its end, and keeps its events for its own reader."""
 
 
 class open_turn:
@@ -91,20 +86,20 @@ class open_turn:
             pass
         with one_error():
             async with trio.open_nursery() as nursery:
-                if turn.holder is not None:
-                    nursery.start_soon(turn.holder.read_ahead)
+                if turn.read_ahead is not None:
+                    nursery.start_soon(turn.read_ahead)
                 await turn.semaphore.acquire()
                 self._held = turn
                 nursery.cancel_scope.cancel()
 
-    def taken_by(self, run: ReadsAhead) -> None:
-        """Say which run has the turn.
+    def taken(self, read_ahead: Callable[[], Awaitable[None]]) -> None:
+        """Say how those that wait may read the run that has the turn.
 
         Args:
-            run: the run.
+            read_ahead: reads it to its end, and keeps its events for its own reader.
         """
         if self._held is not None:
-            self._held.holder = run
+            self._held.read_ahead = read_ahead
 
     def leave_waiting(self, run_id: str) -> None:
         """Remember that the run waits for an answer, which a later request may bring.
@@ -119,7 +114,7 @@ class open_turn:
         """Let the next run come; may be repeated."""
         if self._held is None:
             return
-        self._held.holder = None
+        self._held.read_ahead = None
         self._held.semaphore.release()
         idle = self._held.semaphore.value == 1
         self._held = None

@@ -14,7 +14,6 @@ from backendai_trio import (
     Client,
     Config,
     Execution,
-    Finished,
     InputRequest,
     TrioKernel,
     find_kernel,
@@ -132,12 +131,7 @@ class Runner:
                 "reads it. Upload the input as a file, and let --exec redirect it: "
                 "--exec 'CMD <FILE'"
             )
-        if not isinstance(run.outcome, Finished):
-            return exit_codes.TIMED_OUT
-        if run.outcome.exit_code is not None:
-            return run.outcome.exit_code
-        # Managers send no exit code in query mode; an interrupted run has not succeeded.
-        return exit_codes.INTERRUPTED if self._interrupts.interrupted else 0
+        return self._interrupts.exit_code(run, kernel.client)
 
     def _input_is_ignored(self, client: Client) -> bool:
         """Whether there was input for the program, on a server whose programs cannot read any."""

@@ -51,8 +51,11 @@ class Output:
                 await self._show_text(sys.stdout, text)
                 return
             case Stderr(text):
-                if self._plain_errors and _HEAD_OF_TRACEBACK.search(text):
-                    text = _COLOR.sub("", text)
+                if _HEAD_OF_TRACEBACK.search(text):
+                    if self._plain_errors:
+                        text = _COLOR.sub("", text)
+                    if not text.endswith("\n"):
+                        text += "\n"  # what is shown next begins on a line of its own
                 await self._show_text(sys.stderr, text)
                 return
         await self.release()

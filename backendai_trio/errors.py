@@ -117,6 +117,14 @@ class ApiError(BackendError):
             text = f"{text.rstrip('.')}: {self.detail}"
         return text
 
+    @property
+    def is_unknown_image(self) -> bool:
+        """Whether the server does not have the runtime. Managers 22.03 to 25.6 have one kind for
+        all that does not exist, and name it in the title (docs/protocol.md, section 10)."""
+        return self.kind == "image-not-found" or (
+            self.kind == "object-not-found" and "image" in self.title.lower()
+        )
+
     def __str__(self) -> str:
         where = f"{self.request} -> " if self.request else ""
         return f"{self.reason} [{where}{self.status}{' ' + self.kind if self.kind else ''}]"

@@ -15,7 +15,16 @@ from ..errors import BackendError, LocalProtocolError, NotFound
 from ..transport.client import Client
 from ..transport.connection_state import ConnectionState
 from ..wire.execution import RAW_CONSOLE, ExecuteRequest
-from ..wire.run_events import Event, Finished, InputRequest, TimedOut, joined, record_of
+from ..wire.query_failures import QueryFailure
+from ..wire.run_events import (
+    Event,
+    Finished,
+    InputRequest,
+    Stderr,
+    TimedOut,
+    joined,
+    record_of,
+)
 from .run_stream import RunStream
 from .run_streams import open_run_stream
 from .run_turns import open_turn
@@ -49,9 +58,13 @@ class Execution:
     One task iterates; others may send input and interrupt meanwhile.
     """
 
-    def __init__(self, stream: RunStream, turn: open_turn) -> None:
+    def __init__(
+        self, stream: RunStream, turn: open_turn, query_failure: QueryFailure | None = None
+    ) -> None:
         self._stream = stream
         self._turn = turn
+        self._query_failure = query_failure
+        self._ended: Finished | TimedOut | None = None
         self._events: deque[Event] = deque()
         self._moved = trio.lowlevel.ParkingLot()
         self._receiving = False
@@ -75,7 +88,7 @@ class Execution:
         After a block that was left early, how the interrupted run ended; None where the server
         does not say.
         """
-        return self._stream.outcome or self._stopped
+        return self._ended or self._stream.outcome or self._stopped
 
     @property
     def connection(self) -> ConnectionState:
@@ -119,12 +132,27 @@ class Execution:
     async def _receive_from_stream(self) -> None:
         self._receiving = True
         try:
-            self._events.extend(await self._stream.receive())
+            events = await self._stream.receive()
+            self._events.extend(map(self._judged, events) if self._query_failure else events)
         finally:
             self._receiving = False
             self._moved.unpark_all()
         if self._stream.outcome is not None:
             self._turn.end()
+
+    def _judged(self, event: Event) -> Event:
+        """The event; the end with the exit code that the output speaks for."""
+        assert self._query_failure is not None
+        match event:
+            case Stderr(text):
+                self._query_failure.see_stderr(text)
+            case Finished(None | 0):
+                self._ended = event = Finished(self._query_failure.exit_code() or event.exit_code)
+            case Finished():
+                self._ended = event
+            case _:
+                self._query_failure.see_stdout()
+        return event
 
     def _next(self) -> Event:
         event = self._events.popleft()
@@ -338,7 +366,9 @@ async def open_execution(
         open_turn(client, address, first.run_id) as turn,
         open_run_stream(client, address, first, live=live) as stream,
     ):
-        run = Execution(stream, turn)
+        # Managers tell no exit code of a query run, up to 25.x (docs/protocol.md, section 4.2).
+        guesses = first.mode != "batch" and not client.has(RAW_CONSOLE)
+        run = Execution(stream, turn, QueryFailure() if guesses else None)
         turn.taken(run._read_ahead)
         try:
             yield run

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import trio
 
 from .._groups import one_error
-from ..errors import ApiError, LocalProtocolError
+from ..errors import ApiError, InvalidRequest, LocalProtocolError, NotFound
 from ..transport.client import Client
 from ..wire.execution import SHOW_VALUE, BatchOptions, ExecuteRequest, check_run_id
 from ..wire.http import Request
@@ -209,6 +209,7 @@ class TrioKernel(KernelFiles):
                 f"kernel {self.token!r} cannot be renamed: servers before 20.03 have no names"
             )
         body = {"name": check_name(self.client.hello, token)}
+        await self._refuse_taken(token)
         path = self.client.era.session_path(self.address, "rename")
         # In both places: servers have looked in the one and in the other (docs/protocol.md,
         # section 3.8).
@@ -216,6 +217,23 @@ class TrioKernel(KernelFiles):
         if self.kernel_id == self.token:
             self.kernel_id = token
         self.token = token
+
+    async def _refuse_taken(self, token: str) -> None:
+        """Refuse another kernel's token, where the server gives it to both (managers up to 23.09 at
+        least)."""
+        if self.client.has(RESUMABLE_STREAMS) or token == self.token:
+            await trio.lowlevel.checkpoint()
+            return
+        try:
+            await kernel_info(self.client, token)
+        except NotFound:
+            return
+        raise InvalidRequest(
+            400,
+            kind="session-already-exists",
+            title=f"The token is taken: a kernel {token!r} exists; use another token",
+            request=f"POST {self.client.era.session_path(self.address, 'rename')}",
+        )
 
     async def complete(
         self, code: str, *, row: int = 0, col: int = 0, line: str = "", post: str = ""

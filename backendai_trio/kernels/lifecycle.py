@@ -37,6 +37,7 @@ long for each waiting session as a destroy does; so many are taken for granted, 
 
 _TWO_AT_ONCE = (500,)
 """What a manager answers when two of its transactions meet; it has done nothing then."""
+_FAILURES = 3
 
 
 def address_of(client: Client, token: str, kernel_id: str) -> str:
@@ -82,6 +83,7 @@ async def destroy_kernel(
     request = Request("DELETE", client.era.session_path(address))
     give_up = trio.current_time() + client.config.grace_seconds
     pauses = backoff(0.05, longest=0.5)
+    failures = 0
     while True:
         try:
             # No limit: managers answer when all that runs in the kernel has ended.
@@ -92,6 +94,10 @@ async def destroy_kernel(
             return None
         except AuthError as exc:
             if exc.kind != NOT_NOW or trio.current_time() > give_up:
+                raise
+        except ServerError as exc:
+            failures += 1
+            if exc.status not in _TWO_AT_ONCE or failures > _FAILURES:
                 raise
         await trio.sleep(next(pauses))
 

@@ -32,6 +32,10 @@ __all__ = ["ANSWER_SECONDS", "Client", "open_client"]
 ANSWER_SECONDS = 60.0
 """Limit for each wait on an ordinary response. Long polls answer within about 2 s."""
 
+_CLOCK_ADVICE = (
+    "servers take requests whose date is at most 15 minutes away from their own: set the clock of "
+    "this machine; 'backend.ai doctor' shows the difference"
+)
 _UNAVAILABLE = frozenset({502, 503, 504})
 
 
@@ -340,6 +344,8 @@ class Client:
         error = decode_problem(response).as_error(str(request))
         if error.status == 401:
             error.advice = self._authorization.advice
+        elif error.kind == "invalid-auth-params" and "sync" in error.reason:
+            error.advice = _CLOCK_ADVICE
         return error
 
 

@@ -97,7 +97,7 @@ def report_error(exc: Exception) -> int:
     if isinstance(exc, ApiError):
         message = message_of(exc)
         _show_error(f"{message}; {exc.advice}" if exc.advice else message)
-        return exit_codes.NOT_FOUND if exc.kind == "image-not-found" else exit_codes.REFUSED
+        return exit_codes.NOT_FOUND if exc.is_unknown_image else exit_codes.REFUSED
     if isinstance(exc, BackendError | OSError):
         _show_error(message_of(exc))
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = ["interpreter_of", "language_of", "undecided_programs"]
+__all__ = ["interpreter_of", "language_of", "program_of", "undecided_programs"]
 
 # Names of Pygments for runtimes that are called otherwise.
 _LANGUAGES = {"py": "python", "node": "javascript", "nodejs": "javascript", "r-base": "r"}
@@ -33,6 +33,24 @@ def language_of(runtime: str) -> str:
 def interpreter_of(runtime: str) -> str:
     """The command that runs a script in the runtime; ``""`` if it is not known."""
     return _SCRIPTS.get(language_of(runtime), ("",))[0]
+
+
+def program_of(runtime: str, names: Sequence[str]) -> str:
+    """The script that is the program: the one called ``main``, or the only one.
+
+    Args:
+        runtime: runtime or image.
+        names: names of the files in the work folder.
+
+    Returns:
+        Its name; ``""`` if there is none, or if it is undecided.
+    """
+    _, *suffixes = _SCRIPTS.get(language_of(runtime), ("",))
+    if not suffixes:
+        return ""
+    programs = [name for name in names if "/" not in name and name.endswith(tuple(suffixes))]
+    main = [name for name in programs if name.startswith("main.")]
+    return main[0] if main else programs[0] if len(programs) == 1 else ""
 
 
 def undecided_programs(runtime: str, names: Sequence[str]) -> list[str]:

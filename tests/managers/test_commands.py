@@ -73,7 +73,6 @@ async def test_standard_input(commands: Commands) -> None:
     assert (done.code, done.stdout) == (0, b"A\nB\nC\n"), done
 
 
-@pytest.mark.needs("batch-input")
 async def test_standard_input_of_files(commands: Commands) -> None:
     (commands.work / "main.py").write_text("import sys\nprint(len(sys.stdin.read()))\n")
     done = await commands.run("run", "-q", "python", "main.py", stdin=b"x" * 1000)

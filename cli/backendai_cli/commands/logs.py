@@ -7,7 +7,7 @@ import sys
 import click
 import trio
 
-from backendai_trio import Config, NotFound, find_kernel, open_client
+from backendai_trio import ApiError, Config, NotFound, TrioKernel, find_kernel, open_client
 
 from ..console import Status, write_bytes
 from ..parameters import NAME
@@ -17,6 +17,7 @@ from ..termination import cancel_on_signals
 __all__ = ["command"]
 
 _PAUSE_SECONDS = 1.0
+_ENDED = frozenset({"TERMINATING", "TERMINATED", "CANCELLED", "ERROR"})
 _OVERLAP = 4096
 """Characters by which the end of what was shown is found again in a log that lost its beginning."""
 
@@ -48,12 +49,22 @@ async def _show(name: str, config: Config, follow: bool) -> int:
             await trio.sleep(_PAUSE_SECONDS)
             try:
                 text = await kernel.logs()
-            except NotFound:
+            except ApiError:
+                # Of a kernel that has ended, managers give no log: 404, or 500.
+                if not await _has_ended(kernel):
+                    raise
                 Status().info("The kernel has ended.")
                 break
             await _print(new_text(shown, text))
             shown = text
     return 0
+
+
+async def _has_ended(kernel: TrioKernel) -> bool:
+    try:
+        return (await kernel.info()).status.upper() in _ENDED
+    except NotFound:
+        return True
 
 
 def new_text(before: str, now: str) -> str:

@@ -13,6 +13,7 @@ from backendai_trio import BackendError, KernelSpec, attach_kernel, find_kernel
 
 from ..console import Status
 from ..errors import report_error
+from ..images import suggesting_images
 from ..options import env_option, mount_option, parse_pairs, quiet_option
 from ..parameters import NAME
 from ..server import call_kernel, call_server, configured_server
@@ -76,7 +77,8 @@ def create(
     token = client_token or new_token()
 
     async def make(client: Client) -> TrioKernel:
-        return await attach_kernel(client, spec, token=token)
+        async with suggesting_images(client, lang):
+            return await attach_kernel(client, spec, token=token)
 
     kernel = call_server(configured_server("create a kernel"), make)
     state = "is ready" if kernel.created else "exists already"

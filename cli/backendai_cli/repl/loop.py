@@ -13,13 +13,12 @@ from backendai_trio import (
     BackendError,
     Config,
     Execution,
-    Finished,
     InputRequest,
     NotFound,
     TrioKernel,
     open_client,
 )
-from backendai_trio.kernels import TimedOut, one_error
+from backendai_trio.kernels import one_error
 
 from .. import exit_codes
 from ..console import Status, is_dumb_terminal
@@ -146,13 +145,7 @@ class Repl:
                         else:
                             await self._output.show(event)
                 nursery.cancel_scope.cancel()
-        match run.outcome:
-            case Finished(int(exit_code)):
-                return exit_code
-            case TimedOut():
-                return exit_codes.TIMED_OUT
-        # Managers send no exit code in query mode.
-        return exit_codes.INTERRUPTED if self._interrupts.interrupted else 0
+        return self._interrupts.exit_code(run, kernel.client)
 
 
 class _Answers:

@@ -12,6 +12,7 @@ from backendai_trio import Client, KernelSpec, TrioKernel, attach_kernel, new_to
 from backendai_trio.kernels import Statistics
 
 from ..console import Status
+from ..images import suggesting_images
 
 __all__ = ["KernelRequest", "kernel_session"]
 
@@ -38,7 +39,10 @@ async def kernel_session(
     status.info(f"Client session token: {token}")
     if request.token is None and not request.keep:
         status.wait("Creating a temporary kernel...")
-        async with open_kernel(client, request.spec, token=token) as kernel:
+        async with (
+            suggesting_images(client, request.spec.runtime),
+            open_kernel(client, request.spec, token=token) as kernel,
+        ):
             _report_ready(kernel, status)
             yield kernel
             status.wait("Cleaning up the temporary kernel...")
@@ -46,7 +50,8 @@ async def kernel_session(
             _report_end(kernel.statistics, request, status)
         return
     status.wait("Connecting to the kernel...")
-    kernel = await attach_kernel(client, request.spec, token=token)
+    async with suggesting_images(client, request.spec.runtime):
+        kernel = await attach_kernel(client, request.spec, token=token)
     _report_ready(kernel, status)
     try:
         yield kernel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +13,19 @@ import trio
 from backendai_trio import BuildFinished, Event, Finished, Html, Log, Media, Stderr, Stdout
 from backendai_trio.kernels import Other, TimedOut
 
-from ..console import Status, write_bytes
+from ..console import Status, uses_color, write_bytes
 
 __all__ = ["Output", "as_bytes"]
 
 _HOLD_SECONDS = 0.1
 """How long output is held back that may be the prompt of a password. The question follows within
 milliseconds; nobody notices the delay."""
+
+# The kernels of managers color the traceback of code that failed, whoever reads it.
+_HEAD_OF_TRACEBACK = re.compile(
+    r"\A\x1b\[[\d;]*m-{20,}|\A\x1b\[[\d;]*m +(Cell|File)|^An exception has occurred, use %tb", re.M
+)
+_COLOR = re.compile(r"\x1b\[[\d;]*m")
 
 
 class Output:
@@ -31,6 +38,7 @@ class Output:
     def __init__(self, status: Status) -> None:
         self.mid_line = False
         self._status = status
+        self._plain_errors = not uses_color(sys.stderr)
         self._holds = False
         self._held: tuple[TextIO, bytes] | None = None
         self._hold_begun = trio.Event()
@@ -43,6 +51,11 @@ class Output:
                 await self._show_text(sys.stdout, text)
                 return
             case Stderr(text):
+                if _HEAD_OF_TRACEBACK.search(text):
+                    if self._plain_errors:
+                        text = _COLOR.sub("", text)
+                    if not text.endswith("\n"):
+                        text += "\n"  # what is shown next begins on a line of its own
                 await self._show_text(sys.stderr, text)
                 return
         await self.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from backendai_trio import (
     Client,
     Config,
     Execution,
-    Finished,
     InputRequest,
     TrioKernel,
     find_kernel,
@@ -28,6 +28,7 @@ from ..console import Status
 from ..keyboard import Stdin, TerminalMode, terminal_name
 from ..server import journal_for
 from .kernel import KernelRequest, kernel_session
+from .manager_programs import command_for_input, command_of_script, input_file, reads_input
 from .output import Output
 from .signals import Interrupts
 from .terminal import follow_window_size, raw_terminal, report_outages
@@ -85,7 +86,9 @@ class Runner:
                 await kernel.upload(request.uploads)
                 self._status.done("Uploading done.")
                 self._status.wait("Building your code...")
-            return await self._execute(kernel)
+            if client.hello.features or request.code is not None or not request.uploads:
+                return await self._execute(kernel, request.options)
+            return await self._execute_on_manager(kernel)
 
     @asynccontextmanager
     async def _open_kernel(self, client: Client) -> AsyncIterator[TrioKernel]:
@@ -96,7 +99,22 @@ class Runner:
         async with kernel_session(client, requested, self._status) as kernel:
             yield kernel
 
-    async def _execute(self, kernel: TrioKernel) -> int:
+    async def _execute_on_manager(self, kernel: TrioKernel) -> int:
+        """Run the files on a manager, which has to be told more; returns their exit code."""
+        request = self._request
+        runtime = "" if isinstance(request.kernel, str) else request.kernel.spec.runtime
+        names = [upload.name for upload in request.uploads]
+        options = command_of_script(request.options, runtime, names)
+        if self._stdin.has_unread and reads_input(request.uploads):
+            name = f".stdin-{secrets.token_hex(4)}"
+            redirected = command_for_input(options, runtime, names, name)
+            if redirected is not None:
+                async with input_file(self._stdin, name) as upload:
+                    await kernel.upload([upload])
+                options = redirected
+        return await self._execute(kernel, options)
+
+    async def _execute(self, kernel: TrioKernel, options: BatchOptions) -> int:
         """Run the code, with its output and its input; returns its exit code."""
         request = self._request
         mode: Literal["query", "batch"] = "query" if request.code is not None else "batch"
@@ -108,7 +126,7 @@ class Runner:
                 kernel.execute(
                     request.code or "",
                     mode=mode,
-                    options=request.options,
+                    options=options,
                     window=request.window,
                     term=terminal_name() if owns_terminal else None,
                 ) as run,
@@ -126,23 +144,28 @@ class Runner:
                         else:
                             await self._output.show(event)
                 nursery.cancel_scope.cancel()
+        code = self._interrupts.exit_code(run, kernel.client)
         if mode == "batch" and self._input_is_ignored(kernel.client):
-            self._status.info(
-                "The program got nothing of standard input: on this server, only input() of Python "
-                "reads it. Upload the input as a file, and let --exec redirect it: "
-                "--exec 'CMD <FILE'"
-            )
-        if not isinstance(run.outcome, Finished):
-            return exit_codes.TIMED_OUT
-        if run.outcome.exit_code is not None:
-            return run.outcome.exit_code
-        # Managers send no exit code in query mode; an interrupted run has not succeeded.
-        return exit_codes.INTERRUPTED if self._interrupts.interrupted else 0
+            code = self._report_ignored_input(code)
+        return code
 
     def _input_is_ignored(self, client: Client) -> bool:
         """Whether there was input for the program, on a server whose programs cannot read any."""
         manager = not client.hello.features
         return manager and not self._input_requested.is_set() and self._stdin.has_unread
+
+    def _report_ignored_input(self, code: int) -> int:
+        """Tell that the program got no input; returns the exit code of the command."""
+        message = (
+            "The program got nothing of standard input: on this server, only input() of Python "
+            "reads it. Upload the input as a file, and let --exec redirect it: "
+            "--exec 'CMD <FILE'"
+        )
+        if code == 0 and reads_input(self._request.uploads):
+            self._status.fail(message)
+            return exit_codes.FAILED
+        self._status.info(message)
+        return code
 
     async def _prepare_input(self, *, is_password: bool) -> None:
         """Get ready for an answer: the echo goes off before the prompt is shown."""

@@ -8,14 +8,16 @@ from contextlib import contextmanager
 
 import trio
 
-from backendai_trio import BackendError, Execution
+from backendai_trio import BackendError, Client, Execution, Finished
 
+from .. import exit_codes
 from ..console import Status
 from ..errors import message_of
 from ..termination import ending_signals
 
 __all__ = ["Interrupts"]
 
+_KILLED_BY_INTERRUPT = -signal.SIGINT & 0xFF
 _GRACE_SECONDS = 1.0
 """How long code in a `repl` may take to stop before another Ctrl-C ends the kernel."""
 
@@ -54,6 +56,23 @@ class Interrupts:
             yield
         finally:
             self._run = None
+
+    def exit_code(self, run: Execution, client: Client) -> int:
+        """The exit code for a run that has ended.
+
+        Args:
+            run: the last run.
+            client: of its server.
+        """
+        if not isinstance(run.outcome, Finished):
+            return exit_codes.TIMED_OUT
+        code = run.outcome.exit_code
+        # A program on our own gateway that handles Ctrl-C has an exit code of its own. Managers say
+        # nothing or 0 of code, and 254 of a program that the signal has ended.
+        tells_nothing = code in (None, 0, _KILLED_BY_INTERRUPT) and not client.hello.features
+        if self.interrupted and (code is None or tells_nothing):
+            return exit_codes.INTERRUPTED
+        return code or 0
 
     async def watch(self, nursery: trio.Nursery, *, task_status: trio.TaskStatus[None]) -> None:
         """Handle signals. The command is ended by cancelling the nursery."""

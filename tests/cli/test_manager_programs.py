@@ -1,0 +1,111 @@
+"""Programs from files on managers: their commands, and their standard input."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from backendai_cli.images import similar_names
+from backendai_cli.keyboard import Stdin
+from backendai_cli.run.manager_programs import (
+    command_for_input,
+    command_of_script,
+    input_file,
+    reads_input,
+)
+from backendai_trio import BatchOptions
+from backendai_trio.files import plan_uploads
+
+RULE = BatchOptions()
+
+
+@pytest.mark.parametrize(
+    ("runtime", "names", "command"),
+    [
+        ("python", ["ask.py"], "python3 ask.py"),
+        ("cr.backend.ai/stable/python:3.9-ubuntu", ["a b.py", "data.csv"], "python3 'a b.py'"),
+        ("python", ["main.py", "ask.py"], "*"),
+        ("python", ["one.py", "two.py"], "*"),
+        ("python", ["lib/ask.py"], "*"),
+        ("c", ["ask.c"], "*"),
+    ],
+)
+def test_single_script_is_run_whatever_it_is_called(
+    runtime: str, names: list[str], command: str
+) -> None:
+    """A manager's kernel only runs main.py, and says nothing where there is none."""
+    options = command_of_script(RULE, runtime, names)
+    assert options.exec == command
+    assert options.build == ("*" if command == "*" else None)
+
+
+@pytest.mark.parametrize(
+    "options", [BatchOptions(build="make"), BatchOptions(exec="python ask.py")]
+)
+def test_command_that_was_given_stays(options: BatchOptions) -> None:
+    assert command_of_script(options, "python", ["ask.py"]) == options
+
+
+@pytest.mark.parametrize(
+    ("source", "reads"),
+    [
+        (b"import sys\nprint(len(sys.stdin.read()))", True),
+        (b"for line in open(0): print(line)", True),
+        (b'int main() { scanf("%d", &n); }', True),
+        (b"print(input())", False),
+        (b"print('coincidence')", False),
+    ],
+)
+def test_source_that_speaks_of_standard_input(tmp_path: Path, source: bytes, reads: bool) -> None:
+    (tmp_path / "main.py").write_bytes(source)
+    assert reads_input(plan_uploads([tmp_path / "main.py"])) == reads
+
+
+@pytest.mark.parametrize(
+    ("runtime", "options", "names", "command"),
+    [
+        ("python", RULE, ["main.py", "x.py"], "python3 main.py"),
+        ("c", RULE, ["main.c"], "./main"),
+        ("python", BatchOptions(exec="sort | uniq"), ["x.py"], "sort | uniq"),
+    ],
+)
+def test_command_that_reads_a_file(
+    runtime: str, options: BatchOptions, names: list[str], command: str
+) -> None:
+    redirected = command_for_input(options, runtime, names, ".stdin-1")
+    assert redirected is not None and redirected.build == options.build
+    lines = (redirected.exec or "").splitlines()
+    assert lines[1:] == ["{", command, "} <.stdin-1"]
+
+
+def test_program_whose_command_is_unknown() -> None:
+    assert command_for_input(RULE, "julia", ["main.jl"], ".stdin-1") is None
+    assert command_for_input(RULE, "python", ["one.py", "two.py"], ".stdin-1") is None
+
+
+async def test_standard_input_becomes_a_file() -> None:
+    reader, writer = os.pipe()
+    try:
+        os.write(writer, b"one\ntwo\n")
+        assert Stdin(reader).has_unread
+        os.close(writer)
+        async with input_file(Stdin(reader), ".stdin-1") as upload:
+            assert (upload.name, upload.size) == (".stdin-1", 8)
+            assert upload.path.read_bytes() == b"one\ntwo\n"
+        assert not Stdin(reader).has_unread
+        assert not upload.path.exists()
+    finally:
+        os.close(reader)
+
+
+def test_similar_images() -> None:
+    rows = [
+        {"name": "stable/python", "tag": "3.9-ubuntu20.04", "aliases": ["python3", "python"]},
+        {"name": "stable/lua", "tag": "5.3", "aliases": None},
+        {"name": None},
+    ]
+    assert similar_names("pyhton", rows) == ["python3"]
+    assert similar_names("luaa", rows) == ["stable/lua:5.3"]
+    assert similar_names("nonesuch", rows) == []

@@ -117,6 +117,15 @@ class ApiError(BackendError):
             text = f"{text.rstrip('.')}: {self.detail}"
         return text
 
+    @property
+    def is_unknown_runtime(self) -> bool:
+        """Whether the server has no such runtime or image.
+
+        Managers from 22.03 on have one kind for all that is missing (docs/protocol.md, section 10).
+        """
+        one_for_all = self.status == 404 and self.kind in ("object-not-found", "entity-not-found")
+        return self.kind == "image-not-found" or (one_for_all and "image" in self.title.lower())
+
     def __str__(self) -> str:
         where = f"{self.request} -> " if self.request else ""
         return f"{self.reason} [{where}{self.status}{' ' + self.kind if self.kind else ''}]"

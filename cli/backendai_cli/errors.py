@@ -96,8 +96,11 @@ def report_error(exc: Exception) -> int:
 
     if isinstance(exc, ApiError):
         message = message_of(exc)
-        _show_error(f"{message}; {exc.advice}" if exc.advice else message)
-        return exit_codes.NOT_FOUND if exc.kind == "image-not-found" else exit_codes.REFUSED
+        advice = exc.advice
+        if exc.is_unknown_runtime and exc.kind != "image-not-found":  # our gateway names some
+            advice = "'backend.ai images' lists what there is"
+        _show_error(f"{message}; {advice}" if advice else message)
+        return exit_codes.NOT_FOUND if exc.is_unknown_runtime else exit_codes.REFUSED
     if isinstance(exc, BackendError | OSError):
         _show_error(message_of(exc))
     else:

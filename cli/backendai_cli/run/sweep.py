@@ -169,7 +169,7 @@ class _Sweep:
     def _add_result(self, result: CaseResult[Outcome]) -> None:
         error = result.error
         if isinstance(error, AuthError) or (
-            isinstance(error, ApiError) and error.kind == "image-not-found"
+            isinstance(error, ApiError) and error.is_unknown_runtime
         ):
             raise error  # all other cases would fail in the same way
         if error is not None:

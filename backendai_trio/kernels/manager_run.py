@@ -112,8 +112,8 @@ def _explanation(closed: ConnectionClosed) -> str:
         return text
     # Managers 23.09 to 26.9 fail so on HTML (docs/protocol.md, section 12.1).
     return (
-        f"{text}. A manager does that when the code shows HTML, such as a table of pandas: print it "
-        "as text. The kernel then runs nothing more, and has to be destroyed"
+        f"{text}. A manager does that when the code shows HTML, such as a table of pandas: print "
+        "it as text. The kernel then runs nothing more, and has to be destroyed"
     )
 
 

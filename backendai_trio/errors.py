@@ -119,11 +119,13 @@ class ApiError(BackendError):
 
     @property
     def is_unknown_image(self) -> bool:
-        """Whether the server does not have the runtime. Managers 22.03 to 25.6 have one kind for
-        all that does not exist, and name it in the title (docs/protocol.md, section 10)."""
-        return self.kind == "image-not-found" or (
-            self.kind == "object-not-found" and "image" in self.title.lower()
-        )
+        """Whether the server has no such runtime or image.
+
+        Managers from 22.03 on have one kind for all that does not exist, and name what it is in the
+        title (docs/protocol.md, section 10).
+        """
+        one_for_all = self.status == 404 and self.kind in ("object-not-found", "entity-not-found")
+        return self.kind == "image-not-found" or (one_for_all and "image" in self.title.lower())
 
     def __str__(self) -> str:
         where = f"{self.request} -> " if self.request else ""

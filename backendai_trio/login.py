@@ -6,12 +6,21 @@ from .config.settings import Login
 from .errors import AuthError, OtpNeeded, RemoteProtocolError, api_error
 from .transport.client import Client
 from .wire.http import JSON, Request, decode_problem
-from .wire.logins import LOGIN_PATH, LOGOUT_PATH, LoginReply, LoginRequest, decode_cookies
+from .wire.logins import (
+    LOGIN_EXISTS,
+    LOGIN_PATH,
+    LOGOUT_PATH,
+    LoginReply,
+    LoginRequest,
+    decode_cookies,
+)
 
 __all__ = ["log_in", "log_out"]
 
 
-async def log_in(client: Client, username: str, password: str, *, otp: str | None = None) -> Login:
+async def log_in(
+    client: Client, username: str, password: str, *, otp: str | None = None, force: bool = False
+) -> Login:
     """Log in. Nothing is saved: the caller keeps the result, and passes it on as `Config.login`.
 
     Args:
@@ -19,6 +28,8 @@ async def log_in(client: Client, username: str, password: str, *, otp: str | Non
         username: e-mail address or name.
         password: of this user.
         otp: one-time password, for users who have set that up.
+        force: whether the user's older login ends where the server allows no more at a time
+            (managers from 26.4 on).
 
     Returns:
         The login, with the cookies that authenticate requests.
@@ -26,6 +37,7 @@ async def log_in(client: Client, username: str, password: str, *, otp: str | Non
     Raises:
         OtpNeeded: the password is right, and a one-time password is required as well.
         AuthError: user name, password or one-time password is wrong.
+        InvalidRequest: the user has as many logins as the server allows; `force` ends one.
         QuotaExceeded: there were too many failed attempts.
         RemoteProtocolError: the server has no logins.
         ConnectionFailed: the server cannot be reached.
@@ -35,14 +47,14 @@ async def log_in(client: Client, username: str, password: str, *, otp: str | Non
 
     Endpoint: ``POST /server/login`` (docs/protocol.md, sections 2.4 and 2.5).
     """
-    body = LoginRequest(username, password, otp).encode()
+    body = LoginRequest(username, password, otp, force).encode()
     request = Request("POST", LOGIN_PATH, (), body, JSON)
     headers = client.plain_headers(request)
     server = client.config.endpoint
     async with client.request(request, at=server, headers=headers, check_status=False) as stream:
         cookies = [value for name, value in stream.header_list if name == "set-cookie"]
         reply = await stream.read_all()
-    if reply.content_type != JSON or reply.status not in (200, 401):
+    if not LoginReply.is_encoded_in(reply.body):
         if reply.status in (404, 405):
             raise RemoteProtocolError(
                 f"{server.url} has no logins ({request} -> {reply.status}); check BACKEND_ENDPOINT "
@@ -54,8 +66,14 @@ async def log_in(client: Client, username: str, password: str, *, otp: str | Non
         raise OtpNeeded(401, kind=login.kind, title=login.title, request=str(request))
     if not login.authenticated:
         title = login.title or "The login was refused"
+        if login.kind == LOGIN_EXISTS:
+            title = f"{title.rstrip('.')}; to end the older login, use: backend.ai login --force"
         raise api_error(
-            401, kind=login.kind, title=title, detail=login.detail, request=str(request)
+            reply.status if reply.status >= 400 else 401,
+            kind=login.kind,
+            title=title,
+            detail=login.detail,
+            request=str(request),
         )
     if not (found := decode_cookies(cookies)):
         raise RemoteProtocolError(f"{server.url}: {request} succeeded, but set no cookie")

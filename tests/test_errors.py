@@ -21,6 +21,22 @@ from backendai_trio.errors import (
 )
 
 
+@pytest.mark.parametrize(
+    ("status", "kind", "title", "unknown"),
+    [
+        (404, "image-not-found", "No such runtime", True),
+        (500, "image-not-found", "", True),
+        (404, "object-not-found", "No such environment image", True),
+        (404, "entity-not-found", "No such Image", True),
+        (404, "object-not-found", "No such virtual folder", False),
+        (400, "object-not-found", "an image", False),
+        (404, "", "no such image", False),
+    ],
+)
+def test_unknown_runtimes(status: int, kind: str, title: str, unknown: bool) -> None:
+    assert api_error(status, kind=kind, title=title).is_unknown_image == unknown
+
+
 def test_every_exception_reaches_the_root() -> None:
     classes = [
         value

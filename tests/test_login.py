@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
+import trio
 
 from backendai_trio import (
     AuthError,
@@ -15,6 +19,7 @@ from backendai_trio import (
     Config,
     ConfigError,
     GatewayOptions,
+    InvalidRequest,
     KernelSpec,
     QuotaExceeded,
     RemoteProtocolError,
@@ -23,12 +28,14 @@ from backendai_trio import (
     open_client,
     open_gateway,
     open_kernel,
+    read_config,
 )
 from backendai_trio.config import Login
 from backendai_trio.errors import OtpNeeded
 from backendai_trio.gateway import Account, Gateway
 from backendai_trio.login import log_in, log_out
 from backendai_trio.wire.http import Request
+from backendai_trio.wire.logins import LOGIN_EXISTS, LoginRequest
 
 NAME, PASSWORD = "me@example.com", "pass wörd"
 ACCOUNT = Account(NAME, PASSWORD)
@@ -159,3 +166,73 @@ async def test_the_cookie_is_for_its_paths_alone(gateway: Gateway, client: Clien
             request, at=gateway.config.endpoint, headers=headers, check_status=False
         ) as reply:
             assert reply.status == 401
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "title", "raises", "said"),
+    [
+        (200, "auth-failed", "No such user", AuthError, "No such user"),
+        (401, "auth-failed", "No such user", AuthError, "No such user"),
+        (403, "forbidden", "Not from here", AuthError, "Not from here"),
+        (409, LOGIN_EXISTS, "Another is active.", InvalidRequest, "active; .*login --force"),
+        (429, "login-blocked", "Login is blocked", QuotaExceeded, "Login is blocked"),
+    ],
+)
+async def test_refusals_of_each_status(
+    status: int, kind: str, title: str, raises: type[Exception], said: str
+) -> None:
+    """Web servers from 26.4 on pass on the status of the manager, with ordinary JSON."""
+    data = {"type": f"https://api.backend.ai/probs/{kind}", "title": title, "details": ""}
+    body = json.dumps({"authenticated": False, "data": data}).encode()
+    async with answering(status, body) as config, open_client(config) as client:
+        with pytest.raises(raises, match=said):
+            await log_in(client, NAME, PASSWORD)
+
+
+async def test_a_page_is_no_refusal() -> None:
+    page = b"<html>forbidden</html>"
+    async with answering(403, page, "text/html") as config, open_client(config) as client:
+        with pytest.raises(AuthError) as caught:
+            await log_in(client, NAME, PASSWORD)
+    assert "Login" not in str(caught.value)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_force_is_asked_for(force: bool) -> None:
+    request = LoginRequest(NAME, PASSWORD, None, force)
+    assert LoginRequest.decode(request.encode()) == request
+    assert ("force" in json.loads(request.encode())) == force
+
+
+@asynccontextmanager
+async def answering(
+    status: int, body: bytes, content_type: str = "application/json"
+) -> AsyncIterator[Config]:
+    """A web server that answers each login so; the settings of its users."""
+
+    async def answer(stream: trio.SocketStream) -> None:
+        received = b""
+        while b"/server/login" not in received or b"\r\n\r\n" not in received:
+            if not (data := await stream.receive_some()):
+                return
+            received += data
+            if received.startswith(b"GET") and b"\r\n\r\n" in received:  # the version probe
+                hello = b'{"version": "v9.20250722", "manager": "26.9.6"}'
+                await stream.send_all(_reply(200, hello, "application/json"))
+                received = b""
+        await stream.send_all(_reply(status, body, content_type))
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
+        port = listeners[0].socket.getsockname()[1]
+        config = read_config(
+            endpoint=f"http://127.0.0.1:{port}", access_key="AKIA" + "0" * 16, secret_key="s" * 40
+        )
+        assert config is not None
+        yield replace(config, endpoint_type="session", access_key="", secret_key="")
+        nursery.cancel_scope.cancel()
+
+
+def _reply(status: int, body: bytes, content_type: str) -> bytes:
+    head = f"HTTP/1.1 {status} Odd\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}"
+    return f"{head}\r\n\r\n".encode() + body

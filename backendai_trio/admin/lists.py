@@ -12,6 +12,7 @@ from ..transport.client import Client
 from ..wire.admin_lists import Kind, SessionRow, listing
 from ..wire.graphql import GraphQLQuery, decode_answer
 from ..wire.http import JSON, Request
+from ..wire.json_fields import Fields
 
 __all__ = ["authorize", "list_kernels", "list_rows", "query"]
 
@@ -42,7 +43,11 @@ async def query(
 
 
 async def list_kernels(
-    client: Client, *, status: str | None = "RUNNING", access_key: str | None = None
+    client: Client,
+    *,
+    status: str | None = "RUNNING",
+    access_key: str | None = None,
+    everybody: bool = False,
 ) -> list[SessionRow]:
     """List the kernels of a key pair, newest first.
 
@@ -50,6 +55,7 @@ async def list_kernels(
         client: of the server.
         status: such as ``RUNNING`` or ``TERMINATED``; None for all.
         access_key: of another key pair; None for one's own.
+        everybody: whether those of all key pairs are listed that one may see.
 
     Returns:
         The kernels.
@@ -61,9 +67,26 @@ async def list_kernels(
     Endpoint: GraphQL ``compute_session_list``; before 19.03 ``compute_sessions``
     (docs/protocol.md, sections 8.2 and 8.3).
     """
+    if access_key is None and not everybody:
+        access_key = await _own_access_key(client)
     filters = {"status": status, "access_key": access_key}
     arguments = {name: value for name, value in filters.items() if value is not None}
     return [SessionRow.decode(row) for row in await list_rows(client, "sessions", arguments)]
+
+
+async def _own_access_key(client: Client) -> str | None:
+    """The key pair that the server sees; None where a list has no others anyway.
+
+    Managers list the sessions of all key pairs for a superadministrator who names none. The key of
+    the client's settings is not it: a proxy or a web server may sign with another one.
+    """
+    if client.hello.features:
+        return None
+    try:
+        found = Fields(await query(client, "{ keypair { access_key } }"), "key pair")
+    except ApiError:
+        return None
+    return found.nested("keypair").text("access_key", default="") or None
 
 
 async def list_rows(

@@ -94,6 +94,13 @@ def parse_endpoint(text: str, *, variable: str = "BACKEND_ENDPOINT") -> Endpoint
     )
 
 
+def _endpoints(text: str, variable: str) -> list[Endpoint]:
+    """One or several URLs, with commas between them: addresses of the same server."""
+    return [parse_endpoint(url, variable=variable) for url in text.split(",") if url.strip()] or [
+        parse_endpoint(text, variable=variable)
+    ]
+
+
 def check_access_key(text: str, *, variable: str = "BACKEND_ACCESS_KEY") -> str:
     """Return an access key if it is well-formed.
 
@@ -147,7 +154,8 @@ def parse_config(
     Args:
         environ: variable names to values, e.g. ``os.environ``.
         below: layers for the variables that `environ` does not set, highest first.
-        endpoint: URL of the server; ``BACKEND_ENDPOINT``.
+        endpoint: URL of the server, or several with commas between them, of which the first that
+            can be reached is used; ``BACKEND_ENDPOINT``.
         access_key: ``BACKEND_ACCESS_KEY``, 20 characters.
         secret_key: ``BACKEND_SECRET_KEY``, 40 characters.
 
@@ -163,7 +171,7 @@ def parse_config(
     secret_name, secret_text = _lookup(layers, "SECRET_KEY", secret_key)
     if not (endpoint_text or access_text or secret_text):
         return None
-    parsed = parse_endpoint(endpoint_text or DEFAULT_ENDPOINT, variable=endpoint_name)
+    parsed, *others = _endpoints(endpoint_text or DEFAULT_ENDPOINT, endpoint_name)
     where = f"for {parsed.url}" + ("" if endpoint_text else " (the default endpoint)")
     endpoint_type = _endpoint_type(*_lookup(layers, "ENDPOINT_TYPE"))
     if endpoint_type == "session":
@@ -174,6 +182,7 @@ def parse_config(
         raise ConfigError(secret_name, f"not set; a secret key is needed {where}")
     return Config(
         endpoint=parsed,
+        other_endpoints=tuple(others),
         access_key=access_text and check_access_key(access_text, variable=access_name),
         secret_key=secret_text and check_secret_key(secret_text, variable=secret_name),
         endpoint_type=endpoint_type,
@@ -200,7 +209,7 @@ def check_setting(name: str, value: str) -> str:
         raise ConfigError(name, f"the value is empty; 'config unset {name}' removes a setting")
     match name:
         case "endpoint":
-            parse_endpoint(value, variable=name)
+            _endpoints(value, name)
         case "endpoint_type":
             _endpoint_type(name, value)
         case "access_key":

@@ -77,6 +77,8 @@ class Config:
     grace_seconds: float = 10.0
     """How many seconds a cancelled block may take to interrupt code and destroy its kernel."""
     user_agent: str = "backendai-trio"
+    other_endpoints: tuple[Endpoint, ...] = ()
+    """Further addresses of the same server, to use where `endpoint` cannot be reached."""
 
     @property
     def api(self) -> Endpoint:

@@ -21,6 +21,9 @@ from .run_stream import STOP_ATTEMPTS, AskedInput, end_of_input_error, interrupt
 
 __all__ = ["ManagerRun", "open_manager_run"]
 
+_NORMAL = 1000
+"""Code of a WebSocket that was closed in order (RFC 6455, section 7.4.1)."""
+
 
 class ManagerRun(AskedInput):
     """See `RunStream`. Made by `open_manager_run`. It cannot be resumed."""
@@ -45,9 +48,7 @@ class ManagerRun(AskedInput):
                     await self._answer()
                 events = await self._next_events()
             except ConnectionClosed as exc:
-                raise ExecutionError(
-                    f"the stream ended before the run did ({exc.reason}); output may be missing"
-                ) from exc
+                raise ExecutionError(_explanation(exc)) from exc
             if self._waiting:
                 events = self.asked(events)
         return events
@@ -103,6 +104,17 @@ class ManagerRun(AskedInput):
             raise end_of_input_error()
         self._waiting = False
         await self._websocket.send_message(line)
+
+
+def _explanation(closed: ConnectionClosed) -> str:
+    text = f"the stream ended before the run did ({closed.reason}); output may be missing"
+    if closed.reason.code != _NORMAL:
+        return text
+    # Managers 23.09 to 26.9 fail so on HTML (docs/protocol.md, section 12.1).
+    return (
+        f"{text}. A manager does that when the code shows HTML, such as a table of pandas: print "
+        "it as text. The kernel then runs nothing more, and has to be destroyed"
+    )
 
 
 @asynccontextmanager

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,7 +15,7 @@ import trio
 from ..config.environment import read_config
 from ..config.kernel_journal import Journal
 from ..config.settings import Config, Endpoint
-from ..errors import ApiError, ConfigError, RemoteProtocolError, api_error
+from ..errors import ApiError, ConfigError, ConnectionFailed, RemoteProtocolError, api_error
 from ..wire.http import Request, Response, decode_problem
 from ..wire.versions import SEED, SESSION_6, Hello, choose_era
 from .auth import authorization_of
@@ -380,10 +380,24 @@ async def open_client(
         )
     limits = limits or Limits()
     tls = tls_context(config)
-    async with ConnectionPool(config, tls, limits) as pool:
-        client = Client(pool, config, tls, journal, limits)
+    async with AsyncExitStack() as stack:
+        for address, others_left in _addresses(config):
+            pool = await stack.enter_async_context(ConnectionPool(address, tls, limits))
+            client = Client(pool, address, tls, journal, limits)
+            try:
+                await client.negotiate()
+                break
+            except ConnectionFailed:
+                if not others_left:
+                    raise
         try:
-            await client.negotiate()
             yield client
         finally:
             client.closed = True
+
+
+def _addresses(config: Config) -> Iterator[tuple[Config, bool]]:
+    """The settings with each address of the server, and whether others follow."""
+    endpoints = (config.endpoint, *config.other_endpoints)
+    for number, endpoint in enumerate(endpoints, 1):
+        yield replace(config, endpoint=endpoint), number < len(endpoints)

@@ -12,7 +12,7 @@ from ..transport.retry import backoff
 from ..wire.http import Request
 from ..wire.resumable import RESUMABLE_STREAMS
 from ..wire.vfolders import IN_USE
-from .listing import list_vfolders
+from .listing import info, list_vfolders
 from .reference import VFolderReference, path_of
 
 __all__ = ["delete", "purge", "restore"]
@@ -146,6 +146,15 @@ async def _listed_id(folder: VFolderReference, *, in_trash: bool) -> str:
         if folder.name in (row.name, row.folder_id)
         and (row.is_in_trash if in_trash else row.is_usable)
     ]
+    if not rows:
+        # Folders of projects are not in it. The server's own search by name finds them, and for an
+        # administrator also those of other users.
+        try:
+            found = await info(folder)
+        except NotFound:
+            found = None
+        if found is not None and found.is_owner:
+            rows = [found] if (found.is_in_trash if in_trash else found.is_usable) else []
     if not rows:
         where = "the trash has no" if in_trash else "there is no"
         raise NotFound(404, title=f"{where} virtual folder {folder.name!r}", request="GET /folders")

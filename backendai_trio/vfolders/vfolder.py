@@ -5,7 +5,7 @@
     async with open_kernel(client, KernelSpec(runtime="python", mounts=("data",))) as kernel: ...
 
 A `TrioVFolder` is a name and a client; creating one sends no request. Its methods are functions of
-modules with one subject each: `files`, `sharing` and `trash`.
+modules with one subject each: `listing`, `files`, `sharing` and `trash`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from __future__ import annotations
 from ..errors import InvalidRequest, LocalProtocolError
 from ..transport.client import Client
 from ..wire.http import JSON, Request
-from ..wire.json_fields import decode_json
 from ..wire.vfolder_sharing import Permission
-from ..wire.vfolders import CreateVFolder, VFolderInfo
-from . import files, sharing, trash
+from ..wire.vfolders import CreateVFolder
+from . import files, listing, sharing, trash
 from .listing import list_vfolders
+from .projects import project_id
 from .reference import VFolderReference, call_since, path_of
 
 __all__ = ["TrioVFolder", "create_vfolder", "find_vfolder"]
@@ -38,21 +38,6 @@ class TrioVFolder(VFolderReference):
         name: of the folder. An id works as well on managers 24.09.6 and later, and on our gateway.
     """
 
-    async def info(self) -> VFolderInfo:
-        """Describe the folder.
-
-        Returns:
-            Its id, size, permission and more, as far as the server tells.
-
-        Raises:
-            NotFound: there is no such folder.
-            ApiError, ConnectionFailed: the request failed.
-
-        Endpoint: ``GET /folders/{name}`` (manager 1.0.3; docs/protocol.md, section 7.3).
-        """
-        reply = await self.client.call(Request("GET", path_of(self)))
-        return VFolderInfo.decode(decode_json(reply.body, "virtual folder"))
-
     async def rename(self, name: str) -> None:
         """Give the folder another name.
 
@@ -69,6 +54,8 @@ class TrioVFolder(VFolderReference):
         request = Request.of_json("POST", path_of(self, "rename"), {"new_name": name})
         await call_since(self, request, "rename a folder", "19.03")
         self.name = name
+
+    info = listing.info
 
     delete = trash.delete
     restore = trash.restore
@@ -105,8 +92,7 @@ async def create_vfolder(
         name: 1 to 64 letters, digits, ``.``, ``_`` and ``-``, beginning and ending with a letter or
             digit.
         host: storage host; None for the server's default.
-        group: name or id of the project that owns the folder; None for the user. Managers from 26.3
-            on take only ids.
+        group: name or id of the project that owns the folder; None for the user.
         usage_mode: ``general``, ``data`` or ``model``.
         permission: what other members of the project may do.
         cloneable: whether the folder may be cloned.
@@ -117,6 +103,7 @@ async def create_vfolder(
 
     Raises:
         LocalProtocolError: the name has other characters, or the server takes no quota.
+        NotFound: there is no such project.
         InvalidRequest: the name is in use. A folder in the trash still uses its name.
         QuotaExceeded: the key pair may have no more folders.
         ApiError, ConnectionFailed: the request failed.
@@ -129,7 +116,7 @@ async def create_vfolder(
     spec = CreateVFolder(
         name=name,
         host=host,
-        group=group,
+        group=None if group is None else await project_id(client, group),
         usage_mode=usage_mode,
         permission=permission,
         cloneable=cloneable,

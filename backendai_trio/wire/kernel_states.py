@@ -14,7 +14,7 @@ __all__ = ["COMING", "DEAD", "ENDED", "NOT_NOW", "KernelState", "state_query"]
 
 COMING = frozenset(
     {"PENDING", "SCHEDULED", "PREPARING", "PULLING", "PREPARED", "CREATING", "BUILDING"}
-    | {"RESERVED", "DEPRIORITIZING", "RESCHEDULING", "TIMEOUT"}
+    | {"RESERVED", "DEPRIORITIZING", "PREEMPTED", "RESCHEDULING", "TIMEOUT"}
 )
 """States of a session that does not run yet."""
 ENDED = frozenset({"CANCELLED", "TERMINATED"})

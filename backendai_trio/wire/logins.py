@@ -15,13 +15,15 @@ from http.cookies import CookieError, SimpleCookie
 from ..errors import RemoteProtocolError
 from .json_fields import Fields, encode_json
 
-__all__ = ["LoginReply", "LoginRequest", "decode_cookies", "encode_cookies"]
+__all__ = ["LOGIN_EXISTS", "LoginReply", "LoginRequest", "decode_cookies", "encode_cookies"]
 
 LOGIN_PATH = "/server/login"
 LOGOUT_PATH = "/server/logout"
 LOGIN_CHECK_PATH = "/server/login-check"
 
 _PROBLEMS = "https://api.backend.ai/probs/"
+LOGIN_EXISTS = "active-login-session-exists"
+"""Kind of the refusal of one login too many."""
 OTP_KIND = "require-totp-authentication"
 OTP_DETAIL = "OTP not provided"
 """What client 23.9.10 looks for."""
@@ -37,18 +39,24 @@ class LoginRequest:
     password: str = field(repr=False)
     otp: str | None = field(default=None, repr=False)
     """``otp``: the one-time password, if the user has set that up."""
+    force: bool = False
+    """``force``: an older login ends, where the server allows no more (managers from 26.4 on)."""
 
     def encode(self) -> bytes:
         """JSON body."""
         body = {"username": self.username, "password": self.password}
-        return encode_json(body | ({} if self.otp is None else {"otp": self.otp}))
+        more: dict[str, object] = {} if self.otp is None else {"otp": self.otp}
+        if self.force:
+            more["force"] = True
+        return encode_json(body | more)
 
     @classmethod
     def decode(cls, body: bytes) -> LoginRequest:
         """Read the body."""
         top = Fields.parse(body, "login")
         otp = top.text("otp", default="")
-        return cls(top.text("username"), top.text("password"), otp or None)
+        force = top.flag("force", default=False)
+        return cls(top.text("username"), top.text("password"), otp or None, force)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,15 @@ class LoginReply:
         if not self.authenticated:
             data = {"type": _PROBLEMS + self.kind, "title": self.title, "details": self.detail}
         return encode_json({"authenticated": self.authenticated, "data": data})
+
+    @classmethod
+    def is_encoded_in(cls, body: bytes) -> bool:
+        """Whether a body is such a reply: refusals of managers from 26.4 on come with any status
+        (docs/protocol.md, section 2.5)."""
+        try:
+            return "authenticated" in Fields.parse(body, "reply to login").everything()
+        except RemoteProtocolError:
+            return False
 
     @classmethod
     def decode(cls, body: bytes) -> LoginReply:

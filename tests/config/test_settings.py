@@ -10,7 +10,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from backendai_trio.config.parsing import DEFAULT_ENDPOINT, Layer, parse_config, parse_endpoint
+from backendai_trio.config.parsing import (
+    DEFAULT_ENDPOINT,
+    Layer,
+    check_setting,
+    parse_config,
+    parse_endpoint,
+)
 from backendai_trio.config.settings import Config, Endpoint
 from backendai_trio.errors import ConfigError
 
@@ -158,7 +164,6 @@ MALFORMED = [
     ("ENDPOINT", "https://::1]"),
     ("ENDPOINT", "https://[not-an-address]"),
     ("ENDPOINT", "https://two words"),
-    ("ENDPOINT", "https://a.example.com,https://b.example.com"),
     ("ENDPOINT", "https://host/?query"),
     ("ENDPOINT", "https://host/#fragment"),
     ("ENDPOINT", "https://" + "ü" * 80 + ".example.com"),
@@ -423,3 +428,19 @@ def test_keys_mixed_up_are_not_shown() -> None:
 def test_password_of_a_proxy_does_not_show() -> None:
     config = replace(config_of(environ()), proxy=f"http://user:{PASSWORD}@proxy.example.com")
     assert PASSWORD not in repr(config)
+
+
+def test_several_endpoints() -> None:
+    """Addresses of one server, as official clients take them."""
+    text = "http://one.example:1, https://two.example/x,"
+    config = config_of(environ(BACKEND_ENDPOINT=text))
+    assert config.endpoint.url == "http://one.example:1"
+    assert [endpoint.url for endpoint in config.other_endpoints] == ["https://two.example/x"]
+    assert check_setting("endpoint", text) == text
+
+
+@pytest.mark.parametrize("text", [",", "http://one.example:1,nothing", "http://a,http://b:x"])
+def test_several_endpoints_that_are_none(text: str) -> None:
+    assert refused(environ(BACKEND_ENDPOINT=text)).variable == "BACKEND_ENDPOINT"
+    with pytest.raises(ConfigError):
+        check_setting("endpoint", text)

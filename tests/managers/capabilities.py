@@ -13,6 +13,7 @@ from backendai_trio import (
     AuthError,
     BackendError,
     DownloadError,
+    ExecutionError,
     LocalProtocolError,
     NotFound,
     ServerError,
@@ -152,6 +153,12 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
         "login": Limit("there is no web server for it", absent=True),
     },
     "26.9.6": {
+        "html": Limit(
+            "HTML is sent as what is no JSON, the agent fails on it, and the session is busy from "
+            "then on",
+            ExecutionError,
+            "HTML",
+        ),
         "batch-input": _NO_INPUT,
         "restart": Limit("the manager has no such call any more", ServerError, "501"),
         "complete": Limit("it always answers an empty list"),

@@ -82,6 +82,20 @@ async def test_folder_in_the_trash(client: Client, tmp_path: Path) -> None:
     assert name not in [row.name for row in await list_vfolders(client) if row.keeps_name]
 
 
+@pytest.mark.needs("folder-trash")
+async def test_folder_of_a_project(target: Target) -> None:
+    """Named by its name, where managers take only ids; and deleted, though no list has it."""
+    name = new_folder_name()
+    async with open_client(target.config("admin")) as client:
+        with pytest.raises(NotFound, match="no project 'nowhere'"):
+            await create_vfolder(client, name, group="nowhere")
+        folder = await create_vfolder(client, name, group="default")
+        assert (await folder.info()).name == name
+        await folder.delete(purge=True)
+        with pytest.raises(NotFound):
+            await folder.info()
+
+
 @pytest.mark.needs("folder-unique-names")
 async def test_name_that_is_taken(client: Client, folder: TrioVFolder) -> None:
     with pytest.raises(InvalidRequest):

@@ -643,3 +643,16 @@ async def test_upload_that_is_refused_while_it_is_sent(tmp_path: Path) -> None:
                 kernel = TrioKernel(client, CreateReply("abc", "abc", created=True))
                 with pytest.raises(QuotaExceeded, match="The disk is full"):
                     await kernel.upload([tmp_path / "large"], base=tmp_path)
+
+
+async def test_the_first_address_that_answers_is_used(gateway: Gateway) -> None:
+    there = gateway.config.endpoint
+    nowhere = there._replace(port=1)
+    config = replace(gateway.config, endpoint=nowhere, other_endpoints=(nowhere, there, nowhere))
+    async with open_client(config) as client:
+        assert client.config.endpoint == there
+        async with open_kernel(client, KernelSpec(runtime="python")) as kernel:
+            assert (await kernel.run("print(1)"))["console"] == [("stdout", "1\n")]
+    with pytest.raises(ConnectionFailed, match=r"127\.0\.0\.1:1"):
+        async with open_client(replace(config, other_endpoints=(nowhere,))):
+            pass

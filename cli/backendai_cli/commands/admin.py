@@ -74,7 +74,7 @@ def command() -> None:
 @click.option("--access-key", metavar="KEY", help="Owner; for administrators.")
 @_json_option
 def sessions(status: str, access_key: str | None, as_json: bool) -> None:
-    """List kernels, newest first.
+    """List kernels, newest first: those of all owners that you may see.
 
     \b
     Examples:
@@ -84,7 +84,12 @@ def sessions(status: str, access_key: str | None, as_json: bool) -> None:
     status = status.upper()
     if status != "ALL":
         _check_statuses(status)
-    list_sessions(None if status == "ALL" else status, access_key, as_json=as_json)
+    list_sessions(
+        None if status == "ALL" else status,
+        access_key,
+        everybody=access_key is None,
+        as_json=as_json,
+    )
 
 
 def _check_statuses(text: str) -> None:

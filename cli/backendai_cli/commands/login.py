@@ -28,7 +28,10 @@ __all__ = ["command", "logout"]
     type=LocalPath(dir_okay=False),
     help="File with the password, and a one-time password on the second line.",
 )
-def command(username: str | None, password_file: Path | None) -> None:
+@click.option(
+    "--force", is_flag=True, help="End an older login if the server allows no more at a time."
+)
+def command(username: str | None, password_file: Path | None, force: bool) -> None:
     """Log in to the web server as USERNAME.
 
     The server must be set with BACKEND_ENDPOINT_TYPE=session (or 'backend.ai config set
@@ -50,7 +53,7 @@ def command(username: str | None, password_file: Path | None) -> None:
             raise click.UsageError("name the user as an argument")
         username = click.prompt("User ID", err=True)
     assert username is not None
-    login = _log_in(config, username, secrets)
+    login = _log_in(config, username, secrets, force=force)
     save_login(config.endpoint.url, login)
     key = f", with the access key {login.access_key}" if login.access_key else ""
     Status().done(f"Logged in at {config.endpoint.url} as {login.username}{key}.")
@@ -74,12 +77,12 @@ def logout() -> None:
     status.done(f"Logged out at {config.endpoint.url}.")
 
 
-def _log_in(config: Config, username: str, secrets: Iterator[str]) -> Login:
+def _log_in(config: Config, username: str, secrets: Iterator[str], *, force: bool) -> Login:
     """Log in. Secrets are asked for outside of the event loop, where Ctrl-C ends the question."""
 
     def attempt(password: str, otp: str | None = None) -> Login:
         async def call(client: Client) -> Login:
-            return await log_in(client, username, password, otp=otp)
+            return await log_in(client, username, password, otp=otp, force=force)
 
         return call_server(config, call)
 

@@ -41,12 +41,15 @@ def command(everything: bool, as_json: bool) -> None:
     list_sessions(None if everything else "RUNNING", None, as_json=as_json)
 
 
-def list_sessions(status: str | None, access_key: str | None, *, as_json: bool) -> None:
+def list_sessions(
+    status: str | None, access_key: str | None, *, everybody: bool = False, as_json: bool
+) -> None:
     """Print kernels, newest first.
 
     Args:
         status: name of their status; None for any.
         access_key: access key of their owner; None for the user's own.
+        everybody: list those of all owners that the user may see.
         as_json: print JSON.
     """
     config = read_config()
@@ -54,7 +57,9 @@ def list_sessions(status: str | None, access_key: str | None, *, as_json: bool) 
         Status(quiet=as_json).info("No server is configured (BACKEND_ENDPOINT).")
     rows: list[SessionRow] = []
     if config is not None:
-        rows = call_server(config, partial(list_kernels, status=status, access_key=access_key))
+        rows = call_server(
+            config, partial(list_kernels, status=status, access_key=access_key, everybody=everybody)
+        )
     titles = {
         key: title
         for key, title in _TITLES.items()

@@ -1,0 +1,54 @@
+"""The projects that may own virtual folders."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from ..errors import NotFound
+from ..transport.client import Client
+from ..wire.graphql import GraphQLQuery, decode_answer
+from ..wire.http import JSON, Request
+from ..wire.json_fields import Fields
+
+__all__ = ["project_id"]
+
+_QUERY = "query($name: String!) { groups_by_name(name: $name) { id } }"
+_IDS_ONLY_SINCE = (26, 3)
+
+
+async def project_id(client: Client, project: str) -> str:
+    """What names a project in requests about folders: its id on managers from 26.3 on.
+
+    Args:
+        client: of the server.
+        project: its name or id.
+
+    Raises:
+        NotFound: there is no project of the name, or there are several.
+        ApiError, ConnectionFailed: the request failed.
+
+    Endpoint: ``POST /admin/gql`` (docs/protocol.md, sections 7.3 and 8.3).
+    """
+    if client.hello.release < _IDS_ONLY_SINCE or _is_uuid(project):
+        return project
+    path = client.era.graphql_path
+    query = GraphQLQuery(_QUERY, {"name": project})
+    reply = await client.call(Request("POST", path, (), query.encode(), JSON))
+    data = Fields(decode_answer(reply.body, f"POST {path}"), "projects")
+    found = [Fields(item, "project").text("id") for item in data.items("groups_by_name")]
+    if len(found) != 1:
+        how_many = "there is no project" if not found else f"there are {len(found)} projects"
+        raise NotFound(
+            404,
+            title=f"{how_many} {project!r} that you may use; name it by its id",
+            request=f"POST {path}",
+        )
+    return found[0]
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -41,7 +41,7 @@ from .kernels.sweep_cases import plan_cases as plan_cases
 from .kernels.terminal import Terminal as Terminal
 from .kernels.terminal import open_terminal as open_terminal
 from .transport.client import Client as Client
-from .transport.client import open_client as open_client
+from .transport.opening import open_client as open_client
 from .vfolders.listing import list_vfolders as list_vfolders
 from .vfolders.vfolder import TrioVFolder as TrioVFolder
 from .vfolders.vfolder import create_vfolder as create_vfolder

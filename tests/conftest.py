@@ -11,6 +11,7 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from pathlib import Path
 
+import hypothesis
 import pytest
 import trio
 
@@ -18,6 +19,10 @@ from backendai_trio import Client, GatewayOptions, open_client, open_gateway
 from backendai_trio.gateway import Gateway, GatewayLimits
 
 HANG_SECONDS = 30
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 # What installs other clients, starts a program for each line, kills, soaks, or drives a browser.
 # The other tests take five minutes on two cores; `.ci/run` runs all of them.

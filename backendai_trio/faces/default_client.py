@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from ..config.settings import Config
-from ..transport.client import Client, open_client
+from ..transport.client import Client
+from ..transport.opening import open_client
 
 __all__ = ["open_default_client"]
 

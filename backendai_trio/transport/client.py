@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import trio
 
-from ..config.environment import read_config
 from ..config.kernel_journal import Journal
 from ..config.settings import Config, Endpoint
-from ..errors import ApiError, ConfigError, ConnectionFailed, RemoteProtocolError, api_error
+from ..errors import ApiError, api_error
 from ..wire.http import Request, Response, decode_problem
-from ..wire.versions import SEED, SESSION_6, Hello, choose_era
+from ..wire.versions import SESSION_6, Hello
 from .auth import authorization_of
 from .exceptions import map_exceptions
 from .limits import Limits
@@ -25,9 +25,8 @@ from .pending_call import PendingCall
 from .pool import ConnectionPool
 from .requests import OutgoingRequest
 from .responses import ResponseStream, log_response
-from .tls import tls_context
 
-__all__ = ["ANSWER_SECONDS", "Client", "open_client"]
+__all__ = ["ANSWER_SECONDS", "Client"]
 
 ANSWER_SECONDS = 60.0
 """Limit for each wait on an ordinary response. Long polls answer within about 2 s."""
@@ -36,7 +35,6 @@ _CLOCK_ADVICE = (
     "servers take requests whose date is at most 15 minutes away from their own: set the clock of "
     "this machine; 'backend.ai doctor' shows the difference"
 )
-_UNAVAILABLE = frozenset({502, 503, 504})
 
 
 class Client:
@@ -51,6 +49,7 @@ class Client:
         tls: the TLS context of all its connections to the server; None for plain HTTP.
         journal: where kernels are written down that end with their blocks; None for nowhere.
         limits: how much it takes from a server.
+        clock: gives the time that requests are dated with, and signed for.
         closed: whether its block has ended; calls then raise `trio.ClosedResourceError`.
         turns: of runs that wait for each other, by the kernel they are in.
         ready_kernels: those that are known to run code, where their create did not say so.
@@ -69,6 +68,7 @@ class Client:
         self._pool = pool
         self.tls: Final = tls
         self.limits: Final = limits or Limits()
+        self.clock: Callable[[], datetime] = partial(datetime.now, UTC)
         self._authorization = authorization_of(config)
         self._api = config.api
         # Final, since requests are addressed and signed as it says from the start.
@@ -228,54 +228,9 @@ class Client:
         return {
             "Host": self.config.endpoint.host_header,
             "User-Agent": self.config.user_agent,
-            "Date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "Date": self.clock().isoformat(timespec="seconds"),
             "Content-Type": request.content_type,
         }
-
-    async def negotiate(self) -> None:
-        """Ask the server for its version and choose how to speak to it.
-
-        Raises:
-            ConnectionFailed: it cannot be reached.
-            ServerError: it answers 502, 503 or 504: it starts, or what stands before it cannot
-                reach it.
-            ConfigError: what answers there is not a Backend.AI server.
-
-        Endpoint: ``GET /`` or ``GET /v2`` (docs/protocol.md, section 1.3).
-        """
-        hello_path = "/"
-        try:
-            response = await self._probe(hello_path)
-            if response.status in (400, 404):
-                # Managers 1.0 to 1.2 know no root; they say hello at /v2 (and check the clock).
-                hello_path = SEED.hello_path
-                response = await self._probe(hello_path)
-            if response.status in _UNAVAILABLE:
-                error = self.error(Request("GET", "/"), response)
-                error.advice = (
-                    f"{self.config.endpoint.url} is not up, or what stands before it cannot reach "
-                    "it; try again later, and check BACKEND_ENDPOINT"
-                )
-                raise error
-            if 300 <= response.status < 400:
-                raise RemoteProtocolError(f"it redirects to {response.headers.get('location')!r}")
-            if response.status != 200:
-                raise RemoteProtocolError(f"it answered with HTTP status {response.status}")
-            self.hello = Hello.decode(response.body)
-        except RemoteProtocolError as exc:
-            raise ConfigError(
-                "BACKEND_ENDPOINT",
-                f"{self.config.endpoint.url} is not a Backend.AI server ({exc}); "
-                "check the address and its path",
-            ) from None
-        era = choose_era(self.hello) if hello_path == "/" else SEED
-        self.era = replace(era, hello_path=hello_path)
-
-    async def _probe(self, path: str) -> Response:
-        request = Request("GET", path)
-        date = {"Date": self.plain_headers(request)["Date"]}
-        async with self.request(request, sign=False, headers=date, check_status=False) as stream:
-            return await stream.read_all()
 
     async def _open(
         self,
@@ -347,57 +302,3 @@ class Client:
         elif error.kind == "invalid-auth-params" and "sync" in error.reason:
             error.advice = _CLOCK_ADVICE
         return error
-
-
-@asynccontextmanager
-async def open_client(
-    config: Config | None = None,
-    *,
-    journal: Journal | None = None,
-    limits: Limits | None = None,
-) -> AsyncIterator[Client]:
-    """Open a client and agree with the server on a version.
-
-    Args:
-        config: the settings; None reads them from the environment (`read_config`).
-        journal: where to write down the kernels of `open_kernel` while they live, so that they can
-            be ended should this process be killed.
-        limits: how much to take from the server; None for `Limits()`.
-
-    Raises:
-        ConfigError: nothing is configured, or what answers there is not a Backend.AI server.
-        ConnectionFailed: the server cannot be reached.
-        ServerError: it is not available now (HTTP status 502, 503 or 504).
-
-    Endpoint: ``GET /``, and ``GET /v2`` where that is not known (docs/protocol.md, section 1.3).
-    """
-    config = config or read_config()
-    if config is None:
-        raise ConfigError(
-            "BACKEND_ENDPOINT",
-            "not set; set it with BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY, "
-            "or open a gateway of your own with open_gateway()",
-        )
-    limits = limits or Limits()
-    tls = tls_context(config)
-    async with AsyncExitStack() as stack:
-        for address, others_left in _addresses(config):
-            pool = await stack.enter_async_context(ConnectionPool(address, tls, limits))
-            client = Client(pool, address, tls, journal, limits)
-            try:
-                await client.negotiate()
-                break
-            except ConnectionFailed:
-                if not others_left:
-                    raise
-        try:
-            yield client
-        finally:
-            client.closed = True
-
-
-def _addresses(config: Config) -> Iterator[tuple[Config, bool]]:
-    """The settings with each address of the server, and whether others follow."""
-    endpoints = (config.endpoint, *config.other_endpoints)
-    for number, endpoint in enumerate(endpoints, 1):
-        yield replace(config, endpoint=endpoint), number < len(endpoints)

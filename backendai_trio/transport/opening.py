@@ -1,0 +1,121 @@
+"""Opening a client: which server answers, and how to speak to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
+from ..config.environment import read_config
+from ..config.kernel_journal import Journal
+from ..config.settings import Config
+from ..errors import ConfigError, ConnectionFailed, RemoteProtocolError
+from ..wire.http import Request, Response
+from ..wire.versions import SEED, Hello, choose_era
+from .client import Client
+from .limits import Limits
+from .pool import ConnectionPool
+from .tls import tls_context
+
+__all__ = ["open_client"]
+
+_UNAVAILABLE = frozenset({502, 503, 504})
+
+
+@asynccontextmanager
+async def open_client(
+    config: Config | None = None,
+    *,
+    journal: Journal | None = None,
+    limits: Limits | None = None,
+) -> AsyncIterator[Client]:
+    """Open a client and agree with the server on a version.
+
+    Args:
+        config: the settings; None reads them from the environment (`read_config`).
+        journal: where to write down the kernels of `open_kernel` while they live, so that they can
+            be ended should this process be killed.
+        limits: how much to take from the server; None for `Limits()`.
+
+    Raises:
+        ConfigError: nothing is configured, or what answers there is not a Backend.AI server.
+        ConnectionFailed: the server cannot be reached.
+        ServerError: it is not available now (HTTP status 502, 503 or 504).
+
+    Endpoint: ``GET /``, and ``GET /v2`` where that is not known (docs/protocol.md, section 1.3).
+    """
+    config = config or read_config()
+    if config is None:
+        raise ConfigError(
+            "BACKEND_ENDPOINT",
+            "not set; set it with BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY, "
+            "or open a gateway of your own with open_gateway()",
+        )
+    limits = limits or Limits()
+    async with AsyncExitStack() as stack:
+        for address, others_left in _addresses(config):
+            tls = tls_context(address)
+            pool = await stack.enter_async_context(ConnectionPool(address, tls, limits))
+            client = Client(pool, address, tls, journal, limits)
+            try:
+                await _negotiate(client)
+                break
+            except ConnectionFailed:
+                if not others_left:
+                    raise
+        try:
+            yield client
+        finally:
+            client.closed = True
+
+
+def _addresses(config: Config) -> Iterator[tuple[Config, bool]]:
+    """The settings with each address of the server, and whether others follow."""
+    endpoints = (config.endpoint, *config.other_endpoints)
+    for number, endpoint in enumerate(endpoints, 1):
+        yield replace(config, endpoint=endpoint), number < len(endpoints)
+
+
+async def _negotiate(client: Client) -> None:
+    """Ask the server for its version, and choose how the client speaks to it.
+
+    Raises:
+        ConnectionFailed: it cannot be reached.
+        ServerError: it answers 502, 503 or 504: it starts, or what stands before it cannot reach
+            it.
+        ConfigError: what answers there is not a Backend.AI server.
+    """
+    hello_path = "/"
+    url = client.config.endpoint.url
+    try:
+        response = await _probe(client, hello_path)
+        if response.status in (400, 404):
+            # Managers 1.0 to 1.2 know no root; they say hello at /v2 (and check the clock).
+            hello_path = SEED.hello_path
+            response = await _probe(client, hello_path)
+        if response.status in _UNAVAILABLE:
+            error = client.error(Request("GET", "/"), response)
+            error.advice = (
+                f"{url} is not up, or what stands before it cannot reach it; try again later, "
+                "and check BACKEND_ENDPOINT"
+            )
+            raise error
+        if 300 <= response.status < 400:
+            raise RemoteProtocolError(f"it redirects to {response.headers.get('location')!r}")
+        if response.status != 200:
+            raise RemoteProtocolError(f"it answered with HTTP status {response.status}")
+        client.hello = Hello.decode(response.body)
+    except RemoteProtocolError as exc:
+        raise ConfigError(
+            "BACKEND_ENDPOINT",
+            f"{url} is not a Backend.AI server ({exc}); check the address and its path",
+        ) from None
+    era = choose_era(client.hello) if hello_path == "/" else SEED
+    client.era = replace(era, hello_path=hello_path)
+
+
+async def _probe(client: Client, path: str) -> Response:
+    request = Request("GET", path)
+    date = {"Date": client.plain_headers(request)["Date"]}
+    async with client.request(request, sign=False, headers=date, check_status=False) as stream:
+        return await stream.read_all()

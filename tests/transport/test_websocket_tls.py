@@ -1,0 +1,65 @@
+"""WebSockets over TLS."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+import trustme
+
+from backendai_trio import ConnectionFailed, NotFound, open_client
+from backendai_trio.gateway import Gateway
+from backendai_trio.transport.websocket_connect import open_websocket
+
+from .servers import HELLO
+from .websocket_clients import behind_tls, say_hello, secure_client
+
+
+async def test_websockets_have_the_clients_tls_context(
+    secure: Gateway, authority: trustme.CA, tmp_path: Path
+) -> None:
+    """To make one for each takes longer than a run of code."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    config = replace(secure.config, ca_file=str(tmp_path / "ca.pem"))
+    async with open_client(config) as client:
+        assert client.tls is not None
+        before = client.tls.session_stats()["connect"]
+        for _ in range(3):
+            with pytest.raises(NotFound):
+                async with open_websocket(client, client.era.stream_path("nobody", "pty")):
+                    pass
+        assert client.tls.session_stats()["connect"] - before == 3
+
+
+@pytest.mark.parametrize(
+    ("failure", "text"),
+    [
+        ("other host", "its certificate is for another name .*not valid for '127.0.0.1'"),
+        (
+            "other authority",
+            r"its certificate is not trusted .*; if it is your own, name its CA in",
+        ),
+        ("no tls", r"TLS failed .*; is it http:// instead\?"),
+    ],
+)
+async def test_tls_failures(authority: trustme.CA, tmp_path: Path, failure: str, text: str) -> None:
+    """They are told as what they are, as for other requests."""
+    good = behind_tls(authority.issue_cert("127.0.0.1"), say_hello)
+    match failure:
+        case "other host":
+            bad = behind_tls(authority.issue_cert("10.1.2.3"), say_hello)
+        case "other authority":
+            bad = behind_tls(trustme.CA().issue_cert("127.0.0.1"), say_hello)
+        case _:
+
+            async def bad(stream: trio.SocketStream) -> None:
+                await stream.receive_some(1)
+                await stream.send_all(HELLO)
+
+    async with secure_client(authority, tmp_path, [good, bad]) as client:
+        with pytest.raises(ConnectionFailed, match=f"cannot connect to https://.*: {text}"):
+            async with open_websocket(client, "/socket"):
+                pass

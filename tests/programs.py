@@ -7,7 +7,7 @@ import os
 __all__ = ["bare_environ"]
 
 # With them, the program's coverage is measured along with that of the tests.
-_MEASURING = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
+_MEASURING = ("COVERAGE_FILE", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 
 
 def bare_environ(**variables: str) -> dict[str, str]:

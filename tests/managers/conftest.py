@@ -25,6 +25,7 @@ from .lab.base import Lab
 from .lab.processes import LabError
 from .lab.releases import RELEASES, canonical, lab_of
 from .recorder import Recorder, recording
+from .table import AREAS, ResultTable
 from .targets import ManagerTarget, Target, open_gateway_target
 
 GATEWAY_SECONDS = 60.0
@@ -33,6 +34,7 @@ MANAGER_SECONDS = 90.0
 ENDING_SECONDS = 60.0
 
 _LAB: pytest.StashKey[Lab] = pytest.StashKey()
+_TABLE: pytest.StashKey[ResultTable] = pytest.StashKey()
 _RECORDER: pytest.StashKey[Recorder] = pytest.StashKey()
 
 
@@ -48,7 +50,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Markers of this folder."""
+    """Markers of this folder, and the table of what the managers can do."""
+    config.stash[_TABLE] = ResultTable()
     config.addinivalue_line(
         "markers", "needs(*capabilities): what a target must be able to do for a test"
     )
@@ -287,10 +290,30 @@ def commands(target: Target, tmp_path: Path) -> Commands:
     return Commands(folder, target.variables())
 
 
+def _count(item: pytest.Function, report: pytest.TestReport) -> None:
+    """Add a test to the table: when it was called, or when what surrounds it has failed."""
+    module = item.module.__name__.rpartition(".")[2]
+    if module in AREAS and (report.when == "call" or report.failed):
+        table = item.config.stash[_TABLE]
+        table.add(_target_name(item), module, _wanted(item), report.outcome)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print the table, if managers were asked for."""
+    if config.getoption("--managers", default=""):
+        terminalreporter.section("what holds on which release")
+        for line in config.stash[_TABLE].lines():
+            terminalreporter.write_line(line)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """The last exchanges, and what the servers logged last, belong to a failure."""
     report = yield
+    if isinstance(item, pytest.Function) and "target_name" in item.fixturenames:
+        _count(item, report)
     if not report.failed:
         return report
     if (recorder := item.stash.get(_RECORDER, None)) is not None and recorder.text:

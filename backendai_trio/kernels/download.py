@@ -31,7 +31,7 @@ from ..wire.archives import ArchiveDecoder, Entry
 from ..wire.download_parts import decode_archives
 from ..wire.files import ARCHIVES, MAX_DOWNLOADS, PathsRequest
 
-__all__ = ["DownloadStream", "download", "download_as", "open_download"]
+__all__ = ["DownloadStream", "download_file_as", "download_files", "open_file"]
 
 _CLEANUP_SECONDS = 10.0
 """Limit for removing a temporary folder: a disk on the network may not answer."""
@@ -39,7 +39,7 @@ _CLEANUP_SECONDS = 10.0
 run_sync = trio.to_thread.run_sync
 
 
-async def download(
+async def download_files(
     client: Client,
     token: str,
     paths: Sequence[str],
@@ -63,7 +63,7 @@ async def download(
         return [into / name for name in extractor.names]
 
 
-async def download_as(
+async def download_file_as(
     client: Client,
     token: str,
     path: str,
@@ -245,7 +245,7 @@ class DownloadStream:
 
 
 @asynccontextmanager
-async def open_download(client: Client, token: str, path: str) -> AsyncIterator[DownloadStream]:
+async def open_file(client: Client, token: str, path: str) -> AsyncIterator[DownloadStream]:
     """Open a file as a stream; see `TrioKernel.open_download`."""
     if client.has(ARCHIVES):
         async with (

@@ -1,4 +1,4 @@
-"""The operations on the files of a kernel."""
+"""The files of a kernel: methods of `TrioKernel`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Protocol
 
 import trio
 
@@ -15,255 +16,277 @@ from ..files.upload_plan import plan_items
 from ..transport.client import Client
 from ..wire.files import FileDigest, Listing
 from ..wire.multipart import check_names
-from .download import DownloadStream, download, download_as, open_download
-from .remote_files import list_digests, list_files, make_folder, remove_files
-from .upload import upload
+from . import remote_files
+from .download import DownloadStream, download_file_as, download_files, open_file
+from .upload import upload_items
 
-__all__ = ["KernelFiles"]
+__all__ = [
+    "download",
+    "download_as",
+    "list_digests",
+    "list_files",
+    "mkdir",
+    "open_download",
+    "remove",
+    "upload",
+    "upload_stream",
+]
 
 
-class KernelFiles:
-    """The work folder of a kernel; the part of `TrioKernel` that is about files."""
+class WorkFolder(Protocol):
+    """A kernel, as far as its files are concerned."""
 
-    client: Client
+    @property
+    def client(self) -> Client:
+        """The client of its server."""
 
     @property
     def address(self) -> str:
         """What stands for the kernel in paths."""
-        raise NotImplementedError
 
-    async def upload(
-        self,
-        items: Iterable[str | os.PathLike[str] | Upload | UploadStream],
-        *,
-        to: str = "",
-        base: Path | None = None,
-        links: Links = "follow",
-        progress: trio.MemorySendChannel[Progress] | None = None,
-    ) -> None:
-        """Upload files, folders and streams to the work folder, and replace files of these names.
 
-        Our own gateway takes any size in one request, checked end to end with SHA-256. Managers
-        take 20 files of less than 1 MiB at a time. Larger uploads are sent to them as an archive in
-        parts, which a shell command in the kernel checks and unpacks: that waits for code that runs
-        there, and streams are first written to temporary files of this machine.
+async def upload(
+    kernel: WorkFolder,
+    items: Iterable[str | os.PathLike[str] | Upload | UploadStream],
+    *,
+    to: str = "",
+    base: Path | None = None,
+    links: Links = "follow",
+    progress: trio.MemorySendChannel[Progress] | None = None,
+) -> None:
+    """Upload files, folders and streams to the work folder, and replace files of these names.
 
-        Args:
-            items: paths, folders with all their content (see `plan_uploads` for names), planned
-                uploads, and streams, whose size may be unknown.
-            to: folder to upload to, relative to the work folder; it is created.
-            base: folder that the names of paths are relative to; None for the current one.
-            links: what becomes of symbolic links in folders; see `plan_uploads`.
-            progress: where to send progress; it stays open. A slow receiver slows the upload.
+    Our own gateway takes any size in one request, checked end to end with SHA-256. Managers
+    take 20 files of less than 1 MiB at a time. Larger uploads are sent to them as an archive in
+    parts, which a shell command in the kernel checks and unpacks: that waits for code that runs
+    there, and streams are first written to temporary files of this machine.
 
-        Raises:
-            UploadError: a file cannot be read, was refused, or could not be unpacked in the kernel;
-                it names the path. No file has been changed then.
-            AuthError: the server refuses the key.
-            NotFound: there is no such kernel.
-            QuotaExceeded: the server takes no more requests now.
+    Args:
+        items: paths, folders with all their content (see `plan_uploads` for names), planned
+            uploads, and streams, whose size may be unknown.
+        to: folder to upload to, relative to the work folder; it is created.
+        base: folder that the names of paths are relative to; None for the current one.
+        links: what becomes of symbolic links in folders; see `plan_uploads`.
+        progress: where to send progress; it stays open. A slow receiver slows the upload.
 
-        Cancellation:
-            No file has been changed, or all of them have. Removing the parts that a manager has
-            received takes `Config.grace_seconds` at most.
+    Raises:
+        UploadError: a file cannot be read, was refused, or could not be unpacked in the kernel;
+            it names the path. No file has been changed then.
+        AuthError: the server refuses the key.
+        NotFound: there is no such kernel.
+        QuotaExceeded: the server takes no more requests now.
 
-        Endpoint: ``POST /session/{name}/upload`` (docs/protocol.md, section 5.1); our own gateway's
-        ``PUT /session/{name}/archive`` (docs/protocol.md, section 13).
-        """
-        planned = await plan_items(items, base=base, links=links)
-        reporter = ProgressReporter(progress)
-        await upload(self.client, self.address, planned, to=to, reporter=reporter)
+    Cancellation:
+        No file has been changed, or all of them have. Removing the parts that a manager has
+        received takes `Config.grace_seconds` at most.
 
-    async def upload_stream(
-        self, name: str, content: AsyncIterable[bytes], *, size: int | None = None
-    ) -> None:
-        """Write a file of the work folder with bytes as they are produced.
+    Endpoint: ``POST /session/{name}/upload`` (docs/protocol.md, section 5.1); our own gateway's
+    ``PUT /session/{name}/archive`` (docs/protocol.md, section 13).
+    """
+    planned = await plan_items(items, base=base, links=links)
+    reporter = ProgressReporter(progress)
+    await upload_items(kernel.client, kernel.address, planned, to=to, reporter=reporter)
 
-        Args:
-            name: relative to the work folder, with forward slashes.
-            content: the bytes, in chunks of any length.
-            size: bytes in all, if known.
 
-        Raises:
-            UploadError: `content` has another size than `size`, or as for `upload`.
-            AuthError, NotFound, QuotaExceeded: as for `upload`.
+async def upload_stream(
+    kernel: WorkFolder, name: str, content: AsyncIterable[bytes], *, size: int | None = None
+) -> None:
+    """Write a file of the work folder with bytes as they are produced.
 
-        Cancellation:
-            As for `upload`.
+    Args:
+        name: relative to the work folder, with forward slashes.
+        content: the bytes, in chunks of any length.
+        size: bytes in all, if known.
 
-        Endpoint: as for `upload`.
-        """
-        await self.upload([UploadStream(content, name, size)])
+    Raises:
+        UploadError: `content` has another size than `size`, or as for `upload`.
+        AuthError, NotFound, QuotaExceeded: as for `upload`.
 
-    async def download(
-        self,
-        paths: Sequence[str],
-        into: str | os.PathLike[str] = ".",
-        *,
-        overwrite: bool = False,
-        progress: trio.MemorySendChannel[Progress] | None = None,
-    ) -> list[Path]:
-        """Download files and folders.
+    Cancellation:
+        As for `upload`.
 
-        They appear when all of them have arrived and been checked. Symbolic links stay links if
-        they lead to a place inside what was downloaded; others fail the download.
+    Endpoint: as for `upload`.
+    """
+    await upload(kernel, [UploadStream(content, name, size)])
 
-        Args:
-            paths: relative to the work folder; each arrives under its last component.
-            into: a local folder; it is created.
-            overwrite: whether existing files may be replaced. They keep their permissions.
-            progress: where to send progress; it stays open.
 
-        Returns:
-            The local paths.
+async def download(
+    kernel: WorkFolder,
+    paths: Sequence[str],
+    into: str | os.PathLike[str] = ".",
+    *,
+    overwrite: bool = False,
+    progress: trio.MemorySendChannel[Progress] | None = None,
+) -> list[Path]:
+    """Download files and folders.
 
-        Raises:
-            DownloadError: a file exists already or cannot be written, or a path is too large for
-                the server (managers: 1 MiB for each path).
-            InvalidRequest: a path does not exist.
-            RemoteProtocolError: what arrived was altered, cut short, or would leave the folder.
-            AuthError, NotFound: the key is refused, or there is no such kernel.
-            ConnectionFailed: the connection broke.
+    They appear when all of them have arrived and been checked. Symbolic links stay links if
+    they lead to a place inside what was downloaded; others fail the download.
 
-        Cancellation:
-            Nothing of it is left.
+    Args:
+        paths: relative to the work folder; each arrives under its last component.
+        into: a local folder; it is created.
+        overwrite: whether existing files may be replaced. They keep their permissions.
+        progress: where to send progress; it stays open.
 
-        Endpoint: ``POST /session/{name}/download`` (docs/protocol.md, section 5.3); our own
-        gateway's ``POST /session/{name}/archive`` (docs/protocol.md, section 13).
-        """
-        return await download(
-            self.client,
-            self.address,
-            check_names(paths),
-            Path(into),
-            overwrite=overwrite,
-            reporter=ProgressReporter(progress),
-        )
+    Returns:
+        The local paths.
 
-    async def download_as(
-        self,
-        path: str,
-        target: str | os.PathLike[str],
-        *,
-        overwrite: bool = False,
-        progress: trio.MemorySendChannel[Progress] | None = None,
-    ) -> None:
-        """Download one file or folder under a name of one's own.
+    Raises:
+        DownloadError: a file exists already or cannot be written, or a path is too large for
+            the server (managers: 1 MiB for each path).
+        InvalidRequest: a path does not exist.
+        RemoteProtocolError: what arrived was altered, cut short, or would leave the folder.
+        AuthError, NotFound: the key is refused, or there is no such kernel.
+        ConnectionFailed: the connection broke.
 
-        Args:
-            path: relative to the work folder.
-            target: the local name. With `overwrite`, a symbolic link is followed; a device, a pipe
-                or a socket is never replaced.
-            overwrite: whether an existing file may be replaced. It keeps its permissions.
-            progress: where to send progress; it stays open.
+    Cancellation:
+        Nothing of it is left.
 
-        Raises:
-            DownloadError: as for `download`.
-            InvalidRequest, RemoteProtocolError, AuthError, NotFound, ConnectionFailed: as for
-                `download`.
+    Endpoint: ``POST /session/{name}/download`` (docs/protocol.md, section 5.3); our own
+    gateway's ``POST /session/{name}/archive`` (docs/protocol.md, section 13).
+    """
+    return await download_files(
+        kernel.client,
+        kernel.address,
+        check_names(paths),
+        Path(into),
+        overwrite=overwrite,
+        reporter=ProgressReporter(progress),
+    )
 
-        Cancellation:
-            Nothing of it is left.
 
-        Endpoint: as for `download`.
-        """
-        await download_as(
-            self.client,
-            self.address,
-            path,
-            Path(target),
-            overwrite=overwrite,
-            reporter=ProgressReporter(progress),
-        )
+async def download_as(
+    kernel: WorkFolder,
+    path: str,
+    target: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    progress: trio.MemorySendChannel[Progress] | None = None,
+) -> None:
+    """Download one file or folder under a name of one's own.
 
-    def open_download(self, path: str) -> AbstractAsyncContextManager[DownloadStream]:
-        """Open a file of the kernel as a stream of bytes.
+    Args:
+        path: relative to the work folder.
+        target: the local name. With `overwrite`, a symbolic link is followed; a device, a pipe
+            or a socket is never replaced.
+        overwrite: whether an existing file may be replaced. It keeps its permissions.
+        progress: where to send progress; it stays open.
 
-        Usage: ``async with kernel.open_download("log") as stream: async for data in stream: ...``
+    Raises:
+        DownloadError: as for `download`.
+        InvalidRequest, RemoteProtocolError, AuthError, NotFound, ConnectionFailed: as for
+            `download`.
 
-        Args:
-            path: relative to the work folder.
+    Cancellation:
+        Nothing of it is left.
 
-        Raises:
-            InvalidRequest: there is no such file.
-            DownloadError: it is not a regular file, or too large for the server.
-            AuthError, NotFound, ConnectionFailed: as for `download`.
+    Endpoint: as for `download`.
+    """
+    await download_file_as(
+        kernel.client,
+        kernel.address,
+        path,
+        Path(target),
+        overwrite=overwrite,
+        reporter=ProgressReporter(progress),
+    )
 
-        Endpoint: as for `download`.
-        """
-        return open_download(self.client, self.address, path)
 
-    async def list_files(self, path: str = ".") -> Listing:
-        """List a folder.
+def open_download(kernel: WorkFolder, path: str) -> AbstractAsyncContextManager[DownloadStream]:
+    """Open a file of the kernel as a stream of bytes.
 
-        Args:
-            path: relative to the work folder.
+    Usage: ``async with kernel.open_download("log") as stream: async for data in stream: ...``
 
-        Returns:
-            The files; `Listing.problem` says why there are none, e.g. no such folder.
+    Args:
+        path: relative to the work folder.
 
-        Raises:
-            LocalProtocolError: a manager before 1.4, which cannot list files.
-            ApiError, ConnectionFailed: the request failed.
+    Raises:
+        InvalidRequest: there is no such file.
+        DownloadError: it is not a regular file, or too large for the server.
+        AuthError, NotFound, ConnectionFailed: as for `download`.
 
-        Endpoint: ``GET /session/{name}/files`` (docs/protocol.md, section 5.2).
-        """
-        return await list_files(self.client, self.address, path)
+    Endpoint: as for `download`.
+    """
+    return open_file(kernel.client, kernel.address, path)
 
-    async def list_digests(self, path: str = ".") -> list[FileDigest]:
-        """List all regular files below a folder, with sizes and SHA-256 digests.
 
-        On managers this is a shell command in the kernel: it waits for code that runs there.
+async def list_files(kernel: WorkFolder, path: str = ".") -> Listing:
+    """List a folder.
 
-        Args:
-            path: relative to the work folder.
+    Args:
+        path: relative to the work folder.
 
-        Returns:
-            The files; none if there is no such folder.
+    Returns:
+        The files; `Listing.problem` says why there are none, e.g. no such folder.
 
-        Raises:
-            ExecutionError: the command failed, e.g. since the kernel has no shell.
-            RemoteProtocolError: its output is malformed.
-            ApiError, ConnectionFailed: the request failed.
+    Raises:
+        LocalProtocolError: a manager before 1.4, which cannot list files.
+        ApiError, ConnectionFailed: the request failed.
 
-        Endpoint: our own gateway's ``POST /session/{name}/files/digests`` (docs/protocol.md,
-        section 13); managers: a run (docs/protocol.md, section 4.1).
-        """
-        return await list_digests(self.client, self.address, path)
+    Endpoint: ``GET /session/{name}/files`` (docs/protocol.md, section 5.2).
+    """
+    return await remote_files.list_files(kernel.client, kernel.address, path)
 
-    async def mkdir(self, path: str) -> None:
-        """Make a folder and those above it; an existing one is fine.
 
-        On managers this is a shell command in the kernel: it waits for code that runs there.
+async def list_digests(kernel: WorkFolder, path: str = ".") -> list[FileDigest]:
+    """List all regular files below a folder, with sizes and SHA-256 digests.
 
-        Args:
-            path: relative to the work folder.
+    On managers this is a shell command in the kernel: it waits for code that runs there.
 
-        Raises:
-            ExecutionError: the command failed, e.g. since a file is in the way.
-            ApiError, ConnectionFailed: the request failed.
+    Args:
+        path: relative to the work folder.
 
-        Endpoint: our own gateway's ``POST /session/{name}/files/mkdir`` (docs/protocol.md,
-        section 13); managers: a run (docs/protocol.md, section 4.1).
-        """
-        await make_folder(self.client, self.address, path)
+    Returns:
+        The files; none if there is no such folder.
 
-    async def remove(self, paths: Sequence[str], *, recursive: bool = False) -> None:
-        """Remove files, and with `recursive` folders with all their content.
+    Raises:
+        ExecutionError: the command failed, e.g. since the kernel has no shell.
+        RemoteProtocolError: its output is malformed.
+        ApiError, ConnectionFailed: the request failed.
 
-        On managers this is a shell command in the kernel: it waits for code that runs there.
+    Endpoint: our own gateway's ``POST /session/{name}/files/digests`` (docs/protocol.md,
+    section 13); managers: a run (docs/protocol.md, section 4.1).
+    """
+    return await remote_files.list_digests(kernel.client, kernel.address, path)
 
-        Args:
-            paths: relative to the work folder.
-            recursive: whether folders may be removed.
 
-        Raises:
-            ExecutionError: a path does not exist or cannot be removed (managers).
-            InvalidRequest: likewise (our own gateway).
-            LocalProtocolError: `paths` is a single string.
-            ApiError, ConnectionFailed: the request failed.
+async def mkdir(kernel: WorkFolder, path: str) -> None:
+    """Make a folder and those above it; an existing one is fine.
 
-        Endpoint: our own gateway's ``POST /session/{name}/files/remove`` (docs/protocol.md,
-        section 13); managers: a run (docs/protocol.md, section 4.1).
-        """
-        await remove_files(self.client, self.address, check_names(paths), recursive=recursive)
+    On managers this is a shell command in the kernel: it waits for code that runs there.
+
+    Args:
+        path: relative to the work folder.
+
+    Raises:
+        ExecutionError: the command failed, e.g. since a file is in the way.
+        ApiError, ConnectionFailed: the request failed.
+
+    Endpoint: our own gateway's ``POST /session/{name}/files/mkdir`` (docs/protocol.md,
+    section 13); managers: a run (docs/protocol.md, section 4.1).
+    """
+    await remote_files.make_folder(kernel.client, kernel.address, path)
+
+
+async def remove(kernel: WorkFolder, paths: Sequence[str], *, recursive: bool = False) -> None:
+    """Remove files, and with `recursive` folders with all their content.
+
+    On managers this is a shell command in the kernel: it waits for code that runs there.
+
+    Args:
+        paths: relative to the work folder.
+        recursive: whether folders may be removed.
+
+    Raises:
+        ExecutionError: a path does not exist or cannot be removed (managers).
+        InvalidRequest: likewise (our own gateway).
+        LocalProtocolError: `paths` is a single string.
+        ApiError, ConnectionFailed: the request failed.
+
+    Endpoint: our own gateway's ``POST /session/{name}/files/remove`` (docs/protocol.md,
+    section 13); managers: a run (docs/protocol.md, section 4.1).
+    """
+    await remote_files.remove_files(
+        kernel.client, kernel.address, check_names(paths), recursive=recursive
+    )

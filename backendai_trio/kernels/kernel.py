@@ -21,8 +21,8 @@ from ..wire.http import Request
 from ..wire.json_fields import Fields
 from ..wire.kernels import CreateReply, KernelInfo, Statistics, check_name
 from ..wire.resumable import RESUMABLE_STREAMS
+from . import files
 from .execution import Execution, ExecutionResult, open_execution
-from .files import KernelFiles
 from .lifecycle import address_of, destroy_kernel, end_kernel
 from .lookup import kernel_info
 from .run_streams import loses_batch_ends
@@ -31,7 +31,7 @@ from .run_turns import forget_waiting_run
 __all__ = ["TrioKernel"]
 
 
-class TrioKernel(KernelFiles):
+class TrioKernel:
     """A kernel on a server. Made by `open_kernel`, `run_kernel` or `attach_kernel`.
 
     Attributes:
@@ -60,6 +60,16 @@ class TrioKernel(KernelFiles):
 
     def __repr__(self) -> str:
         return f"<TrioKernel {self.token} at {self.client.config.endpoint.url}>"
+
+    upload = files.upload
+    upload_stream = files.upload_stream
+    download = files.download
+    download_as = files.download_as
+    open_download = files.open_download
+    list_files = files.list_files
+    list_digests = files.list_digests
+    mkdir = files.mkdir
+    remove = files.remove
 
     def execute(
         self,

@@ -29,13 +29,13 @@ from ..wire.http import Request
 from ..wire.multipart import check_name
 from .upload_in_parts import upload_in_parts
 
-__all__ = ["upload"]
+__all__ = ["upload_items"]
 
 _BODY_CHUNK_SIZE = 256 * 1024
 """Bytes of small files that are sent at once: few enough that the server begins soon."""
 
 
-async def upload(
+async def upload_items(
     client: Client,
     token: str,
     items: Sequence[Upload | UploadStream],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from starlette.responses import Response
 
@@ -55,17 +56,18 @@ of its repository:
 """
 
 
-def serve_file(path: str, server: str) -> Response:
+def serve_file(path: str, server: str, folder: Traversable = _FOLDER) -> Response:
     """The page or one of its files.
 
     Args:
         path: below `PAGE`; empty for the page.
         server: URL of the server, for the page's title.
+        folder: where the files are.
     """
     wanted = path.strip("/")
     if not wanted:
-        return _page(server)
-    if wanted not in (*_STYLES, *_SCRIPTS) or not (file := _FOLDER / wanted).is_file():
+        return _page(server, folder)
+    if wanted not in (*_STYLES, *_SCRIPTS) or not (file := folder / wanted).is_file():
         return Response(f"There is no {PAGE}/{wanted} here.\n", 404, _HEADERS, "text/plain")
     return Response(file.read_bytes(), 200, _HEADERS, _TYPES[wanted.rpartition(".")[2]])
 
@@ -87,8 +89,8 @@ async def answer_query(body: bytes, client: Client) -> Response:
     return Response(encode_json({"data": data}), 200, _HEADERS, JSON)
 
 
-def _page(server: str) -> Response:
-    if not all((_FOLDER / name).is_file() for name in (*_STYLES, *_SCRIPTS)):
+def _page(server: str, folder: Traversable) -> Response:
+    if not all((folder / name).is_file() for name in (*_STYLES, *_SCRIPTS)):
         return Response(_MISSING, 503, _HEADERS, "text/plain")
     lines = [
         "<!DOCTYPE html>",

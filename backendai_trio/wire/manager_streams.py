@@ -1,7 +1,7 @@
 """Messages of the managers' own WebSockets: streaming execution and terminals.
 
 Source: docs/protocol.md, sections 6.1 and 6.2. Our gateway has a better form of both
-(`wire.numbered`), and speaks these to other clients.
+(`wire.resumable`), and speaks these to other clients.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def era() -> Era:
 @pytest.fixture
 def form() -> str:
     """How messages travel; tests that hold for both ways are parametrised by it."""
-    return "numbered"
+    return "resumable"
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ async def kernel(client: Client) -> AsyncIterator[TrioKernel]:
 
 
 every_era = pytest.mark.parametrize("era", ERAS, ids=lambda era: era.name)
-both_forms = pytest.mark.parametrize("form", ["numbered", "managers"])
+both_forms = pytest.mark.parametrize("form", ["resumable", "managers"])
 
 
 async def shows(terminal: Terminal, text: str) -> str:

@@ -66,9 +66,8 @@ async def test_no_other_files(web: Web, name: str) -> None:
     assert (await web.ask("GET", f"{graphiql.PAGE}/{name}")).status == 404
 
 
-def test_without_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphiql, "_FOLDER", tmp_path)
-    page = graphiql.serve_file("", "http://127.0.0.1:8081")
+def test_without_the_program(tmp_path: Path) -> None:
+    page = graphiql.serve_file("", "http://127.0.0.1:8081", tmp_path)
     assert page.status_code == 503
     assert b"pip install --force-reinstall" in bytes(page.body)
 

@@ -165,10 +165,7 @@ def restart(kernel: str, quiet: bool) -> None:
       backend.ai restart lab1
     """
 
-    async def call(found: TrioKernel) -> None:
-        await found.restart()
-
-    call_kernel(kernel, f"restart the kernel {kernel}", call)
+    call_kernel(kernel, f"restart the kernel {kernel}", lambda found: found.restart())
     Status(quiet=quiet).done(f"Restarted the kernel {kernel}.")
 
 
@@ -185,10 +182,7 @@ def interrupt(kernel: str, quiet: bool) -> None:
       backend.ai interrupt lab1
     """
 
-    async def call(found: TrioKernel) -> None:
-        await found.interrupt()
-
-    call_kernel(kernel, f"interrupt the kernel {kernel}", call)
+    call_kernel(kernel, f"interrupt the kernel {kernel}", lambda found: found.interrupt())
     Status(quiet=quiet).done(f"Interrupted the kernel {kernel}.")
 
 
@@ -206,10 +200,7 @@ def rename(kernel: str, name: str, quiet: bool) -> None:
       backend.ai rename lab1 lab2
     """
 
-    async def call(found: TrioKernel) -> None:
-        await found.rename(name)
-
-    call_kernel(kernel, f"rename the kernel {kernel}", call)
+    call_kernel(kernel, f"rename the kernel {kernel}", lambda found: found.rename(name))
     Status(quiet=quiet).done(f"Renamed the kernel {kernel} to {name}.")
 
 

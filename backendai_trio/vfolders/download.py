@@ -1,14 +1,11 @@
 """Downloads from a virtual folder: each file by itself, and each resumed after a broken connection.
 
-Folders are walked by their listings. Names that a server sends are not trusted: none leads out of
-the local folder, and no file gets its name before all of it has arrived.
+No file gets its name before all of it has arrived.
 """
 
 from __future__ import annotations
 
-import posixpath
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,28 +19,26 @@ from ..errors import (
     BackendError,
     ConnectionFailed,
     DownloadError,
-    LocalProtocolError,
     NotFound,
     RemoteProtocolError,
 )
 from ..files.chunks import CHUNK_SIZE
-from ..files.paths import PendingFile, safe_join
+from ..files.paths import PendingFile
 from ..files.progress import Progress, ProgressReporter
 from ..transport.client import Client
 from ..transport.responses import ResponseStream
 from ..transport.retry import backoff, is_transient
 from ..wire.content_coding import ContentDecoder
 from ..wire.download_parts import PartsDecoder
-from ..wire.files import FileInfo, PathsRequest
+from ..wire.files import PathsRequest
 from ..wire.http import JSON, Request
-from ..wire.multipart import check_name
 from ..wire.storage_proxy import ContentRange
 from ..wire.vfolder_files import FileRequest, Ticket
+from .download_plan import Lister, RemoteFile, find_files, not_written, prepare_targets
 
 __all__ = ["download_files"]
 
 run_sync = trio.to_thread.run_sync
-Lister = Callable[[str], Awaitable[list[FileInfo]]]
 
 _WORKERS = 6
 _RETRIES = 7
@@ -51,19 +46,6 @@ _RETRIES = 7
 _ALSO_TRANSIENT = frozenset({404, 416, 500})
 _CLEANUP_SECONDS = 5.0
 """Limit for removing a temporary file: a disk on the network may not answer."""
-MAX_ENTRIES = 65_536
-"""Most files and folders of one download; more count as an attack on the file system."""
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A file to download."""
-
-    path: str
-    """In the virtual folder."""
-    name: str
-    """Below the local folder."""
-    size: int
 
 
 async def download_files(
@@ -78,8 +60,8 @@ async def download_files(
     on_skip: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Download from a virtual folder; see `TrioVFolder.download`."""
-    files, folders = await _find(list_files, paths, on_skip)
-    targets = await run_sync(_prepare, into, files, folders, overwrite)
+    files, folders = await find_files(list_files, paths, on_skip)
+    targets = await run_sync(prepare_targets, into, files, folders, overwrite)
     queue = iter(files)
 
     async def work() -> None:
@@ -93,106 +75,10 @@ async def download_files(
     return [targets[file] for file in files]
 
 
-async def _find(
-    list_files: Lister, paths: Sequence[str], on_skip: Callable[[str], None] | None
-) -> tuple[list[_File], list[str]]:
-    """The files to download and the folders to make, as the server lists them."""
-    files: dict[str, _File] = {}
-    folders: list[str] = []
-    todo: list[tuple[str, str]] = []
-    for path in paths:
-        clean = path.strip("/") or "."
-        if clean == ".":
-            todo.append((".", ""))
-            continue
-        try:
-            clean = check_name(clean)
-        except LocalProtocolError as exc:
-            raise DownloadError(path, str(exc)) from None
-        parent, name = posixpath.split(clean)
-        found = next((f for f in await list_files(parent or ".") if f.name == name), None)
-        if found is None:
-            raise DownloadError(path, "does not exist in the virtual folder")
-        todo += _add(found, parent, "", files, folders)
-    while todo:
-        path, prefix = todo.pop()
-        for found in await list_files(path):
-            if on_skip is not None and not (found.is_folder or found.mode.startswith("-")):
-                on_skip(found.name if path == "." else f"{path}/{found.name}")
-                continue
-            todo += _add(found, "" if path == "." else path, prefix, files, folders)
-            if len(files) + len(folders) > MAX_ENTRIES:
-                raise DownloadError(
-                    path, f"holds more than {MAX_ENTRIES:,} files; download its folders one by one"
-                )
-    return list(files.values()), folders
-
-
-def _add(
-    found: FileInfo, parent: str, prefix: str, files: dict[str, _File], folders: list[str]
-) -> list[tuple[str, str]]:
-    """Add an entry of a listing to the files or the folders; returns a folder that is to be listed
-    next, and the prefix of its files' names."""
-    path = f"{parent}/{found.name}" if parent else found.name
-    if "/" in found.name or found.name in ("", ".", ".."):
-        raise DownloadError(path, f"the server lists a file named {found.name!r}; refused")
-    name = prefix + found.name
-    if name in files or name in folders:
-        raise DownloadError(path, "two of the paths have the same last component")
-    if found.is_folder:
-        folders.append(name)
-        return [(path, f"{name}/")]
-    if not found.mode.startswith("-"):
-        raise DownloadError(
-            path,
-            "is a link or a device, not a regular file; leave such out (--links skip), or download "
-            "what it leads to by name",
-        )
-    files[name] = _File(path, name, found.size)
-    return []
-
-
-def _prepare(
-    into: Path, files: Sequence[_File], folders: Sequence[str], overwrite: bool
-) -> dict[_File, Path]:
-    """Make the folders, and choose the path of each file. Conflicts are found first."""
-    try:
-        into.mkdir(parents=True, exist_ok=True)
-        local_folders = [_join(into, name) for name in folders]
-        targets = {file: _join(into, file.name) for file in files}
-        for target in targets.values():
-            if target.is_dir() and not target.is_symlink():
-                raise DownloadError(str(target), "a folder is in the way")
-            if not overwrite and (target.exists() or target.is_symlink()):
-                raise DownloadError(
-                    str(target),
-                    "exists already; nothing was changed. Allow overwriting to replace it",
-                )
-        for folder in local_folders:
-            folder.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise _not_written(exc, into) from exc
-    return targets
-
-
-def _join(into: Path, name: str) -> Path:
-    try:
-        return safe_join(into, name)
-    except LocalProtocolError as exc:
-        raise DownloadError(name, str(exc)) from None
-
-
-def _not_written(exc: OSError, path: Path) -> DownloadError:
-    return DownloadError(str(exc.filename or path), f"cannot be written: {exc.strerror}")
-
-
-# -- one file -------------------------------------------------------------------------------------
-
-
 async def _download(
     client: Client,
     folder: str,
-    file: _File,
+    file: RemoteFile,
     target: Path,
     overwrite: bool,
     reporter: ProgressReporter,
@@ -207,7 +93,7 @@ async def _download(
     except BackendError as exc:
         raise DownloadError(file.path, f"could not be downloaded: {exc}") from exc
     except OSError as exc:
-        raise _not_written(exc, target) from exc
+        raise not_written(exc, target) from exc
     finally:
         if pending is not None:
             with trio.move_on_after(_CLEANUP_SECONDS, shield=True):
@@ -222,7 +108,7 @@ class _Transfer:
         self,
         client: Client,
         folder: str,
-        file: _File,
+        file: RemoteFile,
         pending: PendingFile,
         reporter: ProgressReporter,
     ) -> None:
@@ -331,7 +217,7 @@ class _Content:
     """
 
     def __init__(
-        self, reply: ResponseStream, file: _File, size: int | None, *, in_parts: bool
+        self, reply: ResponseStream, file: RemoteFile, size: int | None, *, in_parts: bool
     ) -> None:
         self._file = file
         coding = reply.headers.get("content-encoding", "")

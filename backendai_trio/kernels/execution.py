@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,23 +15,13 @@ from ..transport.client import Client
 from ..transport.connection_state import ConnectionState
 from ..wire.execution import RAW_CONSOLE, ExecuteRequest
 from ..wire.query_failures import QueryFailure
-from ..wire.run_events import (
-    Event,
-    Finished,
-    InputRequest,
-    Stderr,
-    TimedOut,
-    joined,
-    record_of,
-)
+from ..wire.run_events import Event, Finished, InputRequest, TimedOut, joined, record_of
+from .run_reader import RunReader
 from .run_stream import RunStream
 from .run_streams import open_run_stream
 from .run_turns import open_turn
 
 __all__ = ["Execution", "ExecutionResult", "execute", "open_execution"]
-
-_MAX_KEPT_EVENTS = 4096
-"""Events that are read ahead; one has the output of a poll, or 64 KiB of it."""
 
 
 class ExecutionResult(TypedDict):
@@ -63,16 +52,7 @@ class Execution:
     ) -> None:
         self._stream = stream
         self._turn = turn
-        self._query_failure = query_failure
-        self._ended: Finished | TimedOut | None = None
-        self._events: deque[Event] = deque()
-        self._moved = trio.lowlevel.ParkingLot()
-        self._receiving = False
-        self._reader_waits = False
-        self._failure: BackendError | None = None
-        self._readers_ahead: set[trio.CancelScope] = set()
-        self._may_read_ahead = True
-        self._asked = False
+        self._reader = RunReader(stream, turn, query_failure)
         self._abandoned = False
         self._stopped: Finished | TimedOut | None = None
 
@@ -88,7 +68,7 @@ class Execution:
         After a block that was left early, how the interrupted run ended; None where the server
         does not say.
         """
-        return self._ended or self._stream.outcome or self._stopped
+        return self._reader.ended or self._stream.outcome or self._stopped
 
     @property
     def connection(self) -> ConnectionState:
@@ -110,92 +90,11 @@ class Execution:
         Cancellation: loses no event.
         """
         await trio.lowlevel.checkpoint()
-        while not self._events:
+        while not self._reader.events:
             if self._stream.outcome is not None:
                 raise StopAsyncIteration
-            await self._receive()
-        return self._next()
-
-    async def _receive(self) -> None:
-        """Receive events for this run's reader, or wait while another reads ahead."""
-        if self._failure is not None:
-            raise self._failure
-        if not self._receiving:
-            await self._receive_from_stream()
-            return
-        self._reader_waits = True
-        try:
-            await self._moved.park()
-        finally:
-            self._reader_waits = False
-
-    async def _receive_from_stream(self) -> None:
-        self._receiving = True
-        try:
-            events = await self._stream.receive()
-            self._events.extend(map(self._judged, events) if self._query_failure else events)
-        finally:
-            self._receiving = False
-            self._moved.unpark_all()
-        if self._stream.outcome is not None:
-            self._turn.end()
-
-    def _judged(self, event: Event) -> Event:
-        """The event; the end with the exit code that the output speaks for."""
-        assert self._query_failure is not None
-        match event:
-            case Stderr(text):
-                self._query_failure.see_stderr(text)
-            case Finished(None | 0):
-                self._ended = event = Finished(self._query_failure.exit_code() or event.exit_code)
-            case Finished():
-                self._ended = event
-            case _:
-                self._query_failure.see_stdout()
-        return event
-
-    def _next(self) -> Event:
-        event = self._events.popleft()
-        self._asked = isinstance(event, InputRequest)
-        self._moved.unpark_all()
-        return event
-
-    async def _read_ahead(self) -> None:
-        """Receive events and keep them for the reader of this run, until it has ended; for one
-        that waits for its turn.
-
-        Pauses at a question, and when much is kept already: the reader has to go on then.
-
-        Raises:
-            BackendError: the run has failed, and its reader does not wait for an event now.
-
-        Cancellation: loses no event.
-        """
-        with trio.CancelScope() as scope:
-            self._readers_ahead.add(scope)
-            try:
-                while self._may_read_ahead and self._stream.outcome is None:
-                    asks = bool(self._events) and isinstance(self._events[-1], InputRequest)
-                    kept = len(self._events) >= _MAX_KEPT_EVENTS
-                    if asks or self._asked or kept or self._receiving or self._failure:
-                        await self._moved.park()
-                    else:
-                        await self._receive_from_stream()
-            except BackendError as exc:
-                self._failure = exc
-                if not self._reader_waits:  # it may be what waits for the turn
-                    raise
-            finally:
-                self._readers_ahead.discard(scope)
-                self._moved.unpark_all()
-
-    async def _end_reading_ahead(self) -> None:
-        """Have nobody read this run any more but its own block."""
-        self._may_read_ahead = False
-        for scope in self._readers_ahead:
-            scope.cancel()
-        while self._readers_ahead:
-            await self._moved.park()
+            await self._reader.receive()
+        return self._reader.take()
 
     async def send_input(self, line: str | None) -> None:
         """Answer an `InputRequest`.
@@ -206,13 +105,12 @@ class Execution:
         Raises:
             LocalProtocolError: the last event was no `InputRequest`; see `send_stdin`.
         """
-        if not self._asked:
+        if not self._reader.asked:
             await trio.lowlevel.checkpoint()
             raise LocalProtocolError(
                 "the program does not wait for input; to type ahead, use send_stdin"
             )
-        self._asked = False
-        self._moved.unpark_all()
+        self._reader.answered()
         if line is None:
             await self._stream.close_stdin()
         else:
@@ -294,14 +192,14 @@ class Execution:
         console: list[tuple[str, Any]] = []
         status, options = "", dict[str, Any]()
         exit_code: int | None = None
-        if self._events or self._stream.outcome is not None:
+        if self._reader.events or self._stream.outcome is not None:
             await trio.lowlevel.checkpoint()
         while not status:
-            while not self._events:
+            while not self._reader.events:
                 if self._stream.outcome is not None:
                     raise LocalProtocolError(f"run {self.run_id} has ended; there is nothing left")
-                await self._receive()
-            match event := self._next():
+                await self._reader.receive()
+            match event := self._reader.take():
                 case Finished(exit_code):
                     status = "finished"
                 case TimedOut():
@@ -323,7 +221,7 @@ class Execution:
         the block is the error to report."""
         left = f"it did not stop within {grace_seconds:g} s"
         with trio.move_on_after(grace_seconds, shield=True):
-            await self._end_reading_ahead()
+            await self._reader.end_reading_ahead()
             if self._abandoned or self._stream.outcome is not None:
                 return
             try:
@@ -369,7 +267,7 @@ async def open_execution(
         # Managers tell no exit code of a query run, up to 25.x (docs/protocol.md, section 4.2).
         guesses = first.mode != "batch" and not client.has(RAW_CONSOLE)
         run = Execution(stream, turn, QueryFailure() if guesses else None)
-        turn.taken(run._read_ahead)
+        turn.taken(run._reader.read_ahead)
         try:
             yield run
         finally:

@@ -1,100 +1,27 @@
-"""Connections and their pool, with scripted servers on real sockets."""
+"""Connections and their pool, with scripted servers on real sockets: responses and limits."""
 
 from __future__ import annotations
 
-import math
 import random
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 
 import pytest
 import trio
 import trio.testing
 
-from backendai_trio.config.parsing import parse_endpoint
-from backendai_trio.config.settings import Config, Endpoint
 from backendai_trio.transport.exceptions import (
     Disconnected,
     MalformedRequest,
     MalformedResponse,
     NetworkError,
     ReadTimeout,
-    WriteTimeout,
 )
-from backendai_trio.transport.limits import Limits
 from backendai_trio.transport.pool import ConnectionPool
-from backendai_trio.transport.requests import OutgoingRequest
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-
-
-class Server:
-    """Gives each connection a list of answers, one a request, and notes what it received."""
-
-    def __init__(self, *scripts: list[bytes]) -> None:
-        self.scripts = list(scripts)
-        self.connections = 0
-        self.requests: list[bytes] = []
-        self.port = 0
-
-    async def handle(self, stream: trio.SocketStream) -> None:
-        self.connections += 1
-        script = self.scripts.pop(0)
-        try:
-            async with stream:
-                for answer in script:
-                    self.requests.append(await self.request(stream))
-                    await stream.send_all(answer)
-        except trio.BrokenResourceError:
-            pass
-
-    async def request(self, stream: trio.SocketStream) -> bytes:
-        data = bytearray()
-        while b"\r\n\r\n" not in data:
-            data += await stream.receive_some() or b"\r\n\r\n"
-        return bytes(data)
-
-
-@asynccontextmanager
-async def opened(server: Server, **limits: float) -> AsyncIterator[ConnectionPool]:
-    async with trio.open_nursery() as nursery:
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        await nursery.start(trio.serve_listeners, server.handle, listeners)
-        server.port = listeners[0].socket.getsockname()[1]
-        config = Config(parse_endpoint(f"http://127.0.0.1:{server.port}"), "", "")
-        chosen = Limits(**{"keepalive_seconds": 60.0} | limits)  # type: ignore[arg-type]
-        async with ConnectionPool(config, None, chosen) as pool:
-            yield pool
-        nursery.cancel_scope.cancel()
-
-
-def request(
-    server: Server,
-    method: str = "GET",
-    *,
-    content: bytes | AsyncIterator[bytes] = b"",
-    size: int | None = 0,
-    headers: Mapping[str, str] | None = None,
-    read: float = 10,
-) -> OutgoingRequest:
-    endpoint = Endpoint("http", "127.0.0.1", server.port, "")
-    fields = {"Host": "h"} | dict(headers or {})
-    return OutgoingRequest(endpoint, method, "/x", fields, content, size, read)
-
-
-async def ask(pool: ConnectionPool, sent: OutgoingRequest) -> tuple[int, bytes]:
-    response = await pool.request(sent)
-    body = b""
-    try:
-        while piece := await response.receive_some():
-            body += piece
-    finally:
-        response.close()
-    return response.status, body
+from .connection_servers import OK, Server, ask, opened, request
 
 
 async def test_connection_is_used_again() -> None:
@@ -203,146 +130,6 @@ async def test_silence_has_a_limit() -> None:
             await ask(pool, request(server, read=0.05))
 
 
-class Refusing(Server):
-    """Answers once the head and a part of the body are there, and reads no more of it."""
-
-    def __init__(self, answer: bytes, *, closes: bool) -> None:
-        super().__init__()
-        self.answer = answer
-        self.closes = closes
-
-    async def handle(self, stream: trio.SocketStream) -> None:
-        self.connections += 1
-        await self.request(stream)
-        await stream.send_all(self.answer)
-        if not self.closes:
-            await trio.sleep_forever()
-
-
-@pytest.mark.parametrize("stream", [True, False])
-async def test_refusal_while_the_body_is_sent(stream: bool) -> None:
-    """The response is read at once, though the server neither reads on nor closes."""
-    size = 64 * 1024 * 1024
-
-    async def endless() -> AsyncIterator[bytes]:  # noqa: ASYNC124 (an iterator)
-        for _ in range(64):
-            yield bytes(1024 * 1024)
-
-    server = Refusing(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nno!", closes=False)
-    async with opened(server) as pool:
-        content = endless() if stream else bytes(size)
-        for number in (1, 2):
-            sent = request(server, "POST", content=content, size=size)
-            assert await ask(pool, sent) == (413, b"no!")
-            assert server.connections == number  # the first one carries half a request
-            content = endless() if stream else content
-
-
-async def test_refusal_and_hanging_up_while_the_body_is_sent() -> None:
-    async def endless() -> AsyncIterator[bytes]:  # noqa: ASYNC124 (an iterator)
-        for _ in range(64):
-            yield bytes(1024 * 1024)
-
-    server = Refusing(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nno!", closes=True)
-    async with opened(server) as pool:
-        sent = request(server, "POST", content=endless(), size=64 * 1024 * 1024)
-        try:
-            assert (await ask(pool, sent))[0] == 413
-        except NetworkError:
-            pass  # a reset may overtake the response on its way
-
-
-async def test_early_success_does_not_end_the_body() -> None:
-    """A server may send its head first and read on."""
-
-    class Early(Server):
-        async def handle(self, stream: trio.SocketStream) -> None:
-            data = bytearray()
-            await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
-            while not data.endswith(b"the end"):
-                data += await stream.receive_some()
-            self.requests.append(bytes(data))
-            await stream.send_all(b"hi")
-
-    async def slowly() -> AsyncIterator[bytes]:
-        for piece in (b"a", b"the end"):
-            await trio.testing.wait_all_tasks_blocked()
-            yield piece
-
-    server = Early()
-    async with opened(server) as pool:
-        assert await ask(pool, request(server, "PUT", content=slowly(), size=8)) == (200, b"hi")
-
-
-class Whole(Server):
-    """Answers when the body has ended, or never."""
-
-    def __init__(self, end: bytes, answer: bytes) -> None:
-        super().__init__()
-        self.end = end
-        self.answer = answer
-
-    async def handle(self, stream: trio.SocketStream) -> None:
-        data = bytearray()
-        while not data.endswith(self.end):
-            data += await stream.receive_some()
-        await stream.send_all(self.answer)
-        await trio.sleep_forever()
-
-
-async def test_a_slow_source_is_not_the_servers_fault() -> None:
-    """Neither limit runs while the next part of a body is made."""
-
-    async def slow() -> AsyncIterator[bytes]:
-        yield b"x" * 100_000
-        await trio.sleep(0.5)
-        yield b"the end"
-
-    server = Whole(b"the end", OK)
-    async with opened(server, write_seconds=0.1) as pool:
-        sent = request(server, "POST", content=slow(), size=100_007, read=0.2)
-        assert await ask(pool, sent) == (200, b"hi")
-
-
-async def test_silence_after_a_long_body() -> None:
-    server = Whole(b"the end", b"")
-    async with opened(server) as pool:
-        body = bytes(100_000) + b"the end"
-        with pytest.raises(ReadTimeout):
-            await ask(pool, request(server, "POST", content=body, size=len(body), read=0.05))
-
-
-async def test_a_server_that_reads_nothing() -> None:
-    class Deaf(Server):
-        async def handle(self, stream: trio.SocketStream) -> None:
-            await trio.sleep_forever()
-
-    server = Deaf()
-    async with opened(server, write_seconds=0.1) as pool:
-        sent = request(server, "POST", content=bytes(64_000_000), size=64_000_000, read=math.inf)
-        with pytest.raises(WriteTimeout):
-            await ask(pool, sent)
-
-
-@pytest.mark.parametrize("early", [True, False])
-async def test_failure_of_the_source_is_its_own(early: bool) -> None:
-    async def failing() -> AsyncIterator[bytes]:  # noqa: ASYNC124 (an iterator)
-        if not early:
-            yield bytes(1_000_000)
-        raise FileNotFoundError("gone")
-        yield b""
-
-    class Patient(Server):
-        async def handle(self, stream: trio.SocketStream) -> None:
-            async for _ in stream:
-                pass
-
-    server = Patient()
-    async with opened(server) as pool:
-        with pytest.raises(FileNotFoundError, match="gone"):
-            await ask(pool, request(server, "POST", content=failing(), size=None))
-
-
 async def test_dead_peers_are_noticed_by_tcp() -> None:
     """With nothing under way by probes, else by what stays unacknowledged; both in a minute."""
     server = Server([OK])
@@ -432,42 +219,6 @@ async def test_headers_that_cannot_be_sent(headers: dict[str, str]) -> None:
     assert server.requests == []
 
 
-@pytest.mark.parametrize("name", ["X-B3-TraceId", "X_Custom", "a", "!#$%&'*+-.^_`|~09azAZ"])
-async def test_any_token_is_a_header_name(name: str) -> None:
-    server = Server([OK])
-    async with opened(server) as pool:
-        await ask(pool, request(server, "M-SEARCH", headers={name: "a\t\xe9 b"}))
-    head = server.requests[0]
-    assert head.startswith(b"M-SEARCH /x HTTP/1.1\r\n")
-    assert b"\r\n%b: a\t\xe9 b\r\n" % name.encode() in head
-
-
-@pytest.mark.parametrize("size", [4, 6])
-async def test_body_of_another_size_than_announced(size: int) -> None:
-    async def five() -> AsyncIterator[bytes]:  # noqa: ASYNC124 (an iterator)
-        yield b"three"
-
-    server = Server([OK])
-    async with opened(server) as pool:
-        with pytest.raises(MalformedRequest):
-            await ask(pool, request(server, "POST", content=five(), size=size))
-
-
-async def test_chunked_request() -> None:
-    server = Server([OK])
-
-    async def pieces() -> AsyncIterator[bytes]:  # noqa: ASYNC124 (an iterator)
-        yield b"abc"
-        yield b""
-        yield b"d" * 10
-
-    async with opened(server) as pool:
-        await ask(pool, request(server, "POST", content=pieces(), size=None))
-    head, _, body = server.requests[0].partition(b"\r\n\r\n")
-    assert b"Transfer-Encoding: chunked" in head
-    assert body == b"3\r\nabc\r\na\r\n" + b"d" * 10 + b"\r\n0\r\n\r\n"
-
-
 async def test_requests_wait_for_a_free_connection() -> None:
     class Slow(Server):
         most = now = 0
@@ -524,3 +275,13 @@ async def test_pool_stays_sound_under_random_cancellation() -> None:
             for _ in range(4):
                 headers = {"X-Number": "999999"}
                 nursery.start_soon(ask, pool, request(server, headers=headers))
+
+
+@pytest.mark.parametrize("name", ["X-B3-TraceId", "X_Custom", "a", "!#$%&'*+-.^_`|~09azAZ"])
+async def test_any_token_is_a_header_name(name: str) -> None:
+    server = Server([OK])
+    async with opened(server) as pool:
+        await ask(pool, request(server, "M-SEARCH", headers={name: "a\t\xe9 b"}))
+    head = server.requests[0]
+    assert head.startswith(b"M-SEARCH /x HTTP/1.1\r\n")
+    assert b"\r\n%b: a\t\xe9 b\r\n" % name.encode() in head

@@ -1,0 +1,195 @@
+"""Endpoints of handlers: the request's version, its signature, and errors as problems."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+
+import trio
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.responses import Response
+from starlette.websockets import WebSocket
+
+from ..._groups import one_error
+from ...errors import RemoteProtocolError
+from ...wire.archives import TAR
+from ...wire.http import PROBLEM, Problem, encode_problem
+from ...wire.storage_proxy import TUS_CONTENT_TYPE
+from ...wire.versions import Era
+from ..bodies import read_body
+from ..kernels.registry import SessionRegistry
+from ..kernels.session import Session
+from ..refusals import Refused, refusal_of
+from ..releases import Release
+from .auth import authenticate
+from .handlers import Answer, Call, Handler
+from .sockets import GOING_AWAY, NORMAL, close_socket, is_open
+
+__all__ = ["Endpoints", "SocketHandler", "problem_response", "response_of"]
+
+_log = logging.getLogger("backendai_trio.gateway")
+_STREAMED = ("multipart/", TAR, TUS_CONTENT_TYPE)
+"""Content types of files. Their bodies are streamed, and no API version signs them."""
+
+# How kinds of problems were called before kernels became sessions (docs/protocol.md, section 10).
+_KERNEL_KINDS = {
+    "session-not-found": "kernel-not-found",
+    "session-already-exists": "kernel-already-exists",
+    "vfolder-not-found": "folder-not-found",
+}
+
+_NOT_FOUND = frozenset({"session-not-found", "image-not-found", "vfolder-not-found"})
+
+SocketHandler = Callable[[WebSocket, Session], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Makes endpoints of handlers."""
+
+    sessions: SessionRegistry
+    versions: Mapping[str, Era]
+    """The era of each version that a request may name."""
+
+    def _problem(self, problem: Problem, era: Era) -> Response:
+        return problem_response(problem, era, self.sessions.release)
+
+    def http(
+        self, handler: Handler, era: Era, *, signed: bool = True
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """An endpoint that checks the version and the signature, reads the body, and answers.
+
+        Args:
+            handler: handles the request.
+            era: whose path it is.
+            signed: whether the request is signed; else the handler checks a token in its query.
+        """
+
+        async def respond(request: Request) -> Response:
+            try:
+                return await self._respond(request, handler, era, signed=signed)
+            except Refused as exc:
+                return self._problem(exc.problem, era)
+            except ClientDisconnect:
+                return response_of(Answer())  # no client reads it
+            except RemoteProtocolError as exc:
+                return self._problem(
+                    Problem(400, "invalid-api-params", "Malformed request", str(exc)), era
+                )
+            except OSError as exc:
+                _log.warning("%s %s failed: %s", request.method, request.url.path, exc)
+                return self._problem(refusal_of(exc).problem, era)
+            except sqlite3.OperationalError as exc:  # "database or disk is full", "locked"
+                _log.warning("%s %s failed: %s", request.method, request.url.path, exc)
+                return self._problem(
+                    Problem(507, "storage-full", "The gateway's database failed", str(exc)), era
+                )
+
+        return respond
+
+    async def _respond(
+        self, request: Request, handler: Handler, era: Era, *, signed: bool
+    ) -> Response:
+        request_era = self._era_of(request, era)
+        streamed = request.headers.get("content-type", "").lower().startswith(_STREAMED)
+        limit = self.sessions.limits.max_body_bytes
+        body = b"" if streamed else await read_body(request, limit)
+        access_key = ""
+        if signed:
+            access_key = authenticate(request, request.method, body, self.sessions.store)
+        answer = handler(Call(request, body, access_key, request_era, self.sessions))
+        if not isinstance(answer, Answer | Response):
+            answer = await answer
+        return response_of(answer) if isinstance(answer, Answer) else answer
+
+    def _era_of(self, request: HTTPConnection, era: Era) -> Era:
+        """The API version of a request: where two versions share a path, its header decides.
+
+        Args:
+            request: the request.
+            era: the newest one that has the path.
+
+        Raises:
+            Refused: 400, the version in the header is not supported.
+        """
+        headers = request.headers
+        version = headers.get("x-backendai-version") or headers.get("x-sorna-version")
+        if era.prefix or version is None:
+            return era
+        candidate = self.versions.get(version)
+        if candidate is None:
+            if not era.names_session:  # managers before 19.03 take any
+                return era
+            raise Refused(
+                400,
+                "generic-bad-request",
+                "Unsupported API version",
+                f"{version!r}; this gateway speaks {', '.join(self.versions)} here",
+            )
+        # A path that names sessions, or kernels, belongs to its own versions.
+        own = request.url.path.startswith((f"/{era.noun}", f"/stream/{era.noun}"))
+        return era if own and candidate.noun != era.noun else candidate
+
+    def websocket(self, handler: SocketHandler, era: Era) -> Callable[[WebSocket], Awaitable[None]]:
+        """The same for a WebSocket, which is closed when its kernel ends.
+
+        Args:
+            handler: accepts the WebSocket, or raises `Refused` before.
+            era: whose path it is.
+        """
+
+        async def respond(socket: WebSocket) -> None:
+            try:
+                self._era_of(socket, era)
+                access_key = authenticate(socket, "GET", b"", self.sessions.store)
+                session = self.sessions.find(access_key, socket.path_params["name"])
+                with one_error():
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(_cancel_when_ended, session, nursery.cancel_scope)
+                        await handler(socket, session)
+                        await close_socket(socket, NORMAL)
+                        nursery.cancel_scope.cancel()
+            except Refused as exc:
+                if not is_open(socket):
+                    await socket.send_denial_response(self._problem(exc.problem, era))
+                    return
+                await close_socket(socket, GOING_AWAY, exc.problem.detail)
+            await close_socket(socket, GOING_AWAY, "the kernel has ended")
+
+        return respond
+
+
+async def _cancel_when_ended(session: Session, scope: trio.CancelScope) -> None:
+    await session.ended.wait()
+    scope.cancel()
+
+
+def response_of(answer: Answer) -> Response:
+    """A handler's answer as a response.
+
+    Args:
+        answer: the answer.
+    """
+    # Client 1.1.1 requires both headers in every reply, even in a 204 (docs/protocol.md,
+    # section 12, item 2). Starlette does not change headers that are given here.
+    headers = {"content-type": answer.content_type, "content-length": str(len(answer.body))}
+    headers.update(answer.headers)
+    return Response(answer.body, answer.status, headers)
+
+
+def problem_response(problem: Problem, era: Era, release: Release) -> Response:
+    """A problem as a response, with the names that an API version has for it.
+
+    Args:
+        problem: what to answer with.
+        era: the API version of the request.
+        release: the release that the gateway behaves as.
+    """
+    if release.not_found_kind and problem.kind in _NOT_FOUND:
+        problem = replace(problem, kind=release.not_found_kind)
+    if not era.names_session:
+        problem = replace(problem, kind=_KERNEL_KINDS.get(problem.kind, problem.kind))
+    body = encode_problem(problem, separate_detail=era.separate_detail)
+    return response_of(Answer(body, problem.status, PROBLEM))

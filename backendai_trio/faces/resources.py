@@ -76,7 +76,8 @@ class Resource(Generic[T]):
             await self._ended.wait()
         if scope.cancelled_caught:
             raise PortalError(
-                f"{self.value!r} was told to close, and goes on after {self._close_seconds:g} s"
+                f"{self.value!r} was asked to close, and is still open after "
+                f"{self._close_seconds:g} s"
             )
         if self.error is not None:
             error, self.error = self.error, None

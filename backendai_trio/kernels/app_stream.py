@@ -90,8 +90,7 @@ class AppStream(trio.abc.HalfCloseableStream):
     async def send_eof(self) -> None:
         """Tell the service that no more bytes will come. May be repeated.
 
-        Managers have no message for this: there the service is not told, and only closing the
-        stream ends its input.
+        Managers have no message for this: there only closing the stream ends the service's input.
 
         Raises:
             trio.BusyResourceError: another task is sending.

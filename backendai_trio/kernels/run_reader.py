@@ -130,7 +130,7 @@ class RunReader:
                 self._moved.unpark_all()
 
     async def end_reading_ahead(self) -> None:
-        """Have nobody read this run any more but its own block."""
+        """End the reading ahead: from now on only the run's own block reads it."""
         self._may_read_ahead = False
         for scope in self._readers_ahead:
             scope.cancel()

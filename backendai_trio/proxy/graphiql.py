@@ -75,7 +75,7 @@ def serve_file(path: str, server: str, folder: Traversable = _FOLDER) -> Respons
 async def answer_query(body: bytes, client: Client) -> Response:
     """Ask the server what GraphiQL asks, and give its answer in the standard's form.
 
-    What goes wrong is told in the answer's ``errors``, which GraphiQL shows.
+    Errors are in the answer's ``errors``, which GraphiQL shows.
     """
     try:
         fields = Fields.parse(body, "GraphQL request")
@@ -84,8 +84,10 @@ async def answer_query(body: bytes, client: Client) -> Response:
             text = _only(text, operation)
         data = await query(client, text, fields.nested("variables").everything())
     except BackendError as exc:
-        told = f"{exc.title}: {exc.detail}".strip(": ") if isinstance(exc, ApiError) else str(exc)
-        return Response(encode_json({"errors": [{"message": told}]}), 200, _HEADERS, JSON)
+        message = (
+            f"{exc.title}: {exc.detail}".strip(": ") if isinstance(exc, ApiError) else str(exc)
+        )
+        return Response(encode_json({"errors": [{"message": message}]}), 200, _HEADERS, JSON)
     return Response(encode_json({"data": data}), 200, _HEADERS, JSON)
 
 
@@ -113,7 +115,7 @@ def _only(text: str, operation: str) -> str:
     try:
         document = separate_operations(parse(text)).get(operation)
     except GraphQLSyntaxError:
-        return text  # the server tells what is wrong
+        return text  # the server says what is wrong
     if document is None:
         raise RemoteProtocolError(f"the query holds no operation called {operation!r}")
     return print_ast(document)

@@ -44,7 +44,7 @@ class Client:
 
     Attributes:
         config: the settings it was opened with.
-        hello: what the server said of itself.
+        hello: the server's version and features, as it announces them.
         era: how it is spoken to.
         tls: the TLS context of all its connections to the server; None for plain HTTP.
         journal: where kernels are written down that end with their blocks; None for nowhere.

@@ -248,4 +248,6 @@ class _Content:
         """
         self._decoder.finish()
         if self._parts is not None and self._parts.finish() != 1:
-            raise RemoteProtocolError(f"the server did not send {self._file.path!r} alone")
+            raise RemoteProtocolError(
+                f"the server sent other files with {self._file.path!r}, or nothing"
+            )

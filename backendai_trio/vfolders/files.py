@@ -76,7 +76,7 @@ async def move(folder: VFolderReference, source: str, target: str) -> None:
 
     Args:
         source: relative to the virtual folder.
-        target: likewise; if this is a folder, `source` moves into it.
+        target: relative to the virtual folder; if it is a folder, `source` moves into it.
 
     Raises:
         LocalProtocolError: a manager before 22.03, which cannot move files.

@@ -155,8 +155,8 @@ class _Sender:
         try:
             tus = await self._begin(name, upload.size)
         except NotFound as exc:
-            # Managers from 1.4 to about 19.09.10 take only forms; no version tells them from later
-            # ones.
+            # Managers from 1.4 to about 19.09.10 take only forms, and their
+            # version is that of later ones.
             if self._client.era.folder_transfer != "manager" or exc.kind not in UNKNOWN_ROUTE:
                 raise
             await self.send_form(name, upload)

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 RAW_CONSOLE = "raw-console"
-"""Feature: bytes that are no UTF-8 come as lone surrogates (PEP 383) instead of U+FFFD."""
+"""Feature: bytes that are not UTF-8 come as lone surrogates (PEP 383) instead of U+FFFD."""
 STDIN_EOF = "stdin-eof"
 """Feature: an answer may say that there is no more input."""
 SHOW_VALUE = "show-value"

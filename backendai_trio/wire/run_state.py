@@ -110,14 +110,14 @@ class RunState:
         )
 
     def interrupted(self, *, keeps_asking: bool = False) -> None:
-        """The code was told to stop: a pending question needs no answer any more.
+        """The code was interrupted: a pending question needs no answer any more.
 
         Nor must the first request be repeated if its reply was not seen: it may have started the
         code, and would start it again on managers (docs/protocol.md, section 4.5).
 
         Args:
             keeps_asking: the kernel waits for an answer all the same, and gets an empty one. Those
-                of managers do: what reads answers there is not what was interrupted.
+                of managers do: the interrupt does not reach the part of them that reads answers.
         """
         if self.waiting and keeps_asking:
             self.answer("")

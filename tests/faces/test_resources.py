@@ -21,7 +21,7 @@ def test_closing_waits_no_longer_than_it_is_told() -> None:
     source = Source()
     source.may_end = trio.Event()
     stream = opened(source, close_seconds=0.01)
-    with pytest.raises(PortalError, match=r"goes on after 0\.01 s"):
+    with pytest.raises(PortalError, match=r"still open after 0\.01 s"):
         waiting.wait(stream._close())
     running_portal().post(source.may_end.set)
 

@@ -78,10 +78,10 @@ def _hello_routes(eras: Sequence[Era], hello: Hello, sessions: SessionRegistry) 
         if release.hello_needs_date and "date" not in request.headers:
             problem = Problem(400, "invalid-auth-params", "Date/time sync error")
             return problem_response(problem, eras[-1], release)
-        told = hello
+        reply = hello
         if release is OURS and sessions.faults.trash:
-            told = replace(hello, features=hello.features | {TRASH})
-        return response_of(Answer(told.encode()))
+            reply = replace(hello, features=hello.features | {TRASH})
+        return response_of(Answer(reply.encode()))
 
     paths = set(release.hello_paths)
     if release is OURS:

@@ -119,6 +119,6 @@ async def _serve_execution(socket: WebSocket, session: Session) -> None:
 
 
 async def _serve_terminal(socket: WebSocket, session: Session) -> None:
-    """The kernel's terminal, likewise."""
+    """The kernel's terminal, in either form."""
     serve = serve_terminal if is_resumable(socket) else serve_manager_terminal
     await serve(socket, session)

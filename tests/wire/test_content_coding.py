@@ -156,7 +156,7 @@ def test_each_part_has_a_coding_of_its_own(
         ("content-encoding: br\r\n", b"content"),
         ("Content-Transfer-Encoding: base64\r\n", b"Y29udGVudA=="),
         ("Content-Encoding: gzip\r\n", b"content"),
-        ("Content-Encoding: gzip\r\n", gzip.compress(b"content")[:-3]),
+        ("Content-Encoding: gzip\r\n", gzip.compress(b"content", mtime=0)[:-3]),
     ],
 )
 def test_parts_that_are_not_understood_are_refused(line: str, data: bytes) -> None:

@@ -154,8 +154,10 @@ class HeldBatch:
         """Start the commands, as soon as their output would arrive."""
         if self._listened and not self._ordered:
             content = _CANCEL if self._interrupted else _START
-            await send_form(self._client, self._address, [FormFile(self._order, content)])
-            self._ordered = True
+            # Not to be cancelled half-way: a second file would stay in the kernel.
+            with trio.move_on_after(self._client.config.grace_seconds, shield=True):
+                await send_form(self._client, self._address, [FormFile(self._order, content)])
+                self._ordered = True
         if self.started and self._interrupted:
             # The interrupt came between the order and the commands.
             await self._stream.interrupt()

@@ -11,6 +11,7 @@ import trio
 
 from backendai_trio import (
     Client,
+    GatewayOptions,
     InvalidRequest,
     KernelSpec,
     NotFound,
@@ -26,10 +27,10 @@ from backendai_trio.vfolders import VFolderInfo
 from backendai_trio.wire.versions import TRASH
 
 
-@pytest.fixture
-async def gateway(gateway_parent: Path) -> AsyncIterator[Gateway]:
-    """One with a trash."""
-    async with open_gateway() as opened:
+@pytest.fixture(params=["", "24.03", "26.9"])
+async def gateway(gateway_parent: Path, request: pytest.FixtureRequest) -> AsyncIterator[Gateway]:
+    """One with a trash, as it is and as managers."""
+    async with open_gateway(GatewayOptions(release=request.param)) as opened:
         opened.faults.trash = True
         yield opened
 
@@ -74,9 +75,8 @@ async def test_delete_and_purge_at_once(client: Client) -> None:
     assert await statuses(client) == []
 
 
-async def test_purge_where_there_is_no_trash(gateway: Gateway) -> None:
-    gateway.faults.trash = False
-    async with open_client(gateway.config) as client:
+async def test_purge_where_there_is_no_trash(gateway_parent: Path) -> None:
+    async with open_gateway() as gateway, open_client(gateway.config) as client:
         folder = await create_vfolder(client, "data")
         await folder.delete(purge=True)
         assert await statuses(client) == []

@@ -37,6 +37,7 @@ from ..errors import message_of
 from ..server import journal_for
 from ..tables import statistics_lines
 from ..termination import EndedBySignal, cancel_on_signals
+from .manager_programs import command_of_script
 from .output import as_bytes
 from .sweep_results import Outcome, ResultsFile, read_successes
 
@@ -197,10 +198,14 @@ class _Sweep:
         name = self._names[case.label]
         if request.uploads:
             await kernel.upload(request.uploads)
+        options = BatchOptions(build=case.build, exec=case.exec)
+        if request.uploads and not kernel.client.hello.features:
+            uploaded = [upload.name for upload in request.uploads]
+            options = command_of_script(options, request.spec.runtime, uploaded)
         async with kernel.execute(
             request.code or "",
             mode="batch" if request.code is None else "query",
-            options=BatchOptions(build=case.build, exec=case.exec),
+            options=options,
         ) as run:
             try:
                 await run.close_stdin()

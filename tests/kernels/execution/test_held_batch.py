@@ -32,22 +32,15 @@ GAP_SECONDS = 0.3
 
 @pytest.fixture
 async def gateway(gateway_parent: Path) -> AsyncIterator[Gateway]:
-    """One that loses the output of batch runs."""
-    async with open_gateway(GatewayOptions(manager_limits=True)) as opened:
+    """One that loses the output of batch runs, as managers of that release do."""
+    async with open_gateway(GatewayOptions(release="26.9")) as opened:
         opened.faults.stage_gap_seconds = GAP_SECONDS
         yield opened
 
 
 @pytest.fixture
-def losing(client: Client) -> Client:
-    """A client that takes the gateway for such a manager."""
-    client.hello = replace(client.hello, manager="26.9.6", features=frozenset[str]())
-    return client
-
-
-@pytest.fixture
-async def kernel(losing: Client) -> AsyncIterator[TrioKernel]:
-    async with open_kernel(losing, KernelSpec(runtime="python")) as opened:
+async def kernel(client: Client) -> AsyncIterator[TrioKernel]:
+    async with open_kernel(client, KernelSpec(runtime="python")) as opened:
         yield opened
 
 

@@ -9,8 +9,8 @@ from backendai_trio import ExecutionError, open_client
 from backendai_trio.kernels.execution import open_execution
 from backendai_trio.wire.execution import ExecuteRequest
 
-from ..transport.servers import serving
-from ..transport.websocket_servers import Peer, accepting
+from ...transport.servers import serving
+from ...transport.websocket_servers import Peer, accepting
 
 
 @pytest.mark.parametrize(("code", "names_html"), [(1000, True), (1011, False), (1001, False)])

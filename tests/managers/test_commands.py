@@ -42,6 +42,7 @@ async def test_run_of_code(commands: Commands) -> None:
     assert "Traceback" not in done.stderr and "Warning" not in done.stderr
 
 
+@pytest.mark.needs("query-exit")
 @pytest.mark.parametrize("code", [0, 3])
 async def test_exit_code_of_code(commands: Commands, code: int) -> None:
     done = await commands.run("run", "python", "-c", f"import sys; print(1); sys.exit({code})")

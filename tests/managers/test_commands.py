@@ -54,7 +54,6 @@ async def test_main_job_of_each_kind_of_user(commands: Commands, target: Target)
         await commands.succeed("vfolder", "list")
 
 
-@pytest.mark.needs("query-exit")
 @pytest.mark.parametrize("code", [0, 3])
 async def test_exit_code_of_code(commands: Commands, code: int) -> None:
     done = await commands.run("run", "python", "-c", f"import sys; print(1); sys.exit({code})")

@@ -37,6 +37,7 @@ from ..errors import message_of
 from ..server import journal_for
 from ..tables import statistics_lines
 from ..termination import EndedBySignal, cancel_on_signals
+from .manager_programs import guarded_code
 from .output import as_bytes
 from .sweep_results import Outcome, ResultsFile, read_successes
 
@@ -198,7 +199,7 @@ class _Sweep:
         if request.uploads:
             await kernel.upload(request.uploads)
         async with kernel.execute(
-            request.code or "",
+            guarded_code(request.code or "", request.spec.runtime, kernel.client),
             mode="batch" if request.code is None else "query",
             options=BatchOptions(build=case.build, exec=case.exec),
         ) as run:

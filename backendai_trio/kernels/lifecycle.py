@@ -145,15 +145,17 @@ async def _follow_to_end(client: Client, token: str, kernel_id: str) -> Statisti
     pauses = backoff(0.3, longest=3.0)
     state = KernelState("PENDING")  # to look first would be one more request for a busy server
     statistics: Statistics | None = None
-    tried, calm_at, longest = "", 0.0, 0.0
+    tried: tuple[str, bool] | None = None
+    calm_at, longest = 0.0, 0.0
     while True:
         now = trio.current_time()
         if state.ended and (state.status == "TERMINATED" or now >= calm_at):
             return statistics
-        if not state.ended and state.status not in ("TERMINATING", tried):
-            answered, used = await _try_to_destroy(client, token, kernel_id, state.status)
+        kind = state.status, state.is_stuck
+        if not state.ended and state.status != "TERMINATING" and kind != tried:
+            answered, used = await _try_to_destroy(client, token, kernel_id, state)
             statistics = used or statistics
-            tried = state.status if answered else ""
+            tried = kind if answered else None
             if answered and client.hello.revives_cancelled:
                 longest = max(longest, trio.current_time() - now)
                 shortest, most = _CALM_SECONDS
@@ -178,7 +180,7 @@ async def _follow_to_end(client: Client, token: str, kernel_id: str) -> Statisti
 
 
 async def _try_to_destroy(
-    client: Client, token: str, kernel_id: str, status: str
+    client: Client, token: str, kernel_id: str, state: KernelState
 ) -> tuple[bool, Statistics | None]:
     """Ask for the destroy of a session that is in this state.
 
@@ -189,8 +191,9 @@ async def _try_to_destroy(
     Raises:
         ApiError, ConnectionFailed: the server refuses it for good, or cannot be reached.
     """
-    # Without force a manager refuses it in this state to the end of time.
-    query = (("forced", "true"),) if status == "ERROR" else ()
+    # Without force a manager refuses it in these states to the end of time.
+    force = state.status == "ERROR" or state.is_stuck
+    query = (("forced", "true"),) if force else ()
     path = client.era.session_path(address_of(client, token, kernel_id))
     try:
         reply = await client.call(Request("DELETE", path, query), answer_seconds=None)

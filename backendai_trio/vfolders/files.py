@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,9 @@ from .upload import make_folder, upload_files
 
 __all__ = ["download", "list_files", "mkdir", "move", "remove", "upload"]
 
+_UPLOADS = ".upload"
+"""Where storage proxies keep the pieces of uploads, in the virtual folder itself (docs/protocol.md,
+section 7.4)."""
 _MOVES_SINCE = (6, "20220315")
 """API version of managers 22.03; earlier ones can only give a file another name."""
 
@@ -35,7 +39,7 @@ async def list_files(folder: VFolderReference, path: str = ".") -> list[FileInfo
         path: relative to the virtual folder.
 
     Returns:
-        Its files and folders, by name.
+        Its files and folders, by name. What storage proxies keep of uploads is left out.
 
     Raises:
         LocalProtocolError: a manager before 1.4, which cannot list files.
@@ -47,7 +51,10 @@ async def list_files(folder: VFolderReference, path: str = ".") -> list[FileInfo
     check_era(folder, "list files")
     endpoint = path_of(folder, "files")
     reply = await folder.client.call(PathsRequest((path,)).request("GET", endpoint, "path"))
-    return sorted(Listing.decode(reply.body).files, key=lambda file: file.name)
+    found = Listing.decode(reply.body).files
+    if posixpath.normpath(path) in (".", "/") and not folder.client.has(TUS_CHECKSUM):
+        found = tuple(file for file in found if file.name != _UPLOADS)
+    return sorted(found, key=lambda file: file.name)
 
 
 async def mkdir(

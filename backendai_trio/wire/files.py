@@ -134,12 +134,15 @@ class Listing:
             return cls(tuple(rows), top.text("abspath", default=""))
         text = top.text("files", default="")
         path = top.text("abspath", default="")
+        # The errors of agents are tracebacks, or the last line of one.
+        problem = top.text("errors", default="").strip().rpartition("\n")[2]
         if not text:
-            return cls((), path, top.text("errors", default="") or "the server gave no listing")
+            return cls((), path, problem or "the server gave no listing")
         rows = decode_json(text.encode("utf-8", "replace"), what)
         if not isinstance(rows, list):
             raise RemoteProtocolError(f"{what}: expected a list, got {type(rows).__name__}")
-        return cls(tuple(_file(Fields(row, what)) for row in rows), path)
+        files = tuple(_file(Fields(row, what)) for row in rows)
+        return cls(files, path, "" if files else problem)
 
 
 # Storage proxies' names of the kinds of files, and the letters that `ls -l` has for them.

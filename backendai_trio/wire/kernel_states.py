@@ -32,6 +32,9 @@ class KernelState:
     status: str = ""
     """In capitals; empty if the server knows no such session."""
     reason: str = ""
+    is_stuck: bool = False
+    """Whether its containers have ended, and it is said to be starting: a destroy has met the
+    scheduler. Without force the manager refuses to destroy it to the end of time."""
 
     @property
     def ended(self) -> bool:
@@ -53,7 +56,13 @@ class KernelState:
         row = Fields(answer, "state of a session").nested("compute_session")
         info = row.text("status_info", default="")
         reasons = [info if info != "None" else "", _details(row.raw("status_data"))]
-        return cls(row.text("status").upper(), ": ".join(filter(None, reasons)))
+        status = row.text("status").upper()
+        containers = [
+            Fields(item, "container").text("status", default="").upper()
+            for item in row.items("containers")
+        ]
+        stuck = status in COMING and bool(containers) and ENDED.issuperset(containers)
+        return cls(status, ": ".join(filter(None, reasons)), stuck)
 
 
 def state_query(kernel_id: str) -> GraphQLQuery:
@@ -63,7 +72,8 @@ def state_query(kernel_id: str) -> GraphQLQuery:
         kernel_id: its id, a UUID.
     """
     return GraphQLQuery(
-        "query($id: UUID!) { compute_session(id: $id) { status status_info status_data } }",
+        "query($id: UUID!) { compute_session(id: $id) "
+        "{ status status_info status_data containers { status } } }",
         {"id": kernel_id},
     )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -12,13 +14,17 @@ from backendai_cli.keyboard import Stdin
 from backendai_cli.run.manager_programs import (
     command_for_input,
     command_of_script,
+    guarded_code,
     input_file,
     reads_input,
 )
-from backendai_trio import BatchOptions
+from backendai_trio import BatchOptions, Client
 from backendai_trio.files import plan_uploads
+from backendai_trio.wire.query_failures import QueryFailure
+from backendai_trio.wire.versions import SEED, SESSION_6
 
 RULE = BatchOptions()
+SEED_CLIENT = cast(Client, SimpleNamespace(era=SEED))
 
 
 @pytest.mark.parametrize(
@@ -83,6 +89,36 @@ def test_command_that_reads_a_file(
 def test_program_whose_command_is_unknown() -> None:
     assert command_for_input(RULE, "julia", ["main.jl"], ".stdin-1") is None
     assert command_for_input(RULE, "python", ["one.py", "two.py"], ".stdin-1") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import sys; sys.exit(3)", 3),
+        ("raise SystemExit", None),
+        ("exit(0)", None),
+        ("import sys\nsys.exit('why \\'\"')", 1),
+        ("x = 'exit'", None),
+    ],
+)
+def test_code_that_ends_the_interpreter_of_a_kernel_of_1_x(
+    capsys: pytest.CaptureFixture[str], code: str, said: int | None
+) -> None:
+    guarded = guarded_code(code, "python3", SEED_CLIENT)
+    assert guarded != code
+    names: dict[str, object] = {}
+    exec(compile(guarded, "<input>", "exec"), names)
+    failure = QueryFailure()
+    failure.see_stderr(capsys.readouterr().err)
+    assert failure.exit_code() == said
+    assert names.get("x") == ("exit" if code.startswith("x") else None)
+
+
+def test_code_that_needs_no_guard() -> None:
+    assert guarded_code("print(1)", "python3", SEED_CLIENT) == "print(1)"
+    assert guarded_code("os.exit(1)", "lua5", SEED_CLIENT) == "os.exit(1)"
+    modern = SimpleNamespace(era=SESSION_6)
+    assert guarded_code("exit(1)", "python", modern) == "exit(1)"  # type: ignore[arg-type]
 
 
 async def test_standard_input_becomes_a_file() -> None:

@@ -47,8 +47,8 @@ IN_2026 = Hello("v9.20250722", "26.9.6")
 class Manager:
     """A manager with one session.
 
-    Each look at the session's state shows the next of `states`, the last one for ever; each destroy
-    is answered by the next of `destroys`.
+    Each look at the session's state shows the next of `states`, the last one for ever, with the
+    state of its container behind "of"; each destroy is answered by the next of `destroys`.
     """
 
     created: str = "PENDING"
@@ -105,7 +105,9 @@ class Manager:
             return FAILED
         if status == "busy":
             return BUSY
+        status, _, container = status.partition(" of ")
         row = {"id": ID, "name": "abc", "status": status, "status_info": self.reason}
+        row |= {"containers": [{"status": container or status}]}
         pages = {"items": [row], "total_count": 1}
         one = row if status else None
         return self._json(200, {"data": {"compute_session": one, "compute_session_list": pages}})
@@ -221,6 +223,16 @@ async def test_session_that_is_started_after_its_destroy_is_destroyed_again() ->
         await cancel_while_it_waits(client, manager)
     assert manager.asked("DELETE") == [f"/session/{ID}"] * 3
     assert manager.states == ["TERMINATED"]
+
+
+async def test_session_that_is_stuck_is_destroyed_by_force() -> None:
+    """A destroy that met the scheduler: the container is cancelled, the session "prepares"."""
+    states = ["PENDING", "PREPARING", "PREPARING of CANCELLED", "TERMINATING", "TERMINATED"]
+    manager = Manager(states=states, destroys=[ENDED, NOT_NOW, ENDED], hello=IN_LATE_2023)
+    async with client_of(manager) as client:
+        await cancel_while_it_waits(client, manager)
+    plain = f"/session/{ID}"
+    assert manager.asked("DELETE") == [plain, plain, f"{plain}?forced=true"]
 
 
 async def test_session_that_was_cancelled_for_good() -> None:

@@ -60,6 +60,11 @@ class Target:
         """Whether it can do something."""
         return capability not in self.limits
 
+    @property
+    def accounts(self) -> list[str]:
+        """The users it knows: an ordinary one, and on managers administrators."""
+        return ["user"]
+
     def config(self, account: str = "user") -> Config:
         """Settings of a user's client."""
         raise NotImplementedError

@@ -42,6 +42,18 @@ async def test_run_of_code(commands: Commands) -> None:
     assert "Traceback" not in done.stderr and "Warning" not in done.stderr
 
 
+async def test_main_job_of_each_kind_of_user(commands: Commands, target: Target) -> None:
+    """Code, files and lists as the super-administrator, a domain administrator and a user."""
+    (commands.work / "main.py").write_text("import sys\nprint('from a file')\nsys.exit(5)\n")
+    for account in target.accounts:
+        commands.env |= target.variables(account)
+        assert await commands.succeed("run", "-q", "python", "-c", "print(6 * 7)") == "42\n"
+        done = await commands.run("run", "-q", "python", "main.py")
+        assert (done.code, done.stdout) == (5, b"from a file\n"), (account, done)
+        await commands.succeed("ps")
+        await commands.succeed("vfolder", "list")
+
+
 @pytest.mark.parametrize("code", [0, 3])
 async def test_exit_code_of_code(commands: Commands, code: int) -> None:
     done = await commands.run("run", "python", "-c", f"import sys; print(1); sys.exit({code})")

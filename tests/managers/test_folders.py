@@ -64,6 +64,18 @@ async def test_deleted_folder_leaves_its_name(client: Client) -> None:
             await find_vfolder(client, name)
 
 
+async def test_folder_of_each_kind_of_user(target: Target, tmp_path: Path) -> None:
+    """Made, filled, listed and deleted by administrators as by a user; nobody's is another's."""
+    (tmp_path / "a.txt").write_text("A")
+    for account in target.accounts:
+        async with open_client(target.config(account)) as client, open_folder(client) as folder:
+            await folder.upload([tmp_path / "a.txt"], base=tmp_path)
+            assert folder.name in await _names(client)
+            if target.can("folder-files"):
+                assert [file.name for file in await folder.list_files()] == ["a.txt"]
+            assert (await find_vfolder(client, folder.name)).name == folder.name
+
+
 @pytest.mark.needs("folder-trash")
 async def test_folder_in_the_trash(client: Client, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("A")

@@ -84,6 +84,11 @@ async def _query_exit_code(kernel: TrioKernel) -> None:
         raise BackendError("no exit code tells of the failure")
 
 
+async def _query_exit(kernel: TrioKernel) -> None:
+    if (await run(kernel, "import sys; sys.exit(3)")).exit_code != 3:
+        raise BackendError("no exit code, and no word of it")
+
+
 async def _batch_input(kernel: TrioKernel) -> None:
     options = BatchOptions(build=None, exec="cat | wc -c")
     result = await kernel.run(mode="batch", options=options, stdin=b"abc\n")
@@ -221,6 +226,7 @@ _ON_KERNEL: dict[str, Callable[[TrioKernel], Awaitable[None]]] = {
     "complete": _complete,
     "batch-input": _batch_input,
     "query-exit-code": _query_exit_code,
+    "query-exit": _query_exit,
     "syntax-errors": _syntax_errors,
     "wait-interrupts": _wait_interrupts,
     "pictures": partial(_shows, code=f"{_DISPLAY}, SVG\ndisplay(SVG('<svg/>'))"),

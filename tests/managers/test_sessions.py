@@ -45,8 +45,7 @@ async def test_session_lives_as_long_as_its_block(client: Client, target: Target
 
 async def test_session_of_each_kind_of_user(target: Target) -> None:
     """Create, use and destroy as the super-administrator, a domain administrator and a user."""
-    accounts = target.accounts if isinstance(target, ManagerTarget) else ["user"]
-    for account in accounts:
+    for account in target.accounts:
         async with (
             open_client(target.config(account)) as client,
             open_kernel(client, target.python) as kernel,
@@ -54,6 +53,7 @@ async def test_session_of_each_kind_of_user(target: Target) -> None:
             assert (await run(kernel, "print(6 * 7)")).stdout == "42\n"
             await kernel.upload_stream("a.txt", chunks(b"A"), size=1)
             assert kernel.token in [row.token for row in await list_kernels(client)]
+            assert (await find_kernel(client, kernel.token)).token == kernel.token
 
 
 async def test_session_is_reused_by_its_token(client: Client, python: KernelSpec) -> None:

@@ -417,6 +417,25 @@ def test_modes_of_storage_proxies(mode: object) -> None:
     assert [file.is_folder for file in files] == [False, True, False]
 
 
+@pytest.mark.parametrize(
+    ("files", "errors", "problem"),
+    [
+        ("", "", "the server gave no listing"),
+        ("", "no such folder", "no such folder"),
+        ("[]", "", ""),
+        (
+            "[]",
+            "Traceback:\n  File x\nFileNotFoundError: 'nosuch'\n",
+            "FileNotFoundError: 'nosuch'",
+        ),
+    ],
+)
+def test_listing_of_a_folder_that_is_not_there(files: str, errors: str, problem: str) -> None:
+    """Agents give an empty list with the error (measured: 23.09.10)."""
+    body = json.dumps({"files": files, "errors": errors, "abspath": "nosuch"}).encode()
+    assert Listing.decode(body) == Listing((), "nosuch", problem)
+
+
 @given(st.lists(st.binary(max_size=300), max_size=4), st.integers(1, 200))
 def test_parts_of_a_multipart_body(parts: list[bytes], step: int) -> None:
     body = b"".join(

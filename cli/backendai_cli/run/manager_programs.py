@@ -1,7 +1,8 @@
-"""What managers need to be told to run a program from files as our own gateway does.
+"""What managers need to be told to run a program as our own gateway does.
 
 Their kernels run the file called main, whatever was named, and give a program no standard input but
-the answers to ``input()`` of Python (docs/protocol.md, sections 4.1 and 4.3).
+the answers to ``input()`` of Python (docs/protocol.md, sections 4.1 and 4.3). Kernels of 1.x do not
+survive the end of code by ``sys.exit()`` (section 4.2).
 """
 
 from __future__ import annotations
@@ -14,13 +15,19 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from backendai_trio import BatchOptions
+from backendai_trio import BatchOptions, Client
 from backendai_trio.files import Upload
 
 from ..keyboard import Stdin
 from ..languages import interpreter_of, language_of, program_of
 
-__all__ = ["command_for_input", "command_of_script", "input_file", "reads_input"]
+__all__ = [
+    "command_for_input",
+    "command_of_script",
+    "guarded_code",
+    "input_file",
+    "reads_input",
+]
 
 _SOURCE_BYTES = 1 << 20
 _READS_INPUT = re.compile(
@@ -28,6 +35,29 @@ _READS_INPUT = re.compile(
     rb"|\bio\.(read|lines)\b|/dev/stdin|\bopen\(0\b|\bread\(0\b"
 )
 _COMPILED = frozenset({"c", "cpp"})
+_EXITS = re.compile(r"\b(exit|quit|SystemExit)\b")
+# It says what other kernels say, which the exit code is read from.
+_GUARD = """\
+try:
+    exec(compile({code!r}, "<input>", "exec"), globals())
+except SystemExit as _end:
+    if _end.code not in (None, 0):
+        print("An exception has occurred, use %tb to see the full traceback.\\n\\nSystemExit:",
+              _end.code, file=__import__("sys").stderr)
+"""
+
+
+def guarded_code(code: str, runtime: str, client: Client) -> str:
+    """The code, so that its ``sys.exit()`` does not end the interpreter of a kernel of 1.x.
+
+    Args:
+        code: to run in query mode.
+        runtime: runtime or image.
+        client: of the kernel's server.
+    """
+    if client.era.prefix and language_of(runtime) == "python" and _EXITS.search(code):
+        return _GUARD.format(code=code)
+    return code
 
 
 def command_of_script(options: BatchOptions, runtime: str, names: Sequence[str]) -> BatchOptions:

@@ -28,7 +28,13 @@ from ..console import Status
 from ..keyboard import Stdin, TerminalMode, terminal_name
 from ..server import journal_for
 from .kernel import KernelRequest, kernel_session
-from .manager_programs import command_for_input, command_of_script, input_file, reads_input
+from .manager_programs import (
+    command_for_input,
+    command_of_script,
+    guarded_code,
+    input_file,
+    reads_input,
+)
 from .output import Output
 from .signals import Interrupts
 from .terminal import follow_window_size, raw_terminal, report_outages
@@ -99,10 +105,16 @@ class Runner:
         async with kernel_session(client, requested, self._status) as kernel:
             yield kernel
 
+    @property
+    def _runtime(self) -> str:
+        """The runtime, if the command line names it."""
+        kernel = self._request.kernel
+        return "" if isinstance(kernel, str) else kernel.spec.runtime
+
     async def _execute_on_manager(self, kernel: TrioKernel) -> int:
         """Run the files on a manager, which has to be told more; returns their exit code."""
         request = self._request
-        runtime = "" if isinstance(request.kernel, str) else request.kernel.spec.runtime
+        runtime = self._runtime
         names = [upload.name for upload in request.uploads]
         options = command_of_script(request.options, runtime, names)
         if self._stdin.has_unread and reads_input(request.uploads):
@@ -124,7 +136,7 @@ class Runner:
         with terminal, self._output.holding_prompts(enabled=hold), one_error():
             async with (
                 kernel.execute(
-                    request.code or "",
+                    guarded_code(request.code or "", self._runtime, kernel.client),
                     mode=mode,
                     options=options,
                     window=request.window,

@@ -91,6 +91,8 @@ class Interrupts:
                         self._warn()
                     continue
                 self.number = number
+                if run is None and not self._keep:
+                    self._status.wait("Ending the kernel; Ctrl-C again leaves it to 'gc'...")
                 if run is not None and not self._keep:
                     run.abandon()  # the end of its kernel ends it
                 nursery.cancel_scope.cancel()

@@ -37,7 +37,7 @@ from ..errors import message_of
 from ..server import journal_for
 from ..tables import statistics_lines
 from ..termination import EndedBySignal, cancel_on_signals
-from .manager_programs import command_of_script
+from .manager_programs import command_of_script, guarded_code
 from .output import as_bytes
 from .sweep_results import Outcome, ResultsFile, read_successes
 
@@ -203,7 +203,7 @@ class _Sweep:
             uploaded = [upload.name for upload in request.uploads]
             options = command_of_script(options, request.spec.runtime, uploaded)
         async with kernel.execute(
-            request.code or "",
+            guarded_code(request.code or "", request.spec.runtime, kernel.client),
             mode="batch" if request.code is None else "query",
             options=options,
         ) as run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -18,7 +19,10 @@ from ..wire.resumable import RESUMABLE_STREAMS
 from .poll_run import open_poll_run
 from .run_stream import RunStream
 
-__all__ = ["forget_waiting_run", "open_turn"]
+__all__ = ["forget_waiting_run", "open_turn", "wait_until_ready"]
+
+_QUIET_SECONDS = 20.0
+"""How long a kernel may take until it runs code; after that the wait is told."""
 
 
 @dataclass(slots=True)
@@ -133,6 +137,23 @@ def forget_waiting_run(client: Client, address: str) -> None:
     client.ready_kernels.discard(address)
 
 
+async def wait_until_ready(client: Client, address: str) -> None:
+    """Wait until a kernel has come up that its server may have called created before.
+
+    Args:
+        client: of the kernel's server.
+        address: the kernel's token or id.
+
+    Raises:
+        ApiError, ConnectionFailed: the server refused or failed.
+    """
+    if client.era.interrupts_need_code and address not in client.ready_kernels:
+        async with open_turn(client, address, None):
+            pass
+    else:
+        await trio.lowlevel.checkpoint()
+
+
 async def _wait_until_ready(client: Client, address: str) -> None:
     """Wait until the kernel runs code, where its create does not and an early interrupt would end
     its interpreter (docs/protocol.md, section 4.6): run nothing to the end.
@@ -145,7 +166,17 @@ async def _wait_until_ready(client: Client, address: str) -> None:
     nothing = ExecuteRequest("query", secrets.token_hex(8), "")
     async with open_poll_run(client, address, nothing) as run:
         try:
-            await _read_to_end(run)
+            with trio.move_on_after(_QUIET_SECONDS) as waiting:
+                await _read_to_end(run)
+            if waiting.cancelled_caught:
+                warnings.warn(
+                    f"kernel {address} has not run code for {_QUIET_SECONDS:g} s: other code goes on "
+                    "in it, or it is blocked by a run whose client was killed, and has to be "
+                    "restarted or destroyed",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+                await _read_to_end(run)
         except trio.Cancelled:
             with trio.move_on_after(client.config.grace_seconds, shield=True):
                 await _read_to_end(run)

@@ -30,11 +30,10 @@ from ..files.sources import Upload
 from ..files.upload_errors import upload_errors
 from ..transport.client import Client
 from ..transport.retry import backoff, is_transient
-from ..wire.http import JSON, Request
+from ..wire.http import JSON, UNKNOWN_ROUTE, Request
 from ..wire.multipart import check_name, encode_part_head, multipart_type, part_end
 from ..wire.storage_proxy import CHECKSUM_MISMATCH, TUS_CHECKSUM, PatchHead, TusState
 from ..wire.vfolder_files import FileRequest, MakeDirectory, Ticket
-from ..wire.vfolders import UNKNOWN_ROUTE
 
 __all__ = ["make_folder", "upload_files"]
 

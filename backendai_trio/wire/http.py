@@ -19,6 +19,7 @@ __all__ = [
     "JSON",
     "OCTETS",
     "PROBLEM",
+    "UNKNOWN_ROUTE",
     "Problem",
     "Request",
     "Response",
@@ -30,6 +31,9 @@ __all__ = [
 JSON = "application/json"
 OCTETS = "application/octet-stream"
 PROBLEM = "application/problem+json"
+UNKNOWN_ROUTE = frozenset({"", "generic-not-found", "url-not-found"})
+"""Kinds of a 404 for a path that the server's release does not know (docs/protocol.md,
+section 10)."""
 _PROBLEM_BASE = "https://api.backend.ai/probs/"
 # Enough to find the title of a page.
 _SHOWN_BYTES = 4096

@@ -170,8 +170,8 @@ async def _wait_until_ready(client: Client, address: str) -> None:
                 await _read_to_end(run)
             if waiting.cancelled_caught:
                 warnings.warn(
-                    f"kernel {address} has not run code for {_QUIET_SECONDS:g} s: other code goes on "
-                    "in it, or it is blocked by a run whose client was killed, and has to be "
+                    f"kernel {address} has not run code for {_QUIET_SECONDS:g} s: other code goes "
+                    "on in it, or a run whose client was killed blocks it, and it has to be "
                     "restarted or destroyed",
                     RuntimeWarning,
                     stacklevel=2,

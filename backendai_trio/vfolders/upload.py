@@ -250,15 +250,17 @@ class _Tus:
         self._client = client
         self._at: Endpoint | None = None
         self._query: tuple[tuple[str, str], ...] = ()
+        self._secret = ""
         if ticket.url:
             self._at, self._path = ticket.place
             self._query = (("token", ticket.token),)
         else:
+            self._secret = ticket.token
             self._path = client.era.path("folders", "_", "tus", "upload", ticket.token)
 
     async def offset(self) -> int:
         """How many bytes the server has."""
-        request = Request("HEAD", self._path, self._query)
+        request = Request("HEAD", self._path, self._query, secret=self._secret)
         async with self._client.request(request, at=self._at) as reply:
             return TusState.decode(reply.headers).offset
 
@@ -269,7 +271,13 @@ class _Tus:
         if self._client.has(TUS_CHECKSUM):
             digest = await trio.to_thread.run_sync(_digest, upload, offset, end)
         head = PatchHead(offset, digest).encode()
-        request = Request("PATCH", self._path, self._query, content_type=head.pop("Content-Type"))
+        request = Request(
+            "PATCH",
+            self._path,
+            self._query,
+            content_type=head.pop("Content-Type"),
+            secret=self._secret,
+        )
         head |= {"Content-Type": request.content_type}
         async with (
             aclosing(_read(upload, offset, end)) as body,

@@ -21,9 +21,6 @@ from .run_stream import RunStream
 
 __all__ = ["forget_waiting_run", "open_turn", "wait_until_ready"]
 
-_QUIET_SECONDS = 20.0
-"""How long a kernel may take until it runs code; after that the wait is told."""
-
 
 @dataclass(slots=True)
 class RunTurn:
@@ -156,21 +153,23 @@ async def wait_until_ready(client: Client, address: str) -> None:
 
 async def _wait_until_ready(client: Client, address: str) -> None:
     """Wait until the kernel runs code, where its create does not and an early interrupt would end
-    its interpreter (docs/protocol.md, section 4.6): run nothing to the end.
+    its interpreter (docs/protocol.md, section 4.6): run nothing to the end. A wait of more than
+    twice the grace time is told, as a `RuntimeWarning`.
 
     Cancellation: the end of this run is waited for, since one that nobody reads would block the
     kernel; for the grace time at most.
     """
     if not client.era.interrupts_need_code or address in client.ready_kernels:
         return
+    patience = 2 * client.config.grace_seconds
     nothing = ExecuteRequest("query", secrets.token_hex(8), "")
     async with open_poll_run(client, address, nothing) as run:
         try:
-            with trio.move_on_after(_QUIET_SECONDS) as waiting:
+            with trio.move_on_after(patience) as waiting:
                 await _read_to_end(run)
             if waiting.cancelled_caught:
                 warnings.warn(
-                    f"kernel {address} has not run code for {_QUIET_SECONDS:g} s: other code goes "
+                    f"kernel {address} has not run code for {patience:g} s: other code goes "
                     "on in it, or a run whose client was killed blocks it, and it has to be "
                     "restarted or destroyed",
                     RuntimeWarning,

@@ -80,7 +80,7 @@ async def _own_access_key(client: Client) -> str | None:
     Managers list the sessions of all key pairs for a superadministrator who names none. The key of
     the client's settings is not it: a proxy or a web server may sign with another one.
     """
-    if client.hello.features:
+    if client.hello.features or not listing("sessions", client.era).paged:  # before 19.03
         return None
     try:
         found = Fields(await query(client, "{ keypair { access_key } }"), "key pair")

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import trio
 
 from .._groups import one_error
-from ..errors import BackendError, ConfigError, NotFound
+from ..errors import BackendError, ConfigError, LocalProtocolError, NotFound
 from ..wire.apps import AppInfo, decode_apps
-from ..wire.http import Request
+from ..wire.http import UNKNOWN_ROUTE, Request
 from .app_stream import AppStream, open_app_stream
 from .kernel import TrioKernel
 
@@ -32,14 +32,24 @@ async def list_apps(kernel: TrioKernel) -> list[AppInfo]:
         The services, in the server's order.
 
     Raises:
-        NotFound: the kernel is gone, or the server is older than 20.03 and has no list.
+        NotFound: the kernel is gone.
+        LocalProtocolError: a manager before 20.03, which has no list.
         ApiError: the server refused or failed.
         ConnectionFailed: it cannot be reached.
 
     Endpoint: ``GET /stream/session/{name}/apps`` (docs/protocol.md, section 6.5).
     """
     path = kernel.client.era.stream_path(kernel.address, "apps")
-    return decode_apps((await kernel.client.call(Request("GET", path))).body)
+    try:
+        reply = await kernel.client.call(Request("GET", path))
+    except NotFound as exc:
+        if exc.kind in UNKNOWN_ROUTE and not kernel.client.era.names_session:
+            raise LocalProtocolError(
+                "this server has no list of services (managers have from 20.03 on); "
+                "name the service that is wanted"
+            ) from exc
+        raise
+    return decode_apps(reply.body)
 
 
 class App:

@@ -17,7 +17,7 @@ from .._groups import one_error
 from ..errors import ApiError, InvalidRequest, LocalProtocolError, NotFound
 from ..transport.client import Client
 from ..wire.execution import SHOW_VALUE, BatchOptions, ExecuteRequest, check_run_id
-from ..wire.http import Request
+from ..wire.http import UNKNOWN_ROUTE, Request
 from ..wire.json_fields import Fields
 from ..wire.kernels import CreateReply, KernelInfo, Statistics, check_name
 from ..wire.resumable import RESUMABLE_STREAMS
@@ -206,8 +206,9 @@ class TrioKernel:
             token: letters, digits, ``_``, ``.``, ``-``; managers want 4 to 64.
 
         Raises:
-            LocalProtocolError: the token is malformed, or the server is older than 20.03.
-            NotFound: the server cannot rename (before 21.09.3), or the kernel is gone.
+            LocalProtocolError: the token is malformed, or a manager before 21.09.3, which cannot
+                rename kernels.
+            NotFound: the kernel is gone.
             InvalidRequest: another kernel has the token.
             ConnectionFailed: the server could not be reached.
 
@@ -215,15 +216,18 @@ class TrioKernel:
         """
         if not self.client.era.names_session:
             await trio.lowlevel.checkpoint()
-            raise LocalProtocolError(
-                f"kernel {self.token!r} cannot be renamed: servers before 20.03 have no names"
-            )
+            raise self._not_renamed()
         body = {"name": check_name(self.client.hello, token)}
         await self._refuse_taken(token)
         path = self.client.era.session_path(self.address, "rename")
         # In both places: servers have looked in the one and in the other (docs/protocol.md,
         # section 3.8).
-        await self.client.call(Request.of_json("POST", path, body, query=tuple(body.items())))
+        try:
+            await self.client.call(Request.of_json("POST", path, body, query=tuple(body.items())))
+        except NotFound as exc:
+            if exc.kind in UNKNOWN_ROUTE and not self.client.era.takes_ids:
+                raise self._not_renamed() from exc
+            raise
         if self.kernel_id == self.token:
             self.kernel_id = token
         self.token = token
@@ -243,6 +247,11 @@ class TrioKernel:
             kind="session-already-exists",
             title=f"The token is taken: a kernel {token!r} exists; use another token",
             request=f"POST {self.client.era.session_path(self.address, 'rename')}",
+        )
+
+    def _not_renamed(self) -> LocalProtocolError:
+        return LocalProtocolError(
+            f"kernel {self.token!r} cannot be renamed: managers can from 21.09.3 on"
         )
 
     async def complete(
@@ -283,7 +292,7 @@ class TrioKernel:
 
         Raises:
             NotFound: the kernel is gone.
-            ServerError: the server fails to say (managers 19.09 to 20.03 always do).
+            ApiError: the server does not say.
             ConnectionFailed: it could not be reached.
 
         Endpoint: ``GET /session/{name}`` (docs/protocol.md, section 3.5).

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from ..errors import ApiError, InvalidRequest, NotFound
+from datetime import UTC, datetime
+
+from ..errors import ApiError, InvalidRequest, NotFound, ServerError
 from ..transport.client import Client
 from ..wire.admin_lists import SessionRow, listing
 from ..wire.graphql import decode_answer
 from ..wire.http import JSON, Request
 from ..wire.kernel_states import DEAD, KernelState, state_query
 from ..wire.kernels import KernelInfo
+from ..wire.versions import SESSION_5, TRANSITION
 
 __all__ = ["kernel_info", "kernel_state", "listed_kernel", "living_state"]
 
@@ -24,12 +27,31 @@ async def kernel_info(client: Client, address: str) -> KernelInfo:
 
     Raises:
         NotFound: there is no such kernel.
-        ServerError: the server fails to say (managers 19.09 to 20.03 always do).
+        ApiError, ConnectionFailed: the server does not say.
 
-    Endpoint: ``GET /session/{name}`` (docs/protocol.md, section 3.5).
+    Endpoint: ``GET /session/{name}``; where that always fails (19.09 to 20.03), GraphQL
+    ``compute_session_list`` (docs/protocol.md, sections 3.5 and 8.3).
     """
     request = Request("GET", client.era.session_path(address))
-    return KernelInfo.decode((await client.call(request)).body)
+    try:
+        return KernelInfo.decode((await client.call(request)).body)
+    except ServerError:
+        if client.era.name not in (TRANSITION.name, SESSION_5.name):
+            raise
+    row = await listed_kernel(client, address)
+    if row is None:
+        raise NotFound(404, title=f"there is no kernel {address!r}", request=str(request))
+    return KernelInfo(row.runtime, row.status, _age_ms(row.created_at))
+
+
+def _age_ms(created_at: str) -> int:
+    """Milliseconds since a time in ISO 8601; 0 if it is none."""
+    try:
+        moment = datetime.fromisoformat(created_at)
+    except ValueError:
+        return 0
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0, int((datetime.now(UTC) - moment).total_seconds() * 1000))
 
 
 async def kernel_state(client: Client, token: str, kernel_id: str) -> KernelState:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -18,7 +19,7 @@ from ..wire.resumable import RESUMABLE_STREAMS
 from .poll_run import open_poll_run
 from .run_stream import RunStream
 
-__all__ = ["forget_waiting_run", "open_turn"]
+__all__ = ["forget_waiting_run", "open_turn", "wait_until_ready"]
 
 
 @dataclass(slots=True)
@@ -133,19 +134,48 @@ def forget_waiting_run(client: Client, address: str) -> None:
     client.ready_kernels.discard(address)
 
 
+async def wait_until_ready(client: Client, address: str) -> None:
+    """Wait until a kernel has come up that its server may have called created before.
+
+    Args:
+        client: of the kernel's server.
+        address: the kernel's token or id.
+
+    Raises:
+        ApiError, ConnectionFailed: the server refused or failed.
+    """
+    if client.era.interrupts_need_code and address not in client.ready_kernels:
+        async with open_turn(client, address, None):
+            pass
+    else:
+        await trio.lowlevel.checkpoint()
+
+
 async def _wait_until_ready(client: Client, address: str) -> None:
     """Wait until the kernel runs code, where its create does not and an early interrupt would end
-    its interpreter (docs/protocol.md, section 4.6): run nothing to the end.
+    its interpreter (docs/protocol.md, section 4.6): run nothing to the end. A wait of more than
+    twice the grace time is told, as a `RuntimeWarning`.
 
     Cancellation: the end of this run is waited for, since one that nobody reads would block the
     kernel; for the grace time at most.
     """
     if not client.era.interrupts_need_code or address in client.ready_kernels:
         return
+    patience = 2 * client.config.grace_seconds
     nothing = ExecuteRequest("query", secrets.token_hex(8), "")
     async with open_poll_run(client, address, nothing) as run:
         try:
-            await _read_to_end(run)
+            with trio.move_on_after(patience) as waiting:
+                await _read_to_end(run)
+            if waiting.cancelled_caught:
+                warnings.warn(
+                    f"kernel {address} has not run code for {patience:g} s: other code goes "
+                    "on in it, or a run whose client was killed blocks it, and it has to be "
+                    "restarted or destroyed",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+                await _read_to_end(run)
         except trio.Cancelled:
             with trio.move_on_after(client.config.grace_seconds, shield=True):
                 await _read_to_end(run)

@@ -23,6 +23,7 @@ from ..wire.manager_streams import (
     encode_typed,
 )
 from ..wire.resumable import RESUMABLE_STREAMS, Output
+from .run_turns import wait_until_ready
 
 __all__ = ["TerminalStream", "open_terminal_stream"]
 
@@ -80,6 +81,8 @@ async def open_terminal_stream(
         async with open_resumable(client, path, query=query) as stream:
             yield _ResumableTerminal(stream)
         return
+    # What is typed before the kernel has come up is lost on 1.x (measured: 1.1.0, 1.3.12).
+    await wait_until_ready(client, address)
     async with open_websocket(client, path) as websocket:
         yield _ManagerTerminal(websocket)
 

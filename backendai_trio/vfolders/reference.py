@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from ..errors import LocalProtocolError, NotFound
 from ..transport.client import Client
-from ..wire.http import Request, Response
-from ..wire.vfolders import UNKNOWN_ROUTE
+from ..wire.http import UNKNOWN_ROUTE, Request, Response
 
 __all__ = ["VFolderReference", "call_since", "check_era", "path_of", "unsupported"]
 

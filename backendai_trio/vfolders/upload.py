@@ -30,11 +30,10 @@ from ..files.sources import Upload
 from ..files.upload_errors import upload_errors
 from ..transport.client import Client
 from ..transport.retry import backoff, is_transient
-from ..wire.http import JSON, Request
+from ..wire.http import JSON, UNKNOWN_ROUTE, Request
 from ..wire.multipart import check_name, encode_part_head, multipart_type, part_end
 from ..wire.storage_proxy import CHECKSUM_MISMATCH, TUS_CHECKSUM, PatchHead, TusState
 from ..wire.vfolder_files import FileRequest, MakeDirectory, Ticket
-from ..wire.vfolders import UNKNOWN_ROUTE
 
 __all__ = ["make_folder", "upload_files"]
 
@@ -251,15 +250,17 @@ class _Tus:
         self._client = client
         self._at: Endpoint | None = None
         self._query: tuple[tuple[str, str], ...] = ()
+        self._secret = ""
         if ticket.url:
             self._at, self._path = ticket.place
             self._query = (("token", ticket.token),)
         else:
+            self._secret = ticket.token
             self._path = client.era.path("folders", "_", "tus", "upload", ticket.token)
 
     async def offset(self) -> int:
         """How many bytes the server has."""
-        request = Request("HEAD", self._path, self._query)
+        request = Request("HEAD", self._path, self._query, secret=self._secret)
         async with self._client.request(request, at=self._at) as reply:
             return TusState.decode(reply.headers).offset
 
@@ -270,7 +271,13 @@ class _Tus:
         if self._client.has(TUS_CHECKSUM):
             digest = await trio.to_thread.run_sync(_digest, upload, offset, end)
         head = PatchHead(offset, digest).encode()
-        request = Request("PATCH", self._path, self._query, content_type=head.pop("Content-Type"))
+        request = Request(
+            "PATCH",
+            self._path,
+            self._query,
+            content_type=head.pop("Content-Type"),
+            secret=self._secret,
+        )
         head |= {"Content-Type": request.content_type}
         async with (
             aclosing(_read(upload, offset, end)) as body,

@@ -130,8 +130,9 @@ async def create_vfolder(
             "a folder's quota cannot be set on this server (managers from 20.09 to 23.09 take it); "
             "leave it out, and ask an administrator for one"
         )
-    # Managers 1.x make a second folder of the same name, which no request could tell apart.
-    if client.era.prefix and any(row.name == name for row in await list_vfolders(client)):
+    # Managers up to 18.12 make a second folder of the same name, which no request could tell apart.
+    checks = client.era.prefix or client.era.folder_files_in_parts
+    if checks and any(row.name == name for row in await list_vfolders(client)):
         raise InvalidRequest(
             400,
             kind="vfolder-already-exists",

@@ -19,6 +19,7 @@ __all__ = [
     "JSON",
     "OCTETS",
     "PROBLEM",
+    "UNKNOWN_ROUTE",
     "Problem",
     "Request",
     "Response",
@@ -30,6 +31,10 @@ __all__ = [
 JSON = "application/json"
 OCTETS = "application/octet-stream"
 PROBLEM = "application/problem+json"
+UNKNOWN_ROUTE = frozenset({"", "generic-not-found", "url-not-found"})
+"""Kinds of a 404 for a path that the server's release does not know (docs/protocol.md,
+section 10)."""
+_GRAPHQL = "graphql-error"
 _PROBLEM_BASE = "https://api.backend.ai/probs/"
 # Enough to find the title of a page.
 _SHOWN_BYTES = 4096
@@ -39,16 +44,18 @@ _TAG = re.compile(r"<[^>]*>")
 _PLAIN_IN_QUERIES = "!$'()*,/:?@"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Request:
-    """A request before it is signed."""
+    """A request before it is signed. As text it is method and path, without what is secret."""
 
     method: str
     path: str
     """Path on the server, already percent-encoded (`path_of`), without the endpoint's base path."""
     query: tuple[tuple[str, str], ...] = ()
-    body: bytes = field(default=b"", repr=False)
+    body: bytes = b""
     content_type: str = OCTETS
+    secret: str = ""
+    """A part of the path that lets in whoever knows it."""
 
     @property
     def target(self) -> str:
@@ -64,7 +71,11 @@ class Request:
             raise LocalProtocolError(f"{self}: a query value is not valid Unicode") from None
 
     def __str__(self) -> str:
-        return f"{self.method} {self.path}"
+        path = self.path.replace(self.secret, "***") if self.secret else self.path
+        return f"{self.method} {path}"
+
+    def __repr__(self) -> str:
+        return f"<Request {self}>"
 
     @classmethod
     def of_json(
@@ -151,6 +162,8 @@ def decode_problem(response: Response) -> Problem:
         kind = fields.text("type", default="").removeprefix(_PROBLEM_BASE)
         agent = fields.nested("agent-details")
         detail = fields.text("msg", default="") or agent.text("exception", "title", default="")
+        if kind == _GRAPHQL and not detail:
+            detail = _graphql_messages(fields)
         return Problem(
             response.status,
             kind,
@@ -166,6 +179,15 @@ def decode_problem(response: Response) -> Problem:
             text = f"HTTP status {response.status}, with a page: {text}"
         text = " ".join(text[:300].split())
         return Problem(response.status, "", text or f"HTTP status {response.status} without a body")
+
+
+def _graphql_messages(fields: Fields) -> str:
+    """The reasons, which managers from 19.03 on give as data (docs/protocol.md, section 8.1)."""
+    rows = fields.raw("data")
+    if not isinstance(rows, list):
+        return ""
+    found = [row.get("message") for row in rows if isinstance(row, dict)]
+    return "; ".join(text for text in found if isinstance(text, str))
 
 
 def _is_unicode(text: str) -> bool:

@@ -15,17 +15,12 @@ from .vfolder_sharing import Permission, parse_permission
 
 __all__ = [
     "IN_USE",
-    "UNKNOWN_ROUTE",
     "CreateVFolder",
     "VFolderInfo",
     "check_folder_name",
 ]
 
 USAGE_MODES = ("general", "model", "data")
-
-UNKNOWN_ROUTE = frozenset({"", "generic-not-found", "url-not-found"})
-"""Kinds of a 404 for a path that the server's release does not know (docs/protocol.md,
-section 10)."""
 
 IN_USE = "mounted"
 """What the refusal to delete a folder says that sessions have mounted."""

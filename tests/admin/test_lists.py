@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from backendai_trio import Client, InvalidRequest, open_client
+from backendai_trio import Client, InvalidRequest, list_kernels, open_client
 from backendai_trio.admin import list_rows
 from backendai_trio.wire.versions import Hello
 
 from ..transport.servers import read_head, reply, serving
 
 ADMIN = {"keypair", "keypairs", "agents"}
-USER = {"keypair"}
+USER = {"keypair", "compute_sessions"}
 
 
 @asynccontextmanager
@@ -30,9 +30,10 @@ async def client_of_schema(roots: set[str]) -> AsyncIterator[Client]:
                 continue
             while b"}}" not in (body := head.partition(b"\r\n\r\n")[2]):
                 head += await stream.receive_some(65536)
-            root = json.loads(body)["query"].split("{")[1].split()[0]
-            if root in roots:
-                row = {"access_key": root}
+            asked = json.loads(body)["query"].split("{")[1].strip()
+            root = asked.partition("(")[0].split()[0]
+            if root in roots and "access_key:" not in asked:
+                row = {"access_key": root, "sess_id": "lab1"}
                 found = json.dumps({root: [row, row] if root.endswith("s") else row}).encode()
                 await stream.send_all(reply(200, found, "application/json"))
             else:
@@ -47,9 +48,11 @@ async def client_of_schema(roots: set[str]) -> AsyncIterator[Client]:
 
 async def test_key_pairs_of_administrators_and_users() -> None:
     async with client_of_schema(ADMIN) as client:
-        assert await list_rows(client, "keypairs") == [{"access_key": "keypairs"}] * 2
+        assert [row["access_key"] for row in await list_rows(client, "keypairs")] == [
+            "keypairs"
+        ] * 2
     async with client_of_schema(USER) as client:
-        assert await list_rows(client, "keypairs") == [{"access_key": "keypair"}]
+        assert [row["access_key"] for row in await list_rows(client, "keypairs")] == ["keypair"]
 
 
 async def test_what_users_do_not_have_is_told() -> None:
@@ -57,3 +60,9 @@ async def test_what_users_do_not_have_is_told() -> None:
         for kind in ("keypairs", "agents"):
             with pytest.raises(InvalidRequest, match="Cannot query field"):
                 await list_rows(client, kind)  # type: ignore[arg-type]
+
+
+async def test_own_kernels_of_users() -> None:
+    """Their list takes no access key, and has no kernels of others."""
+    async with client_of_schema(USER) as client:
+        assert [row.token for row in await list_kernels(client)] == ["lab1", "lab1"]

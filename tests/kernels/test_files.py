@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -293,6 +294,44 @@ def link_programs(folder: Path, missing: str) -> None:
         found = shutil.which(name)
         assert found is not None
         (folder / name).symlink_to(found)
+
+
+def executable_in(work: Path, folder: str) -> dict[str, bool]:
+    """The files below a folder of the only kernel, and whether they may be executed."""
+    (root,) = (path for path in work.rglob(folder) if path.is_dir())
+    return {
+        path.relative_to(root).as_posix(): bool(path.stat().st_mode & 0o111)
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("way", ["manager"], indirect=True)
+@pytest.mark.parametrize(
+    ("modes", "at_once"),
+    [({"a": 0o644, "sub/b": 0o644}, True), ({"a": 0o644, "sub/run": 0o755}, False)],
+    ids=["plain", "executable"],
+)
+async def test_small_folder_in_one_form(
+    kernel: TrioKernel,
+    tmp_path: Path,
+    work: Path,
+    caplog: pytest.LogCaptureFixture,
+    modes: dict[str, int],
+    at_once: bool,
+) -> None:
+    """It needs no program of the kernel's, unless there are permissions to keep."""
+    for name, mode in modes.items():
+        path = tmp_path / "up" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+        path.chmod(mode)
+    caplog.set_level(logging.DEBUG, "backendai_trio.http")
+    await kernel.upload([tmp_path / "up"], base=tmp_path)
+    requests = [record.getMessage().split()[:2] for record in caplog.records]
+    uploads = [path for _, path in requests if path.endswith("/upload")]
+    assert (len(uploads) == 1 and len(requests) == 1) is at_once
+    assert executable_in(work, "up") == {name: bool(mode & 0o111) for name, mode in modes.items()}
 
 
 @pytest.mark.parametrize("way", ["manager"], indirect=True)

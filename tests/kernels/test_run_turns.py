@@ -20,6 +20,7 @@ from backendai_trio import (
     KernelSpec,
     Stdout,
     TrioKernel,
+    find_kernel,
     open_client,
     open_kernel,
 )
@@ -184,3 +185,17 @@ async def test_kernels_of_1_x_are_waited_for(
     assert await requests_of("print(42)") == 1
     await kernel.restart()
     assert await requests_of("print(42)") == 2
+
+
+@pytest.mark.parametrize("way", ["polls"])
+async def test_kernel_of_1_x_that_is_blocked_is_told(client: Client, kernel: TrioKernel) -> None:
+    """By a run of another client, which may have been killed: nobody else would say why."""
+    hasty = replace(client.config, grace_seconds=0.1)
+    async with kernel.execute(FOR_EVER) as execution:
+        assert await anext(execution) == Stdout("up\n")
+        async with open_client(hasty) as second:
+            second.hello = client.hello
+            second.era = replace(client.era, interrupts_need_code=True)
+            with pytest.warns(RuntimeWarning, match="has not run code for 0.2 s"):
+                with trio.move_on_after(2):
+                    await printed(await find_kernel(second, kernel.token), "1")

@@ -15,7 +15,6 @@ from backendai_trio import (
     DownloadError,
     ExecutionError,
     LocalProtocolError,
-    NotFound,
     ServerError,
 )
 
@@ -28,6 +27,7 @@ CAPABILITIES = {
     "restart": "a session is started anew",
     "rename": "a session gets another name",
     "complete": "code is completed",
+    "exit-codes": "a batch run tells its exit code",
     "query-exit-code": "a query run tells its exit code, or shows that it failed",
     "query-exit": "code that calls sys.exit() in a query run tells its exit code",
     "batch-input": "a program that is run from files reads standard input",
@@ -49,9 +49,9 @@ CAPABILITIES = {
     "folder-invitations": "virtual folders are offered to other users",
     "folder-leave": "a user gives up a folder that somebody has shared",
     "folder-trash": "deleted virtual folders are restored, until they are purged",
-    "folder-unique-names": "a virtual folder's name is there once",
     "folder-remount": "mounts outlive a restart",
     "admin-users": "users are listed",
+    "admin-vfolders": "virtual folders are listed with the admin API",
     "admin-images": "images are listed",
     "admin-scaling-groups": "scaling groups are listed",
     "admin-resource-policies": "resource policies are listed",
@@ -84,7 +84,7 @@ _NO_INPUT = Limit("the kernel runner gives it the end of file at once; only inpu
 _SEED = {
     "folder-trash": _NO_TRASH,
     "batch-input": _NO_INPUT,
-    "rename": Limit("sessions have names from 20.03 on", _CLIENT, "before 20.03"),
+    "rename": Limit("sessions are renamed from 21.09.3 on", _CLIENT, "21.09.3"),
     "complete": Limit("the agent always fails to complete"),
     "session-files": Limit("files in a session are listed and downloaded from 1.4 on"),
     "large-downloads": Limit("nothing is downloaded before 1.4"),
@@ -95,7 +95,7 @@ _SEED = {
     "html": Limit("the kernel runner of that time shows values only as text"),
     "resources": Limit("sessions are as large as their image says", absent=True),
     "events": Limit("session events are streamed from 19.06 on"),
-    "apps": Limit("services are listed from 20.03 on", NotFound),
+    "apps": Limit("services are listed from 20.03 on", _CLIENT, "20.03"),
     "app-streams": Limit("services are reached from 18.12 on"),
     "folder-files": Limit("files in folders are listed from 1.4 on", _CLIENT, "1.4"),
     "folder-downloads": Limit("files leave folders from 1.4 on", _CLIENT, "1.4"),
@@ -103,7 +103,6 @@ _SEED = {
     "folder-rename": Limit("folders are renamed from 19.03 on", _CLIENT, "19.03"),
     "folder-invitations": Limit("folders are shared from 1.4 on", _CLIENT, "1.4"),
     "folder-leave": Limit("folders are left from 20.03 on", _CLIENT, "leave folders"),
-    "folder-unique-names": Limit("a second folder of the same name is made without a word"),
     "folder-remount": Limit("a restart does not mount folders again"),
     "admin-users": Limit("there are only key pairs", _CLIENT),
     "admin-images": Limit("images are listed from 19.03 on", _CLIENT),
@@ -127,7 +126,11 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
         "html": Limit("its Python interpreter knows no IPython"),
         "resources": Limit("sessions share the machine", absent=True),
     },
-    "1.1.0": _SEED,
+    "1.1.0": _SEED
+    | {
+        "exit-codes": Limit("the reply that ends a run has none"),
+        "admin-vfolders": Limit("the list fails once there is a folder", ServerError, "column"),
+    },
     "1.3.12": _SEED,
     "18.12.0": _TRANSITION
     | {
@@ -135,7 +138,6 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
         "folder-rename": Limit("folders are renamed from 19.03 on", _CLIENT, "19.03"),
         "folder-invitations": Limit("to accept an invitation fails", ServerError, "accept"),
         "folder-leave": Limit("folders are left from 20.03 on", _CLIENT, "20.03"),
-        "folder-unique-names": Limit("a second folder of the same name is made without a word"),
         "admin-users": Limit("there are only key pairs", _CLIENT, "no list of users"),
         "admin-scaling-groups": Limit("there are none", _CLIENT, "no list"),
         "admin-resource-policies": Limit("there are none", _CLIENT, "no list"),

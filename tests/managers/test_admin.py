@@ -87,6 +87,7 @@ async def test_scaling_groups(target: Target) -> None:
     assert await _rows(target, "scaling-groups")
 
 
+@pytest.mark.needs("admin-vfolders")
 async def test_virtual_folders_of_all(target: Target) -> None:
     """Also when there is one: some releases fail only then."""
     async with open_client(target.config("admin")) as client, open_folder(client) as folder:

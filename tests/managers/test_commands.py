@@ -66,6 +66,7 @@ async def test_exception_is_a_failure(commands: Commands) -> None:
     assert "ZeroDivisionError" in done.stderr
 
 
+@pytest.mark.needs("exit-codes")
 async def test_run_of_files(commands: Commands) -> None:
     (commands.work / "main.py").write_text("import other, sys\nother.f()\nsys.exit(5)\n")
     (commands.work / "other.py").write_text("def f():\n    print('from other')\n")
@@ -104,6 +105,7 @@ async def test_session_that_stays(commands: Commands, token: str) -> None:
     await commands.succeed("logs", token)
 
 
+@pytest.mark.needs("exit-codes")
 async def test_exec(commands: Commands, token: str) -> None:
     for number in range(5):
         done = await commands.run("exec", token, f"echo {number}; exit {number}")

@@ -108,7 +108,6 @@ async def test_folder_of_a_project(target: Target) -> None:
             await folder.info()
 
 
-@pytest.mark.needs("folder-unique-names")
 async def test_name_that_is_taken(client: Client, folder: TrioVFolder) -> None:
     with pytest.raises(InvalidRequest):
         await create_vfolder(client, folder.name)

@@ -21,7 +21,6 @@ from backendai_trio import (
     Media,
     TrioKernel,
     TrioVFolder,
-    create_vfolder,
     new_token,
     open_client,
     open_events,
@@ -94,6 +93,12 @@ async def _batch_input(kernel: TrioKernel) -> None:
     result = await kernel.run(mode="batch", options=options, stdin=b"abc\n")
     if result["console"] == [("stdout", "0\n")]:
         raise BackendError("it got nothing")
+
+
+async def _exit_codes(kernel: TrioKernel) -> None:
+    options = BatchOptions(build="", exec="sh -c 'sleep 0.3; exit 7'")
+    if (await run(kernel, mode="batch", options=options)).exit_code is None:
+        raise BackendError("there is none")
 
 
 async def _syntax_errors(kernel: TrioKernel) -> None:
@@ -173,13 +178,6 @@ async def _remount(target: Target, local: Path) -> None:
                 raise BackendError("it is not there any more")
 
 
-async def _unique_names(target: Target) -> None:
-    async with open_client(target.config()) as client, open_folder(client) as folder:
-        second = await create_vfolder(client, folder.name)  # refused, if names are unique
-        await second.delete()
-        raise BackendError("there were two")
-
-
 async def _folder(target: Target, what: str, local: Path) -> None:
     async with open_client(target.config()) as client, open_folder(client) as folder:
         match what:
@@ -220,6 +218,11 @@ async def _list(target: Target, kind: Kind) -> None:
         await list_rows(client, kind)
 
 
+async def _folders_of_all(target: Target) -> None:
+    async with open_client(target.config("admin")) as client, open_folder(client):
+        await list_rows(client, "vfolders")
+
+
 _ON_KERNEL: dict[str, Callable[[TrioKernel], Awaitable[None]]] = {
     "restart": _restart,
     "rename": _rename,
@@ -227,6 +230,7 @@ _ON_KERNEL: dict[str, Callable[[TrioKernel], Awaitable[None]]] = {
     "batch-input": _batch_input,
     "query-exit-code": _query_exit_code,
     "query-exit": _query_exit,
+    "exit-codes": _exit_codes,
     "syntax-errors": _syntax_errors,
     "wait-interrupts": _wait_interrupts,
     "pictures": partial(_shows, code=f"{_DISPLAY}, SVG\ndisplay(SVG('<svg/>'))"),
@@ -239,7 +243,7 @@ _ON_KERNEL: dict[str, Callable[[TrioKernel], Awaitable[None]]] = {
 _ON_TARGET: dict[str, Callable[[Target], Awaitable[None]]] = {
     "sessions": _sessions,
     "events": _events,
-    "folder-unique-names": _unique_names,
+    "admin-vfolders": _folders_of_all,
     "admin-users": partial(_list, kind="users"),
     "admin-images": partial(_list, kind="images"),
     "admin-scaling-groups": partial(_list, kind="scaling-groups"),

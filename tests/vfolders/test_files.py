@@ -113,6 +113,21 @@ async def test_mkdir_and_mv(client: Client, local: Path) -> None:
     assert [file.name for file in await folder.list_files()] == ["b.txt", "x"]
 
 
+@pytest.mark.parametrize("era", [SESSION_5, SESSION_6], ids=lambda e: e.name)
+async def test_tokens_of_uploads_are_not_logged(
+    era: Era, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "backendai_trio.http")
+    (tmp_path / "a.txt").write_text("a")
+    async with opened(era, data=data) as (_, client):
+        await (await create_vfolder(client, "data")).upload([tmp_path / "a.txt"], base=tmp_path)
+    told = [r.getMessage() for r in caplog.records if r.getMessage().startswith("PATCH")]
+    assert told
+    for line in told:
+        path = line.split()[1]
+        assert path.endswith("/upload/***") if era == SESSION_5 else path.endswith("/upload")
+
+
 async def test_uploads_replace_and_say_how_far_they_are(
     client: Client, local: Path, tmp_path: Path
 ) -> None:

@@ -95,6 +95,8 @@ def test_what_goes_together(version: str) -> None:
     assert era.upload_max_files == (19 if seed else 20)
     assert era.upload_max_bytes == 1_048_575
     assert era.hello_path == ("/v2" if seed else "/")
+    assert era.interrupts_need_code is seed
+    assert era.folder_files_in_parts is (version in ("v4.20181215", "v4.20190115"))
     assert body_is_signed(era.version, "application/json") is seed
     assert era.create_path.startswith(era.prefix)
     assert era.graphql_path.startswith(era.prefix)

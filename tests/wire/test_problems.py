@@ -116,6 +116,28 @@ def test_request_of_json() -> None:
     assert "forced" not in str(request)
 
 
+def test_secrets_in_paths_do_not_show() -> None:
+    request = Request("PATCH", "/tus/upload/abc.def", (("token", "ghi"),), secret="abc.def")
+    assert str(request) == "PATCH /tus/upload/***"
+    assert "abc.def" not in repr(request) and "ghi" not in repr(request)
+    assert request.target == "/tus/upload/abc.def?token=ghi"
+
+
+def test_reasons_of_graphql() -> None:
+    """Managers from 19.03 on give them as data, with a title that says nothing."""
+    kind = "https://api.backend.ai/probs/graphql-error"
+    body = {"type": kind, "title": "GraphQL-generated error."}
+    for rows, detail in (
+        ([{"message": "No field x."}, {"message": "No field y."}], "No field x.; No field y."),
+        ([], ""),
+        ([1, {"message": 2}], ""),
+        ("text", ""),
+        (None, ""),
+    ):
+        assert decoded(400, encode_json(body | {"data": rows})).detail == detail
+    assert decoded(400, encode_json(body | {"data": [{"message": "m"}], "msg": "d"})).detail == "d"
+
+
 def test_bodies_do_not_show() -> None:
     assert "hunter2" not in repr(Request("POST", "/", body=b"hunter2"))
     assert "hunter2" not in repr(Response(200, JSON, b"hunter2"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from backendai_trio import TrioKernel
+from backendai_trio import LocalProtocolError, TrioKernel
 from backendai_trio.files import Links, Upload, plan_uploads
 
 from ..console import Status
@@ -96,7 +96,7 @@ class _Upload:
     async def __call__(self, kernel: TrioKernel) -> None:
         uploads = [item for planned in self._sources for item in planned]
         to = self._target
-        if not (self._is_folder or await _is_folder(kernel, to)):
+        if not (self._is_folder or await self._names_folder(kernel)):
             if len(self._sources) > 1:
                 raise click.UsageError(f"{to} is not a folder in the kernel, so SRC must be one")
             uploads = [_renamed(item, posixpath.basename(to)) for item in uploads]
@@ -104,6 +104,14 @@ class _Upload:
         total = sum(item.size for item in uploads)
         async with progress_bars(total, quiet=self._quiet) as progress:
             await kernel.upload(uploads, to=to, progress=progress)
+
+    async def _names_folder(self, kernel: TrioKernel) -> bool:
+        """Whether the target is a folder already. Managers before 1.4 do not say; there only a
+        slash at the end makes it one."""
+        try:
+            return await _is_folder(kernel, self._target)
+        except LocalProtocolError:
+            return False
 
 
 def _renamed(item: Upload, name: str) -> Upload:

@@ -48,8 +48,8 @@ from .vfolders.vfolder import create_vfolder as create_vfolder
 from .vfolders.vfolder import find_vfolder as find_vfolder
 from .wire.events import SessionEvent as SessionEvent
 from .wire.execution import BatchOptions as BatchOptions
+from .wire.kernel_spec import KernelSpec as KernelSpec
 from .wire.kernels import KernelInfo as KernelInfo
-from .wire.kernels import KernelSpec as KernelSpec
 from .wire.run_events import BuildFinished as BuildFinished
 from .wire.run_events import Event as Event
 from .wire.run_events import Finished as Finished

@@ -20,7 +20,7 @@ from ..kernels.opening import attach_kernel, open_kernel
 from ..kernels.terminal import Terminal, open_terminal
 from ..transport.client import Client
 from ..wire.execution import BatchOptions, ExecuteRequest, check_run_id
-from ..wire.kernels import KernelSpec
+from ..wire.kernel_spec import KernelSpec
 from ..wire.versions import SEED
 
 __all__ = [

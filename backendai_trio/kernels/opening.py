@@ -20,8 +20,9 @@ import trio
 from ..config.kernel_journal import Note
 from ..errors import NotFound, ServerError
 from ..transport.client import Client
+from ..wire.kernel_spec import KernelSpec, check_spec
 from ..wire.kernel_states import COMING
-from ..wire.kernels import CreateReply, CreateRequest, KernelSpec, check_name
+from ..wire.kernels import CreateReply, CreateRequest, check_name
 from .creation import Creation, wait_until_up
 from .kernel import TrioKernel
 from .lookup import listed_kernel
@@ -56,7 +57,8 @@ async def open_kernel(
         NotFound: the server has no such runtime, or no such folder to mount.
         InvalidRequest: the token is taken, with `reuse` by a kernel of another runtime.
         LocalProtocolError: the token is malformed, or reads as a UUID on a manager that takes such
-            names for session ids (26.4.4 and later).
+            names for session ids (26.4.4 and later); or the server's release cannot do what `spec`
+            asks for.
         QuotaExceeded: the key pair has as many kernels as it may have.
         ServerError: it could not be started.
         ConnectionFailed: the server could not be reached.
@@ -73,6 +75,7 @@ async def open_kernel(
     Endpoint: ``POST /session`` (docs/protocol.md, section 3.2).
     """
     token = new_token() if token is None else check_name(client.hello, token)
+    check_spec(client.hello, spec)
     create = CreateRequest(token, spec, reuse)
     creation = Creation(client, create)
     note = None if reuse else _note(client, create.token)

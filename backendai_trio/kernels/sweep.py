@@ -26,7 +26,8 @@ import trio
 from .._groups import one_error
 from ..errors import BackendError
 from ..transport.client import Client
-from ..wire.kernels import KernelSpec, Statistics
+from ..wire.kernel_spec import KernelSpec
+from ..wire.kernels import Statistics
 from .kernel import TrioKernel
 from .opening import open_kernel
 from .sweep_cases import Case

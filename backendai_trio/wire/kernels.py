@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .json_fields import Fields, encode_json
+from .kernel_spec import KernelSpec, config_of, places_of, spec_of
 from .kernel_states import COMING, DEAD
 from .versions import Era, Hello
 
@@ -16,7 +16,6 @@ __all__ = [
     "CreateReply",
     "CreateRequest",
     "KernelInfo",
-    "KernelSpec",
     "Statistics",
     "check_name",
     "check_token",
@@ -24,7 +23,6 @@ __all__ = [
 ]
 
 # Managers want 4 to 64 characters, and say so themselves.
-_RESOURCES_SINCE = "v4.20190315"
 _TOKEN = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?")
 
 
@@ -73,20 +71,6 @@ def is_uuid(text: str) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KernelSpec:
-    """The kind of kernel to create."""
-
-    runtime: str
-    """Image name or alias, optionally with a tag: ``python``, ``lua5``, ``python:3.11``."""
-    environ: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables of every program in the kernel."""
-    mounts: tuple[str, ...] = ()
-    """Names of virtual folders to mount below the work folder."""
-    resources: Mapping[str, str] = field(default_factory=dict)
-    """Amounts by resource slot, e.g. ``{"cpu": "1", "mem": "1g"}``; seed servers ignore them."""
-
-
 @dataclass(frozen=True, slots=True)
 class CreateRequest:
     """A request to create a kernel, or to join the one with this token."""
@@ -105,15 +89,8 @@ class CreateRequest:
     def encode(self, era: Era) -> bytes:
         """JSON body for an era."""
         spec = self.spec
-        config: dict[str, object] = {}
-        if spec.mounts:
-            config["mounts"] = list(spec.mounts)
-        if spec.environ:
-            config["environ"] = dict(spec.environ)
-        # Managers from 19.03 to 23.03.4 fail without the key; an empty map will do
-        # (docs/protocol.md, section 3.3).
-        if era.metric_statistics and (spec.resources or era.version >= _RESOURCES_SINCE):
-            config["resources"] = dict(spec.resources)
+        config = config_of(spec, era)
+        more = places_of(spec)
         if era.names_session:
             body: dict[str, object] = {
                 "name": self.token,
@@ -123,9 +100,9 @@ class CreateRequest:
             }
             if self.enqueue_only:
                 body["enqueueOnly"] = True
-            return encode_json(body)
+            return encode_json(body | more)
         return encode_json(
-            {"lang": spec.runtime, "clientSessionToken": self.token, "config": config}
+            {"lang": spec.runtime, "clientSessionToken": self.token, "config": config} | more
         )
 
     @classmethod
@@ -142,12 +119,7 @@ class CreateRequest:
         try:
             return cls(
                 top.text("name", "session_name", "sessionName", "clientSessionToken"),
-                KernelSpec(
-                    runtime=top.text("image", "lang"),
-                    environ=environ,
-                    mounts=config.texts("mounts"),
-                    resources=config.mapping("resources"),
-                ),
+                spec_of(top, config, environ),
                 top.flag("reuseIfExists", "reuse", default=True),
                 top.flag("enqueueOnly", "enqueue_only", default=False),
             )

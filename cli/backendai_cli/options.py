@@ -7,11 +7,9 @@ import click
 from .parameters import NAME
 
 __all__ = [
-    "env_option",
     "keep_option",
     "keeps_kernel",
     "local_option",
-    "mount_option",
     "parse_pairs",
     "quiet_option",
     "stats_option",
@@ -24,21 +22,6 @@ token_option = click.option(
     metavar="TOKEN",
     type=NAME,
     help="Join the kernel with this token, or create it; it stays.",
-)
-env_option = click.option(
-    "-e",
-    "--env",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Environment variable of the kernel; may be repeated.",
-)
-mount_option = click.option(
-    "-m",
-    "--mount",
-    multiple=True,
-    metavar="NAME",
-    type=NAME,
-    help="Virtual folder to mount; may be repeated.",
 )
 stats_option = click.option(
     "-s", "--stats", is_flag=True, help="Show the resource usage of the kernel at its end."

@@ -204,7 +204,12 @@ def _paged(select: Callable[[dict[str, Any]], list[Row]]) -> Callable[..., dict[
 def _running_row(session: Session) -> Row:
     created = session.created_at.isoformat()
     row = _session_row(session.session_id, session.token, session.access_key, session.runtime.name)
+    spec = session.spec
     return row | {
+        "tag": spec.tag or None,
+        "group_name": spec.project or catalog.GROUP,
+        "domain_name": spec.domain or catalog.DOMAIN,
+        "mounts": [folder.name for folder in session.mounts],
         "created_at": created,
         "terminated_at": None,
         "status": "RUNNING",

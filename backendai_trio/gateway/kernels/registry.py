@@ -24,10 +24,10 @@ from ..refusals import Refused
 from ..releases import OURS, Release
 from ..storage.database import EndedSession, Store
 from ..storage.downloads import DownloadTickets
-from ..storage.index import Folder
 from ..storage.tus import TusUploads
 from ..storage.vfolders import VFolders
 from .events import EventHub
+from .requests import MountedFolder, check_supported, mounted_folders
 from .runtimes import Runtime, UnknownRuntimeError, resolve
 from .session import Session
 
@@ -109,8 +109,8 @@ class SessionRegistry:
             runtime = await trio.to_thread.run_sync(resolve, create.spec.runtime)
         except UnknownRuntimeError as exc:
             raise Refused(404, "image-not-found", "No such runtime", str(exc)) from None
-        found = [self.folders.find(access_key, name) for name in create.spec.mounts]
-        mounts = list({folder.folder_id: folder for folder in found}.values())
+        check_supported(create.spec)
+        mounts = mounted_folders(create.spec, partial(self.folders.find, access_key))
         if self.faults.create_delay_seconds:
             await trio.sleep(self.faults.create_delay_seconds)
         key = (access_key, create.token)
@@ -138,7 +138,11 @@ class SessionRegistry:
                 del self._create_locks[key]
 
     async def _start(
-        self, create: CreateRequest, access_key: str, runtime: Runtime, mounts: Sequence[Folder]
+        self,
+        create: CreateRequest,
+        access_key: str,
+        runtime: Runtime,
+        mounts: Sequence[MountedFolder],
     ) -> Session:
         key = (access_key, create.token)
         # The union, because a kernel that has just started is in both for a moment.
@@ -198,7 +202,7 @@ class SessionRegistry:
         create: CreateRequest,
         access_key: str,
         runtime: Runtime,
-        mounts: Sequence[Folder],
+        mounts: Sequence[MountedFolder],
         *,
         task_status: trio.TaskStatus[Session],
     ) -> None:
@@ -217,17 +221,19 @@ class SessionRegistry:
 
         publish("session_enqueued", "session_scheduled", "kernel_preparing", "kernel_creating")
         try:
-            shares = [Share(self.folders.files_of(item), item.writable) for item in mounts]
+            shares = [Share(self.folders.files_of(item.folder), item.writable) for item in mounts]
             opened = open_host(root, self.isolation, shares, self.limits)
             async with opened as host, trio.open_nursery() as nursery:
                 session = Session(
                     create, access_key, runtime, host, nursery, session_id, self.limits
                 )
-                session.mounts = tuple(mounts)
+                session.mounts = tuple(item.folder for item in mounts)
                 session.faults = self.faults
-                for folder in mounts:
+                for item in mounts:
                     # Links: at the kernel's end they are removed, and not what they lead to.
-                    (host.work / folder.name).symlink_to(self.folders.files_of(folder))
+                    place = host.work / item.path
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    place.symlink_to(self.folders.files_of(item.folder))
                 self._by_token[access_key, create.token] = session
                 publish("kernel_started", "session_started")
                 task_status.started(session)
@@ -277,7 +283,7 @@ class SessionRegistry:
 
 
 def _check_same_kernel(
-    session: Session, create: CreateRequest, runtime: Runtime, mounts: Sequence[Folder]
+    session: Session, create: CreateRequest, runtime: Runtime, mounts: Sequence[MountedFolder]
 ) -> None:
     """Refuse a create whose token belongs to a kernel that is not as requested."""
     if session.runtime is not runtime or not create.reuse:
@@ -286,7 +292,7 @@ def _check_same_kernel(
             "use another token, or destroy it first"
         )
     mounted = {folder.folder_id for folder in session.mounts}
-    missing = [folder.name for folder in mounts if folder.folder_id not in mounted]
+    missing = [item.folder.name for item in mounts if item.folder.folder_id not in mounted]
     if missing:
         raise Refused(
             400,

@@ -67,6 +67,7 @@ class Session:
         """What it does wrong on purpose."""
         self.host = host
         self.limits = limits
+        self.spec = create.spec
         self.driver = Driver(runtime, host, create.spec.environ, nursery)
         self._nursery = nursery
         self._turn = trio.Lock()

@@ -5,13 +5,11 @@ from __future__ import annotations
 import click
 
 from ..console import Status
+from ..kernel_options import GroupedCommand, KernelOptions, kernel_options
 from ..options import (
-    env_option,
     keep_option,
     keeps_kernel,
     local_option,
-    mount_option,
-    parse_pairs,
     quiet_option,
     stats_option,
     token_option,
@@ -21,24 +19,22 @@ from ..server import open_server
 __all__ = ["command"]
 
 
-@click.command("repl")
+@click.command("repl", cls=GroupedCommand)
 @click.argument("lang")
 @token_option
-@env_option
-@mount_option
 @stats_option
 @quiet_option
 @keep_option
 @local_option
+@kernel_options
 def command(
     lang: str,
     client_token: str | None,
-    env: tuple[str, ...],
-    mount: tuple[str, ...],
     stats: bool,
     quiet: bool,
     remove: bool | None,
     local: bool,
+    kernel: KernelOptions,
 ) -> int:
     """Run code interactively in a kernel of the runtime LANG.
 
@@ -56,19 +52,17 @@ def command(
       backend.ai repl lua -t lab1
       echo '6 * 7' | backend.ai repl -q python
     """
-    environ = parse_pairs(env)
+    spec = kernel.spec(lang)
     status = Status(quiet=quiet)
-    with open_server(status, local=local, lasting=bool(mount)) as config:
+    with open_server(status, local=local, lasting=bool(spec.mounts)) as config:
         # Imported here: a gateway loads in its process at the same time.
         import trio
-
-        from backendai_trio import KernelSpec
 
         from ..repl.loop import Repl
         from ..run.kernel import KernelRequest
 
         request = KernelRequest(
-            spec=KernelSpec(runtime=lang, environ=environ, mounts=mount),
+            spec=spec,
             token=client_token,
             keep=keeps_kernel(remove, client_token),
             stats=stats,

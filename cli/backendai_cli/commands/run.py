@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..console import Status
+from ..kernel_options import GroupedCommand, KernelOptions, kernel_options
 from ..keyboard import check_terminal, window_size
 from ..languages import interpreter_of, undecided_programs
 from ..options import (
-    env_option,
     keep_option,
     keeps_kernel,
     local_option,
-    mount_option,
-    parse_pairs,
     stats_option,
     token_option,
 )
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("run", context_settings={"show_default": False})
+@click.command("run", cls=GroupedCommand, context_settings={"show_default": False})
 @click.argument("lang")
 @click.argument("files", nargs=-1, type=LocalPath())
 @token_option
@@ -43,14 +41,13 @@ __all__ = ["command"]
 @click.option(
     "--exec", "execute", metavar="CMD", help="Command that runs them [default: of the runtime]."
 )
-@env_option
-@mount_option
 @stats_option
 @click.option("-q", "--quiet", is_flag=True, help="Show only the output of the program.")
 @keep_option
 @click.option("--tty", is_flag=True, help="Connect the program to this terminal (vim, top).")
 @local_option
 @sweep_options
+@kernel_options
 def command(lang: str, **parameters: Any) -> int:
     """Run code or files in a kernel of the runtime LANG ('backend.ai images' lists runtimes).
 
@@ -87,7 +84,7 @@ def command(lang: str, **parameters: Any) -> int:
     cases = arguments.plan_cases()
     uploads = arguments.plan_uploads()
     status = Status(quiet=arguments.quiet)
-    with open_server(status, local=arguments.local, lasting=bool(arguments.mount)) as config:
+    with open_server(status, local=arguments.local, lasting=bool(arguments.kernel.mount)) as config:
         if cases is not None:
             return _run_sweep(arguments, uploads, cases, config, status)
         return _run_once(arguments, uploads, config, status)
@@ -103,14 +100,13 @@ class _Arguments:
     code: str | None
     build: str | None
     execute: str | None
-    env: tuple[str, ...]
-    mount: tuple[str, ...]
     stats: bool
     quiet: bool
     remove: bool | None
     tty: bool
     local: bool
     sweep: SweepOptions
+    kernel: KernelOptions
 
     def check(self) -> None:
         """Refuse options that do not go together.
@@ -127,7 +123,11 @@ class _Arguments:
         if self.tty:
             check_terminal()
         # A kernel or a folder that exists may have a file called main.
-        if self.execute is None and self.build is None and not (self.client_token or self.mount):
+        if (
+            self.execute is None
+            and self.build is None
+            and not (self.client_token or self.kernel.mount)
+        ):
             names = [path.as_posix() for path in self.files]
             if programs := undecided_programs(self.lang, names):
                 raise click.UsageError(
@@ -136,17 +136,13 @@ class _Arguments:
                     f"--exec '{interpreter_of(self.lang)} {programs[0]}'"
                 )
 
-    @property
-    def environ(self) -> dict[str, str]:
-        return parse_pairs(self.env)
-
     def plan_cases(self) -> list[Case] | None:
         """The cases of a sweep; None for a single run.
 
         Raises:
             click.UsageError: an option does not go with a sweep.
         """
-        cases = self.sweep.cases(self.environ, self.build, self.execute)
+        cases = self.sweep.cases(self.kernel.environ, self.build, self.execute)
         if cases is not None and (
             self.client_token is not None or self.tty or self.remove is False
         ):
@@ -170,13 +166,13 @@ def _run_once(arguments: _Arguments, uploads: list[Upload], config: Config, stat
     # Imported here: a gateway loads in its process at the same time.
     import trio
 
-    from backendai_trio import BatchOptions, KernelSpec
+    from backendai_trio import BatchOptions
 
     from ..run.kernel import KernelRequest
     from ..run.runner import Runner, RunRequest
 
     kernel = KernelRequest(
-        spec=KernelSpec(runtime=arguments.lang, environ=arguments.environ, mounts=arguments.mount),
+        spec=arguments.kernel.spec(arguments.lang),
         token=arguments.client_token,
         keep=keeps_kernel(arguments.remove, arguments.client_token),
         stats=arguments.stats,
@@ -200,12 +196,10 @@ def _run_sweep(
 ) -> int:
     import trio
 
-    from backendai_trio import KernelSpec
-
     from ..run.sweep import SweepRequest, run_sweep
 
     request = SweepRequest(
-        spec=KernelSpec(runtime=arguments.lang, environ={}, mounts=arguments.mount),
+        spec=arguments.kernel.spec(arguments.lang, environ={}),
         code=arguments.code,
         uploads=uploads,
         cases=cases,

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from backendai_trio import BackendError, KernelSpec, attach_kernel, find_kernel
+from backendai_trio import BackendError, attach_kernel, find_kernel
 
 from ..console import Status
 from ..errors import report_error
 from ..images import suggesting_images
-from ..options import env_option, mount_option, parse_pairs, quiet_option
+from ..kernel_options import GroupedCommand, KernelOptions, kernel_options
+from ..options import quiet_option
 from ..parameters import NAME
 from ..server import call_kernel, call_server, configured_server
 from ..tables import show_record, statistics_lines
@@ -27,7 +28,7 @@ __all__ = ["complete", "create", "info", "interrupt", "remove", "rename", "resta
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
-@click.command("create")
+@click.command("create", cls=GroupedCommand)
 @click.argument("lang")
 @click.option(
     "-t",
@@ -36,25 +37,15 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
     type=NAME,
     help="Token of the kernel [default: random].",
 )
-@env_option
-@mount_option
-@click.option(
-    "-r",
-    "--resource",
-    multiple=True,
-    metavar="SLOT=AMOUNT",
-    help="Resource, e.g. cpu=2 or mem=4g; may be repeated.",
-)
 @quiet_option
 @_json_option
+@kernel_options
 def create(
     lang: str,
     client_token: str | None,
-    env: tuple[str, ...],
-    mount: tuple[str, ...],
-    resource: tuple[str, ...],
     quiet: bool,
     as_json: bool,
+    kernel: KernelOptions,
 ) -> None:
     """Create a kernel of the runtime LANG that stays, and print its token.
 
@@ -63,31 +54,26 @@ def create(
     \b
     Examples:
       backend.ai create python -t lab1
-      backend.ai create python -t lab2 -e DEBUG=1 -m data -r cpu=2
+      backend.ai create python -t lab2 -e DEBUG=1 -m data:/mnt/data:ro -r cpu=2 -r mem=4g
       backend.ai exec $(backend.ai create -q c) -- cc --version
     """
     from backendai_trio import new_token
 
-    spec = KernelSpec(
-        runtime=lang,
-        environ=parse_pairs(env),
-        mounts=mount,
-        resources=parse_pairs(resource, option="-r", form="SLOT=AMOUNT"),
-    )
+    spec = kernel.spec(lang)
     token = client_token or new_token()
 
     async def make(client: Client) -> TrioKernel:
         async with suggesting_images(client, lang):
             return await attach_kernel(client, spec, token=token)
 
-    kernel = call_server(configured_server("create a kernel"), make)
-    state = "is ready" if kernel.created else "exists already"
-    Status(quiet=quiet).done(f"Kernel (ID: {kernel.kernel_id}) {state}.")
+    made = call_server(configured_server("create a kernel"), make)
+    state = "is ready" if made.created else "exists already"
+    Status(quiet=quiet).done(f"Kernel (ID: {made.kernel_id}) {state}.")
     if as_json:
-        keys = {"token": kernel.token, "id": kernel.kernel_id, "created": kernel.created}
+        keys = {"token": made.token, "id": made.kernel_id, "created": made.created}
         click.echo(json.dumps(keys))
     else:
-        click.echo(kernel.token)
+        click.echo(made.token)
 
 
 @click.command("rm")

@@ -5,34 +5,26 @@ from __future__ import annotations
 import click
 
 from ..console import Status
+from ..kernel_options import GroupedCommand, KernelOptions, kernel_options
 from ..keyboard import check_terminal
-from ..options import (
-    env_option,
-    local_option,
-    mount_option,
-    parse_pairs,
-    quiet_option,
-    token_option,
-)
+from ..options import local_option, quiet_option, token_option
 from ..server import open_server
 
 __all__ = ["command"]
 
 
-@click.command("shell")
+@click.command("shell", cls=GroupedCommand)
 @click.argument("lang")
 @token_option
-@env_option
-@mount_option
 @quiet_option
 @local_option
+@kernel_options
 def command(
     lang: str,
     client_token: str | None,
-    env: tuple[str, ...],
-    mount: tuple[str, ...],
     quiet: bool,
     local: bool,
+    kernel: KernelOptions,
 ) -> int:
     """Open a terminal in a kernel of the runtime LANG ('backend.ai images' lists runtimes).
 
@@ -46,16 +38,15 @@ def command(
       backend.ai shell c -t lab1
     """
     check_terminal()
-    environ = parse_pairs(env)
+    spec = kernel.spec(lang)
     status = Status(quiet=quiet)
-    with open_server(status, local=local, lasting=bool(mount)) as config:
+    with open_server(status, local=local, lasting=bool(spec.mounts)) as config:
         # Imported here: a gateway loads in its process at the same time.
         import trio
 
-        from backendai_trio import KernelSpec, read_config
+        from backendai_trio import read_config
 
         from ..run.terminal import run_shell
 
-        spec = KernelSpec(runtime=lang, environ=environ, mounts=mount)
         embedded = local or read_config() is None
         return trio.run(run_shell, config, spec, client_token, status, embedded)

@@ -1,0 +1,89 @@
+"""What a gateway makes of a create request: where its folders go, and what it must refuse."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from ...wire.kernel_spec import WORK_FOLDER, KernelSpec, Mount
+from ..refusals import Refused
+from ..storage.index import Folder
+
+__all__ = ["MountedFolder", "check_supported", "mounted_folders"]
+
+_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
+
+
+@dataclass(frozen=True, slots=True)
+class MountedFolder:
+    """A virtual folder in a kernel's work folder."""
+
+    folder: Folder
+    path: str
+    """Relative to the work folder."""
+    writable: bool
+
+
+def check_supported(spec: KernelSpec) -> None:
+    """Refuse what one machine cannot do, instead of leaving it out.
+
+    Projects, domains and tags are texts that lists show; ports and priorities take no effort: all
+    ports of a kernel can be reached, and no kernel waits for another.
+
+    Raises:
+        Refused: 400 or 404, as managers answer.
+    """
+    if spec.resource_group not in ("", "default"):
+        detail = f"this gateway has the one called 'default' only, not {spec.resource_group!r}"
+        raise Refused(404, "scaling-group-not-found", "No such resource group", detail)
+    own = platform.machine()
+    if spec.architecture and spec.architecture not in (own, _ARCHITECTURES.get(own, own)):
+        detail = f"this gateway runs on {own}, not on {spec.architecture}"
+        raise Refused(404, "image-not-found", "No such runtime", detail)
+    for what, asked in (
+        ("several containers", spec.cluster_size > 1),
+        ("chosen agents", spec.agents),
+        ("another owner", spec.owner),
+        ("dependencies", spec.dependencies),
+        ("a bootstrap script", spec.bootstrap_script),
+        ("a callback", spec.callback_url),
+    ):
+        if asked:
+            detail = f"this gateway makes no kernels with {what}; a manager does"
+            raise Refused(400, "invalid-api-params", "Not on this server", detail)
+
+
+def mounted_folders(spec: KernelSpec, find: Callable[[str], Folder]) -> list[MountedFolder]:
+    """The folders that a kernel gets, each once.
+
+    Args:
+        spec: the kernel.
+        find: gives the folder of a name or id, or raises `Refused`.
+
+    Raises:
+        Refused: a folder is not there, or cannot be where it was asked for.
+    """
+    found: dict[str, MountedFolder] = {}
+    for mount in spec.mount_points:
+        folder = find(mount.name)
+        if mount.subpath:
+            raise _refused(mount, "this gateway mounts whole folders")
+        path = folder.name
+        if mount.path:
+            target = PurePosixPath(mount.absolute_path)
+            if not target.is_relative_to(WORK_FOLDER) or ".." in target.parts:
+                raise _refused(mount, f"it must lie below {WORK_FOLDER}")
+            path = str(target.relative_to(WORK_FOLDER))
+        if path == "." or any(
+            other.path == path and other.folder != folder for other in found.values()
+        ):
+            raise _refused(mount, "something else is there")
+        writable = folder.writable and mount.permission != "ro"
+        found[folder.folder_id] = MountedFolder(folder, path, writable)
+    return list(found.values())
+
+
+def _refused(mount: Mount, why: str) -> Refused:
+    return Refused(400, "invalid-api-params", "The folder cannot be mounted", f"{mount}: {why}")

@@ -1,0 +1,114 @@
+"""The options of commands that create a kernel, on a gateway and on older managers' forms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from .commands import ACCESS_KEY, SECRET_KEY, Commands, variables_of
+
+Env = Mapping[str, str]
+ROW = "query { compute_session_list(limit: 9, offset: 0) { items { name tag group_name } } }"
+
+
+def rows(commands: Commands, env: Env) -> list[dict[str, object]]:
+    answer = json.loads(commands.run("admin", "query", ROW, env=env).text)
+    found: list[dict[str, object]] = answer["compute_session_list"]["items"]
+    return found
+
+
+def test_project_and_tag_are_shown(commands: Commands, served: Env) -> None:
+    made = commands.run(
+        "create", "python", "-t", "lab1", "-g", "physics", "--tag", "night", env=served
+    )
+    assert made.code == 0, made.stderr
+    of_variable = dict(served) | {"BACKEND_GROUP": "chemistry"}
+    assert commands.run("create", "python", "-t", "lab2", env=of_variable).code == 0
+    found = {row["name"]: (row["group_name"], row["tag"]) for row in rows(commands, served)}
+    assert found == {"lab1": ("physics", "night"), "lab2": ("chemistry", None)}
+
+
+def test_a_folder_is_mounted_where_it_was_asked_for(commands: Commands, served: Env) -> None:
+    assert commands.run("vfolder", "create", "data", env=served).code == 0
+    code = (
+        "import os\n"
+        "open('deep/er/x', 'w').write('kept')\n"
+        "print(os.listdir('deep/er'), os.path.exists('data'))"
+    )
+    mount = "data:deep/er"
+    result = commands.run("run", "-q", "python", "-m", mount, "-c", code, env=served)
+    assert (result.code, result.text) == (0, "['x'] False\n"), result.stderr
+    read = "print(open('data/x').read()); open('data/y', 'w')"
+    result = commands.run("run", "-q", "python", "-m", "data:ro", "-c", read, env=served)
+    assert result.text.startswith("kept\n")
+    if "bubblewrap" in commands.run("doctor", env=served).text:
+        assert result.code != 0
+        assert "Read-only file system" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--cluster-size", "2"], "several containers"),
+        (["--depends", "other"], "dependencies"),
+        (["-o", "AKIAOTHER"], "another owner"),
+        (["--assign-agent", "i-1"], "chosen agents"),
+        (["--resource-group", "gpus"], "gpus"),
+        (["--callback-url", "http://127.0.0.1/"], "22.09"),
+        (["--arch", "aarch64"], "22.03"),
+        (["--priority", "1"], "24.09"),
+        (["-m", "a/b"], "26.4.4"),
+        (["-m", "data:/elsewhere"], "/home/work"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("command", ["create", "run"])
+def test_what_the_server_cannot_do_creates_nothing(
+    commands: Commands, served: Env, command: str, options: list[str], reason: str
+) -> None:
+    commands.run("vfolder", "create", "data", env=served)
+    more = ["-c", "print('never')"] if command == "run" else []
+    result = commands.run(command, "python", *options, *more, env=served)
+    assert result.code in (125, 126), result.stderr
+    assert reason in result.stderr
+    assert result.text == ""
+    assert rows(commands, served) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["-m", "data:a:b"], "write it as NAME, NAME:PATH"),
+        (["--preopen", "80"], "1024 to 65535"),
+        (["--preopen", "http"], "as numbers"),
+        (["--resource-opts", "shmem"], "write it as NAME=VALUE"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("command", ["create", "run", "repl"])
+def test_malformed_options_are_refused(
+    commands: Commands, served: Env, command: str, options: list[str], reason: str
+) -> None:
+    more = ["-c", "1"] if command == "run" else []
+    result = commands.run(command, "python", *options, *more, env=served)
+    assert reason in result.problem(125)
+    assert rows(commands, served) == []
+
+
+def test_an_old_manager_is_not_asked_for_what_it_does_not_know(commands: Commands) -> None:
+    secret = {"BACKEND_SECRET_KEY": SECRET_KEY}
+    with commands.serve("--access-key", ACCESS_KEY, "--era", "1.3", env=secret) as gateway:
+        env = variables_of(gateway)
+        refused = commands.run("run", "python", "-g", "physics", "-c", "1", env=env)
+        assert "a project; managers can from 19.06 on" in refused.problem(125)
+        assert commands.run("run", "-q", "python", "-c", "print(1)", env=env).text == "1\n"
+
+
+def test_help_has_two_sections(commands: Commands) -> None:
+    for command in ("run", "create", "shell", "repl"):
+        text = commands.run(command, "--help").text
+        own, kernel = text.split("\nKernel options:\n")
+        assert "--project" in kernel and "--project" not in own
+        assert "--help" in own and "--env " in kernel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,6 +14,7 @@ from backendai_trio import (
     Client,
     InvalidRequest,
     KernelSpec,
+    LocalProtocolError,
     NotFound,
     ServerError,
     TrioKernel,
@@ -22,10 +24,12 @@ from backendai_trio import (
     new_token,
     open_client,
     open_kernel,
+    query,
     run_kernel,
 )
+from backendai_trio.wire.kernel_spec import check_spec
 
-from .runs import chunks, run
+from .runs import chunks, open_folder, run
 from .targets import ManagerTarget, Target
 
 pytestmark = pytest.mark.needs("sessions")
@@ -160,6 +164,52 @@ async def test_unknown_image(client: Client, target: Target) -> None:
     with pytest.raises((NotFound, InvalidRequest)):
         async with open_kernel(client, spec):
             pass
+
+
+@pytest.mark.needs("resources")
+async def test_session_gets_what_it_was_asked_for(client: Client, target: Target) -> None:
+    """Its place in the cluster, and its folders where they were asked for."""
+    async with open_folder(client) as folder:
+        spec = replace(
+            target.python,
+            mounts=(f"{folder.name}:/home/work/given:ro",),
+            resource_opts={"shmem": "64m"},
+            project="default",
+            domain="default",
+            resource_group="default",
+            tag="of-a-test",
+            preopen_ports=(8080,),
+        )
+        async with open_kernel(client, spec) as kernel:
+            result = await run(kernel, "import os; print(os.path.isdir('/home/work/given'))")
+            assert result.stdout == "True\n"
+            rows = {row["name"]: row for row in await sessions_with_tags(client)}
+            assert rows[kernel.token]["tag"] == "of-a-test"
+            assert rows[kernel.token]["group_name"] == "default"
+
+
+async def test_what_a_release_cannot_do_creates_nothing(client: Client, target: Target) -> None:
+    """The manager is not asked: it would leave the wish out, or fail."""
+    wishes: list[dict[str, Any]] = [
+        {"priority": 1}, {"architecture": "x86_64"}, {"mounts": ("a/b",)}, {"project": "default"},
+    ]  # fmt: skip
+    for wish in wishes:
+        spec = replace(target.python, **wish)
+        try:
+            check_spec(client.hello, spec)
+        except LocalProtocolError:
+            with pytest.raises(LocalProtocolError, match="managers can from"):
+                async with open_kernel(client, spec):
+                    raise AssertionError("it was created")
+    assert await target.live_sessions() == {}
+
+
+async def sessions_with_tags(client: Client) -> list[dict[str, Any]]:
+    fields = "items { name tag group_name }"
+    page = "limit: 20, offset: 0"
+    answer = await query(client, f"query {{ compute_session_list({page}) {{ {fields} }} }}")
+    rows: list[dict[str, Any]] = answer["compute_session_list"]["items"]
+    return rows
 
 
 @pytest.mark.needs("resources")

@@ -33,6 +33,8 @@ from backendai_trio.gateway import Gateway
 from backendai_trio.wire.http import Request
 from backendai_trio.wire.versions import SEED, SESSION_6
 
+from ..local_kernels import work_folder
+
 WAYS = {
     "archives": GatewayOptions(),
     "seed-archives": GatewayOptions(eras=(SEED,)),
@@ -60,12 +62,6 @@ async def kernel(client: Client) -> AsyncIterator[TrioKernel]:
         yield opened
 
 
-@pytest.fixture
-def work(gateway_parent: Path) -> Path:
-    """Pattern of the only kernel's work folder; `files_in` looks there."""
-    return gateway_parent
-
-
 def files_in(folder: Path) -> dict[str, bytes]:
     """All files below a folder; links as what they lead to."""
     return {
@@ -73,11 +69,6 @@ def files_in(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file()
     }
-
-
-def work_folder(parent: Path) -> Path:
-    (folder,) = parent.glob("backendai-gateway-*/*/work")
-    return folder
 
 
 @pytest.fixture

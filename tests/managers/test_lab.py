@@ -100,6 +100,17 @@ def test_folder_that_sessions_do_not_see(monkeypatch: pytest.MonkeyPatch) -> Non
         lab_of("26.9.6")
 
 
+def test_what_is_missing_is_said_before_anything_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    lab = lab_of("1.3.12")
+    monkeypatch.setattr(type(lab), "python", "3.1")
+    with pytest.raises(LabError, match=r"1\.3\.12 needs Python 3\.1, which was not found"):
+        lab.check()
+    assert not lab.folder.exists()
+
+
 def test_python_that_is_missing(tmp_path: Path) -> None:
     assert find_python(f"{sys.version_info[0]}.{sys.version_info[1]}") is not None
     assert find_python("3.1") is None

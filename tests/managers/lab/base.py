@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .accounts import ACCOUNTS
 from .processes import LabError, Processes, last_lines
-from .pythons import install
+from .pythons import find_python, install
 from .stores import HOST, Stores
 
 __all__ = ["DATA", "KERNEL_PORTS", "Lab", "options_of"]
@@ -60,6 +60,16 @@ class Lab:
         self.inside = self.folder / "inside"
 
     # -- what the command and the fixtures call ---------------------------------------------------
+
+    def check(self) -> None:
+        """Look whether it can be installed and started here.
+
+        Raises:
+            LabError: something is missing; says what.
+        """
+        if find_python(self.python) is None:
+            raise LabError(f"{self.release} needs Python {self.python}, which was not found")
+        self.stores.check()
 
     def install(self) -> None:
         """Install what is missing.

@@ -23,8 +23,9 @@ def main() -> int:
     parser.add_argument("release", help=f"one of {', '.join(RELEASES)}")
     parser.add_argument(
         "action",
-        choices=["install", "start", "stop", "restart", "status", "env", "logs", "wipe"],
-        help="env prints variables for a shell; wipe stops, and forgets all but the packages",
+        choices=["check", "install", "start", "stop", "restart", "status", "env", "logs", "wipe"],
+        help="check says what is missing on this machine; env prints variables for a shell; wipe "
+        "stops, and forgets all but the packages",
     )
     parser.add_argument(
         "--user", choices=list(ACCOUNTS), default="admin", help="whose variables env prints"
@@ -40,6 +41,9 @@ def main() -> int:
 def _act(lab: Lab, action: str, user: str) -> int:
     start = time.monotonic()
     match action:
+        case "check":
+            lab.check()
+            return 0
         case "install":
             lab.install()
         case "start":

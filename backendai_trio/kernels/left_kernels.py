@@ -64,7 +64,8 @@ async def _find(client: Client, left: LeftKernel) -> TrioKernel:
     except NotFound:
         if not client.era.takes_ids or client.has(RESUMABLE_STREAMS):
             raise
-        row = await listed_kernel(client, left.kernel_id if by_id else left.token)
+        token = left.kernel_id if by_id else left.token
+        row = await listed_kernel(client, token)  # noqa: ASYNC120 (as it should)
         if row is None or not row.session_id:
             raise
     return await find_kernel(client, row.session_id)

@@ -143,7 +143,8 @@ async def create_vfolder(
     try:
         await client.call(request)
     except InvalidRequest as exc:
-        if client.hello.has_trash and await _is_in_trash(client, name):
+        in_trash = client.hello.has_trash and await _is_in_trash(client, name)  # noqa: ASYNC120 (as it should)
+        if in_trash:
             raise InvalidRequest(
                 exc.status,
                 kind=exc.kind,

@@ -123,6 +123,10 @@ class open_poll_run(AskedInput):
     async def __aexit__(
         self, kind: object, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up a poll that is still under way."""
         if self._poll is not None:
             self._poll.close()
 

@@ -132,6 +132,8 @@ def forget_waiting_run(client: Client, address: str) -> None:
     """
     client.waiting_runs.pop(address, None)
     client.ready_kernels.discard(address)
+    if (run := client.starting_kernels.pop(address, None)) is not None:
+        run.close()
 
 
 async def wait_until_ready(client: Client, address: str) -> None:
@@ -156,30 +158,30 @@ async def _wait_until_ready(client: Client, address: str) -> None:
     its interpreter (docs/protocol.md, section 4.6): run nothing to the end. A wait of more than
     twice the grace time is told, as a `RuntimeWarning`.
 
-    Cancellation: the end of this run is waited for, since one that nobody reads would block the
-    kernel; for the grace time at most.
+    Cancellation: the next call goes on with the same run, since one that nobody reads would block
+    the kernel.
     """
     if not client.era.interrupts_need_code or address in client.ready_kernels:
         return
+    if (run := client.starting_kernels.get(address)) is None:
+        nothing = ExecuteRequest("query", secrets.token_hex(8), "")
+        run = client.starting_kernels[address] = open_poll_run(client, address, nothing)
     patience = 2 * client.config.grace_seconds
-    nothing = ExecuteRequest("query", secrets.token_hex(8), "")
-    async with open_poll_run(client, address, nothing) as run:
-        try:
-            with trio.move_on_after(patience) as waiting:
-                await _read_to_end(run)
-            if waiting.cancelled_caught:
-                warnings.warn(
-                    f"kernel {address} has not run code for {patience:g} s: other code goes "
-                    "on in it, or a run whose client was killed blocks it, and it has to be "
-                    "restarted or destroyed",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
-                await _read_to_end(run)
-        except trio.Cancelled:
-            with trio.move_on_after(client.config.grace_seconds, shield=True):
-                await _read_to_end(run)
-            raise
+    try:
+        with trio.move_on_after(patience) as waiting:
+            await _read_to_end(run)
+        if waiting.cancelled_caught:
+            warnings.warn(
+                f"kernel {address} has not run code for {patience:g} s: other code goes on in it, "
+                "or a run whose client was killed blocks it, and it has to be restarted or destroyed",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            await _read_to_end(run)
+    except BackendError:
+        forget_waiting_run(client, address)
+        raise
+    del client.starting_kernels[address]
     client.ready_kernels.add(address)
 
 

@@ -53,6 +53,7 @@ class Client:
         closed: whether its block has ended; calls then raise `trio.ClosedResourceError`.
         turns: of runs that wait for each other, by the kernel they are in.
         ready_kernels: those that are known to run code, where their create did not say so.
+        starting_kernels: what waits for others of these to come up, by the kernel.
         waiting_runs: ids of runs that wait for an answer while nothing reads their output, by the
             kernel they are in.
     """
@@ -79,6 +80,7 @@ class Client:
         self.closed = False
         self.turns: dict[str, Any] = {}
         self.ready_kernels: set[str] = set()
+        self.starting_kernels: dict[str, Any] = {}
         self.waiting_runs: dict[str, str] = {}
 
     def has(self, feature: str) -> bool:

@@ -199,3 +199,23 @@ async def test_kernel_of_1_x_that_is_blocked_is_told(client: Client, kernel: Tri
             with pytest.warns(RuntimeWarning, match="has not run code for 0.2 s"):
                 with trio.move_on_after(2):
                     await printed(await find_kernel(second, kernel.token), "1")
+        assert execution.outcome is None
+
+
+@pytest.mark.parametrize("way", ["polls"])
+async def test_wait_for_a_kernel_of_1_x_is_taken_up_again(
+    client: Client, kernel: TrioKernel
+) -> None:
+    """A cancelled one leaves nothing behind that would block the kernel, and takes no time."""
+    async with open_client(client.config) as second:
+        second.hello = client.hello
+        second.era = replace(client.era, interrupts_need_code=True)
+        again = await find_kernel(second, kernel.token)
+        async with kernel.execute(FOR_EVER) as execution:
+            assert await anext(execution) == Stdout("up\n")
+            for _ in range(3):
+                with trio.fail_after(5), trio.move_on_after(0.2) as waiting:
+                    await printed(again, "print(1)")
+                assert waiting.cancelled_caught
+        assert await printed(again, "print(6 * 7)") == "42\n"
+        assert second.starting_kernels == {}

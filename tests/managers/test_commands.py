@@ -10,7 +10,7 @@ import subprocess
 import pytest
 import trio
 
-from .conftest import Commands
+from .conftest import Commands, Done
 from .targets import Target
 
 pytestmark = pytest.mark.needs("sessions")
@@ -177,6 +177,72 @@ async def test_ctrl_c_while_the_session_is_made(commands: Commands, seconds: flo
     code = "import time; time.sleep(60)"
     done = await _interrupted(commands, seconds, "run", "python", "-c", code)
     assert done in (130, 254, 1, -signal.SIGINT), done
+
+
+@pytest.mark.parametrize("form", ["code", "file"])
+async def test_ctrl_c_while_the_program_runs(commands: Commands, form: str) -> None:
+    """130, as in a shell; whatever the server says of a run that was interrupted."""
+    source = "import time\nprint('started', flush=True)\nwhile True: time.sleep(0.05)\n"
+    (commands.work / "main.py").write_text(source)
+    arguments = ["-c", source] if form == "code" else ["main.py"]
+    process = await trio.lowlevel.open_process(
+        commands.argv("run", "-q", "python", *arguments),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=commands.work,
+        env=commands.env,
+    )
+    try:
+        assert process.stdout is not None
+        said = b""
+        while b"started" not in said:
+            said += (chunk := await process.stdout.receive_some())
+            assert chunk, said
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 130
+    finally:
+        with trio.CancelScope(shield=True):
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+async def test_code_from_a_pipe_ends_with_its_first_failure(commands: Commands) -> None:
+    code = b"print('before')\n1 / 0\nprint('after')\n"
+    done = await commands.run("repl", "-q", "python", stdin=code)
+    assert (done.code, done.text) == (1, "before\n"), done
+    assert "ZeroDivisionError" in done.stderr
+
+
+async def test_log_is_followed_until_the_kernel_ends(commands: Commands, target: Target) -> None:
+    token = f"t-{random.randbytes(6).hex()}"
+    await commands.succeed("create", *_resources(target), "-t", token, "python")
+    outcome: list[Done] = []
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def follow() -> None:
+            outcome.append(await commands.run("logs", "-f", token))
+
+        await commands.succeed("run", "-q", "-t", token, "python", "-c", "print('logged')")
+        await commands.succeed("rm", token)
+    assert outcome[0].code == 0, outcome
+
+
+@pytest.mark.needs("rename")
+async def test_token_that_is_taken_is_nobody_elses_name(
+    commands: Commands, token: str, target: Target
+) -> None:
+    await commands.succeed("rename", token, token + "-2")
+    other = f"o-{random.randbytes(6).hex()}"
+    await commands.succeed("create", *_resources(target), "-t", other, "python")
+    try:
+        done = await commands.run("rename", other, token + "-2")
+        assert done.code == 126 and "taken" in done.stderr, done
+    finally:
+        await commands.succeed("rm", other)
+        await commands.succeed("rename", token + "-2", token)
 
 
 async def test_killed_command_is_cleaned_up_by_gc(commands: Commands, target: Target) -> None:

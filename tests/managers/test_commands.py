@@ -6,6 +6,7 @@ import json
 import random
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 import trio
@@ -260,6 +261,44 @@ async def test_killed_command_is_cleaned_up_by_gc(commands: Commands, target: Ta
     process.kill()
     await process.wait()
     await commands.succeed("gc")
+
+
+@pytest.mark.seconds(900)
+async def test_twenty_killed_commands_are_cleaned_up_by_gc(
+    commands: Commands, target: Target
+) -> None:
+    """Killed at 0 to 8 seconds, some at a time: while they start, create, run or clean up.
+
+    What a manager does not show yet may still come up for two minutes; `gc` keeps it for so long.
+    """
+    chance = random.Random(2018)
+    limiter = trio.CapacityLimiter(4)
+
+    async def start_and_kill(seconds: float) -> None:
+        async with limiter:
+            process = await trio.lowlevel.open_process(
+                commands.argv("run", "-q", "python", "-c", "import time; time.sleep(600)"),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd=commands.work,
+                env=commands.env,
+            )
+            await trio.sleep(seconds)
+            process.kill()
+            await process.wait()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(start_and_kill, chance.uniform(0, 8 * target.pace))
+    journal = Path(commands.env["HOME"]) / ".local/state/backendai-trio/kernels"
+    while True:
+        done = await commands.run("gc")
+        if not any(journal.glob("*.json")):
+            break
+        assert "may still be started" in done.stderr or done.code, done
+        await trio.sleep(10)
+    assert await target.live_sessions() == {}
 
 
 async def _interrupted(commands: Commands, seconds: float, *arguments: str) -> int:

@@ -6,11 +6,12 @@ import json
 import random
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 import trio
 
-from .conftest import Commands
+from .conftest import Commands, Done
 from .targets import Target
 
 pytestmark = pytest.mark.needs("sessions")
@@ -181,6 +182,72 @@ async def test_ctrl_c_while_the_session_is_made(commands: Commands, seconds: flo
     assert done in (130, 254, 1, -signal.SIGINT), done
 
 
+@pytest.mark.parametrize("form", ["code", "file"])
+async def test_ctrl_c_while_the_program_runs(commands: Commands, form: str) -> None:
+    """130, as in a shell; whatever the server says of a run that was interrupted."""
+    source = "import time\nprint('started', flush=True)\nwhile True: time.sleep(0.05)\n"
+    (commands.work / "main.py").write_text(source)
+    arguments = ["-c", source] if form == "code" else ["main.py"]
+    process = await trio.lowlevel.open_process(
+        commands.argv("run", "-q", "python", *arguments),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=commands.work,
+        env=commands.env,
+    )
+    try:
+        assert process.stdout is not None
+        said = b""
+        while b"started" not in said:
+            said += (chunk := await process.stdout.receive_some())
+            assert chunk, said
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 130
+    finally:
+        with trio.CancelScope(shield=True):
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+async def test_code_from_a_pipe_ends_with_its_first_failure(commands: Commands) -> None:
+    code = b"print('before')\n1 / 0\nprint('after')\n"
+    done = await commands.run("repl", "-q", "python", stdin=code)
+    assert (done.code, done.text) == (1, "before\n"), done
+    assert "ZeroDivisionError" in done.stderr
+
+
+async def test_log_is_followed_until_the_kernel_ends(commands: Commands, target: Target) -> None:
+    token = f"t-{random.randbytes(6).hex()}"
+    await commands.succeed("create", *_resources(target), "-t", token, "python")
+    outcome: list[Done] = []
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def follow() -> None:
+            outcome.append(await commands.run("logs", "-f", token))
+
+        await commands.succeed("run", "-q", "-t", token, "python", "-c", "print('logged')")
+        await commands.succeed("rm", token)
+    assert outcome[0].code == 0, outcome
+
+
+@pytest.mark.needs("rename")
+async def test_token_that_is_taken_is_nobody_elses_name(
+    commands: Commands, token: str, target: Target
+) -> None:
+    await commands.succeed("rename", token, token + "-2")
+    other = f"o-{random.randbytes(6).hex()}"
+    await commands.succeed("create", *_resources(target), "-t", other, "python")
+    try:
+        done = await commands.run("rename", other, token + "-2")
+        assert done.code == 126 and "taken" in done.stderr, done
+    finally:
+        await commands.succeed("rm", other)
+        await commands.succeed("rename", token + "-2", token)
+
+
 async def test_killed_command_is_cleaned_up_by_gc(commands: Commands, target: Target) -> None:
     process = await trio.lowlevel.open_process(
         commands.argv("run", "python", "-c", "import time; time.sleep(600)"),
@@ -196,6 +263,44 @@ async def test_killed_command_is_cleaned_up_by_gc(commands: Commands, target: Ta
     process.kill()
     await process.wait()
     await commands.succeed("gc")
+
+
+@pytest.mark.seconds(900)
+async def test_twenty_killed_commands_are_cleaned_up_by_gc(
+    commands: Commands, target: Target
+) -> None:
+    """Killed at 0 to 8 seconds, some at a time: while they start, create, run or clean up.
+
+    What a manager does not show yet may still come up for two minutes; `gc` keeps it for so long.
+    """
+    chance = random.Random(2018)
+    limiter = trio.CapacityLimiter(4)
+
+    async def start_and_kill(seconds: float) -> None:
+        async with limiter:
+            process = await trio.lowlevel.open_process(
+                commands.argv("run", "-q", "python", "-c", "import time; time.sleep(600)"),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd=commands.work,
+                env=commands.env,
+            )
+            await trio.sleep(seconds)
+            process.kill()
+            await process.wait()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(start_and_kill, chance.uniform(0, 8 * target.pace))
+    journal = Path(commands.env["HOME"]) / ".local/state/backendai-trio/kernels"
+    while True:
+        done = await commands.run("gc")
+        if not any(journal.glob("*.json")):
+            break
+        assert "may still be started" in done.stderr or done.code, done
+        await trio.sleep(10)
+    assert await target.live_sessions() == {}
 
 
 async def _interrupted(commands: Commands, seconds: float, *arguments: str) -> int:

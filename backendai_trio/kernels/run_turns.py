@@ -173,7 +173,7 @@ async def _wait_until_ready(client: Client, address: str) -> None:
         if waiting.cancelled_caught:
             warnings.warn(
                 f"kernel {address} has not run code for {patience:g} s: other code goes on in it, "
-                "or a run whose client was killed blocks it, and it must be restarted or destroyed",
+                "or a run whose client was killed blocks it; restart or destroy it then",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -175,6 +175,19 @@ async def test_session_in_the_state_of_error_is_destroyed_by_force() -> None:
     assert manager.asked("DELETE")[-1] == f"/session/{ID}?forced=true"
 
 
+async def test_look_that_fails_since_two_transactions_met_is_repeated() -> None:
+    manager = Manager(states=["failure", "failure", "RUNNING"])
+    async with client_of(manager) as client, open_kernel(client, PYTHON, token="abc") as kernel:
+        assert kernel.kernel_id == ID
+
+
+async def test_destroy_that_fails_since_two_transactions_met_is_repeated() -> None:
+    manager = Manager("RUNNING", destroys=[FAILED, FAILED, ENDED])
+    async with client_of(manager) as client, open_kernel(client, PYTHON, token="abc"):
+        pass
+    assert manager.asked("DELETE") == [f"/session/{ID}"] * 3
+
+
 async def test_wait_that_is_refused_destroys_the_session() -> None:
     """It may come into being yet, whatever ends the wait."""
     manager = Manager(states=["busy", "CANCELLED"])

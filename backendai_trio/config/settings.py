@@ -75,7 +75,8 @@ class Config:
     connect_seconds: float = CONNECT_SECONDS
     """Limit in seconds for opening a connection, the TLS handshake included."""
     grace_seconds: float = 10.0
-    """How many seconds a cancelled block may take to interrupt code and destroy its kernel."""
+    """How many seconds a cancelled block may take to interrupt code and destroy its kernel; six
+    times as many for a manager's kernel that does not run yet (`open_kernel`)."""
     user_agent: str = "backendai-trio"
     other_endpoints: tuple[Endpoint, ...] = ()
     """Further addresses of the same server, to use where `endpoint` cannot be reached."""

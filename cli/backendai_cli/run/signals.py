@@ -17,7 +17,7 @@ from ..termination import ending_signals
 
 __all__ = ["Interrupts"]
 
-_KILLED_BY_INTERRUPT = -signal.SIGINT & 0xFF
+_KILLED_BY_INTERRUPT = (-signal.SIGINT, -signal.SIGINT & 0xFF)
 _GRACE_SECONDS = 1.0
 """How long code in a `repl` may take to stop before another Ctrl-C ends the kernel."""
 
@@ -68,8 +68,8 @@ class Interrupts:
             return exit_codes.TIMED_OUT
         code = run.outcome.exit_code
         # A program on our own gateway that handles Ctrl-C has an exit code of its own. Managers say
-        # nothing or 0 of code, and 254 of a program that the signal has ended.
-        tells_nothing = code in (None, 0, _KILLED_BY_INTERRUPT) and not client.hello.features
+        # nothing or 0 of code, and -2 or 254 of a program that the signal has ended.
+        tells_nothing = code in (None, 0, *_KILLED_BY_INTERRUPT) and not client.hello.features
         if self.interrupted and (code is None or tells_nothing):
             return exit_codes.INTERRUPTED
         return code or 0

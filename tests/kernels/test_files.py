@@ -306,7 +306,7 @@ def executable_in(work: Path, folder: str) -> dict[str, bool]:
 async def test_small_folder_in_one_form(
     kernel: TrioKernel,
     tmp_path: Path,
-    work: Path,
+    gateway_parent: Path,
     caplog: pytest.LogCaptureFixture,
     modes: dict[str, int],
     at_once: bool,
@@ -322,7 +322,8 @@ async def test_small_folder_in_one_form(
     requests = [record.getMessage().split()[:2] for record in caplog.records]
     uploads = [path for _, path in requests if path.endswith("/upload")]
     assert (len(uploads) == 1 and len(requests) == 1) is at_once
-    assert executable_in(work, "up") == {name: bool(mode & 0o111) for name, mode in modes.items()}
+    found = executable_in(work_folder(gateway_parent), "up")
+    assert found == {name: bool(mode & 0o111) for name, mode in modes.items()}
 
 
 @pytest.mark.parametrize("way", ["manager"], indirect=True)

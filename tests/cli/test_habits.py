@@ -38,6 +38,7 @@ JSON_RUNS = {
     ("vfolder", "invitations"): ["vfolder", "invitations", "--json"],
     ("vfolder", "list"): ["vfolder", "list", "--json"],
     ("vfolder", "ls"): ["vfolder", "ls", "a-folder", "--json"],
+    ("vfolder", "trash"): ["vfolder", "trash", "--json"],
 }
 #: Those whose --json is a stream that does not end by itself, or that cannot be repeated; they have
 #: tests of their own.

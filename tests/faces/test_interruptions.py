@@ -292,7 +292,7 @@ def test_trio_scopes_cancelled_at_random(gateway: TestGateway) -> None:
 INTERRUPTED = r"""
 import json, random, signal, sys, threading
 from backendai_trio import Kernel
-from backendai_trio.faces import Admin, calls
+from backendai_trio.faces import Admin, waiting
 
 count, longest, code, seed = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 pick = random.Random(seed)
@@ -303,7 +303,7 @@ def interrupt(_number, frame):
     if not armed:
         return
     # Only inside of calls: between them Ctrl-C is the program's own affair.
-    while frame is not None and frame.f_code is not calls.wait.__code__:
+    while frame is not None and frame.f_code is not waiting.wait.__code__:
         frame = frame.f_back
     if frame is None:
         signal.setitimer(signal.ITIMER_REAL, 0.0002)

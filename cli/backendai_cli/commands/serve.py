@@ -103,8 +103,10 @@ _START_SECONDS = 3.0
 )
 @click.option(
     "--era",
+    metavar="RELEASE",
     type=click.Choice(list(RELEASES)),
-    help="Behave as a manager of this release, its faults included, to try clients on.",
+    help="Behave as a manager of this release, its faults included, to try clients on: "
+    f"{', '.join(RELEASES)}.",
 )
 @click.option(
     "--print-env",

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from backendai_trio.errors import RemoteProtocolError
 from backendai_trio.wire.execution import BatchOptions, ExecuteReply, ExecuteRequest, Mode
 from backendai_trio.wire.json_fields import encode_json
-from backendai_trio.wire.run_events import Event, Html, Log, Media, Other, Stderr, Stdout, event_of
+from backendai_trio.wire.run_events import (
+    Event,
+    Html,
+    Log,
+    Media,
+    Other,
+    Stderr,
+    Stdout,
+    event_of,
+    record_of,
+)
 
 quick = settings(deadline=None, max_examples=50)
 
@@ -330,3 +340,19 @@ def test_any_body_is_a_reply_or_refused(body: bytes) -> None:
 )
 def test_event_of(kind: str, payload: object, event: Event) -> None:
     assert event_of(kind, payload) == event
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [
+        ("stdout", "a"),
+        ("stderr", "b"),
+        ("html", "<b>"),
+        ("log", "c"),
+        ("media", ["image/png", "AA=="]),
+        ("odd", {"x": 1}),
+        ("stdout", 5),
+    ],
+)
+def test_records_and_events_are_each_others_inverse(kind: str, payload: object) -> None:
+    assert record_of(event_of(kind, payload)) == (kind, payload)

@@ -182,7 +182,9 @@ async def test_ctrl_c_while_the_session_is_made(commands: Commands, seconds: flo
     assert done in (130, 254, 1, -signal.SIGINT), done
 
 
-@pytest.mark.parametrize("form", ["code", "file"])
+@pytest.mark.parametrize(
+    "form", ["code", pytest.param("file", marks=pytest.mark.needs("batch-interrupts"))]
+)
 async def test_ctrl_c_while_the_program_runs(commands: Commands, form: str) -> None:
     """130, as in a shell; whatever the server says of a run that was interrupted."""
     source = "import time\nprint('started', flush=True)\nwhile True: time.sleep(0.05)\n"

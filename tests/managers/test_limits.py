@@ -28,10 +28,11 @@ from backendai_trio import (
     open_terminal,
 )
 from backendai_trio.admin import Kind, list_rows
+from backendai_trio.files import UploadStream
 from backendai_trio.kernels import list_apps, open_app_stream
 from backendai_trio.vfolders import accept_invitation, list_invitations
 
-from .runs import new_folder_name, open_folder, run
+from .runs import chunks, new_folder_name, open_folder, run
 from .targets import Target
 
 PATIENCE_SECONDS = 20.0
@@ -117,6 +118,20 @@ async def _wait_interrupts(kernel: TrioKernel) -> None:
             async for _ in execution:  # it ends by itself
                 pass
             raise BackendError("the code went on")
+
+
+async def _batch_interrupts(kernel: TrioKernel) -> None:
+    code = b"import time\nprint('up', flush=True)\nwhile True: time.sleep(0.05)\n"
+    await kernel.upload([UploadStream(chunks(code), "main.py", len(code))])
+    async with kernel.execute(mode="batch", options=BatchOptions(exec="python main.py")) as batch:
+        await anext(batch)
+        await batch.interrupt()
+        with trio.move_on_after(10):
+            async for _ in batch:
+                pass
+        if batch.outcome is None:
+            batch.abandon()  # its kernel ends with this test
+            raise BackendError("the program went on")
 
 
 async def _shows(kernel: TrioKernel, code: str) -> None:
@@ -233,6 +248,7 @@ _ON_KERNEL: dict[str, Callable[[TrioKernel], Awaitable[None]]] = {
     "exit-codes": _exit_codes,
     "syntax-errors": _syntax_errors,
     "wait-interrupts": _wait_interrupts,
+    "batch-interrupts": _batch_interrupts,
     "pictures": partial(_shows, code=f"{_DISPLAY}, SVG\ndisplay(SVG('<svg/>'))"),
     "html": partial(_shows, code=f"{_DISPLAY}, HTML\ndisplay(HTML('<b>bold</b>'))"),
     "session-files": _session_files,

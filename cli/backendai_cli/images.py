@@ -37,7 +37,7 @@ async def suggesting_images(client: Client, wanted: str) -> AsyncIterator[None]:
         if exc.is_unknown_image and not client.hello.features:
             with trio.move_on_after(_ASKING_SECONDS):
                 try:
-                    rows = await list_rows(client, "images")
+                    rows = await list_rows(client, "images")  # noqa: ASYNC120 (raised below)
                 except BackendError:
                     rows = []  # not for this user, or not in this release
                 exc.advice = _advice(similar_names(wanted, rows))

@@ -155,8 +155,8 @@ async def test_interrupt_of_1_x_waits_for_its_code(
     """One that meets no code is lost there, or ends the interpreter."""
     caplog.set_level(logging.DEBUG, "backendai_trio.http")
     kernel.client.era = replace(kernel.client.era, interrupts_need_code=True)
-    async with trio.open_nursery() as nursery:
-        async with kernel.execute("import time\nwhile True: time.sleep(0.1)") as execution:
+    async with kernel.execute("import time\nwhile True: time.sleep(0.1)") as execution:
+        async with trio.open_nursery() as nursery:
             nursery.start_soon(rest_of, execution)
             await trio.testing.wait_all_tasks_blocked(0.01)
             await execution.interrupt()

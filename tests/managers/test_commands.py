@@ -246,8 +246,9 @@ async def test_token_that_is_taken_is_nobody_elses_name(
         done = await commands.run("rename", other, token + "-2")
         assert done.code == 126 and "taken" in done.stderr, done
     finally:
-        await commands.succeed("rm", other)
-        await commands.succeed("rename", token + "-2", token)
+        with trio.move_on_after(60, shield=True):
+            await commands.succeed("rm", other)
+            await commands.succeed("rename", token + "-2", token)
 
 
 async def test_killed_command_is_cleaned_up_by_gc(commands: Commands, target: Target) -> None:

@@ -138,7 +138,7 @@ async def delete_by_id(call: Call) -> Answer:
     return NO_CONTENT
 
 
-async def restore(call: Call) -> Answer:
+def restore(call: Call) -> Answer:
     """``POST /folders/restore-from-trash-bin``."""
     call.sessions.folders.trash.discard(_trashed(call).folder_id)
     return NO_CONTENT

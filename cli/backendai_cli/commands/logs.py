@@ -51,7 +51,7 @@ async def _show(name: str, config: Config, follow: bool) -> int:
                 text = await kernel.logs()
             except ApiError:
                 # Of a kernel that has ended, managers give no log: 404, or 500.
-                if not await _has_ended(kernel):
+                if not await _has_ended(kernel):  # noqa: ASYNC120 (a cancel is no less)
                     raise
                 Status().info("The kernel has ended.")
                 break

@@ -22,6 +22,7 @@ from ..config.settings import Config
 from ..wire.apps import HALF_CLOSE
 from ..wire.execution import INTERRUPT_RUN, RAW_CONSOLE, SHOW_VALUE, STDIN_EOF
 from ..wire.files import ARCHIVES
+from ..wire.kernel_spec import MOUNT_PERMISSIONS
 from ..wire.resumable import RESUMABLE_STREAMS
 from ..wire.storage_proxy import TUS_CHECKSUM
 from ..wire.versions import Era, Hello
@@ -43,7 +44,16 @@ _log = logging.getLogger("backendai_trio.gateway.http")
 LAST_MESSAGES_SECONDS = 0.1
 """How long connections stay open for their last messages after all kernels have ended."""
 FEATURES = frozenset(
-    {RAW_CONSOLE, STDIN_EOF, INTERRUPT_RUN, SHOW_VALUE, RESUMABLE_STREAMS, TUS_CHECKSUM, HALF_CLOSE}
+    {
+        RAW_CONSOLE,
+        STDIN_EOF,
+        INTERRUPT_RUN,
+        SHOW_VALUE,
+        RESUMABLE_STREAMS,
+        TUS_CHECKSUM,
+        HALF_CLOSE,
+        MOUNT_PERMISSIONS,
+    }
 )
 
 

@@ -16,6 +16,7 @@ from .json_fields import Fields
 from .versions import Era, Hello
 
 __all__ = [
+    "MOUNT_PERMISSIONS",
     "WORK_FOLDER",
     "ClusterMode",
     "KernelSpec",
@@ -31,6 +32,8 @@ _MountPermission = Literal["ro", "rw", "wd"]
 
 WORK_FOLDER = "/home/work"
 """Where a kernel's own files are, as managers' kernels see it."""
+MOUNT_PERMISSIONS = "mount-permissions"
+"""Feature: mounts have permissions, as on managers from 24.03 on."""
 _RESOURCES_SINCE = "v4.20190315"
 _PORTS = range(1024, 65536)
 
@@ -173,10 +176,6 @@ _SINCE: tuple[tuple[str, _Test, tuple[int, str], str], ...] = (
     ),
     ("preopened ports", lambda s: s.preopen_ports, (5, "20191215"), "20.03"),
     ("a bootstrap script", lambda s: s.bootstrap_script, (5, "20191215"), "20.03"),
-    (
-        "a mount's permission", lambda s: any(m.permission for m in s.mount_points),
-        (6, "20200815"), "20.09",
-    ),
     ("several containers", lambda s: s.cluster_size > 1, (6, "20200815"), "20.09"),
     ("a cluster mode", lambda s: s.cluster_mode != "single-node", (6, "20200815"), "20.09"),
     ("dependencies", lambda s: s.dependencies, (6, "20200815"), "20.09"),
@@ -185,6 +184,8 @@ _SINCE: tuple[tuple[str, _Test, tuple[int, str], str], ...] = (
     ("a callback", lambda s: s.callback_url, (6, "20220615"), "22.09"),
     ("a priority", lambda s: s.priority is not None, (8, "20240915"), "24.09"),
 )  # fmt: skip
+# Manager 23.09.10 does not take it (measured), whatever version the request names.
+_PERMISSIONS_SINCE = (8, "20240315")
 _SUBPATHS_SINCE = (26, 4, 4)
 
 
@@ -204,6 +205,15 @@ def check_spec(hello: Hello, spec: KernelSpec) -> None:
             raise LocalProtocolError(
                 f"{server} cannot create a session with {what}; managers can from {release} on"
             )
+    if (
+        any(mount.permission for mount in spec.mount_points)
+        and hello.key < _PERMISSIONS_SINCE
+        and MOUNT_PERMISSIONS not in hello.features
+    ):
+        raise LocalProtocolError(
+            f"{server} cannot create a session with a mount's permission; "
+            "managers can from 24.03 on"
+        )
     if any(mount.subpath for mount in spec.mount_points) and hello.release < _SUBPATHS_SINCE:
         raise LocalProtocolError(
             f"{server} cannot mount a part of a folder; managers can from 26.4.4 on"

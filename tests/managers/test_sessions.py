@@ -170,9 +170,11 @@ async def test_unknown_image(client: Client, target: Target) -> None:
 async def test_session_gets_what_it_was_asked_for(client: Client, target: Target) -> None:
     """Its place in the cluster, and its folders where they were asked for."""
     async with open_folder(client) as folder:
+        newer = client.hello.features or client.hello.key >= (8, "20240315")
+        mount = f"{folder.name}:/home/work/given"
         spec = replace(
             target.python,
-            mounts=(f"{folder.name}:/home/work/given:ro",),
+            mounts=(f"{mount}:ro" if newer else mount,),
             resource_opts={"shmem": "64m"},
             project="default",
             domain="default",

@@ -33,6 +33,8 @@ SLOW = (
     "cli/test_examples.py",
     "cli/test_gc.py",
     "cli/test_habits.py",
+    "cli/test_kernel_options.py",
+    "cli/test_links.py",
     "cli/test_login.py",
     "cli/test_memory.py",
     "cli/test_outages.py",

@@ -137,7 +137,7 @@ async def _serve(
 @pytest.fixture
 def backendai_gateway() -> Iterator[TestGateway]:
     """A new gateway, with real kernels as local processes, until the test ends."""
-    if sys.platform != "linux":
+    if sys.platform != "linux":  # a test of somebody's program, who may run it elsewhere as well
         pytest.skip("the embedded gateway needs Linux")
     with gateway_in_thread() as gateway:
         yield gateway

@@ -106,7 +106,7 @@ async def serve_folders(request: dict[str, Any], ready: int) -> None:
             async with open_gateway(options):
                 os.write(ready, b".")
                 await trio.sleep_forever()
-        except Exception:
+        except Exception:  # the gateway that was killed may still have the port, and its folder
             await trio.sleep(0.01)
 
 

@@ -65,7 +65,7 @@ class open_turn:
                 await self._wait()
                 await _wait_until_ready(self._client, self._address)
                 await _end_waiting_run(self._client, self._address, self._run_id)
-            except BaseException:
+            except BaseException:  # cancelled, too: no block will end it
                 self.end()
                 raise
         return self

@@ -46,7 +46,7 @@ class HTTP11Connection:
         self._limits = limits
 
     async def exchange(self, request: OutgoingRequest) -> ResponseParser:
-        """Send a request, and receive the head of its response; `receive` then gets the body.
+        """Send a request, and receive the head of its response; `receive_more` then gets the body.
 
         A response that comes while the body is being sent ends the sending if it is an error.
 
@@ -124,22 +124,6 @@ class HTTP11Connection:
             raise ReadTimeout
         if not sent:
             response.forbid_reuse()
-
-    async def receive(self, response: ResponseParser, seconds: float) -> None:
-        """Receive more of a response.
-
-        Args:
-            response: what `exchange` returned.
-            seconds: limit for the wait.
-
-        Raises:
-            ReadTimeout, NetworkError, Disconnected: as they say.
-            MalformedResponse: the response is not HTTP.
-        """
-        with trio.move_on_after(seconds) as waiting:
-            await self.receive_more(response)
-        if waiting.cancelled_caught:
-            raise ReadTimeout
 
     async def receive_more(self, response: ResponseParser) -> None:
         """Receive more of a response; the caller limits the time.

@@ -12,7 +12,7 @@ import trio
 
 from ..config.settings import Config, Endpoint
 from .connect import connect, keepalive_options
-from .exceptions import Disconnected, NetworkError
+from .exceptions import Disconnected, NetworkError, ReadTimeout
 from .http1 import HTTP11Connection
 from .limits import Limits
 from .proxies import proxy_of
@@ -63,10 +63,7 @@ class ConnectionPool:
         Cancellation:
             Closes the connection. The request may have reached the server or not.
         """
-        try:
-            self._slots.acquire_nowait()
-        except trio.WouldBlock:
-            await self._slots.acquire()
+        await self._acquire_slot()
         try:
             return await self._exchange(request)
         except BaseException:  # without a response there is nobody to release it
@@ -88,22 +85,26 @@ class ConnectionPool:
         Cancellation:
             Closes the connection. The server has not received the whole request.
         """
-        try:
-            self._slots.acquire_nowait()
-        except trio.WouldBlock:
-            await self._slots.acquire()
+        await self._acquire_slot()
         endpoint = request.endpoint
         try:
             connection = self._take_idle(endpoint) or await self._connect(endpoint)
             try:
                 parser = await connection.start(self._as_forwarded(request))
-            except BaseException:
+            except BaseException:  # cancelled, too: the request may be half sent
                 self._close(connection)
                 raise
-        except BaseException:
+        except BaseException:  # without a response there is nobody to release it
             self._slots.release()
             raise
         return IncomingResponse(self, endpoint, connection, parser, request.answer_seconds)
+
+    async def _acquire_slot(self) -> None:
+        """Wait for a connection to be free. No checkpoint if one is."""
+        try:
+            self._slots.acquire_nowait()
+        except trio.WouldBlock:
+            await self._slots.acquire()
 
     def _as_forwarded(self, request: OutgoingRequest) -> OutgoingRequest:
         """The request as the proxy takes it that forwards it; others as they are."""
@@ -243,7 +244,7 @@ class IncomingResponse:
         """
         try:
             await self._connection.receive_more(self._parser)
-        except Exception:
+        except Exception:  # whatever it is, the connection is not used again
             self._failed = True
             raise
 
@@ -266,11 +267,11 @@ class IncomingResponse:
         while not pieces:
             if self._parser.complete or self._failed:
                 return b""
-            try:
-                await self._connection.receive(self._parser, self._answer_seconds)
-            except Exception:
+            with trio.move_on_after(self._answer_seconds) as waiting:
+                await self.receive_more()
+            if waiting.cancelled_caught:
                 self._failed = True
-                raise
+                raise ReadTimeout
         return pieces.popleft()
 
     def close(self) -> None:

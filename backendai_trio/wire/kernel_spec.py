@@ -31,7 +31,7 @@ ClusterMode = Literal["single-node", "multi-node"]
 _MountPermission = Literal["ro", "rw", "wd"]
 
 WORK_FOLDER = "/home/work"
-"""Where a kernel's own files are, as managers' kernels see it."""
+"""Where a kernel's own files are in the API, wherever they are on disk."""
 MOUNT_PERMISSIONS = "mount-permissions"
 """Feature: mounts have permissions, as on managers from 24.03 on."""
 _RESOURCES_SINCE = "v4.20190315"

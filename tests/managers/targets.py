@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -32,7 +33,7 @@ _PASSWORD = "a-password-of-the-tests"
 _DEAD = frozenset({"TERMINATED", "CANCELLED", "ERROR"})
 
 
-class Target:
+class Target(ABC):
     """A server under test.
 
     Attributes:
@@ -65,9 +66,9 @@ class Target:
         """The users it knows: an ordinary one, and on managers administrators."""
         return ["user"]
 
+    @abstractmethod
     def config(self, account: str = "user") -> Config:
         """Settings of a user's client."""
-        raise NotImplementedError
 
     def variables(self, account: str = "user") -> dict[str, str]:
         """The same as environment variables."""
@@ -78,13 +79,13 @@ class Target:
             "BACKEND_SECRET_KEY": config.secret_key,
         }
 
+    @abstractmethod
     def login(self) -> tuple[Config, str, str]:
         """Settings of somebody who has not logged in yet, and a user's name and password."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def live_sessions(self) -> dict[str, str]:
         """The sessions of all users that have not ended, by the server's own list: name, status."""
-        raise NotImplementedError
 
     def logs(self) -> Mapping[str, str]:
         """The ends of the server's logs."""

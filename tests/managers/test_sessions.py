@@ -27,7 +27,7 @@ from backendai_trio import (
     query,
     run_kernel,
 )
-from backendai_trio.wire.kernel_spec import check_spec
+from backendai_trio.wire.kernel_spec import WORK_FOLDER, check_spec
 
 from .runs import chunks, open_folder, run
 from .targets import ManagerTarget, Target
@@ -171,7 +171,7 @@ async def test_session_gets_what_it_was_asked_for(client: Client, target: Target
     """Its place in the cluster, and its folders where they were asked for."""
     async with open_folder(client) as folder:
         newer = client.hello.features or client.hello.key >= (8, "20240315")
-        mount = f"{folder.name}:/home/work/given"
+        mount = f"{folder.name}:{WORK_FOLDER}/given"
         spec = replace(
             target.python,
             mounts=(f"{mount}:ro" if newer else mount,),
@@ -183,7 +183,7 @@ async def test_session_gets_what_it_was_asked_for(client: Client, target: Target
             preopen_ports=(8080,),
         )
         async with open_kernel(client, spec) as kernel:
-            result = await run(kernel, "import os; print(os.path.isdir('/home/work/given'))")
+            result = await run(kernel, f"import os; print(os.path.isdir('{WORK_FOLDER}/given'))")
             assert result.stdout == "True\n"
             rows = {row["name"]: row for row in await sessions_with_tags(client)}
             assert rows[kernel.token]["tag"] == "of-a-test"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backendai_trio.errors import LocalProtocolError, RemoteProtocolError
-from backendai_trio.wire.kernel_spec import KernelSpec, Mount, check_spec
+from backendai_trio.wire.kernel_spec import WORK_FOLDER, KernelSpec, Mount, check_spec
 from backendai_trio.wire.kernels import CreateRequest
 from backendai_trio.wire.versions import SEED, SESSION_5, SESSION_6, TRANSITION, Era, Hello
 
@@ -18,7 +18,7 @@ PYTHON = KernelSpec(runtime="python")
 FULL = KernelSpec(
     runtime="python",
     environ={"A": "1"},
-    mounts=("data", "more:/mnt/more:ro", "big/part:/home/work/part"),
+    mounts=("data", "more:/mnt/more:ro", f"big/part:{WORK_FOLDER}/part"),
     resources={"cpu": "2", "mem": "4g", "cuda.shares": "0.5"},
     resource_opts={"shmem": "1g"},
     project="physics",
@@ -85,7 +85,7 @@ def test_every_key() -> None:
         "priority": 5,
         "config": {
             "mounts": ["data", "more", "big/part"],
-            "mount_map": {"more": "/mnt/more", "big/part": "/home/work/part"},
+            "mount_map": {"more": "/mnt/more", "big/part": f"{WORK_FOLDER}/part"},
             "mount_options": {"more": {"type": "bind", "permission": "ro"}},
             "environ": {"A": "1"},
             "resources": {"cpu": "2", "mem": "4g", "cuda.shares": "0.5"},

@@ -22,12 +22,11 @@ from ...wire.files import (
     FileInfo,
     Listing,
 )
+from ...wire.kernel_spec import WORK_FOLDER
 from ..refusals import Refused
 
 __all__ = ["ArchiveReceiver", "Workspace"]
 
-WORK = "/home/work"
-"""The work folder's path in the API, wherever it is on disk."""
 _READ_BYTES = 1024 * 1024
 
 
@@ -52,8 +51,8 @@ class Workspace:
             Refused: 500 (this is how agents answer), the name leads out of the work folder.
         """
         inner = name
-        if inner == WORK or inner.startswith(f"{WORK}/"):
-            inner = inner[len(WORK) :].lstrip("/")
+        if inner == WORK_FOLDER or inner.startswith(f"{WORK_FOLDER}/"):
+            inner = inner[len(WORK_FOLDER) :].lstrip("/")
         elif inner == str(self.root) or inner.startswith(f"{self.root}/"):
             inner = inner[len(str(self.root)) :].lstrip("/")
         inner = posixpath.normpath(inner) if inner else "."
@@ -83,7 +82,7 @@ class Workspace:
 
     def listing(self, name: str) -> Listing:
         """The entries of a folder, or the entry of a single file."""
-        shown = posixpath.normpath(posixpath.join(WORK, name))
+        shown = posixpath.normpath(posixpath.join(WORK_FOLDER, name))
         try:
             path = self.existing(name)
             if path.is_dir():

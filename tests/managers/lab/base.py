@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -27,7 +28,7 @@ KERNEL_PORTS = 600
 """How many ports sessions have, from 300 above the first one on."""
 
 
-class Lab:
+class Lab(ABC):
     """One release's servers.
 
     Attributes:
@@ -171,13 +172,13 @@ class Lab:
         """Virtual environments to make, and their requirements."""
         return {"venv": self.release}
 
+    @abstractmethod
     def configure(self) -> None:
         """Write the servers' settings."""
-        raise NotImplementedError
 
+    @abstractmethod
     def seed(self) -> None:
         """Fill the empty database, and etcd."""
-        raise NotImplementedError
 
     def _start_service(self, name: str) -> None:
         start: Callable[[], None] = getattr(self, f"start_{name}")

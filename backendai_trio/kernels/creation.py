@@ -11,6 +11,7 @@ from ..transport.client import Client
 from ..transport.pending_call import PendingCall
 from ..transport.retry import backoff
 from ..wire.http import JSON, Request
+from ..wire.kernel_spec import KernelSpec
 from ..wire.kernel_states import COMING, DEAD, NOT_NOW, KernelState
 from ..wire.kernels import CreateReply, CreateRequest, Statistics
 from ..wire.resumable import RESUMABLE_STREAMS
@@ -67,6 +68,8 @@ class Creation:
         try:
             reply = CreateReply.decode((await call.wait()).body, create.token)
         except BaseException as exc:
+            if isinstance(exc, ApiError):
+                exc.advice = exc.advice or _advice(exc, create.spec)
             if call.sent and not (isinstance(exc, ApiError) and exc.status < 500):
                 await self._undo(call)  # noqa: ASYNC102 (it has a shield)
             raise
@@ -195,3 +198,21 @@ async def _destroy_unanswered(client: Client, token: str) -> None:
         if gone and trio.current_time() > give_up:
             return
         await trio.sleep(next(pauses))
+
+
+def _advice(error: ApiError, spec: KernelSpec) -> str:
+    """What to do about a create that was refused for what it names; ``""`` where that is not known.
+
+    Managers name the kind of what they do not find, and not which one it is.
+    """
+    reason = error.reason.lower()
+    if "scaling group" in reason or "resource group" in reason or "scaling-group" in error.kind:
+        return "name one that you may use with --resource-group (KernelSpec.resource_group)"
+    if "domain" in reason:
+        return "name yours with -d, BACKEND_DOMAIN or KernelSpec.domain"
+    if "group" in reason or "project" in reason:
+        which = f"{spec.project!r} is no project of yours" if spec.project else "none was named"
+        return f"{which}: name one with -g, BACKEND_GROUP or KernelSpec.project"
+    if "vfolder" in reason or "virtual folder" in reason:
+        return "'backend.ai vfolder list' lists yours"
+    return ""

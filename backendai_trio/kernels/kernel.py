@@ -14,7 +14,7 @@ from typing import Any, Literal
 import trio
 
 from .._groups import one_error
-from ..errors import ApiError, InvalidRequest, LocalProtocolError, NotFound
+from ..errors import ApiError, InvalidRequest, LocalProtocolError, NotFound, ServerError
 from ..transport.client import Client
 from ..wire.execution import SHOW_VALUE, BatchOptions, ExecuteRequest, check_run_id
 from ..wire.http import UNKNOWN_ROUTE, Request
@@ -196,7 +196,12 @@ class TrioKernel:
 
         Endpoint: ``PATCH /session/{name}`` (docs/protocol.md, section 3.1).
         """
-        await self.client.call(self._request("PATCH"), answer_seconds=None)
+        try:
+            await self.client.call(self._request("PATCH"), answer_seconds=None)
+        except ServerError as exc:
+            if exc.status == 501:
+                exc.advice = "end the kernel and create another; managers restart none since 26.4.4"
+            raise
         forget_waiting_run(self.client, self.address)
 
     async def rename(self, token: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -40,6 +41,9 @@ class Status:
         line_end: what ends a line; a terminal in raw mode needs a carriage return as well.
     """
 
+    # Where a "wait" line is shown. It is on the terminal's line, whichever object wrote it.
+    _waiting: ClassVar[WeakSet[TextIO]] = WeakSet()
+
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
         """
         Args:
@@ -51,7 +55,6 @@ class Status:
         self._stream = stream or sys.stderr
         self._erases = moves_cursor(self._stream)
         self._color = uses_color(self._stream)
-        self._waiting = False
 
     def info(self, message: str) -> None:
         """Show a piece of information."""
@@ -62,7 +65,7 @@ class Status:
         """Show what has begun and may take a while."""
         if not self._quiet and self._erases:
             self._show(_WAIT, message, end="\r")
-            self._waiting = True
+            self._waiting.add(self._stream)
 
     def done(self, message: str) -> None:
         """Show what has succeeded."""
@@ -79,8 +82,8 @@ class Status:
 
     def clear(self) -> None:
         """Erase a "wait" line, before something else is written to the terminal."""
-        if self._waiting:
-            self._waiting = False
+        if self._stream in self._waiting:
+            self._waiting.discard(self._stream)
             self._write(_ERASE_LINE)
 
     def _show(self, kind: tuple[str, str], message: str, end: str | None = None) -> None:

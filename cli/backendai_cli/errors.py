@@ -84,6 +84,10 @@ def _run(command: click.Command, arguments: Sequence[str], name: str) -> int:
         # Several uploads can fail at once, each with its own error.
         codes = [report_error(error) for error in _errors_in(exc)]
         return codes[0]
+    finally:
+        from .console import Status
+
+        Status().clear()  # what was being waited for is over
 
 
 def report_error(exc: Exception) -> int:
@@ -96,7 +100,7 @@ def report_error(exc: Exception) -> int:
 
     if isinstance(exc, ApiError):
         message = message_of(exc)
-        _show_error(f"{message}; {exc.advice}" if exc.advice else message)
+        _show_error(f"{message.rstrip('.')}; {exc.advice}" if exc.advice else message)
         return exit_codes.NOT_FOUND if exc.is_unknown_image else exit_codes.REFUSED
     if isinstance(exc, BackendError | OSError):
         _show_error(message_of(exc))

@@ -55,7 +55,7 @@ def test_a_folder_is_mounted_where_it_was_asked_for(commands: Commands, served: 
         (["--depends", "other"], "dependencies"),
         (["-o", "AKIAOTHER"], "another owner"),
         (["--assign-agent", "i-1"], "chosen agents"),
-        (["--resource-group", "gpus"], "gpus"),
+        (["--resource-group", "gpus"], "name one that you may use with --resource-group"),
         (["--callback-url", "http://127.0.0.1/"], "22.09"),
         (["--arch", "aarch64"], "22.03"),
         (["--priority", "1"], "24.09"),

@@ -40,7 +40,13 @@ _KERNEL_KINDS = {
     "vfolder-not-found": "folder-not-found",
 }
 
-_NOT_FOUND = frozenset({"session-not-found", "image-not-found", "vfolder-not-found"})
+# What managers say of things that they do not find. Where all have one type, only the title tells
+# them apart.
+_NOT_FOUND = {
+    "session-not-found": "No such session.",
+    "image-not-found": "No such environment image.",
+    "vfolder-not-found": "No such virtual folder.",
+}
 
 SocketHandler = Callable[[WebSocket, Session], Awaitable[None]]
 
@@ -188,7 +194,8 @@ def problem_response(problem: Problem, era: Era, release: Release) -> Response:
         release: the release that the gateway behaves as.
     """
     if release.not_found_kind and problem.kind in _NOT_FOUND:
-        problem = replace(problem, kind=release.not_found_kind)
+        title = _NOT_FOUND[problem.kind]
+        problem = replace(problem, kind=release.not_found_kind, title=title)
     if not era.names_session:
         problem = replace(problem, kind=_KERNEL_KINDS.get(problem.kind, problem.kind))
     body = encode_problem(problem, separate_detail=era.separate_detail)

@@ -196,6 +196,9 @@ async def _serve(options: GatewayOptions, print_env: bool, again: list[str]) -> 
         async with trio.open_nursery() as nursery:
             gateway: Gateway = await nursery.start(serve_gateway, options)
             status.done(f"Serving on {gateway.url} (isolation: {gateway.isolation}).")
+            if options.release:
+                manager = RELEASES[options.release].hello.manager or options.release
+                status.info(f"It behaves as manager {manager} does, its faults included.")
             if print_env:
                 _print_env(gateway.config)
                 if not sys.stdout.isatty():  # probably in $(...), which waits for the end

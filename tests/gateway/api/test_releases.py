@@ -115,6 +115,10 @@ async def test_problem_types(release: str, gateway_parent: Path) -> None:
         with pytest.raises(NotFound) as caught:
             await client.call(Request("POST", client.era.session_path("nobody"), (), b"{}", JSON))
         assert caught.value.kind == (expected or f"{noun}-not-found")
+        assert not caught.value.is_unknown_image
+        with pytest.raises(NotFound) as caught:
+            await attach_kernel(client, KernelSpec(runtime="nonesuch"), token="lab-1")
+        assert caught.value.is_unknown_image
 
 
 @pytest.mark.parametrize("release", ["1.1", "1.3"])
@@ -171,6 +175,7 @@ async def test_restart_is_there_or_refused(release: str, gateway_parent: Path) -
             with pytest.raises(ApiError) as caught:
                 await kernel.restart()
             assert caught.value.status == 501
+            assert "create another" in caught.value.advice
 
 
 @pytest.mark.parametrize("name", [name for name in LATER if name != "18.12"])

@@ -49,6 +49,10 @@ class AppStream(trio.abc.HalfCloseableStream):
         self._sending = OneAtATime("sending to this service")
         self._receiving = OneAtATime("receiving from this service")
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError(_CLOSED)
+
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send bytes to the service; waits while it is far behind.
 
@@ -64,10 +68,9 @@ class AppStream(trio.abc.HalfCloseableStream):
         """
         await trio.lowlevel.checkpoint()
         with self._sending:
-            if self._closed or self._input_ended:
-                raise trio.ClosedResourceError(
-                    _CLOSED if self._closed else "the input of this service has ended"
-                )
+            self._check_open()
+            if self._input_ended:
+                raise trio.ClosedResourceError("the input of this service has ended")
             view = memoryview(data)
             try:
                 for start in range(0, len(view), _CHUNK_BYTES):
@@ -84,8 +87,7 @@ class AppStream(trio.abc.HalfCloseableStream):
         """
         await trio.lowlevel.checkpoint()
         with self._sending:
-            if self._closed:
-                raise trio.ClosedResourceError(_CLOSED)
+            self._check_open()
 
     async def send_eof(self) -> None:
         """Tell the service that no more bytes will come. May be repeated.
@@ -98,8 +100,7 @@ class AppStream(trio.abc.HalfCloseableStream):
         """
         await trio.lowlevel.checkpoint()
         with self._sending:
-            if self._closed:
-                raise trio.ClosedResourceError(_CLOSED)
+            self._check_open()
             if self._half_close and not self._input_ended:
                 try:
                     await self._websocket.send_message(END_OF_STREAM)
@@ -129,8 +130,7 @@ class AppStream(trio.abc.HalfCloseableStream):
         if max_bytes is not None and index(max_bytes) < 1:
             raise ValueError("max_bytes must be at least 1")
         with self._receiving:
-            if self._closed:
-                raise trio.ClosedResourceError(_CLOSED)
+            self._check_open()
             while not self._unread and not self._output_ended:
                 await self._receive_message()
         size = len(self._unread) if max_bytes is None else max_bytes

@@ -18,21 +18,16 @@ def started(run: Running, commands: Commands, text: str = "started") -> None:
     assert commands.kernel_processes()
 
 
-def test_ctrl_c(commands: Commands) -> None:
-    with commands.terminal("run", "python3", "-c", FOREVER) as run:
-        started(run, commands)
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [(FOREVER, "started"), ("input('your name? ')", "your name? ")],
+    ids=["loop", "prompt"],
+)
+def test_ctrl_c(commands: Commands, code: str, shown: str) -> None:
+    with commands.terminal("run", "python3", "-c", code) as run:
+        started(run, commands, shown)
         run.send("\x03")
         run.expect("Interrupting the program; Ctrl-C again ends the kernel.")
-        run.expect("KeyboardInterrupt")
-        assert run.wait(5) == 130
-        assert commands.kernel_processes() == []
-    assert run.text().endswith("✔ Cleaned up the kernel.\n")
-
-
-def test_ctrl_c_at_a_prompt(commands: Commands) -> None:
-    with commands.terminal("run", "python3", "-c", "input('your name? ')") as run:
-        started(run, commands, "your name? ")
-        run.send("\x03")
         run.expect("KeyboardInterrupt")
         assert run.wait(5) == 130
         assert commands.kernel_processes() == []

@@ -31,7 +31,7 @@ from backendai_trio import (
 from backendai_trio.files import Progress, Upload, UploadStream, plan_uploads
 from backendai_trio.gateway import Gateway
 from backendai_trio.wire.http import Request
-from backendai_trio.wire.versions import SEED, SESSION_6
+from backendai_trio.wire.versions import SEED
 
 from ..local_kernels import work_folder
 
@@ -449,7 +449,3 @@ async def test_altered_archive_changes_nothing(
     assert files_in(work_folder(gateway_parent)) == {}
     await client.call(Request("PUT", path, body=body + good, content_type=TAR))
     assert files_in(work_folder(gateway_parent)) == {"file": content}
-
-
-def test_eras_have_the_limits_of_the_contract() -> None:
-    assert (SEED.upload_max_files, SESSION_6.upload_max_files) == (19, 20)

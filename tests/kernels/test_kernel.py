@@ -14,15 +14,11 @@ from backendai_trio import (
     BackendError,
     Client,
     Config,
-    Finished,
     GatewayOptions,
     InvalidRequest,
     KernelSpec,
     LocalProtocolError,
     NotFound,
-    ServerError,
-    Stderr,
-    Stdout,
     TrioKernel,
     attach_kernel,
     list_kernels,
@@ -37,41 +33,12 @@ from backendai_trio.gateway.storage.database import KeyPair, SqliteStore
 from backendai_trio.wire.kernels import CreateReply
 from backendai_trio.wire.versions import ERAS, SESSION_5, SESSION_6, Era, Hello
 
+from .eras import era as era
+from .eras import gateway as gateway
+from .eras import newest, output_of
+
 PYTHON = KernelSpec(runtime="python")
 LUA = KernelSpec(runtime="lua")
-
-# For what does not depend on the era.
-newest = pytest.mark.parametrize("era", [SESSION_6], ids=lambda era: era.name)
-
-
-@pytest.fixture(params=ERAS, ids=lambda era: era.name)
-def era(request: pytest.FixtureRequest) -> Era:
-    """One generation of servers after the other."""
-    chosen: Era = request.param
-    return chosen
-
-
-@pytest.fixture
-async def gateway(era: Era, gateway_parent: Path) -> AsyncIterator[Gateway]:
-    """A gateway that speaks this era's API and no other."""
-    async with open_gateway(GatewayOptions(eras=(era,))) as opened:
-        yield opened
-
-
-async def run(kernel: TrioKernel, code: str) -> str:
-    """What `code` prints; it must not fail."""
-    printed = ""
-    async with kernel.execute(code) as execution:
-        async for event in execution:
-            match event:
-                case Stdout(text):
-                    printed += text
-                case Stderr(text):
-                    pytest.fail(text)
-                case Finished(exit_code):
-                    assert exit_code == 0
-                    return printed
-    raise AssertionError("the run ended without a Finished event")
 
 
 # --- the version ---------------------------------------------------------------------------------
@@ -100,7 +67,7 @@ async def test_kernel_lives_as_long_as_its_block(gateway: Gateway, client: Clien
         assert kernel.statistics is None
         assert kernel.token in repr(kernel)
         assert gateway.config.secret_key not in repr(kernel)
-        assert await run(kernel, "print('hello')") == "hello\n"
+        assert await output_of(kernel, "print('hello')") == "hello\n"
     assert gateway.tokens() == []
     assert kernel.statistics is not None
     # A Python interpreter has run in it.
@@ -135,8 +102,8 @@ async def test_kernel_lives_as_long_as_a_nursery(gateway: Gateway, client: Clien
         one: TrioKernel = await nursery.start(run_kernel, client, PYTHON)
         two: TrioKernel = await nursery.start(run_kernel, client, PYTHON)
         assert sorted(gateway.tokens()) == sorted([one.token, two.token])
-        await run(one, "x = 1")
-        assert await run(two, "print('x' in globals())") == "False\n"
+        await output_of(one, "x = 1")
+        assert await output_of(two, "print('x' in globals())") == "False\n"
         nursery.cancel_scope.cancel()
     assert gateway.tokens() == []
     assert one.statistics is not None
@@ -166,15 +133,15 @@ async def test_token_is_free_again_after_destroy(client: Client) -> None:
     for _ in range(2):
         async with open_kernel(client, PYTHON, token="reused") as kernel:
             assert kernel.created
-            await run(kernel, "assert 'x' not in globals(); x = 1")
+            await output_of(kernel, "assert 'x' not in globals(); x = 1")
 
 
 @newest
 async def test_many_kernels_at_once_are_apart(gateway: Gateway, client: Client) -> None:
     async def one(number: int) -> None:
         async with open_kernel(client, PYTHON) as kernel:
-            await run(kernel, f"open('mine', 'w').write('{number}'); x = {number}")
-            text = await run(kernel, "import os; print(x, open('mine').read(), os.listdir())")
+            await output_of(kernel, f"open('mine', 'w').write('{number}'); x = {number}")
+            text = await output_of(kernel, "import os; print(x, open('mine').read(), os.listdir())")
             assert text == f"{number} {number} ['mine']\n"
 
     async with trio.open_nursery() as nursery:
@@ -188,14 +155,16 @@ async def test_many_kernels_at_once_are_apart(gateway: Gateway, client: Client) 
 
 async def test_attached_kernel_is_joined_and_stays(gateway: Gateway, client: Client) -> None:
     first = await attach_kernel(client, PYTHON, token="lab1")
-    await run(first, "x = 42")
+    await output_of(first, "x = 42")
     # Another client, as that of a command which comes later.
     async with open_client(gateway.config) as other:
         second = await attach_kernel(other, PYTHON, token="lab1")
-        assert await run(second, "print(x)") == "42\n"
+        assert await output_of(second, "print(x)") == "42\n"
     # The client that joined has gone, and so may the one that made it.
     async with open_client(gateway.config) as third:
-        assert await run(await attach_kernel(third, PYTHON, token="lab1"), "print(x)") == "42\n"
+        assert (
+            await output_of(await attach_kernel(third, PYTHON, token="lab1"), "print(x)") == "42\n"
+        )
     assert (first.created, second.created) == (True, False)
     assert first.kernel_id == second.kernel_id
     assert gateway.tokens() == ["lab1"]
@@ -214,7 +183,7 @@ async def test_attach_with_another_runtime_is_refused(
     gateway: Gateway, client: Client, era: Era
 ) -> None:
     kernel = await attach_kernel(client, PYTHON, token="lab1")
-    await run(kernel, "x = 1")
+    await output_of(kernel, "x = 1")
     with pytest.raises(InvalidRequest) as caught:
         await attach_kernel(client, LUA, token="lab1")
     assert caught.value.status == 400
@@ -222,7 +191,7 @@ async def test_attach_with_another_runtime_is_refused(
     assert caught.value.kind == f"{noun}-already-exists"
     assert "python" in str(caught.value)
     assert gateway.tokens() == ["lab1"]
-    assert await run(kernel, "print(x)") == "1\n"
+    assert await output_of(kernel, "print(x)") == "1\n"
 
 
 @newest
@@ -244,12 +213,12 @@ async def test_open_kernel_does_not_take_over_an_existing_one(
 ) -> None:
     """Seed servers join whatever has the token: the end of the block must not destroy it."""
     kernel = await attach_kernel(client, PYTHON, token="lab1")
-    await run(kernel, "x = 1")
+    await output_of(kernel, "x = 1")
     with pytest.raises(BackendError):
         async with open_kernel(client, PYTHON, token="lab1"):
             pass
     assert gateway.tokens() == ["lab1"]
-    assert await run(kernel, "print(x)") == "1\n"
+    assert await output_of(kernel, "print(x)") == "1\n"
 
 
 async def test_short_and_long_tokens(gateway: Gateway, client: Client) -> None:
@@ -355,7 +324,7 @@ async def test_kernels_of_other_access_keys_are_invisible(
     gateway, others = two_owners
     async with open_client(gateway.config) as client, open_client(others) as stranger:
         async with open_kernel(client, PYTHON, token="mine") as kernel:
-            await run(kernel, "x = 1")
+            await output_of(kernel, "x = 1")
             assert await list_kernels(stranger, status=None) == []
             for name in ("mine", kernel.kernel_id):
                 with pytest.raises(NotFound):
@@ -365,129 +334,15 @@ async def test_kernels_of_other_access_keys_are_invisible(
             # The same token is another kernel.
             async with open_kernel(stranger, PYTHON, token="mine") as other:
                 assert other.created
-                assert await run(other, "print('x' in globals())") == "False\n"
+                assert await output_of(other, "print('x' in globals())") == "False\n"
                 assert gateway.tokens() == ["mine", "mine"]
             assert gateway.tokens() == ["mine"]
-            assert await run(kernel, "print(x)") == "1\n"
+            assert await output_of(kernel, "print(x)") == "1\n"
         assert [row.token for row in await list_kernels(stranger, status=None)] == ["mine"]
 
 
 def _reply(name: str) -> CreateReply:
     return CreateReply(name, name, created=False)
-
-
-# --- what a kernel can do besides running code ---------------------------------------------------
-
-
-async def test_info(client: Client) -> None:
-    async with open_kernel(client, KernelSpec(runtime="python3")) as kernel:
-        before = await kernel.info()
-        assert before.runtime == "python"
-        assert before.status == "RUNNING"
-        assert before.age_ms >= 0
-        await run(kernel, "pass")
-        after = await kernel.info()
-        assert after.queries > before.queries
-        assert after.age_ms >= before.age_ms
-
-
-async def test_logs_keep_what_was_printed(client: Client) -> None:
-    async with open_kernel(client, PYTHON) as kernel:
-        assert await kernel.logs() == ""
-        await run(kernel, "print('one')")
-        async with kernel.execute("import sys; print('two', file=sys.stderr)") as execution:
-            async for _ in execution:
-                pass
-        assert await kernel.logs() == "one\ntwo\n"
-
-
-async def test_restart_keeps_files_and_drops_state(client: Client) -> None:
-    async with open_kernel(client, PYTHON) as kernel:
-        await run(kernel, "x = 1; import os; print(os.getpid())")
-        await run(kernel, "open('kept', 'w').write('still here')")
-        await kernel.restart()
-        text = await run(kernel, "print('x' in globals(), open('kept').read())")
-        assert text == "False still here\n"
-
-
-@newest
-async def test_restart_before_anything_ran(client: Client) -> None:
-    async with open_kernel(client, PYTHON) as kernel:
-        await kernel.restart()
-        assert await run(kernel, "print(1)") == "1\n"
-
-
-@newest
-async def test_restart_ends_a_run(client: Client) -> None:
-    async with open_kernel(client, PYTHON) as kernel:
-        async with kernel.execute("print('up', flush=True)\nwhile True: pass") as execution:
-            async for event in execution:
-                if isinstance(event, Stdout):
-                    await kernel.restart()
-            assert execution.outcome == Finished(130)
-        assert await run(kernel, "print(1)") == "1\n"
-
-
-async def test_complete(client: Client) -> None:
-    async with open_kernel(client, PYTHON) as kernel:
-        await run(kernel, "some_long_name = 1")
-        assert "some_long_name" in await kernel.complete("some_lo")
-        assert "some_long_name.bit_length" in await kernel.complete("some_long_name.bit")
-        assert await kernel.complete("nothing_begins_so") == []
-
-
-@newest
-async def test_complete_in_a_runtime_that_cannot(client: Client) -> None:
-    async with open_kernel(client, KernelSpec(runtime="bash")) as kernel:
-        assert await kernel.complete("ec") == []
-
-
-@newest
-async def test_interrupt_without_a_run_does_nothing(client: Client) -> None:
-    async with open_kernel(client, PYTHON) as kernel:
-        await kernel.interrupt()
-        await run(kernel, "x = 1")
-        await kernel.interrupt()
-        assert await run(kernel, "print(x)") == "1\n"
-
-
-@newest
-async def test_environment_of_a_kernel(client: Client) -> None:
-    spec = KernelSpec(runtime="python", environ={"GREETING": "grüß Gott", "EMPTY": ""})
-    async with open_kernel(client, spec) as kernel:
-        code = "import os; print(os.environ['GREETING'], repr(os.environ['EMPTY']))"
-        assert await run(kernel, code) == "grüß Gott ''\n"
-        code = "import os; print(any(name.startswith('BACKEND') for name in os.environ))"
-        assert await run(kernel, code) == "False\n"
-
-
-async def test_list_kernels(client: Client) -> None:
-    assert await list_kernels(client) == []
-    first, second = open_kernel(client, PYTHON, token="one"), open_kernel(client, LUA, token="two")
-    async with first, second:
-        rows = await list_kernels(client)
-        assert [(row.token, row.runtime, row.status) for row in rows] == [
-            ("two", "lua", "RUNNING"),
-            ("one", "python", "RUNNING"),
-        ]
-    assert await list_kernels(client) == []
-    ended = await list_kernels(client, status="TERMINATED")
-    assert [row.token for row in ended] == ["one", "two"]
-    assert {row.status for row in await list_kernels(client, status=None)} == {"TERMINATED"}
-
-
-@newest
-async def test_runtime_that_cannot_be_started(
-    gateway: Gateway, client: Client, gateway_parent: Path
-) -> None:
-    """A server that fails is a ServerError, and nothing is left of the try."""
-    for folder in await trio.Path(gateway_parent).iterdir():
-        await folder.rmdir()
-    with pytest.raises(ServerError) as caught:
-        async with open_kernel(client, PYTHON):
-            pass
-    assert caught.value.kind == "kernel-creation-failed"
-    assert gateway.tokens() == []
 
 
 # --- names that read as ids ----------------------------------------------------------------------

@@ -236,3 +236,7 @@ def test_any_body_is_a_hello_or_refused(body: bytes) -> None:
 def test_what_releases_do(release: str, loses: bool, trash: bool) -> None:
     hello = Hello("v8.20240915", release)
     assert (hello.loses_batch_ends, hello.has_trash) == (loses, trash)
+
+
+def test_eras_have_the_limits_of_the_contract() -> None:
+    assert (SEED.upload_max_files, SESSION_6.upload_max_files) == (19, 20)

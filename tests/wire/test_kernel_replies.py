@@ -1,0 +1,241 @@
+"""Replies about kernels: to create, info and destroy."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from backendai_trio.errors import RemoteProtocolError
+from backendai_trio.wire.json_fields import encode_json
+from backendai_trio.wire.kernels import (
+    CreateReply,
+    KernelInfo,
+    Statistics,
+)
+from backendai_trio.wire.versions import (
+    ERAS,
+    SEED,
+    Era,
+    Hello,
+    choose_era,
+)
+
+quick = settings(deadline=None, max_examples=50)
+ALL = [*ERAS, choose_era(Hello("v4.20181215")), choose_era(Hello("v9.20250722"))]
+_eras = st.sampled_from(ALL)
+_tokens = st.from_regex(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?", fullmatch=True)
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+_counts = st.integers(0, 2**60)
+
+# --- reply to create -----------------------------------------------------------------------------
+
+
+@given(st.builds(CreateReply, _tokens, st.text(), st.booleans(), st.text()), _eras)
+@quick
+def test_create_reply_round_trip(reply: CreateReply, era: Era) -> None:
+    expected = reply
+    if not era.names_session:  # the token is the id there
+        expected = CreateReply(reply.token, reply.token, reply.created)
+    assert CreateReply.decode(reply.encode(era), reply.token) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "reply"),
+    [
+        ({"kernelId": "t", "created": True}, CreateReply("t", "t", True)),
+        ({"kernelId": "t", "created": False, "servicePorts": []}, CreateReply("t", "t", False)),
+        ({"kernelId": "t"}, CreateReply("t", "t", True)),
+        (
+            {"sessionId": "u", "sessionName": "t", "status": "PENDING", "created": True},
+            CreateReply("t", "u", True, "PENDING"),
+        ),
+        (
+            {"sessionId": "u", "status": "RUNNING", "service_ports": [], "created": False},
+            CreateReply("t", "u", False),
+        ),
+    ],
+)
+def test_forms_of_a_create_reply(body: object, reply: CreateReply) -> None:
+    assert CreateReply.decode(encode_json(body), "t") == reply
+
+
+@given(
+    st.binary()
+    | st.fixed_dictionaries(
+        {},
+        optional={
+            "kernelId": _json,
+            "sessionId": _json,
+            "sessionName": _json,
+            "status": _json,
+            "created": _json,
+        },
+    ).map(encode_json)
+)
+@settings(deadline=None, max_examples=80)
+def test_any_create_reply_is_read_or_refused(body: bytes) -> None:
+    try:
+        reply = CreateReply.decode(body, "t")
+    except RemoteProtocolError:
+        return
+    assert isinstance(reply.kernel_id, str)
+    assert isinstance(reply.created, bool)
+
+
+# --- info ----------------------------------------------------------------------------------------
+
+
+@given(
+    st.builds(
+        KernelInfo,
+        runtime=st.text(),
+        status=st.text(),
+        age_ms=st.integers(0, 10**14),
+        queries=_counts,
+        memory_kib=_counts,
+        cpu_ms=_counts,
+    ),
+    _eras,
+)
+@quick
+def test_info_round_trip(info: KernelInfo, era: Era) -> None:
+    if era.names_session:
+        expected = replace(info, memory_kib=0, cpu_ms=0)
+    else:
+        expected = replace(info, status="RUNNING")
+    assert KernelInfo.decode(info.encode(era)) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "info"),
+    [
+        (
+            {"lang": "python", "age": 1234.5678, "memoryLimit": 1024, "cpuCreditUsed": 7},
+            KernelInfo("python", age_ms=1234, memory_kib=1024, cpu_ms=7),
+        ),
+        (
+            {"lang": "old", "image": "new", "status": "PULLING", "statusInfo": "None", "age": 5},
+            KernelInfo("new", "PULLING", 5),
+        ),
+        ({"lang": "c", "age": None, "memoryLimit": None}, KernelInfo("c")),
+        ({"lang": "c", "age": "old"}, KernelInfo("c")),
+        ({"lang": "c", "age": float("nan")}, KernelInfo("c")),
+        ({"lang": "c", "age": float("-inf")}, KernelInfo("c")),
+        ({"lang": "c", "age": 10**400}, KernelInfo("c")),
+    ],
+)
+def test_forms_of_info(body: object, info: KernelInfo) -> None:
+    assert KernelInfo.decode(encode_json(body)) == info
+
+
+@given(
+    st.binary()
+    | st.fixed_dictionaries(
+        {},
+        optional={
+            "lang": st.just("c") | _json,
+            "status": _json,
+            "age": _json,
+            "numQueriesExecuted": _json,
+            "memoryLimit": _json,
+            "cpuCreditUsed": _json,
+        },
+    ).map(encode_json)
+)
+@settings(deadline=None, max_examples=80)
+def test_any_info_is_read_or_refused(body: bytes) -> None:
+    try:
+        info = KernelInfo.decode(body)
+    except RemoteProtocolError:
+        return
+    assert all(
+        type(value) is int for value in (info.age_ms, info.queries, info.memory_kib, info.cpu_ms)
+    )
+
+
+# --- destroy -------------------------------------------------------------------------------------
+
+NAMES = [item.name for item in fields(Statistics)]
+
+
+@given(st.fixed_dictionaries(dict.fromkeys(NAMES, _counts)), _eras)
+@quick
+def test_statistics_round_trip(values: dict[str, int], era: Era) -> None:
+    statistics = Statistics(**values)
+    assert Statistics.decode(statistics.encode(era)) == statistics
+
+
+def test_statistics_of_the_seed_era_are_plain_numbers() -> None:
+    """The first client prints `int(value)` of whatever is there."""
+    stats = json.loads(Statistics(cpu_used=5).encode(SEED))["stats"]
+    assert list(stats) == NAMES
+    assert all(type(value) is int for value in stats.values())
+
+
+def metrics(**values: object) -> bytes:
+    return encode_json(
+        {
+            "stats": {"version": 2, "status": "terminated"}
+            | {
+                name: {"current": value, "capacity": None, "pct": "0.0"}
+                for name, value in values.items()
+            }
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "statistics"),
+    [
+        (b"{}", None),
+        (b'{"stats": null}', None),
+        (b'{"stats": {}}', None),
+        (b'{"stats": {"status": "terminated"}}', None),
+        (b'{"stats": {"cpu_used": 5}}', Statistics(cpu_used=5)),
+        (b'{"stats": {"cpu_used": 5.9}}', Statistics(cpu_used=5)),
+        (metrics(cpu_used="5", mem="7"), Statistics(cpu_used=5)),
+        (metrics(cpu_used="5", net_rx_bytes="x"), Statistics(cpu_used=5)),
+        (metrics(cpu_used="5", net_rx_bytes=[]), Statistics(cpu_used=5)),
+        (metrics(cpu_used="5", net_rx_bytes=float("inf")), Statistics(cpu_used=5)),
+        (metrics(cpu_used="5", net_rx_bytes="9" * 5000), Statistics(cpu_used=5)),
+    ],
+)
+def test_forms_of_statistics(body: bytes, statistics: Statistics | None) -> None:
+    assert Statistics.decode(body) == statistics
+
+
+@pytest.mark.parametrize("written", ["2380.133", "2380.0", "2.380133E+3"])
+def test_metric_with_a_fraction(written: str) -> None:
+    """Managers write decimals with up to three places; CPU time nearly always has them."""
+    body = metrics(cpu_used=written, mem_max_bytes="1024")
+    assert Statistics.decode(body) == Statistics(cpu_used=2380, mem_max_bytes=1024)
+
+
+@given(
+    st.binary()
+    | st.fixed_dictionaries(
+        {
+            "stats": st.dictionaries(
+                st.sampled_from(NAMES), st.fixed_dictionaries({"current": _json}) | _json
+            )
+            | _json
+        }
+    ).map(encode_json)
+)
+@settings(deadline=None, max_examples=80)
+@example(metrics(cpu_used="nan", mem_max_bytes="inf", io_read_bytes="-1e999"))
+def test_any_statistics_are_read_or_refused(body: bytes) -> None:
+    try:
+        statistics = Statistics.decode(body)
+    except RemoteProtocolError:
+        return
+    if statistics is not None:
+        assert all(type(getattr(statistics, name)) is int for name in NAMES)

@@ -114,24 +114,36 @@ class Journal:
     def left(self) -> Iterator[LeftKernel]:
         """Kernels whose clients have ended, oldest first."""
         try:
-            paths = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
+            paths = list(self.folder.glob("*.json"))
         except OSError:
             return
-        for path in paths:
+        entries = [(written, path) for path in paths if (written := _written(path)) is not None]
+        for _, path in sorted(entries):
             if (found := _read(path)) is not None:
                 yield found
 
 
+def _written(path: Path) -> float | None:
+    """When an entry was written, in seconds; None if it has been removed since it was listed."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
+
+
 def _read(path: Path) -> LeftKernel | None:
-    """The kernel of an entry; None if its client is alive, or if it is not an entry."""
+    """The kernel of an entry; None if its client is alive or has removed it, or if it is none."""
     try:
         fd = os.open(path, os.O_RDWR)
     except OSError:
         return None
     try:
         _lock(fd)
+        state = os.fstat(fd)
+        if not state.st_nlink:
+            return None  # its client removed it before it gave the lock up
         data = os.read(fd, 65536)
-        age = time.time() - os.fstat(fd).st_mtime
+        age = time.time() - state.st_mtime
         if not data and age > _BEING_MADE_SECONDS:
             path.unlink(missing_ok=True)
         match json.loads(data or b"null"):

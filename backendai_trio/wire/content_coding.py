@@ -57,7 +57,8 @@ class ContentDecoder:
             if data:
                 yield data
             return
-        while data:
+        full = False
+        while data or full:
             if self._inflater is None:
                 self._begin(data)
             assert self._inflater is not None
@@ -66,9 +67,12 @@ class ContentDecoder:
             except zlib.error as exc:
                 raise self._malformed(str(exc)) from exc
             data = self._inflater.unconsumed_tail
+            # A piece that is full may have left some of the content in zlib's own state.
+            full = len(piece) == PIECE_BYTES
             if piece:
                 yield piece
             if self._inflater.eof:
+                full = False
                 # A gzip body may consist of several members.
                 data, self._inflater, self._ended = self._inflater.unused_data, None, True
 

@@ -59,6 +59,16 @@ def test_there_and_back(coding: str, data: bytes, sizes: list[int]) -> None:
     assert decode_content(coded, coding, "body", max_bytes=len(data)) == data
 
 
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "Deflate"])
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_sizes_around_that_of_a_piece(coding: str, pieces: int) -> None:
+    """What zlib holds back when a piece is full is content as well."""
+    for more in range(-2, 600, 3):
+        data = b"a" * (pieces * PIECE_BYTES + more)
+        coded = ENCODERS[coding](data)
+        assert decode_content(coded, coding, "body", max_bytes=len(data)) == data, more
+
+
 @given(st.binary(), st.binary())
 @quick
 def test_members_of_gzip(first: bytes, second: bytes) -> None:

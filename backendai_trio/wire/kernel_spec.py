@@ -9,7 +9,7 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .json_fields import Fields
@@ -61,15 +61,14 @@ class Mount:
         source, *rest = text.split(":")
         name, slash, subpath = source.partition("/")
         permission: Literal["", "ro", "rw", "wd"] = ""
-        for known in get_args(_MountPermission):
-            if rest and rest[-1] == known:
-                permission = known
-                rest.pop()
+        if rest and rest[-1] in get_args(_MountPermission):
+            permission = cast(_MountPermission, rest.pop())
         path = rest.pop() if rest else ""
-        if not name or rest or (slash and not subpath) or (text.endswith(":")):
+        malformed = not name or rest or (slash and not subpath) or text.endswith(":")
+        if malformed or path in get_args(_MountPermission):
             raise LocalProtocolError(
                 f"mount {text!r}: write it as NAME, NAME:PATH, NAME/SUBPATH, each perhaps with "
-                ":ro or :rw behind"
+                ":ro, :rw or :wd behind"
             )
         return cls(name, path, permission, subpath)
 
@@ -146,8 +145,9 @@ class KernelSpec:
     """Access key of the user for whom it is created; for administrators."""
 
     def __post_init__(self) -> None:
-        for text in self.mounts:
-            Mount.parse(text)
+        sources = [mount.source for mount in self.mount_points]
+        if twice := [source for source in sources if sources.count(source) > 1]:
+            raise LocalProtocolError(f"mount {twice[0]!r}: a folder can be mounted once")
         if bad := [port for port in self.preopen_ports if port not in _PORTS]:
             raise LocalProtocolError(f"port {bad[0]} cannot be opened: use 1024 to 65535")
         if self.cluster_size < 1:
@@ -165,6 +165,7 @@ _Test = Callable[[KernelSpec], object]
 
 # What is asked for, from which API version on it is known, and the release that came with it.
 _SINCE: tuple[tuple[str, _Test, tuple[int, str], str], ...] = (
+    ("resources", lambda s: s.resources, (4, "20181215"), "18.12"),
     ("resource options (resource_opts)", lambda s: s.resource_opts, (4, "20190315"), "19.03"),
     ("a resource group", lambda s: s.resource_group, (4, "20190315"), "19.03"),
     ("a tag", lambda s: s.tag, (4, "20190315"), "19.03"),

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from backendai_trio.wire.kernel_spec import WORK_FOLDER
+
 from .commands import ACCESS_KEY, SECRET_KEY, Commands, variables_of
 
 Env = Mapping[str, str]
@@ -49,6 +51,27 @@ def test_a_folder_is_mounted_where_it_was_asked_for(commands: Commands, served: 
 
 
 @pytest.mark.parametrize(
+    "mounts",
+    [
+        ["shared", f"own:{WORK_FOLDER}/shared/x"],
+        ["own:shared/x/y", "shared"],
+        ["shared", "own:shared"],
+        ["own:x/../shared", "shared"],
+    ],
+    ids=str,
+)
+def test_no_folder_is_made_in_another(commands: Commands, served: Env, mounts: list[str]) -> None:
+    for name in ("shared", "own"):
+        assert commands.run("vfolder", "create", name, env=served).code == 0
+    options = [word for mount in mounts for word in ("-m", mount)]
+    result = commands.run("run", "python", *options, "-c", "1", env=served)
+    assert (result.code, result.text) == (126, ""), result.stderr
+    assert "cannot be mounted" in result.stderr
+    for name in ("shared", "own"):
+        assert json.loads(commands.run("vfolder", "ls", name, "--json", env=served).text) == []
+
+
+@pytest.mark.parametrize(
     ("options", "reason"),
     [
         (["--cluster-size", "2"], "several containers"),
@@ -60,7 +83,7 @@ def test_a_folder_is_mounted_where_it_was_asked_for(commands: Commands, served: 
         (["--arch", "aarch64"], "22.03"),
         (["--priority", "1"], "24.09"),
         (["-m", "a/b"], "26.4.4"),
-        (["-m", "data:/elsewhere"], "/home/work"),
+        (["-m", "data:/elsewhere"], WORK_FOLDER),
     ],
     ids=str,
 )

@@ -43,7 +43,7 @@ _specs = st.builds(
     KernelSpec,
     runtime=st.text(),
     environ=_variables,
-    mounts=st.lists(st.from_regex(r"[^:/]+", fullmatch=True), max_size=3).map(tuple),
+    mounts=st.lists(st.from_regex(r"[^:/]+", fullmatch=True), max_size=3, unique=True).map(tuple),
     resources=st.dictionaries(st.text(), st.text(), max_size=2),
 )
 _json = st.recursive(

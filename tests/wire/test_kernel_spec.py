@@ -57,10 +57,32 @@ def test_mounts_are_read(text: str, mount: Mount) -> None:
     assert str(mount) == text
 
 
-@pytest.mark.parametrize("text", ["", ":/x", "/a", "data/", "data:", "data::", "a:b:c", "a:b:c:ro"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ":/x",
+        "/a",
+        "data/",
+        "data:",
+        "data::",
+        "a:b:c",
+        "a:b:c:ro",
+        "a:ro:rw",
+        "a:rw:ro",
+        "a/b:wd:x:ro",
+    ],
+)
 def test_malformed_mounts_are_refused(text: str) -> None:
     with pytest.raises(LocalProtocolError, match="write it as NAME"):
         KernelSpec(runtime="python", mounts=(text,))
+
+
+def test_a_folder_is_mounted_once() -> None:
+    """A create request has one path and one permission for each."""
+    with pytest.raises(LocalProtocolError, match="'data': a folder can be mounted once"):
+        KernelSpec(runtime="python", mounts=("data:/a:ro", "other", "data:/b"))
+    KernelSpec(runtime="python", mounts=("data/x:/a", "data/y:/b"))
 
 
 # -- on the wire ----------------------------------------------------------------------------------
@@ -168,6 +190,7 @@ NEWEST = Hello("v9.20250722", "26.9.6")
 @pytest.mark.parametrize(
     ("asked", "before", "since"),
     [
+        ({"resources": {"cpu": "1"}}, "v3.20170615", Hello("v4.20181215")),
         ({"resource_opts": {"shmem": "1g"}}, "v4.20181215", Hello("v4.20190315", "19.03.0")),
         ({"resource_group": "a"}, "v4.20181215", Hello("v4.20190315", "19.03.0")),
         ({"tag": "a"}, "v3.20170615", Hello("v4.20190315", "19.03.0")),
@@ -201,4 +224,4 @@ def test_what_a_release_cannot_do_is_refused(
 
 def test_the_newest_can_do_all_of_it() -> None:
     check_spec(NEWEST, FULL)
-    check_spec(Hello("v3.20170615"), replace(PYTHON, mounts=("data",), resources={"cpu": "1"}))
+    check_spec(Hello("v3.20170615"), replace(PYTHON, mounts=("data",), environ={"A": "1"}))

@@ -30,7 +30,8 @@ def check_supported(spec: KernelSpec) -> None:
     """Refuse what one machine cannot do, instead of leaving it out.
 
     Projects, domains and tags are texts that lists show; ports and priorities take no effort: all
-    ports of a kernel can be reached, and no kernel waits for another.
+    ports of a kernel can be reached, and no kernel waits for another. Resources are not accounted
+    for: a kernel may use what the machine has (docs/protocol.md, section 13.9).
 
     Raises:
         Refused: 400 or 404, as managers answer.
@@ -68,6 +69,8 @@ def mounted_folders(spec: KernelSpec, find: Callable[[str], Folder]) -> list[Mou
     found: dict[str, MountedFolder] = {}
     for mount in spec.mount_points:
         folder = find(mount.name)
+        if folder.folder_id in found:
+            raise _refused(mount, "a folder can be mounted once")
         if mount.subpath:
             raise _refused(mount, "this gateway mounts whole folders")
         path = folder.name
@@ -76,13 +79,17 @@ def mounted_folders(spec: KernelSpec, find: Callable[[str], Folder]) -> list[Mou
             if not target.is_relative_to(WORK_FOLDER) or ".." in target.parts:
                 raise _refused(mount, f"it must lie below {WORK_FOLDER}")
             path = str(target.relative_to(WORK_FOLDER))
-        if path == "." or any(
-            other.path == path and other.folder != folder for other in found.values()
-        ):
+        # One below another would be made in the other's files.
+        if path == "." or any(_overlap(path, other.path) for other in found.values()):
             raise _refused(mount, "something else is there")
         writable = folder.writable and mount.permission != "ro"
         found[folder.folder_id] = MountedFolder(folder, path, writable)
     return list(found.values())
+
+
+def _overlap(one: str, other: str) -> bool:
+    first, second = PurePosixPath(one), PurePosixPath(other)
+    return first.is_relative_to(second) or second.is_relative_to(first)
 
 
 def _refused(mount: Mount, why: str) -> Refused:

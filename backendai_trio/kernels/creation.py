@@ -9,7 +9,7 @@ import trio
 from ..errors import ApiError, AuthError, BackendError, InvalidRequest, NotFound, ServerError
 from ..transport.client import Client
 from ..transport.pending_call import PendingCall
-from ..transport.retry import backoff
+from ..transport.retry import backoff, is_transient
 from ..wire.http import JSON, Request
 from ..wire.kernel_spec import KernelSpec
 from ..wire.kernel_states import COMING, DEAD, NOT_NOW, KernelState
@@ -23,6 +23,8 @@ __all__ = ["Creation", "wait_until_up"]
 _OVERTAKEN_SECONDS = 3.0
 """How long "not there" may still mean "not there yet" after a create that failed half-way. Measured
 on manager 23.09.10: creates that were cut off after 20-100 ms came into being up to 0.5 s later."""
+_SILENT_SECONDS = 60.0
+"""For how long a server may fail to say how a session stands that waits."""
 _LAST_SECONDS = 4.0
 """What is kept of the grace time for destroying by token when the create is not answered."""
 
@@ -139,9 +141,17 @@ async def wait_until_up(client: Client, reply: CreateReply) -> None:
     pauses = backoff(0.2, longest=1.0)
     if state.status in DEAD and client.era.takes_ids:
         state = replace(await _state(client, reply), status=state.status)
+    silent_since = trio.current_time()
     while state.status in COMING:
         await trio.sleep(next(pauses))
-        state = await _state(client, reply)
+        try:
+            state = await _state(client, reply)
+            silent_since = trio.current_time()
+        except BackendError as exc:
+            # A manager that restarts, or what stands before it: the session keeps its place.
+            silence = trio.current_time() - silent_since
+            if not is_transient(exc, also=(500,)) or silence > _SILENT_SECONDS:
+                raise
     if not state.status or state.status in DEAD:
         raise ServerError(
             201,

@@ -8,7 +8,6 @@ import trio
 
 from .._groups import one_error
 from ..errors import (
-    ApiError,
     AuthError,
     BackendError,
     KernelLeftBehindWarning,
@@ -37,7 +36,6 @@ long for each waiting session as a destroy does; so many are taken for granted, 
 
 _TWO_AT_ONCE = (500,)
 """What a manager answers when two of its transactions meet; it has done nothing then."""
-_FAILURES = 3
 
 
 def address_of(client: Client, token: str, kernel_id: str) -> str:
@@ -57,7 +55,7 @@ async def destroy_kernel(
     """Destroy a kernel that was there. One that is gone already is fine.
 
     A manager refuses as long as the kernel is being prepared, or is ending already (19.09 to
-    25.12); it is asked again for the grace time.
+    25.12); then, and after a failure that may pass, it is asked again for the grace time.
 
     Args:
         client: of the kernel's server.
@@ -79,27 +77,32 @@ async def destroy_kernel(
     """
     if not started and client.era.takes_ids and not client.has(RESUMABLE_STREAMS):
         return await _follow_to_end(client, token, kernel_id)
-    address = address_of(client, token, kernel_id)
-    request = Request("DELETE", client.era.session_path(address))
     give_up = trio.current_time() + client.config.grace_seconds
     pauses = backoff(0.05, longest=0.5)
-    failures = 0
     while True:
         try:
-            # No limit: managers answer when all that runs in the kernel has ended.
-            reply = await client.call(request, answer_seconds=None)
-            return Statistics.decode(reply.body)
-        except NotFound:
-            await _confirm_gone(client, token, kernel_id)
-            return None
-        except AuthError as exc:
-            if exc.kind != NOT_NOW or trio.current_time() > give_up:
-                raise
-        except ServerError as exc:
-            failures += 1
-            if exc.status not in _TWO_AT_ONCE or failures > _FAILURES:
+            return await _destroy_once(client, token, kernel_id)
+        except BackendError as exc:
+            may_pass = _is_not_now(exc) or is_transient(exc, also=_TWO_AT_ONCE)
+            if not may_pass or trio.current_time() > give_up:
                 raise
         await trio.sleep(next(pauses))
+
+
+async def _destroy_once(client: Client, token: str, kernel_id: str) -> Statistics | None:
+    path = client.era.session_path(address_of(client, token, kernel_id))
+    try:
+        # No limit: managers answer when all that runs in the kernel has ended.
+        reply = await client.call(Request("DELETE", path), answer_seconds=None)
+    except NotFound:
+        await _confirm_gone(client, token, kernel_id)
+        return None
+    return Statistics.decode(reply.body)
+
+
+def _is_not_now(exc: BackendError) -> bool:
+    """Whether a manager refuses a destroy as long as the kernel is in its state."""
+    return isinstance(exc, AuthError) and exc.kind == NOT_NOW
 
 
 async def end_kernel(
@@ -174,7 +177,7 @@ async def _follow_to_end(client: Client, token: str, kernel_id: str) -> Statisti
         await trio.sleep(next(pauses))
         try:
             state = await kernel_state(client, token, kernel_id)
-        except ApiError as exc:
+        except BackendError as exc:
             if not is_transient(exc, also=_TWO_AT_ONCE):
                 raise
 
@@ -199,14 +202,11 @@ async def _try_to_destroy(
         reply = await client.call(Request("DELETE", path, query), answer_seconds=None)
     except NotFound:
         return False, None  # not there yet, or just gone
-    except AuthError as exc:
-        if exc.kind != NOT_NOW:
+    except BackendError as exc:
+        refused = _is_not_now(exc)
+        if not refused and not is_transient(exc, also=_TWO_AT_ONCE):
             raise
-        return True, None
-    except ApiError as exc:
-        if not is_transient(exc, also=_TWO_AT_ONCE):
-            raise
-        return False, None
+        return refused, None
     return True, Statistics.decode(reply.body)
 
 

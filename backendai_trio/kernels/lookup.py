@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import trio
 
-from ..errors import ApiError, InvalidRequest, NotFound, ServerError
+from ..errors import ApiError, BackendError, InvalidRequest, NotFound, ServerError
 from ..transport.client import Client
-from ..transport.retry import backoff
+from ..transport.retry import backoff, is_transient
 from ..wire.admin_lists import SessionRow, listing
 from ..wire.graphql import decode_answer
 from ..wire.http import JSON, Request, Response
@@ -49,8 +49,8 @@ async def kernel_info(client: Client, address: str) -> KernelInfo:
 
 
 async def _ask(client: Client, request: Request) -> Response:
-    """Send a request that changes nothing. A manager from 20.09 on answers 500 when two of its
-    transactions meet: it is asked again.
+    """Send a request that changes nothing, and again after a failure that may pass. A manager from
+    20.09 on answers 500 when two of its transactions meet.
 
     Raises:
         ApiError, ConnectionFailed: as for `Client.call`.
@@ -60,8 +60,8 @@ async def _ask(client: Client, request: Request) -> Response:
     while True:
         try:
             return await client.call(request)
-        except ServerError as exc:
-            if exc.status != 500 or (pause := next(pauses, None)) is None:
+        except BackendError as exc:
+            if not is_transient(exc, also=(500,)) or (pause := next(pauses, None)) is None:
                 raise
         await trio.sleep(pause)
 
@@ -106,15 +106,16 @@ async def kernel_state(client: Client, token: str, kernel_id: str) -> KernelStat
         return KernelState()
 
 
-async def listed_kernel(client: Client, address: str) -> SessionRow | None:
+async def listed_kernel(client: Client, *addresses: str) -> SessionRow | None:
     """The kernel in the server's own list of the key pair's sessions that have not ended.
 
     Args:
         client: of the kernel's server.
-        address: its token or id.
+        addresses: its token, its id, or both.
 
     Raises:
         ApiError: the server has no such list, or fails to give it.
+        ConnectionFailed: it could not be reached.
 
     Endpoint: ``POST /admin/gql`` (docs/protocol.md, section 8).
     """
@@ -127,7 +128,8 @@ async def listed_kernel(client: Client, address: str) -> SessionRow | None:
         rows, total = question.decode(decode_answer(reply.body, f"POST {path}"))
         seen += len(rows)
         for row in map(SessionRow.decode, rows):
-            if address in (row.token, row.session_id) and row.status.upper() not in DEAD:
+            named = row.token in addresses or row.session_id in addresses
+            if named and row.status.upper() not in DEAD:
                 return row
         if not rows or seen >= total:
             return None
@@ -140,19 +142,28 @@ async def living_state(client: Client, token: str, kernel_id: str) -> str | None
         client: of the kernel's server.
         token: the kernel's token.
         kernel_id: its id; the token where the server gives none.
+
+    Raises:
+        ApiError: the server fails to say. That it refuses to is no sign of the kernel.
+        ConnectionFailed: it could not be reached.
     """
     for address in {token, kernel_id} if client.era.takes_ids else ():
         try:
             status = (await kernel_info(client, address)).status.upper()
-        except (NotFound, ApiError):
-            continue
-        if status not in DEAD:
-            return status
-    for address in {token, kernel_id}:
-        try:
-            row = await listed_kernel(client, address)
-        except ApiError:
-            return None
-        if row is not None:
-            return row.status
-    return None
+        except ApiError as exc:
+            _pass_refusal(exc)
+        else:
+            if status not in DEAD:
+                return status
+    try:
+        row = await listed_kernel(client, token, kernel_id)
+    except ApiError as exc:
+        _pass_refusal(exc)
+        return None
+    return None if row is None else row.status
+
+
+def _pass_refusal(exc: ApiError) -> None:
+    """Raise an error again that is a failure of the server, and tells nothing."""
+    if exc.status >= 500 or is_transient(exc):
+        raise exc

@@ -1,7 +1,8 @@
 """One HTTP/1.1 connection, for one request at a time.
 
-Whatever goes wrong in an exchange, a cancellation above all, closes its connection, so that a
-response that was half read is never taken for that of the next request.
+Whatever goes wrong in an `exchange`, a cancellation above all, closes its connection, so that a
+response that was half read is never taken for that of the next request. One that was begun by
+`start` is read on after a cancellation, by `PendingCall` alone.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ class HTTP11Connection:
             MalformedRequest: it cannot be sent.
 
         Cancellation:
-            The server has not received the whole request. The caller limits the time.
+            The server has not received the whole request. For how long it may take nothing is TCP's
+            affair (`Limits.unacknowledged_seconds`).
         """
         content = request.content
         assert isinstance(content, bytes)

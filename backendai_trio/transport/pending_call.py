@@ -99,19 +99,19 @@ class PendingCall:
     async def _receive(self) -> Response:
         outgoing = self._outgoing
         with map_exceptions(outgoing.endpoint, self._request):
+            incoming = self._incoming
+            if incoming is None:
+                incoming = self._incoming = await self._pool.start(outgoing)
+                self.sent = True
             # One limit for each step: it is moved on when something has come.
             with trio.move_on_after(outgoing.answer_seconds) as waiting:
-                incoming = self._incoming
-                if incoming is None:
-                    incoming = self._incoming = await self._pool.start(outgoing)
-                    self.sent = True
                 while True:
                     await incoming.receive_more()
                     self._body += incoming.take_body()
                     if incoming.complete or len(self._body) > self._max_bytes:
                         break
                     waiting.deadline = trio.current_time() + outgoing.answer_seconds
-            if waiting.cancelled_caught or incoming is None:
+            if waiting.cancelled_caught:
                 raise ReadTimeout
             self._pool.check_proxy(incoming.status, outgoing.endpoint)
         log_response(self._request, outgoing.endpoint, incoming.status, self._start)

@@ -17,7 +17,6 @@ from backendai_trio import (
     KernelLeftBehindWarning,
     KernelSpec,
     NotFound,
-    QuotaExceeded,
     ServerError,
     attach_kernel,
     find_kernel,
@@ -37,7 +36,13 @@ NOT_NOW = reply(
 )
 GONE = reply(404, b'{"type": "session-not-found", "title": "Gone"}', "application/problem+json")
 FAILED = reply(500, b'{"type": "internal-server-error"}', "application/problem+json")
-BUSY = reply(429, b'{"type": "rate-limit-exceeded"}', "application/problem+json")
+REFUSED = reply(403, b'{"type": "generic-forbidden"}', "application/problem+json")
+FAILURES = {
+    "failure": FAILED,
+    "busy": reply(429, b'{"type": "rate-limit-exceeded"}', "application/problem+json"),
+    "gone away": reply(502, b"Bad Gateway", "text/plain"),
+    "forbidden": REFUSED,
+}
 ENDED = reply(200, b'{"stats": {"status": "terminated"}}', "application/json")
 IN_LATE_2023 = Hello("v7.20230615", "23.09.10")
 IN_2026 = Hello("v9.20250722", "26.9.6")
@@ -101,10 +106,8 @@ class Manager:
 
     def _state(self) -> bytes:
         status = self.states.pop(0) if len(self.states) > 1 else self.states[0]
-        if status == "failure":
-            return FAILED
-        if status == "busy":
-            return BUSY
+        if status in FAILURES:
+            return FAILURES[status]
         status, _, container = status.partition(" of ")
         row = {"id": ID, "name": "abc", "status": status, "status_info": self.reason}
         row |= {"containers": [{"status": container or status}]}
@@ -175,14 +178,18 @@ async def test_session_in_the_state_of_error_is_destroyed_by_force() -> None:
     assert manager.asked("DELETE")[-1] == f"/session/{ID}?forced=true"
 
 
-async def test_look_that_fails_since_two_transactions_met_is_repeated() -> None:
-    manager = Manager(states=["failure", "failure", "RUNNING"])
+@pytest.mark.parametrize("failure", ["failure", "busy", "gone away"])
+async def test_session_keeps_its_place_when_a_look_fails(failure: str) -> None:
+    """500: two transactions met. 502: the manager restarts."""
+    manager = Manager(states=["PENDING", failure, failure, "PENDING", failure, "RUNNING"])
     async with client_of(manager) as client, open_kernel(client, PYTHON, token="abc") as kernel:
         assert kernel.kernel_id == ID
 
 
-async def test_destroy_that_fails_since_two_transactions_met_is_repeated() -> None:
-    manager = Manager("RUNNING", destroys=[FAILED, FAILED, ENDED])
+@pytest.mark.parametrize("failure", ["failure", "busy", "gone away"])
+async def test_destroy_whose_failure_may_pass_is_repeated(failure: str) -> None:
+    failed = FAILURES[failure]
+    manager = Manager("RUNNING", destroys=[failed, failed, ENDED])
     async with client_of(manager) as client, open_kernel(client, PYTHON, token="abc"):
         pass
     assert manager.asked("DELETE") == [f"/session/{ID}"] * 3
@@ -190,9 +197,9 @@ async def test_destroy_that_fails_since_two_transactions_met_is_repeated() -> No
 
 async def test_wait_that_is_refused_destroys_the_session() -> None:
     """It may come into being yet, whatever ends the wait."""
-    manager = Manager(states=["busy", "CANCELLED"])
+    manager = Manager(states=["forbidden", "CANCELLED"])
     async with client_of(manager) as client:
-        with pytest.raises(QuotaExceeded):
+        with pytest.raises(AuthError):
             async with open_kernel(client, PYTHON, token="abc"):
                 pass
     assert manager.asked("DELETE") == [f"/session/{ID}"]
@@ -305,3 +312,12 @@ async def test_destroy_that_is_refused_for_good(refusal: type[Exception]) -> Non
                 await kernel.destroy()
         else:
             await kernel.destroy()
+
+
+async def test_destroy_is_not_believed_while_the_server_fails_to_say() -> None:
+    """404 by a manager that restarts, then 502 by what stands before it: it may run on."""
+    manager = Manager("RUNNING", states=["gone away"], destroys=[GONE])
+    async with client_of(manager, grace_seconds=0.2) as client:
+        with pytest.warns(KernelLeftBehindWarning, match=r"backend.ai rm abc"):
+            async with open_kernel(client, PYTHON, token="abc"):
+                manager.created = "TERMINATED"

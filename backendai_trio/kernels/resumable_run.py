@@ -118,7 +118,10 @@ async def open_resumable_run(
     """
     path = client.era.stream_path(address, "execute")
     again = ExecuteRequest("continue", first.run_id)
-    async with open_resumable(client, path, first=_text(first), again=_text(again)) as stream:
+    is_new = first.mode not in ("continue", "input")
+    async with open_resumable(
+        client, path, first=_text(first), again=_text(again), is_new=is_new
+    ) as stream:
         yield ResumableRun(client, address, stream, first.run_id)
 
 

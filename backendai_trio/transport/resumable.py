@@ -58,6 +58,7 @@ class ResumableStream:
         query: tuple[tuple[str, str], ...],
         first: str | None,
         again: str | None,
+        is_new: bool,
         limits: StreamLimits,
     ) -> None:
         self.position = 0
@@ -68,6 +69,7 @@ class ResumableStream:
         self._query = query
         self._first = first
         self._again = again
+        self._is_new = is_new
         self.limits = limits
         self.websocket: WebSocket | None = None
         self._acknowledged = 0
@@ -110,6 +112,7 @@ class ResumableStream:
                 continue
             self.connection.set_back()
             self._give_up_at = None
+            self._is_new = False
             message = decode_from_server(frame)
             if isinstance(message, InputSeen):
                 await self._confirm_input(message.position)
@@ -182,19 +185,22 @@ class ResumableStream:
             ConnectionFailed: it cannot be reached.
         """
         self._greeted = False
+        query = (*self._query, ("position", str(self.position)))
         self.websocket = await connect_websocket(
             self._nursery,
             self._client,
             self._path,
-            query=(*self._query, ("position", str(self.position))),
+            query=(*query, ("new", "1")) if self._is_new else query,
             answer_seconds=self.limits.answer_seconds,
         )
         self._acknowledged = self.position
         # A server that knows the stream is not asked to begin it: if it has given the stream up, it
         # would begin anew.
-        opening = self._again if self._input.known else self._first
+        opening = self._first if self._is_new or not self._input.known else self._again
         if opening is not None:
             await self._send_frame(opening)
+        if self._is_new:
+            await self._confirm_input(0)
         if self._state:
             await self._send(Control(self._state))
 
@@ -342,6 +348,7 @@ async def open_resumable(
     query: tuple[tuple[str, str], ...] = (),
     first: str | None = None,
     again: str | None = None,
+    is_new: bool = False,
     limits: StreamLimits | None = None,
 ) -> AsyncIterator[ResumableStream]:
     """Open a resumable stream; closed when the block ends.
@@ -352,6 +359,8 @@ async def open_resumable(
         query: query of each connection.
         first: a message that begins each connection until the server has answered once.
         again: a message that begins each connection from then on.
+        is_new: whether `first` begins the stream, so that its input is at position 0; the server
+            need not say so.
         limits: time limits; None for the defaults.
 
     Raises:
@@ -361,7 +370,7 @@ async def open_resumable(
     with one_error():
         async with trio.open_nursery() as nursery:
             stream = ResumableStream(
-                nursery, client, path, query, first, again, limits or StreamLimits()
+                nursery, client, path, query, first, again, is_new, limits or StreamLimits()
             )
             await stream.connect()
             nursery.start_soon(drop_when_silent, lambda: stream.websocket, stream.limits)

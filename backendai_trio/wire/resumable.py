@@ -8,7 +8,8 @@ server says how much it has. So after a reconnect nothing is missing and nothing
 server to client    binary  kind (1 byte: 1 stdout, 2 stderr), position behind (8 bytes), data
 ..                  text    ``{"end": position, "mark": {...}}``: something between the bytes
 ..                  text    ``{"input": position}``: input received so far. First of all on a
-                            connection; after that it also says that more may be sent
+                            connection, unless it begins the stream (query ``new=1``) and nothing
+                            was received; after that it also says that more may be sent
 client to server    binary  position before (8 bytes), data: input
 ..                  text    ``{"ack": position}``: output up to here need not be kept
 ..                  text    ``{"eof": position}``: input ends here

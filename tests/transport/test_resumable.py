@@ -47,9 +47,10 @@ async def next_input(peer: Peer) -> Input:
 
 @asynccontextmanager
 async def streaming(
-    *scripts: Script, limits: StreamLimits | None = None
+    *scripts: Script, limits: StreamLimits | None = None, new: bool = False
 ) -> AsyncIterator[ResumableStream]:
     """A stream from a server whose connections go by these scripts; the last is repeated."""
+    first, again = ("begin", "go on") if new else (None, None)
     rest = list(scripts)
 
     async def script(peer: Peer) -> None:
@@ -58,7 +59,9 @@ async def streaming(
     async with (
         serving(accepting(script)) as config,
         open_client(config) as client,
-        open_resumable(client, "/stream", limits=limits) as stream,
+        open_resumable(
+            client, "/stream", first=first, again=again, is_new=new, limits=limits
+        ) as stream,
     ):
         yield stream
 
@@ -88,6 +91,41 @@ async def test_input_goes_on_in_parts() -> None:
     assert len(parts) > 1
     assert all(len(part.data) <= CHUNK_BYTES for part in parts)
     assert b"".join(part.data for part in parts) == typed[first:]
+
+
+async def test_new_stream_takes_input_before_the_server_has_said_anything() -> None:
+    targets: list[str] = []
+    openings: list[str] = []
+    inputs: list[Input] = []
+
+    async def begin(peer: Peer) -> None:
+        targets.append(peer.target)
+        event = await peer.next()
+        assert isinstance(event, ws.TextMessage), event
+        openings.append(event.data)
+        inputs.append(await next_input(peer))
+
+    async def answer(peer: Peer) -> None:
+        await begin(peer)
+        await send(peer, Output("stdout", 1, b"."))
+
+    async def go_on(peer: Peer) -> None:
+        targets.append(peer.target)
+        event = await peer.next()
+        assert isinstance(event, ws.TextMessage), event
+        openings.append(event.data)
+        await send(peer, InputSeen(2))
+        inputs.append(await next_input(peer))
+        await send(peer, Output("stdout", 2, b"."))
+        await until_closed(peer)
+
+    async with streaming(begin, answer, go_on, new=True) as stream:
+        await stream.send(b"typed")
+        for end in (1, 2):
+            assert await stream.receive() == Output("stdout", end, b".")
+    assert openings == ["begin", "begin", "go on"]
+    assert inputs == [Input(0, b"typed"), Input(0, b"typed"), Input(2, b"ped")]
+    assert ["new=1" in target for target in targets] == [True, True, False]
 
 
 async def test_server_that_breaks_each_new_connection() -> None:

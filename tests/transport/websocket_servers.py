@@ -22,6 +22,7 @@ class Peer:
         self.protocol.receive_data(head)
         (request,) = self.protocol.events()
         assert isinstance(request, ws.Request)
+        self.target = request.target
 
     async def send(self, *events: ws.Event) -> None:
         await self.stream.send_all(b"".join(map(self.protocol.send, events)))

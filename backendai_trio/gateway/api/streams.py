@@ -172,7 +172,8 @@ async def _exchange(
         WebSocketDisconnect: the client has disconnected.
         RemoteProtocolError: the client has broken the protocol.
     """
-    await send_message(socket, encode_frame(InputSeen(typed.position)))
+    if typed.position or not _is_new(socket):
+        await send_message(socket, encode_frame(InputSeen(typed.position)))
     disconnect: WebSocketDisconnect | None = None
 
     async def receive() -> None:
@@ -214,7 +215,8 @@ async def _send_output(socket: WebSocket, output: ReplayBuffer, position: int) -
 
 async def _send_input_seen(socket: WebSocket, typed: InputBuffer) -> None:
     """Tell the client that it may send more input, whenever the program has read most of it."""
-    awaited = typed.position
+    # All that came in may be unread, if a client comes back: it is told when that changes.
+    awaited = typed.position or INPUT_SEEN_BYTES
     while True:
         await typed.wait_room(awaited)
         seen = typed.position
@@ -250,6 +252,11 @@ async def _receive_frames(
 
 def _position_of(socket: WebSocket) -> int:
     return int(socket.query_params["position"])
+
+
+def _is_new(socket: WebSocket) -> bool:
+    """Whether the client begins the stream: it knows that its input is at position 0."""
+    return socket.query_params.get("new") == "1"
 
 
 def _size_in(fields: Mapping[str, Any]) -> tuple[int, int] | None:

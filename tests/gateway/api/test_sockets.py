@@ -15,7 +15,15 @@ from backendai_trio.gateway.api.app import make_app
 from backendai_trio.gateway.api.auth import LOGGED_IN
 from backendai_trio.wire.execution import ExecuteRequest
 from backendai_trio.wire.manager_streams import Stdin, decode_typed_out, encode_start, encode_typed
-from backendai_trio.wire.resumable import Ack, Input, Mark, Output, decode_from_server, encode_frame
+from backendai_trio.wire.resumable import (
+    Ack,
+    Input,
+    InputSeen,
+    Mark,
+    Output,
+    decode_from_server,
+    encode_frame,
+)
 from backendai_trio.wire.versions import SESSION_6, Hello
 
 PRINT_TERM = ExecuteRequest(
@@ -98,6 +106,23 @@ def acknowledging(client: FakeClient) -> Callable[[Message], None]:
                 client.push_frame(encode_frame(Ack(decoded.end)))
 
     return on_send
+
+
+@pytest.mark.parametrize(("query", "greetings"), [("position=0", 1), ("position=0&new=1", 0)])
+async def test_client_that_begins_a_run_is_not_told_where_its_input_begins(
+    gateway: Gateway, kernel: TrioKernel, query: str, greetings: int
+) -> None:
+    client = FakeClient(gateway, kernel, "execute", query)
+    client.push_frame(start_of("print(input())", query))
+    client.push_frame(encode_frame(Input(0, b"typed\n")))
+    await client.run(acknowledging(client))
+    decoded = [
+        decode_from_server(item.get("bytes") or item.get("text"))
+        for item in client.sent
+        if item["type"] == "websocket.send"
+    ]
+    assert decoded.count(InputSeen(0)) == greetings
+    assert [item.data for item in decoded if isinstance(item, Output)] == [b"typed\n"]
 
 
 async def test_resumable_run_closes_normally(gateway: Gateway, kernel: TrioKernel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
@@ -77,8 +78,9 @@ async def open_terminal_stream(
     """
     path = client.era.stream_path(address, "pty")
     if client.has(RESUMABLE_STREAMS):
-        query = (("term", term),) if term else ()
-        async with open_resumable(client, path, query=query) as stream:
+        # By this name the gateway knows a client that comes back when its shell has ended.
+        query = [("client", secrets.token_hex(8)), *([("term", term)] if term else [])]
+        async with open_resumable(client, path, query=tuple(query)) as stream:
             yield _ResumableTerminal(stream)
         return
     # What is typed before the kernel has come up is lost on 1.x (measured: 1.1.0, 1.3.12).

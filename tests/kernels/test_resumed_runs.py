@@ -22,6 +22,7 @@ from backendai_trio import (
     RemoteProtocolError,
     Stderr,
     Stdout,
+    Terminal,
     TrioKernel,
     attach_kernel,
     open_client,
@@ -201,6 +202,74 @@ async def test_connection_can_be_followed(gateway: Gateway, kernel: TrioKernel) 
         assert "".join(texts) == "again\n"
         assert heard == ["lost", "back"]
         assert (run.connection.up, run.connection.replaced) == (True, 1)
+
+
+async def shows(terminal: Terminal, text: bytes) -> None:
+    shown = b""
+    while text not in shown:
+        data = await terminal.receive_some()
+        assert data, f"the shell ended, but showed {shown!r}"
+        shown += data
+
+
+async def let_end(kernel: TrioKernel) -> None:
+    """Let the shell of `SHELL_THAT_WAITS` go on, and wait for its end."""
+    code = """if True:
+        import os, time
+        shell = int(open("shell").read())
+        open("go", "w").close()
+        try:
+            while True:
+                os.kill(shell, 0)
+                time.sleep(0.01)
+        except ProcessLookupError:
+            pass
+    """
+    async with kernel.execute(code) as run:
+        assert [event async for event in run] == [Finished(0)]
+
+
+SHELL_THAT_WAITS = (
+    b"PS1=; echo $$ > shell; echo st''arted; while [ ! -e go ]; do sleep 0.02; done; "
+    b"echo la''st; exit 7\n"
+)
+
+
+async def test_shell_that_ends_while_its_client_is_away(
+    gateway: Gateway, kernel: TrioKernel
+) -> None:
+    """Its last output and exit code arrive, also if there is a new shell meanwhile."""
+    async with through_proxy(gateway, kernel) as (proxy, distant), open_terminal(distant) as away:
+        await away.send_all(SHELL_THAT_WAITS)
+        await shows(away, b"started\r\n")
+        proxy.go_down()
+        await let_end(kernel)
+        async with open_terminal(kernel) as other:
+            await other.send_all(b"echo ne''w\n")
+            await shows(other, b"new")
+            await proxy.listen()
+            await shows(away, b"last\r\n")
+            assert await away.receive_some() == b""
+            assert away.exit_code == 7
+            await other.send_all(b"echo un''disturbed\n")
+            await shows(other, b"undisturbed")
+
+
+async def test_shell_whose_end_another_client_has_seen(
+    gateway: Gateway, kernel: TrioKernel
+) -> None:
+    async with through_proxy(gateway, kernel) as (proxy, distant), open_terminal(distant) as away:
+        await away.send_all(SHELL_THAT_WAITS)
+        await shows(away, b"started\r\n")
+        proxy.go_down()
+        async with open_terminal(kernel) as other:
+            await let_end(kernel)
+            while await other.receive_some():
+                pass
+            assert other.exit_code == 7
+        await proxy.listen()
+        with pytest.raises(trio.BrokenResourceError, match="its output is gone"):
+            await away.receive_some()
 
 
 async def test_interrupt_arrives_exactly_once(gateway: Gateway, kernel: TrioKernel) -> None:

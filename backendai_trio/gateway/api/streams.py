@@ -84,9 +84,18 @@ async def attached_terminal(
         serve: carries the terminal's bytes; cancelled when another client attaches.
     """
     await socket.accept()
-    terminal = await session.open_terminal(term_of(socket.query_params.get("term")))
+    query = socket.query_params
+    client = query.get("client", "")
+    terminal = await session.open_terminal(
+        term_of(query.get("term")),
+        client=client,
+        position=_position_of(socket) if is_resumable(socket) else 0,
+    )
+    if terminal is None:
+        await close_socket(socket, POLICY_VIOLATION, "the shell has ended, and its output is gone")
+        return
     scope = trio.CancelScope()
-    terminal.attach(scope)
+    terminal.attach(scope, client)
     try:
         with scope:
             await serve(socket, session, terminal)

@@ -78,6 +78,8 @@ class Session:
         self._log: deque[str] = deque()
         self._log_chars = 0
         self._terminal: TerminalSession | None = None
+        self._ended_terminal: TerminalSession | None = None
+        """The last one whose shell has ended, for a client that was away then."""
         self._terminal_lock = trio.Lock()
 
     @property
@@ -157,17 +159,28 @@ class Session:
             run.abandon()
             self.forget(run)
 
-    async def open_terminal(self, term: str) -> TerminalSession:
+    async def open_terminal(
+        self, term: str, *, client: str = "", position: int = 0
+    ) -> TerminalSession | None:
         """The kernel's terminal. If no shell runs, one is started.
+
+        A client that comes back gets the shell it had, also when that has ended meanwhile.
 
         Args:
             term: TERM of the shell, if one is started.
+            client: a name that the client has made up; empty for none.
+            position: how much output the client has.
+
+        Returns:
+            None if the client's shell has ended, and its output is gone.
 
         Raises:
             Refused: 404, the kernel has ended.
         """
         async with self._terminal_lock:
             self._check_not_ended()
+            if client and position > 0:
+                return self._terminal_of(client)
             if self._terminal is None:
                 self._terminal = await self._nursery.start(
                     run_terminal,
@@ -189,8 +202,16 @@ class Session:
             detail = f"kernel {self.token!r} has just ended"
             raise Refused(404, "session-not-found", "No such kernel", detail)
 
+    def _terminal_of(self, client: str) -> TerminalSession | None:
+        """The terminal that a client was attached to, unless nothing of it is left."""
+        if (terminal := self._terminal) is not None and client in terminal.clients:
+            return terminal
+        if (ended := self._ended_terminal) is not None and client in ended.clients:
+            return ended if ended.output.start < ended.output.end else None
+        return None
+
     def _terminal_ended(self) -> None:
-        self._terminal = None
+        self._ended_terminal, self._terminal = self._terminal, None
 
     def interrupt(self, run_id: str | None) -> None:
         """Interrupt a run.

@@ -53,11 +53,13 @@ class TerminalSession:
     Attributes:
         output: what the shell prints.
         input: what the client types.
+        clients: the names of all clients that were attached to it, as far as they have one.
     """
 
     def __init__(self, limits: GatewayLimits) -> None:
         self.output = ReplayBuffer(limits.output_bytes)
         self.input = InputBuffer()
+        self.clients: set[str] = set()
         self._limits = limits
         self._history = bytearray()
         self._size = (0, 0)
@@ -79,15 +81,18 @@ class TerminalSession:
         """Whether a client is attached."""
         return self._client is not None
 
-    def attach(self, scope: trio.CancelScope) -> None:
+    def attach(self, scope: trio.CancelScope, name: str = "") -> None:
         """Attach a client; the one before is cancelled.
 
         Args:
             scope: what the client's connection runs in.
+            name: of the client; empty for none.
         """
         if self._client is not None:
             self._client.cancel()
         self._client = scope
+        if name:
+            self.clients.add(name)
         self.output.stop_discarding()
 
     async def detach(self, scope: trio.CancelScope) -> None:

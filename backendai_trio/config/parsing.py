@@ -36,6 +36,10 @@ SETTINGS = (
     "ca_file",
     "skip_sslcert_validation",
     "connection_timeout",
+    "domain",
+    "group",
+    "vfolder_mounts",
+    "override_storage_proxy",
 )
 """The settings that a profile can hold: names of variables without BACKEND_, in lower case."""
 
@@ -96,9 +100,12 @@ def parse_endpoint(text: str, *, variable: str = "BACKEND_ENDPOINT") -> Endpoint
 
 def _endpoints(text: str, variable: str) -> list[Endpoint]:
     """One or several URLs, with commas between them: addresses of the same server."""
-    return [parse_endpoint(url, variable=variable) for url in text.split(",") if url.strip()] or [
-        parse_endpoint(text, variable=variable)
-    ]
+    return [parse_endpoint(url, variable=variable) for url in _listed(text) or [text]]
+
+
+def _listed(text: str) -> list[str]:
+    """What stands between the commas of a text."""
+    return [item.strip() for item in text.split(",") if item.strip()]
 
 
 def check_access_key(text: str, *, variable: str = "BACKEND_ACCESS_KEY") -> str:
@@ -189,6 +196,10 @@ def parse_config(
         ca_file=_lookup(layers, "CA_FILE")[1] or None,
         verify_tls=not _flag(*_lookup(layers, "SKIP_SSLCERT_VALIDATION")),
         connect_seconds=_seconds(*_lookup(layers, "CONNECTION_TIMEOUT")),
+        domain=_lookup(layers, "DOMAIN")[1],
+        project=_lookup(layers, "GROUP")[1],
+        mounts=tuple(_listed(_lookup(layers, "VFOLDER_MOUNTS")[1])),
+        storage_proxies=_storage_proxies(*_lookup(layers, "OVERRIDE_STORAGE_PROXY")),
     )
 
 
@@ -220,6 +231,8 @@ def check_setting(name: str, value: str) -> str:
             _flag(name, value)
         case "connection_timeout":
             _seconds(name, value)
+        case "override_storage_proxy":
+            _storage_proxies(name, value)
     return value
 
 
@@ -256,3 +269,18 @@ def _seconds(variable: str, text: str) -> float:
     if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text):
         raise ConfigError(variable, f"{text!r} is not a number of seconds; set it to e.g. 10")
     return float(text) or float("inf")  # 0 means no limit, as for the official client
+
+
+def _storage_proxies(variable: str, text: str) -> tuple[tuple[Endpoint, Endpoint], ...]:
+    """Pairs of URLs, ``GIVEN=REACHED``, with commas between them."""
+    pairs = []
+    for pair in _listed(text):
+        given, equals, reached = pair.partition("=")
+        if not equals:
+            raise ConfigError(
+                variable,
+                f"{pair!r} is no pair of URLs; write http://10.0.0.5:6021=https://storage.example.com",
+            )
+        key = parse_endpoint(given, variable=variable)._replace(base_path="")
+        pairs.append((key, parse_endpoint(reached, variable=variable)))
+    return tuple(pairs)

@@ -80,6 +80,15 @@ class Config:
     user_agent: str = "backendai-trio"
     other_endpoints: tuple[Endpoint, ...] = ()
     """Further addresses of the same server, to use where `endpoint` cannot be reached."""
+    domain: str = ""
+    """Domain of new kernels that name none; ``""`` leaves it to the server."""
+    project: str = ""
+    """Project of new kernels that name none; ``""`` leaves it to the server."""
+    mounts: tuple[str, ...] = ()
+    """Virtual folders that each new kernel gets beside its own, as `KernelSpec.mounts` has them."""
+    storage_proxies: tuple[tuple[Endpoint, Endpoint], ...] = ()
+    """Pairs: the address of a storage proxy as the server gives it, without a path, and the one to
+    reach it at."""
 
     @property
     def api(self) -> Endpoint:
@@ -87,6 +96,17 @@ class Config:
         if self.endpoint_type != "session":
             return self.endpoint
         return self.endpoint._replace(base_path=f"{self.endpoint.base_path}/func")
+
+    def storage_proxy(self, endpoint: Endpoint) -> Endpoint:
+        """Where to reach a storage proxy.
+
+        Args:
+            endpoint: its address, as the server gives it.
+        """
+        for given, reached in self.storage_proxies:
+            if given[:3] == endpoint[:3]:
+                return reached._replace(base_path=reached.base_path + endpoint.base_path)
+        return endpoint
 
     @property
     def user(self) -> str:

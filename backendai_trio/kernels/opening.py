@@ -20,10 +20,11 @@ import trio
 from ..config.kernel_journal import Note
 from ..errors import NotFound, ServerError
 from ..transport.client import Client
-from ..wire.kernel_spec import KernelSpec, check_spec
+from ..wire.kernel_spec import KernelSpec
 from ..wire.kernel_states import COMING
 from ..wire.kernels import CreateReply, CreateRequest, check_name
 from .creation import Creation, wait_until_up
+from .defaults import complete_spec
 from .kernel import TrioKernel
 from .lookup import listed_kernel
 
@@ -47,7 +48,8 @@ async def open_kernel(
 
     Args:
         client: of the server to create it on.
-        spec: what to create.
+        spec: what to create. A project, a domain and virtual folders of the settings are added
+            (`Config.project`, `Config.domain`, `Config.mounts`).
         token: its client token: letters, digits, ``_``, ``.``, ``-``; managers want 4 to 64.
             Default: a fresh one.
         reuse: whether a kernel that has the token already may be joined. It then outlives the
@@ -59,6 +61,7 @@ async def open_kernel(
         LocalProtocolError: the token is malformed, or reads as a UUID on a manager that takes such
             names for session ids (26.4.4 and later); or the server's release cannot do what `spec`
             asks for.
+        ConfigError: a virtual folder of the settings cannot be mounted.
         QuotaExceeded: the key pair has as many kernels as it may have.
         ServerError: it could not be started.
         ConnectionFailed: the server could not be reached.
@@ -75,7 +78,7 @@ async def open_kernel(
     Endpoint: ``POST /session`` (docs/protocol.md, section 3.2).
     """
     token = new_token() if token is None else check_name(client.hello, token)
-    check_spec(client.hello, spec)
+    spec = complete_spec(spec, client.config, client.hello)
     create = CreateRequest(token, spec, reuse)
     creation = Creation(client, create)
     note = None if reuse else _note(client, create.token)

@@ -15,7 +15,7 @@ import trio
 
 from ..config.kernel_journal import Journal
 from ..config.settings import Config, Endpoint
-from ..errors import ApiError, api_error
+from ..errors import ApiError, QuotaExceeded, api_error
 from ..wire.http import Request, Response, decode_problem
 from ..wire.versions import SESSION_6, Hello
 from .auth import authorization_of
@@ -23,6 +23,7 @@ from .exceptions import map_exceptions
 from .limits import Limits
 from .pending_call import PendingCall
 from .pool import ConnectionPool
+from .rate_limit import RateLimitPauses
 from .requests import OutgoingRequest
 from .responses import ResponseStream, log_response
 
@@ -101,6 +102,9 @@ class Client:
     ) -> Response:
         """Sign a request, send it, and return the response if it is a success.
 
+        A request whose body is at hand is sent again if the server takes no more of the key pair's
+        for now, for `Limits.rate_limited_seconds`.
+
         Args:
             request: what to send.
             content: the body as a stream, instead of `request.body`.
@@ -118,17 +122,19 @@ class Client:
         Cancellation:
             The request may have reached the server or not.
         """
-        stream = await self._open(
-            request, self._api, self.signed_headers(request), content, content_length,
-            answer_seconds,
-        )  # fmt: skip
-        try:
-            response = await stream.read_all()
-        finally:
-            stream.close()
-        if response.status >= 300:
-            raise self.error(request, response)
-        return response
+        pauses = self._rate_limit_pauses()
+        while True:
+            stream = await self._open(
+                request, self._api, self.signed_headers(request), content, content_length,
+                answer_seconds,
+            )  # fmt: skip
+            try:
+                response = await stream.read_all()
+            finally:
+                stream.close()
+            if response.status < 300:
+                return response
+            await self._refused(self.error(request, response), content, pauses)
 
     def start_call(
         self, request: Request, *, answer_seconds: float | None = ANSWER_SECONDS
@@ -146,7 +152,12 @@ class Client:
         headers = self.signed_headers(request)
         outgoing = self._outgoing(request, self._api, headers, answer_seconds)
         return PendingCall(
-            self._pool, request, outgoing, self.error, max_bytes=self.limits.max_body_bytes
+            self._pool,
+            request,
+            outgoing,
+            self.error,
+            self._rate_limit_pauses(),
+            max_bytes=self.limits.max_body_bytes,
         )
 
     @asynccontextmanager
@@ -186,22 +197,39 @@ class Client:
         Cancellation:
             The request may have reached the server or not.
         """
-        if sign and at is None:
-            base = self.signed_headers(request)
-        else:
-            self._check_open()
-            host = (at or self.config.endpoint).host_header
-            base = {"Host": host, "User-Agent": self.config.user_agent}
-        stream = await self._open(
-            request, at or self._api, base | dict(headers or {}), content, content_length,
-            answer_seconds, decode=decode,
-        )  # fmt: skip
-        try:
-            if check_status and stream.status >= 300:
-                raise self.error(request, await stream.read_all())
-            yield stream
-        finally:
-            stream.close()
+        if at is not None:
+            at = self.config.storage_proxy(at)
+        pauses = self._rate_limit_pauses()
+        while True:
+            if sign and at is None:
+                base = self.signed_headers(request)
+            else:
+                self._check_open()
+                host = (at or self.config.endpoint).host_header
+                base = {"Host": host, "User-Agent": self.config.user_agent}
+            stream = await self._open(
+                request, at or self._api, base | dict(headers or {}), content, content_length,
+                answer_seconds, decode=decode,
+            )  # fmt: skip
+            try:
+                if not check_status or stream.status < 300:
+                    yield stream
+                    return
+                error = self.error(request, await stream.read_all())
+            finally:
+                stream.close()
+            await self._refused(error, content, pauses)
+
+    def _rate_limit_pauses(self) -> RateLimitPauses:
+        return RateLimitPauses(self.config.endpoint.url, self.limits.rate_limited_seconds)
+
+    async def _refused(
+        self, error: ApiError, content: AsyncIterator[bytes] | None, pauses: RateLimitPauses
+    ) -> None:
+        """Raise an error; or wait, if the request may be sent again."""
+        if content is not None or not isinstance(error, QuotaExceeded):
+            raise error
+        await pauses.wait(error)
 
     def signed_headers(self, request: Request, *, body_digest: str | None = None) -> dict[str, str]:
         """The headers of a request with its authorization: a signature, or a cookie.

@@ -23,6 +23,8 @@ class Limits:
     unacknowledged_seconds: float = 60.0
     """After so long without an acknowledgement of what was sent, the connection counts as dead,
     where the platform lets us say so (``TCP_USER_TIMEOUT``)."""
+    rate_limited_seconds: float = 120.0
+    """How long a request may wait in all, if the server takes no more of the key pair's for now."""
     max_head_bytes: int = 100 * 1024
     """For the head of a response, with the informational ones before it; and for what stands
     between two pieces of a chunked body, trailers included."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import trio
 
-from ..errors import ApiError, BackendError
+from ..errors import ApiError, BackendError, QuotaExceeded
 from ..wire.http import Request, Response
 from .exceptions import ReadTimeout, map_exceptions
 from .pool import ConnectionPool, IncomingResponse
+from .rate_limit import RateLimitPauses
 from .requests import OutgoingRequest
 from .responses import log_response, response_of
 
@@ -27,6 +28,7 @@ class PendingCall:
         request: the request.
         outgoing: the same, as the pool takes it.
         error_of: what a response means that is no success.
+        pauses: for a server that takes no more requests of the key pair for now.
         max_bytes: the longest body that is taken.
 
     Attributes:
@@ -39,12 +41,14 @@ class PendingCall:
         request: Request,
         outgoing: OutgoingRequest,
         error_of: Callable[[Request, Response], ApiError],
+        pauses: RateLimitPauses,
         *,
         max_bytes: int,
     ) -> None:
         self.sent = False
         self._pool = pool
         self._error_of = error_of
+        self._pauses = pauses
         self._max_bytes = max_bytes
         self._start = trio.current_time()
         self._request = request
@@ -72,29 +76,43 @@ class PendingCall:
         if self.done:
             await trio.lowlevel.checkpoint()
         else:
-            try:
-                self._response = await self._receive()
-            except BackendError as exc:
-                self._failure = exc
-            if self.done:
-                self.close()
+            await self._finish(self._receive_unless_limited)
         if self._failure is not None:
             raise self._failure
         assert self._response is not None
         return self._response
 
     async def settle(self) -> None:
-        """Wait until the answer has come, or the request has failed, which is not raised."""
-        try:
-            await self.wait()
-        except BackendError:
-            pass
+        """Wait until the answer has come, or the request has failed, which is not raised. For a
+        request that was sent; it is not sent again."""
+        if self.done:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._finish(self._receive)
 
     def close(self) -> None:
         """Give the connection back, which breaks it off if the answer has not come."""
         if self._incoming is not None:
             self._incoming.close()
             self._incoming = None
+
+    async def _finish(self, receive: Callable[[], Awaitable[Response]]) -> None:
+        try:
+            self._response = await receive()
+        except BackendError as exc:
+            self._failure = exc
+        self.close()
+
+    async def _receive_unless_limited(self) -> Response:
+        while True:
+            try:
+                return await self._receive()
+            except QuotaExceeded as exc:
+                # It has had no effect. A wait that is cancelled meanwhile is as before the first.
+                self.close()
+                self._body.clear()
+                self.sent = False
+                await self._pauses.wait(exc)
 
     async def _receive(self) -> Response:
         outgoing = self._outgoing

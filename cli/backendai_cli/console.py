@@ -21,6 +21,7 @@ __all__ = [
     "requests_are_shown",
     "rich_console",
     "show_requests",
+    "show_warnings",
     "uses_color",
     "write_bytes",
 ]
@@ -143,6 +144,19 @@ def show_requests() -> None:
     log = logging.getLogger(_HTTP_LOG)
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
+
+
+def show_warnings() -> None:
+    """Show what the library warns of, such as a server that takes no more requests for now."""
+    import logging
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            Status().warn(record.getMessage())
+
+    log = logging.getLogger(_HTTP_LOG)
+    if not log.handlers:
+        log.addHandler(Handler(logging.WARNING))
 
 
 def requests_are_shown() -> bool:

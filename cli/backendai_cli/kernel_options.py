@@ -136,7 +136,7 @@ _OPTIONS = (
     _option(
         "-m", "--mount", multiple=True, metavar="FOLDER", type=NAME,
         help="Virtual folder to mount: NAME, NAME:PATH or NAME/SUBFOLDER, perhaps with :ro or :rw "
-        "behind; may be repeated.",
+        "behind; may be repeated. Those of BACKEND_VFOLDER_MOUNTS are mounted, too.",
     ),
     _option(
         "-r", "--resources", "--resource", multiple=True, metavar="SLOT=AMOUNT",
@@ -148,11 +148,11 @@ _OPTIONS = (
         help="Option of resources, e.g. shmem=1g; may be repeated.",
     ),
     _option(
-        "-g", "--project", "--group", metavar="NAME", type=NAME, envvar="BACKEND_GROUP",
+        "-g", "--project", "--group", metavar="NAME", type=NAME,
         help="Project of the kernel [default: BACKEND_GROUP, or the one called default].",
     ),
     _option(
-        "-d", "--domain", metavar="NAME", type=NAME, envvar="BACKEND_DOMAIN",
+        "-d", "--domain", metavar="NAME", type=NAME,
         help="Domain of the project [default: BACKEND_DOMAIN, or the one called default].",
     ),
     _option(

@@ -11,7 +11,7 @@ import click
 from backendai_trio import Config, ConfigError, read_config
 from backendai_trio.config import Journal, journal_folder
 
-from .console import Status
+from .console import Status, show_warnings
 
 if TYPE_CHECKING:
     from backendai_trio import Client, TrioKernel
@@ -33,6 +33,7 @@ def open_server(status: Status, *, local: bool = False, lasting: bool = False) -
         local: use a gateway even if a server is configured.
         lasting: whether the gateway has what `backend.ai serve` keeps, such as virtual folders.
     """
+    show_warnings()
     config = None if local else read_config()
     if config is not None:
         yield config
@@ -66,6 +67,7 @@ def configured_server(action: str) -> Config:
     Raises:
         click.ClickException: no server is configured.
     """
+    show_warnings()
     config = read_config()
     if config is None:
         raise click.ClickException(

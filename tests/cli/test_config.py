@@ -193,6 +193,43 @@ def test_another_http_server(commands: Commands, status: int, kind: str, body: b
     assert "BACKEND_ENDPOINT" in problem
 
 
+class _Busy(BaseHTTPRequestHandler):
+    """A manager that takes no more requests of the key pair, for one request."""
+
+    def do_GET(self) -> None:
+        self._answer(200, b'{"version": "v9.20250722", "manager": "26.9.6"}')
+
+    def do_POST(self) -> None:
+        self.server.asked += 1  # type: ignore[attr-defined]
+        if self.server.asked == 1:  # type: ignore[attr-defined]
+            self._answer(429, b'{"type": "rate-limit-exceeded"}')
+        else:
+            self._answer(200, b'{"data": {"answer": 42}}')
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        kind = "application/json" if status < 300 else "application/problem+json"
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_server_that_takes_no_more_requests_for_now(commands: Commands) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Busy)
+    server.asked = 0  # type: ignore[attr-defined]
+    with running(server) as settings:
+        result = commands.run("admin", "query", "query { answer }", env=settings)
+    assert (result.code, json.loads(result.text)) == (0, {"answer": 42})
+    assert result.stderr == (
+        f"! {settings['BACKEND_ENDPOINT']} takes no more requests of this key pair for now; "
+        "waiting for up to 120 s\n"
+    )
+
+
 class _Greeter(StreamRequestHandler):
     """Talks first, in another protocol, and hangs up."""
 

@@ -50,6 +50,19 @@ def test_a_folder_is_mounted_where_it_was_asked_for(commands: Commands, served: 
         assert "Read-only file system" in result.stderr
 
 
+def test_folders_of_the_settings_are_mounted(commands: Commands, served: Env) -> None:
+    for name in ("data", "models"):
+        assert commands.run("vfolder", "create", name, env=served).code == 0
+    (commands.work / ".env").write_text("BACKEND_VFOLDER_MOUNTS=data,models:large\n")
+    code = "import os; print(sorted(os.listdir()))"
+    result = commands.run("run", "-q", "python", "-m", "data:own", "-c", code, env=served)
+    assert (result.code, result.text) == (0, "['large', 'own']\n"), result.stderr
+    (commands.work / ".env").write_text("BACKEND_VFOLDER_MOUNTS=data:x:y\n")
+    result = commands.run("run", "-q", "python", "-c", code, env=served)
+    assert (result.code, result.text) == (125, "")
+    assert "BACKEND_VFOLDER_MOUNTS: mount 'data:x:y'" in result.stderr
+
+
 @pytest.mark.parametrize(
     "mounts",
     [

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backendai_trio.config.parsing import DEFAULT_ENDPOINT, Layer, parse_config
+from backendai_trio.config.parsing import DEFAULT_ENDPOINT, Layer, parse_config, parse_endpoint
 from backendai_trio.config.settings import Config, Endpoint
 from backendai_trio.errors import ConfigError
 
@@ -152,7 +152,32 @@ MALFORMED = [
     ("CONNECTION_TIMEOUT", "inf"),
     ("CONNECTION_TIMEOUT", "nan"),
     ("CONNECTION_TIMEOUT", "10s"),
+    ("OVERRIDE_STORAGE_PROXY", "http://10.0.0.5:6021"),
+    ("OVERRIDE_STORAGE_PROXY", "http://10.0.0.5:6021=storage.example.com"),
+    ("OVERRIDE_STORAGE_PROXY", "http://a=https://b,c"),
 ]
+
+
+def test_storage_proxies_are_reached_elsewhere() -> None:
+    pairs = "http://10.0.0.5:6021/any=https://storage.example.com/one, http://b=http://127.0.0.1:1"
+    config = config_of(environ(BACKEND_OVERRIDE_STORAGE_PROXY=pairs))
+    reached = {
+        url: config.storage_proxy(parse_endpoint(url)).url
+        for url in (
+            "http://10.0.0.5:6021",
+            "http://10.0.0.5:6021/path",
+            "http://10.0.0.5:6022",
+            "http://b",
+            "https://b",
+        )
+    }
+    assert reached == {
+        "http://10.0.0.5:6021": "https://storage.example.com/one",
+        "http://10.0.0.5:6021/path": "https://storage.example.com/one/path",
+        "http://10.0.0.5:6022": "http://10.0.0.5:6022",
+        "http://b": "http://127.0.0.1:1",
+        "https://b": "https://b",
+    }
 
 
 @pytest.mark.parametrize("era", ["BACKEND", "SORNA"])

@@ -39,7 +39,7 @@ FAILED = reply(500, b'{"type": "internal-server-error"}', "application/problem+j
 REFUSED = reply(403, b'{"type": "generic-forbidden"}', "application/problem+json")
 FAILURES = {
     "failure": FAILED,
-    "busy": reply(429, b'{"type": "rate-limit-exceeded"}', "application/problem+json"),
+    "busy": reply(429, b'{"type": "too-many-requests"}', "application/problem+json"),
     "gone away": reply(502, b"Bad Gateway", "text/plain"),
     "forbidden": REFUSED,
 }

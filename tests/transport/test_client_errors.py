@@ -38,7 +38,7 @@ from .servers import HELLO, INFO, client_of, read_head, reply, serving
         (409, "vfolder-already-exists", InvalidRequest),
         (410, "vfolder-gone", NotFound),
         (412, "quota-exceeded", QuotaExceeded),
-        (429, "rate-limit-exceeded", QuotaExceeded),
+        (429, "too-many-requests", QuotaExceeded),
         (500, "internal-server-error", ServerError),
         (501, "not-implemented", ServerError),
         (503, "instance-not-available", ServerError),

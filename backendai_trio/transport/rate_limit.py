@@ -1,0 +1,62 @@
+"""Requests that a server refuses because the key pair has sent too many: waiting, and again.
+
+A manager counts the requests of a key pair over 15 minutes, those it refuses included, and does
+nothing for these (docs/protocol.md, section 10). So any request may be repeated, and not often.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import trio
+
+from ..errors import QuotaExceeded
+from .retry import backoff
+
+__all__ = ["RateLimitPauses"]
+
+_log = logging.getLogger("backendai_trio.http")
+# Of the time that a call may be held up: 1 s and 30 s of two minutes.
+_FIRST_PAUSE, _LONGEST_PAUSE = 1 / 120, 1 / 4
+
+
+class RateLimitPauses:
+    """The pauses of one call.
+
+    Args:
+        url: of the server, for the log.
+        max_seconds: how long the call may be held up in all.
+    """
+
+    def __init__(self, url: str, max_seconds: float) -> None:
+        self._url = url
+        self._max_seconds = max_seconds
+        self._give_up_at: float | None = None
+        self._pauses = backoff(_FIRST_PAUSE * max_seconds, longest=_LONGEST_PAUSE * max_seconds)
+
+    async def wait(self, refusal: QuotaExceeded) -> None:
+        """Wait until the request may be sent again. The first pause of a call is logged as a
+        warning: programs and people should know why nothing happens.
+
+        Raises:
+            QuotaExceeded: it is another refusal, or the time is up.
+        """
+        if refusal.status != 429 or refusal.kind != "rate-limit-exceeded":
+            raise refusal
+        now = trio.current_time()
+        if self._give_up_at is None:
+            self._give_up_at = now + self._max_seconds
+            if self._max_seconds:
+                _log.warning(
+                    "%s takes no more requests of this key pair for now; waiting for up to %.0f s",
+                    self._url,
+                    self._max_seconds,
+                )
+        pause = next(self._pauses)
+        if now + pause >= self._give_up_at:
+            refusal.advice = (
+                "the key pair has sent as many requests as it may within 15 minutes; try again "
+                "later, or ask for a higher rate limit"
+            )
+            raise refusal
+        await trio.sleep(pause)

@@ -91,6 +91,11 @@ class Config:
     reach it at."""
 
     @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """All addresses of the server, `endpoint` first."""
+        return (self.endpoint, *self.other_endpoints)
+
+    @property
     def api(self) -> Endpoint:
         """The endpoint of the manager's API: `endpoint`, or its ``/func`` on a web server."""
         if self.endpoint_type != "session":

@@ -19,7 +19,7 @@ from ..errors import ApiError, QuotaExceeded, api_error
 from ..wire.http import Request, Response, decode_problem
 from ..wire.versions import SESSION_6, Hello
 from .auth import authorization_of
-from .exceptions import map_exceptions
+from .exceptions import Unreachable, map_exceptions
 from .limits import Limits
 from .pending_call import PendingCall
 from .pool import ConnectionPool
@@ -44,7 +44,6 @@ class Client:
     It holds connections but runs no task, so any number of tasks may use it at once.
 
     Attributes:
-        config: the settings it was opened with.
         hello: the server's version and features, as it announces them.
         era: how it is spoken to.
         tls: the TLS context of all its connections to the server; None for plain HTTP.
@@ -73,8 +72,7 @@ class Client:
         self.clock: Callable[[], datetime] = partial(datetime.now, UTC)
         self._authorization = authorization_of(config)
         self._api = config.api
-        # Final, since requests are addressed and signed as it says from the start.
-        self.config: Final = config
+        self._config = config
         self.hello = Hello(SESSION_6.version)
         self.era = SESSION_6
         self.journal = journal
@@ -83,6 +81,28 @@ class Client:
         self.ready_kernels: set[str] = set()
         self.starting_kernels: dict[str, Any] = {}
         self.waiting_runs: dict[str, str] = {}
+
+    @property
+    def config(self) -> Config:
+        """The settings; `Config.endpoint` is the address in use."""
+        return self._config
+
+    def leave_address(self, endpoint: Endpoint) -> bool:
+        """Use the server's next address, unless another one is in use already.
+
+        Args:
+            endpoint: the address that cannot be reached.
+
+        Returns:
+            Whether there is another.
+        """
+        config = self._config
+        if config.endpoint == endpoint and config.other_endpoints:
+            following, *rest = config.other_endpoints
+            config = replace(config, endpoint=following, other_endpoints=(*rest, endpoint))
+            self._config, self._api = config, config.api
+            self._authorization = authorization_of(config)
+        return config.endpoint != endpoint
 
     def has(self, feature: str) -> bool:
         """Whether the server announces an ability beyond its era's (our own gateway does).
@@ -124,10 +144,9 @@ class Client:
         """
         pauses = self._rate_limit_pauses()
         while True:
-            stream = await self._open(
-                request, self._api, self.signed_headers(request), content, content_length,
-                answer_seconds,
-            )  # fmt: skip
+            stream = await self._send(
+                request, None, True, {}, content, content_length, answer_seconds
+            )
             try:
                 response = await stream.read_all()
             finally:
@@ -201,15 +220,9 @@ class Client:
             at = self.config.storage_proxy(at)
         pauses = self._rate_limit_pauses()
         while True:
-            if sign and at is None:
-                base = self.signed_headers(request)
-            else:
-                self._check_open()
-                host = (at or self.config.endpoint).host_header
-                base = {"Host": host, "User-Agent": self.config.user_agent}
-            stream = await self._open(
-                request, at or self._api, base | dict(headers or {}), content, content_length,
-                answer_seconds, decode=decode,
+            stream = await self._send(
+                request, at, sign, headers or {}, content, content_length, answer_seconds,
+                decode=decode,
             )  # fmt: skip
             try:
                 if not check_status or stream.status < 300:
@@ -261,6 +274,40 @@ class Client:
             "Date": self.clock().isoformat(timespec="seconds"),
             "Content-Type": request.content_type,
         }
+
+    async def _send(
+        self,
+        request: Request,
+        at: Endpoint | None,
+        sign: bool,
+        headers: Mapping[str, str],
+        content: AsyncIterator[bytes] | None,
+        content_length: int | None,
+        answer_seconds: float | None,
+        *,
+        decode: bool = True,
+    ) -> ResponseStream:
+        """Send a request to the server, at the first of its addresses that can be reached, or to
+        another server. The caller closes the stream."""
+        tried: set[Endpoint] = set()
+        while True:
+            endpoint = self._config.endpoint
+            if sign and at is None:
+                base = self.signed_headers(request)
+            else:
+                self._check_open()
+                host = (at or endpoint).host_header
+                base = {"Host": host, "User-Agent": self._config.user_agent}
+            try:
+                return await self._open(
+                    request, at or self._api, base | dict(headers), content, content_length,
+                    answer_seconds, decode=decode,
+                )  # fmt: skip
+            except Unreachable:
+                tried.add(endpoint)
+                left = at is None and self.leave_address(endpoint)
+                if not left or self._config.endpoint in tried:
+                    raise
 
     async def _open(
         self,

@@ -11,8 +11,7 @@ import trio
 
 from .._groups import one_error
 from ..config.settings import Config, Endpoint
-from ..errors import ConnectionFailed
-from .exceptions import connect_error
+from .exceptions import Unreachable, connect_error
 from .proxies import Proxy, open_socks, open_tunnel, proxy_of
 from .tls import verifying_context
 
@@ -92,11 +91,11 @@ async def connect(
             raise
         return stream
     if proxy is not None:
-        raise ConnectionFailed(
+        raise Unreachable(
             f"{proxy} did not lead to {endpoint.url} within {seconds:g} s; check {proxy.variable}, "
             "BACKEND_ENDPOINT and the network"
         )
-    raise ConnectionFailed(
+    raise Unreachable(
         f"{endpoint.url} did not take a connection within {seconds:g} s; "
         "check BACKEND_ENDPOINT and the network"
     )

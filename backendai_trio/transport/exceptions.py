@@ -21,6 +21,7 @@ __all__ = [
     "NetworkError",
     "ReadTimeout",
     "TransportError",
+    "Unreachable",
     "WriteTimeout",
     "connect_error",
     "map_exceptions",
@@ -31,6 +32,10 @@ _HOSTNAME_MISMATCH = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADD
 
 class TransportError(Exception):
     """Root of the failures of an exchange; none of them leaves the client."""
+
+
+class Unreachable(ConnectionFailed):
+    """There is no connection to the server, which has received nothing."""
 
 
 class ReadTimeout(TransportError):
@@ -117,7 +122,7 @@ class map_exceptions:
                 raise LocalProtocolError(f"{request} cannot be sent to {url}: {exc}") from exc
 
 
-def connect_error(exc: BaseException, name: str, advice: str) -> ConnectionFailed:
+def connect_error(exc: BaseException, name: str, advice: str) -> Unreachable:
     """The error for a connection that could not be opened.
 
     Args:
@@ -126,7 +131,7 @@ def connect_error(exc: BaseException, name: str, advice: str) -> ConnectionFaile
         advice: what to do about it, where the reason itself does not tell.
     """
     reason, known = _reason(exc)
-    return ConnectionFailed(f"cannot connect to {name}: {reason}; {known or advice}")
+    return Unreachable(f"cannot connect to {name}: {reason}; {known or advice}")
 
 
 def _reason(exc: BaseException) -> tuple[str, str]:

@@ -71,9 +71,10 @@ async def open_client(
 
 def _addresses(config: Config) -> Iterator[tuple[Config, bool]]:
     """The settings with each address of the server, and whether others follow."""
-    endpoints = (config.endpoint, *config.other_endpoints)
+    endpoints = config.endpoints
     for number, endpoint in enumerate(endpoints, 1):
-        yield replace(config, endpoint=endpoint), number < len(endpoints)
+        others = (*endpoints[number:], *endpoints[: number - 1])
+        yield replace(config, endpoint=endpoint, other_endpoints=others), number < len(endpoints)
 
 
 async def _negotiate(client: Client) -> None:

@@ -11,8 +11,8 @@ from urllib.parse import unquote, urlsplit
 import trio
 
 from ..config.settings import Config, Endpoint
-from ..errors import ConfigError, ConnectionFailed
-from .exceptions import Disconnected, MalformedRequest, MalformedResponse
+from ..errors import ConfigError
+from .exceptions import Disconnected, MalformedRequest, MalformedResponse, Unreachable
 from .limits import Limits
 from .requests import encode_head
 from .response_parser import ResponseParser
@@ -58,7 +58,7 @@ class Proxy:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"the proxy {self.scheme}://{host}:{self.port} ({self.variable})"
 
-    def refusal(self, status: int, target: str) -> ConnectionFailed:
+    def refusal(self, status: int, target: str) -> Unreachable:
         """The error for a status that the proxy answered with, instead of passing something on.
 
         Args:
@@ -66,14 +66,14 @@ class Proxy:
             target: where the way should have led.
         """
         if status != 407:
-            return ConnectionFailed(
+            return Unreachable(
                 f"{self} refused to connect to {target}: HTTP status {status}; ask who runs it, or "
                 "name the server in NO_PROXY if it can be reached directly"
             )
         said = "wants a user name and a password" if self.username is None else (
             f"does not take the user name {self.username!r} with its password"
         )  # fmt: skip
-        return ConnectionFailed(
+        return Unreachable(
             f"{self} {said} (HTTP status 407); set {self.variable} to "
             f"{self.scheme}://USER:PASSWORD@HOST:PORT, percent-encoded"
         )
@@ -132,18 +132,18 @@ async def open_tunnel(
         while not response.head_complete:
             response.feed(bytes(await stream.receive_some(_READ_BYTES)))
     except (trio.BrokenResourceError, Disconnected) as exc:
-        raise ConnectionFailed(
+        raise Unreachable(
             f"{proxy} closed the connection instead of connecting to {target}; "
             f"check that {proxy.variable} names a proxy"
         ) from exc
     except (MalformedRequest, MalformedResponse) as exc:
-        raise ConnectionFailed(
+        raise Unreachable(
             f"what {proxy.variable} names is not an HTTP proxy: {exc}; check {proxy.variable}"
         ) from exc
     if response.status >= 300:
         raise proxy.refusal(response.status, target)
     if not response.reusable and response.pieces:
-        raise ConnectionFailed(f"{proxy} sent something before the server was asked")
+        raise Unreachable(f"{proxy} sent something before the server was asked")
 
 
 async def open_socks(proxy: Proxy, endpoint: Endpoint) -> trio.SocketStream:
@@ -174,12 +174,12 @@ async def open_socks(proxy: Proxy, endpoint: Endpoint) -> trio.SocketStream:
         # The time to connect is limited by the caller; a minute is python-socks' own limit.
         connected = await socks.connect(endpoint.host, endpoint.port, timeout=math.inf)
     except ProxyConnectionError as exc:
-        raise ConnectionFailed(
+        raise Unreachable(
             f"cannot connect to {proxy}: {exc.strerror or exc}; "
             f"check {proxy.variable}, or name the server in NO_PROXY"
         ) from None
     except (ProxyError, OSError) as exc:  # without their frames, which hold the password
-        raise ConnectionFailed(
+        raise Unreachable(
             f"{proxy} did not connect to {target}: {exc}; check {proxy.variable}"
         ) from None
     return trio.SocketStream(connected)

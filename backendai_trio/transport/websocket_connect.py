@@ -10,10 +10,12 @@ import trio
 import trio_websocket
 
 from .._groups import one_error
+from ..config.settings import Endpoint
 from ..errors import ConnectionFailed
 from ..wire.http import Request, Response
 from .client import Client
 from .connect import SocketOption, keepalive_options, open_stream
+from .exceptions import Unreachable
 from .responses import log
 from .websocket import NotUpgraded, Upgrade, WebSocket
 
@@ -100,9 +102,20 @@ async def connect_websocket(
     Raises:
         ApiError, ConnectionFailed: as for `open_websocket`.
     """
-    endpoint = client.config.api
+    options = _socket_options(tunnel=tunnel)
     request = Request("GET", path, query)
-    headers = client.signed_headers(request)
+    tried: set[Endpoint] = set()
+    while True:
+        config = client.config
+        headers = client.signed_headers(request)
+        try:
+            stream = await open_stream(config, client.tls, socket_options=options)
+            break
+        except Unreachable:
+            tried.add(config.endpoint)
+            if not client.leave_address(config.endpoint) or client.config.endpoint in tried:
+                raise
+    endpoint = config.api
     del headers["Host"], headers["Content-Type"]  # the library sends Host itself
     upgrade = Upgrade(
         endpoint.host_header,
@@ -110,9 +123,7 @@ async def connect_websocket(
         list(headers.items()),
         subprotocols,
     )
-    websocket = WebSocket(
-        await open_stream(client.config, client.tls, socket_options=_socket_options(tunnel=tunnel))
-    )
+    websocket = WebSocket(stream)
     try:
         await nursery.start(
             partial(

@@ -37,8 +37,9 @@ def command(dry_run: bool) -> int:
 async def _collect(config: Config, dry_run: bool) -> int:
     status = Status()
     mine, elsewhere = [], set()
+    urls = {endpoint.url for endpoint in config.endpoints}
     for left in Journal(journal_folder()).left():
-        if (left.url, left.access_key) == (config.endpoint.url, config.access_key):
+        if left.url in urls and left.access_key == config.access_key:
             mine.append(left)
         else:
             elsewhere.add(f"{left.url} with {left.access_key}")

@@ -133,6 +133,7 @@ class Runner:
         owns_terminal = request.window is not None
         terminal = raw_terminal(self._mode, self._status) if owns_terminal else self._mode
         hold = self._stdin.is_terminal and not owns_terminal
+        self._output.of_managers_query = mode == "query" and not kernel.client.hello.features
         with terminal, self._output.holding_prompts(enabled=hold), one_error():
             async with (
                 kernel.execute(

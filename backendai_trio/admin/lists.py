@@ -61,7 +61,8 @@ async def list_kernels(
         The kernels.
 
     Raises:
-        ApiError: the key pair may not see them.
+        ApiError: the key pair may not see them, or the server does not tell which key pair it is:
+            no list is better than one with the kernels of others.
         ConnectionFailed: the server cannot be reached.
 
     Endpoint: GraphQL ``compute_session_list``; before 19.03 ``compute_sessions``
@@ -82,11 +83,8 @@ async def _own_access_key(client: Client) -> str | None:
     """
     if client.hello.features or not listing("sessions", client.era).paged:  # before 19.03
         return None
-    try:
-        found = Fields(await query(client, "{ keypair { access_key } }"), "key pair")
-    except ApiError:
-        return None
-    return found.nested("keypair").text("access_key", default="") or None
+    found = Fields(await query(client, "{ keypair { access_key } }"), "own key pair")
+    return found.nested("keypair").text("access_key")
 
 
 async def list_rows(

@@ -34,7 +34,7 @@ async def client_of_schema(roots: set[str]) -> AsyncIterator[Client]:
             asked = json.loads(body)["query"].split("{")[1].strip()
             root = asked.partition("(")[0].split()[0]
             if root in roots and "access_key:" not in asked:
-                row = {"access_key": root, "sess_id": "lab1"}
+                row = {"access_key": root, "sess_id": "lab1", "name": "lab1"}
                 found = json.dumps({root: [row, row] if root.endswith("s") else row}).encode()
                 await stream.send_all(reply(200, found, "application/json"))
             else:

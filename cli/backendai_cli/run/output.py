@@ -10,8 +10,7 @@ from typing import TextIO
 import trio
 
 from backendai_trio import BuildFinished, Event, Finished, Html, Log, Media, Stderr, Stdout
-from backendai_trio.kernels import Other, TimedOut
-from backendai_trio.wire.query_failures import is_traceback, without_colors
+from backendai_trio.kernels import Other, TimedOut, is_traceback, without_colors
 
 from ..console import Status, uses_color, write_bytes
 

@@ -74,8 +74,9 @@ class QueryFailure:
 
 
 def is_traceback(text: str) -> bool:
-    """Whether a piece of standard error has what the kernels print of code that failed: IPython's
-    traceback, or its remark on `sys.exit()`.
+    """Whether a piece of standard error has what the kernels print of code that failed.
+
+    That is IPython's traceback, or its remark on `sys.exit()`.
 
     Args:
         text: as the kernel sent it, with its colors.

@@ -17,7 +17,7 @@ from .console import printable, rich_console
 if TYPE_CHECKING:
     from backendai_trio.kernels import Statistics
 
-__all__ = ["show_record", "show_rows", "statistics_lines", "title_of"]
+__all__ = ["amount", "show_record", "show_rows", "statistics_lines", "title_of"]
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
 _MEMORY = frozenset({"mem", "cuda.mem"})
@@ -64,6 +64,21 @@ def show_record(values: Mapping[str, Any]) -> None:
 def title_of(key: str) -> str:
     """The title of a column or value."""
     return key.replace("_", " ").capitalize()
+
+
+def amount(slot: str, value: object) -> str:
+    """An amount of a resource, for a person.
+
+    Args:
+        slot: of which resource; memory is counted in bytes.
+        value: as the server sent it.
+    """
+    if value == "Infinity":
+        return "unlimited"
+    if slot in _MEMORY and str(value).isdecimal():
+        size = int(str(value))
+        return _readable(size) if size >= 1024 else str(size)
+    return _cell(value)
 
 
 def statistics_lines(statistics: Statistics | None) -> list[str]:
@@ -121,18 +136,12 @@ def _cell(value: object) -> str:
     elif isinstance(value, list):
         text = ", ".join(map(_cell, value))
     elif isinstance(value, dict):
-        text = ", ".join(f"{name}: {_amount(name, item)}" for name, item in value.items())
+        text = ", ".join(f"{name}: {amount(name, item)}" for name, item in value.items())
     else:
         text = "" if value is None else str(value)
         if _TIME.match(text):
             text = _local_time(text)
     return printable(text)
-
-
-def _amount(name: str, value: object) -> str:
-    """An item of an object. Amounts of memory are numbers of bytes."""
-    is_memory = name in _MEMORY and str(value).isdecimal()
-    return _readable(int(str(value))) if is_memory else _cell(value)
 
 
 def _local_time(text: str) -> str:

@@ -86,6 +86,7 @@ def test_pages_and_columns_of_ps(commands: Commands, served: Env) -> None:
         ("18.12", ("ps", "--order", "name"), "does not sort"),
         ("18.12", ("ps", "--filter", "a == 1"), "does not filter"),
         ("18.12", ("admin", "images", "-f", "name,registry"), "images has no registry"),
+        ("18.12", ("resources",), "has no resource presets; managers have from 19.03 on"),
         ("23.09", ("images", "--order", "name"), "does not sort images"),
         ("23.09", ("admin", "keypairs", "-f", "secret_key"), "secret_key is a secret"),
     ],
@@ -145,6 +146,24 @@ def _plain(line: str) -> str:
     import re
 
     return re.sub(r"\x1b\[[0-9;]*m", "", line)
+
+
+def test_resources(commands: Commands, served: Env) -> None:
+    commands.run("create", "-q", "python", "-t", "lab1", env=served)
+    shown = commands.run("resources", env=served)
+    assert (shown.code, shown.stderr) == (0, "")
+    assert f"Key pair {ACCESS_KEY}, resource policy default. 1 of 100 sessions." in shown.text
+    rows = [line.split() for line in shown.text.splitlines()]
+    assert ["cpu", "unlimited", "1"] in [row[:3] for row in rows]
+    assert ["default", "cpu:", "1,", "mem:", "0"] in [row[:5] for row in rows]
+    told = json.loads(commands.run("resources", "--json", env=served).text)
+    assert list(told) == [
+        "limits", "key_pair", "project", "remaining", "resource_groups", "presets"
+    ]  # fmt: skip
+    assert told["limits"]["sessions"] == 1
+    refused = commands.run("resources", "--resource-group", "gpu", env=served)
+    assert "Unknown scaling group: gpu" in refused.problem(126)
+    commands.run("rm", "-q", "lab1", env=served)
 
 
 def test_query(commands: Commands, served: Env) -> None:

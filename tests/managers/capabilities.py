@@ -58,6 +58,7 @@ CAPABILITIES = {
     "admin-resource-policies": "resource policies are listed",
     "list-filters": "lists are filtered, and sorted by any columns",
     "list-order": "lists are sorted by a column",
+    "resource-presets": "limits, presets and what is free are told",
     "other-users": "there is more than one user",
     "login": "users log in with a password",
 }
@@ -88,12 +89,16 @@ _NO_PAGES = {
     "list-filters": Limit("lists come in one piece", _CLIENT, "does not filter"),
     "list-order": Limit("lists come in one piece", _CLIENT, "does not sort"),
 }
+_NO_PRESETS = {
+    "resource-presets": Limit("there are no presets before 19.03", _CLIENT, r"19\.03"),
+}
 _NO_FILTERS = {
     "list-filters": Limit("lists are filtered from 20.09.21 on", _CLIENT, r"20\.09\.21"),
 }
 
 _SEED = {
     **_NO_PAGES,
+    **_NO_PRESETS,
     "folder-trash": _NO_TRASH,
     "batch-input": _NO_INPUT,
     "rename": Limit("sessions are renamed from 21.09.3 on", _CLIENT, "21.09.3"),
@@ -136,6 +141,7 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
         "folder-trash": Limit("delete is final on a gateway", _CLIENT, "no trash"),
         "list-filters": "lists are filtered, and sorted by any columns",
         "list-order": "lists are sorted by a column",
+        "resource-presets": "limits, presets and what is free are told",
         "other-users": Limit("a gateway has one key pair", absent=True),
         "pictures": Limit("its Python interpreter knows no IPython"),
         "html": Limit("its Python interpreter knows no IPython"),
@@ -149,6 +155,7 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
     "1.3.12": _SEED,
     "18.12.0": _TRANSITION
     | _NO_PAGES
+    | _NO_PRESETS
     | {
         "events": Limit("session events are streamed from 19.06 on"),
         "folder-rename": Limit("folders are renamed from 19.03 on", _CLIENT, "19.03"),

@@ -1,5 +1,14 @@
 from ..wire.admin_lists import KINDS as KINDS
 from ..wire.admin_lists import Kind as Kind
 from ..wire.admin_lists import SessionRow as SessionRow
+from ..wire.kernel_states import LIVE as LIVE
+from ..wire.resources import ClusterResources as ClusterResources
+from ..wire.resources import KeyPairLimits as KeyPairLimits
+from ..wire.resources import Preset as Preset
+from ..wire.resources import Quota as Quota
+from ..wire.resources import ResourceGroup as ResourceGroup
 from .lists import authorize as authorize
 from .lists import list_rows as list_rows
+from .resources import check_resources as check_resources
+from .resources import key_pair_limits as key_pair_limits
+from .resources import list_resource_groups as list_resource_groups

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ..errors import ApiError, InvalidRequest
+from ..errors import ApiError, InvalidRequest, LocalProtocolError
 from ..transport.client import Client
-from ..wire.admin_lists import Kind, SessionRow, listing
+from ..wire.admin_lists import Kind, SessionRow, listing, only_living
 from ..wire.graphql import GraphQLQuery, decode_answer
 from ..wire.http import JSON, Request
 from ..wire.json_fields import Fields
+from ..wire.kernel_states import LIVE
 
 __all__ = ["authorize", "list_kernels", "list_rows", "query"]
 
@@ -48,20 +49,31 @@ async def list_kernels(
     status: str | None = "RUNNING",
     access_key: str | None = None,
     everybody: bool = False,
+    limit: int | None = None,
+    offset: int = 0,
+    filter: str = "",
+    order: str = "",
 ) -> list[SessionRow]:
     """List the kernels of a key pair, newest first.
 
     Args:
         client: of the server.
-        status: such as ``RUNNING`` or ``TERMINATED``; None for all.
+        status: such as ``RUNNING`` or ``TERMINATED``, several with commas on managers from 19.09
+            on; ``LIVE`` for all that have not ended (before 19.09 those that run); None for all.
         access_key: of another key pair; None for one's own.
         everybody: whether those of all key pairs are listed that one may see.
+        limit: kernels at most; None for all.
+        offset: kernels to leave out at the beginning.
+        filter: a condition that the server applies, as for `list_rows`.
+        order: columns to sort by, as for `list_rows`.
 
     Returns:
         The kernels.
 
     Raises:
-        ApiError: the key pair may not see them.
+        LocalProtocolError: the server's release takes no such filter or order.
+        ApiError: the key pair may not see them, or the server does not tell which key pair it is:
+            no list is better than one with the kernels of others.
         ConnectionFailed: the server cannot be reached.
 
     Endpoint: GraphQL ``compute_session_list``; before 19.03 ``compute_sessions``
@@ -69,9 +81,17 @@ async def list_kernels(
     """
     if access_key is None and not everybody:
         access_key = await _own_access_key(client)
-    filters = {"status": status, "access_key": access_key}
-    arguments = {name: value for name, value in filters.items() if value is not None}
-    return [SessionRow.decode(row) for row in await list_rows(client, "sessions", arguments)]
+    given = {"status": None if status == LIVE else status, "access_key": access_key}
+    arguments: Mapping[str, str] = {
+        name: value for name, value in given.items() if value is not None
+    }
+    if status == LIVE:
+        question = listing("sessions", client.era, client.hello)
+        arguments, filter = only_living(question, client.era, arguments, filter)
+    rows = await list_rows(
+        client, "sessions", arguments, limit=limit, offset=offset, filter=filter, order=order
+    )
+    return [SessionRow.decode(row) for row in rows]
 
 
 async def _own_access_key(client: Client) -> str | None:
@@ -82,38 +102,60 @@ async def _own_access_key(client: Client) -> str | None:
     """
     if client.hello.features or not listing("sessions", client.era).paged:  # before 19.03
         return None
-    try:
-        found = Fields(await query(client, "{ keypair { access_key } }"), "key pair")
-    except ApiError:
-        return None
-    return found.nested("keypair").text("access_key", default="") or None
+    found = Fields(await query(client, "{ keypair { access_key } }"), "own key pair")
+    return found.nested("keypair").text("access_key")
 
 
 async def list_rows(
-    client: Client, kind: Kind, arguments: Mapping[str, str] | None = None
+    client: Client,
+    kind: Kind,
+    arguments: Mapping[str, str] | None = None,
+    *,
+    fields: Sequence[str] = (),
+    limit: int | None = None,
+    offset: int = 0,
+    filter: str = "",
+    order: str = "",
 ) -> list[Mapping[str, Any]]:
-    """List all objects of one kind that the key pair may see.
+    """List objects of one kind that the key pair may see.
 
     Args:
         client: of the server.
         kind: such as ``"agents"`` or ``"images"``; `KINDS` has all.
-        arguments: filters, such as ``{"status": "ALIVE"}``.
+        arguments: of the list itself, such as ``{"status": "ALIVE"}``.
+        fields: names of columns, or of further fields that the server has; empty for the usual
+            columns.
+        limit: rows at most; None for all.
+        offset: rows to leave out at the beginning.
+        filter: a condition that the server applies, such as ``name contains "lab"``
+            (docs/protocol.md, section 8.3): on managers from 20.09.21 on, for lists that they give
+            in pages.
+        order: columns that the server sorts by, such as ``-created_at,+name``: on managers from
+            19.03 on, for such lists; up to 20.09.20 one column.
 
     Returns:
-        One mapping of JSON values for each object, by the server's names. Eras differ in them.
+        One mapping of JSON values for each object. Their keys are `fields`, or the same for all
+        servers: a value that the server does not have is None.
 
     Raises:
         LocalProtocolError: there is no such kind, servers of this era do not list it, or not with
-            these filters.
-        ApiError: the key pair may not see them.
+            these arguments, fields, filter or order.
+        ApiError: the key pair may not see them, or the server has no such field or column.
         ConnectionFailed: the server cannot be reached.
 
     Endpoint: GraphQL (docs/protocol.md, sections 8.2 and 8.3).
     """
-    question = listing(kind, client.era)
+    if offset < 0 or (limit is not None and limit < 1):
+        raise LocalProtocolError(f"there are no {limit} rows from {offset} on: count from 1, and 0")
+    question = listing(kind, client.era, client.hello)
+    if fields:
+        question = question.selected(fields)
     rows: list[Mapping[str, Any]] = []
-    while True:
-        query = question.query(offset=len(rows), limit=_PAGE, arguments=arguments)
+    while limit is None or len(rows) < limit:
+        size = _PAGE if limit is None else min(_PAGE, limit - len(rows))
+        query = question.query(
+            offset=offset + len(rows), limit=size, arguments=arguments, filter=filter, order=order
+        )
         try:
             data = await _ask(client, query)
         except InvalidRequest:
@@ -122,9 +164,12 @@ async def list_rows(
             question = question.own
             continue
         page, total = question.decode(data)
+        if not question.paged:
+            return list(page)[offset:][:limit]
         rows += page
-        if not page or len(rows) >= total:
-            return rows
+        if not page or offset + len(rows) >= total:
+            break
+    return rows
 
 
 async def authorize(client: Client) -> timedelta | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from ..admin import lists
+from ..admin import lists, resources
 from ..faces import compat, transfers
 from ..faces.base import KernelFace
 from ..kernels.kernel import TrioKernel
@@ -62,3 +62,6 @@ class AsyncAdmin:
     query = of_class(lists.query)
     list_kernels = of_class(lists.list_kernels)
     list_rows = of_class(lists.list_rows)
+    check_resources = of_class(resources.check_resources)
+    list_resource_groups = of_class(resources.list_resource_groups)
+    key_pair_limits = of_class(resources.key_pair_limits)

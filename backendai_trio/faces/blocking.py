@@ -21,7 +21,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
-from ..admin import lists
+from ..admin import lists, resources
 from ..config.settings import Config
 from ..kernels.execution import Execution
 from ..kernels.kernel import TrioKernel
@@ -275,3 +275,6 @@ class Admin:
     query = _of_class(lists.query)
     list_kernels = _of_class(lists.list_kernels)
     list_rows = _of_class(lists.list_rows)
+    check_resources = _of_class(resources.check_resources)
+    list_resource_groups = _of_class(resources.list_resource_groups)
+    key_pair_limits = _of_class(resources.key_pair_limits)

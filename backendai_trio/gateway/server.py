@@ -23,6 +23,7 @@ from ..wire.apps import HALF_CLOSE
 from ..wire.execution import INTERRUPT_RUN, RAW_CONSOLE, SHOW_VALUE, STDIN_EOF
 from ..wire.files import ARCHIVES
 from ..wire.kernel_spec import MOUNT_PERMISSIONS
+from ..wire.listings import LIST_FILTERS
 from ..wire.resumable import RESUMABLE_STREAMS
 from ..wire.storage_proxy import TUS_CHECKSUM
 from ..wire.versions import Era, Hello
@@ -52,6 +53,7 @@ FEATURES = frozenset(
         RESUMABLE_STREAMS,
         TUS_CHECKSUM,
         HALF_CLOSE,
+        LIST_FILTERS,
         MOUNT_PERMISSIONS,
     }
 )

@@ -4,6 +4,8 @@ from ..wire.files import FileDigest as FileDigest
 from ..wire.files import FileInfo as FileInfo
 from ..wire.files import Listing as Listing
 from ..wire.kernels import Statistics as Statistics
+from ..wire.query_failures import is_traceback as is_traceback
+from ..wire.query_failures import without_colors as without_colors
 from ..wire.run_events import CleanFinished as CleanFinished
 from ..wire.run_events import Other as Other
 from ..wire.run_events import TimedOut as TimedOut

@@ -18,7 +18,7 @@ from ..errors import ApiError, BackendError, ConnectionFailed
 from ..transport.client import Client
 from ..transport.responses import ResponseStream
 from ..transport.websocket_connect import open_websocket
-from ..wire.http import OCTETS, PROBLEM, Problem, Request, encode_problem
+from ..wire.http import OCTETS, PROBLEM, Problem, Request, describe_request, encode_problem
 from .exchange import ClientGone, Incoming, answer, begin_answer, end_answer, open_body, send_chunk
 from .headers import forwarded, is_cors, is_ours
 from .relay import relay
@@ -60,7 +60,7 @@ class Forwarder:
         except ClientGone:
             return
         except BackendError as exc:
-            _log.info("%s %s: %s", scope["method"], scope["path"], exc)
+            _log.info("%s: %s", describe_request(scope["method"], self._target(scope)), exc)
             # A response that has begun is cut short, so that it is not taken for a whole one.
             if not begun:
                 refusal = problem_response(_bad_gateway(exc), self.client, extra)

@@ -250,17 +250,15 @@ class _Tus:
         self._client = client
         self._at: Endpoint | None = None
         self._query: tuple[tuple[str, str], ...] = ()
-        self._secret = ""
         if ticket.url:
             self._at, self._path = ticket.place
             self._query = (("token", ticket.token),)
         else:
-            self._secret = ticket.token
             self._path = client.era.path("folders", "_", "tus", "upload", ticket.token)
 
     async def offset(self) -> int:
         """How many bytes the server has."""
-        request = Request("HEAD", self._path, self._query, secret=self._secret)
+        request = Request("HEAD", self._path, self._query)
         async with self._client.request(request, at=self._at) as reply:
             return TusState.decode(reply.headers).offset
 
@@ -276,7 +274,6 @@ class _Tus:
             self._path,
             self._query,
             content_type=head.pop("Content-Type"),
-            secret=self._secret,
         )
         head |= {"Content-Type": request.content_type}
         async with (

@@ -7,15 +7,16 @@ lacks one of its fields, so each era is asked for the least.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 from ..errors import LocalProtocolError, RemoteProtocolError
-from .graphql import GraphQLQuery
 from .json_fields import Fields, decode_json
-from .versions import SEED, SESSION_5, SESSION_6, TRANSITION, Era
+from .kernel_states import ENDED, reason_of
+from .listings import LIST_FILTERS, Listing, columns_of
+from .versions import SEED, SESSION_5, SESSION_6, TRANSITION, Era, Hello
 
-__all__ = ["KINDS", "Kind", "Listing", "SessionRow", "listing"]
+__all__ = ["KINDS", "Kind", "SessionRow", "listing", "only_living"]
 
 Kind = Literal[
     "agents",
@@ -30,70 +31,13 @@ Kind = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The query that lists one kind of object in one era."""
-
-    root: str
-    """Name of the root field."""
-    fields: str
-    """Fields of each row."""
-    paged: bool = False
-    """Whether rows come page by page, or all at once."""
-    arguments: Mapping[str, str] | None = None
-    """Further arguments and their types."""
-    own: Listing | None = None
-    """The query of ordinary users, whose schema lacks the root field, for what is their own."""
-
-    def query(
-        self, *, offset: int = 0, limit: int = 100, arguments: Mapping[str, str] | None = None
-    ) -> GraphQLQuery:
-        """The query for a page of rows, or for all.
-
-        Args:
-            offset: rows to skip, if the listing is paged.
-            limit: rows at most, 1-100, likewise.
-            arguments: filters, e.g. ``{"status": "RUNNING"}``.
-
-        Raises:
-            LocalProtocolError: the listing does not take one of the arguments.
-        """
-        known = self.arguments or {}
-        given = dict(arguments or {})
-        for name in given:
-            if name not in known:
-                raise LocalProtocolError(f"{self.root} cannot be listed by {name} on this server")
-        variables: dict[str, Any] = {"limit": limit, "offset": offset} if self.paged else {}
-        types = dict.fromkeys(variables, "Int!") | {name: known[name] for name in given}
-        declared = ", ".join(f"${name}: {kind}" for name, kind in types.items())
-        passed = ", ".join(f"{name}: ${name}" for name in types)
-        rows = (
-            f"{{ items {{ {self.fields} }} total_count }}" if self.paged else f"{{ {self.fields} }}"
-        )
-        text = "query{} {{ {}{} {} }}".format(
-            f"({declared})" if declared else "", self.root, f"({passed})" if passed else "", rows
-        )
-        return GraphQLQuery(text, variables | given)
-
-    def decode(self, answer: Mapping[str, Any]) -> tuple[Sequence[Mapping[str, Any]], int]:
-        """The rows in the data of a reply, and the number of rows in all."""
-        top = Fields(answer, f"list of {self.root}")
-        if not self.paged:
-            found = answer.get(self.root)
-            # A root field may give a single object: one's own key pair.
-            rows = _rows(found if isinstance(found, list) else [found])
-            return rows, len(rows)
-        page = top.nested(self.root)
-        rows = _rows(page.items("items"))
-        return rows, page.integer("total_count", default=len(rows))
-
-
-def listing(kind: Kind, era: Era) -> Listing:
+def listing(kind: Kind, era: Era, hello: Hello | None = None) -> Listing:
     """The query that lists one kind of object.
 
     Args:
         kind: of the objects.
         era: of the server.
+        hello: what the server says of itself, for columns and abilities that came with a release.
 
     Raises:
         LocalProtocolError: there is no such kind, or servers of this era do not list it.
@@ -109,51 +53,105 @@ def listing(kind: Kind, era: Era) -> Listing:
         found = by_era[SESSION_6.name]
     if found is None:
         raise LocalProtocolError(f"servers of API {era.version} have no list of {kind}")
-    return found
+    columns = dict(found.columns)
+    if kind == "sessions" and hello is not None and hello.release >= _REQUESTED_SLOTS_SINCE:
+        columns |= columns_of("requested_slots")
+    if not found.paged:
+        return replace(found, keys=_keys(kind), columns=columns)
+    filters = era.graphql_enveloped or (hello is not None and LIST_FILTERS in hello.features)
+    sorts: Literal["columns", "column"] = "columns" if filters else "column"
+    return replace(found, keys=_keys(kind), columns=columns, filters=filters, sorts=sorts)
+
+
+def only_living(
+    question: Listing, era: Era, arguments: Mapping[str, str], filter: str
+) -> tuple[Mapping[str, str], str]:
+    """The arguments and the filter that leave out sessions that have ended.
+
+    A status that a release does not know fails the whole query, so later releases are told which
+    not to list, and earlier ones those that all of them have.
+
+    Args:
+        question: the list of sessions.
+        era: of the server.
+        arguments: further ones.
+        filter: a condition to combine it with.
+    """
+    if question.filters:
+        living = " & ".join(f'(status != "{status}")' for status in sorted(ENDED))
+        return arguments, f"({filter}) & ({living})" if filter else living
+    queued = era.names_session or (question.paged and era.version >= _QUEUES_SINCE)
+    return {**arguments, "status": _LIVING if queued else "RUNNING"}, filter
+
+
+def _keys(kind: Kind) -> Sequence[str]:
+    """The names of the columns in all eras, those of the newest first."""
+    listings = reversed([*_LISTINGS[kind].values()])
+    names = dict.fromkeys(name for item in listings for name in item.columns)
+    return [*names, "requested_slots"] if kind == "sessions" else [*names]
 
 
 _LISTS_SINCE = "v4.20190315"
+_QUEUES_SINCE = "v4.20190615"
+_REQUESTED_SLOTS_SINCE = (24, 3)
 _BEFORE_LISTS = "18.12"
 """Managers 1.4 to 18.12: the transition era with a schema much like that of the seed era."""
+_LIVING = "PENDING,PREPARING,PULLING,RUNNING,RESTARTING,TERMINATING,ERROR"
+"""The states of sessions that have not ended, which all managers from 19.09 to 20.09 know."""
 _STATUS = {"status": "String", "access_key": "String"}
 _ACCESS_KEY = {"access_key": "String"}
 _OLD_SESSIONS = Listing(
     "compute_sessions",
-    "sess_id id lang status created_at terminated_at mem_slot cpu_slot gpu_slot",
+    columns_of(
+        "name:sess_id id image:lang status status_info created_at terminated_at "
+        "occupied_slots:mem_slot+cpu_slot+gpu_slot"
+    ),
     arguments=_STATUS,
+)
+_SESSION_5_COLUMNS = (
+    "name image status status_info created_at terminated_at occupied_slots access_key group_name "
+    "scaling_group tag"
 )
 _OLD_AGENTS = Listing(
     "agents",
-    "id status region addr mem_slots cpu_slots gpu_slots first_contact",
+    columns_of(
+        "id status region addr available_slots:mem_slots+cpu_slots+gpu_slots "
+        "occupied_slots:used_mem_slots+used_cpu_slots+used_gpu_slots first_contact"
+    ),
     arguments={"status": "String"},
 )
 _OLD_VFOLDERS = Listing(
-    "vfolders", "name created_at last_used max_files max_size", arguments=_ACCESS_KEY
+    "vfolders",
+    columns_of("name created_at last_used max_files max_size"),
+    arguments=_ACCESS_KEY,
 )
-_USER_FIELDS = "uuid username email full_name role domain_name created_at"
-_KEYPAIR_FIELDS = (
+_USER_COLUMNS = columns_of("uuid username email full_name role domain_name created_at")
+_OWN_KEYPAIR_COLUMNS = columns_of(
     "access_key is_active is_admin resource_policy created_at last_used rate_limit concurrency_used"
 )
-_OWN_KEYPAIR = Listing("keypair", _KEYPAIR_FIELDS)
+_KEYPAIR_COLUMNS = columns_of("user_id") | _OWN_KEYPAIR_COLUMNS
+_OWN_KEYPAIR = Listing("keypair", _OWN_KEYPAIR_COLUMNS)
 _LISTINGS: Mapping[Kind, Mapping[str, Listing]] = {
     "sessions": {
         SEED.name: _OLD_SESSIONS,
         _BEFORE_LISTS: _OLD_SESSIONS,
         TRANSITION.name: Listing(
             "compute_session_list",
-            "sess_id lang status created_at terminated_at occupied_slots",
+            columns_of(
+                "name:sess_id image:lang status status_info created_at terminated_at occupied_slots"
+            ),
             paged=True,
             arguments=_STATUS,
         ),
         SESSION_5.name: Listing(
             "compute_session_list",
-            "name image status created_at terminated_at occupied_slots",
+            columns_of(_SESSION_5_COLUMNS),
             paged=True,
             arguments=_STATUS,
         ),
         SESSION_6.name: Listing(
             "compute_session_list",
-            "name id image status created_at terminated_at occupied_slots",
+            columns_of(f"id {_SESSION_5_COLUMNS} status_data"),
             paged=True,
             arguments=_STATUS,
         ),
@@ -163,40 +161,42 @@ _LISTINGS: Mapping[Kind, Mapping[str, Listing]] = {
         _BEFORE_LISTS: _OLD_AGENTS,
         SESSION_6.name: Listing(
             "agent_list",
-            "id status region scaling_group addr available_slots occupied_slots first_contact",
+            columns_of(
+                "id status region scaling_group addr available_slots occupied_slots first_contact"
+            ),
             paged=True,
             arguments={"status": "String"},
         ),
     },
     "images": {
-        _BEFORE_LISTS: Listing("images", "name tag hash"),
-        SESSION_6.name: Listing("images", "name tag registry digest size_bytes aliases"),
+        _BEFORE_LISTS: Listing("images", columns_of("name tag digest:hash")),
+        SESSION_6.name: Listing(
+            "images", columns_of("name tag registry digest size_bytes aliases")
+        ),
     },
     # Never the secret key, which every schema has.
     "keypairs": {
         SEED.name: _OWN_KEYPAIR,
-        _BEFORE_LISTS: Listing("keypairs", _KEYPAIR_FIELDS, own=_OWN_KEYPAIR),
-        TRANSITION.name: Listing("keypairs", f"user_id {_KEYPAIR_FIELDS}"),
-        SESSION_6.name: Listing(
-            "keypair_list",
-            f"user_id {_KEYPAIR_FIELDS}",
-            paged=True,
-        ),
+        _BEFORE_LISTS: Listing("keypairs", _OWN_KEYPAIR_COLUMNS, own=_OWN_KEYPAIR),
+        TRANSITION.name: Listing("keypairs", _KEYPAIR_COLUMNS),
+        SESSION_6.name: Listing("keypair_list", _KEYPAIR_COLUMNS, paged=True),
     },
     "users": {
-        TRANSITION.name: Listing("users", _USER_FIELDS),
-        SESSION_6.name: Listing("user_list", _USER_FIELDS, paged=True),
+        TRANSITION.name: Listing("users", _USER_COLUMNS),
+        SESSION_6.name: Listing("user_list", _USER_COLUMNS, paged=True),
     },
     "resource-policies": {
         SESSION_6.name: Listing(
             "keypair_resource_policies",
-            "name total_resource_slots max_concurrent_sessions max_containers_per_session "
-            "idle_timeout created_at",
+            columns_of(
+                "name total_resource_slots max_concurrent_sessions max_containers_per_session "
+                "idle_timeout created_at"
+            ),
         ),
     },
     "scaling-groups": {
         SESSION_6.name: Listing(
-            "scaling_groups", "name description is_active driver scheduler created_at"
+            "scaling_groups", columns_of("name description is_active driver scheduler created_at")
         ),
     },
     "vfolders": {
@@ -206,12 +206,12 @@ _LISTINGS: Mapping[Kind, Mapping[str, Listing]] = {
         # section 12.1).
         TRANSITION.name: Listing(
             "vfolders",
-            "name id host max_files max_size created_at last_used",
+            columns_of("name id host max_files max_size created_at last_used"),
             arguments=_ACCESS_KEY,
         ),
         SESSION_6.name: Listing(
             "vfolder_list",
-            "name id host permission max_files max_size created_at last_used",
+            columns_of("name id host permission max_files max_size created_at last_used"),
             paged=True,
             arguments=_ACCESS_KEY,
         ),
@@ -232,7 +232,15 @@ class SessionRow:
     session_id: str = ""
     """UUID of the session; empty if the server does not give it."""
     slots: Mapping[str, str] | None = None
-    """Resources in use, e.g. ``{"cpu": "1", "mem": "1073741824"}``; None if unknown."""
+    """Resources in use, or asked for while it waits, e.g. ``{"cpu": "1", "mem": "1073741824"}``;
+    None if unknown."""
+    reason: str = ""
+    """Why it waits or has ended, in the server's words; empty if it does not say."""
+    project: str = ""
+    resource_group: str = ""
+    tag: str = ""
+    access_key: str = ""
+    """Of its owner; empty if the server does not give it."""
 
     @classmethod
     def decode(cls, row: object) -> SessionRow:
@@ -253,22 +261,24 @@ class SessionRow:
             fields.text("terminated_at", default=""),
             fields.text("id", default=""),
             _slots(fields),
+            reason_of(fields),
+            fields.text("group_name", default=""),
+            fields.text("scaling_group", default=""),
+            fields.text("tag", default=""),
+            fields.text("access_key", default=""),
         )
 
 
 def _slots(fields: Fields) -> Mapping[str, str] | None:
-    text = fields.raw("occupying_slots", "occupied_slots")
-    if isinstance(text, str):
-        try:
-            found = decode_json(text.encode("utf-8", "replace"), "slots")
-        except RemoteProtocolError:
-            return None
-        return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else None
+    for name in ("occupied_slots", "occupying_slots", "requested_slots"):
+        found = fields.raw(name)
+        if isinstance(found, str):
+            try:
+                found = decode_json(found.encode("utf-8", "replace"), "slots")
+            except RemoteProtocolError:
+                continue
+        if isinstance(found, dict) and (found or fields.raw("requested_slots") is None):
+            return {str(slot): str(amount) for slot, amount in found.items()}
     plain = {name: fields.raw(f"{name}_slot") for name in ("mem", "cpu", "gpu")}
     given = {name: str(value) for name, value in plain.items() if value is not None}
     return given or None
-
-
-def _rows(found: Sequence[object]) -> list[Mapping[str, Any]]:
-    # An object that does not exist is null.
-    return [row for row in found if isinstance(row, dict)]

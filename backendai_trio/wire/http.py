@@ -24,6 +24,7 @@ __all__ = [
     "Request",
     "Response",
     "decode_problem",
+    "describe_request",
     "encode_problem",
     "path_of",
 ]
@@ -41,6 +42,7 @@ _SHOWN_BYTES = 4096
 _HTML = re.compile(r"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
 _HTML_TITLE = re.compile(r"<(?:title|h1)\b[^>]*>(.*?)</", re.I | re.S)
 _TAG = re.compile(r"<[^>]*>")
+_UPLOAD_TOKEN = re.compile(r"(?<=/tus/upload/)[^?]+")
 _PLAIN_IN_QUERIES = "!$'()*,/:?@"
 
 
@@ -54,8 +56,6 @@ class Request:
     query: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     content_type: str = OCTETS
-    secret: str = ""
-    """A part of the path that lets in whoever knows it."""
 
     @property
     def target(self) -> str:
@@ -71,8 +71,7 @@ class Request:
             raise LocalProtocolError(f"{self}: a query value is not valid Unicode") from None
 
     def __str__(self) -> str:
-        path = self.path.replace(self.secret, "***") if self.secret else self.path
-        return f"{self.method} {path}"
+        return describe_request(self.method, self.path)
 
     def __repr__(self) -> str:
         return f"<Request {self}>"
@@ -117,6 +116,19 @@ class Problem:
             data=self.data,
             request=request,
         )
+
+
+def describe_request(method: str, target: str) -> str:
+    """A request as logs and errors name it.
+
+    Left out is what lets in whoever knows it: the query, where tokens of transfers are, and the
+    token in the path of an upload (docs/protocol.md, section 7.2).
+
+    Args:
+        method: its method.
+        target: path and query.
+    """
+    return f"{method} {_UPLOAD_TOKEN.sub('***', target).partition('?')[0]}"
 
 
 @lru_cache(maxsize=256)

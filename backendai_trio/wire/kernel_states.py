@@ -10,7 +10,7 @@ from ..errors import RemoteProtocolError
 from .graphql import GraphQLQuery
 from .json_fields import Fields, decode_json
 
-__all__ = ["COMING", "DEAD", "ENDED", "NOT_NOW", "KernelState", "state_query"]
+__all__ = ["COMING", "DEAD", "ENDED", "LIVE", "NOT_NOW", "KernelState", "reason_of", "state_query"]
 
 COMING = frozenset(
     {"PENDING", "SCHEDULED", "PREPARING", "PULLING", "PREPARED", "CREATING", "BUILDING"}
@@ -21,6 +21,8 @@ ENDED = frozenset({"CANCELLED", "TERMINATED"})
 """States of a session that holds nothing any more."""
 DEAD = ENDED | {"TERMINATING", "ERROR"}
 """States of a session that has ended, or will never run."""
+LIVE = "LIVE"
+"""Stands for all states of sessions that have not ended, where a list is asked for."""
 NOT_NOW = "generic-forbidden"
 """The kind of a manager's refusal (403) to destroy a session that is in one of these states."""
 
@@ -54,15 +56,13 @@ class KernelState:
         if answer.get("compute_session") is None:
             return cls()
         row = Fields(answer, "state of a session").nested("compute_session")
-        info = row.text("status_info", default="")
-        reasons = [info if info != "None" else "", _details(row.raw("status_data"))]
         status = row.text("status").upper()
         containers = [
             Fields(item, "container").text("status", default="").upper()
             for item in row.items("containers")
         ]
         stuck = status in COMING and bool(containers) and ENDED.issuperset(containers)
-        return cls(status, ": ".join(filter(None, reasons)), stuck)
+        return cls(status, reason_of(row), stuck)
 
 
 def state_query(kernel_id: str) -> GraphQLQuery:
@@ -75,6 +75,18 @@ def state_query(kernel_id: str) -> GraphQLQuery:
         "query($id: UUID!) { compute_session(id: $id) "
         "{ status status_info status_data containers { status } } }",
         {"id": kernel_id},
+    )
+
+
+def reason_of(row: Fields) -> str:
+    """Why a session is in its state: what ``status_info`` and ``status_data`` say, if anything.
+
+    Args:
+        row: a session of the admin API.
+    """
+    info = row.text("status_info", default="")
+    return ": ".join(
+        filter(None, [info if info != "None" else "", _details(row.raw("status_data"))])
     )
 
 

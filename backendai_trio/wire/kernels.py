@@ -191,6 +191,11 @@ class KernelInfo:
     cpu_ms: int = 0
     """CPU time used so far; 0 if unknown."""
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the kernel runs no more, or ends."""
+        return self.status.upper() in DEAD
+
     def encode(self, era: Era) -> bytes:
         """The JSON body of the reply.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import deque
 
-__all__ = ["INTERRUPTED", "QueryFailure", "without_colors"]
+__all__ = ["INTERRUPTED", "QueryFailure", "is_traceback", "without_colors"]
 
 INTERRUPTED = 130
 """The exit code of a shell for what Ctrl-C has ended."""
@@ -71,6 +71,18 @@ class QueryFailure:
             return None
         match = _PLAIN_END.match(tail[at:].rstrip("\n").rpartition("\n")[2])
         return _code_of_exception(match[1]) if match else None
+
+
+def is_traceback(text: str) -> bool:
+    """Whether a piece of standard error has what the kernels print of code that failed.
+
+    That is IPython's traceback, or its remark on `sys.exit()`.
+
+    Args:
+        text: as the kernel sent it, with its colors.
+    """
+    plain = without_colors(text)
+    return any(pattern.search(plain) for pattern in (_TRACEBACK, _EXIT, _SYNTAX))
 
 
 def without_colors(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
 
 import click
 
@@ -57,7 +57,7 @@ class KernelOptions:
     cluster_size: int
     cluster_mode: Literal["single-node", "multi-node"]
     preopen: tuple[str, ...]
-    bootstrap_script: Any
+    bootstrap_script: str
     tag: str | None
     priority: int | None
     depends: tuple[str, ...]
@@ -86,7 +86,6 @@ class KernelOptions:
         """
         from backendai_trio import KernelSpec, LocalProtocolError
 
-        script = self.bootstrap_script
         try:
             return KernelSpec(
                 runtime=lang,
@@ -103,7 +102,7 @@ class KernelOptions:
                 cluster_size=self.cluster_size,
                 cluster_mode=self.cluster_mode,
                 preopen_ports=_ports(self.preopen),
-                bootstrap_script=script.read() if script is not None else "",
+                bootstrap_script=self.bootstrap_script,
                 tag=self.tag or "",
                 priority=self.priority,
                 dependencies=self.depends,
@@ -122,6 +121,11 @@ def _ports(texts: tuple[str, ...]) -> tuple[int, ...]:
             raise click.UsageError(f"--preopen {text}: write ports as numbers, with commas between")
         found.append(int(text))
     return tuple(found)
+
+
+def _read_script(_context: click.Context, _option: click.Parameter, file: BinaryIO | None) -> str:
+    """The text of a script, whatever bytes it holds: those that are not UTF-8 become surrogates."""
+    return "" if file is None else file.read().decode("utf-8", "surrogateescape")
 
 
 def _option(*names: str, **attributes: Any) -> Callable[[Callable[..., R]], Callable[..., R]]:
@@ -176,7 +180,7 @@ _OPTIONS = (
         help="TCP ports on which programs in the kernel will serve, 1024 to 65535.",
     ),
     _option(
-        "--bootstrap-script", type=click.File("r", encoding="utf-8"), metavar="FILE",
+        "--bootstrap-script", type=click.File("rb"), metavar="FILE", callback=_read_script,
         help="Shell script that the kernel runs before all else.",
     ),
     _option("--tag", metavar="TEXT", help="Tag of the kernel in lists."),

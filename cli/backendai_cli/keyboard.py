@@ -96,6 +96,24 @@ class Stdin:
             return False
         return int.from_bytes(unread, sys.byteorder) > 0
 
+    @property
+    def may_go_on(self) -> bool:
+        """Whether it is a pipe that somebody may still write to; False if that cannot be told."""
+        if sys.platform == "win32":
+            return False
+        import select
+        import stat
+
+        try:
+            mode = os.fstat(self._fd).st_mode
+        except OSError:  # closed
+            return False
+        if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+            return False
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        return not any(event & select.POLLHUP for _, event in poll.poll(0))
+
     async def read(self) -> bytes:
         """Wait for input; at least a byte, or ``b""`` at its end."""
         import trio

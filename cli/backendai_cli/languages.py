@@ -9,15 +9,14 @@ __all__ = ["interpreter_of", "language_of", "program_of", "undecided_programs"]
 
 # Names of Pygments for runtimes that are called otherwise.
 _LANGUAGES = {"py": "python", "node": "javascript", "nodejs": "javascript", "r-base": "r"}
-_LANGUAGES |= {"sh": "bash", "rscript": "r", "golang": "go", "gcc": "c", "g++": "cpp"}
+_LANGUAGES |= {"sh": "bash", "shell": "bash", "js": "javascript", "rscript": "r"}
+_LANGUAGES |= {"golang": "go", "gcc": "c", "g++": "cpp"}
 # Languages whose files are run without a build: the interpreter, and the suffixes of the files.
 _SCRIPTS = {
     "python": ("python3", ".py"),
     "lua": ("lua", ".lua"),
     "javascript": ("node", ".js", ".mjs"),
-    "js": ("node", ".js", ".mjs"),
     "bash": ("bash", ".sh"),
-    "shell": ("bash", ".sh"),
     "r": ("Rscript", ".R", ".r"),
     "perl": ("perl", ".pl"),
 }
@@ -45,12 +44,9 @@ def program_of(runtime: str, names: Sequence[str]) -> str:
     Returns:
         Its name; ``""`` if there is none, or if it is undecided.
     """
-    _, *suffixes = _SCRIPTS.get(language_of(runtime), ("",))
-    if not suffixes:
-        return ""
-    programs = [name for name in names if "/" not in name and name.endswith(tuple(suffixes))]
-    main = [name for name in programs if name.startswith("main.")]
-    return main[0] if main else programs[0] if len(programs) == 1 else ""
+    scripts = _scripts_of(runtime, names)
+    main = [name for name in scripts if name.startswith("main.")]
+    return main[0] if main else scripts[0] if len(scripts) == 1 else ""
 
 
 def undecided_programs(runtime: str, names: Sequence[str]) -> list[str]:
@@ -63,8 +59,10 @@ def undecided_programs(runtime: str, names: Sequence[str]) -> list[str]:
     Returns:
         The names; empty if the server knows which file to run, or if it builds the files.
     """
+    return [] if program_of(runtime, names) else _scripts_of(runtime, names)
+
+
+def _scripts_of(runtime: str, names: Sequence[str]) -> list[str]:
+    """Files of the work folder that the runtime runs without a build."""
     _, *suffixes = _SCRIPTS.get(language_of(runtime), ("",))
-    programs = [name for name in names if "/" not in name and name.endswith(tuple(suffixes))]
-    if len(programs) < 2 or any(name.startswith("main.") for name in programs):
-        return []
-    return programs
+    return [name for name in names if "/" not in name and name.endswith(tuple(suffixes))]

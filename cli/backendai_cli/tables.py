@@ -17,9 +17,10 @@ from .console import printable, rich_console
 if TYPE_CHECKING:
     from backendai_trio.kernels import Statistics
 
-__all__ = ["show_record", "show_rows", "statistics_lines"]
+__all__ = ["amount", "show_record", "show_rows", "statistics_lines", "title_of"]
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
+_MEMORY = frozenset({"mem", "cuda.mem"})
 _PIPE_WIDTH = 10_000
 """Width of a table in a pipe, where each row is one line."""
 
@@ -35,7 +36,8 @@ def show_rows(
 
     Args:
         rows: mappings with the same keys.
-        titles: titles of the columns to show, by key; by default all keys.
+        titles: titles of the columns to show, by key; by default all keys that have a value in a
+            row.
         as_json: print a JSON array of the rows, with all keys.
         empty: the line to print instead of a table without rows.
     """
@@ -45,16 +47,38 @@ def show_rows(
     if not rows:
         click.echo(empty)
         return
-    titles = titles or {key: key.replace("_", " ").capitalize() for key in rows[0]}
+    if titles is None:
+        has = [key for key in rows[0] if any(row[key] is not None for row in rows)]
+        titles = {key: title_of(key) for key in has}
     _print([[_cell(row.get(key)) for key in titles] for row in rows], list(titles.values()))
 
 
 def show_record(values: Mapping[str, Any]) -> None:
     """Print a record on standard output, a line for each value."""
-    titles = [key.replace("_", " ").capitalize() for key in values]
+    titles = [title_of(key) for key in values]
     width = max(map(len, titles), default=0)
     for title, value in zip(titles, values.values(), strict=True):
         click.echo(f"{title:<{width}}  {_cell(value)}")
+
+
+def title_of(key: str) -> str:
+    """The title of a column or value."""
+    return key.replace("_", " ").capitalize()
+
+
+def amount(slot: str, value: object) -> str:
+    """An amount of a resource, for a person.
+
+    Args:
+        slot: of which resource; memory is counted in bytes.
+        value: as the server sent it.
+    """
+    if value == "Infinity":
+        return "unlimited"
+    if slot in _MEMORY and str(value).isdecimal():
+        size = int(str(value))
+        return _readable(size) if size >= 1024 else str(size)
+    return _cell(value)
 
 
 def statistics_lines(statistics: Statistics | None) -> list[str]:
@@ -112,7 +136,7 @@ def _cell(value: object) -> str:
     elif isinstance(value, list):
         text = ", ".join(map(_cell, value))
     elif isinstance(value, dict):
-        text = ", ".join(f"{name}: {_cell(item)}" for name, item in value.items())
+        text = ", ".join(f"{name}: {amount(name, item)}" for name, item in value.items())
     else:
         text = "" if value is None else str(value)
         if _TIME.match(text):

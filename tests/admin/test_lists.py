@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from backendai_trio import Client, InvalidRequest, list_kernels, open_client
+from backendai_trio import BackendError, Client, InvalidRequest, list_kernels, open_client
 from backendai_trio.admin import list_rows
+from backendai_trio.wire.http import JSON, PROBLEM
 from backendai_trio.wire.versions import Hello
 
-from ..transport.servers import read_head, reply, serving
+from ..transport.servers import client_of, read_head, reply, serving
 
 ADMIN = {"keypair", "keypairs", "agents"}
 USER = {"keypair", "compute_sessions"}
@@ -33,7 +34,7 @@ async def client_of_schema(roots: set[str]) -> AsyncIterator[Client]:
             asked = json.loads(body)["query"].split("{")[1].strip()
             root = asked.partition("(")[0].split()[0]
             if root in roots and "access_key:" not in asked:
-                row = {"access_key": root, "sess_id": "lab1"}
+                row = {"access_key": root, "sess_id": "lab1", "name": "lab1"}
                 found = json.dumps({root: [row, row] if root.endswith("s") else row}).encode()
                 await stream.send_all(reply(200, found, "application/json"))
             else:
@@ -66,3 +67,26 @@ async def test_own_kernels_of_users() -> None:
     """Their list takes no access key, and has no kernels of others."""
     async with client_of_schema(USER) as client:
         assert [row.token for row in await list_kernels(client)] == ["lab1", "lab1"]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        reply(500, b'{"type": "x/internal-server-error", "title": "failed"}', PROBLEM),
+        reply(503, b"<html><title>Try again</title></html>", "text/html"),
+        reply(429, b'{"type": "x/rate-limit-exceeded", "title": "too many"}', PROBLEM),
+        reply(200, b'{"data": null, "errors": [{"message": "lost the database"}]}', JSON),
+        reply(200, b'{"data": {"keypair": null}}', JSON),
+    ],
+    ids=["500", "503", "429", "errors", "null"],
+)
+async def test_kernels_of_others_are_never_listed_by_chance(refusal: bytes) -> None:
+    """A super-administrator who names no key pair would get everybody's."""
+    row = {"name": "lab1", "image": "python", "status": "RUNNING"}
+    page = {"data": {"compute_session_list": {"items": [row], "total_count": 1}}}
+    listed = reply(200, json.dumps(page).encode(), JSON)
+    async with client_of(refusal, listed) as client:
+        with pytest.raises(BackendError):
+            await list_kernels(client)
+    async with client_of(listed) as client:
+        assert [row.token for row in await list_kernels(client, everybody=True)] == ["lab1"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from .commands import ACCESS_KEY, SECRET_KEY, Commands
+from .commands import ACCESS_KEY, SECRET_KEY, Commands, variables_of
 
 Env = Mapping[str, str]
 LISTS = [
@@ -31,7 +31,7 @@ def test_ps(commands: Commands, served: Env) -> None:
     lines = commands.run("ps", env=served).text.splitlines()
     assert lines[0].split() == "Token Session ID Runtime Status Created at Slots".split()  # noqa: SIM905
     assert len(lines) == 3 and lines[2].startswith("lab2 ") and "RUNNING" in lines[2]
-    everything = json.loads(commands.run("ps", "-a", "--json", env=served).text)
+    everything = json.loads(commands.run("ps", "--status", "ALL", "--json", env=served).text)
     assert [(row["token"], row["status"]) for row in everything] == [
         ("lab2", "RUNNING"),
         ("lab1", "TERMINATED"),
@@ -41,6 +41,73 @@ def test_ps(commands: Commands, served: Env) -> None:
     own = commands.run("admin", "sessions", "--access-key", ACCESS_KEY, "--json", env=served)
     assert len(json.loads(own.text)) == 1
     commands.run("rm", "-q", "lab2", env=served)
+
+
+def test_pages_and_columns_of_ps(commands: Commands, served: Env) -> None:
+    for number in range(4):
+        commands.run("create", "-q", "python", "-t", f"lab{number}", "--tag", "night", env=served)
+    commands.run("rm", "-q", "lab3", env=served)
+
+    def ps(*options: str) -> str:
+        result = commands.run("ps", *options, env=served)
+        assert (result.code, result.stderr) == (0, "")
+        return result.text
+
+    rows = json.loads(ps("--json", "--all"))
+    assert [row["token"] for row in rows] == ["lab2", "lab1", "lab0"]  # not what has ended
+    assert list(rows[0]) == [
+        *("token", "runtime", "status", "created_at", "terminated_at", "session_id", "slots"),
+        *("reason", "project", "resource_group", "tag", "access_key"),
+    ]
+    assert {(row["access_key"], row["tag"]) for row in rows} == {(ACCESS_KEY, "night")}
+    shown = ps("-f", "token,tag", "--order", "+name", "--limit", "2", "--offset", "1", "--json")
+    assert json.loads(shown) == [{"token": f"lab{number}", "tag": "night"} for number in (1, 2)]
+    assert ps("-f", "token", "--filter", 'name == "lab2"').split() == ["Token", "─" * 5, "lab2"]
+    ended = ps("--status", "ALL", "-f", "token", "--order", "name", "--json")
+    assert [row["token"] for row in json.loads(ended)] == ["lab0", "lab1", "lab2", "lab3"]
+    for options, reason in [
+        (("-f", "token,nonsense"), "there is no column 'nonsense'; there are token, runtime"),
+        (("-f", "token,"), "names with commas between"),
+        (("--limit", "0"), "0 is not in the range"),
+        (("--status", "runing"), "did you mean 'RUNNING'?"),
+    ]:
+        assert reason in commands.run("ps", *options, env=served).problem(125)
+    wrong = commands.run("ps", "--filter", "nonsense == 1", env=served)
+    assert "there is no column 'nonsense'" in wrong.problem(126)
+    for number in range(3):
+        commands.run("rm", "-q", f"lab{number}", env=served)
+
+
+@pytest.mark.parametrize(
+    ("era", "options", "reason"),
+    [
+        ("20.03", ("ps", "--filter", 'name == "a"'), "20.09.21"),
+        ("20.03", ("ps", "--order", "+name,-status"), "by one column"),
+        ("18.12", ("ps", "--order", "name"), "does not sort"),
+        ("18.12", ("ps", "--filter", "a == 1"), "does not filter"),
+        ("18.12", ("admin", "images", "-f", "name,registry"), "images has no registry"),
+        ("18.12", ("resources",), "has no resource presets; managers have from 19.03 on"),
+        ("23.09", ("images", "--order", "name"), "does not sort images"),
+        ("23.09", ("admin", "keypairs", "-f", "secret_key"), "secret_key is a secret"),
+    ],
+)
+def test_what_a_list_cannot_do(
+    commands: Commands, era: str, options: tuple[str, ...], reason: str
+) -> None:
+    secret = {"BACKEND_SECRET_KEY": SECRET_KEY}
+    with commands.serve("--access-key", ACCESS_KEY, "--era", era, env=secret) as gateway:
+        result = commands.run(*options, env=variables_of(gateway))
+        assert reason in result.problem(125)
+
+
+def test_columns_of_lists(commands: Commands, served: Env) -> None:
+    shown = commands.run("admin", "keypairs", "-f", "access_key,num_queries", "--json", env=served)
+    assert json.loads(shown.text) == [{"access_key": ACCESS_KEY, "num_queries": 0}]
+    table = commands.run("images", "-f", "tag,name", "--limit", "1", env=served)
+    assert table.text.split()[:2] == ["Tag", "Name"]
+    assert len(table.text.splitlines()) == 3
+    unknown = commands.run("admin", "users", "-f", "nonsense", env=served)
+    assert "Cannot query field 'nonsense'" in unknown.problem(126)
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -79,6 +146,24 @@ def _plain(line: str) -> str:
     import re
 
     return re.sub(r"\x1b\[[0-9;]*m", "", line)
+
+
+def test_resources(commands: Commands, served: Env) -> None:
+    commands.run("create", "-q", "python", "-t", "lab1", env=served)
+    shown = commands.run("resources", env=served)
+    assert (shown.code, shown.stderr) == (0, "")
+    assert f"Key pair {ACCESS_KEY}, resource policy default. 1 of 100 sessions." in shown.text
+    rows = [line.split() for line in shown.text.splitlines()]
+    assert ["cpu", "unlimited", "1"] in [row[:3] for row in rows]
+    assert ["default", "cpu:", "1,", "mem:", "0"] in [row[:5] for row in rows]
+    told = json.loads(commands.run("resources", "--json", env=served).text)
+    assert list(told) == [
+        "limits", "key_pair", "project", "remaining", "resource_groups", "presets"
+    ]  # fmt: skip
+    assert told["limits"]["sessions"] == 1
+    refused = commands.run("resources", "--resource-group", "gpu", env=served)
+    assert "Unknown scaling group: gpu" in refused.problem(126)
+    commands.run("rm", "-q", "lab1", env=served)
 
 
 def test_query(commands: Commands, served: Env) -> None:

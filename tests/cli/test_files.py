@@ -9,6 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import trio
+
+from backendai_cli.commands.sync import Sync
+from backendai_cli.links import LeftOut
+from backendai_trio import Client, KernelSpec, open_kernel
 
 from .commands import Commands, Result
 
@@ -103,6 +108,32 @@ def test_sync_that_watches(here: Here) -> None:
         assert (here.there / "p/b").read_text() == "2"
         running.signal(signal.SIGINT)
         assert running.wait() == 130
+
+
+async def test_a_watching_sync_keeps_no_list_of_links(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each look at the folder would add all of its links again."""
+    for name in ("a", "b"):
+        (tmp_path / name).symlink_to("elsewhere")
+    told: list[LeftOut] = []
+    looked_often = trio.Event()
+
+    class Counted(LeftOut):
+        def __call__(self, path: str | os.PathLike[str]) -> None:
+            super().__call__(path)
+            told.append(self)
+            if len(told) >= 6:
+                trio.from_thread.run_sync(looked_often.set)
+
+    monkeypatch.setattr("backendai_cli.commands.sync.LeftOut", Counted)
+    async with open_kernel(client, KernelSpec(runtime="python")) as kernel:
+        sync = Sync(tmp_path, "p", watch=True, delete=False, links="skip", quiet=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sync, kernel)
+            await looked_often.wait()
+            nursery.cancel_scope.cancel()
+    assert max(map(told.count, told)) == 2
 
 
 def test_ctrl_c_leaves_no_half_file(here: Here) -> None:

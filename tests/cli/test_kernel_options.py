@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
+import click
 import pytest
 
+from backendai_cli.kernel_options import KernelOptions, kernel_options
 from backendai_trio.wire.kernel_spec import WORK_FOLDER
 
 from .commands import ACCESS_KEY, SECRET_KEY, Commands, variables_of
@@ -111,6 +114,23 @@ def test_what_the_server_cannot_do_creates_nothing(
     assert reason in result.stderr
     assert result.text == ""
     assert rows(commands, served) == []
+
+
+def test_a_bootstrap_script_may_hold_any_bytes(commands: Commands, tmp_path: Path) -> None:
+    script = b"echo gr\xfc\xdfe # Latin-1\n"
+    path = tmp_path / "script"
+    path.write_bytes(script)
+
+    @click.command
+    @kernel_options
+    def command(kernel: KernelOptions) -> list[str]:
+        return [kernel.spec("python").bootstrap_script for _ in range(2)]
+
+    texts = command.main(["--bootstrap-script", str(path)], standalone_mode=False)
+    assert [text.encode("utf-8", "surrogateescape") for text in texts] == [script] * 2
+    assert command.main([], standalone_mode=False) == ["", ""]
+    result = commands.run("run", "python", "--bootstrap-script", str(path), "-c", "1")
+    assert result.code == 126 and "a bootstrap script" in result.stderr
 
 
 @pytest.mark.parametrize(

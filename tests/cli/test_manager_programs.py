@@ -125,8 +125,9 @@ async def test_standard_input_becomes_a_file() -> None:
     reader, writer = os.pipe()
     try:
         os.write(writer, b"one\ntwo\n")
-        assert Stdin(reader).has_unread
+        assert Stdin(reader).has_unread and Stdin(reader).may_go_on
         os.close(writer)
+        assert Stdin(reader).has_unread and not Stdin(reader).may_go_on
         async with input_file(Stdin(reader), ".stdin-1") as upload:
             assert (upload.name, upload.size) == (".stdin-1", 8)
             assert upload.path.read_bytes() == b"one\ntwo\n"
@@ -134,6 +135,14 @@ async def test_standard_input_becomes_a_file() -> None:
         assert not upload.path.exists()
     finally:
         os.close(reader)
+
+
+def test_what_is_no_pipe_does_not_go_on(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("input")
+    for path in (tmp_path / "file", Path(os.devnull)):
+        with path.open() as file:
+            assert not Stdin(file.fileno()).may_go_on
+    assert not Stdin(-1).may_go_on
 
 
 def test_similar_images() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from .commands import NO_SERVER, Commands, Result
+from .commands import ACCESS_KEY, NO_SERVER, SECRET_KEY, Commands, Result, variables_of
 from .runs import STATUS, python, write
 
 
@@ -264,3 +264,23 @@ def test_several_scripts(commands: Commands, served: Mapping[str, str]) -> None:
     arguments = ["run", "-q", "python", "-t", "lab1"]
     assert commands.run(*arguments, *main, "train.py", "helper.py", env=served).code == 0
     assert commands.run(*arguments, *files, env=served) == Result(0, b"helped\n", "")
+
+
+RULER = "\x1b[31m" + "-" * 40 + "\x1b[0m\n"
+TRACEBACK = RULER + "\x1b[31mKeyError\x1b[0m  Traceback (most recent call last)\nKeyError: 'a'"
+
+
+@pytest.mark.parametrize("era", [(), ("--era", "23.09")], ids=["own", "23.09"])
+@pytest.mark.parametrize("as_file", [True, False], ids=["batch", "query"])
+def test_standard_error_arrives_byte_for_byte(
+    commands: Commands, era: tuple[str, ...], as_file: bool
+) -> None:
+    """Only a manager's kernel colors the traceback of code."""
+    code = f"import sys; sys.stderr.write({TRACEBACK!r})"
+    words = write(commands, {"main.py": code}) if as_file else ["-c", code]
+    secret = {"BACKEND_SECRET_KEY": SECRET_KEY}
+    with commands.serve("--access-key", ACCESS_KEY, *era, env=secret) as gateway:
+        result = commands.run("run", "-q", "python3", *words, env=variables_of(gateway))
+    changed = era and not as_file
+    expected = re.sub(r"\x1b\[\d+m", "", TRACEBACK) + "\n" if changed else TRACEBACK
+    assert result.stderr == expected

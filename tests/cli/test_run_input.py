@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from .commands import NO_SERVER, Commands, Result
+from .commands import ACCESS_KEY, NO_SERVER, SECRET_KEY, Commands, Result, variables_of
 from .runs import GREETING_C, STATUS, write
 from .terminal import eventually
 
@@ -64,6 +66,22 @@ def test_every_line_of_a_pipe_is_read(commands: Commands) -> None:
     code = "import sys\nfor line in sys.stdin: print(line, end='')"
     result = commands.run("run", "-q", "python3", "-c", code, stdin=lines)
     assert result == Result(0, lines, "")
+
+
+def test_a_slow_pipe_is_input_as_well(commands: Commands) -> None:
+    """Programs on managers get it as a file, so it is read to its end before they run."""
+    (commands.work / "count.py").write_text("import sys\nprint(len(sys.stdin.readlines()))")
+    reader, writer = os.pipe()
+    secret = {"BACKEND_SECRET_KEY": SECRET_KEY}
+    with (
+        commands.serve("--access-key", ACCESS_KEY, "--era", "23.09", env=secret) as gateway,
+        commands.start("run", "python", "count.py", env=variables_of(gateway), stdin=reader) as run,
+    ):
+        os.close(reader)
+        run.expect("Waiting for the end of standard input", on="stderr")
+        os.write(writer, b"one\ntwo\n")
+        os.close(writer)
+        assert (run.wait(), run.text()) == (0, "2\n"), run.text("stderr")
 
 
 def test_input_is_left_to_the_next_command(commands: Commands) -> None:

@@ -26,6 +26,8 @@ from backendai_cli.repl.source_code import (
         ("c", "c"),
         ("c++17", "c++"),
         ("node", "javascript"),
+        ("js", "javascript"),
+        ("shell", "bash"),
     ],
 )
 def test_languages(runtime: str, language: str) -> None:

@@ -18,7 +18,6 @@ from backendai_trio.wire.versions import Hello
 from ..transport.servers import read_head, reply, serving
 
 BEFORE = datetime(2026, 11, 29, 10, tzinfo=UTC)
-NAMES = {"v4.20190615": "sess_id", "v5.20191215": "name", "v6.20200815": "name"}
 
 
 @asynccontextmanager
@@ -29,7 +28,7 @@ async def kernel_at(version: str, *, listed: bool = True) -> AsyncIterator[TrioK
         version: that the manager announces.
         listed: whether the kernel is in its list.
     """
-    row = {NAMES[version]: "lab1", "lang": "python:3.6", "image": "python:3.6"}
+    row = {"name": "lab1", "lang": "python:3.6", "image": "python:3.6"}
     row |= {"status": "RUNNING", "created_at": BEFORE.isoformat()}
     page = {"items": [row] if listed else [], "total_count": int(listed)}
     problems = "https://api.backend.ai/probs/"

@@ -56,6 +56,9 @@ CAPABILITIES = {
     "admin-images": "images are listed",
     "admin-scaling-groups": "scaling groups are listed",
     "admin-resource-policies": "resource policies are listed",
+    "list-filters": "lists are filtered, and sorted by any columns",
+    "list-order": "lists are sorted by a column",
+    "resource-presets": "limits, presets and what is free are told",
     "other-users": "there is more than one user",
     "login": "users log in with a password",
 }
@@ -82,7 +85,20 @@ _CLIENT = LocalProtocolError
 _NO_TRASH = Limit("deleted folders go to a trash from 24.03 on", _CLIENT, "no trash")
 _NO_INPUT = Limit("the kernel runner gives it the end of file at once; only input() asks")
 
+_NO_PAGES = {
+    "list-filters": Limit("lists come in one piece", _CLIENT, "does not filter"),
+    "list-order": Limit("lists come in one piece", _CLIENT, "does not sort"),
+}
+_NO_PRESETS = {
+    "resource-presets": Limit("there are no presets before 19.03", _CLIENT, r"19\.03"),
+}
+_NO_FILTERS = {
+    "list-filters": Limit("lists are filtered from 20.09.21 on", _CLIENT, r"20\.09\.21"),
+}
+
 _SEED = {
+    **_NO_PAGES,
+    **_NO_PRESETS,
     "folder-trash": _NO_TRASH,
     "batch-input": _NO_INPUT,
     "rename": Limit("sessions are renamed from 21.09.3 on", _CLIENT, "21.09.3"),
@@ -123,6 +139,9 @@ _TRANSITION = {
 LIMITS: Mapping[str, Mapping[str, Limit]] = {
     GATEWAY: {
         "folder-trash": Limit("delete is final on a gateway", _CLIENT, "no trash"),
+        "list-filters": "lists are filtered, and sorted by any columns",
+        "list-order": "lists are sorted by a column",
+        "resource-presets": "limits, presets and what is free are told",
         "other-users": Limit("a gateway has one key pair", absent=True),
         "pictures": Limit("its Python interpreter knows no IPython"),
         "html": Limit("its Python interpreter knows no IPython"),
@@ -135,6 +154,8 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
     },
     "1.3.12": _SEED,
     "18.12.0": _TRANSITION
+    | _NO_PAGES
+    | _NO_PRESETS
     | {
         "events": Limit("session events are streamed from 19.06 on"),
         "folder-rename": Limit("folders are renamed from 19.03 on", _CLIENT, "19.03"),
@@ -145,8 +166,9 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
         "admin-resource-policies": Limit("there are none", _CLIENT, "no list"),
     },
     "19.9.27": _TRANSITION
+    | _NO_FILTERS
     | {"folder-leave": Limit("folders are left from 20.03 on", _CLIENT, "20.03")},
-    "20.3.19": _TRANSITION,
+    "20.3.19": _TRANSITION | _NO_FILTERS,
     "23.9.10": {
         "folder-trash": _NO_TRASH,
         "batch-input": _NO_INPUT,

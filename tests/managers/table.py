@@ -18,6 +18,8 @@ AREAS = {
     "test_services": "events, services, terminals, the proxy",
     "test_sweeps": "sweeps",
     "test_admin": "lists, key pairs, logins",
+    "test_lists": "lists in pages, filtered and sorted",
+    "test_resources": "resource groups, presets, limits",
     "test_commands": "the commands",
 }
 """Modules of the suite, and what each is about."""

@@ -27,7 +27,7 @@ from backendai_trio import (
     open_kernel,
     open_terminal,
 )
-from backendai_trio.admin import Kind, list_rows
+from backendai_trio.admin import Kind, check_resources, list_rows
 from backendai_trio.files import UploadStream
 from backendai_trio.kernels import list_apps, open_app_stream
 from backendai_trio.vfolders import accept_invitation, list_invitations
@@ -228,9 +228,14 @@ async def _open_as_guest(target: Target, folder: TrioVFolder) -> AsyncIterator[T
         yield TrioVFolder(guest, folder.name)
 
 
-async def _list(target: Target, kind: Kind) -> None:
+async def _list(target: Target, kind: Kind, **page: str) -> None:
     async with open_client(target.config("admin")) as client:
-        await list_rows(client, kind)
+        await list_rows(client, kind, **page)  # type: ignore[arg-type]
+
+
+async def _resource_presets(target: Target) -> None:
+    async with open_client(target.config()) as client:
+        await check_resources(client)
 
 
 async def _folders_of_all(target: Target) -> None:
@@ -260,6 +265,9 @@ _ON_TARGET: dict[str, Callable[[Target], Awaitable[None]]] = {
     "sessions": _sessions,
     "events": _events,
     "admin-vfolders": _folders_of_all,
+    "list-filters": partial(_list, kind="agents", filter='id == "x"'),
+    "list-order": partial(_list, kind="agents", order="+id"),
+    "resource-presets": _resource_presets,
     "admin-users": partial(_list, kind="users"),
     "admin-images": partial(_list, kind="images"),
     "admin-scaling-groups": partial(_list, kind="scaling-groups"),

@@ -23,6 +23,7 @@ from backendai_trio.wire.versions import SEED, SESSION_6
 
 from .. import plain_http
 from ..plain_http import PlainResponse
+from ..websockets import open_vanilla_websocket
 from .conftest import Chain, Web
 from .upstream import MEBIBYTE, SECRET_KEY, open_upstream
 
@@ -179,6 +180,32 @@ async def test_server_that_has_gone() -> None:
     assert response.status == refused.value.status_code == 502
     assert f"cannot connect to {config.endpoint.url}" in json.loads(response.content)["msg"]
     assert SECRET_KEY.encode() not in response.content
+
+
+@pytest.mark.parametrize(
+    "target", ["/folders/_/download_with_token?token=let-me-in", "/folders/_/tus/upload/let-me-in"]
+)
+async def test_tokens_do_not_show(target: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither in logs nor in the proxy's own problems; also where the server has gone."""
+    caplog.set_level("DEBUG", "backendai_trio")
+    async with AsyncExitStack() as stack:
+        async with open_upstream("v6.20200815") as (upstream, config):
+            client = await stack.enter_async_context(open_client(config))
+        proxy = await stack.enter_async_context(open_proxy(client))
+        chain = Chain(upstream, proxy, Web(proxy.url))
+        told = (await chain.web.ask("GET", target)).content.decode()
+        with pytest.raises(trio_websocket.ConnectionRejected) as refused:
+            async with chain.socket(target):
+                pass
+        told += (refused.value.body or b"").decode()
+    async with open_upstream("v6.20200815") as (_, config), open_client(config) as client:
+        await client.call(Request("GET", target))
+        async with open_proxy(client) as proxy, open_vanilla_websocket(proxy.port, target):
+            pass
+    assert "cannot connect" in told
+    assert {record.name for record in caplog.records} >= {"backendai_trio.http"}
+    told += caplog.text
+    assert "let-me-in" not in told, told
 
 
 async def test_end_while_a_client_does_not_read(chain: Chain) -> None:

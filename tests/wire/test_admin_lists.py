@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backendai_trio.errors import LocalProtocolError, RemoteProtocolError
-from backendai_trio.gateway.api.graphql_schema import SCHEMA
-from backendai_trio.wire.admin_lists import KINDS, Kind, SessionRow, listing
+from backendai_trio.gateway.api.graphql_schema import schema_of
+from backendai_trio.wire.admin_lists import KINDS, Kind, SessionRow, listing, only_living
+from backendai_trio.wire.listings import LIST_FILTERS
 from backendai_trio.wire.versions import (
     SEED,
     SESSION_5,
@@ -31,27 +32,29 @@ each_kind = pytest.mark.parametrize("kind", KINDS)
 # What the schemas of the eras have, reduced to the sessions.
 _OLD_SCHEMAS = {
     "seed": graphql.build_schema("""
-        type Session { sess_id: String id: ID lang: String status: String created_at: String
-                       terminated_at: String mem_slot: Int cpu_slot: Int gpu_slot: Int }
+        type Session { sess_id: String id: ID lang: String status: String status_info: String
+                       created_at: String terminated_at: String mem_slot: Int cpu_slot: Int
+                       gpu_slot: Int }
         type Query { compute_sessions(access_key: String, status: String): [Session] }
     """),
     "transition": graphql.build_schema("""
-        type Session { sess_id: String lang: String status: String created_at: String
-                       terminated_at: String occupied_slots: String }
+        type Session { sess_id: String lang: String status: String status_info: String
+                       created_at: String terminated_at: String occupied_slots: String }
         type Sessions { items: [Session] total_count: Int }
         type Query { compute_session_list(limit: Int!, offset: Int!, order_key: String,
                      order_asc: Boolean, access_key: String, status: String): Sessions }
     """),
     "session-5": graphql.build_schema("""
         type Session { id: ID name: String image: String status: String status_info: String
-                       created_at: String terminated_at: String occupied_slots: String }
+                       created_at: String terminated_at: String occupied_slots: String
+                       access_key: String group_name: String scaling_group: String tag: String }
         type Sessions { items: [Session] total_count: Int }
         type Query { compute_session_list(limit: Int!, offset: Int!, order_key: String,
                      order_asc: Boolean, domain_name: String, group_id: String, access_key: String,
                      status: String): Sessions }
     """),
 }
-_GATEWAY_SCHEMA = graphql.build_schema(SCHEMA)
+_GATEWAY_SCHEMA = graphql.build_schema(schema_of())
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -125,10 +128,11 @@ def test_before_19_03_no_list_is_paged() -> None:
     }.items():
         question = listing(kind, BEFORE_LISTS)  # type: ignore[arg-type]
         assert (question.root, question.paged) == (root, False)
-    assert listing("images", BEFORE_LISTS).fields == "name tag hash"
+    query = listing("images", BEFORE_LISTS).query().text
+    assert query == "query { images { name tag digest: hash } }"
     for kind in ("users", "keypairs", "vfolders"):
         assert not listing(kind, TRANSITION).paged  # type: ignore[arg-type]
-    assert "permission" not in listing("vfolders", TRANSITION).fields
+    assert "permission" not in listing("vfolders", TRANSITION).columns
 
 
 @each_era
@@ -143,6 +147,132 @@ def test_secret_keys_are_never_asked_for(era: Era, kind: Kind) -> None:
 def test_an_argument_that_a_list_does_not_take() -> None:
     with pytest.raises(LocalProtocolError, match="images cannot be listed by status"):
         listing("images", SESSION_6).query(arguments={"status": "x"})
+
+
+@each_kind
+def test_every_era_has_the_same_keys(kind: Kind) -> None:
+    """What a server does not have is null."""
+    keys = set()
+    for era in ALL:
+        try:
+            question = listing(kind, era)
+        except LocalProtocolError:
+            continue
+        rows: object = {"items": [{}]} if question.paged else [{}]
+        ((row,), _) = question.decode({question.root: rows})
+        keys.add(tuple(row))
+    assert len(keys) == 1, keys
+
+
+def test_values_of_a_row() -> None:
+    item = {"id": "i-1", "mem_slots": 512, "cpu_slots": 2, "gpu_slots": None}
+    ((row,), _) = listing("agents", SEED).decode({"agents": [item]})
+    assert row["available_slots"] == {"mem": "512", "cpu": "2"}
+    assert (row["id"], row["scaling_group"]) == ("i-1", None)
+    item = {"id": "i-1", "available_slots": '{"cpu": "2"}', "occupied_slots": "no JSON"}
+    ((row,), _) = listing("agents", NEWEST).decode({"agent_list": {"items": [item]}})
+    assert (row["available_slots"], row["occupied_slots"]) == ({"cpu": "2"}, "no JSON")
+
+
+def test_selected_columns() -> None:
+    sessions = listing("sessions", SEED).selected(["status", "name", "occupied_slots", "agent"])
+    assert sessions.query().text == (
+        "query { compute_sessions { status name: sess_id mem_slot cpu_slot gpu_slot agent } }"
+    )
+    item = {"name": "t", "status": "RUNNING", "cpu_slot": 1, "agent": "i-1"}
+    ((row,), _) = sessions.decode({"compute_sessions": [item]})
+    assert [*row.items()] == [
+        ("status", "RUNNING"),
+        ("name", "t"),
+        ("occupied_slots", {"cpu": "1"}),
+        ("agent", "i-1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "reason"),
+    [
+        ("sessions", "name }", "'name }' is not the name"),
+        ("sessions", "group_name", "compute_sessions has no group_name on this server; it has "),
+        ("keypairs", "secret_key", "secret_key is a secret"),
+        ("keypairs", "ssh_private_key", "ssh_private_key is a secret"),
+    ],
+)
+def test_columns_that_are_refused(kind: Kind, name: str, reason: str) -> None:
+    with pytest.raises(LocalProtocolError, match=reason):
+        listing(kind, SEED).selected([name])
+
+
+OURS = Hello(SESSION_6.version, features=frozenset({LIST_FILTERS}))
+PAGED = pytest.mark.parametrize("kind", ["sessions", "agents", "keypairs", "users", "vfolders"])
+
+
+@PAGED
+@pytest.mark.parametrize(("era", "hello"), [(NEWEST, None), (SESSION_6, OURS)], ids=str)
+def test_filters_and_orders(kind: Kind, era: Era, hello: Hello | None) -> None:
+    query = listing(kind, era, hello).query(filter='a == "b"', order="-x,+y")
+    assert {"filter": 'a == "b"', "order": "-x,+y"}.items() <= query.variables.items()
+    assert graphql.validate(_GATEWAY_SCHEMA, graphql.parse(query.text)) == []
+
+
+@PAGED
+@pytest.mark.parametrize("era", [SESSION_5, SESSION_6], ids=lambda era: era.name)
+def test_one_column_to_sort_by_up_to_20_09_20(kind: Kind, era: Era) -> None:
+    for text, column, ascending in [("-x", "x", False), ("+x", "x", True), (" x", "x", True)]:
+        query = listing(kind, era).query(order=text)
+        assert {"order_key": column, "order_asc": ascending}.items() <= query.variables.items()
+    with pytest.raises(LocalProtocolError, match="by one column"):
+        listing(kind, era).query(order="-x,+y")
+    with pytest.raises(LocalProtocolError, match=r"does not filter .*20\.09\.21"):
+        listing(kind, era).query(filter="a == 1")
+
+
+@each_era
+def test_what_comes_in_one_piece_is_neither_filtered_nor_sorted(era: Era) -> None:
+    kinds: list[Kind] = ["keypairs", "vfolders"]
+    for kind in kinds if era in (SEED, BEFORE_LISTS, TRANSITION) else ("scaling-groups", "images"):
+        with pytest.raises(LocalProtocolError, match="does not filter"):
+            listing(kind, era).query(filter="a == 1")
+        with pytest.raises(LocalProtocolError, match="does not sort"):
+            listing(kind, era).query(order="a")
+
+
+@pytest.mark.parametrize(
+    ("era", "status", "filter"),
+    [
+        (SEED, "RUNNING", ""),
+        (BEFORE_LISTS, "RUNNING", ""),
+        (choose_era(Hello("v4.20190315")), "RUNNING", ""),
+        (TRANSITION, "PENDING,PREPARING,PULLING,RUNNING,RESTARTING,TERMINATING,ERROR", ""),
+        (SESSION_5, "PENDING,PREPARING,PULLING,RUNNING,RESTARTING,TERMINATING,ERROR", ""),
+        (NEWEST, None, '(status != "CANCELLED") & (status != "TERMINATED")'),
+    ],
+    ids=lambda value: getattr(value, "version", None),
+)
+def test_sessions_that_have_not_ended(era: Era, status: str | None, filter: str) -> None:
+    question = listing("sessions", era)
+    arguments, found = only_living(question, era, {"access_key": "a"}, "")
+    assert (arguments["access_key"], arguments.get("status"), found) == ("a", status, filter)
+    if filter:
+        combined = only_living(question, era, {}, "x == 1 | y == 2")[1]
+        assert combined == f"(x == 1 | y == 2) & ({filter})"
+
+
+def test_slots_of_a_session_that_waits() -> None:
+    asked = '{"cpu": "2"}'
+    row = {"name": "t", "occupied_slots": "{}", "requested_slots": asked}
+    assert SessionRow.decode(row).slots == {"cpu": "2"}
+    assert SessionRow.decode(row | {"occupied_slots": '{"cpu": "1"}'}).slots == {"cpu": "1"}
+    hello = Hello("v9.20250722", "24.03.10")
+    assert "requested_slots" in listing("sessions", NEWEST, hello).columns
+    older = Hello("v7.20230615", "23.09.10")
+    assert "requested_slots" not in listing("sessions", NEWEST, older).columns
+
+
+def test_why_a_session_waits() -> None:
+    data = {"scheduler": {"failed_predicates": [{"msg": "no agent has 9 GPUs"}]}}
+    row = {"name": "t", "status_info": "no-available-instances", "status_data": data}
+    assert SessionRow.decode(row).reason == "no-available-instances: no agent has 9 GPUs"
 
 
 def test_no_such_kind() -> None:

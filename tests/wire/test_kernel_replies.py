@@ -115,6 +115,15 @@ def test_info_round_trip(info: KernelInfo, era: Era) -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "ended"),
+    [("RUNNING", False), ("PENDING", False), ("terminated", True), ("TERMINATING", True),
+     ("CANCELLED", True), ("ERROR", True)],
+)  # fmt: skip
+def test_kernels_that_have_ended(status: str, ended: bool) -> None:
+    assert KernelInfo("python", status).has_ended is ended
+
+
+@pytest.mark.parametrize(
     ("body", "info"),
     [
         (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backendai_trio.wire.query_failures import QueryFailure, without_colors
+from backendai_trio.wire.query_failures import QueryFailure, is_traceback, without_colors
 
 RULER = "\x1b[0;31m" + "-" * 75 + "\x1b[0m\n"
 DIVISION = (
@@ -77,6 +77,16 @@ def test_end_of_long_output_is_enough() -> None:
     failure.see_stderr(PLAIN)
     assert failure.exit_code() == 1
     assert sum(map(len, failure._parts)) < 100_000
+
+
+@pytest.mark.parametrize("text", [DIVISION, EXIT.format("3"), SYNTAX, INTERRUPT])
+def test_tracebacks_of_kernels(text: str) -> None:
+    assert is_traceback(text) and is_traceback("warned\n" + text)
+
+
+@pytest.mark.parametrize("text", [RULER, PLAIN, "An exception has occurred, use %tb\n", "a\n"])
+def test_other_output_on_standard_error(text: str) -> None:
+    assert not is_traceback(text)
 
 
 def test_text_without_colors() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from graphql import GraphQLSchema, build_schema, graphql_sync
@@ -11,18 +11,19 @@ from graphql import GraphQLSchema, build_schema, graphql_sync
 from ...wire.graphql import GraphQLQuery
 from ..kernels.registry import SessionRegistry
 from ..kernels.session import Session
+from ..releases import OURS, Release
 from ..storage.database import EndedSession
 from ..storage.index import Folder
 from ..storage.vfolder_files import measure
 from ..storage.vfolders import HOST, VFolders
 from . import catalog
 from .graphql_filters import filtered, ordered
-from .graphql_schema import SCHEMA
+from .graphql_schema import schema_of
 
 __all__ = ["answer"]
 
 Row = dict[str, Any]
-_SCHEMA: GraphQLSchema = build_schema(SCHEMA)
+_FILTERS_SINCE = (6, "20210815")
 _PAGE_LIMIT = 100
 
 
@@ -43,12 +44,21 @@ def answer(
     """
     # Variables that the query does not declare are ignored: client 1.1.1 always sends one.
     result = graphql_sync(
-        _SCHEMA,
+        _schema(sessions.release),
         query.text,
         root_value=_roots(sessions, access_key, images),
         variable_values=dict(query.variables),
     )
     return result.data or {}, [error.message for error in result.errors or ()]
+
+
+@cache
+def _schema(release: Release) -> GraphQLSchema:
+    """The schema of a release, as far as lists differ (docs/protocol.md, section 8.3)."""
+    if release is OURS:
+        return build_schema(schema_of())
+    filters = release.hello.key >= _FILTERS_SINCE
+    return build_schema(schema_of(filters=filters, order_keys=not filters))
 
 
 _Roots = dict[str, Callable[..., Any]]

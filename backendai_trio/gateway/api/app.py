@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from ...wire.http import Problem
+from ...wire.http import Problem, describe_request
 from ...wire.versions import SEED, SESSION_5, SESSION_6, TRANSITION, TRASH, Era, Hello
 from ..kernels.registry import SessionRegistry
 from ..releases import OURS, TRANSITION_VERSIONS, Release
@@ -59,7 +59,8 @@ def make_app(sessions: SessionRegistry, eras: Sequence[Era], hello: Hello) -> St
         return problem_response(Problem(status, kind, "No such API here"), last, release)
 
     async def on_failure(request: Request, exc: Exception) -> Response:  # noqa: ASYNC124
-        _log.error("%s %s failed", request.method, request.url.path, exc_info=exc)
+        described = describe_request(request.method, request.url.path)
+        _log.error("%s failed", described, exc_info=exc)
         return problem_response(
             Problem(500, "internal-server-error", "The gateway failed", type(exc).__name__),
             last,

@@ -17,6 +17,7 @@ from functools import cache
 from typing import Any
 
 from ..._version import __version__
+from ...wire.resources import ClusterResources, Quota, ResourceGroup
 from ..kernels.registry import SessionRegistry
 from ..kernels.runtimes import installed_versions
 
@@ -33,6 +34,7 @@ __all__ = [
     "images",
     "keypair",
     "resource_policy",
+    "resources",
     "scaling_group",
     "user",
 ]
@@ -202,6 +204,17 @@ def resource_policy(sessions: SessionRegistry) -> Row:
         "max_vfolder_size": 0,
         "allowed_vfolder_hosts": json.dumps({"local": []}),
     }
+
+
+def resources(sessions: SessionRegistry) -> ClusterResources:
+    """The machine as a cluster: without limits, and each kernel counts as one core."""
+    row = agent(sessions)
+    available: dict[str, str] = json.loads(row["available_slots"])
+    using: dict[str, str] = json.loads(row["occupied_slots"])
+    remaining = {slot: str(max(int(n) - int(using[slot]), 0)) for slot, n in available.items()}
+    quota = Quota(dict.fromkeys(available, "Infinity"), using, remaining)
+    here = ResourceGroup(SCALING_GROUP, using, remaining)
+    return ClusterResources(quota, quota, remaining, [here])
 
 
 def scaling_group() -> Row:

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket
 from ..._groups import one_error
 from ...errors import RemoteProtocolError
 from ...wire.archives import TAR
-from ...wire.http import PROBLEM, Problem, encode_problem
+from ...wire.http import PROBLEM, Problem, describe_request, encode_problem
 from ...wire.storage_proxy import TUS_CONTENT_TYPE
 from ...wire.versions import Era
 from ..bodies import read_body
@@ -74,6 +74,7 @@ class Endpoints:
         """
 
         async def respond(request: Request) -> Response:
+            described = describe_request(request.method, request.url.path)
             try:
                 return await self._respond(request, handler, era, signed=signed)
             except Refused as exc:
@@ -85,10 +86,10 @@ class Endpoints:
                     Problem(400, "invalid-api-params", "Malformed request", str(exc)), era
                 )
             except OSError as exc:
-                _log.warning("%s %s failed: %s", request.method, request.url.path, exc)
+                _log.warning("%s failed: %s", described, exc)
                 return self._problem(refusal_of(exc).problem, era)
             except sqlite3.OperationalError as exc:  # "database or disk is full", "locked"
-                _log.warning("%s %s failed: %s", request.method, request.url.path, exc)
+                _log.warning("%s failed: %s", described, exc)
                 return self._problem(
                     Problem(507, "storage-full", "The gateway's database failed", str(exc)), era
                 )

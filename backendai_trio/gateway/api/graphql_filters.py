@@ -1,7 +1,8 @@
 """The `filter` and `order` arguments of listings (docs/protocol.md, section 8.3).
 
 A filter compares columns with values: ``status == "RUNNING" & name contains "lab"``, with ``|`` for
-or, ``!`` for not, and parentheses; ``&`` binds more tightly than ``|``.
+or, ``!`` for not, and parentheses. Each sign takes all that stands right of it, as on managers:
+``a & b | c`` is ``a & (b | c)``, and ``!a & b`` is ``!(a & b)``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _TOKEN = re.compile(
     )\s*""",
     re.VERBOSE | re.DOTALL,
 )
-_MAX_DEPTH = 50
+_MAX_DEPTH = 100
 
 
 def _like(have: Any, pattern: Any) -> bool:
@@ -107,37 +108,36 @@ class _Parser:
             at = match.end()
 
     def parse(self) -> _Test:
-        test = self._either()
+        test = self._expression()
         if self._tokens:
             raise self._error(f"at {self._tokens[0][1]!r}")
         return test
 
-    def _either(self) -> _Test:
+    def _expression(self) -> _Test:
         self._depth += 1
         if self._depth > _MAX_DEPTH:
             raise self._error("it is nested too deeply")
-        tests = [self._both()]
-        while self._skip("|"):
-            tests.append(self._both())
-        self._depth -= 1
-        return tests[0] if len(tests) == 1 else lambda row: any(test(row) for test in tests)
-
-    def _both(self) -> _Test:
-        tests = [self._single()]
-        while self._skip("&"):
-            tests.append(self._single())
-        return tests[0] if len(tests) == 1 else lambda row: all(test(row) for test in tests)
+        try:
+            if self._skip("!"):
+                negated = self._expression()
+                return lambda row: not negated(row)
+            first = self._single()
+            if self._skip("&"):
+                other = self._expression()
+                return lambda row: first(row) and other(row)
+            if self._skip("|"):
+                other = self._expression()
+                return lambda row: first(row) or other(row)
+            return first
+        finally:
+            self._depth -= 1
 
     def _single(self) -> _Test:
-        negated = False
-        while self._skip("!"):
-            negated = not negated
-        if self._skip("("):
-            test = self._either()
-            self._expect(")")
-        else:
-            test = self._comparison()
-        return (lambda row: not test(row)) if negated else test
+        if not self._skip("("):
+            return self._comparison()
+        test = self._expression()
+        self._expect(")")
+        return test
 
     def _comparison(self) -> _Test:
         column = self._take("word", "a column")

@@ -6,9 +6,24 @@ both, because their root fields have different names, or types with the fields o
 
 from __future__ import annotations
 
-__all__ = ["SCHEMA"]
+__all__ = ["schema_of"]
 
-SCHEMA = '''
+_FILTER = "filter: String, order: String"
+_ORDER_KEY = "order_key: String, order_asc: Boolean"
+
+
+def schema_of(*, filters: bool = True, order_keys: bool = True) -> str:
+    """The schema.
+
+    Args:
+        filters: whether lists take a filter and an order, as from 20.09.21 on.
+        order_keys: whether they are ordered by one column, as up to 20.09.20.
+    """
+    chosen = [_FILTER] * filters + [_ORDER_KEY] * order_keys
+    return _SCHEMA.replace("SELECTION", ", ".join(chosen))
+
+
+_SCHEMA = '''
 scalar UUID
 scalar DateTime
 """JSON as text: managers use it for values without a fixed structure."""
@@ -21,8 +36,8 @@ type Query {
   """Kernels as the seed era lists them, newest first, with those that have ended."""
   compute_sessions(access_key: String, status: String): [SeedSession]
   compute_session_list(
-    limit: Int!, offset: Int!, filter: String, order: String, order_key: String,
-    order_asc: Boolean, domain_name: String, group_id: String, access_key: String, status: String
+    limit: Int!, offset: Int!, SELECTION, domain_name: String, group_id: String,
+    access_key: String, status: String
   ): SessionList
   compute_session(id: UUID, sess_id: String): Session
   legacy_compute_session_list(
@@ -33,10 +48,10 @@ type Query {
   agents(status: String, scaling_group: String): [Agent]
   agent(agent_id: String): Agent
   agent_list(
-    limit: Int!, offset: Int!, filter: String, order: String, scaling_group: String, status: String
+    limit: Int!, offset: Int!, SELECTION, scaling_group: String, status: String
   ): AgentList
   agent_summary_list(
-    limit: Int!, offset: Int!, filter: String, order: String, scaling_group: String, status: String
+    limit: Int!, offset: Int!, SELECTION, scaling_group: String, status: String
   ): AgentList
 
   images(is_installed: Boolean, is_operation: Boolean): [Image]
@@ -45,7 +60,7 @@ type Query {
   keypairs(user_id: Int, domain_name: String, email: String, is_active: Boolean): [KeyPair]
   keypair(domain_name: String, access_key: String): KeyPair
   keypair_list(
-    limit: Int!, offset: Int!, filter: String, order: String, domain_name: String, email: String,
+    limit: Int!, offset: Int!, SELECTION, domain_name: String, email: String,
     is_active: Boolean
   ): KeyPairList
   keypair_resource_policies: [ResourcePolicy]
@@ -55,7 +70,7 @@ type Query {
   user(domain_name: String, email: String): User
   user_from_uuid(domain_name: String, user_id: ID): User
   user_list(
-    limit: Int!, offset: Int!, filter: String, order: String, domain_name: String, group_id: UUID,
+    limit: Int!, offset: Int!, SELECTION, domain_name: String, group_id: UUID,
     is_active: Boolean, status: String
   ): UserList
 
@@ -69,15 +84,15 @@ type Query {
 
   vfolders(access_key: String): [VirtualFolder]
   vfolder_list(
-    limit: Int!, offset: Int!, filter: String, order: String, domain_name: String, group_id: UUID,
+    limit: Int!, offset: Int!, SELECTION, domain_name: String, group_id: UUID,
     access_key: String
   ): VirtualFolderList
   vfolder_own_list(
-    limit: Int!, offset: Int!, filter: String, order: String, domain_name: String,
+    limit: Int!, offset: Int!, SELECTION, domain_name: String,
     access_key: String
   ): VirtualFolderList
   vfolder_invited_list(
-    limit: Int!, offset: Int!, filter: String, order: String, domain_name: String,
+    limit: Int!, offset: Int!, SELECTION, domain_name: String,
     access_key: String
   ): VirtualFolderList
 }

@@ -86,7 +86,7 @@ def table_of(era: Era, *, manager_limits: bool) -> _Table:
         for method in ("GET", "POST")
         for path in ("/auth", "/auth/test")
     ]
-    table += server_info.ROUTES
+    table += server_info.routes_of(era)
     return table
 
 

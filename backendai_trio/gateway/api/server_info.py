@@ -1,15 +1,17 @@
-"""Handlers of small requests about the server.
-
-Managers have them from 19.03 on (docs/protocol.md, section 9).
-"""
+"""Handlers of small requests about the server (docs/protocol.md, section 9)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ...wire.json_fields import encode_json
+from ...wire.resources import CheckPresets
+from ...wire.versions import Era
+from ..refusals import Refused
 from . import catalog
 from .handlers import Answer, Call, Handler
 
-__all__ = ["ROUTES"]
+__all__ = ["routes_of"]
 
 
 def manager_status(call: Call) -> Answer:
@@ -49,16 +51,36 @@ def role(_call: Call) -> Answer:
     return Answer(encode_json(roles))
 
 
-def presets(_call: Call) -> Answer:
+def presets(call: Call) -> Answer:
     """``GET /resource/presets``."""
     return Answer(encode_json({"presets": []}))
 
 
-ROUTES: tuple[tuple[str, str, Handler], ...] = (
-    ("GET", "/manager/status", manager_status),
-    ("GET", "/manager/announcement", announcement),
-    ("GET", "/config/resource-slots", resource_slots),
-    ("GET", "/scaling-groups", scaling_groups),
-    ("GET", "/auth/role", role),
-    ("GET", "/resource/presets", presets),
+def check_presets(call: Call) -> Answer:
+    """``POST /resource/check-presets``: the machine. Every project may use all of it."""
+    asked = CheckPresets.decode(call.body)
+    if asked.resource_group not in ("", catalog.SCALING_GROUP):
+        raise Refused(400, "invalid-api-params", "Unknown scaling group", asked.resource_group)
+    return Answer(catalog.resources(call.sessions).encode())
+
+
+_ROUTES: tuple[tuple[str, str, str, Handler], ...] = (
+    ("v4.20181215", "GET", "/manager/status", manager_status),
+    ("v4.20190615", "GET", "/manager/announcement", announcement),
+    ("v4.20190315", "GET", "/config/resource-slots", resource_slots),
+    ("v4.20190615", "GET", "/scaling-groups", scaling_groups),
+    ("v4.20190615", "GET", "/auth/role", role),
+    ("v4.20190315", "GET", "/resource/presets", presets),
+    ("v4.20190315", "POST", "/resource/check-presets", check_presets),
 )
+
+
+def routes_of(era: Era) -> Iterator[tuple[str, str, Handler]]:
+    """The method, path and handler of each route that managers of an era have.
+
+    Args:
+        era: one without a prefix.
+    """
+    for since, method, path, handler in _ROUTES:
+        if era.version >= since:  # as text, as managers compare them
+            yield method, path, handler

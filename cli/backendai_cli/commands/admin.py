@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from difflib import get_close_matches
 from functools import partial
 from typing import Any, TextIO
 
@@ -15,9 +14,10 @@ from backendai_trio.admin import KINDS, Kind, list_rows
 
 from ..console import Status
 from ..groups import Group
+from ..list_options import Columns, Page, column_options, page_options
 from ..server import call_server, open_server
-from ..tables import show_rows
-from .ps import list_sessions
+from ..tables import show_rows, title_of
+from .ps import list_sessions, status_option
 
 __all__ = ["command", "images"]
 
@@ -36,15 +36,11 @@ _TITLES: dict[Kind, dict[str, str]] = {
 }
 _EXAMPLES: dict[Kind, str] = {
     "agents": "--status ALIVE",
+    "images": "-f name,tag,digest",
+    "keypairs": "--filter 'is_active == true' --order -last_used",
+    "users": "--limit 20 --order +email",
     "vfolders": "--access-key AKIA0123456789ABCDEF",
 }
-# Statuses of sessions, in managers of 2018 to 2026. No manager has all of them.
-_STATUSES = (
-    *("PENDING", "SCHEDULED", "PREPARING", "BUILDING", "PULLING", "PREPARED", "CREATING"),
-    *("RUNNING", "RUNNING_DEGRADED", "RESTARTING", "RESIZING", "SUSPENDED", "DEPRIORITIZING"),
-    *("RESERVED", "PREEMPTED", "RESCHEDULING", "TERMINATING", "TERMINATED", "ERROR", "CANCELLED"),
-)
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 _local_option = click.option(
     "--local", is_flag=True, help="Ask this machine, even if a server is configured."
 )
@@ -64,16 +60,11 @@ def command() -> None:
 
 
 @command.command("sessions")
-@click.option(
-    "--status",
-    default="RUNNING",
-    show_default=True,
-    metavar="NAME",
-    help=f"{', '.join(_STATUSES)}, or ALL. Managers from 20.03 on take several, with commas.",
-)
+@status_option
 @click.option("--access-key", metavar="KEY", help="Owner; for administrators.")
-@_json_option
-def sessions(status: str, access_key: str | None, as_json: bool) -> None:
+@page_options
+@column_options
+def sessions(status: str, access_key: str | None, page: Page, columns: Columns) -> None:
     """List kernels, newest first: those of all owners that you may see.
 
     \b
@@ -81,39 +72,27 @@ def sessions(status: str, access_key: str | None, as_json: bool) -> None:
       backend.ai admin sessions
       backend.ai admin sessions --status TERMINATED --json
     """
-    status = status.upper()
-    if status != "ALL":
-        _check_statuses(status)
-    list_sessions(
-        None if status == "ALL" else status,
-        access_key,
-        everybody=access_key is None,
-        as_json=as_json,
-    )
-
-
-def _check_statuses(text: str) -> None:
-    """Refuse a misspelled status. The server may know newer ones."""
-    for name in text.split(","):
-        if name in _STATUSES:
-            continue
-        close = get_close_matches(name, (*_STATUSES, "ALL"), n=1, cutoff=0.8)
-        if close:
-            raise click.UsageError(f"there is no status {name!r}; did you mean {close[0]!r}?")
-        Status().warn(f"{name!r} is not a known status; asking the server anyway.")
+    list_sessions(status, access_key, page, columns, everybody=access_key is None)
 
 
 def _list(
-    kind: Kind, as_json: bool, local: bool, access_key: str | None = None, status: str | None = None
+    kind: Kind,
+    local: bool,
+    page: Page,
+    columns: Columns,
+    access_key: str | None = None,
+    status: str | None = None,
 ) -> None:
     filters = {"access_key": access_key, "status": status}
     arguments = {name: value for name, value in filters.items() if value is not None}
-    with open_server(Status(quiet=as_json), local=local) as config:
-        rows = call_server(config, partial(list_rows, kind=kind, arguments=arguments))
+    names = columns.names
+    call = partial(list_rows, kind=kind, arguments=arguments, fields=names, **page.arguments())
+    with open_server(Status(quiet=columns.as_json), local=local) as config:
+        rows = call_server(config, call)
     show_rows(
-        [_readable(dict(row)) for row in rows],
-        _TITLES.get(kind),
-        as_json=as_json,
+        rows,
+        {name: title_of(name) for name in names} if names else _TITLES.get(kind),
+        as_json=columns.as_json,
         empty=f"There are no {kind.replace('-', ' ')}.",
     )
 
@@ -121,19 +100,22 @@ def _list(
 def _listing(kind: Kind) -> click.Command:
     # It is also `backend.ai images`.
     call = "backend.ai images" if kind == "images" else f"backend.ai admin {kind}"
-    text = f"{_ABOUT[kind]}\n\n\b\nExamples:\n  {call}\n  {call} {_EXAMPLES.get(kind, '--json')}"
-    listing = click.Command(kind, callback=partial(_list, kind), help=text, params=[])
-    options = [_json_option, _local_option]
+    text = (
+        f"{_ABOUT[kind]} --fields takes names of columns, and of all fields that the server has."
+        f"\n\n\b\nExamples:\n  {call}\n  {call} {_EXAMPLES.get(kind, '--json')}"
+    )
+
+    @click.command(kind, help=text)
+    @page_options
+    @column_options
+    @_local_option
+    def listing(**parameters: Any) -> None:
+        _list(kind, **parameters)
+
     if kind == "vfolders":
-        options.append(
-            click.option("--access-key", metavar="KEY", help="Owner; for administrators.")
-        )
+        click.option("--access-key", metavar="KEY", help="Owner; for administrators.")(listing)
     if kind == "agents":
-        options.append(
-            click.option("--status", metavar="NAME", help="Status of the agents, e.g. ALIVE.")
-        )
-    for option in reversed(options):
-        option(listing)
+        click.option("--status", metavar="NAME", help="Status of the agents, e.g. ALIVE.")(listing)
     return listing
 
 
@@ -189,14 +171,3 @@ def _variable(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value
-
-
-def _readable(row: dict[str, Any]) -> dict[str, Any]:
-    """A row whose slots, which some servers send as JSON in a string, are parsed."""
-    for name, value in row.items():
-        if name.endswith("slots") and isinstance(value, str):
-            try:
-                row[name] = json.loads(value)
-            except ValueError:
-                continue
-    return row

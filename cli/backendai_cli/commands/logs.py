@@ -17,7 +17,6 @@ from ..termination import cancel_on_signals
 __all__ = ["command"]
 
 _PAUSE_SECONDS = 1.0
-_ENDED = frozenset({"TERMINATING", "TERMINATED", "CANCELLED", "ERROR"})
 _OVERLAP = 4096
 """Characters by which the end of what was shown is found again in a log that lost its beginning."""
 
@@ -62,7 +61,7 @@ async def _show(name: str, config: Config, follow: bool) -> int:
 
 async def _has_ended(kernel: TrioKernel) -> bool:
     try:
-        return (await kernel.info()).status.upper() in _ENDED
+        return (await kernel.info()).has_ended
     except NotFound:
         return True
 

@@ -2,74 +2,134 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from difflib import get_close_matches
 from functools import partial
+from typing import TypeVar
 
 import click
 
 from backendai_trio import list_kernels, read_config
-from backendai_trio.admin import SessionRow
+from backendai_trio.admin import LIVE, SessionRow
 
 from ..console import Status
+from ..list_options import Columns, Page, column_options, page_options
 from ..server import call_server
-from ..tables import show_rows
+from ..tables import show_rows, title_of
 
-__all__ = ["command", "list_sessions"]
+__all__ = ["command", "list_sessions", "status_option"]
+
+F = TypeVar("F", bound=Callable[..., object])
 
 _TITLES = {
     "token": "Token",
     "session_id": "Session ID",
+    "access_key": "Access key",
     "runtime": "Runtime",
     "status": "Status",
+    "reason": "Reason",
     "created_at": "Created at",
     "terminated_at": "Terminated at",
     "slots": "Slots",
 }
+_ALWAYS = ("token", "runtime", "status")
+# Statuses of sessions, in managers of 2018 to 2026. No manager has all of them.
+_STATUSES = (
+    *("PENDING", "SCHEDULED", "PREPARING", "BUILDING", "PULLING", "PREPARED", "CREATING"),
+    *("RUNNING", "RUNNING_DEGRADED", "RESTARTING", "RESIZING", "SUSPENDED", "DEPRIORITIZING"),
+    *("RESERVED", "PREEMPTED", "RESCHEDULING", "TERMINATING", "TERMINATED", "ERROR", "CANCELLED"),
+)
+_ALL = "ALL"
+
+
+def _check_statuses(_context: click.Context, _option: click.Parameter, text: str) -> str:
+    """Refuse a misspelled status. The server may know newer ones."""
+    text = text.upper()
+    if text in (LIVE, _ALL):
+        return text
+    for name in text.split(","):
+        if name in _STATUSES:
+            continue
+        close = get_close_matches(name, (*_STATUSES, LIVE, _ALL), n=1, cutoff=0.8)
+        if close:
+            raise click.UsageError(f"there is no status {name!r}; did you mean {close[0]!r}?")
+        Status().warn(f"{name!r} is not a known status; asking the server anyway.")
+    return text
+
+
+def status_option(command: F) -> F:
+    """Add ``--status``."""
+    return click.option(
+        "--status",
+        default=LIVE,
+        show_default=True,
+        metavar="NAME",
+        callback=_check_statuses,
+        help=f"{', '.join(_STATUSES)}; {LIVE} for all but those that have ended, or {_ALL}. "
+        "Managers from 19.09 on take several, with commas.",
+    )(command)
 
 
 @click.command("ps")
-@click.option("-a", "--all", "everything", is_flag=True, help="List kernels that have ended, too.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-def command(everything: bool, as_json: bool) -> None:
-    """List the running kernels of the key pair, newest first.
+@click.option("-a", "--all", "everybody", is_flag=True, help="List those of everybody you may see.")
+@status_option
+@page_options
+@column_options
+def command(everybody: bool, status: str, page: Page, columns: Columns) -> None:
+    """List the kernels of the key pair, newest first: those that run, and those that wait, with the
+    reason.
+
+    Columns are token, session_id, access_key, runtime, status, reason, created_at, terminated_at,
+    slots, project, resource_group and tag. The server's names for --filter and --order are others,
+    e.g. name, image, status and created_at.
 
     \b
     Examples:
       backend.ai ps
-      backend.ai ps --all --json
+      backend.ai ps --status ALL --limit 20 --order -created_at
+      backend.ai ps -f token,status,reason --json
     """
-    list_sessions(None if everything else "RUNNING", None, as_json=as_json)
+    list_sessions(status, None, page, columns, everybody=everybody)
 
 
 def list_sessions(
-    status: str | None, access_key: str | None, *, everybody: bool = False, as_json: bool
+    status: str, access_key: str | None, page: Page, columns: Columns, *, everybody: bool = False
 ) -> None:
-    """Print kernels, newest first.
+    """Print kernels.
 
     Args:
-        status: name of their status; None for any.
+        status: names of their status, or what stands for several.
         access_key: access key of their owner; None for the user's own.
+        page: which of them.
+        columns: what to show of them.
         everybody: list those of all owners that the user may see.
-        as_json: print JSON.
     """
+    names = columns.of([field.name for field in fields(SessionRow)])
     config = read_config()
     if config is None:
-        Status(quiet=as_json).info("No server is configured (BACKEND_ENDPOINT).")
+        Status(quiet=columns.as_json).info("No server is configured (BACKEND_ENDPOINT).")
     rows: list[SessionRow] = []
     if config is not None:
-        rows = call_server(
-            config, partial(list_kernels, status=status, access_key=access_key, everybody=everybody)
+        call = partial(
+            list_kernels,
+            status=None if status == _ALL else status,
+            access_key=access_key,
+            everybody=everybody,
+            **page.arguments(),
         )
-    titles = {
-        key: title
-        for key, title in _TITLES.items()
-        # Not all servers send all of them.
-        if key in ("token", "runtime", "status") or any(getattr(row, key) for row in rows)
-    }
-    running = "currently running" if status == "RUNNING" else "to list"
+        rows = call_server(config, call)
+    if columns.names:
+        titles = {name: _TITLES.get(name, title_of(name)) for name in names}
+    else:  # without what no row has
+        shown = [name for name in _TITLES if everybody or name != "access_key"]
+        has = {name for name in shown if any(getattr(row, name) for row in rows)}
+        titles = {name: _TITLES[name] for name in shown if name in has or name in _ALWAYS}
+    found = [asdict(row) for row in rows]
+    running = "currently running" if status in (LIVE, "RUNNING") else "to list"
     show_rows(
-        [asdict(row) for row in rows],
+        [{name: row[name] for name in names} for row in found],
         titles,
-        as_json=as_json,
+        as_json=columns.as_json,
         empty=f"There are no compute sessions {running}.",
     )

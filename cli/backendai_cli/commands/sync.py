@@ -17,7 +17,7 @@ from ..parameters import REMOTE_PATH, LocalPath
 from ..progress_bars import progress_bars, split_remote
 from ..server import call_kernel
 
-__all__ = ["command"]
+__all__ = ["Sync", "command"]
 
 _LOOK_SECONDS = 0.5
 """How often --watch lists the folder. Notifications of operating systems differ, and miss network
@@ -50,11 +50,11 @@ def command(
     if target.endswith(":"):  # "lab1:$FOLDER" without a value; --delete would empty the work folder
         raise click.UsageError(f"{target}: the path is empty; the work folder is {target}.")
     token, path = remote
-    sync = _Sync(folder, path, watch=watch, delete=delete, links=links, quiet=quiet)
+    sync = Sync(folder, path, watch=watch, delete=delete, links=links, quiet=quiet)
     call_kernel(token, f"send files to the kernel {token}", sync)
 
 
-class _Sync:
+class Sync:
     """A local folder and its copy in a kernel."""
 
     def __init__(
@@ -65,29 +65,29 @@ class _Sync:
         self._watch = watch
         self._delete = delete
         self._links: Links = links
-        self._left_out = LeftOut()
         self._quiet = quiet
         self._status = Status(quiet=quiet)
 
     async def __call__(self, kernel: TrioKernel) -> None:
-        sent = await self._list_local()
-        self._left_out.report(self._status)
+        left_out = LeftOut()
+        sent = await self._list_local(left_out)
+        left_out.report(self._status)
         await self._send(kernel, sent)
         while self._watch:
             await trio.sleep(_LOOK_SECONDS)
-            now = await self._list_local()
+            now = await self._list_local(LeftOut())
             if now != sent:
                 await self._send(kernel, now)
                 sent = now
 
-    async def _list_local(self) -> list[Upload]:
+    async def _list_local(self, left_out: LeftOut) -> list[Upload]:
         def list_local() -> list[Upload]:
             return plan_uploads(
                 [self._folder],
                 base=self._folder,
                 recursive=True,
                 links=self._links,
-                on_skip=self._left_out,
+                on_skip=left_out,
             )
 
         return await trio.to_thread.run_sync(list_local)

@@ -73,6 +73,7 @@ class Repl:
             open_client(self._config, journal=journal_for(self._config)) as client,
             kernel_session(client, self._request, self._status) as kernel,
         ):
+            self._output.of_managers_query = not client.hello.features
             if not self._is_interactive:
                 return await self._run_all(kernel, PipedInput(self._language))
             leave = "leaves" if self._request.keep else "leaves, and ends the kernel"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import TextIO
 import trio
 
 from backendai_trio import BuildFinished, Event, Finished, Html, Log, Media, Stderr, Stdout
-from backendai_trio.kernels import Other, TimedOut
+from backendai_trio.kernels import Other, TimedOut, is_traceback, without_colors
 
 from ..console import Status, uses_color, write_bytes
 
@@ -21,22 +20,19 @@ _HOLD_SECONDS = 0.1
 """How long output is held back that may be the prompt of a password. The question follows within
 milliseconds; nobody notices the delay."""
 
-# The kernels of managers color the traceback of code that failed, whoever reads it.
-_HEAD_OF_TRACEBACK = re.compile(
-    r"\A\x1b\[[\d;]*m-{20,}|\A\x1b\[[\d;]*m +(Cell|File)|^An exception has occurred, use %tb", re.M
-)
-_COLOR = re.compile(r"\x1b\[[\d;]*m")
-
 
 class Output:
     """Shows the events of a run as they come.
 
     Attributes:
         mid_line: whether the last output ended within a line.
+        of_managers_query: whether it is the output of code in a kernel of a manager, which colors
+            the traceback of code that failed, whoever reads it, and does not end its last line.
     """
 
     def __init__(self, status: Status) -> None:
         self.mid_line = False
+        self.of_managers_query = False
         self._status = status
         self._plain_errors = not uses_color(sys.stderr)
         self._holds = False
@@ -51,9 +47,9 @@ class Output:
                 await self._show_text(sys.stdout, text)
                 return
             case Stderr(text):
-                if _HEAD_OF_TRACEBACK.search(text):
+                if self.of_managers_query and is_traceback(text):
                     if self._plain_errors:
-                        text = _COLOR.sub("", text)
+                        text = without_colors(text)
                     if not text.endswith("\n"):
                         text += "\n"  # what is shown next begins on a line of its own
                 await self._show_text(sys.stderr, text)

@@ -117,10 +117,12 @@ class Runner:
         runtime = self._runtime
         names = [upload.name for upload in request.uploads]
         options = command_of_script(request.options, runtime, names)
-        if self._stdin.has_unread and reads_input(request.uploads):
+        if self._has_input():
             name = f".stdin-{secrets.token_hex(4)}"
             redirected = command_for_input(options, runtime, names, name)
             if redirected is not None:
+                if not self._stdin.has_unread:
+                    self._status.info("Waiting for the end of standard input, to upload it.")
                 async with input_file(self._stdin, name) as upload:
                     await kernel.upload([upload])
                 options = redirected
@@ -133,6 +135,7 @@ class Runner:
         owns_terminal = request.window is not None
         terminal = raw_terminal(self._mode, self._status) if owns_terminal else self._mode
         hold = self._stdin.is_terminal and not owns_terminal
+        self._output.of_managers_query = mode == "query" and not kernel.client.hello.features
         with terminal, self._output.holding_prompts(enabled=hold), one_error():
             async with (
                 kernel.execute(
@@ -163,8 +166,15 @@ class Runner:
 
     def _input_is_ignored(self, client: Client) -> bool:
         """Whether there was input for the program, on a server whose programs cannot read any."""
-        manager = not client.hello.features
-        return manager and not self._input_requested.is_set() and self._stdin.has_unread
+        if client.hello.features or self._input_requested.is_set():
+            return False
+        return self._stdin.has_unread or self._has_input()
+
+    def _has_input(self) -> bool:
+        """Whether the program reads standard input, and there is some or may be: whether the writer
+        of a pipe has been faster does not matter."""
+        pending = self._stdin.has_unread or self._stdin.may_go_on
+        return pending and reads_input(self._request.uploads)
 
     def _report_ignored_input(self, code: int) -> int:
         """Tell that the program got no input; returns the exit code of the command."""

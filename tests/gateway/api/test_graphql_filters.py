@@ -37,6 +37,11 @@ ROWS = [
         ('!(name == "other")', ["lab-1", "lab-2"]),
         ('!!(name == "other")', ["other"]),
         ('status == "X" | name == "other" & queries == 0', ["other"]),
+        # What managers make of it: each sign takes all that stands right of it.
+        ('name == "lab-2" & status == "X" | name == "other"', []),
+        ('name == "lab-2" & status == "X" | queries == 10', ["lab-2"]),
+        ('!name == "other" & queries == 0', ["lab-1", "lab-2"]),
+        ('!queries == 3 & status == "RUNNING"', ["lab-2", "other"]),
         ('(status == "RUNNING" | name == "lab-2") & queries > 0', ["lab-1", "lab-2"]),
         (r'name == "a\"b"', []),
     ],

@@ -16,6 +16,7 @@ from backendai_trio import (
     Client,
     GatewayError,
     GatewayOptions,
+    InvalidRequest,
     KernelSpec,
     NotFound,
     attach_kernel,
@@ -24,6 +25,7 @@ from backendai_trio import (
     open_client,
     open_gateway,
     open_kernel,
+    query,
 )
 from backendai_trio.gateway import RELEASES, GatewayLimits
 from backendai_trio.wire.http import JSON, Request
@@ -77,6 +79,22 @@ async def test_files_of_folders(release: str, gateway_parent: Path) -> None:
         folder = await create_vfolder(client, "data-1")
         await folder.mkdir("sub")
         assert [item.name for item in await folder.list_files()] == ["sub"]
+
+
+@pytest.mark.parametrize("release", ["18.12", "20.03", "23.09", "26.9"])
+async def test_lists_are_filtered_where_they_were(release: str, gateway_parent: Path) -> None:
+    """Up to 20.09.20 lists take a column to sort by, and no filter; later it is the reverse."""
+    text = "query($x: {kind}) {{ user_list(limit: 9, offset: 0, {name}: $x) {{ total_count }} }}"
+    filtered = text.format(kind="String", name="filter"), 'role == "x"'
+    sorted_by_key = text.format(kind="Boolean", name="order_asc"), True
+    async with client_of(release) as client:
+        newer = release in ("23.09", "26.9")
+        for (query_text, value), there in ((filtered, newer), (sorted_by_key, not newer)):
+            if there:
+                await query(client, query_text, {"x": value})
+            else:
+                with pytest.raises(InvalidRequest, match="Unknown argument"):
+                    await query(client, query_text, {"x": value})
 
 
 def test_unknown_release_is_refused() -> None:

@@ -1,0 +1,27 @@
+"""What releases of the manager have which parts of the API."""
+
+from __future__ import annotations
+
+from ..errors import LocalProtocolError
+from ..transport.client import Client
+from ..wire.versions import Hello
+
+__all__ = ["check_release"]
+
+
+def check_release(client: Client, version: str, what: str, since: str) -> None:
+    """Refuse to ask a server for what it cannot have.
+
+    Args:
+        client: of the server.
+        version: the API version that managers announce from that release on.
+        what: begins the error: ``"dotfiles"``.
+        since: the release.
+
+    Raises:
+        LocalProtocolError: the server is older.
+    """
+    if client.hello.key < Hello(version).key:
+        raise LocalProtocolError(
+            f"this server (API {client.hello.version}) has no {what}; managers have from {since} on"
+        )

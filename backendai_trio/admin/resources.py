@@ -1,0 +1,92 @@
+"""What a cluster offers: resource groups, presets, limits of the own key pair, and what is free."""
+
+from __future__ import annotations
+
+from ..transport.client import Client
+from ..wire.graphql import decode_answer
+from ..wire.http import JSON, Request
+from ..wire.json_fields import Fields
+from ..wire.resources import (
+    CHECKS_PRESETS_SINCE,
+    KEY_PAIR_QUERY,
+    CheckPresets,
+    ClusterResources,
+    KeyPairLimits,
+    resource_groups_request,
+)
+from .releases import check_release
+
+__all__ = ["DEFAULT_PROJECT", "check_resources", "key_pair_limits", "list_resource_groups"]
+
+DEFAULT_PROJECT = "default"
+_GROUPS_SINCE = "v4.20190615"
+
+
+async def check_resources(
+    client: Client, *, project: str = DEFAULT_PROJECT, resource_group: str = ""
+) -> ClusterResources:
+    """Ask for presets, limits, and what is free.
+
+    Args:
+        client: of the server.
+        project: whose limits count beside the key pair's.
+        resource_group: the only one that counts; empty for all that one may use.
+
+    Returns:
+        The amounts, in bytes for memory.
+
+    Raises:
+        LocalProtocolError: the server is older than 19.03.
+        ApiError: there is no such project or group. Some managers answer 500 for that.
+        ConnectionFailed: the server cannot be reached.
+
+    Endpoint: ``POST /resource/check-presets`` (docs/protocol.md, section 9.2).
+    """
+    check_release(client, CHECKS_PRESETS_SINCE, "resource presets", "19.03")
+    reply = await client.call(CheckPresets(project, resource_group).request())
+    return ClusterResources.decode(reply.body)
+
+
+async def list_resource_groups(client: Client, *, project: str = DEFAULT_PROJECT) -> list[str]:
+    """List the resource groups (scaling groups) whose machines may run a project's sessions.
+
+    Args:
+        client: of the server.
+        project: its name.
+
+    Returns:
+        Their names.
+
+    Raises:
+        LocalProtocolError: the server is older than 19.09.
+        ApiError: there is no such project.
+        ConnectionFailed: the server cannot be reached.
+
+    Endpoint: ``GET /scaling-groups`` (docs/protocol.md, section 9.2).
+    """
+    check_release(client, _GROUPS_SINCE, "resource groups", "19.09")
+    reply = await client.call(resource_groups_request(project))
+    items = Fields.parse(reply.body, "resource groups").items("scaling_groups")
+    return [Fields(item, "resource group").text("name") for item in items]
+
+
+async def key_pair_limits(client: Client) -> KeyPairLimits:
+    """Ask for the own key pair: its resource policy, what that allows, and what is used.
+
+    Args:
+        client: of the server.
+
+    Returns:
+        Numbers of sessions and seconds, and slots.
+
+    Raises:
+        LocalProtocolError: the server is older than 19.03.
+        ApiError: it refuses.
+        ConnectionFailed: it cannot be reached.
+
+    Endpoint: GraphQL ``keypair`` and ``keypair_resource_policy`` (docs/protocol.md, section 8.3).
+    """
+    check_release(client, CHECKS_PRESETS_SINCE, "resource policies", "19.03")
+    path = client.era.graphql_path
+    reply = await client.call(Request("POST", path, (), KEY_PAIR_QUERY.encode(), JSON))
+    return KeyPairLimits.decode(decode_answer(reply.body, f"POST {path}"))

@@ -1,0 +1,76 @@
+"""Resource groups, presets and limits, on gateways of each release."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from backendai_trio import (
+    Client,
+    GatewayOptions,
+    InvalidRequest,
+    KernelSpec,
+    LocalProtocolError,
+    NotFound,
+    open_client,
+    open_gateway,
+    open_kernel,
+)
+from backendai_trio.admin import check_resources, key_pair_limits, list_resource_groups
+from backendai_trio.gateway import RELEASES
+from backendai_trio.wire.http import Request
+
+EARLY = ("1.1", "1.3", "18.12")
+
+
+@asynccontextmanager
+async def client_of(release: str) -> AsyncIterator[Client]:
+    options = GatewayOptions(release=release)
+    async with open_gateway(options) as gateway, open_client(gateway.config) as client:
+        yield client
+
+
+@pytest.mark.parametrize("release", ["", *(name for name in RELEASES if name not in EARLY)])
+async def test_what_is_free(release: str, gateway_parent: Path) -> None:
+    async with client_of(release) as client:
+        cores = len(os.sched_getaffinity(0))
+        found = await check_resources(client, project="physics")
+        assert found.key_pair is not None and found.key_pair == found.project
+        assert found.key_pair.limits == {"cpu": "Infinity", "mem": "Infinity"}
+        assert found.key_pair.using["cpu"] == "0"
+        assert found.remaining["cpu"] == str(cores) and int(found.remaining["mem"]) > 0
+        (group,) = found.resource_groups
+        assert (group.name, group.remaining) == ("default", found.remaining)
+        limits = await key_pair_limits(client)
+        assert limits.access_key == client.config.access_key
+        assert (limits.sessions, limits.max_containers) == (0, 1)
+        assert limits.max_sessions > 1 and limits.idle_seconds > 0
+        async with open_kernel(client, KernelSpec(runtime="python")):
+            assert (await key_pair_limits(client)).sessions == 1
+            busy = await check_resources(client)
+            assert busy.key_pair is not None and busy.key_pair.using["cpu"] == "1"
+            assert busy.remaining["cpu"] == str(cores - 1)
+        assert await list_resource_groups(client) == ["default"]
+        only = await check_resources(client, resource_group="default")
+        assert [group.name for group in only.resource_groups] == ["default"]
+        with pytest.raises(InvalidRequest, match="Unknown scaling group"):
+            await check_resources(client, resource_group="gpu")
+
+
+@pytest.mark.parametrize("release", EARLY)
+async def test_before_there_were_any(release: str, gateway_parent: Path) -> None:
+    async with client_of(release) as client:
+        for call, since in (
+            (check_resources, "19.03"),
+            (key_pair_limits, "19.03"),
+            (list_resource_groups, "19.09"),
+        ):
+            with pytest.raises(LocalProtocolError, match=f"managers have from {since} on"):
+                await call(client)
+        for method, path in (("POST", "/resource/check-presets"), ("GET", "/scaling-groups")):
+            with pytest.raises(NotFound):
+                await client.call(Request(method, client.era.prefix + path))

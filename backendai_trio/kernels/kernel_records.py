@@ -93,9 +93,6 @@ class KernelRecords:
         self.in_use: set[KernelRecord] = set()
         self._by_name: WeakValueDictionary[str, KernelRecord] = WeakValueDictionary()
 
-    def __len__(self) -> int:
-        return len(set(self._by_name.values()))
-
     def of(self, name: str) -> KernelRecord:
         """The record of a kernel.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from weakref import ReferenceType, ref
 
 import pytest
 import trio
@@ -21,10 +22,11 @@ from backendai_trio import (
     find_kernel,
     open_client,
     open_kernel,
+    open_terminal,
 )
 from backendai_trio.gateway import Gateway, GatewayLimits
 from backendai_trio.kernels.execution import execute
-from backendai_trio.kernels.kernel_records import KernelRecords, record_of
+from backendai_trio.kernels.kernel_records import KernelRecord, KernelRecords, record_of
 from backendai_trio.transport.limits import Limits
 from backendai_trio.wire.execution import RAW_CONSOLE, ExecuteRequest
 from backendai_trio.wire.http import Request
@@ -143,18 +145,29 @@ async def test_kernel_of_1_x_that_is_restarted_while_it_is_waited_for(
     assert found == ["1\n"]
 
 
+@pytest.mark.parametrize("by", ["request", "terminal"])
+async def test_restart_ends_the_run_that_was_left_at_a_question(client: Client, by: str) -> None:
+    async with open_kernel(client, PYTHON) as kernel:
+        await execute(client, kernel.address, ExecuteRequest("query", "asks", ASKING))
+        record = record_of(client, kernel.address)
+        assert record.waiting_run == "asks"
+        if by == "request":
+            await kernel.restart()
+        else:
+            async with open_terminal(kernel) as terminal:
+                await terminal.restart()
+        assert record.waiting_run is None
+
+
 async def test_records_are_forgotten_with_their_kernels(client: Client) -> None:
-    records = client.extension(KernelRecords)
-
-    async def use(name: str) -> None:
-        async with open_kernel(client, PYTHON, token=name) as kernel:
+    async def use() -> ReferenceType[KernelRecord]:
+        async with open_kernel(client, PYTHON) as kernel:
             assert await printed(kernel, "print(1)") == "1\n"
-            assert len(records) == 1
+            return ref(record_of(client, kernel.token))
 
-    for name in ("first", "second"):
-        await use(name)
-        gc.collect()
-        assert len(records) == 0
+    record = await use()
+    gc.collect()
+    assert record() is None
 
 
 async def test_run_left_at_a_question_is_remembered_without_its_kernel(client: Client) -> None:

@@ -35,7 +35,7 @@ class ExecutionResult(TypedDict):
     """What was printed, in order, as (kind, payload): ``stdout``, ``stderr``, ``html`` and ``log``
     with a text, ``media`` with a list of MIME type and data."""
     exitCode: int | None
-    """Exit code of the program, None where the server does not tell."""
+    """Exit code of the program, as in `Finished`."""
     options: dict[str, Any]
     """``is_password`` when input is asked for."""
 
@@ -103,14 +103,14 @@ class Execution:
             line: the text without its newline, or None for end of input.
 
         Raises:
-            LocalProtocolError: the last event was no `InputRequest`; see `send_stdin`.
+            LocalProtocolError: the last event was no `InputRequest`, or that was answered, or ended
+                by an interrupt; see `send_stdin`.
         """
-        if not self._reader.asked:
+        if not self._reader.asks:
             await trio.lowlevel.checkpoint()
             raise LocalProtocolError(
                 "the program does not wait for input; to type ahead, use send_stdin"
             )
-        self._reader.answered()
         if line is None:
             await self._stream.close_stdin()
         else:

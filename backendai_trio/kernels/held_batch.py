@@ -18,6 +18,7 @@ from shlex import quote
 
 import trio
 
+from ..errors import BackendError
 from ..transport.client import Client
 from ..transport.connection_state import ConnectionState
 from ..wire.execution import BatchOptions, ExecuteRequest
@@ -108,6 +109,16 @@ class HeldBatch:
         """See `RunStream.connection`."""
         return self._stream.connection
 
+    @property
+    def begun(self) -> bool:
+        """See `RunStream.begun`."""
+        return self._stream.begun
+
+    @property
+    def asks(self) -> bool:
+        """See `RunStream.asks`."""
+        return not self._events and self._stream.asks
+
     async def receive(self) -> list[Event]:
         """See `RunStream.receive`."""
         while True:
@@ -140,28 +151,43 @@ class HeldBatch:
             self._interrupted = True
 
     async def stop(self) -> Finished | TimedOut | None:
-        """See `RunStream.stop`."""
+        """See `RunStream.stop`.
+
+        The order to cancel waits for the mark as well, as long as the stream can be read: an end
+        that comes before output arrives is lost, and the kernel is busy for good.
+        """
+        if not self.begun:
+            await trio.lowlevel.checkpoint()
+            return None
         self._interrupted = True
-        while not self.started and self._stream.outcome is None:
-            await self._give_order()
-            self._visible(await self._stream.receive())
+        try:
+            with trio.move_on_after(self._client.config.grace_seconds / 2):
+                while not self.started and self._stream.outcome is None:
+                    await self._give_order()
+                    self._visible(await self._stream.receive())
+        except BackendError:
+            pass  # such as a poll that was lost: the mark will not be seen
         if self._stream.outcome is not None:
             await trio.lowlevel.checkpoint()
             return self._stream.outcome
+        if not self._ordered:
+            await self._send_order(_CANCEL)
         return await self._stream.stop()
 
     async def _give_order(self) -> None:
         """Start the commands, as soon as their output would arrive."""
         if self._listened and not self._ordered:
-            content = _CANCEL if self._interrupted else _START
-            # Not to be cancelled half-way: a second file would stay in the kernel.
-            with trio.move_on_after(self._client.config.grace_seconds, shield=True):
-                await send_form(self._client, self._address, [FormFile(self._order, content)])
-                self._ordered = True
+            await self._send_order(_CANCEL if self._interrupted else _START)
         if self.started and self._interrupted:
             # The interrupt came between the order and the commands.
             await self._stream.interrupt()
             self._interrupted = False
+
+    async def _send_order(self, content: bytes) -> None:
+        # Not to be cancelled half-way: a second file would stay in the kernel.
+        with trio.move_on_after(self._client.config.grace_seconds, shield=True):
+            await send_form(self._client, self._address, [FormFile(self._order, content)])
+            self._ordered = True
 
     def _visible(self, events: Sequence[Event]) -> list[Event]:
         """The events without those of the script itself."""

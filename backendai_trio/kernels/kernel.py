@@ -23,10 +23,10 @@ from ..wire.kernels import CreateReply, KernelInfo, Statistics, check_name
 from ..wire.resumable import RESUMABLE_STREAMS
 from . import files
 from .execution import Execution, ExecutionResult, open_execution
+from .kernel_records import KernelRecords
 from .lifecycle import address_of, destroy_kernel, end_kernel
 from .lookup import kernel_info
 from .run_streams import loses_batch_ends
-from .run_turns import forget_waiting_run
 
 __all__ = ["TrioKernel"]
 
@@ -52,6 +52,8 @@ class TrioKernel:
         self._destroyed = False
         self._started = reply.runs
         self.released = False
+        self._records = client.extension(KernelRecords)
+        self._record = self._records.named(self.token, self.kernel_id)
 
     @property
     def address(self) -> str:
@@ -96,6 +98,10 @@ class TrioKernel:
                 ``xterm-256color``.
             show_value: in query mode, print the value of the expression that the code ends in, as
                 a prompt does. On servers other than our own gateway, the kernel's image decides.
+
+        Returns:
+            The block's `Execution`. Its last event has the program's exit code; what that is where
+            the server does not tell it, `Finished` says.
 
         Raises:
             LocalProtocolError: the run id is malformed, or the server has no terminals for runs.
@@ -146,7 +152,8 @@ class TrioKernel:
             show_value: as for `execute`.
 
         Returns:
-            Its output and exit code. All output is held in memory; `execute` is for more than that.
+            Its output and exit code (see `Finished.exit_code`). All output is held in memory;
+            `execute` is for more than that.
 
         Raises:
             ExecutionError: the run ended without an outcome, or asks for more input on a server
@@ -202,7 +209,7 @@ class TrioKernel:
             if exc.status == 501:
                 exc.advice = "end the kernel and create another; managers restart none since 26.4.4"
             raise
-        forget_waiting_run(self.client, self.address)
+        self._record.reset()
 
     async def rename(self, token: str) -> None:
         """Give the kernel another token; `TrioKernel.token` is the new one from then on.
@@ -233,6 +240,7 @@ class TrioKernel:
             if exc.kind in UNKNOWN_ROUTE and not self.client.era.takes_ids:
                 raise self._not_renamed() from exc
             raise
+        self._records.rename(self._record, self.token, token)
         if self.kernel_id == self.token:
             self.kernel_id = token
         self.token = token
@@ -342,7 +350,7 @@ class TrioKernel:
                     self.client, self.token, self.kernel_id, started=self._started
                 )
             self._destroyed = True
-            forget_waiting_run(self.client, self.address)
+            self._record.reset()
         except trio.Cancelled:
             await self._end()  # noqa: ASYNC102 (it has a shield)
             raise
@@ -354,7 +362,7 @@ class TrioKernel:
             self._destroyed, self.statistics = await end_kernel(
                 self.client, self.token, self.kernel_id, started=self._started
             )
-            forget_waiting_run(self.client, self.address)
+            self._record.reset()
         return self._destroyed
 
     def release(self) -> None:

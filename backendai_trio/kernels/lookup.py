@@ -44,7 +44,7 @@ async def kernel_info(client: Client, address: str) -> KernelInfo:
             raise
     row = await listed_kernel(client, address)
     if row is None:
-        raise NotFound(404, title=f"there is no kernel {address!r}", request=str(request))
+        raise NotFound(404, title=f"There is no kernel {address!r}", request=str(request))
     return KernelInfo(row.runtime, row.status, _age_ms(row.created_at))
 
 

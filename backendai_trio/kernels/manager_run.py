@@ -33,19 +33,26 @@ class ManagerRun(AskedInput):
         self.run_id: str | None = None
         self.outcome: Finished | TimedOut | None = None
         self.connection = ConnectionState()
+        self.begun = True
         self._client = client
         self._address = address
         self._websocket = websocket
         self._waiting = False
+        self._line: str | None = None
+        """An answer that is not sent yet."""
         self._answered = False
+
+    @property
+    def asks(self) -> bool:
+        """See `RunStream.asks`."""
+        return self._waiting and not self.has_answer
 
     async def receive(self) -> list[Event]:
         """See `RunStream.receive`."""
         events: list[Event] = []
         while not events:
             try:
-                if self._waiting:
-                    await self._answer()
+                await self._answer()
                 events = await self._next_events()
             except ConnectionClosed as exc:
                 raise ExecutionError(_explanation(exc)) from exc
@@ -68,8 +75,7 @@ class ManagerRun(AskedInput):
             await self.interrupt()
             try:
                 while self.outcome is None and (self.void or not self._waiting):
-                    if self._waiting:
-                        await self._answer()
+                    await self._answer()
                     await self._next_events()
                     if overtaking and self.outcome is None:
                         # The interrupt may have come before the code began, and have hit nothing.
@@ -97,13 +103,20 @@ class ManagerRun(AskedInput):
         return events
 
     async def _answer(self) -> None:
-        # Also a question that an interrupt has ended: until it is answered, the manager does not
-        # say how the run goes on.
-        line = await self.line()
-        if line is None:
-            raise end_of_input_error()
-        self._waiting = False
-        await self._websocket.send_message(line)
+        """Answer the question that waits for it, and send an answer that was not sent."""
+        if self._waiting:
+            # Also a question that an interrupt has ended: until it is answered, the manager does
+            # not say how the run goes on.
+            line = await self.line()
+            if line is None:
+                raise end_of_input_error()
+            self._line, self._waiting = line, False
+        while self._line is not None:
+            # Not to be cancelled half-way: a frame that is cut off ends the connection.
+            with trio.move_on_after(self._client.config.grace_seconds, shield=True):
+                await self._websocket.send_message(self._line)
+                self._line = None
+            await trio.lowlevel.checkpoint_if_cancelled()
 
 
 def _explanation(closed: ConnectionClosed) -> str:

@@ -18,15 +18,18 @@ from contextlib import asynccontextmanager
 import trio
 
 from ..config.kernel_journal import Note
-from ..errors import NotFound, ServerError
+from ..errors import ApiError, NotFound, RemoteProtocolError
 from ..transport.client import Client
+from ..wire.http import Request
+from ..wire.kernel_names import decode_matches
 from ..wire.kernel_spec import KernelSpec
-from ..wire.kernel_states import COMING
+from ..wire.kernel_states import COMING, DEAD
 from ..wire.kernels import CreateReply, CreateRequest, check_name
+from ..wire.resumable import RESUMABLE_STREAMS
 from .creation import Creation, wait_until_up
 from .defaults import complete_spec
 from .kernel import TrioKernel
-from .lookup import listed_kernel
+from .lookup import kernel_info
 
 __all__ = ["attach_kernel", "find_kernel", "new_token", "open_kernel", "run_kernel"]
 
@@ -69,11 +72,12 @@ async def open_kernel(
     Cancellation:
         Leaves no kernel behind, at whatever point it comes: the token is chosen before the create
         is sent, the create's answer is waited for, and what it made is destroyed, all under a
-        shield and for `Config.grace_seconds` at most. A manager refuses to destroy a session that
-        it is starting, and up to 25.x may start one that was destroyed before: so a kernel that
-        does not run yet is followed to its end for up to six times as long, which takes 3 to 10 s
-        on a server that is not busy. Running out of time is reported as a
-        `KernelLeftBehindWarning` with the token, and the kernel stays in the client's journal.
+        shield. A kernel that runs takes the grace time (`Config.grace_seconds`) at most. A manager
+        refuses to destroy a session that it is starting, and up to 25.x may start one that was
+        destroyed before: so from 20.09 on, a create that is not answered and a kernel that does not
+        run yet take up to six times as long, and 3 to 10 s on a server that is not busy. Running
+        out of time is reported as a `KernelLeftBehindWarning` with the token, and the kernel stays
+        in the client's journal.
 
     Endpoint: ``POST /session`` (docs/protocol.md, section 3.2).
     """
@@ -148,26 +152,47 @@ async def find_kernel(client: Client, token: str) -> TrioKernel:
         client: of the kernel's server.
         token: its token, or (from 20.09 on) its id.
 
+    Returns:
+        The kernel, with its token and, from 20.09 on where the server tells it, its id.
+
     Raises:
         NotFound: there is none.
         ApiError: the server refused or failed.
         ConnectionFailed: it could not be reached.
 
-    Endpoint: ``GET /session/{name}`` (docs/protocol.md, section 3.5).
+    Endpoint: ``GET /session/{name}`` (docs/protocol.md, section 3.5); on managers from 20.09 on
+    also ``GET /session/_/match`` (section 3.1).
     """
-    kernel = TrioKernel(client, CreateReply(token, token, created=False))
     try:
-        kernel._started = (await kernel.info()).status.upper() not in COMING
-    except ServerError:
-        # Managers 19.09 to 20.03 fail on that request, whatever they are asked for.
-        if client.hello.key >= (6, ""):
-            raise
-        if await listed_kernel(client, token) is None:  # noqa: ASYNC120 (as it should)
-            path = client.era.session_path(token)
-            raise NotFound(
-                404, title=f"There is no kernel {token!r}", request=f"GET {path}"
-            ) from None
+        status = (await kernel_info(client, token)).status.upper()
+    except NotFound as exc:
+        exc.advice = exc.advice or "'backend.ai ps' lists your kernels"
+        raise
+    kernel = TrioKernel(client, await _names_of(client, token))
+    kernel._started = status not in COMING
     return kernel
+
+
+async def _names_of(client: Client, name: str) -> CreateReply:
+    """Token and id of a kernel that exists; its name stands for both where that is not known.
+
+    Managers need it: a name may stand for another kernel there (docs/protocol.md, section 3.9), and
+    the runs of a kernel have to take turns here, by whichever of its names it was found.
+    """
+    unknown = CreateReply(name, name, created=False)
+    if not client.era.takes_ids or client.has(RESUMABLE_STREAMS):
+        await trio.lowlevel.checkpoint()
+        return unknown
+    path = client.era.session_path("_", "match")
+    try:
+        reply = await client.call(Request("GET", path, (("id", name),)))
+        matches = decode_matches(reply.body)
+    except (ApiError, RemoteProtocolError):  # no such request, or not for this user
+        return unknown
+    found = [m for m in matches if m.is_named(name) and m.status.upper() not in DEAD]
+    if len(found) != 1:
+        return unknown
+    return CreateReply(found[0].token, found[0].kernel_id, created=False)
 
 
 def _note(client: Client, token: str) -> Note | None:

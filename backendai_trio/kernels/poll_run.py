@@ -62,6 +62,16 @@ class open_poll_run(AskedInput):
         """How the run ended; None until that was received."""
         return self._state.outcome
 
+    @property
+    def begun(self) -> bool:
+        """See `RunStream.begun`."""
+        return self._state.begun and not self._refused
+
+    @property
+    def asks(self) -> bool:
+        """See `RunStream.asks`."""
+        return self._state.waiting and not self.has_answer
+
     async def receive(self) -> list[Event]:
         """See `RunStream.receive`."""
         if self._lost:
@@ -98,7 +108,8 @@ class open_poll_run(AskedInput):
 
     async def stop(self) -> Finished | TimedOut | None:
         """See `RunStream.stop`."""
-        if not self._state.begun or self._refused:
+        if not self.begun:
+            await trio.lowlevel.checkpoint()
             return None
         if self._lost:
             # To repeat the request whose answer was lost could start the code again.

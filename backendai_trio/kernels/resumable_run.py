@@ -38,6 +38,8 @@ class ResumableRun:
         self.run_id = run_id
         self.outcome: Finished | TimedOut | None = None
         self.connection = stream.connection
+        self.begun = True
+        self.asks = False
         self._client = client
         self._address = address
         self._stream = stream
@@ -56,16 +58,22 @@ class ResumableRun:
                     f"run {self.run_id} has no outcome: {str(exc) or 'the server ended its stream'}"
                 ) from exc
             if not isinstance(message, Output):
-                return self._mark(message.fields)
+                events = self._mark(message.fields)
+                self.asks = isinstance(events[-1], InputRequest)
+                return events
             if text := self._decoders[message.kind].decode(message.data):
+                self.asks = False
                 return [_output(message.kind, text)]
 
     async def send_stdin(self, data: bytes) -> None:
         """See `RunStream.send_stdin`."""
+        if b"\n" in data:
+            self.asks = False
         await self._stream.send(data)
 
     async def close_stdin(self) -> None:
         """See `RunStream.close_stdin`."""
+        self.asks = False
         await self._stream.send_eof()
 
     async def resize(self, rows: int, columns: int) -> None:
@@ -76,6 +84,7 @@ class ResumableRun:
         """See `RunStream.interrupt`."""
         # Counted: when it is repeated after a reconnect, the code is not interrupted again.
         self._interrupts += 1
+        self.asks = False
         await self._stream.control({"interrupts": self._interrupts}, keep=True)
 
     async def stop(self) -> Finished | TimedOut | None:

@@ -8,7 +8,7 @@ import trio
 
 from ..errors import BackendError
 from ..wire.query_failures import QueryFailure
-from ..wire.run_events import Event, Finished, InputRequest, Stderr, TimedOut
+from ..wire.run_events import Event, Finished, Stderr, TimedOut
 from .run_stream import RunStream
 from .run_turns import open_turn
 
@@ -23,7 +23,6 @@ class RunReader:
 
     Attributes:
         events: those that were received, and that the run's own task has not taken.
-        asked: whether the last event that was taken is a question, which is not answered yet.
         ended: the end of the run, as its output speaks for; None before, and where that says no
             more than the stream.
     """
@@ -32,7 +31,6 @@ class RunReader:
         self, stream: RunStream, turn: open_turn, query_failure: QueryFailure | None = None
     ) -> None:
         self.events: deque[Event] = deque()
-        self.asked = False
         self.ended: Finished | TimedOut | None = None
         self._stream = stream
         self._turn = turn
@@ -91,20 +89,20 @@ class RunReader:
     def take(self) -> Event:
         """The first of the events."""
         event = self.events.popleft()
-        self.asked = isinstance(event, InputRequest)
         self._moved.unpark_all()
         return event
 
-    def answered(self) -> None:
-        """The question has its answer: the run goes on."""
-        self.asked = False
-        self._moved.unpark_all()
+    @property
+    def asks(self) -> bool:
+        """Whether the last event that was taken is a question, which is still open."""
+        return not self.events and self._stream.asks
 
     async def read_ahead(self) -> None:
         """Receive events and keep them for the reader of this run, until it has ended; for one
         that waits for its turn.
 
-        Pauses at a question, and when much is kept already: the reader has to go on then.
+        At a question it waits, as `RunStream.receive` does, until the answer is there. It pauses
+        when much is kept already: the reader has to go on then.
 
         Raises:
             BackendError: the run has failed, and its reader does not wait for an event now.
@@ -115,9 +113,8 @@ class RunReader:
             self._readers_ahead.add(scope)
             try:
                 while self._may_read_ahead and self._stream.outcome is None:
-                    asks = bool(self.events) and isinstance(self.events[-1], InputRequest)
                     kept = len(self.events) >= _MAX_KEPT_EVENTS
-                    if asks or self.asked or kept or self._receiving or self._failure:
+                    if kept or self._receiving or self._failure:
                         await self._moved.park()
                     else:
                         await self._receive_from_stream()

@@ -31,6 +31,9 @@ class RunStream(Protocol):
         run_id: the run's id on the server; None where the server keeps it to itself.
         outcome: how the run ended; None until that was received.
         connection: whether the connection is up.
+        begun: whether the code may run, or have run: the server was asked to, and did not refuse.
+        asks: whether a question that was received is open: it was not answered with a line or the
+            end of input, and no interrupt has ended it.
     """
 
     @property
@@ -42,8 +45,16 @@ class RunStream(Protocol):
     @property
     def connection(self) -> ConnectionState: ...
 
+    @property
+    def begun(self) -> bool: ...
+
+    @property
+    def asks(self) -> bool: ...
+
     async def receive(self) -> Sequence[Event]:
         """The next events, at least one; not to be called after the outcome.
+
+        At a question, a stream that gives input when the program asks waits until there is some.
 
         Cancellation: loses nothing.
         """
@@ -61,7 +72,7 @@ class RunStream(Protocol):
         """Interrupt the code. A question that is open is over then."""
 
     async def stop(self) -> Finished | TimedOut | None:
-        """Interrupt the code, and wait until it has ended; its output is dropped.
+        """Interrupt the code if it may run, and wait until it has ended; its output is dropped.
 
         Works also when the tasks around have been cancelled. The caller shields and bounds it.
 
@@ -94,7 +105,7 @@ class AskedInput:
 
     Attributes:
         questions: how many were asked.
-        void: whether the open question was ended by an interrupt.
+        void: whether the last question was ended by an interrupt.
     """
 
     def __init__(self) -> None:
@@ -103,6 +114,11 @@ class AskedInput:
         self._lines = LineBuffer()
         self._changed = trio.lowlevel.ParkingLot()
         self._over = False
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether the last question needs no answer any more, or has one that waits here."""
+        return self.void or self._lines.has_line
 
     async def send_stdin(self, data: bytes) -> None:
         """See `RunStream.send_stdin`."""
@@ -146,7 +162,7 @@ class AskedInput:
         Nothing that was typed is lost to a question that an interrupt has ended.
         """
         await trio.lowlevel.checkpoint()
-        while not (self.void or self._lines.has_line):
+        while not self.has_answer:
             await self._changed.park()
         if self.void:
             return ""

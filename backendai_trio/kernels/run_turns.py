@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import warnings
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -16,19 +15,11 @@ from ..errors import BackendError, ExecutionError, NotFound
 from ..transport.client import Client
 from ..wire.execution import ExecuteRequest
 from ..wire.resumable import RESUMABLE_STREAMS
+from .kernel_records import KernelRecord, record_of
 from .poll_run import open_poll_run
 from .run_stream import RunStream
 
-__all__ = ["forget_waiting_run", "open_turn", "wait_until_ready"]
-
-
-@dataclass(slots=True)
-class RunTurn:
-    """The turn of a kernel: who waits for it, and who has it."""
-
-    semaphore: trio.Semaphore = field(default_factory=lambda: trio.Semaphore(1, max_value=1))
-    read_ahead: Callable[[], Awaitable[None]] | None = None
-    """Reads the run that has the turn to its end, and keeps its events for its own reader."""
+__all__ = ["open_turn", "wait_until_ready"]
 
 
 class open_turn:
@@ -57,14 +48,15 @@ class open_turn:
         self._client = client
         self._address = address
         self._run_id = run_id
-        self._held: RunTurn | None = None
+        self._held: KernelRecord | None = None
 
     async def __aenter__(self) -> Self:
         if not self._client.has(RESUMABLE_STREAMS):
+            record = record_of(self._client, self._address)
             try:
-                await self._wait()
-                await _wait_until_ready(self._client, self._address)
-                await _end_waiting_run(self._client, self._address, self._run_id)
+                await self._wait(record)
+                await _wait_until_ready(self._client, self._address, record)
+                await _end_waiting_run(self._client, self._address, record, self._run_id)
             except BaseException:  # cancelled, too: no block will end it
                 self.end()
                 raise
@@ -75,22 +67,18 @@ class open_turn:
     ) -> None:
         self.end()
 
-    async def _wait(self) -> None:
-        turn = self._client.turns.get(self._address)
-        if turn is None:
-            turn = self._client.turns[self._address] = RunTurn()
+    async def _wait(self, record: KernelRecord) -> None:
         try:
-            turn.semaphore.acquire_nowait()
-            self._held = turn
+            record.turn.acquire_nowait()
+            self._held = record
             return
         except trio.WouldBlock:
             pass
         with one_error():
             async with trio.open_nursery() as nursery:
-                if turn.read_ahead is not None:
-                    nursery.start_soon(turn.read_ahead)
-                await turn.semaphore.acquire()
-                self._held = turn
+                nursery.start_soon(_read_ahead, record)
+                await record.turn.acquire()
+                self._held = record
                 nursery.cancel_scope.cancel()
 
     def taken(self, read_ahead: Callable[[], Awaitable[None]]) -> None:
@@ -100,7 +88,7 @@ class open_turn:
             read_ahead: reads it to its end, and keeps its events for its own reader.
         """
         if self._held is not None:
-            self._held.read_ahead = read_ahead
+            self._held.set_read_ahead(read_ahead)
 
     def leave_waiting(self, run_id: str) -> None:
         """Remember that the run waits for an answer, which a later request may bring.
@@ -109,31 +97,23 @@ class open_turn:
             run_id: the run's id.
         """
         if self._held is not None:
-            self._client.waiting_runs[self._address] = run_id
+            self._held.waiting_run = run_id
 
     def end(self) -> None:
         """Let the next run come; may be repeated."""
-        if self._held is None:
-            return
-        self._held.read_ahead = None
-        self._held.semaphore.release()
-        idle = self._held.semaphore.value == 1
-        self._held = None
-        if idle:
-            del self._client.turns[self._address]
+        if self._held is not None:
+            self._held.set_read_ahead(None)
+            self._held.turn.release()
+            self._held = None
 
 
-def forget_waiting_run(client: Client, address: str) -> None:
-    """The kernel was restarted or destroyed: no run waits in it, and it has to come up again.
-
-    Args:
-        client: of the kernel's server.
-        address: the kernel's token or id.
-    """
-    client.waiting_runs.pop(address, None)
-    client.ready_kernels.discard(address)
-    if (run := client.starting_kernels.pop(address, None)) is not None:
-        run.close()
+async def _read_ahead(record: KernelRecord) -> None:
+    """Read each run that gets the turn, until cancelled."""
+    while True:
+        if (read_ahead := record.read_ahead) is not None:
+            await read_ahead()
+        if record.read_ahead is read_ahead:
+            await record.changed.park()
 
 
 async def wait_until_ready(client: Client, address: str) -> None:
@@ -146,43 +126,54 @@ async def wait_until_ready(client: Client, address: str) -> None:
     Raises:
         ApiError, ConnectionFailed: the server refused or failed.
     """
-    if client.era.interrupts_need_code and address not in client.ready_kernels:
+    if client.era.interrupts_need_code and not record_of(client, address).is_ready:
         async with open_turn(client, address, None):
             pass
     else:
         await trio.lowlevel.checkpoint()
 
 
-async def _wait_until_ready(client: Client, address: str) -> None:
+async def _wait_until_ready(client: Client, address: str, record: KernelRecord) -> None:
     """Wait until the kernel runs code, where its create does not and an early interrupt would end
-    its interpreter (docs/protocol.md, section 4.6): run nothing to the end. A wait of more than
-    twice the grace time is told, as a `RuntimeWarning`.
+    its interpreter (docs/protocol.md, section 4.6): run nothing to the end.
+
+    Begins anew when the kernel is restarted meanwhile.
 
     Cancellation: the next call goes on with the same run, since one that nobody reads would block
     the kernel.
     """
-    if not client.era.interrupts_need_code or address in client.ready_kernels:
-        return
-    if (run := client.starting_kernels.get(address)) is None:
-        nothing = ExecuteRequest("query", secrets.token_hex(8), "")
-        run = client.starting_kernels[address] = open_poll_run(client, address, nothing)
-    patience = 2 * client.config.grace_seconds
-    try:
-        with trio.move_on_after(patience) as waiting:
-            await _read_to_end(run)
-        if waiting.cancelled_caught:
-            warnings.warn(
-                f"kernel {address} has not run code for {patience:g} s: other code goes on in it, "
-                "or a run whose client was killed blocks it; restart or destroy it then",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-            await _read_to_end(run)
-    except BackendError:
-        forget_waiting_run(client, address)
-        raise
-    del client.starting_kernels[address]
-    client.ready_kernels.add(address)
+    while client.era.interrupts_need_code and not record.is_ready:
+        if (run := record.starting) is None:
+            nothing = ExecuteRequest("query", secrets.token_hex(8), "")
+            run = record.starting = open_poll_run(client, address, nothing)
+        try:
+            await _read_start(run, address, 2 * client.config.grace_seconds)
+        except BackendError:
+            if record.starting is run:
+                record.starting = None
+                raise
+        else:
+            if record.starting is run:
+                record.starting = None
+                record.is_ready = True
+        finally:
+            if record.starting is not run:
+                run.close()
+
+
+async def _read_start(run: RunStream, address: str, patience: float) -> None:
+    """Read the run that shows that a kernel has come up. A wait of more than `patience` seconds is
+    told, as a `RuntimeWarning`."""
+    with trio.move_on_after(patience) as waiting:
+        await _read_to_end(run)
+    if waiting.cancelled_caught:
+        warnings.warn(
+            f"kernel {address} has not run code for {patience:g} s: other code goes on in it, "
+            "or a run whose client was killed blocks it; restart or destroy it then",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        await _read_to_end(run)
 
 
 async def _read_to_end(run: RunStream) -> None:
@@ -190,9 +181,11 @@ async def _read_to_end(run: RunStream) -> None:
         await run.receive()
 
 
-async def _end_waiting_run(client: Client, address: str, run_id: str | None) -> None:
+async def _end_waiting_run(
+    client: Client, address: str, record: KernelRecord, run_id: str | None
+) -> None:
     """Interrupt the run that waits for an answer, give it an empty one, and read to its end."""
-    waiting = client.waiting_runs.pop(address, None)
+    waiting, record.waiting_run = record.waiting_run, None
     if waiting is None or waiting == run_id:
         return
     grace = client.config.grace_seconds
@@ -206,7 +199,7 @@ async def _end_waiting_run(client: Client, address: str, run_id: str | None) -> 
             return  # its kernel has gone, as the next request will say
         except BackendError as exc:
             left = str(exc)
-    client.waiting_runs[address] = waiting
+    record.waiting_run = waiting
     raise ExecutionError(
         f"run {waiting} in kernel {address} waits for an answer, and could not be ended to run "
         f"other code: {left}; restart or destroy the kernel"

@@ -8,10 +8,9 @@ import shlex
 from ..errors import BackendError, ExecutionError, LocalProtocolError
 from ..transport.client import Client
 from ..wire.execution import BatchOptions, ExecuteRequest
-from ..wire.http import Request
-from ..wire.kernels import KernelInfo
 from ..wire.run_events import Finished, InputRequest, Stderr, Stdout
 from .execution import open_execution
+from .lookup import kernel_info
 from .run_streams import loses_batch_ends
 
 __all__ = ["run_shell", "shell_word"]
@@ -90,8 +89,7 @@ async def _first_request(client: Client, token: str, command: str) -> ExecuteReq
 async def _runs_python(client: Client, token: str) -> bool:
     """Whether the kernel's image says that its query mode takes Python."""
     try:
-        reply = await client.call(Request("GET", client.era.session_path(token)))
-        image = KernelInfo.decode(reply.body).runtime
+        image = (await kernel_info(client, token)).runtime
     except BackendError:
         return False  # the command then fails with the same error, or runs as a batch
     name = image.rpartition("/")[2].partition(":")[0]

@@ -24,6 +24,7 @@ from ..wire.manager_streams import (
     encode_typed,
 )
 from ..wire.resumable import RESUMABLE_STREAMS, Output
+from .kernel_records import KernelRecord, record_of
 from .run_turns import wait_until_ready
 
 __all__ = ["TerminalStream", "open_terminal_stream"]
@@ -86,7 +87,7 @@ async def open_terminal_stream(
     # What is typed before the kernel has come up is lost on 1.x (measured: 1.1.0, 1.3.12).
     await wait_until_ready(client, address)
     async with open_websocket(client, path) as websocket:
-        yield _ManagerTerminal(websocket)
+        yield _ManagerTerminal(websocket, record_of(client, address))
 
 
 class _ResumableTerminal:
@@ -132,10 +133,11 @@ class _ManagerTerminal:
     for the run in progress, and the input behind it waits as well.
     """
 
-    def __init__(self, websocket: WebSocket) -> None:
+    def __init__(self, websocket: WebSocket, record: KernelRecord) -> None:
         self.exit_code: int | None = None
         self.connection = ConnectionState()
         self._websocket = websocket
+        self._record = record
 
     async def receive_some(self) -> bytes:
         data = b""
@@ -160,6 +162,7 @@ class _ManagerTerminal:
 
     async def restart(self) -> None:
         await self._send(Restart())
+        self._record.reset()
 
     async def aclose(self) -> None:
         await self._websocket.aclose()

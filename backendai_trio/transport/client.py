@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import trio
 
@@ -28,6 +28,8 @@ from .requests import OutgoingRequest
 from .responses import ResponseStream, log_response
 
 __all__ = ["ANSWER_SECONDS", "Client"]
+
+T = TypeVar("T")
 
 ANSWER_SECONDS = 60.0
 """Limit for each wait on an ordinary response. Long polls answer within about 2 s."""
@@ -51,11 +53,6 @@ class Client:
         limits: how much it takes from a server.
         clock: gives the time that requests are dated with, and signed for.
         closed: whether its block has ended; calls then raise `trio.ClosedResourceError`.
-        turns: of runs that wait for each other, by the kernel they are in.
-        ready_kernels: those that are known to run code, where their create did not say so.
-        starting_kernels: what waits for others of these to come up, by the kernel.
-        waiting_runs: ids of runs that wait for an answer while nothing reads their output, by the
-            kernel they are in.
     """
 
     def __init__(
@@ -77,10 +74,7 @@ class Client:
         self.era = SESSION_6
         self.journal = journal
         self.closed = False
-        self.turns: dict[str, Any] = {}
-        self.ready_kernels: set[str] = set()
-        self.starting_kernels: dict[str, Any] = {}
-        self.waiting_runs: dict[str, str] = {}
+        self._extensions: dict[type, object] = {}
 
     @property
     def config(self) -> Config:
@@ -111,6 +105,20 @@ class Client:
             feature: its name, as `backendai_trio.wire` spells it.
         """
         return feature in self.hello.features
+
+    def extension(self, kind: type[T]) -> T:
+        """What a package above this one keeps with the client.
+
+        Args:
+            kind: its class, which is called without arguments the first time.
+
+        Returns:
+            The client's only object of this class.
+        """
+        found = self._extensions.get(kind)
+        if not isinstance(found, kind):
+            found = self._extensions[kind] = kind()
+        return found
 
     async def call(
         self,

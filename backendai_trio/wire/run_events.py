@@ -100,7 +100,9 @@ class Finished:
     """The run has ended."""
 
     exit_code: int | None = None
-    """0-255, 128+n for signal n; None where the server does not tell (query mode of managers)."""
+    """0-255, 128+n for signal n. Managers up to 25.x do not tell that of a query run: then it is
+    what the traceback in the output speaks for, and without one what the server says, 0 or None
+    (docs/protocol.md, section 4.2)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,10 @@ from backendai_trio import (
     open_kernel,
 )
 from backendai_trio.gateway import Gateway
+from backendai_trio.kernels.kernel_records import record_of
 from backendai_trio.wire.execution import RAW_CONSOLE
+
+from .turns import others_wait, turn_of, turn_taken
 
 PYTHON = KernelSpec(runtime="python")
 LINES = "import time\nfor i in range(5):\n    print(i, flush=True)\n    time.sleep(0.1)\n"
@@ -59,13 +62,6 @@ async def rest_of(execution: Execution) -> str:
     return "".join([event.text async for event in execution if isinstance(event, Stdout)])
 
 
-async def others_wait(kernel: TrioKernel, count: int) -> None:
-    """Wait until so many other runs wait for their turn."""
-    semaphore = kernel.client.turns[kernel.address].semaphore
-    while semaphore.statistics().tasks_waiting < count:  # noqa: ASYNC110 (a statistic has no event)
-        await trio.lowlevel.checkpoint()
-
-
 @both_ways
 async def test_run_that_nobody_reads_lets_others_come(kernel: TrioKernel) -> None:
     """The reader itself may be what waits, in another run or an upload."""
@@ -73,7 +69,7 @@ async def test_run_that_nobody_reads_lets_others_come(kernel: TrioKernel) -> Non
         assert await printed(kernel, "print(i)") == "4\n"
         assert await printed(kernel, "print(i + 1)") == "5\n"
         assert await rest_of(execution) == "0\n1\n2\n3\n4\n"
-    assert kernel.client.turns == {}
+    assert turn_of(kernel).value == 1
 
 
 @both_ways
@@ -106,6 +102,78 @@ async def test_reading_ahead_stops_at_questions(kernel: TrioKernel) -> None:
                     text += event.text
         assert text.endswith("12\n")
     assert found == ["1\n"]
+
+
+@both_ways
+@pytest.mark.parametrize("over", ["answered", "interrupted"])
+async def test_question_that_is_over_lets_others_come(kernel: TrioKernel, over: str) -> None:
+    """However it was answered: the task that reads the run may be the one that waits."""
+    code = "try:\n    input()\nexcept KeyboardInterrupt:\n    pass\n"
+    async with kernel.execute(code) as execution:
+        assert await anext(execution) == InputRequest()
+        if over == "answered":
+            await execution.send_stdin(b"yes\n")
+        else:
+            await execution.interrupt()
+        assert await printed(kernel, "print(1)") == "1\n"
+        assert [event async for event in execution][-1] == Finished(0)
+
+
+@both_ways
+async def test_end_of_input_at_a_question_is_told_to_who_waits(kernel: TrioKernel) -> None:
+    """A manager cannot tell its program so: nobody would wait for good."""
+    with pytest.raises(ExecutionError, match="cannot tell"):
+        async with kernel.execute("input()") as execution:
+            assert await anext(execution) == InputRequest()
+            await execution.close_stdin()
+            await printed(kernel, "print(1)")
+    assert await printed(kernel, "print(1)") == "1\n"
+
+
+@both_ways
+async def test_run_that_has_come_between_is_read_ahead_as_well(kernel: TrioKernel) -> None:
+    """Its reader waits for the one that waits behind it."""
+    found: list[str] = []
+    third_ended = trio.Event()
+
+    async def second() -> None:
+        async with kernel.execute(LINES) as execution:
+            await third_ended.wait()
+            found.append(await rest_of(execution))
+
+    async def third() -> None:
+        found.append(await printed(kernel, "print(i)"))
+        third_ended.set()
+
+    async with trio.open_nursery() as nursery, kernel.execute("input()") as execution:
+        assert await anext(execution) == InputRequest()
+        nursery.start_soon(second)
+        await others_wait(kernel, 1)
+        nursery.start_soon(third)
+        await others_wait(kernel, 2)
+        await execution.send_input("")
+        assert [event async for event in execution][-1] == Finished(0)
+    assert found == ["4\n", "0\n1\n2\n3\n4\n"]
+
+
+@pytest.mark.parametrize("way", ["socket"])
+async def test_run_that_is_being_opened_is_read_ahead_later(kernel: TrioKernel) -> None:
+    """It has the turn before its connection is there."""
+    found: list[str] = []
+    other_ended = trio.Event()
+
+    async def first() -> None:
+        async with kernel.execute(LINES) as execution:
+            assert turn_of(kernel).statistics().tasks_waiting == 1
+            await other_ended.wait()
+            found.append(await rest_of(execution))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(first)
+        await turn_taken(kernel)
+        found.append(await printed(kernel, "print(i)"))
+        other_ended.set()
+    assert found == ["4\n", "0\n1\n2\n3\n4\n"]
 
 
 @both_ways
@@ -218,4 +286,4 @@ async def test_wait_for_a_kernel_of_1_x_is_taken_up_again(
                     await printed(again, "print(1)")
                 assert waiting.cancelled_caught
         assert await printed(again, "print(6 * 7)") == "42\n"
-        assert second.starting_kernels == {}
+        assert record_of(second, again.address).starting is None

@@ -16,6 +16,7 @@ from ...wire.execution import ExecuteReply, ExecuteRequest
 from ...wire.graphql import GraphQLQuery, encode_answer
 from ...wire.http import JSON, OCTETS
 from ...wire.json_fields import Fields, encode_json
+from ...wire.kernel_names import KernelMatch, encode_matches
 from ...wire.kernels import CreateReply, CreateRequest, check_token
 from ...wire.versions import Era
 from ..bodies import cancel_on_disconnect
@@ -78,6 +79,17 @@ def info(call: Call) -> Answer:
     if call.sessions.release.info_fails:
         raise _failed("get")
     return Answer(call.session.info().encode(call.era))
+
+
+def matches(call: Call) -> Answer:
+    """``GET /session/_/match``."""
+    prefix = call.request.query_params.get("id") or ""
+    found = [
+        KernelMatch(session.session_id, session.token, session.info().status)
+        for session in call.sessions.running(call.access_key)
+        if session.session_id.startswith(prefix) or session.token.startswith(prefix)
+    ]
+    return Answer(encode_matches(found))
 
 
 async def restart(call: Call) -> Answer:

@@ -46,6 +46,9 @@ async def test_session_api(session: Raw) -> None:
     for name in ("lab1", session_id):
         info = (await session("GET", f"/session/{name}")).json()
         assert (info["status"], info["statusInfo"], info["image"]) == ("RUNNING", "None", "python")
+    for searched, found in (("lab", ["lab1"]), (session_id[:8], ["lab1"]), ("lab10", [])):
+        matches = (await session("GET", f"/session/_/match?id={searched}")).json()["matches"]
+        assert [match["name"] for match in matches] == found
     stats = (await session("DELETE", "/session/lab1")).json()["stats"]
     assert stats["cpu_used"]["unit_hint"] == "msec"
     answer = await session("DELETE", "/session/lab1")

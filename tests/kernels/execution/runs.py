@@ -24,6 +24,8 @@ from backendai_trio import (
 from backendai_trio.gateway import GatewayLimits
 from backendai_trio.wire.resumable import RESUMABLE_STREAMS
 
+from ..turns import others_wait
+
 PYTHON = KernelSpec(runtime="python")
 # How a run's messages may travel (`backendai_trio.kernels.run_streams`).
 WAYS = ("resumable", "socket", "polls")
@@ -92,9 +94,7 @@ async def arrived(kernel: TrioKernel, task_is_sending: trio.Event) -> None:
     """Wait until another run waits for its turn: here, or in our own gateway's queue."""
     if not kernel.client.has(RESUMABLE_STREAMS):
         task_is_sending.set()
-        turn = kernel.client.turns[kernel.address].semaphore
-        while not turn.statistics().tasks_waiting:  # noqa: ASYNC110 (a statistic has no event)
-            await trio.lowlevel.checkpoint()
+        await others_wait(kernel, 1)
         return
     before = (await kernel.info()).queries
     task_is_sending.set()

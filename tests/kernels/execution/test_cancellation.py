@@ -25,6 +25,7 @@ from backendai_trio import (
 )
 from backendai_trio.gateway import Gateway, GatewayLimits
 from backendai_trio.kernels.execution import execute
+from backendai_trio.kernels.kernel_records import record_of
 from backendai_trio.wire.execution import RAW_CONSOLE, ExecuteRequest, Mode
 
 from .runs import FOR_EVER, PYTHON, every_way, run, traceable_ways
@@ -184,7 +185,8 @@ async def test_question_that_nobody_answers_gives_way(client: Client, kernel: Tr
     await ask(kernel)
     await kernel.restart()
     assert (await run(kernel, "print(2)")).stdout == "2\n"
-    assert client.waiting_runs == {} == client.turns
+    record = record_of(client, kernel.address)
+    assert (record.waiting_run, record.turn.value) == (None, 1)
 
 
 @for_ever_patient

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import trio
+import trio.testing
 
 from backendai_trio import (
     Client,
+    Event,
     ExecutionError,
     Finished,
     InputRequest,
@@ -87,6 +90,61 @@ async def test_answer_needs_a_question(kernel: TrioKernel) -> None:
         with pytest.raises(LocalProtocolError, match="does not wait"):
             await execution.send_input("twice")
         assert await anext(execution) == Stdout("now\n")
+
+
+@every_way
+@pytest.mark.parametrize("over", ["answered", "interrupted"])
+async def test_question_that_is_over_takes_no_answer(kernel: TrioKernel, over: str) -> None:
+    """Else the answer would be taken for one to the next question."""
+    code = (
+        "try:\n    input()\nexcept KeyboardInterrupt:\n    pass\n"
+        "print('next', flush=True)\nprint(input())\n"
+    )
+    async with kernel.execute(code) as execution:
+        assert await anext(execution) == InputRequest()
+        if over == "answered":
+            await execution.send_stdin(b"yes\n")
+        else:
+            await execution.interrupt()
+        with pytest.raises(LocalProtocolError, match="does not wait"):
+            await execution.send_input("late")
+        rest = Ran()
+        async for event in execution:
+            rest.add(event)
+            if isinstance(event, InputRequest):
+                await execution.send_input("mine")
+    assert rest.stdout.endswith("next\nmine\n")
+
+
+@every_way
+async def test_half_a_line_is_no_answer(kernel: TrioKernel) -> None:
+    async with kernel.execute("print(input())") as execution:
+        assert await anext(execution) == InputRequest()
+        await execution.send_stdin(b"wh")
+        await execution.send_input("ole")
+        assert [event async for event in execution] == [Stdout("whole\n"), Finished(0)]
+
+
+@every_way
+async def test_cancelled_receive_loses_no_answer(kernel: TrioKernel) -> None:
+    """It is cancelled when it has the answer, and has not sent it."""
+    events: list[Event] = []
+    async with kernel.execute("print(input())") as execution, trio.open_nursery() as nursery:
+        assert await anext(execution) == InputRequest()
+        scope, ended = trio.CancelScope(), trio.Event()
+
+        @nursery.start_soon
+        async def receive() -> None:
+            with scope:
+                events.append(await anext(execution))
+            ended.set()
+
+        await trio.testing.wait_all_tasks_blocked()
+        await execution.send_stdin(b"whole\n")
+        scope.cancel()
+        await ended.wait()
+        events += [event async for event in execution]
+    assert events == [Stdout("whole\n"), Finished(0)]
 
 
 @pytest.mark.parametrize("way", ["socket", "polls"])

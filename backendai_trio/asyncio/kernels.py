@@ -8,8 +8,11 @@ from typing import Self
 from ..admin import lists, resources
 from ..faces import compat, transfers
 from ..faces.base import KernelFace
+from ..kernels.app_list import list_apps
 from ..kernels.kernel import TrioKernel
 from ..kernels.opening import find_kernel
+from ..kernels.services import shutdown_service, start_service
+from ..kernels.ssh import ssh_login
 from ._waiting import awaited, making, of_class
 from .streams import StreamExecute, StreamPty, opening
 
@@ -44,6 +47,10 @@ class AsyncKernel(KernelFace):
     rename = awaited(TrioKernel.rename)
     info = awaited(TrioKernel.info)
     logs = awaited(TrioKernel.logs)
+    list_apps = awaited(list_apps)
+    start_service = awaited(start_service)
+    shutdown_service = awaited(shutdown_service)
+    ssh_login = awaited(ssh_login)
     destroy = awaited(TrioKernel.destroy)
 
     async def __aenter__(self) -> Self:

@@ -27,7 +27,15 @@ def state_folder() -> Path:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read. After a failure the old file is unchanged."""
+    """Write a file that only its owner may read. After a failure the old file is unchanged.
+
+    Args:
+        path: the file; its folder is made.
+        text: the content, written as UTF-8.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd, written = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")  # mode 0600
     try:

@@ -23,9 +23,12 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from ..admin import lists, resources
 from ..config.settings import Config
+from ..kernels.app_list import list_apps
 from ..kernels.execution import Execution
 from ..kernels.kernel import TrioKernel
 from ..kernels.opening import find_kernel
+from ..kernels.services import shutdown_service, start_service
+from ..kernels.ssh import ssh_login
 from ..kernels.terminal import Terminal
 from ..transport.client import Client
 from ..vfolders import sharing
@@ -229,6 +232,10 @@ class Kernel(KernelFace):
     rename = _blocking(TrioKernel.rename)
     info = _blocking(TrioKernel.info)
     logs = _blocking(TrioKernel.logs)
+    list_apps = _blocking(list_apps)
+    start_service = _blocking(start_service)
+    shutdown_service = _blocking(shutdown_service)
+    ssh_login = _blocking(ssh_login)
     destroy = _blocking(TrioKernel.destroy)
 
     def __enter__(self) -> Self:

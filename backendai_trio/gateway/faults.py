@@ -17,6 +17,8 @@ class Faults:
     trash: bool = False
     """Deleted virtual folders go to a trash, and keep their names there, as on managers from 24.03
     on (docs/protocol.md, section 7.5)."""
+    app_proxy: str = ""
+    """Address of an app proxy that services are said to be started for; there is none behind it."""
     stage_gap_seconds: float = 0.0
     """What a batch run prints within this time after a stage's end was reported is lost, and so is
     its own end, as with the agents of managers from 24.09.12 on (docs/protocol.md, section 4.7).

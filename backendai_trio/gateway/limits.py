@@ -35,5 +35,7 @@ class GatewayLimits:
     """How long a kernel's process host may take to start; usually it takes 30 to 60 ms."""
     host_stop_seconds: float = 2.0
     """How long a process host may take to stop by itself before it is killed."""
+    service_start_seconds: float = 5.0
+    """How long a service of a kernel that the gateway starts may take to listen."""
     close_seconds: float = 5.0
     """How long all kernels together may take to end when the gateway closes."""

@@ -20,10 +20,12 @@ from ..wire.apps import (
     connection_query,
     is_end_of_stream,
 )
+from ..wire.services import ServiceOptions
+from .app_list import find_app
 from .kernel import TrioKernel
 from .one_at_a_time import OneAtATime
 
-__all__ = ["AppStream", "open_app_stream"]
+__all__ = ["AppStream", "connect_app", "open_app_stream"]
 
 _CHUNK_BYTES = 64 * 1024
 _CLOSED = "this connection to a service is closed"
@@ -181,24 +183,43 @@ def _problem(reason: CloseReason | None) -> ConnectionFailed | None:
 
 
 @asynccontextmanager
-async def open_app_stream(kernel: TrioKernel, app: str) -> AsyncIterator[AppStream]:
+async def open_app_stream(
+    kernel: TrioKernel, app: str, *, options: ServiceOptions | None = None
+) -> AsyncIterator[AppStream]:
     """Connect to a service of a kernel; the end of the block closes the connection.
+
+    The first connection starts the service, if it is one that the server starts.
 
     Args:
         kernel: the kernel that the service runs in.
-        app: name of the service; on our own gateway the number of a port that a program in the
-            kernel listens on.
+        app: name of the service; on our own gateway ``sshd``, or the number of a port that a
+            program in the kernel listens on.
+        options: arguments, variables and port of the service. A service that runs already keeps
+            those that it was started with.
 
     Raises:
         NotFound: the kernel is gone, or offers no such service.
-        ApiError: the server refused or failed.
+        LocalProtocolError: the service takes no such argument, variable or port.
+        ApiError: the server refused or failed, e.g. to start the service.
         ConnectionFailed: it cannot be reached.
 
     Endpoint: WebSocket ``/stream/session/{name}/tcpproxy`` (docs/protocol.md, section 6.5).
     """
+    if options:
+        await find_app(kernel, app, options=options)
+    async with connect_app(kernel, app, options) as stream:
+        yield stream
+
+
+@asynccontextmanager
+async def connect_app(
+    kernel: TrioKernel, app: str, options: ServiceOptions | None
+) -> AsyncIterator[AppStream]:
+    """Like `open_app_stream`, with options that were checked."""
     client = kernel.client
     half_close = client.has(HALF_CLOSE)
     path = client.era.stream_path(kernel.address, "tcpproxy")
-    query = connection_query(app, half_close=half_close)
+    texts = options.as_texts() if options else None
+    query = connection_query(app, half_close=half_close, options=texts)
     async with open_websocket(client, path, query=query, tunnel=True) as websocket:
         yield AppStream(websocket, half_close=half_close)

@@ -1,4 +1,4 @@
-"""Services in kernels: which there are, and local TCP ports that lead to them."""
+"""Local TCP ports that lead to services in kernels."""
 
 from __future__ import annotations
 
@@ -8,48 +8,16 @@ from contextlib import asynccontextmanager
 import trio
 
 from .._groups import one_error
-from ..errors import BackendError, ConfigError, LocalProtocolError, NotFound
-from ..wire.apps import AppInfo, decode_apps
-from ..wire.http import UNKNOWN_ROUTE, Request
-from .app_stream import AppStream, open_app_stream
+from ..errors import BackendError, ConfigError
+from ..wire.apps import AppInfo
+from ..wire.services import ServiceOptions
+from .app_list import find_app
+from .app_stream import AppStream, connect_app
 from .kernel import TrioKernel
 
-__all__ = ["App", "list_apps", "open_app"]
+__all__ = ["App", "copy_both_ways", "open_app"]
 
 _KEPT_PROBLEMS = 100
-
-
-async def list_apps(kernel: TrioKernel) -> list[AppInfo]:
-    """List the services that a kernel offers.
-
-    On our own gateway these are the TCP ports that programs in the kernel listen on at the moment;
-    the name of each is its number.
-
-    Args:
-        kernel: the kernel.
-
-    Returns:
-        The services, in the server's order.
-
-    Raises:
-        NotFound: the kernel is gone.
-        LocalProtocolError: a manager before 20.03, which has no list.
-        ApiError: the server refused or failed.
-        ConnectionFailed: it cannot be reached.
-
-    Endpoint: ``GET /stream/session/{name}/apps`` (docs/protocol.md, section 6.5).
-    """
-    path = kernel.client.era.stream_path(kernel.address, "apps")
-    try:
-        reply = await kernel.client.call(Request("GET", path))
-    except NotFound as exc:
-        if exc.kind in UNKNOWN_ROUTE and not kernel.client.era.names_session:
-            raise LocalProtocolError(
-                "this server has no list of services (managers have from 20.03 on); "
-                "name the service that is wanted"
-            ) from exc
-        raise
-    return decode_apps(reply.body)
 
 
 class App:
@@ -92,7 +60,12 @@ class App:
 
 @asynccontextmanager
 async def open_app(
-    kernel: TrioKernel, app: str, *, host: str = "127.0.0.1", port: int = 0
+    kernel: TrioKernel,
+    app: str,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    options: ServiceOptions | None = None,
 ) -> AsyncIterator[App]:
     """Listen on a local TCP port, and connect each client there to a service of a kernel.
 
@@ -105,9 +78,12 @@ async def open_app(
         host: local address or host name to listen on. Everyone who can connect to it reaches the
             service.
         port: local TCP port; 0 for a free one.
+        options: arguments, variables and port of the service, which its first connection starts. A
+            service that runs already keeps those that it was started with.
 
     Raises:
         NotFound: the kernel is gone, or offers no such service; the text lists those it offers.
+        LocalProtocolError: the service takes no such argument, variable or port.
         ConfigError: the local address cannot be listened on.
         ApiError: the server refused or failed.
         ConnectionFailed: it cannot be reached.
@@ -115,7 +91,7 @@ async def open_app(
     Endpoint: ``GET /stream/session/{name}/apps``, then a WebSocket
     ``/stream/session/{name}/tcpproxy`` for each connection (docs/protocol.md, section 6.5).
     """
-    info = await _find(kernel, app)
+    info = await find_app(kernel, app, options=options)
     try:
         listeners = await trio.open_tcp_listeners(port, host=host)
     except (OSError, OverflowError) as exc:
@@ -128,8 +104,8 @@ async def open_app(
     async def serve(local: trio.SocketStream) -> None:
         try:
             with one_error():
-                async with local, open_app_stream(kernel, app) as remote:
-                    await _copy_both_ways(local, remote)
+                async with local, connect_app(kernel, app, options) as remote:
+                    await copy_both_ways(local, remote)
         except BackendError as exc:
             try:
                 sender.send_nowait(exc)
@@ -144,25 +120,15 @@ async def open_app(
             nursery.cancel_scope.cancel()
 
 
-async def _find(kernel: TrioKernel, app: str) -> AppInfo:
-    """The server's entry for a service."""
-    if not kernel.client.era.names_session:
-        return AppInfo(app)  # such servers have no list; the first connection shows it
-    offered = await list_apps(kernel)
-    for info in offered:
-        if info.name == app:
-            return info
-    names = ", ".join(info.name for info in offered) or "none"
-    raise NotFound(
-        404,
-        kind="app-not-found",
-        title=f"kernel {kernel.token} offers no service {app!r} (it offers: {names}); "
-        "a program must listen on a port before it can be reached",
-    )
+async def copy_both_ways(local: trio.abc.HalfCloseableStream, remote: AppStream) -> None:
+    """Copy bytes both ways until both directions have ended, or one side has gone.
 
+    The end of one direction is passed on, and the other goes on. Managers cannot tell a service
+    that its input has ended: what it still sends is copied until it closes the connection.
 
-async def _copy_both_ways(local: trio.SocketStream, remote: AppStream) -> None:
-    """Copy bytes both ways until both directions have ended.
+    Args:
+        local: a stream of this machine.
+        remote: the connection to a service.
 
     Raises:
         ConnectionFailed: the connection to the service broke.

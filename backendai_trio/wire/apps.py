@@ -8,7 +8,7 @@ send the text frame ``{"eof": true}`` at that point.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..errors import RemoteProtocolError
@@ -45,6 +45,12 @@ class AppInfo:
     """TCP ports in the kernel."""
     url_template: str = ""
     """Template of its address, with ``{protocol}``, ``{host}`` and ``{port}``."""
+    allowed_arguments: tuple[str, ...] = ()
+    """Options of its command line that a client may give."""
+    allowed_envs: tuple[str, ...] = ()
+    """Environment variables that a client may set for it."""
+    user: str = ""
+    """Whom to log in as; our gateway's ``sshd`` only."""
 
     @classmethod
     def decode(cls, row: object) -> AppInfo:
@@ -68,6 +74,9 @@ class AppInfo:
             fields.text("protocol", default="tcp"),
             tuple(map(int, ports)),
             fields.text("url_template", default=""),
+            _names(fields, "allowed_arguments"),
+            _names(fields, "allowed_envs"),
+            fields.text("user", default=""),
         )
 
     def as_json(self) -> dict[str, object]:
@@ -77,7 +86,20 @@ class AppInfo:
             "protocol": self.protocol,
             "ports": list(self.ports),
         }
-        return row | ({"url_template": self.url_template} if self.url_template else {})
+        more = {
+            "url_template": self.url_template,
+            "allowed_arguments": list(self.allowed_arguments),
+            "allowed_envs": list(self.allowed_envs),
+            "user": self.user,
+        }
+        return row | {name: value for name, value in more.items() if value}
+
+
+def _names(fields: Fields, field: str) -> tuple[str, ...]:
+    """A list of names. Managers of 26.x describe it as an object with the names as keys, too."""
+    if isinstance(value := fields.raw(field), Mapping):
+        return tuple(map(str, value))
+    return fields.texts(field)
 
 
 def encode_apps(apps: Iterable[AppInfo]) -> bytes:
@@ -93,9 +115,18 @@ def decode_apps(body: bytes) -> list[AppInfo]:
     return [AppInfo.decode(row) for row in rows]
 
 
-def connection_query(app: str, *, half_close: bool) -> tuple[tuple[str, str], ...]:
-    """The query of a connection's WebSocket. Newer managers refuse unknown parameters."""
-    return (("app", app), *((("halfClose", "1"),) if half_close else ()))
+def connection_query(
+    app: str, *, half_close: bool, options: Mapping[str, str] | None = None
+) -> tuple[tuple[str, str], ...]:
+    """The query of a connection's WebSocket. Newer managers refuse unknown parameters.
+
+    Args:
+        app: the service.
+        half_close: whether either direction may end by itself (`HALF_CLOSE`).
+        options: what the service is started with (`ServiceOptions.as_texts`).
+    """
+    half = {"halfClose": "1"} if half_close else {}
+    return tuple({"app": app, **half, **(options or {})}.items())
 
 
 def wants_half_close(value: str | None) -> bool:

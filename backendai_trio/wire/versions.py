@@ -184,6 +184,7 @@ _RELEASE = re.compile(r"\d{1,4}(\.\d{1,4}){1,3}")
 _UUIDS_ARE_IDS_SINCE = (26, 4, 4)
 _TRASH_SINCE = (24, 3)
 _CANCELS_FOR_GOOD_SINCE = (26,)
+_STARTS_SERVICES_SINCE = (21, 9, 3)
 _BATCH_ENDS_LOST = (((24, 9, 12), (24, 10)), ((25, 6, 13), (25, 7)), ((25, 11, 1), (10_000,)))
 
 # The version that managers announce from 19.03 on.
@@ -234,6 +235,11 @@ class Hello:
     def has_trash(self) -> bool:
         """Whether deleted virtual folders go to a trash bin (docs/protocol.md, section 7.5)."""
         return self.release >= _TRASH_SINCE or TRASH in self.features
+
+    @property
+    def starts_services(self) -> bool:
+        """Whether the server starts services for an app proxy (docs/protocol.md, section 6.5)."""
+        return not self.release or self.release >= _STARTS_SERVICES_SINCE
 
     @property
     def loses_batch_ends(self) -> bool:

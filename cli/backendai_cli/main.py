@@ -56,8 +56,12 @@ _COMMANDS = {
     "restart": "Restart a kernel.",
     "rm": "End kernels (aliases: destroy, kill).",
     "run": "Run code or files in a kernel.",
+    "scp": "Copy files to or from a kernel with OpenSSH.",
     "shell": "Open a terminal in a kernel.",
     "serve": "Serve the Backend.AI API on this machine.",
+    "shutdown-service": "End a service in a kernel.",
+    "ssh": "Log in to a kernel with OpenSSH.",
+    "start-service": "Start a service, and print its address at the app proxy.",
     "sync": "Synchronize a local folder to a kernel.",
     "upload": "Upload files to a kernel.",
     "vfolder": "Manage virtual folders, which outlive kernels.",
@@ -74,6 +78,9 @@ _ELSEWHERE = {
     "rename": ("sessions", "rename"),
     "restart": ("sessions", "restart"),
     "rm": ("sessions", "remove"),
+    "scp": ("ssh", "scp"),
+    "shutdown-service": ("services", "shutdown"),
+    "start-service": ("services", "start"),
     "vfolder": ("vfolder.group", "command"),
 }
 # Names of the official clients.

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import backendai_trio
-from backendai_trio import Execution, Kernel, Terminal, TrioKernel, TrioVFolder, VFolder
+from backendai_trio import Execution, Kernel, Terminal, TrioKernel, TrioVFolder, VFolder, kernels
 from backendai_trio import asyncio as asyncio_face
 from backendai_trio.asyncio import AsyncAdmin, AsyncKernel, AsyncVFolder
 from backendai_trio.faces import Admin, StreamExecute, StreamPty, binding, compat, transfers
@@ -48,6 +48,10 @@ OF_KERNELS = {
     "upload": transfers.upload,
     "download": transfers.download,
     "download_as": transfers.download_as,
+    "list_apps": kernels.list_apps,
+    "start_service": kernels.start_service,
+    "shutdown_service": kernels.shutdown_service,
+    "ssh_login": kernels.ssh_login,
 }
 IN_TRIO_ONLY = {
     "open_download",  # a context manager

@@ -23,6 +23,9 @@ apps = st.builds(
     st.text(),
     st.lists(st.integers(1, 65535)).map(tuple),
     st.text(),
+    st.lists(st.text()).map(tuple),
+    st.lists(st.text()).map(tuple),
+    st.text(),
 )
 
 
@@ -50,8 +53,12 @@ def test_malformed(body: bytes) -> None:
 
 
 def test_what_managers_send() -> None:
-    body = b'[{"name":"jupyter","protocol":"http","ports":[8081],"allowed_arguments":{"--x":null}}]'
-    assert decode_apps(body) == [AppInfo("jupyter", "http", (8081,))]
+    body = (
+        b'[{"name":"jupyter","protocol":"http","ports":[8081],"allowed_arguments":{"--x":null},'
+        b'"allowed_envs":["PASSWORD"]}]'
+    )
+    info = AppInfo("jupyter", "http", (8081,), "", ("--x",), ("PASSWORD",))
+    assert decode_apps(body) == [info]
     assert decode_apps(b"[]") == []
 
 

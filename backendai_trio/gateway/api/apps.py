@@ -2,6 +2,7 @@
 
 A gateway's kernels share the ports of the machine with all other processes, so only those ports are
 reachable through a kernel that its own processes listen on. An app's name is the port's number.
+There is also ``sshd``, where the machine has an SSH server, which is started on demand.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ import trio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ..._groups import one_error
+from ...errors import GatewayError, RemoteProtocolError
 from ...wire.apps import (
     END_OF_STREAM,
     SERVICE_BROKEN,
@@ -26,14 +29,17 @@ from ...wire.apps import (
     is_end_of_stream,
     wants_half_close,
 )
+from ...wire.services import ServiceAddress, ServiceOptions, StartService, decode_shutdown
+from ...wire.ssh import APP as SSH
 from ..kernels.session import Session
 from ..processes.host_main import below
 from ..refusals import Refused
 from .sockets import close_socket, send_message
 
-__all__ = ["list_apps", "serve_app_connection"]
+__all__ = ["list_apps", "serve_app_connection", "shutdown_app", "start_app"]
 
 _CHUNK_BYTES = 64 * 1024
+_SSH_PORT = 2200  # as on managers; the real one is a free port of the machine
 _LISTEN = "0A"
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
@@ -44,20 +50,70 @@ class _Address(NamedTuple):
 
 
 def list_apps(session: Session) -> list[AppInfo]:
-    """The apps of a kernel at this moment, sorted by port."""
-    ports = sorted({address.port for address in _listening(below(session.host.pid))})
-    return [AppInfo(str(port), "tcp", (port,)) for port in ports]
+    """The apps of a kernel at this moment, sorted by port; the SSH server is the first."""
+    ports = {address.port for address in _listening(below(session.host.pid))}
+    ports.discard(session.ssh.port)
+    apps = [AppInfo(str(port), "tcp", (port,)) for port in sorted(ports)]
+    if session.ssh.user:
+        apps.insert(0, AppInfo(SSH, "tcp", (_SSH_PORT,), user=session.ssh.user))
+    return apps
+
+
+async def start_app(session: Session, body: bytes) -> ServiceAddress:
+    """Refuse to start an app for an app proxy, as managers do where there is none.
+
+    Args:
+        session: the kernel.
+        body: the request's.
+
+    Returns:
+        The address, where the gateway was told to pretend that there is a proxy (`Faults`).
+
+    Raises:
+        Refused: 503, there is no app proxy; this comes first. 404, there is no such app.
+        RemoteProtocolError: the body is malformed.
+    """
+    start = StartService.decode(body)
+    if not session.faults.app_proxy:
+        await trio.lowlevel.checkpoint()
+        raise Refused(
+            503,
+            "service-unavailable",
+            "Service unavailable.",
+            "No coordinator configured for this resource group",
+        )
+    await _address_of(session, start.app)
+    return ServiceAddress(session.faults.app_proxy, uuid.uuid4().hex)
+
+
+def shutdown_app(session: Session, arguments: Mapping[str, object]) -> None:
+    """End an app that the gateway has started. Others go on, as on managers.
+
+    Args:
+        session: the kernel.
+        arguments: the request's, of query and body together.
+
+    Raises:
+        RemoteProtocolError: they name no app.
+    """
+    if decode_shutdown(arguments) == SSH:
+        session.ssh.stop()
 
 
 async def serve_app_connection(websocket: WebSocket, session: Session) -> None:
     """Tunnel a connection to an app through a WebSocket, which is accepted here.
 
     Raises:
-        Refused: 404, the kernel has no such app.
+        Refused: 404, the kernel has no such app; 500, it did not start; 400, its options are
+            malformed.
     """
-    name = websocket.query_params.get("app", "")
-    half_close = wants_half_close(websocket.query_params.get("halfClose"))
-    address = _find(session, name)
+    query = websocket.query_params
+    half_close = wants_half_close(query.get("halfClose"))
+    try:
+        ServiceOptions.decode(query)  # apps here take none, and managers ignore them then
+    except RemoteProtocolError as exc:
+        raise Refused(400, "invalid-api-params", "Malformed options", str(exc)) from None
+    address = await _address_of(session, query.get("app", ""))
     await websocket.accept()
     try:
         stream = await trio.open_tcp_stream(*address)
@@ -74,19 +130,43 @@ async def serve_app_connection(websocket: WebSocket, session: Session) -> None:
         session.touch()
 
 
+async def _address_of(session: Session, name: str) -> _Address:
+    """Where an app listens; it is started if need be."""
+    if name != SSH or not session.ssh.user:
+        await trio.lowlevel.checkpoint()
+        return _find(session, name)
+    try:
+        return _Address("127.0.0.1", await session.start_ssh())
+    except GatewayError as exc:
+        raise Refused(
+            500, "internal-server-error", "Failed to launch the app service", str(exc)
+        ) from None
+
+
 def _find(session: Session, name: str) -> _Address:
     listening = _listening(below(session.host.pid))
     # A program may listen on IPv4 and IPv6; most clients expect IPv4.
     for address in sorted(listening, key=lambda found: ":" in found.host):
         if str(address.port) == name:
             return address
-    ports = ", ".join(str(port) for port in sorted({found.port for found in listening}))
+    found = {address.port for address in listening} - {session.ssh.port}
+    ports = ", ".join(map(str, sorted(found)))
     raise Refused(
         404,
         "app-not-found",
         "No such app",
         f"no program in this kernel listens on port {name!r}; its programs listen on: "
-        f"{ports or 'no port'}",
+        f"{ports or 'no port'}{_no_ssh(name)}",
+    )
+
+
+def _no_ssh(name: str) -> str:
+    """What explains that there is no SSH server."""
+    if name != SSH:
+        return ""
+    return (
+        "; there is no SSH server: the gateway's machine must have sshd and ssh-keygen, and a "
+        "gateway of root must run with the isolation process-group"
     )
 
 

@@ -24,7 +24,7 @@ from ..kernels.events import EventFilter, EventResponse
 from ..kernels.registry import SessionRegistry
 from ..kernels.session import Session
 from ..refusals import Refused
-from .apps import list_apps
+from .apps import list_apps, shutdown_app, start_app
 
 __all__ = ["NO_CONTENT", "Answer", "Call", "Handler"]
 
@@ -169,6 +169,22 @@ def logs(call: Call) -> Answer:
 def apps(call: Call) -> Answer:
     """``GET /stream/session/{name}/apps``."""
     return Answer(encode_apps(list_apps(call.session)))
+
+
+async def start_service(call: Call) -> Answer:
+    """``POST /session/{name}/start-service``."""
+    if not call.sessions.release.hello.starts_services:
+        raise Refused(404, "generic-not-found", "Unknown URL path")
+    return Answer((await start_app(call.session, call.body)).encode())
+
+
+def shutdown_service(call: Call) -> Answer:
+    """``POST /session/{name}/shutdown-service``: the app in the query, the body, or both."""
+    arguments: dict[str, object] = dict(call.request.query_params)
+    if call.body:
+        arguments |= Fields.parse(call.body, "shutdown-service").everything()
+    shutdown_app(call.session, arguments)
+    return NO_CONTENT
 
 
 def authorize(call: Call) -> Answer:

@@ -81,6 +81,10 @@ def table_of(era: Era, *, manager_limits: bool) -> _Table:
     if era.prefix:
         table.append(("GET", f"{era.prefix}/authorize", handlers.authorize))
         return table
+    if era.names_session:
+        table.append(("POST", f"{base}/{{name}}/shutdown-service", handlers.shutdown_service))
+    if era.takes_ids:
+        table.append(("POST", f"{base}/{{name}}/start-service", handlers.start_service))
     # Managers have the list of services from 20.03 on.
     table.append(("GET", f"{_streams_of(era)}/apps", handlers.apps))
     table += [

@@ -22,6 +22,7 @@ from ..storage.index import Folder
 from .driver import INTERRUPTED, Driver
 from .run import Run
 from .runtimes import Runtime
+from .ssh_server import SshServer
 from .terminal import TerminalSession, run_terminal
 
 __all__ = ["Session"]
@@ -69,6 +70,7 @@ class Session:
         self.limits = limits
         self.spec = create.spec
         self.driver = Driver(runtime, host, create.spec.environ, nursery)
+        self.ssh = SshServer(host, self.driver.environ, nursery, limits)
         self._nursery = nursery
         self._turn = trio.Lock()
         self._current: Run | None = None
@@ -191,6 +193,16 @@ class Session:
                 )
             return self._terminal
 
+    async def start_ssh(self) -> int:
+        """The port of the kernel's SSH server, which is started if need be.
+
+        Raises:
+            GatewayError: it did not start.
+            Refused: 404, the kernel has ended.
+        """
+        self._check_not_ended()
+        return await self.ssh.start()
+
     def start_soon(self, call: Callable[..., Awaitable[None]], *args: object) -> None:
         """Start a task that is cancelled when the kernel ends."""
         if not self.ended.is_set():
@@ -241,6 +253,7 @@ class Session:
         for run in list(self._runs.values()):
             run.stop()
         self.is_stuck = False
+        self.ssh.stop()
         await self.driver.restart()
         if self._terminal is not None:
             self._terminal.restart()

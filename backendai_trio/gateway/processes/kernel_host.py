@@ -48,6 +48,7 @@ class KernelHost:
         work: the work folder, with the user's files; programs run in it.
         home: HOME of the programs.
         tmp: TMPDIR of the programs.
+        separate: whether it has namespaces of its own.
         usage: resources that the processes used; empty until the host has stopped. ``cpu_ms``;
             ``max_rss_bytes`` of the largest process; ``read_bytes`` and ``write_bytes`` from and to
             storage (reads from the page cache do not count); ``scratch_bytes``, the size of the
@@ -75,7 +76,7 @@ class KernelHost:
         self._connection = connection
         self._states: dict[int, ProcessState] = {}
         self._last_id = _STOP_ID
-        self._separate = separate
+        self.separate = separate
         self._stop_seconds = stop_seconds
         self._devpts: int | None = None
 
@@ -188,7 +189,7 @@ class KernelHost:
                     for _, _, payload in ancillary:
                         (pidfd,) = memoryview(payload).cast("i")
                         stack.callback(os.close, pidfd)  # while it is open, the pid is not reused
-                        if self._separate:
+                        if self.separate:
                             message["pid"] = _pid_of(pidfd)
                     self._handle(message)
         self.dead = True
@@ -202,7 +203,7 @@ class KernelHost:
 
     def _handle(self, message: dict[str, Any]) -> None:
         if message["ev"] == "ready":
-            if self._separate:
+            if self.separate:
                 self._devpts = _open_devpts_of(message["pid"])
             self.ready.set()
             return

@@ -33,15 +33,24 @@ def command(session: str, as_json: bool) -> None:
     """
     found = trio.run(_list, session)
     if as_json:
-        rows = [{"name": a.name, "protocol": a.protocol, "ports": a.ports} for a in found]
+        rows = [
+            {
+                "name": app.name,
+                "protocol": app.protocol,
+                "ports": app.ports,
+                "arguments": app.allowed_arguments,
+                "envs": app.allowed_envs,
+            }
+            for app in found
+        ]
         click.echo(json.dumps(rows))
     elif found:
         width = max(len(printable(app.name)) for app in found)
         for app in found:
             ports = ", ".join(map(str, app.ports))
-            click.echo(
-                f"{printable(app.name):{width}}  {printable(app.protocol)}  {ports}".rstrip()
-            )
+            taken = ", ".join(map(printable, (*app.allowed_arguments, *app.allowed_envs)))
+            line = f"{printable(app.name):{width}}  {printable(app.protocol)}  {ports}"
+            click.echo(f"{line}  takes {taken}" if taken else line.rstrip())
     else:
         click.echo("No services: no program there listens on a port.")
 

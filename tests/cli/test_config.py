@@ -7,17 +7,14 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import StreamRequestHandler, TCPServer, ThreadingTCPServer
-from threading import Thread
+from collections.abc import Mapping
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 import pytest
 
 from .commands import ACCESS_KEY, SECRET_KEY, Commands
+from .plain_servers import KEYS, MANAGER, answering, running
 
-KEYS = {"BACKEND_ACCESS_KEY": ACCESS_KEY, "BACKEND_SECRET_KEY": SECRET_KEY}
 SOMEWHERE = {"BACKEND_ENDPOINT": "https://manager.example.com/api/", **KEYS}
 
 
@@ -141,36 +138,6 @@ def test_no_such_host(commands: Commands) -> None:
     assert "BACKEND_ENDPOINT" in problem and "nowhere.invalid" in problem
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """Answers every request with the server's `answer`."""
-
-    def do_GET(self) -> None:
-        status, kind, body = self.server.answer  # type: ignore[attr-defined]
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_GET
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@contextmanager
-def running(server: TCPServer) -> Iterator[dict[str, str]]:
-    """Serve during the block, which gets the settings that lead there."""
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    with server:
-        thread.start()
-        try:
-            yield KEYS | {"BACKEND_ENDPOINT": f"http://127.0.0.1:{server.server_address[1]}"}
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 @pytest.mark.parametrize(
     ("status", "kind", "body"),
     [
@@ -186,42 +153,23 @@ def running(server: TCPServer) -> Iterator[dict[str, str]]:
     ids=["page", "no page", "other json", "broken json", "null", "redirect", "error", "bytes"],
 )
 def test_another_http_server(commands: Commands, status: int, kind: str, body: bytes) -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.answer = (status, kind, body)  # type: ignore[attr-defined]
-    with running(server) as settings:
+    with answering(lambda _method, _path: (status, kind, body)) as settings:
         problem = nothing_ran(commands, settings)
     assert "BACKEND_ENDPOINT" in problem
 
 
-class _Busy(BaseHTTPRequestHandler):
-    """A manager that takes no more requests of the key pair, for one request."""
-
-    def do_GET(self) -> None:
-        self._answer(200, b'{"version": "v9.20250722", "manager": "26.9.6"}')
-
-    def do_POST(self) -> None:
-        self.server.asked += 1  # type: ignore[attr-defined]
-        if self.server.asked == 1:  # type: ignore[attr-defined]
-            self._answer(429, b'{"type": "rate-limit-exceeded"}')
-        else:
-            self._answer(200, b'{"data": {"answer": 42}}')
-
-    def _answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        kind = "application/json" if status < 300 else "application/problem+json"
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 def test_server_that_takes_no_more_requests_for_now(commands: Commands) -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Busy)
-    server.asked = 0  # type: ignore[attr-defined]
-    with running(server) as settings:
+    asked: list[str] = []
+
+    def answer(method: str, path: str) -> tuple[int, str, bytes]:
+        if method == "GET":
+            return 200, "application/json", MANAGER
+        asked.append(path)
+        if len(asked) == 1:
+            return 429, "application/problem+json", b'{"type": "rate-limit-exceeded"}'
+        return 200, "application/json", b'{"data": {"answer": 42}}'
+
+    with answering(answer) as settings:
         result = commands.run("admin", "query", "query { answer }", env=settings)
     assert (result.code, json.loads(result.text)) == (0, {"answer": 42})
     assert result.stderr == (

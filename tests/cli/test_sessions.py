@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from .commands import Commands
+from .plain_servers import MANAGER, answering
 
 Env = Mapping[str, str]
 
@@ -132,6 +133,29 @@ def test_logs_are_followed_until_the_kernel_ends(commands: Commands, served: Env
         assert logs.wait() == 0
         assert logs.text() == "first\nsecond\n"
         assert "The kernel has ended." in logs.text("stderr")
+
+
+def test_log_that_a_manager_keeps_is_followed_to_the_kernels_end(commands: Commands) -> None:
+    """Measured on 23.09.10: the log of a session that has ended is given as before."""
+    logs = ["first\n", "first\n", "first\nlast\n"]
+    asked: list[str] = []
+
+    def answer(method: str, path: str) -> tuple[int, str, bytes]:
+        asked.append(path)
+        if path == "/":
+            return 200, "application/json", MANAGER
+        if path == "/session/lab/logs":
+            text = logs.pop(0) if len(logs) > 1 else logs[0]
+            return 200, "application/json", json.dumps({"result": {"logs": text}}).encode()
+        if path == "/session/lab":
+            status = "RUNNING" if len(logs) > 1 else "TERMINATED"
+            return 200, "application/json", json.dumps({"status": status}).encode()
+        return 404, "application/problem+json", b"{}"
+
+    with answering(answer) as settings:
+        result = commands.run("logs", "-f", "lab", env=settings)
+    assert (result.code, result.text) == (0, "first\nlast\n")
+    assert "The kernel has ended." in result.stderr
 
 
 @pytest.mark.parametrize(

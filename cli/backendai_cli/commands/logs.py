@@ -44,18 +44,23 @@ async def _show(name: str, config: Config, follow: bool) -> int:
         kernel = await find_kernel(client, name)
         shown = await kernel.logs()
         await _print(shown)
-        while follow:
+        ended = False
+        while follow and not ended:
             await trio.sleep(_PAUSE_SECONDS)
+            # Before the log is read: what it says last comes with it.
+            ended = await _has_ended(kernel)
             try:
                 text = await kernel.logs()
             except ApiError:
-                # Of a kernel that has ended, managers give no log: 404, or 500.
-                if not await _has_ended(kernel):  # noqa: ASYNC120 (a cancel is no less)
+                # Of a kernel that has ended, a manager gives its log, or 404, or 500.
+                if not ended and not await _has_ended(kernel):  # noqa: ASYNC120 (a cancel is no less)
                     raise
-                Status().info("The kernel has ended.")
-                break
-            await _print(new_text(shown, text))
-            shown = text
+                ended = True
+            else:
+                await _print(new_text(shown, text))
+                shown = text
+        if follow:
+            Status().info("The kernel has ended.")
     return 0
 
 

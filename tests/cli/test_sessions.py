@@ -138,6 +138,7 @@ def test_logs_are_followed_until_the_kernel_ends(commands: Commands, served: Env
 def test_log_that_a_manager_keeps_is_followed_to_the_kernels_end(commands: Commands) -> None:
     """Measured on 23.09.10: the log of a session that has ended is given as before."""
     logs = ["first\n", "first\n", "first\nlast\n"]
+    about = {"image": "python", "lang": "python"}
     asked: list[str] = []
 
     def answer(method: str, path: str) -> tuple[int, str, bytes]:
@@ -149,12 +150,12 @@ def test_log_that_a_manager_keeps_is_followed_to_the_kernels_end(commands: Comma
             return 200, "application/json", json.dumps({"result": {"logs": text}}).encode()
         if path == "/session/lab":
             status = "RUNNING" if len(logs) > 1 else "TERMINATED"
-            return 200, "application/json", json.dumps({"status": status}).encode()
+            return 200, "application/json", json.dumps(about | {"status": status}).encode()
         return 404, "application/problem+json", b"{}"
 
     with answering(answer) as settings:
         result = commands.run("logs", "-f", "lab", env=settings)
-    assert (result.code, result.text) == (0, "first\nlast\n")
+    assert (result.code, result.text) == (0, "first\nlast\n"), (result.stderr, asked)
     assert "The kernel has ended." in result.stderr
 
 

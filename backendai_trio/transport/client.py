@@ -1,8 +1,7 @@
-"""Signed HTTP requests over a pool of connections."""
+"""A server to talk to: signed requests, at whichever of its addresses can be reached."""
 
 from __future__ import annotations
 
-import math
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -15,17 +14,17 @@ import trio
 
 from ..config.kernel_journal import Journal
 from ..config.settings import Config, Endpoint
-from ..errors import ApiError, QuotaExceeded, api_error
-from ..wire.http import Request, Response, decode_problem
+from ..errors import ApiError, QuotaExceeded
+from ..wire.http import Request, Response
 from ..wire.versions import SESSION_6, Hello
 from .auth import authorization_of
-from .exceptions import Unreachable, map_exceptions
+from .exceptions import Unreachable
 from .limits import Limits
 from .pending_call import PendingCall
 from .pool import ConnectionPool
 from .rate_limit import RateLimitPauses
-from .requests import OutgoingRequest
-from .responses import ResponseStream, log_response
+from .responses import ResponseStream
+from .sending import error_of, open_response, outgoing_request
 
 __all__ = ["ANSWER_SECONDS", "Client"]
 
@@ -33,11 +32,6 @@ T = TypeVar("T")
 
 ANSWER_SECONDS = 60.0
 """Limit for each wait on an ordinary response. Long polls answer within about 2 s."""
-
-_CLOCK_ADVICE = (
-    "servers take requests whose date is at most 15 minutes away from their own: set the clock of "
-    "this machine; 'backend.ai doctor' shows the difference"
-)
 
 
 class Client:
@@ -177,7 +171,7 @@ class Client:
             ConfigError: a login is needed, and there is none.
         """
         headers = self.signed_headers(request)
-        outgoing = self._outgoing(request, self._api, headers, answer_seconds)
+        outgoing = outgoing_request(request, self._api, headers, answer_seconds=answer_seconds)
         return PendingCall(
             self._pool,
             request,
@@ -307,59 +301,26 @@ class Client:
                 host = (at or endpoint).host_header
                 base = {"Host": host, "User-Agent": self._config.user_agent}
             try:
-                return await self._open(
-                    request, at or self._api, base | dict(headers), content, content_length,
-                    answer_seconds, decode=decode,
-                )  # fmt: skip
+                outgoing = outgoing_request(
+                    request,
+                    at or self._api,
+                    base | dict(headers),
+                    content=content,
+                    content_length=content_length,
+                    answer_seconds=answer_seconds,
+                )
+                return await open_response(
+                    self._pool,
+                    request,
+                    outgoing,
+                    max_body_bytes=self.limits.max_body_bytes,
+                    decode=decode,
+                )
             except Unreachable:
                 tried.add(endpoint)
                 left = at is None and self.leave_address(endpoint)
                 if not left or self._config.endpoint in tried:
                     raise
-
-    async def _open(
-        self,
-        request: Request,
-        endpoint: Endpoint,
-        headers: Mapping[str, str],
-        content: AsyncIterator[bytes] | None,
-        content_length: int | None,
-        answer_seconds: float | None,
-        *,
-        decode: bool = True,
-    ) -> ResponseStream:
-        """Send a request and receive the head of its response. The caller closes the stream."""
-        outgoing = self._outgoing(request, endpoint, headers, answer_seconds)
-        if content is not None:
-            outgoing = replace(outgoing, content=content, content_length=content_length)
-        start = trio.current_time()
-        with map_exceptions(endpoint, request):
-            incoming = await self._pool.request(outgoing)
-        log_response(request, endpoint, incoming.status, start)
-        try:
-            return ResponseStream(
-                endpoint, request, incoming, self.limits.max_body_bytes, decode=decode
-            )
-        except BaseException:  # in an unknown content coding
-            incoming.close()
-            raise
-
-    def _outgoing(
-        self,
-        request: Request,
-        endpoint: Endpoint,
-        headers: Mapping[str, str],
-        answer_seconds: float | None,
-    ) -> OutgoingRequest:
-        return OutgoingRequest(
-            endpoint,
-            request.method,
-            endpoint.base_path + request.target,
-            headers,
-            request.body,
-            len(request.body),
-            math.inf if answer_seconds is None else answer_seconds,
-        )
 
     def _check_open(self) -> None:
         if self.closed:
@@ -372,18 +333,4 @@ class Client:
             request: what was sent.
             response: its whole response.
         """
-        if response.status < 400:
-            # Following it would hand the signature to another address.
-            where = response.headers.get("location", "?")
-            return api_error(
-                response.status,
-                title="The server redirects, and signed requests are not sent on; "
-                f"set BACKEND_ENDPOINT to where it points: {where!r}",
-                request=str(request),
-            )
-        error = decode_problem(response).as_error(str(request))
-        if error.status == 401:
-            error.advice = self._authorization.advice
-        elif error.kind == "invalid-auth-params" and "sync" in error.reason:
-            error.advice = _CLOCK_ADVICE
-        return error
+        return error_of(request, response, login_advice=self._authorization.advice)

@@ -11,12 +11,12 @@ from ..transport.client import Client
 from ..transport.pending_call import PendingCall
 from ..transport.retry import backoff, is_transient
 from ..wire.http import JSON, Request
-from ..wire.kernel_spec import KernelSpec
 from ..wire.kernel_states import COMING, DEAD, NOT_NOW, KernelState
 from ..wire.kernels import CreateReply, CreateRequest, Statistics
 from ..wire.resumable import RESUMABLE_STREAMS
 from .lifecycle import destroy_kernel, following_seconds, warn_of_kernel
-from .lookup import kernel_info, kernel_state
+from .lookup import kernel_info, kernel_state, living_state
+from .refused_creates import advice_for
 
 __all__ = ["Creation", "wait_until_up"]
 
@@ -71,7 +71,7 @@ class Creation:
             reply = CreateReply.decode((await call.wait()).body, create.token)
         except BaseException as exc:
             if isinstance(exc, ApiError):
-                exc.advice = exc.advice or _advice(exc, create.spec)
+                exc.advice = exc.advice or advice_for(exc, create.spec)
             if call.sent and not (isinstance(exc, ApiError) and exc.status < 500):
                 await self._undo(call)  # noqa: ASYNC102 (it has a shield)
             raise
@@ -103,27 +103,42 @@ class Creation:
                         nursery.cancel_scope.cancel()
                 if call.done:
                     left = f"its end was not confirmed within {limit:g} s"
-                    await self._destroy_made(call)
-                    return
+                    if not (left := await self._destroy_made(call)):
+                        return
             except BackendError as exc:
                 left = str(exc)
         self.unsure = True
         warn_of_kernel(client, token, left)
 
-    async def _destroy_made(self, call: PendingCall) -> None:
+    async def _destroy_made(self, call: PendingCall) -> str:
+        """Destroy what an answered create has made.
+
+        Returns:
+            What speaks for a kernel that may be left; ``""`` if nothing does.
+        """
         client, token = self._client, self._create.token
         try:
             reply = CreateReply.decode((await call.wait()).body, token)
-        except ApiError as exc:
-            if exc.status >= 500 and not self._create.reuse:
-                await _destroy_unanswered(client, token)
-            return
-        except BackendError:
-            if not self._create.reuse:
-                await _destroy_unanswered(client, token)
-            return
+        except BackendError as exc:
+            if isinstance(exc, ApiError) and exc.status < 500:
+                return ""
+            if self._create.reuse:  # it may be another's: it is told, and not ended
+                return await self._what_may_be_left(exc)
+            await _destroy_unanswered(client, token)
+            return ""
         if reply.created:
             await destroy_kernel(client, reply.token, reply.kernel_id, started=reply.runs)
+        return ""
+
+    async def _what_may_be_left(self, failure: BackendError) -> str:
+        """What speaks for a kernel after a create that broke half-way; ``""`` if nothing does."""
+        token = self._create.token
+        status = await living_state(self._client, token, token)
+        if status is not None:
+            return f"the create failed ({failure}), and the server lists it as {status}"
+        if isinstance(failure, ApiError):
+            return ""  # the server has answered when it was done with it
+        return f"the create broke half-way ({failure})"
 
 
 async def wait_until_up(client: Client, reply: CreateReply) -> None:
@@ -208,21 +223,3 @@ async def _destroy_unanswered(client: Client, token: str) -> None:
         if gone and trio.current_time() > give_up:
             return
         await trio.sleep(next(pauses))
-
-
-def _advice(error: ApiError, spec: KernelSpec) -> str:
-    """What to do about a create that was refused for what it names; ``""`` where that is not known.
-
-    Managers name the kind of what they do not find, and not which one it is.
-    """
-    reason = error.reason.lower()
-    if "scaling group" in reason or "resource group" in reason or "scaling-group" in error.kind:
-        return "name one that you may use with --resource-group (KernelSpec.resource_group)"
-    if "domain" in reason:
-        return "name yours with -d, BACKEND_DOMAIN or KernelSpec.domain"
-    if "group" in reason or "project" in reason:
-        which = f"{spec.project!r} is no project of yours" if spec.project else "none was named"
-        return f"{which}: name one with -g, BACKEND_GROUP or KernelSpec.project"
-    if "vfolder" in reason or "virtual folder" in reason:
-        return "'backend.ai vfolder list' lists yours"
-    return ""

@@ -6,25 +6,23 @@ from dataclasses import replace
 
 import trio
 
-from ..errors import ApiError, AuthError, BackendError, InvalidRequest, NotFound, ServerError
+from ..errors import ApiError, AuthError, BackendError, InvalidRequest, NotFound
 from ..transport.client import Client
 from ..transport.pending_call import PendingCall
-from ..transport.retry import backoff, is_transient
+from ..transport.retry import backoff
 from ..wire.http import JSON, Request
-from ..wire.kernel_states import COMING, DEAD, NOT_NOW, KernelState
+from ..wire.kernel_states import NOT_NOW
 from ..wire.kernels import CreateReply, CreateRequest, Statistics
 from ..wire.resumable import RESUMABLE_STREAMS
 from .lifecycle import destroy_kernel, following_seconds, warn_of_kernel
-from .lookup import kernel_info, kernel_state, living_state
+from .lookup import living_state
 from .refused_creates import advice_for
 
-__all__ = ["Creation", "wait_until_up"]
+__all__ = ["Creation"]
 
 _OVERTAKEN_SECONDS = 3.0
 """How long "not there" may still mean "not there yet" after a create that failed half-way. Measured
 on manager 23.09.10: creates that were cut off after 20-100 ms came into being up to 0.5 s later."""
-_SILENT_SECONDS = 60.0
-"""For how long a server may fail to say how a session stands that waits."""
 _LAST_SECONDS = 4.0
 """What is kept of the grace time for destroying by token when the create is not answered."""
 
@@ -33,8 +31,8 @@ class Creation:
     """A create, from before it is sent until it is known what came of it.
 
     Managers from 20.09 on are asked to answer at once, with the id of a session that waits for its
-    resources: whatever ends the wait, the session can be destroyed by its id. Others answer when
-    the kernel runs; our own gateway does within milliseconds.
+    resources: whatever ends the wait, the session can be destroyed by its id. Our own gateway is
+    asked, too, and answers at once only if the kernel has to wait. Others answer when it runs.
 
     Attributes:
         unsure: whether a kernel may have been made, or may still be, that nobody will end.
@@ -43,14 +41,14 @@ class Creation:
     def __init__(self, client: Client, create: CreateRequest) -> None:
         self.unsure = False
         self._client = client
-        self._enqueues = client.era.takes_ids and not client.has(RESUMABLE_STREAMS)
-        self._create = replace(create, enqueue_only=self._enqueues)
+        self._follows = client.era.takes_ids and not client.has(RESUMABLE_STREAMS)
+        self._create = replace(create, enqueue_only=client.era.takes_ids)
 
     async def run(self) -> CreateReply:
         """Send the create, and wait for its answer.
 
         Returns:
-            The answer. The kernel may not run yet: `wait_until_up` waits for that.
+            The answer. The kernel may not run yet: `waiting.wait_until_up` waits for that.
 
         Raises:
             ApiError, ConnectionFailed: the create failed, and made nothing as far as is known.
@@ -90,7 +88,7 @@ class Creation:
         """Destroy what the create makes."""
         client, token = self._client, self._create.token
         grace = client.config.grace_seconds
-        limit = following_seconds(client) if self._enqueues else grace
+        limit = following_seconds(client) if self._follows else grace
         left = f"the server did not answer the create within {limit:g} s"
         with trio.move_on_after(limit, shield=True):
             try:
@@ -139,51 +137,6 @@ class Creation:
         if isinstance(failure, ApiError):
             return ""  # the server has answered when it was done with it
         return f"the create broke half-way ({failure})"
-
-
-async def wait_until_up(client: Client, reply: CreateReply) -> None:
-    """Wait for a session that was created and does not run yet. Managers also hand out such ones
-    that somebody else is just creating, and up to 25.x those that died while they were created.
-
-    Args:
-        client: of the kernel's server.
-        reply: the answer to the create.
-
-    Raises:
-        ServerError: it never will run; the text holds the server's reason.
-    """
-    state = KernelState(reply.status.upper())
-    pauses = backoff(0.2, longest=1.0)
-    if state.status in DEAD and client.era.takes_ids:
-        state = replace(await _state(client, reply), status=state.status)
-    silent_since = trio.current_time()
-    while state.status in COMING:
-        await trio.sleep(next(pauses))
-        try:
-            state = await _state(client, reply)
-            silent_since = trio.current_time()
-        except BackendError as exc:
-            # A manager that restarts, or what stands before it: the session keeps its place.
-            silence = trio.current_time() - silent_since
-            if not is_transient(exc, also=(500,)) or silence > _SILENT_SECONDS:
-                raise
-    if not state.status or state.status in DEAD:
-        raise ServerError(
-            201,
-            title=f"The server could not start the kernel {reply.token!r}: it is "
-            f"{state.status or 'TERMINATED'}",  # sessions that have ended are hidden
-            detail=state.reason,
-            request=f"POST {client.era.create_path}",
-        )
-
-
-async def _state(client: Client, reply: CreateReply) -> KernelState:
-    if client.era.takes_ids:
-        return await kernel_state(client, reply.token, reply.kernel_id)
-    try:
-        return KernelState((await kernel_info(client, reply.token)).status.upper())
-    except NotFound:
-        return KernelState()
 
 
 async def _keep_destroying(client: Client, token: str) -> None:

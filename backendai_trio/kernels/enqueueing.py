@@ -44,7 +44,8 @@ async def enqueue_kernel(client: Client, spec: KernelSpec, *, token: str) -> Tri
 
     Raises:
         LocalProtocolError: the server is of before 20.09, or as for `open_kernel`.
-        ConfigError, ApiError, ConnectionFailed: as for `open_kernel`; that it cannot be started shows later.
+        ConfigError, ApiError, ConnectionFailed: as for `open_kernel`. That the kernel cannot be
+            started shows later.
 
     Cancellation:
         A kernel that was joined stays; one that was created does not.

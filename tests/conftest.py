@@ -47,6 +47,7 @@ SLOW = (
     "cli/test_tmux.py",
     "cli/test_tty.py",
     "cli/test_vfolder.py",
+    "cli/test_waiting.py",
     "faces/test_interruptions.py",
     "files/test_tar.py::test_too_many_entries",
     "gateway/processes/test_kernel_end.py::test_nothing_survives_the_gateway",

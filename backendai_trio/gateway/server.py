@@ -26,7 +26,7 @@ from ..wire.kernel_spec import MOUNT_PERMISSIONS
 from ..wire.listings import LIST_FILTERS
 from ..wire.resumable import RESUMABLE_STREAMS
 from ..wire.storage_proxy import TUS_CHECKSUM
-from ..wire.versions import Era, Hello
+from ..wire.versions import POSITIONS, Era, Hello
 from .cleanup import clean_up_in_thread
 from .releases import OURS, release_named
 from .settings import GatewayOptions, bind, check_platform, client_config, open_store
@@ -55,6 +55,7 @@ FEATURES = frozenset(
         HALF_CLOSE,
         LIST_FILTERS,
         MOUNT_PERMISSIONS,
+        POSITIONS,
     }
 )
 
@@ -85,6 +86,10 @@ class Gateway:
     def tokens(self) -> list[str]:
         """The tokens of the running kernels, newest first."""
         return [session.token for session in self._sessions.running()]
+
+    def waiting_tokens(self) -> list[str]:
+        """The tokens of the kernels that do not run yet, newest first."""
+        return [item.token for item in self._sessions.queued()]
 
 
 @asynccontextmanager

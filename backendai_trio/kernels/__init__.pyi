@@ -3,6 +3,7 @@ from ..wire.apps import AppInfo as AppInfo
 from ..wire.files import FileDigest as FileDigest
 from ..wire.files import FileInfo as FileInfo
 from ..wire.files import Listing as Listing
+from ..wire.kernel_states import KernelState as KernelState
 from ..wire.kernels import Statistics as Statistics
 from ..wire.query_failures import is_traceback as is_traceback
 from ..wire.query_failures import without_colors as without_colors
@@ -15,6 +16,7 @@ from .app_stream import AppStream as AppStream
 from .app_stream import open_app_stream as open_app_stream
 from .apps import copy_both_ways as copy_both_ways
 from .download import DownloadStream as DownloadStream
+from .enqueueing import enqueue_kernel as enqueue_kernel
 from .events import EventStream as EventStream
 from .left_kernels import end_left_kernel as end_left_kernel
 from .services import StartedService as StartedService

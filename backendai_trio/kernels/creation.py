@@ -6,25 +6,23 @@ from dataclasses import replace
 
 import trio
 
-from ..errors import ApiError, AuthError, BackendError, InvalidRequest, NotFound, ServerError
+from ..errors import ApiError, AuthError, BackendError, InvalidRequest, NotFound
 from ..transport.client import Client
 from ..transport.pending_call import PendingCall
-from ..transport.retry import backoff, is_transient
+from ..transport.retry import backoff
 from ..wire.http import JSON, Request
-from ..wire.kernel_spec import KernelSpec
-from ..wire.kernel_states import COMING, DEAD, NOT_NOW, KernelState
+from ..wire.kernel_states import NOT_NOW
 from ..wire.kernels import CreateReply, CreateRequest, Statistics
 from ..wire.resumable import RESUMABLE_STREAMS
 from .lifecycle import destroy_kernel, following_seconds, warn_of_kernel
-from .lookup import kernel_info, kernel_state
+from .lookup import living_state
+from .refused_creates import advice_for
 
-__all__ = ["Creation", "wait_until_up"]
+__all__ = ["Creation"]
 
 _OVERTAKEN_SECONDS = 3.0
 """How long "not there" may still mean "not there yet" after a create that failed half-way. Measured
 on manager 23.09.10: creates that were cut off after 20-100 ms came into being up to 0.5 s later."""
-_SILENT_SECONDS = 60.0
-"""For how long a server may fail to say how a session stands that waits."""
 _LAST_SECONDS = 4.0
 """What is kept of the grace time for destroying by token when the create is not answered."""
 
@@ -33,8 +31,8 @@ class Creation:
     """A create, from before it is sent until it is known what came of it.
 
     Managers from 20.09 on are asked to answer at once, with the id of a session that waits for its
-    resources: whatever ends the wait, the session can be destroyed by its id. Others answer when
-    the kernel runs; our own gateway does within milliseconds.
+    resources: whatever ends the wait, the session can be destroyed by its id. Our own gateway is
+    asked, too, and answers at once only if the kernel has to wait. Others answer when it runs.
 
     Attributes:
         unsure: whether a kernel may have been made, or may still be, that nobody will end.
@@ -43,14 +41,14 @@ class Creation:
     def __init__(self, client: Client, create: CreateRequest) -> None:
         self.unsure = False
         self._client = client
-        self._enqueues = client.era.takes_ids and not client.has(RESUMABLE_STREAMS)
-        self._create = replace(create, enqueue_only=self._enqueues)
+        self._follows = client.era.takes_ids and not client.has(RESUMABLE_STREAMS)
+        self._create = replace(create, enqueue_only=client.era.takes_ids)
 
     async def run(self) -> CreateReply:
         """Send the create, and wait for its answer.
 
         Returns:
-            The answer. The kernel may not run yet: `wait_until_up` waits for that.
+            The answer. The kernel may not run yet: `waiting.wait_until_up` waits for that.
 
         Raises:
             ApiError, ConnectionFailed: the create failed, and made nothing as far as is known.
@@ -71,7 +69,7 @@ class Creation:
             reply = CreateReply.decode((await call.wait()).body, create.token)
         except BaseException as exc:
             if isinstance(exc, ApiError):
-                exc.advice = exc.advice or _advice(exc, create.spec)
+                exc.advice = exc.advice or advice_for(exc, create.spec)
             if call.sent and not (isinstance(exc, ApiError) and exc.status < 500):
                 await self._undo(call)  # noqa: ASYNC102 (it has a shield)
             raise
@@ -90,7 +88,7 @@ class Creation:
         """Destroy what the create makes."""
         client, token = self._client, self._create.token
         grace = client.config.grace_seconds
-        limit = following_seconds(client) if self._enqueues else grace
+        limit = following_seconds(client) if self._follows else grace
         left = f"the server did not answer the create within {limit:g} s"
         with trio.move_on_after(limit, shield=True):
             try:
@@ -103,72 +101,42 @@ class Creation:
                         nursery.cancel_scope.cancel()
                 if call.done:
                     left = f"its end was not confirmed within {limit:g} s"
-                    await self._destroy_made(call)
-                    return
+                    if not (left := await self._destroy_made(call)):
+                        return
             except BackendError as exc:
                 left = str(exc)
         self.unsure = True
         warn_of_kernel(client, token, left)
 
-    async def _destroy_made(self, call: PendingCall) -> None:
+    async def _destroy_made(self, call: PendingCall) -> str:
+        """Destroy what an answered create has made.
+
+        Returns:
+            What speaks for a kernel that may be left; ``""`` if nothing does.
+        """
         client, token = self._client, self._create.token
         try:
             reply = CreateReply.decode((await call.wait()).body, token)
-        except ApiError as exc:
-            if exc.status >= 500 and not self._create.reuse:
-                await _destroy_unanswered(client, token)
-            return
-        except BackendError:
-            if not self._create.reuse:
-                await _destroy_unanswered(client, token)
-            return
+        except BackendError as exc:
+            if isinstance(exc, ApiError) and exc.status < 500:
+                return ""
+            if self._create.reuse:  # it may be another's: it is told, and not ended
+                return await self._what_may_be_left(exc)
+            await _destroy_unanswered(client, token)
+            return ""
         if reply.created:
             await destroy_kernel(client, reply.token, reply.kernel_id, started=reply.runs)
+        return ""
 
-
-async def wait_until_up(client: Client, reply: CreateReply) -> None:
-    """Wait for a session that was created and does not run yet. Managers also hand out such ones
-    that somebody else is just creating, and up to 25.x those that died while they were created.
-
-    Args:
-        client: of the kernel's server.
-        reply: the answer to the create.
-
-    Raises:
-        ServerError: it never will run; the text holds the server's reason.
-    """
-    state = KernelState(reply.status.upper())
-    pauses = backoff(0.2, longest=1.0)
-    if state.status in DEAD and client.era.takes_ids:
-        state = replace(await _state(client, reply), status=state.status)
-    silent_since = trio.current_time()
-    while state.status in COMING:
-        await trio.sleep(next(pauses))
-        try:
-            state = await _state(client, reply)
-            silent_since = trio.current_time()
-        except BackendError as exc:
-            # A manager that restarts, or what stands before it: the session keeps its place.
-            silence = trio.current_time() - silent_since
-            if not is_transient(exc, also=(500,)) or silence > _SILENT_SECONDS:
-                raise
-    if not state.status or state.status in DEAD:
-        raise ServerError(
-            201,
-            title=f"The server could not start the kernel {reply.token!r}: it is "
-            f"{state.status or 'TERMINATED'}",  # sessions that have ended are hidden
-            detail=state.reason,
-            request=f"POST {client.era.create_path}",
-        )
-
-
-async def _state(client: Client, reply: CreateReply) -> KernelState:
-    if client.era.takes_ids:
-        return await kernel_state(client, reply.token, reply.kernel_id)
-    try:
-        return KernelState((await kernel_info(client, reply.token)).status.upper())
-    except NotFound:
-        return KernelState()
+    async def _what_may_be_left(self, failure: BackendError) -> str:
+        """What speaks for a kernel after a create that broke half-way; ``""`` if nothing does."""
+        token = self._create.token
+        status = await living_state(self._client, token, token)
+        if status is not None:
+            return f"the create failed ({failure}), and the server lists it as {status}"
+        if isinstance(failure, ApiError):
+            return ""  # the server has answered when it was done with it
+        return f"the create broke half-way ({failure})"
 
 
 async def _keep_destroying(client: Client, token: str) -> None:
@@ -208,21 +176,3 @@ async def _destroy_unanswered(client: Client, token: str) -> None:
         if gone and trio.current_time() > give_up:
             return
         await trio.sleep(next(pauses))
-
-
-def _advice(error: ApiError, spec: KernelSpec) -> str:
-    """What to do about a create that was refused for what it names; ``""`` where that is not known.
-
-    Managers name the kind of what they do not find, and not which one it is.
-    """
-    reason = error.reason.lower()
-    if "scaling group" in reason or "resource group" in reason or "scaling-group" in error.kind:
-        return "name one that you may use with --resource-group (KernelSpec.resource_group)"
-    if "domain" in reason:
-        return "name yours with -d, BACKEND_DOMAIN or KernelSpec.domain"
-    if "group" in reason or "project" in reason:
-        which = f"{spec.project!r} is no project of yours" if spec.project else "none was named"
-        return f"{which}: name one with -g, BACKEND_GROUP or KernelSpec.project"
-    if "vfolder" in reason or "virtual folder" in reason:
-        return "'backend.ai vfolder list' lists yours"
-    return ""

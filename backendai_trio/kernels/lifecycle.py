@@ -10,6 +10,7 @@ from .._groups import one_error
 from ..errors import (
     AuthError,
     BackendError,
+    ConnectionFailed,
     KernelLeftBehindWarning,
     NotFound,
     ServerError,
@@ -34,6 +35,9 @@ _PASS = 10
 """A pass of a manager's scheduler starts what was destroyed since the pass began. It takes about as
 long for each waiting session as a destroy does; so many are taken for granted, within limits."""
 
+_UNREACHABLE_SECONDS = 2.0
+"""For how long a destroy is tried after a connection that failed. A server that has gone does not
+come back within any time that a person waits at the end of a command."""
 _TWO_AT_ONCE = (500,)
 """What a manager answers when two of its transactions meet; it has done nothing then."""
 
@@ -55,7 +59,8 @@ async def destroy_kernel(
     """Destroy a kernel that was there. One that is gone already is fine.
 
     A manager refuses as long as the kernel is being prepared, or is ending already (19.09 to
-    25.12); then, and after a failure that may pass, it is asked again for the grace time.
+    25.12); then, and after a failure that may pass, it is asked again for the grace time, or for
+    2 s if the server cannot be reached.
 
     Args:
         client: of the kernel's server.
@@ -83,8 +88,11 @@ async def destroy_kernel(
         try:
             return await _destroy_once(client, token, kernel_id)
         except BackendError as exc:
+            now = trio.current_time()
+            if isinstance(exc, ConnectionFailed):
+                give_up = min(give_up, now + _UNREACHABLE_SECONDS)
             may_pass = _is_not_now(exc) or is_transient(exc, also=_TWO_AT_ONCE)
-            if not may_pass or trio.current_time() > give_up:
+            if not may_pass or now > give_up:
                 raise
         await trio.sleep(next(pauses))
 

@@ -94,14 +94,17 @@ async def kernel_state(client: Client, token: str, kernel_id: str) -> KernelStat
     if kernel_id == token:
         row = await listed_kernel(client, token)
         return KernelState() if row is None else KernelState(row.status.upper())
-    request = Request("POST", client.era.graphql_path, (), state_query(kernel_id).encode(), JSON)
+    # The position first: some users may not read the node that tells it.
+    for with_position in (True, False) if client.hello.tells_position else (False,):
+        query = state_query(kernel_id, with_position=with_position)
+        request = Request("POST", client.era.graphql_path, (), query.encode(), JSON)
+        try:
+            reply = await _ask(client, request)
+            return KernelState.decode(decode_answer(reply.body, str(request)))
+        except InvalidRequest:  # no such query, or not for this user
+            pass
     try:
-        reply = await _ask(client, request)
-        return KernelState.decode(decode_answer(reply.body, str(request)))
-    except InvalidRequest:  # no such query, or not for this user
-        pass
-    try:
-        return KernelState((await kernel_info(client, kernel_id)).status.upper())
+        return (await kernel_info(client, kernel_id)).state
     except NotFound:
         return KernelState()
 

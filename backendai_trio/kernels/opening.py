@@ -23,13 +23,14 @@ from ..transport.client import Client
 from ..wire.http import Request
 from ..wire.kernel_names import decode_matches
 from ..wire.kernel_spec import KernelSpec
-from ..wire.kernel_states import COMING, DEAD
+from ..wire.kernel_states import COMING, DEAD, KernelState
 from ..wire.kernels import CreateReply, CreateRequest, check_name
 from ..wire.resumable import RESUMABLE_STREAMS
-from .creation import Creation, wait_until_up
+from .creation import Creation
 from .defaults import complete_spec
 from .kernel import TrioKernel
 from .lookup import kernel_info
+from .waiting import wait_until_up
 
 __all__ = ["attach_kernel", "find_kernel", "new_token", "open_kernel", "run_kernel"]
 
@@ -45,7 +46,12 @@ def new_token() -> str:
 
 @asynccontextmanager
 async def open_kernel(
-    client: Client, spec: KernelSpec, *, token: str | None = None, reuse: bool = False
+    client: Client,
+    spec: KernelSpec,
+    *,
+    token: str | None = None,
+    reuse: bool = False,
+    progress: trio.MemorySendChannel[KernelState] | None = None,
 ) -> AsyncIterator[TrioKernel]:
     """Create a kernel that ends with the block, whatever ends the block.
 
@@ -57,6 +63,8 @@ async def open_kernel(
             Default: a fresh one.
         reuse: whether a kernel that has the token already may be joined. It then outlives the
             block: only a kernel that was created here ends with it (`TrioKernel.created`).
+        progress: where to send the kernel's states, each with its reason, while it waits for its
+            turn and is prepared. Nothing is sent of a kernel that runs at once.
 
     Raises:
         NotFound: the server has no such runtime, or no such folder to mount.
@@ -93,7 +101,7 @@ async def open_kernel(
         kernel = TrioKernel(client, reply)
         if note is not None:
             note.identify(kernel.kernel_id)
-        await wait_until_up(client, reply)
+        await wait_until_up(client, reply, progress)
         kernel._started = True
         yield kernel
     finally:
@@ -107,6 +115,7 @@ async def run_kernel(
     client: Client,
     spec: KernelSpec,
     *,
+    progress: trio.MemorySendChannel[KernelState] | None = None,
     task_status: trio.TaskStatus[TrioKernel] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Hold a kernel until cancelled; for ``kernel = await nursery.start(run_kernel, ...)``.
@@ -114,23 +123,31 @@ async def run_kernel(
     Args:
         client: of the server to create it on.
         spec: what to create.
+        progress: as for `open_kernel`.
         task_status: gets the kernel when it runs.
 
     Raises:
         BackendError: as `open_kernel` does.
     """
-    async with open_kernel(client, spec) as kernel:
+    async with open_kernel(client, spec, progress=progress) as kernel:
         task_status.started(kernel)
         await trio.sleep_forever()
 
 
-async def attach_kernel(client: Client, spec: KernelSpec, *, token: str) -> TrioKernel:
+async def attach_kernel(
+    client: Client,
+    spec: KernelSpec,
+    *,
+    token: str,
+    progress: trio.MemorySendChannel[KernelState] | None = None,
+) -> TrioKernel:
     """Join the kernel that has this token, or create it. It stays until it is destroyed.
 
     Args:
         client: of the kernel's server.
         spec: what to create if it is not there; the runtime must be that of the existing one.
         token: its client token: letters, digits, ``_``, ``.``, ``-``; managers want 4 to 64.
+        progress: as for `open_kernel`.
 
     Raises:
         BackendError: as `open_kernel` does with ``reuse=True``.
@@ -140,7 +157,7 @@ async def attach_kernel(client: Client, spec: KernelSpec, *, token: str) -> Trio
 
     Endpoint: ``POST /session`` (docs/protocol.md, section 3.2).
     """
-    async with open_kernel(client, spec, token=token, reuse=True) as kernel:
+    async with open_kernel(client, spec, token=token, reuse=True, progress=progress) as kernel:
         kernel.release()
         return kernel
 

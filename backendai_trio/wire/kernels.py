@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import uuid
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from ..errors import LocalProtocolError, RemoteProtocolError
+from .batch_jobs import BatchJob
 from .json_fields import Fields, encode_json
 from .kernel_spec import KernelSpec, config_of, places_of, spec_of
-from .kernel_states import COMING, DEAD
+from .kernel_states import COMING, DEAD, KernelState
+from .status_details import StatusDetails
 from .versions import Era, Hello
 
 __all__ = [
@@ -82,6 +84,8 @@ class CreateRequest:
     """Whether an existing kernel with this token may be joined (20.03+; earlier ones always do)."""
     enqueue_only: bool = False
     """Whether the reply shall come before the session runs (20.03+)."""
+    job: BatchJob | None = None
+    """What a batch session does (20.03+); None for an interactive one."""
 
     def __post_init__(self) -> None:
         check_token(self.token)
@@ -100,6 +104,8 @@ class CreateRequest:
             }
             if self.enqueue_only:
                 body["enqueueOnly"] = True
+            if self.job is not None:
+                body |= self.job.encode()
             return encode_json(body | more)
         return encode_json(
             {"lang": spec.runtime, "clientSessionToken": self.token, "config": config} | more
@@ -122,6 +128,7 @@ class CreateRequest:
                 spec_of(top, config, environ),
                 top.flag("reuseIfExists", "reuse", default=True),
                 top.flag("enqueueOnly", "enqueue_only", default=False),
+                BatchJob.decode(top),
             )
         except LocalProtocolError as exc:
             raise RemoteProtocolError(str(exc)) from None
@@ -190,6 +197,15 @@ class KernelInfo:
     """Memory limit in KiB; 0 if unknown."""
     cpu_ms: int = 0
     """CPU time used so far; 0 if unknown."""
+    status_info: str = ""
+    """Why it is in its state, in a word; empty if the server does not tell."""
+    status_details: StatusDetails = field(default_factory=StatusDetails)
+    """Why, in full."""
+
+    @property
+    def state(self) -> KernelState:
+        """The state, as `open_kernel` reports states."""
+        return KernelState(self.status.upper(), self.status_info, self.status_details)
 
     @property
     def has_ended(self) -> bool:
@@ -223,7 +239,9 @@ class KernelInfo:
                 "lang": self.runtime,
                 "image": self.runtime,
                 "status": self.status,
-                "statusInfo": "None",  # a string in every release (docs/protocol.md, section 3.5)
+                # A string in every release (docs/protocol.md, section 3.5).
+                "statusInfo": self.status_info or "None",
+                "statusData": self.status_details.as_json() or None,
                 "age": self.age_ms,
                 "numQueriesExecuted": self.queries,
             }
@@ -241,6 +259,7 @@ class KernelInfo:
         """
         top = Fields.parse(body, "kernel info")
         age = top.raw("age")
+        why = top.text("statusInfo", default="")
         return cls(
             runtime=top.text("image", "lang"),
             status=top.text("status", default="RUNNING"),
@@ -249,6 +268,8 @@ class KernelInfo:
             queries=top.integer("numQueriesExecuted", default=0),
             memory_kib=top.integer("memoryLimit", default=0),
             cpu_ms=top.integer("cpuCreditUsed", default=0),
+            status_info=why if why != "None" else "",
+            status_details=StatusDetails.decode(top.raw("statusData")),
         )
 
 

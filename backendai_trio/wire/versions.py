@@ -177,6 +177,8 @@ section 1.4)."""
 
 ERAS = (SEED, TRANSITION, SESSION_5, SESSION_6)
 
+POSITIONS = "queue-position"
+"""Feature: a session's place in the queue can be asked for, as on managers from 25.13 on."""
 TRASH = "trash"
 """Feature: deleted virtual folders go to a trash, as on managers from 24.03 on."""
 
@@ -185,6 +187,8 @@ _UUIDS_ARE_IDS_SINCE = (26, 4, 4)
 _TRASH_SINCE = (24, 3)
 _CANCELS_FOR_GOOD_SINCE = (26,)
 _STARTS_SERVICES_SINCE = (21, 9, 3)
+_POSITIONS_SINCE = (25, 13)
+_PREDICATES_UNTIL = (26,)
 _BATCH_ENDS_LOST = (((24, 9, 12), (24, 10)), ((25, 6, 13), (25, 7)), ((25, 11, 1), (10_000,)))
 
 # The version that managers announce from 19.03 on.
@@ -230,6 +234,18 @@ class Hello:
         """Whether the scheduler may start a session all the same that was destroyed while it was
         waiting for its resources (docs/protocol.md, section 3.6)."""
         return self.release < _CANCELS_FOR_GOOD_SINCE
+
+    @property
+    def tells_position(self) -> bool:
+        """Whether a session's place in the queue can be asked for (docs/protocol.md,
+        section 8.3)."""
+        return self.release >= _POSITIONS_SINCE or POSITIONS in self.features
+
+    @property
+    def tells_predicates(self) -> bool:
+        """Whether a session that waits says which conditions were not met; from 26.0 on that is
+        told to administrators only (docs/protocol.md, section 3.7)."""
+        return self.release < _PREDICATES_UNTIL
 
     @property
     def has_trash(self) -> bool:

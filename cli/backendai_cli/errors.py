@@ -14,7 +14,11 @@ import click
 from . import exit_codes
 from .termination import EndedBySignal
 
-__all__ = ["main_with_exit_code", "message_of", "one_line", "report_error"]
+__all__ = ["WaitedTooLong", "main_with_exit_code", "message_of", "one_line", "report_error"]
+
+
+class WaitedTooLong(click.ClickException):
+    """What a command waits for did not come within the user's time limit."""
 
 
 def main_with_exit_code(command: click.Command, arguments: Sequence[str], name: str) -> NoReturn:
@@ -77,7 +81,7 @@ def _run(command: click.Command, arguments: Sequence[str], name: str) -> int:
         return exit_codes.FAILED
     except click.ClickException as exc:
         _show_error(exc.format_message())
-        return exit_codes.FAILED
+        return exit_codes.TIMED_OUT if isinstance(exc, WaitedTooLong) else exit_codes.FAILED
     except Exception as exc:
         if os.environ.get("BACKEND_TRACEBACK"):
             raise

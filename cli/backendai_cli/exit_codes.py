@@ -20,7 +20,7 @@ __all__ = [
 CASE_FAILED = 1
 """A case of a sweep failed."""
 TIMED_OUT = 124
-"""The server ended the run because it took too long."""
+"""The server ended the run because it took too long, or the time of --max-wait is over."""
 FAILED = 125
 """Wrong usage, wrong settings, or no connection."""
 REFUSED = 126

@@ -64,6 +64,7 @@ class KernelOptions:
     callback_url: str | None
     assign_agent: tuple[str, ...]
     owner: str | None
+    max_wait: float | None
 
     @property
     def environ(self) -> dict[str, str]:
@@ -182,6 +183,10 @@ _OPTIONS = (
     _option(
         "--bootstrap-script", type=click.File("rb"), metavar="FILE", callback=_read_script,
         help="Shell script that the kernel runs before all else.",
+    ),
+    _option(
+        "--max-wait", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+        help="Give the kernel up if it does not run by then [default: wait for it].",
     ),
     _option("--tag", metavar="TEXT", help="Tag of the kernel in lists."),
     _option("--priority", type=int, metavar="N", help="Priority among kernels that wait."),

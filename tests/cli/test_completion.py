@@ -35,7 +35,7 @@ def test_completion(commands: Commands) -> None:
     assert completions(commands, "") == sorted(_COMMANDS)
     assert completions(commands, "ser") == ["serve"]
     assert completions(commands, "--pro") == ["--profile"]
-    assert completions(commands, "run", "--max") == ["--max-parallel"]
+    assert completions(commands, "run", "--max-p") == ["--max-parallel"]
     assert set(completions(commands, "config", "set", "s")) == {
         "secret_key",
         "skip_sslcert_validation",
@@ -72,7 +72,7 @@ def test_the_tab_key(commands: Commands, installed: Callable[..., str], shell: s
         tmux.shows("backend.ai serve --folder-quota")
         tmux.enter("5 --help")  # the space behind a word that is complete is the shell's
         tmux.shows("Show this message and exit.")  # not "no such option"
-        tmux.type("lcc --max")
+        tmux.type("lcc --max-p")
         tmux.press("Tab")
         tmux.shows("lcc --max-parallel")
         tmux.type("5 gree")

@@ -20,6 +20,7 @@ from backendai_trio import (
     open_kernel,
 )
 from backendai_trio.gateway import Gateway
+from backendai_trio.wire.versions import TRANSITION
 
 from ..local_kernels import files_below, work_folder
 
@@ -57,9 +58,10 @@ async def test_kernel_that_runs_code_is_not_idle() -> None:
 
 
 async def test_no_more_kernels_than_allowed() -> None:
+    """Before 20.03 there is no queue."""
     spec = KernelSpec(runtime="python")
     async with (
-        open_gateway(GatewayOptions(max_sessions=2)) as gateway,
+        open_gateway(GatewayOptions(max_sessions=2, eras=[TRANSITION])) as gateway,
         open_client(gateway.config) as client,
     ):
         one = await attach_kernel(client, spec, token="one")
@@ -77,7 +79,7 @@ async def test_no_more_kernels_than_allowed() -> None:
 async def test_limit_holds_for_creates_at_once() -> None:
     refused = 0
     async with (
-        open_gateway(GatewayOptions(max_sessions=3)) as gateway,
+        open_gateway(GatewayOptions(max_sessions=3, eras=[TRANSITION])) as gateway,
         open_client(gateway.config) as client,
     ):
 

@@ -26,6 +26,7 @@ from backendai_trio import (
 )
 from backendai_trio.gateway import Gateway
 from backendai_trio.kernels import Range
+from backendai_trio.wire.versions import TRANSITION
 
 LUA = KernelSpec(runtime="lua", environ={"SAME": "for all"})
 LIMIT = 3
@@ -50,7 +51,7 @@ async def say(kernel: TrioKernel, case: Case) -> str:
 async def narrow(gateway_parent: Path) -> AsyncIterator[tuple[Gateway, Client]]:
     """A gateway that refuses to have more than LIMIT kernels at once: it is what counts them."""
     async with (
-        open_gateway(GatewayOptions(max_sessions=LIMIT)) as gateway,
+        open_gateway(GatewayOptions(max_sessions=LIMIT, eras=[TRANSITION])) as gateway,
         open_client(gateway.config) as client,
     ):
         yield gateway, client

@@ -37,6 +37,8 @@ CAPABILITIES = {
     "pictures": "a query run shows pictures",
     "html": "a query run shows HTML",
     "resources": "a session is as large as it was asked for",
+    "waiting": "a session for which there is no room waits, and something is told of that",
+    "enqueue": "a session is known before it runs",
     "large-downloads": "files of over 1 MiB leave a session",
     "session-files": "files in a session are listed, downloaded and removed",
     "events": "session events are streamed",
@@ -112,6 +114,8 @@ _SEED = {
     "pictures": Limit("the kernel runner of that time shows values only as text"),
     "html": Limit("the kernel runner of that time shows values only as text"),
     "resources": Limit("sessions are as large as their image says", absent=True),
+    "waiting": Limit("a session for which there is no room is refused", absent=True),
+    "enqueue": Limit("a create is answered when the session runs", _CLIENT, r"from 20\.09 on"),
     "events": Limit("session events are streamed from 19.06 on"),
     "apps": Limit("services are listed from 20.03 on", _CLIENT, "20.03"),
     "app-streams": Limit("services are reached from 18.12 on"),
@@ -130,6 +134,8 @@ _SEED = {
 }
 
 _TRANSITION = {
+    "waiting": Limit("there is no agent to wait for", absent=True),
+    "enqueue": Limit("a create is answered when the session runs", _CLIENT, r"from 20\.09 on"),
     "folder-trash": _NO_TRASH,
     "sessions": _NO_AGENT,
     "login": Limit("there is no web server for it", absent=True),
@@ -143,6 +149,7 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
         "pictures": Limit("its Python interpreter knows no IPython"),
         "html": Limit("its Python interpreter knows no IPython"),
         "resources": Limit("sessions share the machine", absent=True),
+        "waiting": Limit("there is room for a hundred sessions", absent=True),
     },
     "1.1.0": _SEED
     | {

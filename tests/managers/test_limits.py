@@ -29,7 +29,7 @@ from backendai_trio import (
 )
 from backendai_trio.admin import Kind, check_resources, list_rows
 from backendai_trio.files import UploadStream
-from backendai_trio.kernels import list_apps, open_app_stream
+from backendai_trio.kernels import enqueue_kernel, list_apps, open_app_stream
 from backendai_trio.vfolders import accept_invitation, list_invitations
 
 from .runs import chunks, new_folder_name, open_folder, run
@@ -63,6 +63,11 @@ async def _sessions(target: Target) -> None:
                 raise Still
         if waiting.cancelled_caught:
             raise ApiError(503, title="the session stays pending")
+
+
+async def _enqueue(target: Target) -> None:
+    async with open_client(target.config()) as client:
+        await enqueue_kernel(client, target.python, token=new_token())
 
 
 async def _restart(kernel: TrioKernel) -> None:
@@ -263,6 +268,7 @@ _ON_KERNEL: dict[str, Callable[[TrioKernel], Awaitable[None]]] = {
 }
 _ON_TARGET: dict[str, Callable[[Target], Awaitable[None]]] = {
     "sessions": _sessions,
+    "enqueue": _enqueue,
     "events": _events,
     "admin-vfolders": _folders_of_all,
     "list-filters": partial(_list, kind="agents", filter='id == "x"'),

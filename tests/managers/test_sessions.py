@@ -16,6 +16,7 @@ from backendai_trio import (
     KernelSpec,
     LocalProtocolError,
     NotFound,
+    QuotaExceeded,
     ServerError,
     TrioKernel,
     attach_kernel,
@@ -27,7 +28,9 @@ from backendai_trio import (
     query,
     run_kernel,
 )
+from backendai_trio.kernels import KernelState, enqueue_kernel
 from backendai_trio.wire.kernel_spec import WORK_FOLDER, check_spec
+from backendai_trio.wire.kernel_states import STATES
 
 from .runs import chunks, open_folder, run
 from .targets import ManagerTarget, Target
@@ -222,4 +225,44 @@ async def test_session_that_cannot_start_is_not_left(client: Client, target: Tar
         with pytest.raises((InvalidRequest, ServerError)):
             async with open_kernel(client, spec):
                 raise AssertionError("there are not so many cores")
+    assert await target.live_sessions() == {}
+
+
+@pytest.mark.needs("waiting")
+async def test_session_that_waits_says_why(client: Client, target: Target) -> None:
+    """The reason up to 25.x, the place in the queue from 25.13 on; then it is given up."""
+    spec = replace(target.python, resources={"cpu": "99", "mem": "128m"})
+    send, states = trio.open_memory_channel[KernelState](0)
+
+    async def wait() -> None:
+        async with open_kernel(client, spec, progress=send):
+            raise AssertionError("there are not so many cores")
+
+    with trio.fail_after(target.session_seconds + 60):
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(wait)
+                async for state in states:
+                    assert state.is_coming
+                    assert state.status in STATES
+                    if state.details.text or state.ahead is not None:
+                        break
+                nursery.cancel_scope.cancel()
+        except* (InvalidRequest, QuotaExceeded):
+            pytest.skip("more than the server has is refused at once")
+    assert await target.live_sessions() == {}
+
+
+@pytest.mark.needs("enqueue")
+async def test_session_is_left_in_the_queue(client: Client, target: Target) -> None:
+    kernel = await enqueue_kernel(client, target.python, token=new_token())
+    try:
+        assert kernel.created
+        assert (await kernel.info()).status in STATES
+        again = await attach_kernel(client, target.python, token=kernel.token)
+        assert again.kernel_id == kernel.kernel_id
+        assert (await run(again, "print(1)")).stdout == "1\n"
+    finally:
+        with trio.move_on_after(60, shield=True):
+            await kernel.destroy()
     assert await target.live_sessions() == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
@@ -10,15 +11,14 @@ from graphql import GraphQLSchema, build_schema, graphql_sync
 
 from ...wire.graphql import GraphQLQuery
 from ..kernels.registry import SessionRegistry
-from ..kernels.session import Session
 from ..releases import OURS, Release
-from ..storage.database import EndedSession
 from ..storage.index import Folder
 from ..storage.vfolder_files import measure
 from ..storage.vfolders import HOST, VFolders
 from . import catalog
 from .graphql_filters import filtered, ordered
 from .graphql_schema import schema_of
+from .session_rows import ended_row, queued_row, running_row
 
 __all__ = ["answer"]
 
@@ -77,8 +77,9 @@ def _roots(sessions: SessionRegistry, access_key: str, images: Sequence[Row]) ->
 def _session_roots(sessions: SessionRegistry, access_key: str) -> _Roots:
     def kernels(arguments: dict[str, Any]) -> list[Row]:
         key = arguments.get("access_key") or access_key
-        rows = [_running_row(item) for item in sessions.running(key)]
-        rows += [_ended_row(item) for item in sessions.store.ended(key)]
+        rows = [queued_row(item, sessions.state_of(item)) for item in sessions.queued(key)]
+        rows += [running_row(item) for item in sessions.running(key)]
+        rows += [ended_row(item) for item in sessions.store.ended(key)]
         status = arguments.get("status")
         names = {name.strip() for name in status.split(",")} if status else None
         return [row for row in rows if names is None or row["status"] in names]
@@ -86,11 +87,19 @@ def _session_roots(sessions: SessionRegistry, access_key: str) -> _Roots:
     def kernel(_info: object, id: str | None = None, sess_id: str | None = None) -> Row | None:
         return next((row for row in kernels({}) if sess_id == row["name"] or id == row["id"]), None)
 
+    def node(_info: object, id: str) -> Row | None:
+        try:
+            name = b64decode(id, validate=True).decode().partition(":")[2]
+        except ValueError:
+            name = id  # managers take an id as it is, too
+        return kernel(_info, id=name)
+
     return {
         "compute_sessions": _listed(kernels),
         "compute_session_list": _paged(kernels),
         "legacy_compute_session_list": _paged(kernels),
         "compute_session": kernel,
+        "compute_session_node": node,
     }
 
 
@@ -209,85 +218,6 @@ def _paged(select: Callable[[dict[str, Any]], list[Row]]) -> Callable[..., dict[
         return {"items": page, "total_count": len(rows)}
 
     return resolve
-
-
-def _running_row(session: Session) -> Row:
-    created = session.created_at.isoformat()
-    row = _session_row(session.session_id, session.token, session.access_key, session.runtime.name)
-    spec = session.spec
-    return row | {
-        "tag": spec.tag or None,
-        "group_name": spec.project or catalog.GROUP,
-        "domain_name": spec.domain or catalog.DOMAIN,
-        "mounts": [folder.name for folder in session.mounts],
-        "created_at": created,
-        "terminated_at": None,
-        "status": "RUNNING",
-        "status_changed": created,
-        "num_queries": session.queries,
-        "cpu_used": 0,
-    }
-
-
-def _ended_row(session: EndedSession) -> Row:
-    row = _session_row(session.session_id, session.token, session.access_key, session.runtime)
-    return row | {
-        "created_at": session.created_at,
-        "terminated_at": session.terminated_at,
-        "status": "TERMINATED",
-        "status_changed": session.terminated_at,
-        "num_queries": 0,
-        "cpu_used": session.cpu_ms,
-    }
-
-
-def _session_row(session_id: str, token: str, access_key: str, runtime: str) -> Row:
-    owner = catalog.user()
-    return {
-        "id": session_id,
-        "session_id": session_id,
-        "main_kernel_id": session_id,
-        "sess_id": token,
-        "name": token,
-        "tag": None,
-        "lang": runtime,
-        "image": runtime,
-        "registry": "local",
-        "access_key": access_key,
-        "role": "master",
-        "type": "INTERACTIVE",
-        "sess_type": "INTERACTIVE",
-        "cluster_mode": "SINGLE_NODE",
-        "cluster_size": 1,
-        "agent": catalog.AGENT,
-        "agent_ids": [catalog.AGENT],
-        "agents": [catalog.AGENT],
-        "domain_name": catalog.DOMAIN,
-        "group_name": catalog.GROUP,
-        "group_id": catalog.GROUP_ID,
-        "user_id": owner["uuid"],
-        "user_email": owner["email"],
-        "created_user_id": owner["uuid"],
-        "created_user_email": owner["email"],
-        "scaling_group": catalog.SCALING_GROUP,
-        "result": "UNDEFINED",
-        "status_info": None,
-        "status_data": "{}",
-        "resource_opts": "{}",
-        "service_ports": "[]",
-        "mounts": [],
-        "requested_slots": '{"cpu": "1"}',
-        # Managers keep these after a session has ended, for accounting.
-        "occupying_slots": '{"cpu": "1"}',
-        "occupied_slots": '{"cpu": "1"}',
-        "idle_checks": "{}",
-        "mem_slot": 0,
-        "cpu_slot": 1,
-        "gpu_slot": 0,
-        "containers": [],
-        "dependencies": [],
-        "abusing_reports": [],
-    }
 
 
 def _folder_row(folder: Folder, folders: VFolders) -> Row:

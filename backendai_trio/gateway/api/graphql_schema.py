@@ -25,6 +25,8 @@ def schema_of(*, filters: bool = True, order_keys: bool = True) -> str:
 
 _SCHEMA = '''
 scalar UUID
+"""A type and an id in Base64, or an id as it is."""
+scalar GlobalIDField
 scalar DateTime
 """JSON as text: managers use it for values without a fixed structure."""
 scalar JSONString
@@ -40,6 +42,8 @@ type Query {
     access_key: String, status: String
   ): SessionList
   compute_session(id: UUID, sess_id: String): Session
+  """What newer managers tell of a session besides."""
+  compute_session_node(id: GlobalIDField!): SessionNode
   legacy_compute_session_list(
     limit: Int!, offset: Int!, order_key: String, order_asc: Boolean, domain_name: String,
     group_id: String, access_key: String, status: String
@@ -120,6 +124,10 @@ type Session {
   occupying_slots: JSONString, requested_slots: JSONString, num_queries: BigInt,
   containers: [Container], dependencies: [Session], abusing_reports: [JSONString],
   idle_checks: JSONString
+}
+type SessionNode {
+  id: ID, row_id: UUID, name: String, status: String, status_info: String,
+  status_data: JSONString, queue_position: Int, result: String
 }
 type Container {
   id: ID, idx: Int, role: String, hostname: String, cluster_role: String, cluster_idx: Int,

@@ -21,6 +21,7 @@ from ...wire.kernels import CreateReply, CreateRequest, check_token
 from ...wire.versions import Era
 from ..bodies import cancel_on_disconnect
 from ..kernels.events import EventFilter, EventResponse
+from ..kernels.queue import QueuedSession
 from ..kernels.registry import SessionRegistry
 from ..kernels.session import Session
 from ..refusals import Refused
@@ -42,8 +43,13 @@ class Call:
 
     @property
     def session(self) -> Session:
-        """The kernel that the path names."""
+        """The kernel that the path names, which runs."""
         return self.sessions.find(self.access_key, self.request.path_params["name"])
+
+    @property
+    def kernel(self) -> Session | QueuedSession:
+        """The kernel that the path names, also if it does not run yet."""
+        return self.sessions.find_any(self.access_key, self.request.path_params["name"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +74,14 @@ async def create(call: Call) -> Answer:
         if config.raw("resources") is None:
             raise _failed("create")
     create_request = CreateRequest.decode(call.body)
-    session, created = await call.sessions.create(create_request, call.access_key)
-    reply = CreateReply(session.token, session.session_id, created)
+    if create_request.job is not None and not call.era.names_session:
+        raise Refused(400, "invalid-api-params", "This API version has no batch sessions")
+    # Managers before 20.03 refuse what has no room; later ones have it wait.
+    kernel, created = await call.sessions.create(
+        create_request, call.access_key, queues=call.era.names_session
+    )
+    status = kernel.status if isinstance(kernel, QueuedSession) else "RUNNING"
+    reply = CreateReply(kernel.token, kernel.session_id, created, status)
     # Seed servers answer 201 either way (docs/protocol.md, section 3.2).
     return Answer(reply.encode(call.era), 201 if created or not call.era.names_session else 200)
 
@@ -78,7 +90,10 @@ def info(call: Call) -> Answer:
     """``GET /session/{name}``."""
     if call.sessions.release.info_fails:
         raise _failed("get")
-    return Answer(call.session.info().encode(call.era))
+    kernel = call.kernel
+    if isinstance(kernel, QueuedSession):
+        return Answer(kernel.info(call.sessions.state_of(kernel)).encode(call.era))
+    return Answer(kernel.info().encode(call.era))
 
 
 def matches(call: Call) -> Answer:
@@ -117,13 +132,16 @@ async def destroy(call: Call) -> Answer:
     """``DELETE /session/{name}``."""
     name = call.request.path_params["name"]
     try:
-        session = call.sessions.find(call.access_key, name, ending=True)
+        kernel = call.sessions.find_any(call.access_key, name, ending=True)
     except Refused:
         if not call.era.prefix:
             raise
         # Seed servers never answer 404 here (docs/protocol.md, section 3.6).
         return Answer(encode_json({"stats": None}))
-    return Answer((await call.sessions.destroy(session)).encode(call.era))
+    statistics = await call.sessions.destroy(kernel)
+    if statistics is None:  # it has not run
+        return Answer(encode_json({"stats": {"status": "cancelled"}}))
+    return Answer(statistics.encode(call.era))
 
 
 async def execute(call: Call) -> Answer:
@@ -162,8 +180,16 @@ async def complete(call: Call) -> Answer:
 
 
 def logs(call: Call) -> Answer:
-    """``GET /session/{name}/logs``."""
-    return Answer(encode_json({"result": {"logs": call.session.logs()}}))
+    """``GET /session/{name}/logs``; of batch sessions also when they have ended."""
+    try:
+        kernel = call.kernel
+    except Refused:
+        text = call.sessions.ended_log(call.access_key, call.request.path_params["name"])
+        if text is None:
+            raise
+    else:
+        text = "" if isinstance(kernel, QueuedSession) else kernel.logs()
+    return Answer(encode_json({"result": {"logs": text}}))
 
 
 def apps(call: Call) -> Answer:

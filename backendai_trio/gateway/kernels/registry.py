@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
@@ -15,6 +13,7 @@ import trio
 
 from ...errors import GatewayError
 from ...wire.events import SessionEvent
+from ...wire.kernel_states import KernelState
 from ...wire.kernels import CreateRequest, Statistics, is_uuid
 from ..faults import Faults
 from ..limits import GatewayLimits
@@ -22,12 +21,15 @@ from ..processes.isolation import Isolation, Share
 from ..processes.process_host import KernelHost, open_host
 from ..refusals import Refused
 from ..releases import OURS, Release
-from ..storage.database import EndedSession, Store
+from ..storage.database import Store
 from ..storage.downloads import DownloadTickets
 from ..storage.tus import TusUploads
 from ..storage.vfolders import VFolders
+from .batch import run_job
 from .events import EventHub
-from .requests import MountedFolder, check_supported, mounted_folders
+from .queue import QueuedSession, StartQueue
+from .records import cancelled_record, ended_record, statistics_of
+from .requests import MountedFolder, RequestedKernel, check_supported, mounted_folders
 from .runtimes import Runtime, UnknownRuntimeError, resolve
 from .session import Session
 
@@ -59,7 +61,8 @@ class SessionRegistry:
     events: EventHub = field(default_factory=EventHub)
     tickets: DownloadTickets = field(default_factory=DownloadTickets)
     _by_token: dict[tuple[str, str], Session] = field(default_factory=dict)
-    _starting: set[tuple[str, str]] = field(default_factory=set)
+    _queued: dict[tuple[str, str], QueuedSession] = field(default_factory=dict)
+    _queue: StartQueue = field(default_factory=StartQueue)
     _create_locks: dict[tuple[str, str], trio.Lock] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -71,8 +74,27 @@ class SessionRegistry:
         found = [s for s in self._by_token.values() if access_key in (None, s.access_key)]
         return sorted(found, key=lambda session: session.created_at, reverse=True)
 
-    def find(self, access_key: str, name: str, *, ending: bool = False) -> Session:
-        """A key pair's kernel by its token or id.
+    def queued(self, access_key: str | None = None) -> list[QueuedSession]:
+        """The kernels of a key pair (None: of all) that do not run yet, newest first."""
+        found = [item for item in self._queued.values() if access_key in (None, item.access_key)]
+        return sorted(found, key=lambda item: item.created_at, reverse=True)
+
+    def find(self, access_key: str, name: str) -> Session:
+        """A key pair's kernel that runs, by its token or id.
+
+        Raises:
+            Refused: 404, there is no such kernel; 400, it does not run yet.
+        """
+        session = self.find_any(access_key, name)
+        if isinstance(session, QueuedSession):
+            detail = f"kernel {session.token!r} is {session.status}"
+            raise Refused(400, "kernel-not-ready", "The kernel does not run yet", detail)
+        return session
+
+    def find_any(
+        self, access_key: str, name: str, *, ending: bool = False
+    ) -> Session | QueuedSession:
+        """A key pair's kernel by its token or id, also one that does not run yet.
 
         Args:
             access_key: of the key pair.
@@ -83,23 +105,59 @@ class SessionRegistry:
         Raises:
             Refused: 404, there is no such kernel.
         """
-        session = None
+        found: Session | QueuedSession | None = None
         if not (self.release.hello.takes_uuids_for_ids and is_uuid(name)):
-            session = self._by_token.get((access_key, name))
-        if session is None:
-            session = next((s for s in self.running(access_key) if s.session_id == name), None)
-        if session is None or (session.ended.is_set() and not ending):
+            key = access_key, name
+            found = self._by_token.get(key) or self._queued.get(key)
+        if found is None:
+            everything: list[Session | QueuedSession] = [
+                *self.running(access_key),
+                *self.queued(access_key),
+            ]
+            found = next((item for item in everything if item.session_id == name), None)
+        ended = isinstance(found, Session) and found.ended.is_set() and not ending
+        if found is None or ended:
             raise Refused(
                 404, "session-not-found", "No such kernel", f"no kernel is named {name!r}"
             )
-        session.touch()
-        return session
+        if isinstance(found, Session):
+            found.touch()
+        return found
 
-    async def create(self, create: CreateRequest, access_key: str) -> tuple[Session, bool]:
+    def ended_log(self, access_key: str, name: str) -> str | None:
+        """What a batch session that has ended has printed; None if no such log is kept.
+
+        Args:
+            access_key: of its key pair.
+            name: its token or id.
+        """
+        ended = (item for item in self.store.ended(access_key) if item.kind == "BATCH")
+        found = next((item for item in ended if name in (item.token, item.session_id)), None)
+        return found.log if found is not None and found.status == "TERMINATED" else None
+
+    def state_of(self, item: QueuedSession) -> KernelState:
+        """The state of a kernel that does not run yet, as this release tells it."""
+        hello = self.release.hello
+        ours = self.release is OURS
+        return item.state(
+            self.max_sessions,
+            self._queue.ahead_of(item) if ours or hello.tells_position else None,
+            tells_reason=ours or hello.tells_predicates,
+        )
+
+    async def create(
+        self, create: CreateRequest, access_key: str, *, queues: bool = True
+    ) -> tuple[Session | QueuedSession, bool]:
         """Find the kernel with the request's token, or start it.
 
+        Args:
+            create: the request.
+            access_key: of the key pair.
+            queues: whether a kernel waits when there is no room for it; else it is refused.
+
         Returns:
-            The kernel, and whether it was started.
+            The kernel, and whether it was created. It may not run yet if the request asks to be
+            answered at once, or if it was destroyed while it waited.
 
         Raises:
             Refused: there is no such runtime or folder, the token is taken by a different kernel,
@@ -109,21 +167,28 @@ class SessionRegistry:
             runtime = await trio.to_thread.run_sync(resolve, create.spec.runtime)
         except UnknownRuntimeError as exc:
             raise Refused(404, "image-not-found", "No such runtime", str(exc)) from None
-        check_supported(create.spec)
+        check_supported(create)
         mounts = mounted_folders(create.spec, partial(self.folders.find, access_key))
         if self.faults.create_delay_seconds:
             await trio.sleep(self.faults.create_delay_seconds)
         key = (access_key, create.token)
         async with self._create_lock(key):
-            session = self._by_token.get(key)
-            if session is not None and session.ended.is_set():
-                await session.gone.wait()
-                session = None
-            if session is None:
-                return await self._start(create, access_key, runtime, mounts), True
-        _check_same_kernel(session, create, runtime, mounts)
-        session.touch()
-        return session, False
+            found = self._by_token.get(key) or self._queued.get(key)
+            if isinstance(found, Session) and found.ended.is_set():
+                await found.gone.wait()
+                found = None
+            is_new = found is None
+            if found is None:
+                requested = RequestedKernel(create, access_key, runtime, tuple(mounts))
+                found = self._enqueue(requested, queues=queues)
+            else:
+                _check_same_kernel(found, create, runtime, mounts)
+        if isinstance(found, Session):
+            found.touch()
+        # Our own gateway answers with a kernel that runs, if it need not wait.
+        elif not create.enqueue_only or (self.release is OURS and found.status != "PENDING"):
+            found = await found.wait_settled()
+        return found, is_new
 
     @asynccontextmanager
     async def _create_lock(self, key: tuple[str, str]) -> AsyncIterator[None]:
@@ -137,34 +202,47 @@ class SessionRegistry:
             if not lock.locked() and self._create_locks.get(key) is lock:
                 del self._create_locks[key]
 
-    async def _start(
-        self,
-        create: CreateRequest,
-        access_key: str,
-        runtime: Runtime,
-        mounts: Sequence[MountedFolder],
-    ) -> Session:
-        key = (access_key, create.token)
-        # The union, because a kernel that has just started is in both for a moment.
-        if len(self._by_token.keys() | self._starting) >= self.max_sessions:
+    def _enqueue(self, requested: RequestedKernel, *, queues: bool) -> QueuedSession:
+        if not queues and not self._has_room:
             raise Refused(
                 412,
                 "quota-exceeded",
                 "Too many kernels",
                 f"this gateway runs at most {self.max_sessions}; destroy one first",
             )
-        self._starting.add(key)
-        try:
-            session: Session = await self.nursery.start(
-                self._run, create, access_key, runtime, mounts
-            )
-        except (GatewayError, OSError) as exc:
-            raise Refused(
-                500, "kernel-creation-failed", "The kernel could not be started", str(exc)
-            ) from exc
-        finally:
-            self._starting.discard(key)
-        return session
+        item = QueuedSession(requested)
+        self._queued[item.key] = item
+        self._queue.add(item)
+        self._publish(item, "session_enqueued")
+        self._start_next()
+        return item
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether another kernel may be started."""
+        starting = len(self._queued) - len(self._queue)
+        return len(self._by_token) + starting < self.max_sessions
+
+    def _start_next(self) -> None:
+        """Start kernels that wait, as far as there is room."""
+        while len(self._queue) and self._has_room:
+            item = self._queue.pop()
+            item.status = "PREPARING"
+            self.nursery.start_soon(self._run, item)
+        for item in self._queue:
+            item.has_no_room()
+
+    def _publish(
+        self,
+        kernel: Session | QueuedSession,
+        *names: str,
+        reason: str = "",
+        exit_code: int | None = None,
+    ) -> None:
+        for name in names:
+            data = {"ownerAccessKey": kernel.access_key}
+            event = SessionEvent(name, kernel.session_id, kernel.token, reason, exit_code, data)
+            self.events.publish(kernel.access_key, event)
 
     def rename(self, session: Session, token: str) -> None:
         """Give a kernel another token.
@@ -174,21 +252,49 @@ class SessionRegistry:
         """
         key = (session.access_key, token)
         creating = self._create_locks.get(key)
-        if key in self._by_token or (creating is not None and creating.locked()):
+        taken = key in self._by_token or key in self._queued
+        if taken or (creating is not None and creating.locked()):
             raise _token_is_taken(f"a kernel {token!r} exists; use another name")
         self._by_token[key] = self._by_token.pop((session.access_key, session.token))
         session.token = token
 
-    async def destroy(self, session: Session) -> Statistics:
-        """End a kernel, and wait until its processes and files are gone."""
-        if not session.ended.is_set():
-            session.end_reason = "user-requested"
-        session.ended.set()
-        await session.gone.wait()
-        return session.statistics or Statistics()
+    async def destroy(self, kernel: Session | QueuedSession) -> Statistics | None:
+        """End a kernel, and wait until its processes and files are gone.
+
+        Returns:
+            What it used; None if it never ran.
+        """
+        if isinstance(kernel, QueuedSession):
+            if kernel.status == "PENDING":
+                self._cancel(kernel)
+            await kernel.settled.wait()
+            if kernel.session is None:
+                return None
+            kernel = kernel.session
+        if not kernel.ended.is_set():
+            kernel.end_reason = "user-requested"
+        kernel.ended.set()
+        await kernel.gone.wait()
+        return kernel.statistics or Statistics()
+
+    def _cancel(self, item: QueuedSession) -> None:
+        """Take a kernel that waits out of the queue."""
+        self._queue.remove(item)
+        self._forget(item)
+
+    def _forget(self, item: QueuedSession) -> None:
+        """Move a kernel that will not run to the store."""
+        del self._queued[item.key]
+        item.settle()
+        state = self.state_of(item)
+        self.store.add_ended(cancelled_record(item, state))
+        reason = state.info
+        self._publish(item, "kernel_cancelled", "session_cancelled", reason=reason, exit_code=1)
 
     async def close(self) -> None:
         """End all kernels and event streams."""
+        for item in list(self._queue):
+            self._cancel(item)
         ending = list(self._by_token.values())
         for session in ending:
             session.end_reason = "gateway-closed"
@@ -197,70 +303,79 @@ class SessionRegistry:
             await session.gone.wait()
         await self.events.close()
 
-    async def _run(
-        self,
-        create: CreateRequest,
-        access_key: str,
-        runtime: Runtime,
-        mounts: Sequence[MountedFolder],
-        *,
-        task_status: trio.TaskStatus[Session],
-    ) -> None:
+    async def _run(self, item: QueuedSession) -> None:
         """Run one kernel until it ends."""
-        root = Path(await trio.to_thread.run_sync(partial(mkdtemp, dir=self.folder)))
+        self._publish(item, "session_scheduled", "kernel_preparing", "kernel_creating")
         session: Session | None = None
         host: KernelHost | None = None
-        session_id = str(uuid.uuid4())
-
-        def publish(*names: str, reason: str = "", exit_code: int | None = None) -> None:
-            token = create.token if session is None else session.token
-            for name in names:
-                data = {"ownerAccessKey": access_key}
-                event = SessionEvent(name, session_id, token, reason, exit_code, data)
-                self.events.publish(access_key, event)
-
-        publish("session_enqueued", "session_scheduled", "kernel_preparing", "kernel_creating")
         try:
-            shares = [Share(self.folders.files_of(item.folder), item.writable) for item in mounts]
+            if self.faults.start_failure:
+                raise GatewayError(self.faults.start_failure)
+            root = Path(await trio.to_thread.run_sync(partial(mkdtemp, dir=self.folder)))
+            mounts = item.requested.mount_points
+            shares = [Share(self.folders.files_of(each.folder), each.writable) for each in mounts]
             opened = open_host(root, self.isolation, shares, self.limits)
             async with opened as host, trio.open_nursery() as nursery:
-                session = Session(
-                    create, access_key, runtime, host, nursery, session_id, self.limits
-                )
-                session.mounts = tuple(item.folder for item in mounts)
+                session = Session(item.requested, host, nursery, self.limits)
                 session.faults = self.faults
-                for item in mounts:
+                for each in mounts:
                     # Links: at the kernel's end they are removed, and not what they lead to.
-                    place = host.work / item.path
+                    place = host.work / each.path
                     place.parent.mkdir(parents=True, exist_ok=True)
-                    place.symlink_to(self.folders.files_of(item.folder))
-                self._by_token[access_key, create.token] = session
-                publish("kernel_started", "session_started")
-                task_status.started(session)
+                    place.symlink_to(self.folders.files_of(each.folder))
+                self._admit(item, session)
+                if session.job is not None:
+                    nursery.start_soon(self._run_job, session)
                 try:
                     await self._wait_for_end(session)
                 finally:
                     session.ended.set()
                     reason = session.end_reason
-                    publish("session_terminating", "kernel_terminating", reason=reason)
+                    self._publish(
+                        session, "session_terminating", "kernel_terminating", reason=reason
+                    )
                 nursery.cancel_scope.cancel()
+        except (GatewayError, OSError) as exc:
+            if item.session is not None:
+                raise
+            item.failure = Refused(
+                500, "kernel-creation-failed", "The kernel could not be started", str(exc)
+            )
         finally:
-            if session is None or host is None:
-                publish(
-                    "kernel_cancelled", "session_cancelled", reason="failed-to-start", exit_code=1
-                )
+            if item.session is None or host is None:
+                self._forget(item)
             else:
-                self._remove(session, host)
-                reason = session.end_reason
-                publish("kernel_terminated", "session_terminated", reason=reason, exit_code=0)
-                session.gone.set()
+                self._remove(item.session, host)
+            self._start_next()
+
+    def _admit(self, item: QueuedSession, session: Session) -> None:
+        """A kernel runs: it can be found from now on."""
+        del self._queued[item.key]
+        self._by_token[item.key] = session
+        item.session = session
+        item.settle()
+        self._publish(session, "kernel_started", "session_started")
+
+    async def _run_job(self, session: Session) -> None:
+        """Run the command of a batch session, which ends with it."""
+        assert session.job is not None
+        session.job_result = result = await run_job(session, session.job)
+        session.end_reason = result.reason
+        name = f"session_{result.name.lower()}"
+        self._publish(session, name, reason=result.reason, exit_code=result.exit_code)
+        session.ended.set()
 
     def _remove(self, session: Session, host: KernelHost) -> None:
         """Move a kernel that has ended from the running ones to the store."""
-        session.statistics = _statistics(host.usage)
+        session.statistics = statistics_of(host.usage)
         del self._by_token[session.access_key, session.token]
         session.ended.set()
-        self.store.add_ended(_ended_session(session))
+        self.store.add_ended(ended_record(session))
+        reason = session.end_reason
+        self._publish(
+            session, "kernel_terminated", "session_terminated", reason=reason, exit_code=0
+        )
+        session.gone.set()
 
     def _kernels_with(self, folder_id: str) -> list[str]:
         """The tokens of the kernels that have a folder mounted."""
@@ -283,15 +398,18 @@ class SessionRegistry:
 
 
 def _check_same_kernel(
-    session: Session, create: CreateRequest, runtime: Runtime, mounts: Sequence[MountedFolder]
+    kernel: Session | QueuedSession,
+    create: CreateRequest,
+    runtime: Runtime,
+    mounts: Sequence[MountedFolder],
 ) -> None:
     """Refuse a create whose token belongs to a kernel that is not as requested."""
-    if session.runtime is not runtime or not create.reuse:
+    if kernel.runtime is not runtime or not create.reuse:
         raise _token_is_taken(
-            f"kernel {create.token!r} exists and runs {session.runtime.name}; "
+            f"kernel {create.token!r} exists and runs {kernel.runtime.name}; "
             "use another token, or destroy it first"
         )
-    mounted = {folder.folder_id for folder in session.mounts}
+    mounted = {folder.folder_id for folder in kernel.mounts}
     missing = [item.folder.name for item in mounts if item.folder.folder_id not in mounted]
     if missing:
         raise Refused(
@@ -305,27 +423,3 @@ def _check_same_kernel(
 
 def _token_is_taken(detail: str) -> Refused:
     return Refused(400, "session-already-exists", "The token is taken", detail)
-
-
-def _statistics(usage: Mapping[str, int]) -> Statistics:
-    scratch = usage.get("scratch_bytes", 0)
-    return Statistics(
-        cpu_used=usage.get("cpu_ms", 0),
-        mem_max_bytes=usage.get("max_rss_bytes", 0),
-        io_read_bytes=usage.get("read_bytes", 0),
-        io_write_bytes=usage.get("write_bytes", 0),
-        io_max_scratch_size=scratch,
-        io_cur_scratch_size=scratch,
-    )
-
-
-def _ended_session(session: Session) -> EndedSession:
-    return EndedSession(
-        session.session_id,
-        session.token,
-        session.access_key,
-        session.runtime.name,
-        session.created_at.isoformat(),
-        datetime.now(UTC).isoformat(),
-        session.statistics.cpu_used if session.statistics else 0,
-    )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import platform
+import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from ...wire.kernel_spec import WORK_FOLDER, KernelSpec, Mount
+from ...wire.kernels import CreateRequest
 from ..refusals import Refused
 from ..storage.index import Folder
+from .runtimes import Runtime
 
-__all__ = ["MountedFolder", "check_supported", "mounted_folders"]
+__all__ = ["MountedFolder", "RequestedKernel", "check_supported", "mounted_folders"]
 
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
@@ -26,16 +30,35 @@ class MountedFolder:
     writable: bool
 
 
-def check_supported(spec: KernelSpec) -> None:
+@dataclass(frozen=True, slots=True)
+class RequestedKernel:
+    """A kernel that is to be made."""
+
+    create: CreateRequest
+    access_key: str
+    """Of its owner."""
+    runtime: Runtime
+    mount_points: tuple[MountedFolder, ...] = ()
+    session_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def mounts(self) -> tuple[Folder, ...]:
+        """Its virtual folders."""
+        return tuple(item.folder for item in self.mount_points)
+
+
+def check_supported(create: CreateRequest) -> None:
     """Refuse what one machine cannot do, instead of leaving it out.
 
-    Projects, domains and tags are texts that lists show; ports and priorities take no effort: all
-    ports of a kernel can be reached, and no kernel waits for another. Resources are not accounted
+    Projects, domains and tags are texts that lists show; ports take no effort, since all ports of a
+    kernel can be reached. Resources are not accounted
     for: a kernel may use what the machine has (docs/protocol.md, section 13.9).
 
     Raises:
         Refused: 400 or 404, as managers answer.
     """
+    spec = create.spec
     if spec.resource_group not in ("", "default"):
         detail = f"this gateway has the one called 'default' only, not {spec.resource_group!r}"
         raise Refused(404, "scaling-group-not-found", "No such resource group", detail)
@@ -50,6 +73,7 @@ def check_supported(spec: KernelSpec) -> None:
         ("dependencies", spec.dependencies),
         ("a bootstrap script", spec.bootstrap_script),
         ("a callback", spec.callback_url),
+        ("a time to start", create.job is not None and create.job.starts_at),
     ):
         if asked:
             detail = f"this gateway makes no kernels with {what}; a manager does"

@@ -6,29 +6,42 @@ import math
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import trio
 
 from ...wire.execution import ExecuteReply, ExecuteRequest
-from ...wire.kernels import CreateRequest, KernelInfo, Statistics
+from ...wire.kernel_states import FAILURE, SUCCESS
+from ...wire.kernels import KernelInfo, Statistics
 from ..faults import Faults
 from ..limits import GatewayLimits
 from ..processes.process_host import KernelHost
 from ..refusals import Refused
-from ..storage.index import Folder
 from .driver import INTERRUPTED, Driver
+from .requests import RequestedKernel
 from .run import Run
-from .runtimes import Runtime
 from .ssh_server import SshServer
 from .terminal import TerminalSession, run_terminal
 
-__all__ = ["Session"]
+__all__ = ["JobResult", "Session"]
 
 _REMEMBERED_RUNS = 64
 _MIN_WAIT_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """How the command of a batch session has ended."""
+
+    exit_code: int
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """``SUCCESS`` or ``FAILURE``."""
+        return SUCCESS if self.exit_code == 0 else FAILURE
 
 
 class Session:
@@ -36,19 +49,22 @@ class Session:
 
     def __init__(
         self,
-        create: CreateRequest,
-        access_key: str,
-        runtime: Runtime,
+        requested: RequestedKernel,
         host: KernelHost,
         nursery: trio.Nursery,
-        session_id: str,
         limits: GatewayLimits,
     ) -> None:
-        self.session_id = session_id
+        create = requested.create
+        self.session_id = requested.session_id
         self.token = create.token
-        self.access_key = access_key
-        self.runtime = runtime
-        self.created_at = datetime.now(UTC)
+        self.access_key = requested.access_key
+        self.runtime = requested.runtime
+        self.created_at = requested.created_at
+        self.mounts = requested.mounts
+        """Virtual folders in its work folder, each under its name."""
+        self.job = create.job
+        """What it does, if it is a batch session."""
+        self.job_result: JobResult | None = None
         self.queries = 0
         self.last_used = trio.current_time()
         self.ended = trio.Event()
@@ -62,14 +78,12 @@ class Session:
         self.connections = 0
         """How many connections to its services are open."""
         self.statistics: Statistics | None = None
-        self.mounts: tuple[Folder, ...] = ()
-        """Virtual folders in its work folder, each under its name."""
         self.faults = Faults()
         """What it does wrong on purpose."""
         self.host = host
         self.limits = limits
         self.spec = create.spec
-        self.driver = Driver(runtime, host, create.spec.environ, nursery)
+        self.driver = Driver(self.runtime, host, self.spec.environ, nursery)
         self.ssh = SshServer(host, self.driver.environ, nursery, limits)
         self._nursery = nursery
         self._turn = trio.Lock()

@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,18 +30,29 @@ __all__ = [
 
 _log = logging.getLogger("backendai_trio.gateway")
 
-_SCHEMA = """
+_ADDED = {
+    "status": "TEXT NOT NULL DEFAULT 'TERMINATED'",
+    "status_info": "TEXT NOT NULL DEFAULT ''",
+    "status_data": "TEXT NOT NULL DEFAULT '{}'",
+    "kind": "TEXT NOT NULL DEFAULT 'INTERACTIVE'",
+    "result": "TEXT NOT NULL DEFAULT 'UNDEFINED'",
+    "log": "TEXT NOT NULL DEFAULT ''",
+}
+"""Columns of ended sessions that databases of earlier versions lack."""
+_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS keypairs (
     access_key TEXT PRIMARY KEY, secret_key TEXT NOT NULL, created_at TEXT NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS ended_sessions (
     session_id TEXT PRIMARY KEY, token TEXT NOT NULL, access_key TEXT NOT NULL,
     runtime TEXT NOT NULL, created_at TEXT NOT NULL, terminated_at TEXT NOT NULL,
-    cpu_ms INTEGER NOT NULL
+    cpu_ms INTEGER NOT NULL, {", ".join(f"{name} {kind}" for name, kind in _ADDED.items())}
 ) STRICT;
 """
 _HISTORY = 1000
 """How many ended kernels are remembered."""
+_LOGS = 50
+"""Of how many of these the log is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +80,18 @@ class EndedSession:
     created_at: str
     terminated_at: str
     cpu_ms: int
+    status: str = "TERMINATED"
+    """``TERMINATED``, or ``CANCELLED`` if it never ran."""
+    status_info: str = ""
+    """Why it has ended, in a word."""
+    status_data: str = "{}"
+    """Why, as JSON."""
+    kind: str = "INTERACTIVE"
+    """``INTERACTIVE`` or ``BATCH``."""
+    result: str = "UNDEFINED"
+    """Of a batch session: ``SUCCESS`` or ``FAILURE``."""
+    log: str = ""
+    """What a batch session has printed."""
 
 
 class Store(Protocol):
@@ -101,7 +124,7 @@ class MemoryStore:
     def add_ended(self, session: EndedSession) -> None:
         """See `Store`."""
         self._ended.insert(0, session)
-        del self._ended[_HISTORY:]
+        self._ended[_LOGS:] = [replace(item, log="") for item in self._ended[_LOGS:_HISTORY]]
 
     def ended(self, access_key: str) -> list[EndedSession]:
         """See `Store`."""
@@ -122,6 +145,7 @@ class SqliteStore:
         import sqlite3
 
         self._db = open_database(folder / "gateway.sqlite3", _SCHEMA)
+        self._add_columns()
         self._failures = sqlite3.OperationalError
 
     def close(self) -> None:
@@ -165,22 +189,22 @@ class SqliteStore:
             _log.warning("cannot store that kernel %r has ended: %s", session.token, exc)
 
     def _insert_ended(self, session: EndedSession) -> None:
+        values = astuple(session)
+        places = ", ".join("?" * len(values))
+        self._db.execute(f"INSERT OR REPLACE INTO ended_sessions VALUES ({places})", values)  # noqa: S608
+        newest = "(SELECT MAX(rowid) FROM ended_sessions)"
+        self._db.execute(f"DELETE FROM ended_sessions WHERE rowid <= {newest} - {_HISTORY}")  # noqa: S608
         self._db.execute(
-            "INSERT OR REPLACE INTO ended_sessions VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                session.session_id,
-                session.token,
-                session.access_key,
-                session.runtime,
-                session.created_at,
-                session.terminated_at,
-                session.cpu_ms,
-            ),
+            f"UPDATE ended_sessions SET log='' WHERE log != '' AND rowid <= {newest} - {_LOGS}"  # noqa: S608
         )
-        self._db.execute(
-            "DELETE FROM ended_sessions WHERE rowid <= (SELECT MAX(rowid) FROM ended_sessions) - ?",
-            (_HISTORY,),
-        )
+
+    def _add_columns(self) -> None:
+        """Bring the table of an earlier version up to date."""
+        with closing(self._db.execute("PRAGMA table_info(ended_sessions)")) as rows:
+            known = {row[1] for row in rows}
+        for name, kind in _ADDED.items():
+            if name not in known:
+                self._db.execute(f"ALTER TABLE ended_sessions ADD COLUMN {name} {kind}")
 
     def ended(self, access_key: str) -> list[EndedSession]:
         """See `Store`."""

@@ -66,5 +66,6 @@ def command(
             token=client_token,
             keep=keeps_kernel(remove, client_token),
             stats=stats,
+            max_wait=kernel.max_wait,
         )
         return trio.run(Repl(request, config, status).run)

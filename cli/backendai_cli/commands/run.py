@@ -46,6 +46,7 @@ __all__ = ["command"]
 @keep_option
 @click.option("--tty", is_flag=True, help="Connect the program to this terminal (vim, top).")
 @local_option
+@click.option("--enqueue-only", is_flag=True, hidden=True)  # the official client's
 @sweep_options
 @kernel_options
 def command(lang: str, **parameters: Any) -> int:
@@ -73,7 +74,7 @@ def command(lang: str, **parameters: Any) -> int:
     \b
     Exit codes of this command itself:
       1    a case of a sweep failed
-      124  the server ended the run because it took too long
+      124  the server ended the run because it took too long, or --max-wait is over
       125  wrong usage or settings, or no connection
       126  the server refused or failed
       127  there is no such runtime
@@ -105,6 +106,7 @@ class _Arguments:
     remove: bool | None
     tty: bool
     local: bool
+    enqueue_only: bool
     sweep: SweepOptions
     kernel: KernelOptions
 
@@ -120,6 +122,11 @@ class _Arguments:
             raise click.UsageError("give either code with -c or files, not both")
         if self.code is not None and (self.build is not None or self.execute is not None):
             raise click.UsageError("--build and --exec go with files, not with -c")
+        if self.enqueue_only:
+            raise click.UsageError(
+                "run waits for its program. To leave a kernel in the queue: 'backend.ai create "
+                "--enqueue-only'; to leave a program there: 'backend.ai batch --enqueue-only'"
+            )
         if self.tty:
             check_terminal()
         # A kernel or a folder that exists may have a file called main.
@@ -147,6 +154,8 @@ class _Arguments:
             self.client_token is not None or self.tty or self.remove is False
         ):
             raise click.UsageError("the kernels of a sweep are temporary: no -t, --tty or --keep")
+        if cases is not None and self.kernel.max_wait is not None:
+            raise click.UsageError("--max-wait is for one kernel, not for those of a sweep")
         return cases
 
     def plan_uploads(self) -> list[Upload]:
@@ -176,6 +185,7 @@ def _run_once(arguments: _Arguments, uploads: list[Upload], config: Config, stat
         token=arguments.client_token,
         keep=keeps_kernel(arguments.remove, arguments.client_token),
         stats=arguments.stats,
+        max_wait=arguments.kernel.max_wait,
     )
     request = RunRequest(
         kernel=kernel,

@@ -83,6 +83,14 @@ _START_SECONDS = 3.0
     help="End kernels that were not used for this time.",
 )
 @click.option(
+    "--max-sessions",
+    default=100,
+    show_default=True,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Kernels that run at once; further ones wait in a queue.",
+)
+@click.option(
     "--folder-quota",
     default=0,
     type=click.IntRange(min=0),
@@ -124,6 +132,7 @@ def command(
     certificate: Path | None,
     certificate_key: Path | None,
     idle_timeout: float,
+    max_sessions: int,
     folder_quota: int,
     isolation: Literal["auto", "bubblewrap", "process-group"],
     manager_limits: bool,
@@ -155,6 +164,7 @@ def command(
         secret_key=_secret(secret_key_file),
         account=Account(login, _password(password_file)) if login and password_file else None,
         idle_seconds=idle_timeout,
+        max_sessions=max_sessions,
         max_vfolder_bytes=folder_quota,
         isolation=isolation,
         manager_limits=manager_limits,

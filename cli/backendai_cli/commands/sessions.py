@@ -37,12 +37,16 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
     type=NAME,
     help="Token of the kernel [default: random].",
 )
+@click.option(
+    "--enqueue-only", is_flag=True, help="Do not wait for it: leave it in the queue of the server."
+)
 @quiet_option
 @_json_option
 @kernel_options
 def create(
     lang: str,
     client_token: str | None,
+    enqueue_only: bool,
     quiet: bool,
     as_json: bool,
     kernel: KernelOptions,
@@ -56,19 +60,30 @@ def create(
       backend.ai create python -t lab1
       backend.ai create python -t lab2 -e DEBUG=1 -m data:/mnt/data:ro -r cpu=2 -r mem=4g
       backend.ai exec $(backend.ai create -q c) -- cc --version
+      backend.ai create python -r cpu=8 --max-wait 600
     """
     from backendai_trio import new_token
 
+    if enqueue_only and kernel.max_wait is not None:
+        raise click.UsageError("--enqueue-only waits for nothing: leave --max-wait out")
     spec = kernel.spec(lang)
     token = client_token or new_token()
+    status = Status(quiet=quiet)
 
     async def make(client: Client) -> TrioKernel:
+        from backendai_trio.kernels import enqueue_kernel
+
+        from ..waiting import waiting_for_kernel
+
         async with suggesting_images(client, lang):
-            return await attach_kernel(client, spec, token=token)
+            if enqueue_only:
+                return await enqueue_kernel(client, spec, token=token)
+            async with waiting_for_kernel(status, kernel.max_wait) as progress:
+                return await attach_kernel(client, spec, token=token, progress=progress)
 
     made = call_server(configured_server("create a kernel"), make)
-    state = "is ready" if made.created else "exists already"
-    Status(quiet=quiet).done(f"Kernel (ID: {made.kernel_id}) {state}.")
+    state = "exists already" if not made.created else "is queued" if enqueue_only else "is ready"
+    status.done(f"Kernel (ID: {made.kernel_id}) {state}.")
     if as_json:
         keys = {"token": made.token, "id": made.kernel_id, "created": made.created}
         click.echo(json.dumps(keys))
@@ -128,7 +143,10 @@ def info(kernel: str, as_json: bool) -> None:
     """
 
     async def get_info(found: TrioKernel) -> dict[str, object]:
-        return asdict(await found.info())
+        told = await found.info()
+        values = asdict(told)
+        del values["status_details"], values["status_info"]
+        return values | {"reason": told.state.reason}
 
     values = {"kernel": kernel} | call_kernel(kernel, f"show the kernel {kernel}", get_info)
     if as_json:

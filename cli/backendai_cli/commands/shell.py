@@ -46,7 +46,9 @@ def command(
 
         from backendai_trio import read_config
 
+        from ..run.kernel import KernelRequest
         from ..run.terminal import run_shell
 
+        request = KernelRequest(spec=spec, token=client_token, max_wait=kernel.max_wait)
         embedded = local or read_config() is None
-        return trio.run(run_shell, config, spec, client_token, status, embedded)
+        return trio.run(run_shell, config, request, status, embedded)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import trio
@@ -13,6 +13,7 @@ from backendai_trio.kernels import Statistics
 
 from ..console import Status
 from ..images import suggesting_images
+from ..waiting import waiting_for_kernel
 
 __all__ = ["KernelRequest", "kernel_session"]
 
@@ -26,6 +27,8 @@ class KernelRequest:
     """Token of the kernel to join, or to create if there is none; None for a new kernel."""
     keep: bool = False
     """Whether the kernel stays when the command ends."""
+    max_wait: float | None = None
+    """For how many seconds to wait until the kernel runs; None for no limit."""
     stats: bool = False
     """Whether to show the statistics of the kernel when it has been destroyed."""
 
@@ -39,10 +42,13 @@ async def kernel_session(
     status.info(f"Client session token: {token}")
     if request.token is None and not request.keep:
         status.wait("Creating a temporary kernel...")
-        async with (
-            suggesting_images(client, request.spec.runtime),
-            open_kernel(client, request.spec, token=token) as kernel,
-        ):
+        async with AsyncExitStack() as stack:
+            async with (
+                suggesting_images(client, request.spec.runtime),
+                waiting_for_kernel(status, request.max_wait) as progress,
+            ):
+                opened = open_kernel(client, request.spec, token=token, progress=progress)
+                kernel = await stack.enter_async_context(opened)
             _report_ready(kernel, status)
             yield kernel
             status.wait("Cleaning up the temporary kernel...")
@@ -50,8 +56,11 @@ async def kernel_session(
             _report_end(kernel.statistics, request, status)
         return
     status.wait("Connecting to the kernel...")
-    async with suggesting_images(client, request.spec.runtime):
-        kernel = await attach_kernel(client, request.spec, token=token)
+    async with (
+        suggesting_images(client, request.spec.runtime),
+        waiting_for_kernel(status, request.max_wait) as progress,
+    ):
+        kernel = await attach_kernel(client, request.spec, token=token, progress=progress)
     _report_ready(kernel, status)
     try:
         yield kernel

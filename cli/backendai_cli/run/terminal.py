@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 
 import click
 import trio
@@ -14,7 +14,6 @@ from backendai_trio import (
     BackendError,
     Config,
     Execution,
-    KernelSpec,
     Terminal,
     TrioKernel,
     attach_kernel,
@@ -30,6 +29,8 @@ from ..console import Status, write_bytes
 from ..keyboard import Stdin, TerminalMode, terminal_name, window_size
 from ..server import journal_for
 from ..termination import cancel_on_signals
+from ..waiting import waiting_for_kernel
+from .kernel import KernelRequest
 
 __all__ = [
     "DETACH",
@@ -49,15 +50,12 @@ class Detached(Exception):
     """The user has detached; the programs in the kernel go on."""
 
 
-async def run_shell(
-    config: Config, spec: KernelSpec, token: str | None, status: Status, embedded: bool
-) -> int:
+async def run_shell(config: Config, request: KernelRequest, status: Status, embedded: bool) -> int:
     """Open a terminal in a kernel; returns the exit code of its shell.
 
     Args:
         config: settings of the server.
-        spec: the kernel to create.
-        token: token of a kernel to join, or to create so that it stays; None for one that ends.
+        request: the kernel to create, or to join if it has a token; that one stays.
         status: where to report.
         embedded: the server is a gateway that ends with this command.
     """
@@ -65,10 +63,15 @@ async def run_shell(
         cancel_on_signals(),
         open_client(config, journal=journal_for(config)) as client,
     ):
+        spec, token, max_wait = request.spec, request.token, request.max_wait
         if token is not None:
-            kernel = await attach_kernel(client, spec, token=token)
+            async with waiting_for_kernel(status, max_wait) as progress:
+                kernel = await attach_kernel(client, spec, token=token, progress=progress)
             return await _connect_or_detach(kernel, status, embedded)
-        async with open_kernel(client, spec) as kernel:
+        async with AsyncExitStack() as stack:
+            async with waiting_for_kernel(status, max_wait) as progress:
+                opened = open_kernel(client, spec, progress=progress)
+                kernel = await stack.enter_async_context(opened)
             code = await _connect_or_detach(kernel, status, embedded)
     if not kernel.released:
         status.done("Cleaned up the kernel.")

@@ -1,0 +1,58 @@
+"""Kernels that are left in the queue of their server."""
+
+from __future__ import annotations
+
+from ..errors import LocalProtocolError
+from ..transport.client import Client
+from ..wire.kernel_spec import KernelSpec
+from ..wire.kernels import CreateRequest, check_name
+from .creation import Creation
+from .defaults import complete_spec
+from .kernel import TrioKernel
+
+__all__ = ["check_enqueues", "enqueue_kernel"]
+
+
+def check_enqueues(client: Client) -> None:
+    """Check that the server makes kernels whose id is known before they run.
+
+    Raises:
+        LocalProtocolError: it does not.
+    """
+    if not client.era.takes_ids:
+        server = client.hello.manager or f"of API {client.hello.version}"
+        raise LocalProtocolError(
+            f"the server ({server}) does not tell of kernels before they run; "
+            "managers do from 20.09 on"
+        )
+
+
+async def enqueue_kernel(client: Client, spec: KernelSpec, *, token: str) -> TrioKernel:
+    """Create a kernel without waiting until it runs, or join the one that has this token.
+
+    It stays until it is destroyed, whether it runs by then or not. `TrioKernel.info` tells its
+    state, and why it waits.
+
+    Args:
+        client: of the server to create it on.
+        spec: what to create if it is not there; the runtime must be that of the existing one.
+        token: its client token: letters, digits, ``_``, ``.``, ``-``; managers want 4 to 64.
+
+    Returns:
+        The kernel. Other requests than `TrioKernel.info` and `TrioKernel.destroy` fail until it
+        runs.
+
+    Raises:
+        LocalProtocolError: the server is of before 20.09, or as for `open_kernel`.
+        ConfigError, ApiError, ConnectionFailed: as for `open_kernel`. That the kernel cannot be
+            started shows later.
+
+    Cancellation:
+        A kernel that was joined stays; one that was created does not.
+
+    Endpoint: ``POST /session`` with ``enqueueOnly`` (docs/protocol.md, section 3.4).
+    """
+    check_enqueues(client)
+    check_name(client.hello, token)
+    spec = complete_spec(spec, client.config, client.hello)
+    return TrioKernel(client, await Creation(client, CreateRequest(token, spec)).run())

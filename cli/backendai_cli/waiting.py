@@ -1,0 +1,78 @@
+"""A kernel that waits for its turn: what a command shows of it, and for how long."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from backendai_trio.kernels import KernelState, one_error
+
+from .console import Status, count, printable
+from .errors import WaitedTooLong, one_line
+
+__all__ = ["line_of", "waiting_for_kernel"]
+
+_MARK_COLUMNS = 3
+
+
+@asynccontextmanager
+async def waiting_for_kernel(
+    status: Status, max_wait: float | None = None
+) -> AsyncIterator[trio.MemorySendChannel[KernelState]]:
+    """Show the states of the kernel that the block waits for, each in the place of the last.
+
+    Args:
+        status: where to show them; only a terminal shows them.
+        max_wait: after so many seconds the block is cancelled.
+
+    Yields:
+        Where to send the states.
+
+    Raises:
+        WaitedTooLong: the kernel did not run in time.
+    """
+    send, states = trio.open_memory_channel[KernelState](0)
+    last = KernelState()
+
+    async def show() -> None:
+        nonlocal last
+        async for state in states:
+            last = state
+            status.wait(_cut(line_of(state)))
+
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(show)
+            with trio.move_on_after(math.inf if max_wait is None else max_wait) as scope:
+                yield send
+            nursery.cancel_scope.cancel()
+    if scope.cancelled_caught:
+        state = f": it was {line_of(last)}" if last.status else ""
+        raise WaitedTooLong(
+            f"the kernel did not run within {max_wait:g} s{state}; "
+            "try again later, or with a larger --max-wait"
+        )
+
+
+def line_of(state: KernelState) -> str:
+    """A state in a line: its name, how many kernels are before it, and why it waits."""
+    text = state.status
+    if state.ahead is not None:
+        text += f" ({'next' if state.ahead == 0 else f'{state.ahead} before it'} in the queue)"
+    up = state.containers.count("RUNNING")
+    if len(state.containers) > 1 and state.is_coming:
+        text += f" ({up} of {count(len(state.containers), 'container')} up)"
+    reason = state.details.text or state.info
+    if state.details.tries > 1:
+        reason += f" (tried {state.details.tries} times)"
+    return printable(one_line(f"{text}: {reason}" if reason else text))
+
+
+def _cut(text: str) -> str:
+    """As much of a text as a line of the terminal holds."""
+    width = shutil.get_terminal_size().columns - _MARK_COLUMNS
+    return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"

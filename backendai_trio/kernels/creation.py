@@ -16,6 +16,7 @@ from ..wire.kernels import CreateReply, CreateRequest, Statistics
 from ..wire.resumable import RESUMABLE_STREAMS
 from .lifecycle import destroy_kernel, following_seconds, warn_of_kernel
 from .lookup import living_state
+from .own_project import with_known_project, with_own_project
 from .refused_creates import advice_for
 
 __all__ = ["Creation"]
@@ -60,6 +61,18 @@ class Creation:
             waited for, since only that says what has become of the create: a kernel may come up
             long after a destroy found nothing.
         """
+        spec = with_known_project(self._client, self._create.spec)
+        self._create = replace(self._create, spec=spec)
+        try:
+            return await self._send()
+        except ApiError as refusal:
+            other = await with_own_project(self._client, spec, refusal)
+            if other is None:
+                raise
+        self._create = replace(self._create, spec=other)
+        return await self._send()
+
+    async def _send(self) -> CreateReply:
         client, create = self._client, self._create
         path = client.era.create_path
         request = Request("POST", path, (), create.encode(client.era), JSON)

@@ -7,7 +7,7 @@ import re
 from ..errors import ApiError
 from ..wire.kernel_spec import KernelSpec
 
-__all__ = ["advice_for"]
+__all__ = ["advice_for", "is_refused_place"]
 
 _OF_KINDS = {
     "scaling-group-not-found": "resource group",
@@ -48,6 +48,11 @@ def advice_for(error: ApiError, spec: KernelSpec) -> str:
             which = f"{spec.project!r} is no project of yours" if spec.project else "none was named"
             return f"{which}: name one with -g, BACKEND_GROUP or KernelSpec.project"
     return ""
+
+
+def is_refused_place(error: ApiError) -> bool:
+    """Whether a create was refused for its project or its domain."""
+    return _refused(error) in ("project", "domain")
 
 
 def _refused(error: ApiError) -> str:

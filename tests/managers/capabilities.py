@@ -61,6 +61,7 @@ CAPABILITIES = {
     "list-filters": "lists are filtered, and sorted by any columns",
     "list-order": "lists are sorted by a column",
     "resource-presets": "limits, presets and what is free are told",
+    "projects": "users have projects",
     "other-users": "there is more than one user",
     "login": "users log in with a password",
 }
@@ -99,6 +100,7 @@ _NO_FILTERS = {
 }
 
 _SEED = {
+    "projects": Limit("there are no projects before 19.03", absent=True),
     **_NO_PAGES,
     **_NO_PRESETS,
     "folder-trash": _NO_TRASH,
@@ -145,6 +147,7 @@ _TRANSITION = {
 LIMITS: Mapping[str, Mapping[str, Limit]] = {
     GATEWAY: {
         "folder-trash": Limit("delete is final on a gateway", _CLIENT, "no trash"),
+        "projects": Limit("a gateway takes any name of a project", absent=True),
         "other-users": Limit("a gateway has one key pair", absent=True),
         "pictures": Limit("its Python interpreter knows no IPython"),
         "html": Limit("its Python interpreter knows no IPython"),

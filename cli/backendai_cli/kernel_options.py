@@ -154,7 +154,8 @@ _OPTIONS = (
     ),
     _option(
         "-g", "--project", "--group", metavar="NAME", type=NAME,
-        help="Project of the kernel [default: BACKEND_GROUP, or the one called default, or your only one].",
+        help="Project of the kernel [default: BACKEND_GROUP, or the one called default, or your "
+        "only one].",
     ),
     _option(
         "-d", "--domain", metavar="NAME", type=NAME,

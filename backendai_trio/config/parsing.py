@@ -6,13 +6,14 @@ process.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ..errors import ConfigError
-from .settings import CONNECT_SECONDS, DEFAULT_PORTS, Config, Endpoint
+from .settings import ANSWER_SECONDS, CONNECT_SECONDS, DEFAULT_PORTS, Config, Endpoint
 
 __all__ = [
     "DEFAULT_ENDPOINT",
@@ -36,6 +37,7 @@ SETTINGS = (
     "ca_file",
     "skip_sslcert_validation",
     "connection_timeout",
+    "read_timeout",
     "domain",
     "group",
     "vfolder_mounts",
@@ -195,7 +197,8 @@ def parse_config(
         endpoint_type=endpoint_type,
         ca_file=_lookup(layers, "CA_FILE")[1] or None,
         verify_tls=not _flag(*_lookup(layers, "SKIP_SSLCERT_VALIDATION")),
-        connect_seconds=_seconds(*_lookup(layers, "CONNECTION_TIMEOUT")),
+        connect_seconds=_seconds(*_lookup(layers, "CONNECTION_TIMEOUT"), CONNECT_SECONDS),
+        answer_seconds=_seconds(*_lookup(layers, "READ_TIMEOUT"), ANSWER_SECONDS),
         domain=_lookup(layers, "DOMAIN")[1],
         project=_lookup(layers, "GROUP")[1],
         mounts=tuple(_listed(_lookup(layers, "VFOLDER_MOUNTS")[1])),
@@ -229,8 +232,8 @@ def check_setting(name: str, value: str) -> str:
             check_secret_key(value, variable=name)
         case "skip_sslcert_validation":
             _flag(name, value)
-        case "connection_timeout":
-            _seconds(name, value)
+        case "connection_timeout" | "read_timeout":
+            _seconds(name, value, math.inf)
         case "override_storage_proxy":
             _storage_proxies(name, value)
     return value
@@ -263,12 +266,12 @@ def _flag(variable: str, text: str) -> bool:
     raise ConfigError(variable, f"{text!r} is neither yes nor no; set it to 1 or 0")
 
 
-def _seconds(variable: str, text: str) -> float:
+def _seconds(variable: str, text: str, default: float) -> float:
     if not text:
-        return CONNECT_SECONDS
+        return default
     if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text):
         raise ConfigError(variable, f"{text!r} is not a number of seconds; set it to e.g. 10")
-    return float(text) or float("inf")  # 0 means no limit, as for the official client
+    return float(text) or math.inf  # 0 means no limit, as for the official client
 
 
 def _storage_proxies(variable: str, text: str) -> tuple[tuple[Endpoint, Endpoint], ...]:

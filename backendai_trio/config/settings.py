@@ -10,6 +10,9 @@ __all__ = ["Config", "Endpoint", "Login"]
 
 CONNECT_SECONDS = 10.0
 """Limit for opening a connection, where no setting says another."""
+ANSWER_SECONDS = 60.0
+"""Limit for each wait on an ordinary answer, where no setting says another. Long polls are answered
+within about 2 s."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -74,6 +77,9 @@ class Config:
     """Environment variable that names the proxy, for messages; ``""`` if none does."""
     connect_seconds: float = CONNECT_SECONDS
     """Limit in seconds for opening a connection, the TLS handshake included."""
+    answer_seconds: float = ANSWER_SECONDS
+    """Limit in seconds for each wait on an ordinary answer: for its head, or for more of its body.
+    Answers that may take minutes, such as that to a create, have none."""
     grace_seconds: float = 10.0
     """How many seconds a cancelled block may take to interrupt code and destroy its kernel; six
     times as many for a manager's kernel that does not run yet (`open_kernel`)."""

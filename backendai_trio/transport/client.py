@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import trio
 
@@ -26,12 +27,12 @@ from .rate_limit import RateLimitPauses
 from .responses import ResponseStream
 from .sending import error_of, open_response, outgoing_request
 
-__all__ = ["ANSWER_SECONDS", "Client"]
+__all__ = ["Client"]
 
 T = TypeVar("T")
 
-ANSWER_SECONDS = 60.0
-"""Limit for each wait on an ordinary response. Long polls answer within about 2 s."""
+AnswerSeconds = float | Literal["ordinary"] | None
+"""Limit for each wait on a response: in seconds, that of the settings, or none."""
 
 
 class Client:
@@ -120,7 +121,7 @@ class Client:
         *,
         content: AsyncIterator[bytes] | None = None,
         content_length: int | None = None,
-        answer_seconds: float | None = ANSWER_SECONDS,
+        answer_seconds: AnswerSeconds = "ordinary",
     ) -> Response:
         """Sign a request, send it, and return the response if it is a success.
 
@@ -131,7 +132,8 @@ class Client:
             request: what to send.
             content: the body as a stream, instead of `request.body`.
             content_length: its size in bytes; None sends it chunked.
-            answer_seconds: limit for each wait on the response; None for one that may take minutes,
+            answer_seconds: limit for each wait on the response, by default
+                `Config.answer_seconds`; None for one that may take minutes,
                 such as that to a create. TCP then notices a dead peer.
 
         Raises:
@@ -158,7 +160,7 @@ class Client:
             await self._refused(self.error(request, response), content, pauses)
 
     def start_call(
-        self, request: Request, *, answer_seconds: float | None = ANSWER_SECONDS
+        self, request: Request, *, answer_seconds: AnswerSeconds = "ordinary"
     ) -> PendingCall:
         """A call whose answer is not lost when the wait for it is cancelled.
 
@@ -171,7 +173,9 @@ class Client:
             ConfigError: a login is needed, and there is none.
         """
         headers = self.signed_headers(request)
-        outgoing = outgoing_request(request, self._api, headers, answer_seconds=answer_seconds)
+        outgoing = outgoing_request(
+            request, self._api, headers, answer_seconds=self._limit(answer_seconds)
+        )
         return PendingCall(
             self._pool,
             request,
@@ -191,7 +195,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         content: AsyncIterator[bytes] | None = None,
         content_length: int | None = None,
-        answer_seconds: float | None = ANSWER_SECONDS,
+        answer_seconds: AnswerSeconds = "ordinary",
         check_status: bool = True,
         decode: bool = True,
     ) -> AsyncIterator[ResponseStream]:
@@ -285,7 +289,7 @@ class Client:
         headers: Mapping[str, str],
         content: AsyncIterator[bytes] | None,
         content_length: int | None,
-        answer_seconds: float | None,
+        answer_seconds: AnswerSeconds,
         *,
         decode: bool = True,
     ) -> ResponseStream:
@@ -307,7 +311,7 @@ class Client:
                     base | dict(headers),
                     content=content,
                     content_length=content_length,
-                    answer_seconds=answer_seconds,
+                    answer_seconds=self._limit(answer_seconds),
                 )
                 return await open_response(
                     self._pool,
@@ -321,6 +325,11 @@ class Client:
                 left = at is None and self.leave_address(endpoint)
                 if not left or self._config.endpoint in tried:
                     raise
+
+    def _limit(self, answer_seconds: AnswerSeconds) -> float:
+        if answer_seconds is None:
+            return math.inf
+        return self._config.answer_seconds if answer_seconds == "ordinary" else answer_seconds
 
     def _check_open(self) -> None:
         if self.closed:

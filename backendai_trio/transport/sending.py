@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
@@ -31,7 +30,7 @@ def outgoing_request(
     *,
     content: AsyncIterator[bytes] | None = None,
     content_length: int | None = None,
-    answer_seconds: float | None,
+    answer_seconds: float,
 ) -> OutgoingRequest:
     """A request as the pool takes it; the arguments are those of `Client.request`."""
     outgoing = OutgoingRequest(
@@ -41,7 +40,7 @@ def outgoing_request(
         headers,
         request.body,
         len(request.body),
-        math.inf if answer_seconds is None else answer_seconds,
+        answer_seconds,
     )
     if content is not None:
         outgoing = replace(outgoing, content=content, content_length=content_length)

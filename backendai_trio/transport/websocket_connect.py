@@ -25,7 +25,6 @@ __all__ = ["connect_websocket", "open_websocket"]
 # none while they execute code, and send nothing while a run waits for its turn (docs/protocol.md,
 # section 4.3).
 _IDLE, _INTERVAL, _PROBES = 10, 5, 3
-_ANSWER_SECONDS = 60.0
 _PING_SECONDS = 30.0
 _RECEIVE_BYTES = 64 * 1024
 _TUNNEL_RECEIVE_BYTES = 256 * 1024
@@ -39,7 +38,7 @@ async def open_websocket(
     query: tuple[tuple[str, str], ...] = (),
     subprotocols: Sequence[str] = (),
     tunnel: bool = False,
-    answer_seconds: float = _ANSWER_SECONDS,
+    answer_seconds: float | None = None,
     ping_seconds: float = _PING_SECONDS,
 ) -> AsyncIterator[WebSocket]:
     """Open a WebSocket on the client's server; closed when the block ends.
@@ -52,7 +51,8 @@ async def open_websocket(
         tunnel: the messages are chunks of a stream between two programs. Much is read at once, and
             what is sent may have to wait for long until a program reads it; so TCP notices within
             25 s that the server is gone only while nothing is being sent.
-        answer_seconds: limit for the server's answer to the upgrade, once it is connected. Managers
+        answer_seconds: limit for the server's answer to the upgrade, once it is connected; None for
+            `Config.answer_seconds`. Managers
             work before they answer. `Config.connect_seconds` limits the time until then.
         ping_seconds: how often to send a ping. Proxies on the way close idle connections, and
             managers end idle sessions.
@@ -87,7 +87,7 @@ async def connect_websocket(
     query: tuple[tuple[str, str], ...] = (),
     subprotocols: Sequence[str] = (),
     tunnel: bool = False,
-    answer_seconds: float = _ANSWER_SECONDS,
+    answer_seconds: float | None = None,
     ping_seconds: float = _PING_SECONDS,
 ) -> WebSocket:
     """Connect; the caller closes the WebSocket.
@@ -129,7 +129,9 @@ async def connect_websocket(
             partial(
                 websocket.run,
                 upgrade,
-                answer_seconds=answer_seconds,
+                answer_seconds=(
+                    config.answer_seconds if answer_seconds is None else answer_seconds
+                ),
                 ping_seconds=ping_seconds,
                 receive_bytes=_TUNNEL_RECEIVE_BYTES if tunnel else _RECEIVE_BYTES,
             )

@@ -152,6 +152,8 @@ MALFORMED = [
     ("CONNECTION_TIMEOUT", "inf"),
     ("CONNECTION_TIMEOUT", "nan"),
     ("CONNECTION_TIMEOUT", "10s"),
+    ("READ_TIMEOUT", "-1"),
+    ("READ_TIMEOUT", "soon"),
     ("OVERRIDE_STORAGE_PROXY", "http://10.0.0.5:6021"),
     ("OVERRIDE_STORAGE_PROXY", "http://10.0.0.5:6021=storage.example.com"),
     ("OVERRIDE_STORAGE_PROXY", "http://a=https://b,c"),
@@ -206,6 +208,11 @@ def test_certificate_checks_on(value: str) -> None:
 )
 def test_connection_timeout(value: str, seconds: float) -> None:
     assert config_of(environ(BACKEND_CONNECTION_TIMEOUT=value)).connect_seconds == seconds
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("", 60), ("5", 5), ("0", inf)])
+def test_read_timeout(value: str, seconds: float) -> None:
+    assert config_of(environ(BACKEND_READ_TIMEOUT=value)).answer_seconds == seconds
 
 
 _secrets = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=40, max_size=40)

@@ -164,7 +164,7 @@ async def test_server_that_closes_in_the_middle(half: bytes) -> None:
 
 
 async def test_server_that_falls_silent() -> None:
-    hello = [HELLO]
+    hello = [HELLO, HELLO]
 
     async def silent(stream: trio.SocketStream) -> None:
         while await read_head(stream):
@@ -174,6 +174,9 @@ async def test_server_that_falls_silent() -> None:
     async with serving(silent) as config, open_client(config) as client:
         with pytest.raises(ConnectionFailed, match="stopped answering"):
             await client.call(INFO, answer_seconds=0.1)
+        async with open_client(replace(config, answer_seconds=0.1)) as hasty:
+            with pytest.raises(ConnectionFailed, match="stopped answering"):
+                await hasty.call(INFO)
         # No limit means none; only a cancel ends it.
         with trio.move_on_after(0.2) as scope:
             await client.call(INFO, answer_seconds=None)

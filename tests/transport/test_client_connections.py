@@ -164,12 +164,10 @@ async def test_server_that_closes_in_the_middle(half: bytes) -> None:
 
 
 async def test_server_that_falls_silent() -> None:
-    hello = [HELLO, HELLO]
-
     async def silent(stream: trio.SocketStream) -> None:
-        while await read_head(stream):
-            if hello:
-                await stream.send_all(hello.pop())
+        while head := await read_head(stream):
+            if head.startswith(b"GET / "):
+                await stream.send_all(HELLO)
 
     async with serving(silent) as config, open_client(config) as client:
         with pytest.raises(ConnectionFailed, match="stopped answering"):

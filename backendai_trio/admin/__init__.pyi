@@ -1,12 +1,17 @@
 from ..wire.admin_lists import KINDS as KINDS
 from ..wire.admin_lists import Kind as Kind
 from ..wire.admin_lists import SessionRow as SessionRow
+from ..wire.dotfiles import Dotfile as Dotfile
 from ..wire.kernel_states import LIVE as LIVE
 from ..wire.resources import ClusterResources as ClusterResources
 from ..wire.resources import KeyPairLimits as KeyPairLimits
 from ..wire.resources import Preset as Preset
 from ..wire.resources import Quota as Quota
 from ..wire.resources import ResourceGroup as ResourceGroup
+from .dotfiles import delete_dotfile as delete_dotfile
+from .dotfiles import get_dotfile as get_dotfile
+from .dotfiles import list_dotfiles as list_dotfiles
+from .dotfiles import put_dotfile as put_dotfile
 from .lists import authorize as authorize
 from .lists import list_rows as list_rows
 from .resources import check_resources as check_resources

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from ..admin import lists, resources
+from ..admin import dotfiles, lists, resources
 from ..faces import compat, transfers
 from ..faces.base import KernelFace
 from ..kernels.kernel import TrioKernel
@@ -65,3 +65,7 @@ class AsyncAdmin:
     check_resources = of_class(resources.check_resources)
     list_resource_groups = of_class(resources.list_resource_groups)
     key_pair_limits = of_class(resources.key_pair_limits)
+    list_dotfiles = of_class(dotfiles.list_dotfiles)
+    get_dotfile = of_class(dotfiles.get_dotfile)
+    put_dotfile = of_class(dotfiles.put_dotfile)
+    delete_dotfile = of_class(dotfiles.delete_dotfile)

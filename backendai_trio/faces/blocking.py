@@ -21,7 +21,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
-from ..admin import lists, resources
+from ..admin import dotfiles, lists, resources
 from ..config.settings import Config
 from ..kernels.execution import Execution
 from ..kernels.kernel import TrioKernel
@@ -278,3 +278,7 @@ class Admin:
     check_resources = _of_class(resources.check_resources)
     list_resource_groups = _of_class(resources.list_resource_groups)
     key_pair_limits = _of_class(resources.key_pair_limits)
+    list_dotfiles = _of_class(dotfiles.list_dotfiles)
+    get_dotfile = _of_class(dotfiles.get_dotfile)
+    put_dotfile = _of_class(dotfiles.put_dotfile)
+    delete_dotfile = _of_class(dotfiles.delete_dotfile)

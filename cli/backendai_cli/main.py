@@ -35,6 +35,7 @@ _COMMANDS = {
     "create": "Create a kernel that stays (alias: start).",
     "doctor": "Check settings, connection, key pair and runtimes.",
     "cp": "Copy files to or from a kernel.",
+    "dotfile": "Manage small files that each new kernel gets.",
     "download": "Download files from a kernel.",
     "events": "Follow the events of sessions.",
     "exec": "Run a command in a running kernel.",

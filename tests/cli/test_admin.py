@@ -166,6 +166,36 @@ def test_resources(commands: Commands, served: Env) -> None:
     commands.run("rm", "-q", "lab1", env=served)
 
 
+def test_dotfiles(commands: Commands, served: Env) -> None:
+    assert commands.run("dotfile", "list", env=served).text == "There are no dotfiles.\n"
+    (commands.work / "rc").write_text("alias ü=ls\n")
+    made = commands.run("dotfile", "set", ".bashrc", "rc", env=served)
+    assert (made.code, made.stderr) == (0, "✔ The dotfile .bashrc is created.\n")
+    made = commands.run(
+        "dotfile", "set", ".run", "-", "--permission", "755", env=served, stdin=b"x"
+    )
+    assert made.code == 0, made.stderr
+    again = commands.run("dotfile", "set", ".bashrc", "rc", env=served)
+    assert again.stderr == "✔ The dotfile .bashrc is replaced.\n"
+    assert commands.run("dotfile", "get", ".bashrc", env=served).text == "alias ü=ls\n"
+    rows = json.loads(commands.run("dotfile", "list", "--json", env=served).text)
+    assert {"path": ".run", "permission": "755", "size": 1, "data": "x"} in rows
+    shown = commands.run("dotfile", "list", "-f", "size,path", env=served).text.split()
+    assert shown[:2] == ["Size", "Path"] and "12" in shown
+    listed = commands.run("run", "-q", "python", "-c", "print(open('.run').read())", env=served)
+    assert listed.text == "x\n"
+    (commands.work / "latin").write_bytes(b"\xfc")
+    for words, reason in [
+        (("set", ".a", "latin"), "a dotfile is text in UTF-8"),
+        (("set", ".a", "rc", "--permission", "rw"), "three octal digits"),
+    ]:
+        assert reason in commands.run("dotfile", *words, env=served).problem(125)
+    assert commands.run("dotfile", "delete", "-q", ".bashrc", ".run", env=served).stderr == ""
+    assert "No such dotfile" in commands.run("dotfile", "get", ".run", env=served).problem(126)
+    reserved = commands.run("dotfile", "set", ".ssh", "rc", env=served)
+    assert "reserved" in reserved.problem(126)
+
+
 def test_query(commands: Commands, served: Env) -> None:
     text = "query($ak: String) { keypair(access_key: $ak) { access_key } }"
     expected = {"keypair": {"access_key": ACCESS_KEY}}

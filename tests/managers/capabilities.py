@@ -59,6 +59,7 @@ CAPABILITIES = {
     "list-filters": "lists are filtered, and sorted by any columns",
     "list-order": "lists are sorted by a column",
     "resource-presets": "limits, presets and what is free are told",
+    "dotfiles": "small files are kept that each new session gets",
     "other-users": "there is more than one user",
     "login": "users log in with a password",
 }
@@ -92,6 +93,9 @@ _NO_PAGES = {
 _NO_PRESETS = {
     "resource-presets": Limit("there are no presets before 19.03", _CLIENT, r"19\.03"),
 }
+_NO_SETTINGS = {
+    "dotfiles": Limit("there are no dotfiles before 19.09", _CLIENT, r"19\.09"),
+}
 _NO_FILTERS = {
     "list-filters": Limit("lists are filtered from 20.09.21 on", _CLIENT, r"20\.09\.21"),
 }
@@ -99,6 +103,7 @@ _NO_FILTERS = {
 _SEED = {
     **_NO_PAGES,
     **_NO_PRESETS,
+    **_NO_SETTINGS,
     "folder-trash": _NO_TRASH,
     "batch-input": _NO_INPUT,
     "rename": Limit("sessions are renamed from 21.09.3 on", _CLIENT, "21.09.3"),
@@ -156,6 +161,7 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
     "18.12.0": _TRANSITION
     | _NO_PAGES
     | _NO_PRESETS
+    | _NO_SETTINGS
     | {
         "events": Limit("session events are streamed from 19.06 on"),
         "folder-rename": Limit("folders are renamed from 19.03 on", _CLIENT, "19.03"),

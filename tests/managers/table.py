@@ -20,6 +20,7 @@ AREAS = {
     "test_admin": "lists, key pairs, logins",
     "test_lists": "lists in pages, filtered and sorted",
     "test_resources": "resource groups, presets, limits",
+    "test_settings": "dotfiles, SSH key pair, announcements",
     "test_commands": "the commands",
 }
 """Modules of the suite, and what each is about."""

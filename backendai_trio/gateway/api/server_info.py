@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...wire.dotfiles import DOTFILES_SINCE
 from ...wire.json_fields import encode_json
 from ...wire.resources import CheckPresets
 from ...wire.versions import Era
 from ..refusals import Refused
-from . import catalog
+from . import catalog, dotfiles
 from .handlers import Answer, Call, Handler
 
 __all__ = ["routes_of"]
@@ -72,6 +73,10 @@ _ROUTES: tuple[tuple[str, str, str, Handler], ...] = (
     ("v4.20190615", "GET", "/auth/role", role),
     ("v4.20190315", "GET", "/resource/presets", presets),
     ("v4.20190315", "POST", "/resource/check-presets", check_presets),
+    *(
+        (DOTFILES_SINCE, method, "/user-config/dotfiles", handler)
+        for method, handler in dotfiles.ROUTES
+    ),
 )
 
 

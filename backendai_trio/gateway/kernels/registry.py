@@ -14,6 +14,7 @@ from tempfile import mkdtemp
 import trio
 
 from ...errors import GatewayError
+from ...wire.dotfiles import Dotfile, decode_dotfiles
 from ...wire.events import SessionEvent
 from ...wire.kernels import CreateRequest, Statistics, is_uuid
 from ..faults import Faults
@@ -26,6 +27,7 @@ from ..storage.database import EndedSession, Store
 from ..storage.downloads import DownloadTickets
 from ..storage.tus import TusUploads
 from ..storage.vfolders import VFolders
+from .dotfiles import DOTFILES, write_dotfiles
 from .events import EventHub
 from .requests import MountedFolder, check_supported, mounted_folders
 from .runtimes import Runtime, UnknownRuntimeError, resolve
@@ -94,6 +96,11 @@ class SessionRegistry:
             )
         session.touch()
         return session
+
+    def dotfiles(self, access_key: str) -> list[Dotfile]:
+        """The files that each new kernel of a key pair gets."""
+        text = self.store.setting(access_key, DOTFILES)
+        return decode_dotfiles(text.encode()) if text else []
 
     async def create(self, create: CreateRequest, access_key: str) -> tuple[Session, bool]:
         """Find the kernel with the request's token, or start it.
@@ -229,6 +236,8 @@ class SessionRegistry:
                 )
                 session.mounts = tuple(item.folder for item in mounts)
                 session.faults = self.faults
+                dotfiles = self.dotfiles(access_key)
+                write_dotfiles(host.work, dotfiles, [item.path for item in mounts])
                 for item in mounts:
                     # Links: at the kernel's end they are removed, and not what they lead to.
                     place = host.work / item.path

@@ -8,6 +8,7 @@ from ..wire.resources import KeyPairLimits as KeyPairLimits
 from ..wire.resources import Preset as Preset
 from ..wire.resources import Quota as Quota
 from ..wire.resources import ResourceGroup as ResourceGroup
+from ..wire.ssh_keypair import SSHKeyPair as SSHKeyPair
 from .dotfiles import delete_dotfile as delete_dotfile
 from .dotfiles import get_dotfile as get_dotfile
 from .dotfiles import list_dotfiles as list_dotfiles
@@ -17,3 +18,6 @@ from .lists import list_rows as list_rows
 from .resources import check_resources as check_resources
 from .resources import key_pair_limits as key_pair_limits
 from .resources import list_resource_groups as list_resource_groups
+from .ssh_keypair import generate_ssh_keypair as generate_ssh_keypair
+from .ssh_keypair import get_ssh_public_key as get_ssh_public_key
+from .ssh_keypair import upload_ssh_keypair as upload_ssh_keypair

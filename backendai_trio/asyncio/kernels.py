@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from ..admin import dotfiles, lists, resources
+from ..admin import dotfiles, lists, resources, ssh_keypair
 from ..faces import compat, transfers
 from ..faces.base import KernelFace
 from ..kernels.kernel import TrioKernel
@@ -69,3 +69,6 @@ class AsyncAdmin:
     get_dotfile = of_class(dotfiles.get_dotfile)
     put_dotfile = of_class(dotfiles.put_dotfile)
     delete_dotfile = of_class(dotfiles.delete_dotfile)
+    get_ssh_public_key = of_class(ssh_keypair.get_ssh_public_key)
+    generate_ssh_keypair = of_class(ssh_keypair.generate_ssh_keypair)
+    upload_ssh_keypair = of_class(ssh_keypair.upload_ssh_keypair)

@@ -21,7 +21,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
-from ..admin import dotfiles, lists, resources
+from ..admin import dotfiles, lists, resources, ssh_keypair
 from ..config.settings import Config
 from ..kernels.execution import Execution
 from ..kernels.kernel import TrioKernel
@@ -282,3 +282,6 @@ class Admin:
     get_dotfile = _of_class(dotfiles.get_dotfile)
     put_dotfile = _of_class(dotfiles.put_dotfile)
     delete_dotfile = _of_class(dotfiles.delete_dotfile)
+    get_ssh_public_key = _of_class(ssh_keypair.get_ssh_public_key)
+    generate_ssh_keypair = _of_class(ssh_keypair.generate_ssh_keypair)
+    upload_ssh_keypair = _of_class(ssh_keypair.upload_ssh_keypair)

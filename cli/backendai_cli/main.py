@@ -59,6 +59,7 @@ _COMMANDS = {
     "run": "Run code or files in a kernel.",
     "shell": "Open a terminal in a kernel.",
     "serve": "Serve the Backend.AI API on this machine.",
+    "ssh-key": "Manage the SSH key pair that lets you into sessions.",
     "sync": "Synchronize a local folder to a kernel.",
     "upload": "Upload files to a kernel.",
     "vfolder": "Manage virtual folders, which outlive kernels.",
@@ -75,6 +76,7 @@ _ELSEWHERE = {
     "rename": ("sessions", "rename"),
     "restart": ("sessions", "restart"),
     "rm": ("sessions", "remove"),
+    "ssh-key": ("ssh_key", "command"),
     "vfolder": ("vfolder.group", "command"),
 }
 # Names of the official clients.

@@ -196,6 +196,35 @@ def test_dotfiles(commands: Commands, served: Env) -> None:
     assert "reserved" in reserved.problem(126)
 
 
+@pytest.mark.usefixtures("ssh_keygen")
+def test_ssh_key(commands: Commands, served: Env) -> None:
+    assert "ssh-key generate FILE" in commands.run("ssh-key", "show", env=served).problem(125)
+    made = commands.run("ssh-key", "generate", "id", env=served)
+    assert (made.code, made.text) == (0, ""), made.stderr
+    private, public = commands.work / "id", commands.work / "id.pub"
+    assert private.stat().st_mode & 0o777 == 0o600
+    assert "PRIVATE KEY" in private.read_text()
+    assert commands.run("ssh-key", "show", env=served).text == public.read_text()
+    again = commands.run("ssh-key", "generate", "id", env=served)
+    assert "id exists already; replace it with -f" in again.problem(125)
+    before = private.read_text()
+    assert commands.run("ssh-key", "generate", "-q", "-f", "id", env=served).stderr == ""
+    assert private.read_text() != before
+    (commands.work / "own").write_text(before)
+    missing = commands.run("ssh-key", "upload", "own", env=served)
+    assert "cannot read own.pub" in missing.problem(125)
+    (commands.work / "own.pub").write_text("ssh-rsa AAAA me\n")
+    assert commands.run("ssh-key", "upload", "-q", "own", env=served).code == 0
+    assert commands.run("ssh-key", "show", env=served).text == "ssh-rsa AAAA me\n"
+    swapped = commands.run("ssh-key", "upload", "own.pub", env=served)
+    assert swapped.code == 125
+    assert sorted(path.name for path in commands.work.iterdir()) == [
+        "id", "id.pub", "own", "own.pub"
+    ]  # fmt: skip
+    nowhere = commands.run("ssh-key", "generate", "missing/id", env=served)
+    assert "cannot write missing/id" in nowhere.problem(125)
+
+
 def test_query(commands: Commands, served: Env) -> None:
     text = "query($ak: String) { keypair(access_key: $ak) { access_key } }"
     expected = {"keypair": {"access_key": ACCESS_KEY}}

@@ -60,6 +60,8 @@ CAPABILITIES = {
     "list-order": "lists are sorted by a column",
     "resource-presets": "limits, presets and what is free are told",
     "dotfiles": "small files are kept that each new session gets",
+    "ssh-keypair": "a key pair is kept that lets a user into sessions over SSH",
+    "ssh-upload": "users give the server their own SSH key pair",
     "other-users": "there is more than one user",
     "login": "users log in with a password",
 }
@@ -95,6 +97,10 @@ _NO_PRESETS = {
 }
 _NO_SETTINGS = {
     "dotfiles": Limit("there are no dotfiles before 19.09", _CLIENT, r"19\.09"),
+    "ssh-keypair": Limit("there is no SSH key pair before 19.09", _CLIENT, r"19\.09"),
+}
+_NO_SSH_UPLOAD = {
+    "ssh-upload": Limit("SSH key pairs are uploaded from 23.03 on", _CLIENT, r"23\.03"),
 }
 _NO_FILTERS = {
     "list-filters": Limit("lists are filtered from 20.09.21 on", _CLIENT, r"20\.09\.21"),
@@ -104,6 +110,7 @@ _SEED = {
     **_NO_PAGES,
     **_NO_PRESETS,
     **_NO_SETTINGS,
+    **_NO_SSH_UPLOAD,
     "folder-trash": _NO_TRASH,
     "batch-input": _NO_INPUT,
     "rename": Limit("sessions are renamed from 21.09.3 on", _CLIENT, "21.09.3"),
@@ -135,6 +142,7 @@ _SEED = {
 }
 
 _TRANSITION = {
+    **_NO_SSH_UPLOAD,
     "folder-trash": _NO_TRASH,
     "sessions": _NO_AGENT,
     "login": Limit("there is no web server for it", absent=True),

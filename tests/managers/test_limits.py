@@ -28,7 +28,15 @@ from backendai_trio import (
     open_kernel,
     open_terminal,
 )
-from backendai_trio.admin import Kind, check_resources, list_dotfiles, list_rows
+from backendai_trio.admin import (
+    Kind,
+    SSHKeyPair,
+    check_resources,
+    get_ssh_public_key,
+    list_dotfiles,
+    list_rows,
+    upload_ssh_keypair,
+)
 from backendai_trio.files import UploadStream
 from backendai_trio.kernels import list_apps, open_app_stream
 from backendai_trio.vfolders import accept_invitation, list_invitations
@@ -239,6 +247,10 @@ async def _ask(target: Target, call: Callable[[Client], Awaitable[object]]) -> N
         await call(client)
 
 
+async def _upload_ssh_keypair(client: Client) -> None:
+    await upload_ssh_keypair(client, SSHKeyPair("ssh-rsa AAAA", "-----BEGIN"))
+
+
 async def _folders_of_all(target: Target) -> None:
     async with open_client(target.config("admin")) as client, open_folder(client):
         await list_rows(client, "vfolders")
@@ -270,6 +282,8 @@ _ON_TARGET: dict[str, Callable[[Target], Awaitable[None]]] = {
     "list-order": partial(_list, kind="agents", order="+id"),
     "resource-presets": partial(_ask, call=check_resources),
     "dotfiles": partial(_ask, call=list_dotfiles),
+    "ssh-keypair": partial(_ask, call=get_ssh_public_key),
+    "ssh-upload": partial(_ask, call=_upload_ssh_keypair),
     "admin-users": partial(_list, kind="users"),
     "admin-images": partial(_list, kind="images"),
     "admin-scaling-groups": partial(_list, kind="scaling-groups"),

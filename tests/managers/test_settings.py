@@ -9,10 +9,14 @@ import pytest
 from backendai_trio import Client, NotFound
 from backendai_trio.admin import (
     Dotfile,
+    SSHKeyPair,
     delete_dotfile,
+    generate_ssh_keypair,
     get_dotfile,
+    get_ssh_public_key,
     list_dotfiles,
     put_dotfile,
+    upload_ssh_keypair,
 )
 
 
@@ -32,3 +36,20 @@ async def test_dotfiles(client: Client) -> None:
     for call in (get_dotfile, delete_dotfile):
         with pytest.raises(NotFound):
             await call(client, path)
+
+
+@pytest.mark.needs("ssh-keypair")
+async def test_ssh_keypair(client: Client) -> None:
+    made = await generate_ssh_keypair(client)
+    assert "PRIVATE KEY" in made.private_key and made.public_key.startswith("ssh-")
+    assert await get_ssh_public_key(client) == made.public_key
+    other = await generate_ssh_keypair(client)
+    assert await get_ssh_public_key(client) == other.public_key != made.public_key
+
+
+@pytest.mark.needs("ssh-keypair", "ssh-upload")
+async def test_own_ssh_keypair(client: Client) -> None:
+    made = await generate_ssh_keypair(client)
+    await generate_ssh_keypair(client)
+    await upload_ssh_keypair(client, SSHKeyPair(made.public_key, made.private_key))
+    assert await get_ssh_public_key(client) == made.public_key

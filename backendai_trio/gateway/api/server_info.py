@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from ...wire.dotfiles import DOTFILES_SINCE
 from ...wire.json_fields import encode_json
 from ...wire.resources import CheckPresets
+from ...wire.ssh_keypair import SSH_KEYPAIR_PATH
 from ...wire.versions import Era
 from ..refusals import Refused
-from . import catalog, dotfiles
+from . import catalog, dotfiles, ssh_keypair
 from .handlers import Answer, Call, Handler
 
 __all__ = ["routes_of"]
@@ -77,6 +78,9 @@ _ROUTES: tuple[tuple[str, str, str, Handler], ...] = (
         (DOTFILES_SINCE, method, "/user-config/dotfiles", handler)
         for method, handler in dotfiles.ROUTES
     ),
+    ("v4.20190615", "GET", SSH_KEYPAIR_PATH, ssh_keypair.get),
+    ("v4.20190615", "PATCH", SSH_KEYPAIR_PATH, ssh_keypair.generate),
+    ("v4.20190615", "POST", SSH_KEYPAIR_PATH, ssh_keypair.upload),
 )
 
 

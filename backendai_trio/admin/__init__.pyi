@@ -9,6 +9,8 @@ from ..wire.resources import Preset as Preset
 from ..wire.resources import Quota as Quota
 from ..wire.resources import ResourceGroup as ResourceGroup
 from ..wire.ssh_keypair import SSHKeyPair as SSHKeyPair
+from .announcements import announce as announce
+from .announcements import get_announcement as get_announcement
 from .dotfiles import delete_dotfile as delete_dotfile
 from .dotfiles import get_dotfile as get_dotfile
 from .dotfiles import list_dotfiles as list_dotfiles

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from ..admin import dotfiles, lists, resources, ssh_keypair
+from ..admin import announcements, dotfiles, lists, resources, ssh_keypair
 from ..faces import compat, transfers
 from ..faces.base import KernelFace
 from ..kernels.kernel import TrioKernel
@@ -72,3 +72,5 @@ class AsyncAdmin:
     get_ssh_public_key = of_class(ssh_keypair.get_ssh_public_key)
     generate_ssh_keypair = of_class(ssh_keypair.generate_ssh_keypair)
     upload_ssh_keypair = of_class(ssh_keypair.upload_ssh_keypair)
+    get_announcement = of_class(announcements.get_announcement)
+    announce = of_class(announcements.announce)

@@ -21,7 +21,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
-from ..admin import dotfiles, lists, resources, ssh_keypair
+from ..admin import announcements, dotfiles, lists, resources, ssh_keypair
 from ..config.settings import Config
 from ..kernels.execution import Execution
 from ..kernels.kernel import TrioKernel
@@ -285,3 +285,5 @@ class Admin:
     get_ssh_public_key = _of_class(ssh_keypair.get_ssh_public_key)
     generate_ssh_keypair = _of_class(ssh_keypair.generate_ssh_keypair)
     upload_ssh_keypair = _of_class(ssh_keypair.upload_ssh_keypair)
+    get_announcement = _of_class(announcements.get_announcement)
+    announce = _of_class(announcements.announce)

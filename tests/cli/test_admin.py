@@ -225,6 +225,19 @@ def test_ssh_key(commands: Commands, served: Env) -> None:
     assert "cannot write missing/id" in nowhere.problem(125)
 
 
+def test_announcement(commands: Commands, served: Env) -> None:
+    assert commands.run("announcement", env=served).text == "There is no announcement.\n"
+    told = commands.run("announcement", "--set", "Down on Friday\x1b[2J", env=served)
+    assert (told.code, told.stderr) == (0, "✔ It is announced.\n")
+    assert commands.run("announcement", env=served).text == "Down on Friday?[2J\n"
+    as_json = commands.run("announcement", "--json", env=served).text
+    assert json.loads(as_json) == {"message": "Down on Friday\x1b[2J"}
+    assert commands.run("announcement", "--clear", "-q", env=served).stderr == ""
+    assert json.loads(commands.run("announcement", "--json", env=served).text) == {"message": ""}
+    for words, reason in ((["--set", ""], "--clear"), (["--set", "x", "--clear"], "not both")):
+        assert reason in commands.run("announcement", *words, env=served).problem(125)
+
+
 def test_query(commands: Commands, served: Env) -> None:
     text = "query($ak: String) { keypair(access_key: $ak) { access_key } }"
     expected = {"keypair": {"access_key": ACCESS_KEY}}

@@ -62,6 +62,7 @@ CAPABILITIES = {
     "dotfiles": "small files are kept that each new session gets",
     "ssh-keypair": "a key pair is kept that lets a user into sessions over SSH",
     "ssh-upload": "users give the server their own SSH key pair",
+    "announcements": "administrators announce something to all users",
     "other-users": "there is more than one user",
     "login": "users log in with a password",
 }
@@ -96,6 +97,7 @@ _NO_PRESETS = {
     "resource-presets": Limit("there are no presets before 19.03", _CLIENT, r"19\.03"),
 }
 _NO_SETTINGS = {
+    "announcements": Limit("there are none before 19.09", _CLIENT, r"19\.09"),
     "dotfiles": Limit("there are no dotfiles before 19.09", _CLIENT, r"19\.09"),
     "ssh-keypair": Limit("there is no SSH key pair before 19.09", _CLIENT, r"19\.09"),
 }

@@ -6,18 +6,22 @@ import secrets
 
 import pytest
 
-from backendai_trio import Client, NotFound
+from backendai_trio import AuthError, Client, NotFound, open_client
 from backendai_trio.admin import (
     Dotfile,
     SSHKeyPair,
+    announce,
     delete_dotfile,
     generate_ssh_keypair,
+    get_announcement,
     get_dotfile,
     get_ssh_public_key,
     list_dotfiles,
     put_dotfile,
     upload_ssh_keypair,
 )
+
+from .targets import Target
 
 
 @pytest.mark.needs("dotfiles")
@@ -53,3 +57,19 @@ async def test_own_ssh_keypair(client: Client) -> None:
     await generate_ssh_keypair(client)
     await upload_ssh_keypair(client, SSHKeyPair(made.public_key, made.private_key))
     assert await get_ssh_public_key(client) == made.public_key
+
+
+@pytest.mark.needs("announcements")
+async def test_announcement(target: Target, client: Client) -> None:
+    async with open_client(target.config("admin")) as admin:
+        before = await get_announcement(admin)
+        await announce(admin, "Maintenance on Friday, ü")
+        try:
+            assert await get_announcement(client) == "Maintenance on Friday, ü"
+        finally:
+            await announce(admin, before)
+        assert await get_announcement(client) == before
+    if target.can("other-users"):
+        with pytest.raises(AuthError):
+            await announce(client, "I am no administrator")
+        assert await get_announcement(client) == before

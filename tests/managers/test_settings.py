@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 import pytest
+import trio
 
 from backendai_trio import AuthError, Client, NotFound, open_client
 from backendai_trio.admin import (
@@ -23,6 +24,8 @@ from backendai_trio.admin import (
 
 from .targets import Target
 
+ENDING_SECONDS = 30.0
+
 
 @pytest.mark.needs("dotfiles")
 async def test_dotfiles(client: Client) -> None:
@@ -35,7 +38,8 @@ async def test_dotfiles(client: Client) -> None:
         assert not await put_dotfile(client, second)
         assert second in await list_dotfiles(client)
     finally:
-        await delete_dotfile(client, path)
+        with trio.move_on_after(ENDING_SECONDS, shield=True):
+            await delete_dotfile(client, path)
     assert path not in [item.path for item in await list_dotfiles(client)]
     for call in (get_dotfile, delete_dotfile):
         with pytest.raises(NotFound):
@@ -67,7 +71,8 @@ async def test_announcement(target: Target, client: Client) -> None:
         try:
             assert await get_announcement(client) == "Maintenance on Friday, ü"
         finally:
-            await announce(admin, before)
+            with trio.move_on_after(ENDING_SECONDS, shield=True):
+                await announce(admin, before)
         assert await get_announcement(client) == before
     if target.can("other-users"):
         with pytest.raises(AuthError):

@@ -154,9 +154,6 @@ _TRANSITION = {
 LIMITS: Mapping[str, Mapping[str, Limit]] = {
     GATEWAY: {
         "folder-trash": Limit("delete is final on a gateway", _CLIENT, "no trash"),
-        "list-filters": "lists are filtered, and sorted by any columns",
-        "list-order": "lists are sorted by a column",
-        "resource-presets": "limits, presets and what is free are told",
         "other-users": Limit("a gateway has one key pair", absent=True),
         "pictures": Limit("its Python interpreter knows no IPython"),
         "html": Limit("its Python interpreter knows no IPython"),

@@ -145,6 +145,12 @@ def installed() -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
+def ssh_keygen(installed: Callable[..., str]) -> str:
+    """The program that makes key pairs of SSH."""
+    return installed("ssh-keygen")
+
+
+@pytest.fixture(scope="session")
 def c_compiler(installed: Callable[..., str]) -> str:
     """The C compiler."""
     return installed("gcc", "cc", "clang")

@@ -10,7 +10,7 @@ __all__ = ["check_release"]
 
 
 def check_release(client: Client, version: str, what: str, since: str) -> None:
-    """Refuse to ask a server for what it cannot have.
+    """Refuse to ask a server for what it cannot have. Our own gateway has all of it.
 
     Args:
         client: of the server.
@@ -21,7 +21,7 @@ def check_release(client: Client, version: str, what: str, since: str) -> None:
     Raises:
         LocalProtocolError: the server is older.
     """
-    if client.hello.key < Hello(version).key:
+    if not client.hello.features and client.hello.key < Hello(version).key:
         raise LocalProtocolError(
             f"this server (API {client.hello.version}) has no {what}; managers have from {since} on"
         )

@@ -16,20 +16,21 @@ from ..wire.resources import (
 )
 from .releases import check_release
 
-__all__ = ["DEFAULT_PROJECT", "check_resources", "key_pair_limits", "list_resource_groups"]
+__all__ = ["check_resources", "key_pair_limits", "list_resource_groups"]
 
-DEFAULT_PROJECT = "default"
+_DEFAULT_PROJECT = "default"
 _GROUPS_SINCE = "v4.20190615"
 
 
 async def check_resources(
-    client: Client, *, project: str = DEFAULT_PROJECT, resource_group: str = ""
+    client: Client, *, project: str = "", resource_group: str = ""
 ) -> ClusterResources:
     """Ask for presets, limits, and what is free.
 
     Args:
         client: of the server.
-        project: whose limits count beside the key pair's.
+        project: whose limits count beside the key pair's; empty for `Config.project`, or the one
+            called default.
         resource_group: the only one that counts; empty for all that one may use.
 
     Returns:
@@ -43,16 +44,16 @@ async def check_resources(
     Endpoint: ``POST /resource/check-presets`` (docs/protocol.md, section 9.2).
     """
     check_release(client, CHECKS_PRESETS_SINCE, "resource presets", "19.03")
-    reply = await client.call(CheckPresets(project, resource_group).request())
+    reply = await client.call(CheckPresets(_project(client, project), resource_group).request())
     return ClusterResources.decode(reply.body)
 
 
-async def list_resource_groups(client: Client, *, project: str = DEFAULT_PROJECT) -> list[str]:
+async def list_resource_groups(client: Client, *, project: str = "") -> list[str]:
     """List the resource groups (scaling groups) whose machines may run a project's sessions.
 
     Args:
         client: of the server.
-        project: its name.
+        project: its name; empty for `Config.project`, or the one called default.
 
     Returns:
         Their names.
@@ -65,7 +66,7 @@ async def list_resource_groups(client: Client, *, project: str = DEFAULT_PROJECT
     Endpoint: ``GET /scaling-groups`` (docs/protocol.md, section 9.2).
     """
     check_release(client, _GROUPS_SINCE, "resource groups", "19.09")
-    reply = await client.call(resource_groups_request(project))
+    reply = await client.call(resource_groups_request(_project(client, project)))
     items = Fields.parse(reply.body, "resource groups").items("scaling_groups")
     return [Fields(item, "resource group").text("name") for item in items]
 
@@ -90,3 +91,7 @@ async def key_pair_limits(client: Client) -> KeyPairLimits:
     path = client.era.graphql_path
     reply = await client.call(Request("POST", path, (), KEY_PAIR_QUERY.encode(), JSON))
     return KeyPairLimits.decode(decode_answer(reply.body, f"POST {path}"))
+
+
+def _project(client: Client, name: str) -> str:
+    return name or client.config.project or _DEFAULT_PROJECT

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from ..admin import lists, resources
+from ..admin import announcements, dotfiles, lists, resources, ssh_keypair
 from ..faces import compat, transfers
 from ..faces.base import KernelFace
 from ..kernels.app_list import list_apps
@@ -72,3 +72,12 @@ class AsyncAdmin:
     check_resources = of_class(resources.check_resources)
     list_resource_groups = of_class(resources.list_resource_groups)
     key_pair_limits = of_class(resources.key_pair_limits)
+    list_dotfiles = of_class(dotfiles.list_dotfiles)
+    get_dotfile = of_class(dotfiles.get_dotfile)
+    put_dotfile = of_class(dotfiles.put_dotfile)
+    delete_dotfile = of_class(dotfiles.delete_dotfile)
+    get_ssh_public_key = of_class(ssh_keypair.get_ssh_public_key)
+    generate_ssh_keypair = of_class(ssh_keypair.generate_ssh_keypair)
+    upload_ssh_keypair = of_class(ssh_keypair.upload_ssh_keypair)
+    get_announcement = of_class(announcements.get_announcement)
+    announce = of_class(announcements.announce)

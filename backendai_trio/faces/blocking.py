@@ -21,7 +21,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
-from ..admin import lists, resources
+from ..admin import announcements, dotfiles, lists, resources, ssh_keypair
 from ..config.settings import Config
 from ..kernels.app_list import list_apps
 from ..kernels.execution import Execution
@@ -285,3 +285,12 @@ class Admin:
     check_resources = _of_class(resources.check_resources)
     list_resource_groups = _of_class(resources.list_resource_groups)
     key_pair_limits = _of_class(resources.key_pair_limits)
+    list_dotfiles = _of_class(dotfiles.list_dotfiles)
+    get_dotfile = _of_class(dotfiles.get_dotfile)
+    put_dotfile = _of_class(dotfiles.put_dotfile)
+    delete_dotfile = _of_class(dotfiles.delete_dotfile)
+    get_ssh_public_key = _of_class(ssh_keypair.get_ssh_public_key)
+    generate_ssh_keypair = _of_class(ssh_keypair.generate_ssh_keypair)
+    upload_ssh_keypair = _of_class(ssh_keypair.upload_ssh_keypair)
+    get_announcement = _of_class(announcements.get_announcement)
+    announce = _of_class(announcements.announce)

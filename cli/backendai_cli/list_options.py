@@ -22,21 +22,23 @@ class Columns:
     """Their names; empty for the usual ones."""
     as_json: bool
 
-    def of(self, known: Sequence[str]) -> Sequence[str]:
+    def of(self, usual: Sequence[str], *, known: Sequence[str] = ()) -> Sequence[str]:
         """The names, checked.
 
         Args:
-            known: the names that there are.
+            usual: the names of the columns to show where none are chosen.
+            known: the names that there are; by default the usual ones.
 
         Raises:
             click.UsageError: there is no such column.
         """
+        known = known or usual
         for name in self.names:
             if name not in known:
                 raise click.UsageError(
                     f"--fields: there is no column {name!r}; there are {', '.join(known)}"
                 )
-        return self.names or known
+        return self.names or usual
 
 
 @dataclass(frozen=True, kw_only=True)

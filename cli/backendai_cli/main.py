@@ -27,6 +27,7 @@ gc.set_threshold(50_000, 20, 20)
 
 _COMMANDS = {
     "admin": "List what the server has, and query its admin API.",
+    "announcement": "Show what the administrators of the server announce.",
     "app": "Forward a local port to a service in a kernel.",
     "apps": "List the services that a kernel offers.",
     "attach": "Attach to the terminal of a running kernel.",
@@ -35,6 +36,7 @@ _COMMANDS = {
     "create": "Create a kernel that stays (alias: start).",
     "doctor": "Check settings, connection, key pair and runtimes.",
     "cp": "Copy files to or from a kernel.",
+    "dotfile": "Manage small files that each new kernel gets.",
     "download": "Download files from a kernel.",
     "events": "Follow the events of sessions.",
     "exec": "Run a command in a running kernel.",
@@ -62,6 +64,7 @@ _COMMANDS = {
     "shutdown-service": "End a service in a kernel.",
     "ssh": "Log in to a kernel with OpenSSH.",
     "start-service": "Start a service, and print its address at the app proxy.",
+    "ssh-key": "Manage the SSH key pair that lets you into sessions.",
     "sync": "Synchronize a local folder to a kernel.",
     "upload": "Upload files to a kernel.",
     "vfolder": "Manage virtual folders, which outlive kernels.",
@@ -81,6 +84,7 @@ _ELSEWHERE = {
     "scp": ("ssh", "scp"),
     "shutdown-service": ("services", "shutdown"),
     "start-service": ("services", "start"),
+    "ssh-key": ("ssh_key", "command"),
     "vfolder": ("vfolder.group", "command"),
 }
 # Names of the official clients.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trio
 
 from backendai_trio import (
     Client,
@@ -20,9 +22,16 @@ from backendai_trio import (
     open_gateway,
     open_kernel,
 )
-from backendai_trio.admin import check_resources, key_pair_limits, list_resource_groups
+from backendai_trio.admin import (
+    ClusterResources,
+    check_resources,
+    key_pair_limits,
+    list_resource_groups,
+)
 from backendai_trio.gateway import RELEASES
-from backendai_trio.wire.http import Request
+from backendai_trio.wire.http import JSON, Request
+
+from ..transport.servers import HELLO, read_head, reply, serving
 
 EARLY = ("1.1", "1.3", "18.12")
 
@@ -74,3 +83,26 @@ async def test_before_there_were_any(release: str, gateway_parent: Path) -> None
         for method, path in (("POST", "/resource/check-presets"), ("GET", "/scaling-groups")):
             with pytest.raises(NotFound):
                 await client.call(Request(method, client.era.prefix + path))
+
+
+async def test_project_of_the_settings() -> None:
+    asked: list[bytes] = []
+
+    async def handle(stream: trio.SocketStream) -> None:
+        while head := await read_head(stream):
+            asked.append(head)
+            if head.startswith(b"GET / "):
+                await stream.send_all(HELLO)
+            elif b"check-presets" in head:
+                await stream.send_all(reply(200, ClusterResources(None, None, {}).encode(), JSON))
+            else:
+                await stream.send_all(reply(200, b'{"scaling_groups": [{"name": "a"}]}', JSON))
+
+    async with serving(handle) as config:
+        for project, expected in (("", b"default"), ("physics", b"physics")):
+            async with open_client(replace(config, project=project)) as client:
+                assert await list_resource_groups(client) == ["a"]
+                assert b"group=" + expected in asked[-1]
+                assert await list_resource_groups(client, project="x") == ["a"]
+                assert b"group=x" in asked[-1]
+                assert (await check_resources(client)).key_pair is None

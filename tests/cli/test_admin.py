@@ -166,6 +166,78 @@ def test_resources(commands: Commands, served: Env) -> None:
     commands.run("rm", "-q", "lab1", env=served)
 
 
+def test_dotfiles(commands: Commands, served: Env) -> None:
+    assert commands.run("dotfile", "list", env=served).text == "There are no dotfiles.\n"
+    (commands.work / "rc").write_text("alias ü=ls\n")
+    made = commands.run("dotfile", "set", ".bashrc", "rc", env=served)
+    assert (made.code, made.stderr) == (0, "✔ The dotfile .bashrc is created.\n")
+    made = commands.run(
+        "dotfile", "set", ".run", "-", "--permission", "755", env=served, stdin=b"x"
+    )
+    assert made.code == 0, made.stderr
+    again = commands.run("dotfile", "set", ".bashrc", "rc", env=served)
+    assert again.stderr == "✔ The dotfile .bashrc is replaced.\n"
+    assert commands.run("dotfile", "get", ".bashrc", env=served).text == "alias ü=ls\n"
+    rows = json.loads(commands.run("dotfile", "list", "--json", env=served).text)
+    assert {"path": ".run", "permission": "755", "size": 1, "data": "x"} in rows
+    shown = commands.run("dotfile", "list", "-f", "size,path", env=served).text.split()
+    assert shown[:2] == ["Size", "Path"] and "12" in shown
+    listed = commands.run("run", "-q", "python", "-c", "print(open('.run').read())", env=served)
+    assert listed.text == "x\n"
+    (commands.work / "latin").write_bytes(b"\xfc")
+    for words, reason in [
+        (("set", ".a", "latin"), "a dotfile is text in UTF-8"),
+        (("set", ".a", "rc", "--permission", "rw"), "three octal digits"),
+    ]:
+        assert reason in commands.run("dotfile", *words, env=served).problem(125)
+    assert commands.run("dotfile", "delete", "-q", ".bashrc", ".run", env=served).stderr == ""
+    assert "No such dotfile" in commands.run("dotfile", "get", ".run", env=served).problem(126)
+    reserved = commands.run("dotfile", "set", ".ssh", "rc", env=served)
+    assert "reserved" in reserved.problem(126)
+
+
+@pytest.mark.usefixtures("ssh_keygen")
+def test_ssh_key(commands: Commands, served: Env) -> None:
+    assert "ssh-key generate FILE" in commands.run("ssh-key", "show", env=served).problem(125)
+    made = commands.run("ssh-key", "generate", "id", env=served)
+    assert (made.code, made.text) == (0, ""), made.stderr
+    private, public = commands.work / "id", commands.work / "id.pub"
+    assert private.stat().st_mode & 0o777 == 0o600
+    assert "PRIVATE KEY" in private.read_text()
+    assert commands.run("ssh-key", "show", env=served).text == public.read_text()
+    again = commands.run("ssh-key", "generate", "id", env=served)
+    assert "id exists already; replace it with -f" in again.problem(125)
+    before = private.read_text()
+    assert commands.run("ssh-key", "generate", "-q", "-f", "id", env=served).stderr == ""
+    assert private.read_text() != before
+    (commands.work / "own").write_text(before)
+    missing = commands.run("ssh-key", "upload", "own", env=served)
+    assert "cannot read own.pub" in missing.problem(125)
+    (commands.work / "own.pub").write_text("ssh-rsa AAAA me\n")
+    assert commands.run("ssh-key", "upload", "-q", "own", env=served).code == 0
+    assert commands.run("ssh-key", "show", env=served).text == "ssh-rsa AAAA me\n"
+    swapped = commands.run("ssh-key", "upload", "own.pub", env=served)
+    assert swapped.code == 125
+    assert sorted(path.name for path in commands.work.iterdir()) == [
+        "id", "id.pub", "own", "own.pub"
+    ]  # fmt: skip
+    nowhere = commands.run("ssh-key", "generate", "missing/id", env=served)
+    assert "cannot write missing/id" in nowhere.problem(125)
+
+
+def test_announcement(commands: Commands, served: Env) -> None:
+    assert commands.run("announcement", env=served).text == "There is no announcement.\n"
+    told = commands.run("announcement", "--set", "Down on Friday\x1b[2J", env=served)
+    assert (told.code, told.stderr) == (0, "✔ It is announced.\n")
+    assert commands.run("announcement", env=served).text == "Down on Friday?[2J\n"
+    as_json = commands.run("announcement", "--json", env=served).text
+    assert json.loads(as_json) == {"message": "Down on Friday\x1b[2J"}
+    assert commands.run("announcement", "--clear", "-q", env=served).stderr == ""
+    assert json.loads(commands.run("announcement", "--json", env=served).text) == {"message": ""}
+    for words, reason in ((["--set", ""], "--clear"), (["--set", "x", "--clear"], "not both")):
+        assert reason in commands.run("announcement", *words, env=served).problem(125)
+
+
 def test_query(commands: Commands, served: Env) -> None:
     text = "query($ak: String) { keypair(access_key: $ak) { access_key } }"
     expected = {"keypair": {"access_key": ACCESS_KEY}}

@@ -62,6 +62,10 @@ CAPABILITIES = {
     "list-order": "lists are sorted by a column",
     "resource-presets": "limits, presets and what is free are told",
     "projects": "users have projects",
+    "dotfiles": "small files are kept that each new session gets",
+    "ssh-keypair": "a key pair is kept that lets a user into sessions over SSH",
+    "ssh-upload": "users give the server their own SSH key pair",
+    "announcements": "administrators announce something to all users",
     "other-users": "there is more than one user",
     "login": "users log in with a password",
 }
@@ -95,6 +99,14 @@ _NO_PAGES = {
 _NO_PRESETS = {
     "resource-presets": Limit("there are no presets before 19.03", _CLIENT, r"19\.03"),
 }
+_NO_SETTINGS = {
+    "announcements": Limit("there are none before 19.09", _CLIENT, r"19\.09"),
+    "dotfiles": Limit("there are no dotfiles before 19.09", _CLIENT, r"19\.09"),
+    "ssh-keypair": Limit("there is no SSH key pair before 19.09", _CLIENT, r"19\.09"),
+}
+_NO_SSH_UPLOAD = {
+    "ssh-upload": Limit("SSH key pairs are uploaded from 23.03 on", _CLIENT, r"23\.03"),
+}
 _NO_FILTERS = {
     "list-filters": Limit("lists are filtered from 20.09.21 on", _CLIENT, r"20\.09\.21"),
 }
@@ -103,6 +115,8 @@ _SEED = {
     "projects": Limit("there are no projects before 19.03", absent=True),
     **_NO_PAGES,
     **_NO_PRESETS,
+    **_NO_SETTINGS,
+    **_NO_SSH_UPLOAD,
     "folder-trash": _NO_TRASH,
     "batch-input": _NO_INPUT,
     "rename": Limit("sessions are renamed from 21.09.3 on", _CLIENT, "21.09.3"),
@@ -138,6 +152,7 @@ _SEED = {
 _TRANSITION = {
     "waiting": Limit("there is no agent to wait for", absent=True),
     "enqueue": Limit("a create is answered when the session runs", _CLIENT, r"from 20\.09 on"),
+    **_NO_SSH_UPLOAD,
     "folder-trash": _NO_TRASH,
     "sessions": _NO_AGENT,
     "login": Limit("there is no web server for it", absent=True),
@@ -163,6 +178,7 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
     "18.12.0": _TRANSITION
     | _NO_PAGES
     | _NO_PRESETS
+    | _NO_SETTINGS
     | {
         "events": Limit("session events are streamed from 19.06 on"),
         "folder-rename": Limit("folders are renamed from 19.03 on", _CLIENT, "19.03"),

@@ -21,6 +21,7 @@ AREAS = {
     "test_lists": "lists in pages, filtered and sorted",
     "test_resources": "resource groups, presets, limits",
     "test_projects": "users of other projects than the default one",
+    "test_settings": "dotfiles, SSH key pair, announcements",
     "test_commands": "the commands",
 }
 """Modules of the suite, and what each is about."""

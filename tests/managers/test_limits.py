@@ -16,6 +16,7 @@ from backendai_trio import (
     ApiError,
     BackendError,
     BatchOptions,
+    Client,
     Html,
     KernelLeftBehindWarning,
     Media,
@@ -27,7 +28,16 @@ from backendai_trio import (
     open_kernel,
     open_terminal,
 )
-from backendai_trio.admin import Kind, check_resources, list_rows
+from backendai_trio.admin import (
+    Kind,
+    SSHKeyPair,
+    check_resources,
+    get_announcement,
+    get_ssh_public_key,
+    list_dotfiles,
+    list_rows,
+    upload_ssh_keypair,
+)
 from backendai_trio.files import UploadStream
 from backendai_trio.kernels import enqueue_kernel, list_apps, open_app_stream
 from backendai_trio.vfolders import accept_invitation, list_invitations
@@ -238,9 +248,13 @@ async def _list(target: Target, kind: Kind, **page: str) -> None:
         await list_rows(client, kind, **page)  # type: ignore[arg-type]
 
 
-async def _resource_presets(target: Target) -> None:
+async def _ask(target: Target, call: Callable[[Client], Awaitable[object]]) -> None:
     async with open_client(target.config()) as client:
-        await check_resources(client)
+        await call(client)
+
+
+async def _upload_ssh_keypair(client: Client) -> None:
+    await upload_ssh_keypair(client, SSHKeyPair("ssh-rsa AAAA", "-----BEGIN"))
 
 
 async def _folders_of_all(target: Target) -> None:
@@ -273,7 +287,11 @@ _ON_TARGET: dict[str, Callable[[Target], Awaitable[None]]] = {
     "admin-vfolders": _folders_of_all,
     "list-filters": partial(_list, kind="agents", filter='id == "x"'),
     "list-order": partial(_list, kind="agents", order="+id"),
-    "resource-presets": _resource_presets,
+    "resource-presets": partial(_ask, call=check_resources),
+    "announcements": partial(_ask, call=get_announcement),
+    "dotfiles": partial(_ask, call=list_dotfiles),
+    "ssh-keypair": partial(_ask, call=get_ssh_public_key),
+    "ssh-upload": partial(_ask, call=_upload_ssh_keypair),
     "admin-users": partial(_list, kind="users"),
     "admin-images": partial(_list, kind="images"),
     "admin-scaling-groups": partial(_list, kind="scaling-groups"),

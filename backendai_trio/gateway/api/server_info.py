@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...wire.json_fields import encode_json
+from ...wire.announcements import ANNOUNCEMENT_PATH, decode_announcement, encode_announcement
+from ...wire.dotfiles import DOTFILES_SINCE
+from ...wire.json_fields import Fields, encode_json
 from ...wire.resources import CheckPresets
+from ...wire.ssh_keypair import SSH_KEYPAIR_PATH
 from ...wire.versions import Era
 from ..refusals import Refused
-from . import catalog
-from .handlers import Answer, Call, Handler
+from . import catalog, dotfiles, ssh_keypair
+from .handlers import NO_CONTENT, Answer, Call, Handler
 
 __all__ = ["routes_of"]
+
+_ANNOUNCEMENT = "announcement"
+"""Name of the setting, which is no key pair's."""
 
 
 def manager_status(call: Call) -> Answer:
@@ -30,9 +36,20 @@ def manager_status(call: Call) -> Answer:
     )
 
 
-def announcement(_call: Call) -> Answer:
+def announcement(call: Call) -> Answer:
     """``GET /manager/announcement``."""
-    return Answer(encode_json({"enabled": False, "message": ""}))
+    text = call.sessions.store.setting("", _ANNOUNCEMENT)
+    return Answer(encode_announcement(text or ""))
+
+
+def announce(call: Call) -> Answer:
+    """``POST /manager/announcement``: the gateway's user may."""
+    text = decode_announcement(call.body)
+    if not text and Fields.parse(call.body, "announcement").flag("enabled", default=False):
+        title = "Empty message not allowed to enable announcement"
+        raise Refused(400, "invalid-api-params", title)
+    call.sessions.store.set_setting("", _ANNOUNCEMENT, text)
+    return NO_CONTENT
 
 
 def resource_slots(_call: Call) -> Answer:
@@ -66,12 +83,20 @@ def check_presets(call: Call) -> Answer:
 
 _ROUTES: tuple[tuple[str, str, str, Handler], ...] = (
     ("v4.20181215", "GET", "/manager/status", manager_status),
-    ("v4.20190615", "GET", "/manager/announcement", announcement),
+    ("v4.20190615", "GET", ANNOUNCEMENT_PATH, announcement),
+    ("v4.20190615", "POST", ANNOUNCEMENT_PATH, announce),
     ("v4.20190315", "GET", "/config/resource-slots", resource_slots),
     ("v4.20190615", "GET", "/scaling-groups", scaling_groups),
     ("v4.20190615", "GET", "/auth/role", role),
     ("v4.20190315", "GET", "/resource/presets", presets),
     ("v4.20190315", "POST", "/resource/check-presets", check_presets),
+    *(
+        (DOTFILES_SINCE, method, "/user-config/dotfiles", handler)
+        for method, handler in dotfiles.ROUTES
+    ),
+    ("v4.20190615", "GET", SSH_KEYPAIR_PATH, ssh_keypair.get),
+    ("v4.20190615", "PATCH", SSH_KEYPAIR_PATH, ssh_keypair.generate),
+    ("v4.20190615", "POST", SSH_KEYPAIR_PATH, ssh_keypair.upload),
 )
 
 

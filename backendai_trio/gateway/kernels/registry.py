@@ -12,6 +12,7 @@ from tempfile import mkdtemp
 import trio
 
 from ...errors import GatewayError
+from ...wire.dotfiles import Dotfile, decode_dotfiles
 from ...wire.events import SessionEvent
 from ...wire.kernel_states import KernelState
 from ...wire.kernels import CreateRequest, Statistics, is_uuid
@@ -26,6 +27,7 @@ from ..storage.downloads import DownloadTickets
 from ..storage.tus import TusUploads
 from ..storage.vfolders import VFolders
 from .batch import run_job
+from .dotfiles import DOTFILES, write_dotfiles
 from .events import EventHub
 from .queue import QueuedSession, StartQueue
 from .records import cancelled_record, ended_record, statistics_of
@@ -123,6 +125,11 @@ class SessionRegistry:
         if isinstance(found, Session):
             found.touch()
         return found
+
+    def dotfiles(self, access_key: str) -> list[Dotfile]:
+        """The files that each new kernel of a key pair gets."""
+        text = self.store.setting(access_key, DOTFILES)
+        return decode_dotfiles(text.encode()) if text else []
 
     def ended_log(self, access_key: str, name: str) -> str | None:
         """What a batch session that has ended has printed; None if no such log is kept.
@@ -318,6 +325,8 @@ class SessionRegistry:
             async with opened as host, trio.open_nursery() as nursery:
                 session = Session(item.requested, host, nursery, self.limits)
                 session.faults = self.faults
+                dotfiles = self.dotfiles(item.access_key)
+                write_dotfiles(host.work, dotfiles, [each.path for each in mounts])
                 for each in mounts:
                     # Links: at the kernel's end they are removed, and not what they lead to.
                     place = host.work / each.path

@@ -1,4 +1,4 @@
-"""The gateway's store: key pairs, and kernels that have ended.
+"""The gateway's store: key pairs, their settings, and kernels that have ended.
 
 It is in memory, or in an SQLite database that only its owner can read (`GatewayOptions.data`).
 """
@@ -47,6 +47,10 @@ CREATE TABLE IF NOT EXISTS ended_sessions (
     session_id TEXT PRIMARY KEY, token TEXT NOT NULL, access_key TEXT NOT NULL,
     runtime TEXT NOT NULL, created_at TEXT NOT NULL, terminated_at TEXT NOT NULL,
     cpu_ms INTEGER NOT NULL, {", ".join(f"{name} {kind}" for name, kind in _ADDED.items())}
+) STRICT;
+CREATE TABLE IF NOT EXISTS settings (
+    access_key TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,
+    PRIMARY KEY (access_key, name)
 ) STRICT;
 """
 _HISTORY = 1000
@@ -106,6 +110,16 @@ class Store(Protocol):
     def ended(self, access_key: str) -> list[EndedSession]:
         """A key pair's ended kernels, newest first."""
 
+    def setting(self, access_key: str, name: str) -> str | None:
+        """A setting of a key pair, such as its dotfiles; None if it was never set."""
+
+    def set_setting(self, access_key: str, name: str, value: str) -> None:
+        """Change a setting.
+
+        Raises:
+            sqlite3.OperationalError: the disk is full.
+        """
+
     def close(self) -> None:
         """Close it; may be repeated."""
 
@@ -116,6 +130,7 @@ class MemoryStore:
     def __init__(self, pair: KeyPair) -> None:
         self.pair = pair
         self._ended: list[EndedSession] = []
+        self._settings: dict[tuple[str, str], str] = {}
 
     def secret_key_of(self, access_key: str) -> str | None:
         """See `Store`."""
@@ -129,6 +144,14 @@ class MemoryStore:
     def ended(self, access_key: str) -> list[EndedSession]:
         """See `Store`."""
         return [item for item in self._ended if item.access_key == access_key]
+
+    def setting(self, access_key: str, name: str) -> str | None:
+        """See `Store`."""
+        return self._settings.get((access_key, name))
+
+    def set_setting(self, access_key: str, name: str, value: str) -> None:
+        """See `Store`."""
+        self._settings[access_key, name] = value
 
     def close(self) -> None:
         """See `Store`."""
@@ -214,6 +237,18 @@ class SqliteStore:
             )
         ) as rows:
             return [EndedSession(*row) for row in rows]
+
+    def setting(self, access_key: str, name: str) -> str | None:
+        """See `Store`."""
+        text = "SELECT value FROM settings WHERE access_key=? AND name=?"
+        row = self._one(text, access_key, name)
+        return row[0] if row else None
+
+    def set_setting(self, access_key: str, name: str, value: str) -> None:
+        """See `Store`."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (access_key, name, value)
+        )
 
     def _one(self, text: str, *values: object) -> tuple[str, ...] | None:
         cursor: sqlite3.Cursor = self._db.execute(text, values)

@@ -33,8 +33,6 @@ __all__ = ["command"]
     "--group",
     metavar="NAME",
     type=NAME,
-    envvar="BACKEND_GROUP",
-    default="default",
     help="Project [default: BACKEND_GROUP, or the one called default].",
 )
 @click.option(
@@ -46,7 +44,7 @@ __all__ = ["command"]
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @local_option
-def command(project: str, resource_group: str | None, as_json: bool, local: bool) -> None:
+def command(project: str | None, resource_group: str | None, as_json: bool, local: bool) -> None:
     """Show what you may use, and what of it is free: the limits of your key pair and project,
     resource groups, and presets.
 
@@ -59,7 +57,9 @@ def command(project: str, resource_group: str | None, as_json: bool, local: bool
     """  # fmt: skip
 
     async def ask(client: Client) -> tuple[KeyPairLimits, ClusterResources]:
-        found = await check_resources(client, project=project, resource_group=resource_group or "")
+        found = await check_resources(
+            client, project=project or "", resource_group=resource_group or ""
+        )
         return await key_pair_limits(client), found
 
     with open_server(Status(quiet=as_json), local=local) as config:
@@ -67,12 +67,12 @@ def command(project: str, resource_group: str | None, as_json: bool, local: bool
     if as_json:
         click.echo(json.dumps({"limits": asdict(pair), **asdict(found)}))
     else:
-        _show(pair, found, project)
+        _show(pair, found)
 
 
-def _show(pair: KeyPairLimits, found: ClusterResources, project: str) -> None:
+def _show(pair: KeyPairLimits, found: ClusterResources) -> None:
     click.echo(". ".join(_facts(pair)) + ".")
-    for title, quota in (("Key pair", found.key_pair), (f"Project {project}", found.project)):
+    for title, quota in (("Key pair", found.key_pair), ("Project", found.project)):
         if quota is not None and quota.limits:
             _head(title)
             show_rows(list(_slots(quota)), as_json=False, empty="")

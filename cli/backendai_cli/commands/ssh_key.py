@@ -1,0 +1,125 @@
+"""`backend.ai ssh-key`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from backendai_trio import Client
+from backendai_trio.admin import (
+    SSHKeyPair,
+    generate_ssh_keypair,
+    get_ssh_public_key,
+    upload_ssh_keypair,
+)
+
+from ..console import Status
+from ..groups import Group
+from ..options import quiet_option
+from ..parameters import LocalPath
+from ..server import call_server, configured_server
+
+__all__ = ["command"]
+
+
+@click.group("ssh-key", cls=Group)
+def command() -> None:
+    """Manage the SSH key pair that lets you into sessions. Managers from 19.09 on keep one for each
+    key pair, and give it to new sessions.
+
+    \b
+    Examples:
+      backend.ai ssh-key show
+      backend.ai ssh-key generate ~/.ssh/id_backendai
+      backend.ai ssh-key upload ~/.ssh/id_backendai
+    """
+
+
+@command.command("show")
+def show() -> None:
+    """Print the public key.
+
+    \b
+    Example:
+      backend.ai ssh-key show >>authorized_keys
+    """
+    key = call_server(configured_server("show the SSH key"), get_ssh_public_key)
+    if not key:
+        raise click.ClickException(
+            "the server has no SSH key pair for you; 'backend.ai ssh-key generate FILE' makes one"
+        )
+    click.echo(key.rstrip("\n"))
+
+
+@command.command("generate")
+@click.argument("file", type=LocalPath(dir_okay=False))
+@click.option("-f", "--overwrite", is_flag=True, help="Replace FILE and FILE.pub.")
+@quiet_option
+def generate(file: Path, overwrite: bool, quiet: bool) -> None:
+    """Have the server make a new key pair, for FILE (the private key) and FILE.pub.
+
+    It replaces the one that the server has; sessions that exist keep that. The server tells the
+    private key only now.
+
+    \b
+    Example:
+      backend.ai ssh-key generate ~/.ssh/id_backendai
+    """
+    public = _public_file(file)
+    for path in (file, public):
+        if not overwrite and path.exists():
+            raise click.UsageError(f"{path} exists already; replace it with -f (--overwrite)")
+    # Before the server replaces the old key: the new one must not be lost.
+    part = file.with_name(f".{file.name}.part")
+    try:
+        part.unlink(missing_ok=True)
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as exc:
+        raise click.ClickException(f"cannot write {file}: {exc.strerror}") from None
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as opened:
+            keypair = call_server(
+                configured_server("generate an SSH key pair"), generate_ssh_keypair
+            )
+            opened.write(keypair.private_key)
+        public.write_text(keypair.public_key, encoding="utf-8")
+        part.replace(file)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    Status(quiet=quiet).done(f"The private key is in {file}, the public key in {public}.")
+
+
+@command.command("upload")
+@click.argument("file", type=LocalPath(exists=True, dir_okay=False))
+@quiet_option
+def upload(file: Path, quiet: bool) -> None:
+    """Give the server the key pair of the private key in FILE and the public one in FILE.pub.
+
+    The server keeps both, and new sessions have both. Managers can from 23.03 on.
+
+    \b
+    Example:
+      backend.ai ssh-key upload ~/.ssh/id_backendai
+    """
+    public = _public_file(file)
+    try:
+        keypair = SSHKeyPair(public.read_text("utf-8"), file.read_text("utf-8"))
+    except OSError as exc:
+        raise click.ClickException(f"cannot read {exc.filename}: {exc.strerror}") from None
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{file} and {public}: keys are text, and this is not") from None
+    if "PRIVATE KEY" not in keypair.private_key:
+        raise click.UsageError(f"{file} is no private key; the public one is read from {public}")
+
+    async def send(client: Client) -> None:
+        await upload_ssh_keypair(client, keypair)
+
+    call_server(configured_server("upload an SSH key pair"), send)
+    Status(quiet=quiet).done("The server has the key pair; new sessions get it.")
+
+
+def _public_file(private: Path) -> Path:
+    return private.with_name(f"{private.name}.pub")

@@ -104,11 +104,7 @@ def replace_process(program: str, connection: Connection, arguments: Sequence[st
     path = shutil.which(program)
     if path is None:
         raise click.ClickException(f"there is no {program} on PATH; install the OpenSSH client")
-    settings = [
-        word
-        for name, value in ssh_options(connection).items()
-        for word in ("-o", f"{name}={value}")
-    ]
+    settings = [f"-o{name}={value}" for name, value in ssh_options(connection).items()]
     argv = [program, *settings, *arguments]
     sys.stdout.flush()
     sys.stderr.flush()

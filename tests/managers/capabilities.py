@@ -44,6 +44,8 @@ CAPABILITIES = {
     "events": "session events are streamed",
     "apps": "services of a session are listed",
     "app-streams": "a service of a session is reached",
+    "app-proxy": "a service is started for an app proxy",
+    "ssh": "a session has an SSH server, and its key",
     "terminal": "a session has a terminal",
     "folder-files": "files in a virtual folder are listed and made",
     "folder-downloads": "files leave a virtual folder",
@@ -111,12 +113,17 @@ _NO_FILTERS = {
     "list-filters": Limit("lists are filtered from 20.09.21 on", _CLIENT, r"20\.09\.21"),
 }
 
+_NO_PROXY = Limit("there is no app proxy among the servers here", ServerError, "oordinator")
+_NO_STARTS = Limit("services are started from 21.09.3 on", _CLIENT, r"21\.09\.3")
+
 _SEED = {
     "projects": Limit("there are no projects before 19.03", absent=True),
     **_NO_PAGES,
     **_NO_PRESETS,
     **_NO_SETTINGS,
     **_NO_SSH_UPLOAD,
+    "app-proxy": _NO_STARTS,
+    "ssh": Limit("services are reached from 18.12 on", absent=True),
     "folder-trash": _NO_TRASH,
     "batch-input": _NO_INPUT,
     "rename": Limit("sessions are renamed from 21.09.3 on", _CLIENT, "21.09.3"),
@@ -153,6 +160,8 @@ _TRANSITION = {
     "waiting": Limit("there is no agent to wait for", absent=True),
     "enqueue": Limit("a create is answered when the session runs", _CLIENT, r"from 20\.09 on"),
     **_NO_SSH_UPLOAD,
+    "app-proxy": _NO_AGENT,
+    "ssh": _NO_AGENT,
     "folder-trash": _NO_TRASH,
     "sessions": _NO_AGENT,
     "login": Limit("there is no web server for it", absent=True),
@@ -161,6 +170,8 @@ _TRANSITION = {
 
 LIMITS: Mapping[str, Mapping[str, Limit]] = {
     GATEWAY: {
+        "app-proxy": Limit("there is none", absent=True),
+        "ssh": Limit("only some machines have an SSH server", absent=True),
         "folder-trash": Limit("delete is final on a gateway", _CLIENT, "no trash"),
         "projects": Limit("a gateway takes any name of a project", absent=True),
         "other-users": Limit("a gateway has one key pair", absent=True),
@@ -193,6 +204,7 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
     | {"folder-leave": Limit("folders are left from 20.03 on", _CLIENT, "20.03")},
     "20.3.19": _TRANSITION | _NO_FILTERS,
     "23.9.10": {
+        "app-proxy": _NO_PROXY,
         "folder-trash": _NO_TRASH,
         "batch-input": _NO_INPUT,
         "complete": Limit("the published kernel runner never answers"),
@@ -202,6 +214,7 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
         "login": Limit("there is no web server for it", absent=True),
     },
     "26.9.6": {
+        "app-proxy": _NO_PROXY,
         "html": Limit(
             "HTML is sent as what is no JSON, the agent fails on it, and the session is busy from "
             "then on",

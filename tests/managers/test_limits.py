@@ -39,7 +39,13 @@ from backendai_trio.admin import (
     upload_ssh_keypair,
 )
 from backendai_trio.files import UploadStream
-from backendai_trio.kernels import enqueue_kernel, list_apps, open_app_stream
+from backendai_trio.kernels import (
+    enqueue_kernel,
+    list_apps,
+    open_app_stream,
+    ssh_login,
+    start_service,
+)
 from backendai_trio.vfolders import accept_invitation, list_invitations
 
 from .runs import chunks, new_folder_name, open_folder, run
@@ -176,6 +182,15 @@ async def _app_streams(kernel: TrioKernel) -> None:
         pass
 
 
+async def _app_proxy(kernel: TrioKernel) -> None:
+    apps = await list_apps(kernel) if kernel.client.era.names_session else []
+    await start_service(kernel, apps[0].name if apps else "echo")
+
+
+async def _ssh(kernel: TrioKernel) -> None:
+    await ssh_login(kernel)
+
+
 async def _terminal(kernel: TrioKernel) -> None:
     async with open_terminal(kernel) as terminal:
         await terminal.send_all(b"echo 4$((1 + 1))\n")
@@ -278,6 +293,8 @@ _ON_KERNEL: dict[str, Callable[[TrioKernel], Awaitable[None]]] = {
     "session-files": _session_files,
     "apps": _apps,
     "app-streams": _app_streams,
+    "app-proxy": _app_proxy,
+    "ssh": _ssh,
     "terminal": _terminal,
 }
 _ON_TARGET: dict[str, Callable[[Target], Awaitable[None]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ import trio
 from backendai_trio import (
     Client,
     KernelSpec,
+    LocalProtocolError,
     NotFound,
     TrioKernel,
     open_app,
@@ -20,9 +22,10 @@ from backendai_trio import (
     open_terminal,
     query,
 )
-from backendai_trio.kernels import list_apps
+from backendai_trio.kernels import ServiceOptions, list_apps, shutdown_service, ssh_login
 from backendai_trio.proxy import open_proxy
 
+from .conftest import Commands
 from .runs import run
 from .targets import Target
 
@@ -92,6 +95,35 @@ async def test_service_through_a_local_port(kernel: TrioKernel, target: Target) 
         with pytest.raises(NotFound):
             async with open_app(kernel, "nonesuch"):
                 pass
+
+
+@pytest.mark.needs("apps")
+async def test_options_of_services(kernel: TrioKernel) -> None:
+    """What a service does not take is refused before anything is started."""
+    apps = await list_apps(kernel)
+    for app in apps[:1]:
+        with pytest.raises(LocalProtocolError, match="--no-such-option"):
+            async with open_app(
+                kernel, app.name, options=ServiceOptions({"--no-such-option": "x"})
+            ):
+                pass
+    with pytest.raises(NotFound):
+        await shutdown_service(kernel, "nonesuch")
+
+
+@pytest.mark.needs("ssh", "app-streams", "session-files")
+async def test_ssh(kernel: TrioKernel, commands: Commands) -> None:
+    """The key is the session's, and OpenSSH logs in with it where it is installed."""
+    login = await ssh_login(kernel)
+    assert login.user == "work" and "PRIVATE KEY" in login.private_key
+    if shutil.which("ssh") is None:
+        return
+    script = "pwd; cat; exit 7"
+    done = await commands.run("ssh", kernel.token, script, stdin=b"x" * 100_000)
+    assert (done.code, done.stdout) == (7, b"/home/work\n" + b"x" * 100_000), done
+    await shutdown_service(kernel, "sshd")
+    # The next connection starts it anew, with the same key.
+    assert (await ssh_login(kernel)).private_key == login.private_key
 
 
 @pytest.mark.needs("terminal")

@@ -104,8 +104,6 @@ def _operands(arguments: Sequence[str]) -> list[str]:
     found: list[str] = []
     rest = iter(arguments)
     for word in rest:
-        if word == "--":
-            return [*found, *rest]
         if not word.startswith("-") or word == "-":
             found.append(word)
         elif word[-1] in _VALUED and not _VALUED.intersection(word[1:-1]):

@@ -8,6 +8,7 @@ case $LAB_HOME/ in
   mount --rbind "$LAB_HOME" "$LAB_SCRATCH/tmp/${LAB_HOME#/tmp/}"
   ;;
 esac
+sh "$(dirname "$0")/ssh.sh" || echo "this session has no SSH server" >&2
 mounts=$(cat "$LAB_SCRATCH/config/mounts.txt")
 mount -t tmpfs -o size=1m,mode=755 tmpfs /home
 printf '%s\n' "$mounts" | sort -t "$(printf '\t')" -k 2,2 | while IFS=$(printf '\t') read -r source target permission; do

@@ -65,10 +65,11 @@ class Creation:
         self._create = replace(self._create, spec=spec)
         try:
             return await self._send()
-        except ApiError as refusal:
-            other = await with_own_project(self._client, spec, refusal)
-            if other is None:
-                raise
+        except ApiError as exc:
+            refusal = exc
+        other = await with_own_project(self._client, spec, refusal)
+        if other is None:
+            raise refusal
         self._create = replace(self._create, spec=other)
         return await self._send()
 

@@ -47,7 +47,8 @@ async def waiting_for_kernel(
     with one_error():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(show)
-            with trio.move_on_after(math.inf if max_wait is None else max_wait) as scope:
+            limit = math.inf if max_wait is None else max_wait
+            with trio.move_on_after(limit) as scope:  # noqa: ASYNC100 (the block has them)
                 yield send
             nursery.cancel_scope.cancel()
     if scope.cancelled_caught:

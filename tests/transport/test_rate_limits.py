@@ -109,6 +109,7 @@ async def test_other_refusals_are_not_repeated(ask: Ask) -> None:
 
 async def test_body_that_is_a_stream_is_not_sent_again() -> None:
     async def content() -> AsyncIterator[bytes]:
+        await trio.lowlevel.checkpoint()
         yield b"x"
 
     server = Server(LIMITED)

@@ -30,6 +30,7 @@ SLOW = (
     "peers/",
     "cli/test_admin.py",
     "cli/test_app_stdio.py",
+    "cli/test_batch.py",
     "cli/test_events.py",
     "cli/test_examples.py",
     "cli/test_gc.py",

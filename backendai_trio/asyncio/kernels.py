@@ -6,9 +6,10 @@ from types import TracebackType
 from typing import Self
 
 from ..admin import announcements, dotfiles, lists, resources, ssh_keypair
-from ..faces import compat, transfers
+from ..faces import batch, compat, transfers
 from ..faces.base import KernelFace
 from ..kernels.app_list import list_apps
+from ..kernels.enqueueing import enqueue_kernel
 from ..kernels.kernel import TrioKernel
 from ..kernels.opening import find_kernel
 from ..kernels.services import shutdown_service, start_service
@@ -28,6 +29,8 @@ class AsyncKernel(KernelFace):
 
     get_or_create = making(compat.get_or_create, undo=compat.discard)
     find = making(find_kernel)
+    enqueue = making(enqueue_kernel, undo=compat.discard)
+    run_batch = of_class(batch.run_batch)
 
     execute = awaited(compat.execute)
     run = awaited(TrioKernel.run)

@@ -24,6 +24,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 from ..admin import announcements, dotfiles, lists, resources, ssh_keypair
 from ..config.settings import Config
 from ..kernels.app_list import list_apps
+from ..kernels.enqueueing import enqueue_kernel
 from ..kernels.execution import Execution
 from ..kernels.kernel import TrioKernel
 from ..kernels.opening import find_kernel
@@ -35,7 +36,7 @@ from ..vfolders import sharing
 from ..vfolders.listing import list_vfolders
 from ..vfolders.vfolder import TrioVFolder, create_vfolder, find_vfolder
 from ..wire.run_events import Event
-from . import compat, transfers
+from . import batch, compat, transfers
 from .base import ExecutionFace, Face, KernelFace, TerminalFace, VFolderFace
 from .binding import ClassCall, Maker, adopt_function, adopt_method
 from .calls import client_call
@@ -213,6 +214,8 @@ class Kernel(KernelFace):
 
     get_or_create = _making(compat.get_or_create, undo=compat.discard)
     find = _making(find_kernel)
+    enqueue = _making(enqueue_kernel, undo=compat.discard)
+    run_batch = _of_class(batch.run_batch)
 
     execute = _blocking(compat.execute)
     run = _blocking(TrioKernel.run)

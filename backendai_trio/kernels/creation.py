@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import trio
 
+from ..config.kernel_journal import Note
 from ..errors import ApiError, AuthError, BackendError, InvalidRequest, NotFound
 from ..transport.client import Client
 from ..transport.pending_call import PendingCall
@@ -19,7 +20,7 @@ from .lookup import living_state
 from .own_project import with_known_project, with_own_project
 from .refused_creates import advice_for
 
-__all__ = ["Creation"]
+__all__ = ["Creation", "note_of"]
 
 _OVERTAKEN_SECONDS = 3.0
 """How long "not there" may still mean "not there yet" after a create that failed half-way. Measured
@@ -190,3 +191,11 @@ async def _destroy_unanswered(client: Client, token: str) -> None:
         if gone and trio.current_time() > give_up:
             return
         await trio.sleep(next(pauses))
+
+
+def note_of(client: Client, token: str) -> Note | None:
+    """An entry in the client's journal, from before the kernel is created."""
+    if client.journal is None:
+        return None
+    config = client.config
+    return client.journal.note(token, url=config.endpoint.url, access_key=config.access_key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..errors import LocalProtocolError
 from ..transport.client import Client
+from ..wire.batch_jobs import BatchJob, check_job
 from ..wire.kernel_spec import KernelSpec
 from ..wire.kernels import CreateRequest, check_name
 from .creation import Creation
@@ -27,7 +28,9 @@ def check_enqueues(client: Client) -> None:
         )
 
 
-async def enqueue_kernel(client: Client, spec: KernelSpec, *, token: str) -> TrioKernel:
+async def enqueue_kernel(
+    client: Client, spec: KernelSpec, *, token: str, job: BatchJob | None = None
+) -> TrioKernel:
     """Create a kernel without waiting until it runs, or join the one that has this token.
 
     It stays until it is destroyed, whether it runs by then or not. `TrioKernel.info` tells its
@@ -37,6 +40,7 @@ async def enqueue_kernel(client: Client, spec: KernelSpec, *, token: str) -> Tri
         client: of the server to create it on.
         spec: what to create if it is not there; the runtime must be that of the existing one.
         token: its client token: letters, digits, ``_``, ``.``, ``-``; managers want 4 to 64.
+        job: what it does, if it is a batch session; `run_batch` would follow that.
 
     Returns:
         The kernel. Other requests than `TrioKernel.info` and `TrioKernel.destroy` fail until it
@@ -55,4 +59,7 @@ async def enqueue_kernel(client: Client, spec: KernelSpec, *, token: str) -> Tri
     check_enqueues(client)
     check_name(client.hello, token)
     spec = complete_spec(spec, client.config, client.hello)
-    return TrioKernel(client, await Creation(client, CreateRequest(token, spec)).run())
+    if job is not None:
+        check_job(client.hello, client.era, job)
+    create = CreateRequest(token, spec, reuse=job is None, job=job)
+    return TrioKernel(client, await Creation(client, create).run())

@@ -25,6 +25,7 @@ from . import files
 from .execution import Execution, ExecutionResult, open_execution
 from .kernel_records import KernelRecords
 from .lifecycle import address_of, destroy_kernel, end_kernel
+from .logs import kernel_logs
 from .lookup import kernel_info
 from .run_streams import loses_batch_ends
 
@@ -312,18 +313,22 @@ class TrioKernel:
         """
         return await kernel_info(self.client, self.address)
 
-    async def logs(self) -> str:
+    async def logs(self, container: str = "") -> str:
         """What the kernel has printed so far, as far as the server keeps it.
 
+        Args:
+            container: of a cluster, the id or host name (``sub1``) of one of its containers.
+                Default: the main one.
+
         Raises:
-            NotFound: the kernel is gone.
+            NotFound: the kernel is gone, or has no such container.
+            LocalProtocolError: a manager of before 24.03.7 has no logs of single containers.
             ApiError: the server refused or failed.
             ConnectionFailed: it could not be reached.
 
         Endpoint: ``GET /session/{name}/logs`` (docs/protocol.md, section 3.1).
         """
-        reply = await self.client.call(self._request("GET", "logs"))
-        return Fields.parse(reply.body, "logs").nested("result").text("logs", default="")
+        return await kernel_logs(self.client, self.address, self.kernel_id, container)
 
     async def destroy(self) -> Statistics | None:
         """End the kernel. May be repeated; one that is gone already is fine.

@@ -17,7 +17,6 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from ..config.kernel_journal import Note
 from ..errors import ApiError, NotFound, RemoteProtocolError
 from ..transport.client import Client
 from ..wire.http import Request
@@ -26,7 +25,7 @@ from ..wire.kernel_spec import KernelSpec
 from ..wire.kernel_states import COMING, DEAD, KernelState
 from ..wire.kernels import CreateReply, CreateRequest, check_name
 from ..wire.resumable import RESUMABLE_STREAMS
-from .creation import Creation
+from .creation import Creation, note_of
 from .defaults import complete_spec
 from .kernel import TrioKernel
 from .lookup import kernel_info
@@ -93,7 +92,7 @@ async def open_kernel(
     spec = complete_spec(spec, client.config, client.hello)
     create = CreateRequest(token, spec, reuse)
     creation = Creation(client, create)
-    note = None if reuse else _note(client, create.token)
+    note = None if reuse else note_of(client, create.token)
     kernel: TrioKernel | None = None
     ended = True
     try:
@@ -210,11 +209,3 @@ async def _names_of(client: Client, name: str) -> CreateReply:
     if len(found) != 1:
         return unknown
     return CreateReply(found[0].token, found[0].kernel_id, created=False)
-
-
-def _note(client: Client, token: str) -> Note | None:
-    """An entry in the client's journal, from before the kernel is created."""
-    if client.journal is None:
-        return None
-    config = client.config
-    return client.journal.note(token, url=config.endpoint.url, access_key=config.access_key)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from ..errors import LocalProtocolError
 from .json_fields import Fields
+from .log_text import new_text
 from .versions import Era, Hello
 
-__all__ = ["BATCH", "BatchJob", "check_job"]
+__all__ = ["BATCH", "BatchJob", "JobLog", "check_job", "guarded_command"]
 
 BATCH = "batch"
 """The type of such a session in a create request."""
@@ -101,3 +102,107 @@ def check_job(hello: Hello, era: Era, job: BatchJob) -> None:
         raise LocalProtocolError(
             f"{server} has no time limit for batch sessions; managers have from 24.12 on"
         )
+
+
+# -- the command and its log ----------------------------------------------------------------------
+
+_FILES_SECONDS = 900
+_WAIT = """\
+tries=0
+until [ -s {file} ]; do
+  tries=$((tries + 1))
+  [ $tries -le {limit} ] || {{ echo "the files of this job did not come" >&2; exit 125; }}
+  sleep 1
+done
+rm -f {file}
+"""
+_GUARD = """\
+{pause}{wait}echo '{begin}'
+(
+{command}
+) 2>&1
+code=$?
+echo '{end}'$code
+exit $code
+"""
+
+
+def guarded_command(
+    command: str, name: str, *, waits_for: str = "", pauses: bool = False, marks: bool = True
+) -> str:
+    """A command that can be followed in a log where others write, too.
+
+    A manager's log has lines of the kernel runner, and tells no exit code. So marks are printed
+    before and behind the output of the command, of which both streams go the same way: else the
+    last mark could overtake what it has to follow.
+
+    Args:
+        command: a shell command.
+        name: of the marks: letters and digits, seen nowhere else.
+        waits_for: a file in the work folder that must be there first, not empty; it is removed.
+        pauses: whether nothing may be printed at once (docs/protocol.md, section 4.7).
+        marks: whether to print marks.
+    """
+    if not marks and not waits_for:
+        return command
+    wait = _WAIT.format(file=waits_for, limit=_FILES_SECONDS) if waits_for else ""
+    if not marks:
+        return f"{wait}{command}"
+    begin, end = _marks(name)
+    pause = "sleep 1\n" if pauses else ""
+    return _GUARD.format(pause=pause, wait=wait, begin=begin, end=end, command=command)
+
+
+def _marks(name: str) -> tuple[str, str]:
+    return f"::job {name} begins::", f"::job {name} ends::"
+
+
+class JobLog:
+    """The output of a command in a log that is read again and again.
+
+    Args:
+        name: of the marks; empty if the log has nothing else.
+
+    Attributes:
+        exit_code: of the command; None until the mark behind its output was seen.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self.exit_code: int | None = None
+        self._begin, end = _marks(name) if name else ("", "")
+        self._end = re.compile(re.escape(end) + r"(\d{1,3})(?=\r?\n)") if name else None
+        self._end_text = end
+        self._begun = not name
+        self._shown = ""
+
+    def feed(self, log: str) -> str:
+        """What the command has printed since the log was last read.
+
+        Args:
+            log: the log as it is now. The server may have dropped its beginning.
+        """
+        text = log
+        if self._begin:
+            _, mark, rest = text.partition(self._begin)
+            if mark:
+                self._begun, text = True, rest.lstrip("\r").removeprefix("\n")
+            if not self._begun:
+                return ""
+        if self._end is not None and (match := self._end.search(text)):
+            self.exit_code = int(match[1])
+            text = text[: match.start()]
+        elif self._end is not None:
+            text = _without_beginning_of(self._end_text, text)
+        added = new_text(self._shown, text)
+        self._shown = text
+        return added
+
+
+def _without_beginning_of(mark: str, text: str) -> str:
+    """A text without what may become a mark at its end."""
+    if (at := text.rfind(mark)) >= 0:
+        return text[:at]
+    for length in range(min(len(mark), len(text)), 0, -1):
+        if text.endswith(mark[:length]):
+            return text[:-length]
+    return text

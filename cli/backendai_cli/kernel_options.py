@@ -34,6 +34,8 @@ class GroupedCommand(click.Command):
         own: list[tuple[str, str]] = []
         kernel: list[tuple[str, str]] = []
         for parameter in self.get_params(ctx):
+            if isinstance(parameter, click.Argument):
+                continue  # the usage has them; click of some versions lists them, too
             if (record := parameter.get_help_record(ctx)) is not None:
                 (kernel if isinstance(parameter, _KernelOption) else own).append(record)
         for title, records in (("Options", own), (TITLE, kernel)):

@@ -31,6 +31,7 @@ _COMMANDS = {
     "app": "Forward a local port to a service in a kernel.",
     "apps": "List the services that a kernel offers.",
     "attach": "Attach to the terminal of a running kernel.",
+    "batch": "Run a command in a session of its own, and follow it.",
     "complete": "Print completions of code in a kernel.",
     "config": "Show the settings in use, or change those of a profile.",
     "create": "Create a kernel that stays (alias: start).",

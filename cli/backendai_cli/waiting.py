@@ -14,7 +14,7 @@ from backendai_trio.kernels import KernelState, one_error
 from .console import Status, count, printable
 from .errors import WaitedTooLong, one_line
 
-__all__ = ["line_of", "waiting_for_kernel"]
+__all__ = ["line_of", "too_late", "waiting_for_kernel"]
 
 _MARK_COLUMNS = 3
 
@@ -42,7 +42,7 @@ async def waiting_for_kernel(
         nonlocal last
         async for state in states:
             last = state
-            status.wait(_cut(line_of(state)))
+            status.wait(line_of(state))
 
     with one_error():
         async with trio.open_nursery() as nursery:
@@ -52,15 +52,27 @@ async def waiting_for_kernel(
                 yield send
             nursery.cancel_scope.cancel()
     if scope.cancelled_caught:
-        state = f": it was {line_of(last)}" if last.status else ""
-        raise WaitedTooLong(
-            f"the kernel did not run within {max_wait:g} s{state}; "
-            "try again later, or with a larger --max-wait"
-        )
+        raise too_late(max_wait, last)
+
+
+def too_late(max_wait: float | None, state: KernelState) -> WaitedTooLong:
+    """The error of a kernel that did not run in time, with its last state."""
+    was = f": it was {_text_of(state)}" if state.status else ""
+    return WaitedTooLong(
+        f"the kernel did not run within {max_wait:g} s{was}; "
+        "try again later, or with a larger --max-wait"
+    )
 
 
 def line_of(state: KernelState) -> str:
-    """A state in a line: its name, how many kernels are before it, and why it waits."""
+    """As much of a state as a line of the terminal holds."""
+    text = _text_of(state)
+    width = shutil.get_terminal_size().columns - _MARK_COLUMNS
+    return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"
+
+
+def _text_of(state: KernelState) -> str:
+    """A state: its name, how many kernels are before it, and why it waits."""
     text = state.status
     if state.ahead is not None:
         text += f" ({'next' if state.ahead == 0 else f'{state.ahead} before it'} in the queue)"
@@ -71,9 +83,3 @@ def line_of(state: KernelState) -> str:
     if state.details.tries > 1:
         reason += f" (tried {state.details.tries} times)"
     return printable(one_line(f"{text}: {reason}" if reason else text))
-
-
-def _cut(text: str) -> str:
-    """As much of a text as a line of the terminal holds."""
-    width = shutil.get_terminal_size().columns - _MARK_COLUMNS
-    return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"

@@ -160,24 +160,6 @@ def test_log_that_a_manager_keeps_is_followed_to_the_kernels_end(commands: Comma
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "new"),
-    [
-        ("", "", ""),
-        ("", "a", "a"),
-        ("ab", "abc", "c"),
-        ("ab", "ab", ""),
-        ("0123456789", "3456789x", None),  # shorter than the overlap: told anew
-        ("a" * 5000 + "end", "a" * 4500 + "end" + "more", "more"),
-        ("a" * 5000 + "end", "other", "other"),
-    ],
-)
-def test_new_text_of_a_log(before: str, now: str, new: str | None) -> None:
-    from backendai_cli.commands.logs import new_text
-
-    assert new_text(before, now) == (now if new is None else new)
-
-
-@pytest.mark.parametrize(
     "arguments",
     [
         ["create", "python"],

@@ -16,7 +16,7 @@ import backendai_trio
 from backendai_trio import Execution, Kernel, Terminal, TrioKernel, TrioVFolder, VFolder, kernels
 from backendai_trio import asyncio as asyncio_face
 from backendai_trio.asyncio import AsyncAdmin, AsyncKernel, AsyncVFolder
-from backendai_trio.faces import Admin, StreamExecute, StreamPty, binding, compat, transfers
+from backendai_trio.faces import Admin, StreamExecute, StreamPty, batch, binding, compat, transfers
 
 from ..programs import bare_environ
 
@@ -40,6 +40,8 @@ def parameters(function: Callable[..., Any]) -> list[tuple[str, object, object]]
 OF_KERNELS = {
     "get_or_create": compat.get_or_create,
     "find": backendai_trio.find_kernel,
+    "enqueue": backendai_trio.kernels.enqueue_kernel,
+    "run_batch": batch.run_batch,
     "execute": compat.execute,
     "stream_execute": compat.stream_execute,
     "stream_pty": compat.stream_pty,

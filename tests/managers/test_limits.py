@@ -40,9 +40,11 @@ from backendai_trio.admin import (
 )
 from backendai_trio.files import UploadStream
 from backendai_trio.kernels import (
+    BatchJob,
     enqueue_kernel,
     list_apps,
     open_app_stream,
+    run_batch,
     ssh_login,
     start_service,
 )
@@ -84,6 +86,11 @@ async def _sessions(target: Target) -> None:
 async def _enqueue(target: Target) -> None:
     async with open_client(target.config()) as client:
         await enqueue_kernel(client, target.python, token=new_token())
+
+
+async def _batch_session(target: Target) -> None:
+    async with open_client(target.config()) as client:
+        await run_batch(client, target.python, BatchJob("true"))
 
 
 async def _restart(kernel: TrioKernel) -> None:
@@ -300,6 +307,7 @@ _ON_KERNEL: dict[str, Callable[[TrioKernel], Awaitable[None]]] = {
 _ON_TARGET: dict[str, Callable[[Target], Awaitable[None]]] = {
     "sessions": _sessions,
     "enqueue": _enqueue,
+    "batch-sessions": _batch_session,
     "events": _events,
     "admin-vfolders": _folders_of_all,
     "list-filters": partial(_list, kind="agents", filter='id == "x"'),

@@ -17,7 +17,7 @@ from ...wire.graphql import GraphQLQuery, encode_answer
 from ...wire.http import JSON, OCTETS
 from ...wire.json_fields import Fields, encode_json
 from ...wire.kernel_names import KernelMatch, encode_matches
-from ...wire.kernels import CreateReply, CreateRequest, check_token
+from ...wire.kernels import CreateReply, CreateRequest, check_token, is_uuid
 from ...wire.versions import Era
 from ..bodies import cancel_on_disconnect
 from ..kernels.events import EventFilter, EventResponse
@@ -181,15 +181,32 @@ async def complete(call: Call) -> Answer:
 
 def logs(call: Call) -> Answer:
     """``GET /session/{name}/logs``; of batch sessions also when they have ended."""
+    name = call.request.path_params["name"]
+    return Answer(encode_json({"result": {"logs": _log_of(call, name)}}))
+
+
+def task_log(call: Call) -> Answer:
+    """``GET /session/_/logs``: the log of a session's one container, which has its id."""
+    query = call.request.query_params
+    names = ("taskId", "task_id", "sessionName", "session_name")
+    name = next((query[name] for name in names if query.get(name)), "")
+    if not is_uuid(name):
+        raise Refused(400, "invalid-api-params", "Not an id", f"taskId={name!r}")
+    return Answer(_log_of(call, name).encode("utf-8", "replace"), content_type="text/plain")
+
+
+def _log_of(call: Call, name: str) -> str:
     try:
-        kernel = call.kernel
+        kernel = call.sessions.find_any(call.access_key, name)
     except Refused:
-        text = call.sessions.ended_log(call.access_key, call.request.path_params["name"])
+        text = call.sessions.ended_log(call.access_key, name)
         if text is None:
             raise
-    else:
-        text = "" if isinstance(kernel, QueuedSession) else kernel.logs()
-    return Answer(encode_json({"result": {"logs": text}}))
+        return text
+    container = call.request.query_params.get("kernel_id") or kernel.session_id
+    if container != kernel.session_id:
+        raise Refused(404, "kernel-not-found", "No such container")
+    return "" if isinstance(kernel, QueuedSession) else kernel.logs()
 
 
 def apps(call: Call) -> Answer:

@@ -63,6 +63,7 @@ def table_of(era: Era, *, manager_limits: bool) -> _Table:
     table: _Table = [("POST", path, handlers.create) for path in sorted(creates)]
     if era.names_session:
         table.append(("GET", f"{base}/_/match", handlers.matches))
+        table.append(("GET", f"{base}/_/logs", handlers.task_log))
     table.append(("POST", era.graphql_path, handlers.graphql))
     # In the seed era the path names a kernel, and managers refuse the request.
     events = f"{era.prefix}/stream/kernel/{{name}}/events" if era.prefix else era.events_path

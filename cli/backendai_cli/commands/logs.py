@@ -7,7 +7,8 @@ import sys
 import click
 import trio
 
-from backendai_trio import ApiError, Config, NotFound, TrioKernel, find_kernel, open_client
+from backendai_trio import ApiError, Client, Config, NotFound, TrioKernel, find_kernel, open_client
+from backendai_trio.kernels import kernel_logs, new_text, task_log
 
 from ..console import Status, write_bytes
 from ..parameters import NAME
@@ -17,32 +18,57 @@ from ..termination import cancel_on_signals
 __all__ = ["command"]
 
 _PAUSE_SECONDS = 1.0
-_OVERLAP = 4096
-"""Characters by which the end of what was shown is found again in a log that lost its beginning."""
 
 
 @click.command("logs")
 @click.argument("kernel", metavar="ID", type=NAME)
 @click.option("-f", "--follow", is_flag=True, help="Show new output as it comes, until Ctrl-C.")
-def command(kernel: str, follow: bool) -> int:
+@click.option(
+    "--kernel",
+    "container",
+    metavar="CONTAINER",
+    type=NAME,
+    help="Of a cluster, the container whose output to show: its host name, such as sub1, or id.",
+)
+@click.option(
+    "--task",
+    is_flag=True,
+    help="Show what was written to the virtual folder .logs; ID is the id of a container.",
+)
+def command(kernel: str, follow: bool, container: str | None, task: bool) -> int:
     """Show the output of the kernel ID, as far as the server keeps it.
 
     ID is its token or session id ('backend.ai ps'). With --follow the command ends when the kernel
-    ends.
+    ends. Of a batch session that has ended the output is there as well, for a while.
 
     \b
     Examples:
       backend.ai logs lab1
       backend.ai logs -f lab1
+      backend.ai logs lab1 --kernel sub1
     """
+    if task and (follow or container):
+        raise click.UsageError("--task shows a whole log: it goes with neither -f nor --kernel")
     config = configured_server(f"show the log of the kernel {kernel}")
-    return trio.run(_show, kernel, config, follow)
+    if task:
+        return trio.run(_show_task, kernel, config)
+    return trio.run(_show, kernel, config, follow, container or "")
 
 
-async def _show(name: str, config: Config, follow: bool) -> int:
+async def _show_task(container_id: str, config: Config) -> int:
     async with cancel_on_signals(), open_client(config) as client:
-        kernel = await find_kernel(client, name)
-        shown = await kernel.logs()
+        await _print(await task_log(client, container_id))
+    return 0
+
+
+async def _show(name: str, config: Config, follow: bool, container: str) -> int:
+    async with cancel_on_signals(), open_client(config) as client:
+        try:
+            kernel = await find_kernel(client, name)
+        except NotFound as exc:
+            await _show_ended(client, name, exc)  # noqa: ASYNC120 (a cancel is no less)
+            return 0
+        shown = await kernel.logs(container)
         await _print(shown)
         ended = False
         while follow and not ended:
@@ -50,7 +76,7 @@ async def _show(name: str, config: Config, follow: bool) -> int:
             # Before the log is read: what it says last comes with it.
             ended = await _has_ended(kernel)
             try:
-                text = await kernel.logs()
+                text = await kernel.logs(container)
             except ApiError:
                 # Of a kernel that has ended, a manager gives its log, or 404, or 500.
                 if not ended and not await _has_ended(kernel):  # noqa: ASYNC120 (a cancel is no less)
@@ -64,20 +90,20 @@ async def _show(name: str, config: Config, follow: bool) -> int:
     return 0
 
 
+async def _show_ended(client: Client, name: str, unknown: NotFound) -> None:
+    """Show the log of a kernel that has ended, if there is one."""
+    try:
+        text = await kernel_logs(client, name, name)
+    except ApiError:
+        raise unknown from None
+    await _print(text)
+
+
 async def _has_ended(kernel: TrioKernel) -> bool:
     try:
         return (await kernel.info()).has_ended
     except NotFound:
         return True
-
-
-def new_text(before: str, now: str) -> str:
-    """What was added to a log since it was last read. The server may have dropped its beginning."""
-    if now.startswith(before):
-        return now[len(before) :]
-    tail = before[-_OVERLAP:]
-    at = now.rfind(tail)
-    return now if at < 0 else now[at + len(tail) :]
 
 
 async def _print(text: str) -> None:

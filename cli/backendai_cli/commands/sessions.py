@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -38,6 +38,15 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
     help="Token of the kernel [default: random].",
 )
 @click.option(
+    "--type",
+    "kind",
+    type=click.Choice(["interactive", "batch"]),
+    default="interactive",
+    help="Type of the session; a batch session runs a command and ends with it ('backend.ai batch' "
+    "follows it).",
+)
+@click.option("--startup-command", metavar="COMMAND", help="What a batch session runs.")
+@click.option(
     "--enqueue-only", is_flag=True, help="Do not wait for it: leave it in the queue of the server."
 )
 @quiet_option
@@ -46,6 +55,8 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
 def create(
     lang: str,
     client_token: str | None,
+    kind: Literal["interactive", "batch"],
+    startup_command: str | None,
     enqueue_only: bool,
     quiet: bool,
     as_json: bool,
@@ -53,7 +64,8 @@ def create(
 ) -> None:
     """Create a kernel of the runtime LANG that stays, and print its token.
 
-    'backend.ai images' lists runtimes. If a kernel with the token exists, none is created.
+    'backend.ai images' lists runtimes. If a kernel with the token exists, none is created. A batch
+    session is left in the queue of the server; 'backend.ai logs -f' shows its output.
 
     \b
     Examples:
@@ -64,25 +76,32 @@ def create(
     """
     from backendai_trio import new_token
 
-    if enqueue_only and kernel.max_wait is not None:
-        raise click.UsageError("--enqueue-only waits for nothing: leave --max-wait out")
+    queued = enqueue_only or kind == "batch"
+    if queued and kernel.max_wait is not None:
+        raise click.UsageError("this waits for nothing, and leaves it queued: leave --max-wait out")
+    if (kind == "batch") != bool(startup_command):
+        raise click.UsageError("--type batch and --startup-command go together")
     spec = kernel.spec(lang)
     token = client_token or new_token()
     status = Status(quiet=quiet)
 
     async def make(client: Client) -> TrioKernel:
-        from backendai_trio.kernels import enqueue_kernel
+        from backendai_trio.kernels import BatchJob, enqueue_kernel
 
         from ..waiting import waiting_for_kernel
 
         async with suggesting_images(client, lang):
+            if startup_command:
+                return await enqueue_kernel(
+                    client, spec, token=token, job=BatchJob(startup_command)
+                )
             if enqueue_only:
                 return await enqueue_kernel(client, spec, token=token)
             async with waiting_for_kernel(status, kernel.max_wait) as progress:
                 return await attach_kernel(client, spec, token=token, progress=progress)
 
     made = call_server(configured_server("create a kernel"), make)
-    state = "exists already" if not made.created else "is queued" if enqueue_only else "is ready"
+    state = "exists already" if not made.created else "is queued" if queued else "is ready"
     status.done(f"Kernel (ID: {made.kernel_id}) {state}.")
     if as_json:
         keys = {"token": made.token, "id": made.kernel_id, "created": made.created}

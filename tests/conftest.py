@@ -43,6 +43,7 @@ SLOW = (
     "cli/test_outages.py",
     "cli/test_proxy.py",
     "cli/test_repl.py",
+    "cli/test_rm.py",
     "cli/test_serve.py",
     "cli/test_sessions.py",
     "cli/test_shell.py",

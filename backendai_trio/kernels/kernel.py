@@ -330,13 +330,21 @@ class TrioKernel:
         """
         return await kernel_logs(self.client, self.address, self.kernel_id, container)
 
-    async def destroy(self) -> Statistics | None:
+    async def destroy(self, *, force: bool = False, recursive: bool = False) -> Statistics | None:
         """End the kernel. May be repeated; one that is gone already is fine.
+
+        Args:
+            force: destroy it in any state, also while it is being started or is ending already, in
+                which managers refuse to otherwise; what it holds may be accounted for wrongly then.
+                Up to 22.x only administrators may.
+            recursive: destroy the sessions that depend on it (`KernelSpec.dependencies`) as well.
 
         Returns:
             What it used in its life, where the server tells.
 
         Raises:
+            LocalProtocolError: the server's release has no such way to destroy it (`force` before
+                20.03, `recursive` before 23.03.1).
             ServerError: the server says that there is no such kernel, and lists it all the same.
             ApiError: the server refused or failed.
             ConnectionFailed: it could not be reached.
@@ -352,7 +360,12 @@ class TrioKernel:
         try:
             with one_error():
                 self.statistics = await destroy_kernel(
-                    self.client, self.token, self.kernel_id, started=self._started
+                    self.client,
+                    self.token,
+                    self.kernel_id,
+                    started=self._started,
+                    force=force,
+                    recursive=recursive,
                 )
             self._destroyed = True
             self._record.reset()

@@ -17,6 +17,7 @@ from ..errors import (
 )
 from ..transport.client import Client
 from ..transport.retry import backoff, is_transient
+from ..wire.destroys import Query, destroy_query
 from ..wire.http import Request
 from ..wire.kernel_states import NOT_NOW, KernelState
 from ..wire.kernels import Statistics
@@ -54,7 +55,13 @@ def following_seconds(client: Client) -> float:
 
 
 async def destroy_kernel(
-    client: Client, token: str, kernel_id: str, *, started: bool = True
+    client: Client,
+    token: str,
+    kernel_id: str,
+    *,
+    started: bool = True,
+    force: bool = False,
+    recursive: bool = False,
 ) -> Statistics | None:
     """Destroy a kernel that was there. One that is gone already is fine.
 
@@ -69,24 +76,28 @@ async def destroy_kernel(
         started: whether the kernel has run. If not, its destroy is not the last word: up to 25.x
             the scheduler may start it all the same. So it is followed until the server lists it as
             ended, for `following_seconds` at most.
+        force: whether it is destroyed in any state; see `TrioKernel.destroy`.
+        recursive: whether the sessions that depend on it are destroyed as well.
 
     Returns:
         What it used in its life, where the server tells.
 
     Raises:
+        LocalProtocolError: the server has no such way to destroy it.
         ServerError: the server says that there is no such kernel, and lists it all the same; or
             one that was not started has not ended in time.
         ApiError, ConnectionFailed: the server refused or failed, or could not be reached.
 
     Endpoint: ``DELETE /session/{name}`` (docs/protocol.md, section 3.6).
     """
+    query = destroy_query(client.hello, client.era, force=force, recursive=recursive)
     if not started and client.era.takes_ids and not client.has(RESUMABLE_STREAMS):
-        return await _follow_to_end(client, token, kernel_id)
+        return await _follow_to_end(client, token, kernel_id, query)
     give_up = trio.current_time() + client.config.grace_seconds
     pauses = backoff(0.05, longest=0.5)
     while True:
         try:
-            return await _destroy_once(client, token, kernel_id)
+            return await _destroy_once(client, token, kernel_id, query)
         except BackendError as exc:
             now = trio.current_time()
             if isinstance(exc, ConnectionFailed):
@@ -97,11 +108,13 @@ async def destroy_kernel(
         await trio.sleep(next(pauses))
 
 
-async def _destroy_once(client: Client, token: str, kernel_id: str) -> Statistics | None:
+async def _destroy_once(
+    client: Client, token: str, kernel_id: str, query: Query
+) -> Statistics | None:
     path = client.era.session_path(address_of(client, token, kernel_id))
     try:
         # No limit: managers answer when all that runs in the kernel has ended.
-        reply = await client.call(Request("DELETE", path), answer_seconds=None)
+        reply = await client.call(Request("DELETE", path, query), answer_seconds=None)
     except NotFound:
         await _confirm_gone(client, token, kernel_id)
         return None
@@ -150,7 +163,9 @@ async def end_kernel(
     return False, None
 
 
-async def _follow_to_end(client: Client, token: str, kernel_id: str) -> Statistics | None:
+async def _follow_to_end(
+    client: Client, token: str, kernel_id: str, query: Query
+) -> Statistics | None:
     """Destroy a session that may not have been started yet, and see that it ends."""
     give_up = trio.current_time() + following_seconds(client)
     pauses = backoff(0.3, longest=3.0)
@@ -164,7 +179,7 @@ async def _follow_to_end(client: Client, token: str, kernel_id: str) -> Statisti
             return statistics
         kind = state.status, state.is_stuck
         if not state.ended and state.status != "TERMINATING" and kind != tried:
-            answered, used = await _try_to_destroy(client, token, kernel_id, state)
+            answered, used = await _try_to_destroy(client, token, kernel_id, state, query)
             statistics = used or statistics
             tried = kind if answered else None
             if answered and client.hello.revives_cancelled:
@@ -191,7 +206,7 @@ async def _follow_to_end(client: Client, token: str, kernel_id: str) -> Statisti
 
 
 async def _try_to_destroy(
-    client: Client, token: str, kernel_id: str, state: KernelState
+    client: Client, token: str, kernel_id: str, state: KernelState, query: Query
 ) -> tuple[bool, Statistics | None]:
     """Ask for the destroy of a session that is in this state.
 
@@ -203,8 +218,8 @@ async def _try_to_destroy(
         ApiError, ConnectionFailed: the server refuses it for good, or cannot be reached.
     """
     # Without force a manager refuses it in these states to the end of time.
-    force = state.status == "ERROR" or state.is_stuck
-    query = (("forced", "true"),) if force else ()
+    if (state.status == "ERROR" or state.is_stuck) and not query:
+        query = destroy_query(client.hello, client.era, force=True)
     path = client.era.session_path(address_of(client, token, kernel_id))
     try:
         reply = await client.call(Request("DELETE", path, query), answer_seconds=None)

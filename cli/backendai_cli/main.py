@@ -81,7 +81,6 @@ _ELSEWHERE = {
     "logout": ("login", "logout"),
     "rename": ("sessions", "rename"),
     "restart": ("sessions", "restart"),
-    "rm": ("sessions", "remove"),
     "scp": ("ssh", "scp"),
     "shutdown-service": ("services", "shutdown"),
     "start-service": ("services", "start"),

@@ -130,7 +130,7 @@ async def test_output_arrives_while_the_command_runs(release: str) -> None:
         assert gateway.tokens() == []
 
 
-async def one_byte() -> AsyncIterator[bytes]:
+async def one_byte() -> AsyncIterator[bytes]:  # noqa: ASYNC124
     yield b"x"
 
 

@@ -223,3 +223,13 @@ async def test_destroy_is_not_believed_while_the_server_fails_to_say() -> None:
         with pytest.warns(KernelLeftBehindWarning, match=r"backend.ai rm abc"):
             async with open_kernel(client, PYTHON, token="abc"):
                 manager.created = "TERMINATED"
+
+
+async def test_destroy_by_force_is_asked_for_in_each_request() -> None:
+    """Also of a session that waits, which is followed to its end."""
+    states = ["CANCELLED", "RUNNING", "TERMINATED"]
+    manager = Manager(states=states, hello=IN_LATE_2023)
+    async with client_of(manager) as client:
+        await (await find_kernel(client, "abc")).destroy(force=True, recursive=True)
+    path = manager.asked("DELETE")[0].partition("?")[0]
+    assert manager.asked("DELETE") == [f"{path}?forced=true&recursive=true"] * 2

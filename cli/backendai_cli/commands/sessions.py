@@ -1,4 +1,4 @@
-"""Commands for kernels that stay: `create`, `rm`, `info`, `restart`, `interrupt`, `rename`,
+"""Commands for a kernel that stays: `create`, `info`, `restart`, `interrupt`, `rename` and
 `complete`."""
 
 from __future__ import annotations
@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from backendai_trio import BackendError, attach_kernel, find_kernel
+from backendai_trio import attach_kernel
 
 from ..console import Status
-from ..errors import report_error
 from ..images import suggesting_images
 from ..kernel_options import GroupedCommand, KernelOptions, kernel_options
 from ..options import quiet_option
 from ..parameters import NAME
 from ..server import call_kernel, call_server, configured_server
-from ..tables import show_record, statistics_lines
+from ..tables import show_record
 
 if TYPE_CHECKING:
     from backendai_trio import Client, TrioKernel
 
-__all__ = ["complete", "create", "info", "interrupt", "remove", "rename", "restart"]
+__all__ = ["complete", "create", "info", "interrupt", "rename", "restart"]
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -108,43 +107,6 @@ def create(
         click.echo(json.dumps(keys))
     else:
         click.echo(made.token)
-
-
-@click.command("rm")
-@click.argument("kernels", nargs=-1, required=True, metavar="ID...", type=NAME)
-@click.option("-s", "--stats", is_flag=True, help="Show their resource usage.")
-@quiet_option
-def remove(kernels: tuple[str, ...], stats: bool, quiet: bool) -> int:
-    """End kernels. An ID is a token or session id ('backend.ai ps').
-
-    A failure does not keep the other kernels from being ended. The exit code is that of the first
-    failure.
-
-    \b
-    Examples:
-      backend.ai rm lab1 lab2
-      backend.ai rm --stats lab1
-    """
-    status = Status(quiet=quiet)
-    code = 0
-
-    async def end(client: Client) -> None:
-        nonlocal code
-        for name in kernels:
-            try:
-                kernel = await find_kernel(client, name)
-                used = await kernel.destroy()
-            except BackendError as exc:
-                failure = report_error(exc)
-                code = code or failure
-                continue
-            status.done(f"Ended the kernel {name}.")
-            if stats:
-                for line in statistics_lines(used):
-                    Status().info(line)  # the user asked for it: shown also when quiet
-
-    call_server(configured_server("end kernels"), end)
-    return code
 
 
 @click.command("info")

@@ -65,7 +65,8 @@ def command() -> None:
 @page_options
 @column_options
 def sessions(status: str, access_key: str | None, page: Page, columns: Columns) -> None:
-    """List kernels, newest first: those of all owners that you may see.
+    """List kernels, newest first: those of all owners that you may see. Servers before 19.03 list
+    those of one key pair: --access-key.
 
     \b
     Examples:

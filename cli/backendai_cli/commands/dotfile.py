@@ -37,7 +37,7 @@ def command() -> None:
 
     \b
     Examples:
-      backend.ai dotfile set .bashrc ~/.bashrc
+      backend.ai dotfile set .bashrc bashrc
       echo 'set number' | backend.ai dotfile set .vimrc -
       backend.ai dotfile list
     """
@@ -80,7 +80,7 @@ def get_command(path: str) -> None:
     """Print the dotfile PATH.
 
     \b
-    Example:
+    Examples:
       backend.ai dotfile get .bashrc
     """
     config = configured_server(f"get the dotfile {path}")
@@ -103,8 +103,8 @@ def set_command(path: str, file: BinaryIO, permission: str, quiet: bool) -> None
     room for 100 dotfiles, of 64 KiB in all.
 
     \b
-    Example:
-      backend.ai dotfile set .bashrc ~/.bashrc
+    Examples:
+      backend.ai dotfile set .bashrc bashrc
     """
     from backendai_trio import LocalProtocolError
 
@@ -131,7 +131,7 @@ def delete_command(paths: tuple[str, ...], quiet: bool) -> None:
     """Delete the dotfiles PATH. Kernels that exist keep theirs.
 
     \b
-    Example:
+    Examples:
       backend.ai dotfile delete .bashrc .vimrc
     """
 

@@ -22,7 +22,7 @@ from ..groups import Group
 from ..list_options import Columns, column_options
 from ..parameters import NAME
 from ..server import call_server, configured_server
-from ..tables import show_rows, title_of
+from ..tables import title_of
 
 __all__ = ["command"]
 
@@ -55,7 +55,7 @@ def list_command(columns: Columns) -> None:
       backend.ai dotfile list
       backend.ai dotfile list --json
     """
-    names = columns.of(_COLUMNS if columns.as_json else _USUAL, known=_COLUMNS)
+    columns.check(_COLUMNS)
     found = call_server(configured_server("list dotfiles"), list_dotfiles)
     rows = [
         {
@@ -66,12 +66,7 @@ def list_command(columns: Columns) -> None:
         }
         for item in found
     ]
-    show_rows(
-        [{name: row[name] for name in names} for row in rows],
-        {name: title_of(name) for name in names},
-        as_json=columns.as_json,
-        empty="There are no dotfiles.",
-    )
+    columns.show(rows, {name: title_of(name) for name in _USUAL}, empty="There are no dotfiles.")
 
 
 @command.command("get")

@@ -71,7 +71,8 @@ async def list_kernels(
         The kernels.
 
     Raises:
-        LocalProtocolError: the server's release takes no such filter or order.
+        LocalProtocolError: the server's release takes no such filter or order, or is older than
+            19.03 and lists one key pair's kernels at a time.
         ApiError: the key pair may not see them, or the server does not tell which key pair it is:
             no list is better than one with the kernels of others.
         ConnectionFailed: the server cannot be reached.
@@ -79,6 +80,12 @@ async def list_kernels(
     Endpoint: GraphQL ``compute_session_list``; before 19.03 ``compute_sessions``
     (docs/protocol.md, sections 8.2 and 8.3).
     """
+    question = listing("sessions", client.era, client.hello)
+    if everybody and not question.paged:
+        raise LocalProtocolError(
+            "servers before 19.03 list the sessions of one key pair: your own, without --all "
+            "(everybody), or those of --access-key (access_key)"
+        )
     if access_key is None and not everybody:
         access_key = await _own_access_key(client)
     given = {"status": None if status == LIVE else status, "access_key": access_key}
@@ -86,7 +93,6 @@ async def list_kernels(
         name: value for name, value in given.items() if value is not None
     }
     if status == LIVE:
-        question = listing("sessions", client.era, client.hello)
         arguments, filter = only_living(question, client.era, arguments, filter)
     rows = await list_rows(
         client, "sessions", arguments, limit=limit, offset=offset, filter=filter, order=order

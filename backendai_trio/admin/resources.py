@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ..errors import InvalidRequest, LocalProtocolError
 from ..transport.client import Client
 from ..wire.graphql import decode_answer
 from ..wire.http import JSON, Request
 from ..wire.json_fields import Fields
+from ..wire.own_projects import OWN_PROJECTS, OwnProjects
 from ..wire.resources import (
     CHECKS_PRESETS_SINCE,
     KEY_PAIR_QUERY,
@@ -29,22 +31,25 @@ async def check_resources(
 
     Args:
         client: of the server.
-        project: whose limits count beside the key pair's; empty for `Config.project`, or the one
-            called default.
+        project: whose limits count beside the key pair's; empty for `Config.project`, the
+            one called default, or the user's only one.
         resource_group: the only one that counts; empty for all that one may use.
 
     Returns:
         The amounts, in bytes for memory.
 
     Raises:
-        LocalProtocolError: the server is older than 19.03.
+        LocalProtocolError: the server is older than 19.03, or the user has several projects, and
+            none of them is named or called default.
         ApiError: there is no such project or group. Some managers answer 500 for that.
         ConnectionFailed: the server cannot be reached.
 
     Endpoint: ``POST /resource/check-presets`` (docs/protocol.md, section 9.2).
     """
     check_release(client, CHECKS_PRESETS_SINCE, "resource presets", "19.03")
-    reply = await client.call(CheckPresets(_project(client, project), resource_group).request())
+    reply = await client.call(
+        CheckPresets(await _project(client, project), resource_group).request()
+    )
     return ClusterResources.decode(reply.body)
 
 
@@ -53,20 +58,22 @@ async def list_resource_groups(client: Client, *, project: str = "") -> list[str
 
     Args:
         client: of the server.
-        project: its name; empty for `Config.project`, or the one called default.
+        project: its name; empty for `Config.project`, the one called default, or the user's only
+            one.
 
     Returns:
         Their names.
 
     Raises:
-        LocalProtocolError: the server is older than 19.09.
+        LocalProtocolError: the server is older than 19.09, or the user has several projects, and
+            none of them is named or called default.
         ApiError: there is no such project.
         ConnectionFailed: the server cannot be reached.
 
     Endpoint: ``GET /scaling-groups`` (docs/protocol.md, section 9.2).
     """
     check_release(client, _GROUPS_SINCE, "resource groups", "19.09")
-    reply = await client.call(resource_groups_request(_project(client, project)))
+    reply = await client.call(resource_groups_request(await _project(client, project)))
     items = Fields.parse(reply.body, "resource groups").items("scaling_groups")
     return [Fields(item, "resource group").text("name") for item in items]
 
@@ -93,5 +100,24 @@ async def key_pair_limits(client: Client) -> KeyPairLimits:
     return KeyPairLimits.decode(decode_answer(reply.body, f"POST {path}"))
 
 
-def _project(client: Client, name: str) -> str:
-    return name or client.config.project or _DEFAULT_PROJECT
+async def _project(client: Client, name: str) -> str:
+    """The project to ask for: that name, the one of the settings, or the user's only one.
+
+    Raises:
+        LocalProtocolError: the user has several, and none is called as managers' default.
+    """
+    if name or client.config.project:
+        return name or client.config.project
+    path = client.era.graphql_path
+    try:
+        reply = await client.call(Request("POST", path, (), OWN_PROJECTS.encode(), JSON))
+    except InvalidRequest:  # no such query, or not for this user
+        return _DEFAULT_PROJECT
+    own = OwnProjects.decode(decode_answer(reply.body, f"POST {path}"))
+    if not own.names or _DEFAULT_PROJECT in own.names:
+        return _DEFAULT_PROJECT
+    if len(own.names) > 1:
+        raise LocalProtocolError(
+            f"your projects are {', '.join(own.names)}: name one with -g, BACKEND_GROUP or project="
+        )
+    return own.names[0]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar
 
 import click
+
+from .tables import show_rows, title_of
 
 __all__ = ["Columns", "Page", "column_options", "page_options"]
 
@@ -22,23 +24,36 @@ class Columns:
     """Their names; empty for the usual ones."""
     as_json: bool
 
-    def of(self, usual: Sequence[str], *, known: Sequence[str] = ()) -> Sequence[str]:
-        """The names, checked.
+    def check(self, known: Sequence[str]) -> None:
+        """Refuse a name that there is not.
 
         Args:
-            usual: the names of the columns to show where none are chosen.
-            known: the names that there are; by default the usual ones.
+            known: the names of all columns.
 
         Raises:
             click.UsageError: there is no such column.
         """
-        known = known or usual
         for name in self.names:
             if name not in known:
                 raise click.UsageError(
                     f"--fields: there is no column {name!r}; there are {', '.join(known)}"
                 )
-        return self.names or usual
+
+    def show(
+        self, rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str] | None, *, empty: str
+    ) -> None:
+        """Print rows on standard output: by default all of their columns as JSON, and those with a
+        title in a table.
+
+        Args:
+            rows: with the same keys.
+            titles: titles of columns; None for a table of all that have a value in a row.
+            empty: the line to print instead of a table without rows.
+        """
+        if self.names:
+            rows = [{name: row[name] for name in self.names} for row in rows]
+            titles = {name: (titles or {}).get(name, title_of(name)) for name in self.names}
+        show_rows(rows, titles, as_json=self.as_json, empty=empty)
 
 
 @dataclass(frozen=True, kw_only=True)

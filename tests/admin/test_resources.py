@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,13 +24,13 @@ from backendai_trio import (
     open_kernel,
 )
 from backendai_trio.admin import (
-    ClusterResources,
     check_resources,
     key_pair_limits,
     list_resource_groups,
 )
 from backendai_trio.gateway import RELEASES
-from backendai_trio.wire.http import JSON, Request
+from backendai_trio.wire.http import JSON, PROBLEM, Request
+from backendai_trio.wire.own_projects import OwnProjects
 
 from ..transport.servers import HELLO, read_head, reply, serving
 
@@ -85,24 +86,46 @@ async def test_before_there_were_any(release: str, gateway_parent: Path) -> None
                 await client.call(Request(method, client.era.prefix + path))
 
 
-async def test_project_of_the_settings() -> None:
-    asked: list[bytes] = []
+@pytest.mark.parametrize(
+    ("setting", "own", "expected"),
+    [
+        ("", [], "default"),
+        ("", ["default", "physics"], "default"),
+        ("", ["physics"], "physics"),
+        ("chemistry", ["physics", "default"], "chemistry"),
+        ("", ["physics", "biology"], None),
+        ("", None, "default"),
+    ],
+)
+async def test_project_that_counts(setting: str, own: list[str] | None, expected: str) -> None:
+    """The one that is named, that of the settings, managers' default, or the user's only one."""
+    asked: list[str] = []
 
     async def handle(stream: trio.SocketStream) -> None:
         while head := await read_head(stream):
-            asked.append(head)
             if head.startswith(b"GET / "):
                 await stream.send_all(HELLO)
-            elif b"check-presets" in head:
-                await stream.send_all(reply(200, ClusterResources(None, None, {}).encode(), JSON))
+            elif head.startswith(b"GET /scaling-groups?group="):
+                asked.append(head.split(b"group=")[1].split()[0].decode())
+                groups = b'{"scaling_groups": [{"name": "a"}]}'
+                await stream.send_all(reply(200, groups, JSON))
             else:
-                await stream.send_all(reply(200, b'{"scaling_groups": [{"name": "a"}]}', JSON))
+                while b"}}" not in head.partition(b"\r\n\r\n")[2]:
+                    head += await stream.receive_some(65536)
+                if own is None:
+                    await stream.send_all(reply(400, b'{"type": "x", "title": "no"}', PROBLEM))
+                    continue
+                told = OwnProjects("default", tuple(own)).encode()
+                await stream.send_all(reply(200, json.dumps(told).encode(), JSON))
 
-    async with serving(handle) as config:
-        for project, expected in (("", b"default"), ("physics", b"physics")):
-            async with open_client(replace(config, project=project)) as client:
-                assert await list_resource_groups(client) == ["a"]
-                assert b"group=" + expected in asked[-1]
-                assert await list_resource_groups(client, project="x") == ["a"]
-                assert b"group=x" in asked[-1]
-                assert (await check_resources(client)).key_pair is None
+    async with (
+        serving(handle) as config,
+        open_client(replace(config, project=setting)) as client,
+    ):
+        assert await list_resource_groups(client, project="x") == ["a"]
+        if expected is None:
+            with pytest.raises(LocalProtocolError, match="your projects are physics, biology"):
+                await list_resource_groups(client)
+        else:
+            assert await list_resource_groups(client) == ["a"]
+        assert asked == ["x"] + ([expected] if expected else [])

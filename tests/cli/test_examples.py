@@ -17,7 +17,7 @@ from .walk import EVERY, each
 
 README = Path(__file__).parents[2] / "README.md"
 #: Files that must be there for a command line to be right.
-FILES = ("sessions.graphql",)
+FILES = ("bashrc", "id_backendai", "sessions.graphql")
 FOLDERS = ("src",)
 
 

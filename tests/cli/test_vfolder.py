@@ -35,6 +35,17 @@ def peak_mib(pid: int) -> float:
     return int(line.split()[1]) / 1024
 
 
+def test_columns_of_lists(commands: Commands, served: Mapping[str, str]) -> None:
+    commands.run("vfolder", "create", "data", env=served)
+    shown = commands.run("vfolder", "list", "-f", "usage_mode,name", "--json", env=served)
+    assert json.loads(shown.text) == [{"usage_mode": "general", "name": "data"}]
+    table = commands.run("vfolder", "list", "-f", "host,name", env=served).text.split()
+    assert table[:2] == ["Host", "Name"] and table[-1] == "data"
+    for name in ("list", "trash", "invitations"):
+        wrong = commands.run("vfolder", name, "-f", "nonsense", env=served)
+        assert "there is no column 'nonsense'" in wrong.problem(125)
+
+
 def test_a_life(commands: Commands, served: Mapping[str, str], files: Path) -> None:
     def run(*arguments: str) -> str:
         result = commands.run("vfolder", *arguments, env=served)

@@ -69,6 +69,7 @@ CAPABILITIES = {
     "ssh-keypair": "a key pair is kept that lets a user into sessions over SSH",
     "ssh-upload": "users give the server their own SSH key pair",
     "announcements": "administrators announce something to all users",
+    "everybodys-sessions": "administrators list the sessions of all users at once",
     "other-users": "there is more than one user",
     "login": "users log in with a password",
 }
@@ -96,6 +97,7 @@ _NO_TRASH = Limit("deleted folders go to a trash from 24.03 on", _CLIENT, "no tr
 _NO_INPUT = Limit("the kernel runner gives it the end of file at once; only input() asks")
 
 _NO_PAGES = {
+    "everybodys-sessions": Limit("lists are those of one key pair", _CLIENT, "one key pair"),
     "list-filters": Limit("lists come in one piece", _CLIENT, "does not filter"),
     "list-order": Limit("lists come in one piece", _CLIENT, "does not sort"),
 }

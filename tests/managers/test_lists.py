@@ -53,7 +53,7 @@ async def test_kernel_in_the_list(target: Target, client: Client, kernel: TrioKe
         assert await list_kernels(client, status=LIVE, filter='name == "x"') == []
 
 
-@pytest.mark.needs("sessions", "other-users")
+@pytest.mark.needs("sessions", "other-users", "everybodys-sessions")
 async def test_kernels_of_others_are_listed_on_demand(target: Target, kernel: TrioKernel) -> None:
     """An administrator sees them, and gets the own ones all the same."""
     async with open_client(target.config("admin")) as client:

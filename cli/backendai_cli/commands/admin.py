@@ -16,7 +16,6 @@ from ..console import Status
 from ..groups import Group
 from ..list_options import Columns, Page, column_options, page_options
 from ..server import call_server, open_server
-from ..tables import show_rows, title_of
 from .ps import list_sessions, status_option
 
 __all__ = ["command", "images"]
@@ -65,7 +64,8 @@ def command() -> None:
 @page_options
 @column_options
 def sessions(status: str, access_key: str | None, page: Page, columns: Columns) -> None:
-    """List kernels, newest first: those of all owners that you may see.
+    """List kernels, newest first: those of all owners that you may see. Servers before 19.03 list
+    those of one key pair: --access-key.
 
     \b
     Examples:
@@ -85,16 +85,11 @@ def _list(
 ) -> None:
     filters = {"access_key": access_key, "status": status}
     arguments = {name: value for name, value in filters.items() if value is not None}
-    names = columns.names
-    call = partial(list_rows, kind=kind, arguments=arguments, fields=names, **page.arguments())
+    fields = columns.names
+    call = partial(list_rows, kind=kind, arguments=arguments, fields=fields, **page.arguments())
     with open_server(Status(quiet=columns.as_json), local=local) as config:
         rows = call_server(config, call)
-    show_rows(
-        rows,
-        {name: title_of(name) for name in names} if names else _TITLES.get(kind),
-        as_json=columns.as_json,
-        empty=f"There are no {kind.replace('-', ' ')}.",
-    )
+    columns.show(rows, _TITLES.get(kind), empty=f"There are no {kind.replace('-', ' ')}.")
 
 
 def _listing(kind: Kind) -> click.Command:

@@ -22,7 +22,7 @@ from ..groups import Group
 from ..list_options import Columns, column_options
 from ..parameters import NAME
 from ..server import call_server, configured_server
-from ..tables import show_rows, title_of
+from ..tables import title_of
 
 __all__ = ["command"]
 
@@ -37,7 +37,7 @@ def command() -> None:
 
     \b
     Examples:
-      backend.ai dotfile set .bashrc ~/.bashrc
+      backend.ai dotfile set .bashrc bashrc
       echo 'set number' | backend.ai dotfile set .vimrc -
       backend.ai dotfile list
     """
@@ -55,7 +55,7 @@ def list_command(columns: Columns) -> None:
       backend.ai dotfile list
       backend.ai dotfile list --json
     """
-    names = columns.of(_COLUMNS if columns.as_json else _USUAL, known=_COLUMNS)
+    columns.check(_COLUMNS)
     found = call_server(configured_server("list dotfiles"), list_dotfiles)
     rows = [
         {
@@ -66,12 +66,7 @@ def list_command(columns: Columns) -> None:
         }
         for item in found
     ]
-    show_rows(
-        [{name: row[name] for name in names} for row in rows],
-        {name: title_of(name) for name in names},
-        as_json=columns.as_json,
-        empty="There are no dotfiles.",
-    )
+    columns.show(rows, {name: title_of(name) for name in _USUAL}, empty="There are no dotfiles.")
 
 
 @command.command("get")
@@ -80,7 +75,7 @@ def get_command(path: str) -> None:
     """Print the dotfile PATH.
 
     \b
-    Example:
+    Examples:
       backend.ai dotfile get .bashrc
     """
     config = configured_server(f"get the dotfile {path}")
@@ -103,8 +98,8 @@ def set_command(path: str, file: BinaryIO, permission: str, quiet: bool) -> None
     room for 100 dotfiles, of 64 KiB in all.
 
     \b
-    Example:
-      backend.ai dotfile set .bashrc ~/.bashrc
+    Examples:
+      backend.ai dotfile set .bashrc bashrc
     """
     from backendai_trio import LocalProtocolError
 
@@ -131,7 +126,7 @@ def delete_command(paths: tuple[str, ...], quiet: bool) -> None:
     """Delete the dotfiles PATH. Kernels that exist keep theirs.
 
     \b
-    Example:
+    Examples:
       backend.ai dotfile delete .bashrc .vimrc
     """
 

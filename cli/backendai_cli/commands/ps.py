@@ -16,7 +16,6 @@ from backendai_trio.admin import LIVE, SessionRow
 from ..console import Status
 from ..list_options import Columns, Page, column_options, page_options
 from ..server import call_server
-from ..tables import show_rows, title_of
 
 __all__ = ["command", "list_sessions", "status_option"]
 
@@ -105,7 +104,7 @@ def list_sessions(
         columns: what to show of them.
         everybody: list those of all owners that the user may see.
     """
-    names = columns.of([field.name for field in fields(SessionRow)])
+    columns.check([field.name for field in fields(SessionRow)])
     config = read_config()
     if config is None:
         Status(quiet=columns.as_json).info("No server is configured (BACKEND_ENDPOINT).")
@@ -119,17 +118,12 @@ def list_sessions(
             **page.arguments(),
         )
         rows = call_server(config, call)
-    if columns.names:
-        titles = {name: _TITLES.get(name, title_of(name)) for name in names}
-    else:  # without what no row has
-        shown = [name for name in _TITLES if everybody or name != "access_key"]
-        has = {name for name in shown if any(getattr(row, name) for row in rows)}
-        titles = {name: _TITLES[name] for name in shown if name in has or name in _ALWAYS}
-    found = [asdict(row) for row in rows]
+    # Without what no row has.
+    has = {name for name in _TITLES if any(getattr(row, name) for row in rows)}
+    shown = has - {"access_key"} if not everybody else has
     running = "currently running" if status in (LIVE, "RUNNING") else "to list"
-    show_rows(
-        [{name: row[name] for name in names} for row in found],
-        titles,
-        as_json=columns.as_json,
+    columns.show(
+        [asdict(row) for row in rows],
+        {name: title for name, title in _TITLES.items() if name in shown or name in _ALWAYS},
         empty=f"There are no compute sessions {running}.",
     )

@@ -21,7 +21,7 @@ from ..console import Status, count, printable
 from ..options import local_option
 from ..parameters import NAME
 from ..server import call_server, open_server
-from ..tables import amount, show_rows
+from ..tables import amount, show_record, show_rows
 
 __all__ = ["command"]
 
@@ -71,7 +71,7 @@ def command(project: str | None, resource_group: str | None, as_json: bool, loca
 
 
 def _show(pair: KeyPairLimits, found: ClusterResources) -> None:
-    click.echo(". ".join(_facts(pair)) + ".")
+    show_record(dict(_facts(pair)))
     for title, quota in (("Key pair", found.key_pair), ("Project", found.project)):
         if quota is not None and quota.limits:
             _head(title)
@@ -95,17 +95,16 @@ def _show(pair: KeyPairLimits, found: ClusterResources) -> None:
     show_rows(presets, as_json=False, empty="There are none.")
 
 
-def _facts(pair: KeyPairLimits) -> Iterator[str]:
-    policy = f", resource policy {pair.resource_policy}" if pair.resource_policy else ""
-    yield printable(f"Key pair {pair.access_key}{policy}")
-    if pair.max_sessions:
-        yield f"{pair.sessions:,} of {count(pair.max_sessions, 'session')}"
-    else:
-        yield count(pair.sessions, "session")
+def _facts(pair: KeyPairLimits) -> Iterator[tuple[str, str]]:
+    yield "key_pair", pair.access_key
+    if pair.resource_policy:
+        yield "resource_policy", pair.resource_policy
+    limit = f" of {pair.max_sessions:,}" if pair.max_sessions else ""
+    yield "sessions", f"{pair.sessions:,}{limit}"
     if pair.max_containers:
-        yield f"At most {count(pair.max_containers, 'container')} in a session"
+        yield "containers", f"{pair.max_containers:,} in a session at most"
     if pair.idle_seconds:
-        yield f"Idle sessions end after {count(pair.idle_seconds, 'second')}"
+        yield "idle_sessions", f"end after {count(pair.idle_seconds, 'second')}"
 
 
 def _slots(quota: Quota) -> Iterator[Mapping[str, str]]:

@@ -33,7 +33,7 @@ def command() -> None:
     Examples:
       backend.ai ssh-key show
       backend.ai ssh-key generate ~/.ssh/id_backendai
-      backend.ai ssh-key upload ~/.ssh/id_backendai
+      backend.ai ssh-key upload id_backendai
     """
 
 
@@ -42,7 +42,7 @@ def show() -> None:
     """Print the public key.
 
     \b
-    Example:
+    Examples:
       backend.ai ssh-key show >>authorized_keys
     """
     key = call_server(configured_server("show the SSH key"), get_ssh_public_key)
@@ -64,7 +64,7 @@ def generate(file: Path, overwrite: bool, quiet: bool) -> None:
     private key only now.
 
     \b
-    Example:
+    Examples:
       backend.ai ssh-key generate ~/.ssh/id_backendai
     """
     public = _public_file(file)
@@ -101,8 +101,8 @@ def upload(file: Path, quiet: bool) -> None:
     The server keeps both, and new sessions have both. Managers can from 23.03 on.
 
     \b
-    Example:
-      backend.ai ssh-key upload ~/.ssh/id_backendai
+    Examples:
+      backend.ai ssh-key upload id_backendai
     """
     public = _public_file(file)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Literal
 
 import click
@@ -12,8 +12,8 @@ from backendai_trio import Client, TrioVFolder, create_vfolder, list_vfolders
 from backendai_trio.vfolders import VFolderInfo
 
 from ...console import Status, printable
+from ...list_options import Columns, column_options
 from ...parameters import NAME
-from ...tables import show_rows
 from .requests import call_vfolders, folder_argument, json_option, permission_option
 
 __all__ = ["COMMANDS"]
@@ -25,6 +25,7 @@ _COLUMNS = {
     "owner": "Owner",
     "created_at": "Created at",
 }
+_KEYS = [item.name for item in fields(VFolderInfo)]
 
 
 def _listed(*, quiet: bool) -> list[VFolderInfo]:
@@ -32,19 +33,19 @@ def _listed(*, quiet: bool) -> list[VFolderInfo]:
 
 
 @click.command("list")
-@json_option
-def list_command(as_json: bool) -> None:
+@column_options
+def list_command(columns: Columns) -> None:
     """List the folders that you can use. Deleted ones are listed by 'backend.ai vfolder trash'.
 
     \b
     Examples:
       backend.ai vfolder list
-      backend.ai vfolder list --json
+      backend.ai vfolder list -f name,host,usage_mode
     """
-    show_rows(
-        [asdict(item) for item in _listed(quiet=as_json) if item.is_usable],
+    columns.check(_KEYS)
+    columns.show(
+        [asdict(item) for item in _listed(quiet=columns.as_json) if item.is_usable],
         _COLUMNS,
-        as_json=as_json,
         empty="There are no virtual folders. 'backend.ai vfolder create NAME' makes one.",
     )
 
@@ -166,8 +167,8 @@ def delete(name: str, purge: bool) -> None:
 
 
 @click.command()
-@json_option
-def trash(as_json: bool) -> None:
+@column_options
+def trash(columns: Columns) -> None:
     """List the deleted folders that are not gone yet.
 
     \b
@@ -175,10 +176,10 @@ def trash(as_json: bool) -> None:
       backend.ai vfolder trash
       backend.ai vfolder trash --json
     """
-    show_rows(
-        [asdict(item) for item in _listed(quiet=as_json) if item.keeps_name],
+    columns.check(_KEYS)
+    columns.show(
+        [asdict(item) for item in _listed(quiet=columns.as_json) if item.keeps_name],
         _COLUMNS | {"status": "Status"},
-        as_json=as_json,
         empty="The trash is empty.",
     )
 

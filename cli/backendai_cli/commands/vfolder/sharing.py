@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Literal
 
 import click
 
 from backendai_trio import TrioVFolder
-from backendai_trio.vfolders import accept_invitation, decline_invitation, list_invitations
+from backendai_trio.vfolders import (
+    Invitation,
+    accept_invitation,
+    decline_invitation,
+    list_invitations,
+)
 
 from ...console import Status, printable
+from ...list_options import Columns, column_options
 from ...parameters import NAME
-from ...tables import show_rows
-from .requests import call_vfolders, folder_argument, json_option, permission_option
+from .requests import call_vfolders, folder_argument, permission_option
 
 __all__ = ["COMMANDS"]
 
@@ -88,23 +93,23 @@ def leave(name: str) -> None:
 
 
 @click.command()
-@json_option
-def invitations(as_json: bool) -> None:
+@column_options
+def invitations(columns: Columns) -> None:
     """List the invitations that you received.
 
     \b
     Examples:
       backend.ai vfolder invitations
     """
-    show_rows(
-        [asdict(item) for item in call_vfolders(list_invitations, quiet=as_json)],
+    columns.check([item.name for item in fields(Invitation)])
+    columns.show(
+        [asdict(item) for item in call_vfolders(list_invitations, quiet=columns.as_json)],
         {
             "invitation_id": "ID",
             "folder_name": "Folder",
             "inviter": "From",
             "permission": "Permission",
         },
-        as_json=as_json,
         empty="There are no invitations.",
     )
 

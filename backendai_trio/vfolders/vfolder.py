@@ -5,7 +5,7 @@
     async with open_kernel(client, KernelSpec(runtime="python", mounts=("data",))) as kernel: ...
 
 A `TrioVFolder` is a name and a client; creating one sends no request. Its methods are functions of
-modules with one subject each: `listing`, `files`, `sharing` and `trash`.
+modules with one subject each: `listing`, `files`, `archive`, `options`, `sharing` and `trash`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..transport.client import Client
 from ..wire.http import JSON, Request
 from ..wire.vfolder_sharing import Permission
 from ..wire.vfolders import CreateVFolder
-from . import files, listing, sharing, trash
+from . import archive, files, listing, options, sharing, trash
 from .listing import list_vfolders
 from .projects import project_id
 from .reference import VFolderReference, call_since, path_of
@@ -64,9 +64,14 @@ class TrioVFolder(VFolderReference):
     list_files = files.list_files
     mkdir = files.mkdir
     move = files.move
+    rename_file = files.rename_file
     remove = files.remove
     upload = files.upload
     download = files.download
+    download_archive = archive.download_archive
+
+    update_options = options.update_options
+    clone = options.clone
 
     invite = sharing.invite
     share = sharing.share

@@ -6,7 +6,7 @@ from functools import partial
 
 import trio
 
-from ..errors import LocalProtocolError, ServerError
+from ..errors import InvalidRequest, LocalProtocolError, ServerError
 from ..transport.client import Client
 from ..wire.http import JSON, Request
 from ..wire.vfolder_requests import ChangeOptions, Cloned, CloneVFolder
@@ -14,6 +14,7 @@ from ..wire.vfolder_sharing import Permission
 from .background_task import wait_for_task
 from .listing import info, list_vfolders
 from .reference import VFolderReference, call_since, path_of, unsupported
+from .trash import refuse_name_in_trash
 
 __all__ = ["clone", "update_options"]
 
@@ -104,7 +105,12 @@ async def clone(
     )
     client = folder.client
     sent = Request("POST", path_of(folder, "clone"), (), request.encode(), JSON)
-    reply = Cloned.decode((await call_since(folder, sent, "clone a folder", "20.09")).body)
+    try:
+        answer = await call_since(folder, sent, "clone a folder", "20.09")
+    except InvalidRequest as exc:
+        await refuse_name_in_trash(client, name, exc)  # noqa: ASYNC120 (as it should)
+        raise
+    reply = Cloned.decode(answer.body)
     is_done = partial(_is_copied, client, name, source.folder_id, str(sent))
     await wait_for_task(client, reply.task_id, is_done=is_done)
     return name

@@ -163,6 +163,12 @@ class StorageHosts:
     def decode(cls, body: bytes) -> StorageHosts:
         """Read the body. Managers before 22.03 tell nothing of volumes.
 
+        Args:
+            body: of the reply to ``GET /folders/_/hosts``.
+
+        Returns:
+            The hosts.
+
         Raises:
             RemoteProtocolError: it is malformed.
         """

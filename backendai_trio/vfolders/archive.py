@@ -22,7 +22,7 @@ from ..wire.vfolder_files import ArchiveRequest, Ticket
 from .download_plan import not_written
 from .reference import VFolderReference, call_since, path_of
 
-__all__ = ["download_archive"]
+__all__ = ["check_archive", "download_archive"]
 
 _CLEANUP_SECONDS = 5.0
 """Limit for removing a temporary file: a disk on the network may not answer."""
@@ -77,7 +77,7 @@ async def download_archive(
     try:
         pending = await run_sync(partial(PendingFile, local, overwrite=overwrite, like_cp=True))
         await _receive(folder, ArchiveRequest(names, local.name), pending, progress)
-        await run_sync(_check, pending)
+        await run_sync(check_archive, pending.path)
         await run_sync(pending.complete)
     except OSError as exc:
         raise not_written(exc, local) from exc
@@ -112,13 +112,16 @@ async def _receive(
     await reporter.report(Progress(name, pending.size, pending.size, complete=True))
 
 
-def _check(pending: PendingFile) -> None:
-    """Refuse what is no archive: its directory stands at the end.
+def check_archive(path: Path) -> None:
+    """Refuse what is no archive, or not all of one: its directory stands at the end. Blocks.
+
+    Args:
+        path: the file.
 
     Raises:
         DownloadError: it is none.
     """
-    if not zipfile.is_zipfile(pending.path):
+    if not zipfile.is_zipfile(path):
         raise DownloadError(
-            pending.target.name, "what the server has sent is no complete ZIP archive; try again"
+            "archive", "what the server has sent is no complete ZIP archive; try again"
         )

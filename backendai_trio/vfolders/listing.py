@@ -12,7 +12,7 @@ from ..transport.client import Client
 from ..wire.http import Request
 from ..wire.json_fields import Fields, decode_json
 from ..wire.vfolders import VFolderInfo
-from .projects import known_project_id
+from .projects import is_same_id, known_project_id
 from .reference import VFolderReference, path_of
 
 __all__ = ["info", "list_vfolders"]
@@ -36,14 +36,20 @@ async def list_vfolders(client: Client, *, project: str | None = None) -> list[V
 
     Endpoint: ``GET /folders`` (manager 1.0.3; docs/protocol.md, section 7.3).
     """
-    query: tuple[tuple[str, str], ...] = ()
     if project is not None:
         if client.era.folder_transfer != "proxy":
             await trio.lowlevel.checkpoint()
             raise LocalProtocolError(
                 "this server does not list the folders of a project (managers do from 20.09 on)"
             )
-        query = (("group_id", await known_project_id(client, project)),)
+        wanted = await known_project_id(client, project)
+        # The answer has the user's own folders, too.
+        found = await _listed(client, (("group_id", wanted),))
+        return [row for row in found if is_same_id(row.project, wanted)]
+    return await _listed(client, ())
+
+
+async def _listed(client: Client, query: tuple[tuple[str, str], ...]) -> list[VFolderInfo]:
     reply = await client.call(Request("GET", client.era.folders_path, query))
     return [VFolderInfo.decode(row) for row in _rows(reply.body)]
 

@@ -12,7 +12,7 @@ from ..wire.graphql import GraphQLQuery, decode_answer
 from ..wire.http import JSON, Request
 from ..wire.json_fields import Fields
 
-__all__ = ["known_project_id", "project_id"]
+__all__ = ["is_same_id", "known_project_id", "project_id"]
 
 _QUERY = "query($name: String!) { groups_by_name(name: $name) { id } }"
 _IDS_ONLY_SINCE = (26, 3)
@@ -66,6 +66,16 @@ async def known_project_id(client: Client, project: str) -> str:
             request=f"POST {path}",
         )
     return found[0]
+
+
+def is_same_id(one: str, other: str) -> bool:
+    """Whether two texts are the same UUID, with dashes or without.
+
+    Args:
+        one: a UUID, or any text.
+        other: likewise.
+    """
+    return _is_uuid(one) and _is_uuid(other) and UUID(one) == UUID(other)
 
 
 def _is_uuid(text: str) -> bool:

@@ -109,7 +109,11 @@ async def test_folder_of_a_project(target: Target) -> None:
         with pytest.raises(NotFound, match="no project 'nowhere'"):
             await create_vfolder(client, name, group="nowhere")
         folder = await create_vfolder(client, name, group="default")
-        assert (await folder.info()).name == name
+        info = await folder.info()
+        assert (info.name, info.ownership) == (name, "group") and info.project
+        async with open_folder(client) as own:
+            listed = [row.name for row in await list_vfolders(client, project="default")]
+            assert name in listed and own.name not in listed
         await folder.delete(purge=True)
         with pytest.raises(NotFound):
             await folder.info()
@@ -286,9 +290,8 @@ async def test_hosts(client: Client, folder: TrioVFolder) -> None:
 @pytest.mark.needs("folder-project-lists")
 async def test_list_of_a_project(client: Client) -> None:
     """By name; an unknown project is said to be one."""
-    for row in await list_vfolders(client, project="default"):
-        assert row.name
-    assert (await list_hosts(client, project="default")).allowed is not None
+    assert all(row.project for row in await list_vfolders(client, project="default"))
+    assert (await list_hosts(client, project="default")).allowed
     with pytest.raises(NotFound, match="no project 'nonesuch'"):
         await list_vfolders(client, project="nonesuch")
 

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import trio
@@ -28,6 +29,7 @@ from backendai_trio import (
 from backendai_trio.files import Progress
 from backendai_trio.gateway import RELEASES
 from backendai_trio.vfolders import StorageHosts, list_folder_types, list_hosts
+from backendai_trio.vfolders.archive import check_archive
 from backendai_trio.vfolders.background_task import wait_for_task
 from backendai_trio.wire.background_tasks import task_events_request
 from backendai_trio.wire.http import JSON, Request
@@ -174,6 +176,9 @@ async def test_projects(client: Client) -> None:
     for call in (list_vfolders, list_hosts):
         with pytest.raises(ApiError):
             await call(client, project="nonesuch")
+    # The answer to a request for a project's folders has the user's own ones, too.
+    await create_vfolder(client, "data")
+    assert await list_vfolders(client, project=str(uuid4())) == []
 
 
 # -- files ----------------------------------------------------------------------------------------
@@ -216,6 +221,18 @@ async def test_archive_that_is_refused(client: Client, local: Path) -> None:
     assert target.read_text() == "mine"
     await folder.download_archive(["a.txt"], target, overwrite=True)
     assert zipfile.is_zipfile(target)
+
+
+async def test_archive_that_is_cut_short(client: Client, local: Path) -> None:
+    folder = await create_vfolder(client, "data")
+    await folder.upload([local], base=local)
+    await folder.download_archive(["sub"], local / "x.zip")
+    whole = (local / "x.zip").read_bytes()
+    check_archive(local / "x.zip")
+    for size in (0, 1000, len(whole) - 1):
+        (local / "x.zip").write_bytes(whole[:size])
+        with pytest.raises(DownloadError, match="no complete ZIP archive"):
+            check_archive(local / "x.zip")
 
 
 async def test_rename_file(client: Client, local: Path) -> None:

@@ -33,6 +33,7 @@ from ..kernels.ssh import ssh_login
 from ..kernels.terminal import Terminal
 from ..transport.client import Client
 from ..vfolders import sharing
+from ..vfolders.hosts import list_folder_types, list_hosts
 from ..vfolders.listing import list_vfolders
 from ..vfolders.vfolder import TrioVFolder, create_vfolder, find_vfolder
 from ..wire.run_events import Event
@@ -258,20 +259,26 @@ class VFolder(VFolderFace):
     find = _making(find_vfolder)
     get = find  # its name in client 1.1.1
     list = _of_class(list_vfolders)
+    list_hosts = _of_class(list_hosts)
+    list_folder_types = _of_class(list_folder_types)
     list_invitations = _of_class(sharing.list_invitations)
     accept_invitation = _of_class(sharing.accept_invitation)
     decline_invitation = _of_class(sharing.decline_invitation)
 
     info = _blocking(TrioVFolder.info)
     rename = _blocking(TrioVFolder.rename)
+    update_options = _blocking(TrioVFolder.update_options)
+    clone = _blocking(TrioVFolder.clone)
     delete = _blocking(TrioVFolder.delete)
     restore = _blocking(TrioVFolder.restore)
     purge = _blocking(TrioVFolder.purge)
     upload = _blocking(transfers.upload_to_folder)
     download = _blocking(transfers.download_from_folder)
+    download_archive = _blocking(transfers.download_archive)
     list_files = _blocking(TrioVFolder.list_files)
     mkdir = _blocking(TrioVFolder.mkdir)
     move = _blocking(TrioVFolder.move)
+    rename_file = _blocking(TrioVFolder.rename_file)
     remove = _blocking(TrioVFolder.remove)
     invite = _blocking(TrioVFolder.invite)
     share = _blocking(TrioVFolder.share)

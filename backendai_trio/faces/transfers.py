@@ -14,7 +14,14 @@ from ..kernels.kernel import TrioKernel
 from ..vfolders.vfolder import TrioVFolder
 from .binding import without_progress
 
-__all__ = ["download", "download_as", "download_from_folder", "upload", "upload_to_folder"]
+__all__ = [
+    "download",
+    "download_archive",
+    "download_as",
+    "download_from_folder",
+    "upload",
+    "upload_to_folder",
+]
 
 
 async def upload(
@@ -91,3 +98,14 @@ async def download_from_folder(
     on_skip: Callable[[str], None] | None = None,
 ) -> list[Path]:
     return await folder.download(paths, into, overwrite=overwrite, on_skip=on_skip)
+
+
+@without_progress(TrioVFolder.download_archive)
+async def download_archive(
+    folder: TrioVFolder,
+    paths: Sequence[str],
+    target: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+) -> None:
+    await folder.download_archive(paths, target, overwrite=overwrite)

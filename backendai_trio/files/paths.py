@@ -232,6 +232,11 @@ class PendingFile:
             view = view[self._file.write(view) :]
         self.size += len(data)
 
+    @property
+    def path(self) -> Path:
+        """Where the file is now."""
+        return self._temporary or self.target
+
     def restart(self) -> None:
         """Drop everything written so far."""
         self._file.seek(0)

@@ -17,6 +17,8 @@ class Faults:
     trash: bool = False
     """Deleted virtual folders go to a trash, and keep their names there, as on managers from 24.03
     on (docs/protocol.md, section 7.5)."""
+    clone_fails: bool = False
+    """The background task of a clone fails, and leaves no folder."""
     app_proxy: str = ""
     """Address of an app proxy that services are said to be started for; there is none behind it."""
     stage_gap_seconds: float = 0.0

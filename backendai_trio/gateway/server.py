@@ -26,7 +26,7 @@ from ..wire.kernel_spec import MOUNT_PERMISSIONS
 from ..wire.listings import LIST_FILTERS
 from ..wire.resumable import RESUMABLE_STREAMS
 from ..wire.storage_proxy import TUS_CHECKSUM
-from ..wire.versions import POSITIONS, Era, Hello
+from ..wire.versions import FOLDER_ARCHIVES, POSITIONS, Era, Hello
 from .cleanup import clean_up_in_thread
 from .releases import OURS, release_named
 from .settings import GatewayOptions, bind, check_platform, client_config, open_store
@@ -53,6 +53,7 @@ FEATURES = frozenset(
         RESUMABLE_STREAMS,
         TUS_CHECKSUM,
         HALF_CLOSE,
+        FOLDER_ARCHIVES,
         LIST_FILTERS,
         MOUNT_PERMISSIONS,
         POSITIONS,

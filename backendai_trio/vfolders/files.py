@@ -18,12 +18,12 @@ from ..wire.files import FileInfo, Listing, PathsRequest
 from ..wire.http import JSON, Request
 from ..wire.multipart import check_names
 from ..wire.storage_proxy import TUS_CHECKSUM
-from ..wire.vfolder_files import MoveFile, RemoveFiles
+from ..wire.vfolder_files import MoveFile, RemoveFiles, RenameFile
 from .download import download_files
 from .reference import VFolderReference, call_since, check_era, path_of, unsupported
 from .upload import make_folder, upload_files
 
-__all__ = ["download", "list_files", "mkdir", "move", "remove", "upload"]
+__all__ = ["download", "list_files", "mkdir", "move", "remove", "rename_file", "upload"]
 
 _UPLOADS = ".upload"
 """Where storage proxies keep the pieces of uploads, in the virtual folder itself (docs/protocol.md,
@@ -97,6 +97,28 @@ async def move(folder: VFolderReference, source: str, target: str) -> None:
     body = MoveFile(source, target).encode()
     request = Request("POST", path_of(folder, "move-file"), (), body, JSON)
     await call_since(folder, request, "move files", "22.03")
+
+
+async def rename_file(folder: VFolderReference, path: str, name: str) -> None:
+    """Give a file or folder in the virtual folder another name; it stays in its folder.
+
+    Args:
+        path: relative to the virtual folder.
+        name: the new name, without a slash.
+
+    Raises:
+        LocalProtocolError: a manager before 19.09, which cannot rename files; or the name is that
+            of another folder.
+        ApiError, ConnectionFailed: the request failed, e.g. since `path` does not exist.
+
+    Endpoint: ``POST /folders/{name}/rename_file`` (manager 19.09; docs/protocol.md, section 7.3).
+    """
+    body = RenameFile(path, name).encode()
+    # The older spelling is known to all releases.
+    request = Request("POST", path_of(folder, "rename_file"), (), body, JSON)
+    if folder.client.era.folder_files_in_parts:
+        raise unsupported(folder, "rename files", "19.09")
+    await call_since(folder, request, "rename files", "19.09")
 
 
 async def remove(

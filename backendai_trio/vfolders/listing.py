@@ -5,30 +5,52 @@
 
 from __future__ import annotations
 
+import trio
+
+from ..errors import LocalProtocolError
 from ..transport.client import Client
 from ..wire.http import Request
 from ..wire.json_fields import Fields, decode_json
 from ..wire.vfolders import VFolderInfo
+from .projects import is_same_id, known_project_id
 from .reference import VFolderReference, path_of
 
 __all__ = ["info", "list_vfolders"]
 
 
-async def list_vfolders(client: Client) -> list[VFolderInfo]:
+async def list_vfolders(client: Client, *, project: str | None = None) -> list[VFolderInfo]:
     """List the folders that the key pair may use.
 
     Args:
         client: of the server.
+        project: name or id of a project whose folders are meant. Without it, managers from 24.03 on
+            list no folders of projects.
 
     Returns:
         Their descriptions. Those in the trash are among them, see `VFolderInfo.status`.
 
     Raises:
+        NotFound: there is no such project.
+        LocalProtocolError: a manager before 20.09, which does not list by project.
         ApiError, ConnectionFailed: the request failed.
 
     Endpoint: ``GET /folders`` (manager 1.0.3; docs/protocol.md, section 7.3).
     """
-    reply = await client.call(Request("GET", client.era.folders_path))
+    if project is not None:
+        if client.era.folder_transfer != "proxy":
+            await trio.lowlevel.checkpoint()
+            raise LocalProtocolError(
+                "this server does not list the folders of a project (managers do from 20.09 on)"
+            )
+        wanted = await known_project_id(client, project)
+        # The answer has the user's own folders, too.
+        found = await _listed(client, (("group_id", wanted),))
+        return [row for row in found if is_same_id(row.project, wanted)]
+    return await _listed(client, ())
+
+
+async def _listed(client: Client, query: tuple[tuple[str, str], ...]) -> list[VFolderInfo]:
+    reply = await client.call(Request("GET", client.era.folders_path, query))
     return [VFolderInfo.decode(row) for row in _rows(reply.body)]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import trio
 
 from ..errors import InvalidRequest, LocalProtocolError, NotFound, ServerError
+from ..transport.client import Client
 from ..transport.retry import backoff
 from ..wire.http import Request
 from ..wire.resumable import RESUMABLE_STREAMS
@@ -15,7 +16,7 @@ from ..wire.vfolders import IN_USE
 from .listing import info, list_vfolders
 from .reference import VFolderReference, path_of
 
-__all__ = ["delete", "purge", "restore"]
+__all__ = ["delete", "purge", "refuse_name_in_trash", "restore"]
 
 
 async def delete(folder: VFolderReference, *, purge: bool = False) -> None:
@@ -85,6 +86,32 @@ async def purge(folder: VFolderReference) -> None:
     """
     _check_trash(folder)
     await _purge(folder, await _listed_id(folder, in_trash=True))
+
+
+async def refuse_name_in_trash(client: Client, name: str, refusal: InvalidRequest) -> None:
+    """Explain a server's refusal of a name, if a deleted folder has it.
+
+    Args:
+        client: of the server.
+        name: of the folder that was to get it.
+        refusal: the server's.
+
+    Raises:
+        InvalidRequest: a deleted folder has the name.
+        ApiError, ConnectionFailed: the folders cannot be listed.
+    """
+    if not client.hello.has_trash:
+        await trio.lowlevel.checkpoint()
+        return
+    if not any(row.name == name and row.keeps_name for row in await list_vfolders(client)):
+        return
+    raise InvalidRequest(
+        refusal.status,
+        kind=refusal.kind,
+        title=f"the name is taken by a deleted virtual folder {name!r} in the trash; bring it back "
+        "('backend.ai vfolder restore'), or free its name ('backend.ai vfolder purge')",
+        request=refusal.request,
+    ) from refusal
 
 
 async def _delete_unmounted(folder: VFolderReference, request: Request) -> None:

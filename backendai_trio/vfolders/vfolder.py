@@ -5,7 +5,7 @@
     async with open_kernel(client, KernelSpec(runtime="python", mounts=("data",))) as kernel: ...
 
 A `TrioVFolder` is a name and a client; creating one sends no request. Its methods are functions of
-modules with one subject each: `listing`, `files`, `sharing` and `trash`.
+modules with one subject each: `listing`, `files`, `archive`, `options`, `sharing` and `trash`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..transport.client import Client
 from ..wire.http import JSON, Request
 from ..wire.vfolder_sharing import Permission
 from ..wire.vfolders import CreateVFolder
-from . import files, listing, sharing, trash
+from . import archive, files, listing, options, sharing, trash
 from .listing import list_vfolders
 from .projects import project_id
 from .reference import VFolderReference, call_since, path_of
@@ -52,7 +52,11 @@ class TrioVFolder(VFolderReference):
         Endpoint: ``POST /folders/{name}/rename`` (manager 19.03; docs/protocol.md, section 7.2).
         """
         request = Request.of_json("POST", path_of(self, "rename"), {"new_name": name})
-        await call_since(self, request, "rename a folder", "19.03")
+        try:
+            await call_since(self, request, "rename a folder", "19.03")
+        except InvalidRequest as exc:
+            await trash.refuse_name_in_trash(self.client, name, exc)  # noqa: ASYNC120
+            raise
         self.name = name
 
     info = listing.info
@@ -64,9 +68,14 @@ class TrioVFolder(VFolderReference):
     list_files = files.list_files
     mkdir = files.mkdir
     move = files.move
+    rename_file = files.rename_file
     remove = files.remove
     upload = files.upload
     download = files.download
+    download_archive = archive.download_archive
+
+    update_options = options.update_options
+    clone = options.clone
 
     invite = sharing.invite
     share = sharing.share
@@ -143,22 +152,9 @@ async def create_vfolder(
     try:
         await client.call(request)
     except InvalidRequest as exc:
-        in_trash = client.hello.has_trash and await _is_in_trash(client, name)  # noqa: ASYNC120 (as it should)
-        if in_trash:
-            raise InvalidRequest(
-                exc.status,
-                kind=exc.kind,
-                title=f"the name is taken by a deleted virtual folder {name!r} in the trash; bring "
-                "it back ('backend.ai vfolder restore'), or free its name ('backend.ai vfolder "
-                "purge')",
-                request=str(request),
-            ) from exc
+        await trash.refuse_name_in_trash(client, name, exc)  # noqa: ASYNC120 (as it should)
         raise
     return TrioVFolder(client, name)
-
-
-async def _is_in_trash(client: Client, name: str) -> bool:
-    return any(row.name == name and row.keeps_name for row in await list_vfolders(client))
 
 
 async def find_vfolder(client: Client, name: str) -> TrioVFolder:

@@ -182,11 +182,15 @@ POSITIONS = "queue-position"
 TRASH = "trash"
 """Feature: deleted virtual folders go to a trash, as on managers from 24.03 on."""
 
+FOLDER_ARCHIVES = "folder-archives"
+"""Feature: several files of a virtual folder are downloaded as one archive."""
+
 _RELEASE = re.compile(r"\d{1,4}(\.\d{1,4}){1,3}")
 _UUIDS_ARE_IDS_SINCE = (26, 4, 4)
 _TRASH_SINCE = (24, 3)
 _CANCELS_FOR_GOOD_SINCE = (26,)
 _STARTS_SERVICES_SINCE = (21, 9, 3)
+_ARCHIVES_FOLDERS_SINCE = (26, 3)
 _POSITIONS_SINCE = (25, 13)
 _PREDICATES_UNTIL = (26,)
 _BATCH_ENDS_LOST = (((24, 9, 12), (24, 10)), ((25, 6, 13), (25, 7)), ((25, 11, 1), (10_000,)))
@@ -251,6 +255,12 @@ class Hello:
     def has_trash(self) -> bool:
         """Whether deleted virtual folders go to a trash bin (docs/protocol.md, section 7.5)."""
         return self.release >= _TRASH_SINCE or TRASH in self.features
+
+    @property
+    def archives_folders(self) -> bool:
+        """Whether files of virtual folders are sent as one archive (docs/protocol.md, section 7.3):
+        by managers from 26.3 on, and by our gateway."""
+        return self.release >= _ARCHIVES_FOLDERS_SINCE or FOLDER_ARCHIVES in self.features
 
     @property
     def starts_services(self) -> bool:

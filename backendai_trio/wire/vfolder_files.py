@@ -10,11 +10,19 @@ from dataclasses import dataclass
 
 from ..config.parsing import parse_endpoint
 from ..config.settings import Endpoint
-from ..errors import ConfigError, RemoteProtocolError
+from ..errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from .json_fields import Fields, encode_json
 from .versions import Era
 
-__all__ = ["FileRequest", "MakeDirectory", "MoveFile", "RemoveFiles", "Ticket"]
+__all__ = [
+    "ArchiveRequest",
+    "FileRequest",
+    "MakeDirectory",
+    "MoveFile",
+    "RemoveFiles",
+    "RenameFile",
+    "Ticket",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +92,40 @@ class MoveFile:
         top = Fields.parse(body, "move file")
         if top.raw("target_path") is None:
             return cls(top.text("src"), top.text("dst"))
-        source, name = top.text("target_path"), top.text("new_name")
+        renamed = RenameFile.decode(body)
+        parent, slash, _ = renamed.path.rstrip("/").rpartition("/")
+        return cls(renamed.path, f"{parent}{slash}{renamed.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class RenameFile:
+    """Give a file or folder within a virtual folder another name, in the same folder."""
+
+    path: str
+    name: str
+
+    def encode(self) -> bytes:
+        """JSON body of ``rename-file``.
+
+        Raises:
+            LocalProtocolError: the name is that of another folder.
+        """
+        if "/" in self.name or self.name in ("", ".", ".."):
+            raise LocalProtocolError(
+                f"{self.name[:80]!r} is not the name of a file; 'move' moves to another folder"
+            )
+        return encode_json({"target_path": self.path, "new_name": self.name})
+
+    @classmethod
+    def decode(cls, body: bytes) -> RenameFile:
+        """Read the body."""
+        top = Fields.parse(body, "rename file")
+        name = top.text("new_name")
         if "/" in name:
             raise RemoteProtocolError(
                 f"rename file: {name[:80]!r} has a slash in it; use move-file"
             )
-        parent, slash, _ = source.rstrip("/").rpartition("/")
-        return cls(source, f"{parent}{slash}{name}")
+        return cls(top.text("target_path"), name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +155,37 @@ class FileRequest:
         if size is not None and not 0 <= size < 1 << 62:
             raise RemoteProtocolError("file request: no file can have this size")
         return cls(top.text("path", "file"), size, top.flag("archive", default=False))
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveRequest:
+    """Ask for a token to download several files and folders as one ZIP archive (26.3+)."""
+
+    files: tuple[str, ...]
+    name: str = ""
+    """Of the archive; empty for the server's choice."""
+
+    def encode(self, release: tuple[int, ...] = ()) -> bytes:
+        """JSON body.
+
+        Args:
+            release: of the manager: 26.3 reads another key, which must be there.
+        """
+        body: dict[str, object] = {"files": list(self.files)}
+        if (26, 3) <= release < (26, 4):
+            body["path"] = "."
+        elif self.name:
+            body["filename"] = self.name
+        return encode_json(body)
+
+    @classmethod
+    def decode(cls, body: bytes) -> ArchiveRequest:
+        """Read the body."""
+        top = Fields.parse(body, "archive request")
+        files = top.texts("files")
+        if not files:
+            raise RemoteProtocolError("archive request: it names no files")
+        return cls(files, top.text("filename", default=""))
 
 
 @dataclass(frozen=True, slots=True)

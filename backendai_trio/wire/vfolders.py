@@ -15,6 +15,7 @@ from .vfolder_sharing import Permission, parse_permission
 
 __all__ = [
     "IN_USE",
+    "USAGE_MODES",
     "CreateVFolder",
     "VFolderInfo",
     "check_folder_name",
@@ -134,6 +135,12 @@ class VFolderInfo:
     used_bytes: int | None = None
     max_bytes: int = 0
     """Quota, 0 for none."""
+    ownership: str = "user"
+    """``user``, or ``group`` for the folder of a project."""
+    project: str = ""
+    """Id of the project; 26.x names that of a user's own folder, too."""
+    quota_scope: str = ""
+    """Id of the scope whose quota counts: ``user:`` or ``project:`` and an id (23.03+)."""
 
     @property
     def is_in_trash(self) -> bool:
@@ -168,10 +175,10 @@ class VFolderInfo:
             "status": self.status,
             "usage_mode": self.usage_mode,
             "permission": self.permission,
-            "ownership_type": "user",
-            "type": "user",
+            "ownership_type": self.ownership,
+            "type": self.ownership,
             "user": self.owner,
-            "group": None,
+            "group": self.project or None,
             "creator": self.owner,
             "is_owner": self.is_owner,
             "created_at": self.created_at,
@@ -180,7 +187,7 @@ class VFolderInfo:
             "cloneable": self.cloneable,
             "max_size": self.max_bytes,
             "max_files": 0,
-            "quota_scope_id": None,
+            "quota_scope_id": self.quota_scope or None,
         }
         if self.num_files is not None:
             body |= {"numFiles": self.num_files, "num_files": self.num_files}
@@ -215,6 +222,9 @@ class VFolderInfo:
             num_files=files if isinstance(files, int) else None,
             used_bytes=used if isinstance(used, int) else None,
             max_bytes=_bytes(top.raw("max_size")),
+            ownership=top.text("ownership_type", "type", default="user"),
+            project=top.text("group", default=""),
+            quota_scope=top.text("quota_scope_id", default=""),
         )
 
 

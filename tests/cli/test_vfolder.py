@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -72,6 +73,49 @@ def test_a_life(commands: Commands, served: Mapping[str, str], files: Path) -> N
     assert json.loads(run("invitations", "--json")) == []
     run("delete", "other")
     assert json.loads(run("list", "--json")) == []
+
+
+def test_options_clones_hosts_and_archives(
+    commands: Commands, served: Mapping[str, str], files: Path
+) -> None:
+    def run(*arguments: str) -> str:
+        result = commands.run("vfolder", *arguments, env=served)
+        assert result.code == 0, result.stderr
+        return result.text
+
+    def fails(*arguments: str) -> str:
+        return commands.run("vfolder", *arguments, env=served).problem(125, 126)
+
+    run("create", "data", "--usage-mode", "model", "-p", "ro")
+    run("upload", "data", "a.txt", "sub", "-r")
+    assert "update-options --cloneable" in fails("clone", "data", "data-2")
+    assert "name an option" in fails("update-options", "data")
+    run("update-options", "data", "--cloneable", "-p", "wd")
+    shown = run("info", "data")
+    for line in ("Cloneable   yes", "Permission  wd", "Usage mode  model", "Host        local"):
+        assert line in shown
+    assert "Project" not in shown and "Quota scope" not in shown
+    copied = json.loads(run("clone", "data", "data-2", "--json"))
+    assert (copied["name"], copied["usage_mode"], copied["num_files"]) == ("data-2", "model", 2)
+    said = commands.run("vfolder", "clone", "data", "data-3", env=served).stderr
+    assert said.startswith("✔ Cloned the virtual folder data to data-3 (ID: ")
+    run("update-options", "data", "--set-cloneable", "false")
+    assert "Cloneable   no" in run("info", "data")
+    (host,) = json.loads(run("hosts", "--json"))
+    assert host == {"name": "local", "default": True, "used_percent": None}
+    assert "local" in run("hosts") and run("hosts") == run("list-hosts")
+    assert run("list-allowed-types") == "user\n"
+    assert json.loads(run("list-allowed-types", "--json")) == ["user"]
+    run("rename-file", "data", "a.txt", "b.txt")
+    assert "sub/a.txt" in fails("rename-file", "data", "b.txt", "sub/a.txt")
+    run("download", "data", "b.txt", "sub", "--archive", "all.zip")
+    with ZipFile(files / "all.zip") as archive:
+        assert archive.read("b.txt") == b"eins\n" and archive.testzip() is None
+    assert "all.zip exists already" in fails("download", "data", "b.txt", "--archive", "all.zip")
+    run("download", "data", "b.txt", "--archive", "all.zip", "-f")
+    assert ZipFile(files / "all.zip").namelist() == ["b.txt"]
+    assert "list-hosts" not in run("--help") and "hosts" in run("--help")
+    fails("list", "-g", "nonesuch")
 
 
 def test_trash(commands: Commands, files: Path) -> None:

@@ -65,6 +65,9 @@ OF_FOLDERS = {
     "find": backendai_trio.find_vfolder,
     "get": backendai_trio.find_vfolder,
     "list": backendai_trio.list_vfolders,
+    "list_hosts": backendai_trio.vfolders.list_hosts,
+    "list_folder_types": backendai_trio.vfolders.list_folder_types,
+    "download_archive": transfers.download_archive,
     "list_invitations": backendai_trio.vfolders.list_invitations,
     "accept_invitation": backendai_trio.vfolders.accept_invitation,
     "decline_invitation": backendai_trio.vfolders.decline_invitation,
@@ -110,6 +113,7 @@ def test_methods_are_those_of_trio(
         (TrioKernel.download_as, transfers.download_as),
         (TrioVFolder.upload, transfers.upload_to_folder),
         (TrioVFolder.download, transfers.download_from_folder),
+        (TrioVFolder.download_archive, transfers.download_archive),
     ],
 )
 def test_transfers_lack_progress_only(

@@ -51,6 +51,12 @@ CAPABILITIES = {
     "folder-files": "files in a virtual folder are listed and made",
     "folder-downloads": "files leave a virtual folder",
     "folder-moves": "files in a virtual folder are moved",
+    "folder-options": "options of a virtual folder are changed",
+    "folder-clone": "a virtual folder is copied on the server",
+    "folder-archives": "files leave a virtual folder as one archive",
+    "folder-rename-file": "a file in a virtual folder gets another name",
+    "folder-hosts": "storage hosts are listed",
+    "folder-project-lists": "the folders of a project are listed",
     "folder-rename": "a virtual folder gets another name",
     "folder-invitations": "virtual folders are offered to other users",
     "folder-leave": "a user gives up a folder that somebody has shared",
@@ -119,7 +125,23 @@ _NO_FILTERS = {
 _NO_PROXY = Limit("there is no app proxy among the servers here", ServerError, "oordinator")
 _NO_STARTS = Limit("services are started from 21.09.3 on", _CLIENT, r"21\.09\.3")
 
+_NO_ARCHIVES = {
+    "folder-archives": Limit("archives are made from 26.3 on", _CLIENT, r"26\.3"),
+}
+_NO_OPTIONS = {
+    **_NO_ARCHIVES,
+    "folder-options": Limit("options are changed from 20.09 on", _CLIENT, r"20\.09"),
+    "folder-clone": Limit("folders are cloned from 20.09 on", _CLIENT, r"20\.09"),
+    "folder-project-lists": Limit("projects are told apart from 20.09 on", _CLIENT, r"20\.09"),
+}
+_NO_HOSTS = {
+    "folder-rename-file": Limit("files are renamed from 19.09 on", _CLIENT, r"19\.09"),
+    "folder-hosts": Limit("hosts are listed from 19.03 on", _CLIENT, r"19\.03"),
+}
+
 _SEED = {
+    **_NO_OPTIONS,
+    **_NO_HOSTS,
     "projects": Limit("there are no projects before 19.03", absent=True),
     **_NO_PAGES,
     **_NO_PRESETS,
@@ -149,6 +171,12 @@ _SEED = {
     "folder-files": Limit("files in folders are listed from 1.4 on", _CLIENT, "1.4"),
     "folder-downloads": Limit("files leave folders from 1.4 on", _CLIENT, "1.4"),
     "folder-moves": Limit("files in folders are moved from 22.03 on", _CLIENT, "22.03"),
+    "folder-options": "options of a virtual folder are changed",
+    "folder-clone": "a virtual folder is copied on the server",
+    "folder-archives": "files leave a virtual folder as one archive",
+    "folder-rename-file": "a file in a virtual folder gets another name",
+    "folder-hosts": "storage hosts are listed",
+    "folder-project-lists": "the folders of a project are listed",
     "folder-rename": Limit("folders are renamed from 19.03 on", _CLIENT, "19.03"),
     "folder-invitations": Limit("folders are shared from 1.4 on", _CLIENT, "1.4"),
     "folder-leave": Limit("folders are left from 20.03 on", _CLIENT, "leave folders"),
@@ -161,6 +189,7 @@ _SEED = {
 }
 
 _TRANSITION = {
+    **_NO_OPTIONS,
     "waiting": Limit("there is no agent to wait for", absent=True),
     "enqueue": Limit("a create is answered when the session runs", _CLIENT, r"from 20\.09 on"),
     **_NO_SSH_UPLOAD,
@@ -175,6 +204,7 @@ _TRANSITION = {
 
 LIMITS: Mapping[str, Mapping[str, Limit]] = {
     GATEWAY: {
+        "folder-project-lists": Limit("folders belong to users", absent=True),
         "app-proxy": Limit("there is none", absent=True),
         "ssh": Limit("only some machines have an SSH server", absent=True),
         "folder-trash": Limit("delete is final on a gateway", _CLIENT, "no trash"),
@@ -197,6 +227,12 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
     | _NO_SETTINGS
     | {
         "events": Limit("session events are streamed from 19.06 on"),
+        "folder-options": "options of a virtual folder are changed",
+        "folder-clone": "a virtual folder is copied on the server",
+        "folder-archives": "files leave a virtual folder as one archive",
+        "folder-rename-file": "a file in a virtual folder gets another name",
+        "folder-hosts": "storage hosts are listed",
+        "folder-project-lists": "the folders of a project are listed",
         "folder-rename": Limit("folders are renamed from 19.03 on", _CLIENT, "19.03"),
         "folder-invitations": Limit("to accept an invitation fails", ServerError, "accept"),
         "folder-leave": Limit("folders are left from 20.03 on", _CLIENT, "20.03"),
@@ -209,6 +245,7 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
     | {"folder-leave": Limit("folders are left from 20.03 on", _CLIENT, "20.03")},
     "20.3.19": _TRANSITION | _NO_FILTERS,
     "23.9.10": {
+        **_NO_ARCHIVES,
         "app-proxy": _NO_PROXY,
         "folder-trash": _NO_TRASH,
         "batch-input": _NO_INPUT,

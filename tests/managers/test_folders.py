@@ -8,6 +8,7 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -24,7 +25,13 @@ from backendai_trio import (
     open_client,
     open_kernel,
 )
-from backendai_trio.vfolders import accept_invitation, decline_invitation, list_invitations
+from backendai_trio.vfolders import (
+    accept_invitation,
+    decline_invitation,
+    list_folder_types,
+    list_hosts,
+    list_invitations,
+)
 
 from .runs import new_folder_name, open_folder, run
 from .targets import Target
@@ -102,7 +109,11 @@ async def test_folder_of_a_project(target: Target) -> None:
         with pytest.raises(NotFound, match="no project 'nowhere'"):
             await create_vfolder(client, name, group="nowhere")
         folder = await create_vfolder(client, name, group="default")
-        assert (await folder.info()).name == name
+        info = await folder.info()
+        assert (info.name, info.ownership) == (name, "group") and info.project
+        async with open_folder(client) as own:
+            listed = [row.name for row in await list_vfolders(client, project="default")]
+            assert name in listed and own.name not in listed
         await folder.delete(purge=True)
         with pytest.raises(NotFound):
             await folder.info()
@@ -210,6 +221,79 @@ async def test_folder_is_renamed(client: Client, folder: TrioVFolder) -> None:
     assert folder.name == new
     names = await _names(client)
     assert new in names and old not in names
+
+
+@pytest.mark.needs("folder-options")
+async def test_options(folder: TrioVFolder) -> None:
+    before = await folder.info()
+    await folder.update_options(cloneable=True)
+    assert (await folder.info()).cloneable
+    await folder.update_options(cloneable=False)
+    after = await folder.info()
+    assert not after.cloneable and after.folder_id == before.folder_id
+
+
+@pytest.mark.needs("folder-options", "folder-clone", "folder-downloads")
+async def test_clone(client: Client, folder: TrioVFolder, tmp_path: Path) -> None:
+    """All files are in it when it is said to be done, and it is another folder."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.bin").write_bytes(random.randbytes(5_000_000))
+    await folder.upload([tmp_path / "sub"], base=tmp_path)
+    with pytest.raises(LocalProtocolError, match="may not be cloned"):
+        await folder.clone(new_folder_name())
+    await folder.update_options(cloneable=True)
+    copy = TrioVFolder(client, await folder.clone(new_folder_name()))
+    try:
+        assert (await copy.info()).folder_id != (await folder.info()).folder_id
+        await copy.download(["sub"], tmp_path / "got")
+        copied = tmp_path / "got" / "sub" / "a.bin"
+        assert copied.read_bytes() == (tmp_path / "sub" / "a.bin").read_bytes()
+        await copy.remove(["sub"], recursive=True)
+        assert [file.name for file in await folder.list_files()] == ["sub"]
+    finally:
+        await copy.delete(purge=client.hello.has_trash)
+
+
+@pytest.mark.needs("folder-archives")
+async def test_archive(folder: TrioVFolder, tmp_path: Path) -> None:
+    content = {f"sub/{number}.bin": random.randbytes(10_000) for number in range(30)}
+    (tmp_path / "sub").mkdir()
+    for name, data in content.items():
+        (tmp_path / name).write_bytes(data)
+    await folder.upload([tmp_path / "sub"], base=tmp_path)
+    await folder.download_archive(["sub"], tmp_path / "all.zip")
+    with ZipFile(tmp_path / "all.zip") as archive:
+        found = {name: archive.read(name) for name in archive.namelist() if name[-1] != "/"}
+    assert found == content
+    with pytest.raises(BackendError):
+        await folder.download_archive(["nonesuch"], tmp_path / "none.zip")
+    assert not (tmp_path / "none.zip").exists()
+
+
+@pytest.mark.needs("folder-rename-file", "folder-files")
+async def test_file_is_renamed(folder: TrioVFolder, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A")
+    await folder.upload([tmp_path / "a.txt"], base=tmp_path)
+    await folder.rename_file("a.txt", "b.txt")
+    assert [file.name for file in await folder.list_files()] == ["b.txt"]
+
+
+@pytest.mark.needs("folder-hosts")
+async def test_hosts(client: Client, folder: TrioVFolder) -> None:
+    hosts = await list_hosts(client)
+    assert hosts.allowed
+    host = (await folder.info()).host
+    assert not host or host in hosts.allowed
+    assert "user" in await list_folder_types(client)
+
+
+@pytest.mark.needs("folder-project-lists")
+async def test_list_of_a_project(client: Client) -> None:
+    """By name; an unknown project is said to be one."""
+    assert all(row.project for row in await list_vfolders(client, project="default"))
+    assert (await list_hosts(client, project="default")).allowed
+    with pytest.raises(NotFound, match="no project 'nonesuch'"):
+        await list_vfolders(client, project="nonesuch")
 
 
 @pytest.mark.needs("folder-invitations", "other-users")

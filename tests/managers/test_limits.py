@@ -23,6 +23,7 @@ from backendai_trio import (
     TrioKernel,
     TrioVFolder,
     list_kernels,
+    list_vfolders,
     new_token,
     open_client,
     open_events,
@@ -49,7 +50,7 @@ from backendai_trio.kernels import (
     ssh_login,
     start_service,
 )
-from backendai_trio.vfolders import accept_invitation, list_invitations
+from backendai_trio.vfolders import accept_invitation, list_hosts, list_invitations
 
 from .runs import chunks, new_folder_name, open_folder, run
 from .targets import Target
@@ -242,6 +243,18 @@ async def _folder(target: Target, what: str, local: Path) -> None:
                 await folder.download(["a.txt"], local / "got")
             case "folder-moves":
                 await folder.move("a.txt", "b.txt")
+            case "folder-options":
+                await folder.update_options(cloneable=True)
+            case "folder-clone":
+                await folder.clone(new_folder_name())
+            case "folder-archives":
+                await folder.download_archive(["."], local / "all.zip")
+            case "folder-rename-file":
+                await folder.rename_file("a.txt", "b.txt")
+            case "folder-hosts":
+                await list_hosts(client)
+            case "folder-project-lists":
+                await list_vfolders(client, project="default")
             case "folder-trash":
                 await folder.restore()
             case "folder-rename":

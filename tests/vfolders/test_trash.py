@@ -60,6 +60,11 @@ async def test_name_in_the_trash(client: Client) -> None:
     await folder.delete()
     with pytest.raises(InvalidRequest, match=r"'data' in the trash.*vfolder purge"):
         await create_vfolder(client, "data")
+    other = await create_vfolder(client, "other", cloneable=True)
+    for taking in (other.rename, other.clone):
+        with pytest.raises(InvalidRequest, match=r"'data' in the trash.*vfolder purge"):
+            await taking("data")
+    await other.delete(purge=True)
     await folder.purge()
     assert await statuses(client) == []
     await create_vfolder(client, "data")

@@ -15,8 +15,16 @@ from ...wire.files import PathsRequest
 from ...wire.http import OCTETS
 from ...wire.json_fields import Fields, encode_json
 from ...wire.storage_proxy import TUS_CONTENT_TYPE, TUS_VERSION, PatchHead
-from ...wire.vfolder_files import FileRequest, MakeDirectory, MoveFile, RemoveFiles, Ticket
+from ...wire.vfolder_files import (
+    ArchiveRequest,
+    FileRequest,
+    MakeDirectory,
+    MoveFile,
+    RemoveFiles,
+    Ticket,
+)
 from ..refusals import Refused
+from ..releases import OURS
 from ..storage import vfolder_files as disk
 from ..storage.downloads import archive_response, file_response, parts_response
 from ..storage.index import Folder
@@ -124,6 +132,24 @@ async def request_download(call: Call, *, proxied: bool) -> Answer:
     return Answer(_ticket(call, token, "download", proxied=proxied).encode())
 
 
+async def request_archive(call: Call) -> Answer:
+    """``POST /folders/{name}/request-download-archive``."""
+    release = call.sessions.release
+    if not (release is OURS or release.hello.archives_folders):
+        raise Refused(404, "generic-not-found", "Unknown URL path")
+    folder, request = folder_of(call), ArchiveRequest.decode(call.body)
+    # What cannot be read is refused now, and not when the client downloads it.
+    await call.sessions.folders.within(folder, lambda root: disk.zip_paths(root, request.files))
+    token = call.sessions.tickets.issue(
+        call.access_key,
+        folder.folder_id,
+        request.name.removesuffix(".zip") or folder.name,
+        archive=True,
+        files=request.files,
+    )
+    return Answer(_ticket(call, token, "download", proxied=True).encode())
+
+
 async def download_single(call: Call) -> Response:
     """``GET /folders/{name}/download_single``."""
     return await _send_file(call, folder_of(call), parameter(call, "file", "path"), archive=False)
@@ -152,6 +178,11 @@ async def download(call: Call) -> Response:
     """``GET /storage/download``; ``GET /folders/_/download_with_token`` until 20.03."""
     ticket = call.sessions.tickets.find(call.request.query_params.get("token", ""))
     folder = call.sessions.folders.find(ticket.user, ticket.folder_id)
+    if ticket.files:
+        chunks = await call.sessions.folders.within(
+            folder, lambda root: disk.zip_paths(root, ticket.files)
+        )
+        return archive_response(chunks, ticket.path)
     archive = call.request.query_params.get("archive", "").lower() in ("1", "true", "yes")
     return await _send_file(call, folder, ticket.path, archive=ticket.archive or archive)
 

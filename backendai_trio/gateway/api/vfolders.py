@@ -6,10 +6,20 @@ One set of handlers serves all API versions. Those about files are in `vfolder_f
 from __future__ import annotations
 
 from functools import partial
+from uuid import uuid4
 
+from ...wire.background_tasks import TaskEvent
+from ...wire.events import CONTENT_TYPE, SERVER_CLOSE, Message, encode_message
 from ...wire.json_fields import Fields, encode_json
 from ...wire.versions import Era
-from ...wire.vfolder_sharing import Invite, parse_permission
+from ...wire.vfolder_requests import (
+    ChangeOptions,
+    Cloned,
+    CloneVFolder,
+    StorageHosts,
+    encode_types,
+)
+from ...wire.vfolder_sharing import Invite
 from ...wire.vfolders import CreateVFolder
 from ..refusals import Refused
 from ..storage.index import Folder
@@ -54,6 +64,7 @@ def folder_routes(era: Era) -> list[tuple[str, str, Handler]]:
             ("GET", f"{base}/_/all_hosts", hosts),
             ("GET", f"{base}/_/allowed-types", allowed_types),
             ("GET", f"{base}/_/allowed_types", allowed_types),
+            ("GET", era.path("events", "background-task"), task_events),
             ("GET", f"{base}/invitations/list-sent", partial(invitations, sent=True)),
             ("POST", f"{base}/invitations/delete", decline),
             ("POST", f"{one}/rename", rename),
@@ -76,6 +87,11 @@ def folder_routes(era: Era) -> list[tuple[str, str, Handler]]:
             ("OPTIONS", tus, files.tus_options),
             ("HEAD", tus, files.tus_state),
             ("PATCH", tus, files.tus_patch),
+        ]
+    if era.folder_transfer == "proxy":
+        routes += [
+            ("POST", f"{one}/clone", clone),
+            ("POST", f"{one}/request-download-archive", files.request_archive),
         ]
     if era.names_session:  # 19.09.14 and later, which no version number says
         begin = f"{one}/create_upload_session"
@@ -164,12 +180,36 @@ def look_up(call: Call) -> Answer:
 
 def hosts(call: Call) -> Answer:
     """``GET /folders/_/hosts``."""
-    return Answer(encode_json({"default": HOST, "allowed": [HOST], "volume_info": {}}))
+    return Answer(StorageHosts(HOST, (HOST,)).encode())
 
 
 def allowed_types(call: Call) -> Answer:
     """``GET /folders/_/allowed-types``."""
-    return Answer(encode_json(["user"]))
+    return Answer(encode_types(("user",)))
+
+
+async def clone(call: Call) -> Answer:
+    """``POST /folders/{name}/clone``. The copy is complete when this is answered; the task that
+    managers copy in has ended then."""
+    folder, request = folder_of(call), CloneVFolder.decode(call.body)
+    folders = call.sessions.folders
+    made = await folders.clone(folder, request, call.access_key)
+    task_id = str(uuid4())
+    end = TaskEvent("done", task_id, f"cloned {folder.name}")
+    if call.sessions.faults.clone_fails:
+        await folders.delete(made)
+        end = TaskEvent("failed", task_id, "no space left on the volume")
+    folders.remember_task(call.access_key, end)
+    return Answer(Cloned(made.folder_id, made.name, task_id).encode(), 201)
+
+
+def task_events(call: Call) -> Answer:
+    """``GET /events/background-task``: of a task that has ended, as all tasks here."""
+    task_id = call.request.query_params.get("taskId") or call.request.query_params.get("task_id")
+    event = call.sessions.folders.task(call.access_key, task_id or "")
+    last = Message(SERVER_CLOSE, "{}")
+    body = encode_message(event.encode()) + encode_message(last)
+    return Answer(body, content_type=CONTENT_TYPE)
 
 
 def rename(call: Call) -> Answer:
@@ -182,11 +222,11 @@ def rename(call: Call) -> Answer:
 def update_options(call: Call) -> Answer:
     """``POST /folders/{name}/update-options``."""
     folder = folder_of(call, own=True)
-    top = Fields.parse(call.body, "update options")
+    change = ChangeOptions.decode(call.body)
     call.sessions.folders.index.change(
         folder,
-        parse_permission(top.text("permission", default=folder.permission)),
-        cloneable=top.flag("cloneable", default=folder.cloneable),
+        change.permission or folder.permission,
+        cloneable=folder.cloneable if change.cloneable is None else change.cloneable,
     )
     return Answer(encode_json({}), 201)
 

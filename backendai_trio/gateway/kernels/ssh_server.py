@@ -34,6 +34,7 @@ _SFTP_SERVERS = (
     "/usr/lib/ssh/sftp-server",
     "/usr/lib/misc/sftp-server",
 )
+_NO_SHELLS = frozenset({"false", "nologin"})
 _LISTENS = b"Server listening"
 _KEPT_BYTES = 4096
 
@@ -198,10 +199,12 @@ def _find_server(*, separate: bool) -> str:
 
 
 def _own_name() -> str:
+    """The gateway's user; empty for one who cannot log in."""
     try:
-        return pwd.getpwuid(os.geteuid()).pw_name
+        user = pwd.getpwuid(os.geteuid())
     except KeyError:
-        return ""  # nobody could log in
+        return ""
+    return "" if Path(user.pw_shell).name in _NO_SHELLS else user.pw_name
 
 
 def _free_port() -> int:

@@ -44,6 +44,8 @@ class DownloadTicket:
     path: str
     archive: bool
     expires_at: float
+    files: tuple[str, ...] = ()
+    """Of an archive of several; `path` is then its name."""
 
 
 class DownloadTickets:
@@ -52,11 +54,15 @@ class DownloadTickets:
     def __init__(self) -> None:
         self._tickets: OrderedDict[str, DownloadTicket] = OrderedDict()
 
-    def issue(self, user: str, folder_id: str, path: str, *, archive: bool) -> str:
-        """Issue a ticket for a file, and return its token."""
+    def issue(
+        self, user: str, folder_id: str, path: str, *, archive: bool, files: Sequence[str] = ()
+    ) -> str:
+        """Issue a ticket for a file, or for an archive of several, and return its token."""
         expires_at = trio.current_time() + TICKET_SECONDS
         token = secrets.token_urlsafe(32)
-        self._tickets[token] = DownloadTicket(user, folder_id, path, archive, expires_at)
+        self._tickets[token] = DownloadTicket(
+            user, folder_id, path, archive, expires_at, tuple(files)
+        )
         while len(self._tickets) > MAX_TICKETS:
             self._tickets.popitem(last=False)
         return token

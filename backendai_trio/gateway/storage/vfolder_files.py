@@ -10,7 +10,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
@@ -22,6 +22,7 @@ from ...wire.vfolder_files import MakeDirectory, MoveFile, RemoveFiles
 from ..refusals import Refused, refusal_of
 
 __all__ = [
+    "copy_all",
     "inside",
     "list_entries",
     "make_directory",
@@ -31,6 +32,7 @@ __all__ = [
     "place_upload",
     "remove",
     "zip_chunks",
+    "zip_paths",
 ]
 
 _CHUNK_BYTES = 1024 * 1024
@@ -210,29 +212,84 @@ def zip_chunks(root: Path, path: str) -> Iterator[bytes]:
     folder = _existing(root, path)
     if not _is_folder(folder):
         raise Refused(400, "vfolder-operation-failed", "Not a folder", repr(path))
-    return _zip(folder, root)
+    return _zip([folder], folder, root)
 
 
-def _zip(folder: Path, root: Path) -> Iterator[bytes]:
+def zip_paths(root: Path, paths: Sequence[str]) -> Iterator[bytes]:
+    """The same of files and folders, under their paths in the virtual folder."""
+    found = [_existing(root, path) for path in paths]
+    for item, path in zip(found, paths, strict=True):
+        if not _is_folder(item):
+            open_file(root, path)[0].close()  # whether it may be read
+    return _zip(found, root, root)
+
+
+def _zip(items: Sequence[Path], base: Path, root: Path) -> Iterator[bytes]:
+    """An archive of files and folders, each named by its path below `base`."""
     sink = _ChunkSink()
     with ZipFile(sink, "w", ZIP_STORED, allowZip64=True) as archive:  # type: ignore[call-overload]
-        for current, folders, names in os.walk(folder):
+        for path in _walk(items):
+            name = path.relative_to(base).as_posix()
+            if _is_folder(path):
+                archive.writestr(ZipInfo(f"{name}/"), b"")
+                continue
+            try:
+                file, _ = open_file(root, path.relative_to(root).as_posix())
+            except (Refused, OSError):
+                continue
+            with file, archive.open(ZipInfo(name), "w", force_zip64=True) as entry:
+                while data := file.read(_CHUNK_BYTES):
+                    entry.write(data)
+                    yield sink.take()
+    yield sink.take()
+
+
+def _walk(items: Sequence[Path]) -> Iterator[Path]:
+    """The items that are files, and all that is in those that are folders; links are not followed,
+    and are among it."""
+    for item in items:
+        if not _is_folder(item):
+            yield item
+            continue
+        for current, folders, names in os.walk(item):
             folders.sort()
             here = Path(current)
-            prefix = here.relative_to(folder).as_posix()
-            prefix = "" if prefix == "." else f"{prefix}/"
-            if prefix:
-                archive.writestr(ZipInfo(prefix), b"")
-            for name in sorted(names):
-                try:
-                    file, _ = open_file(root, (here / name).relative_to(root).as_posix())
-                except (Refused, OSError):
-                    continue
-                with file, archive.open(ZipInfo(prefix + name), "w", force_zip64=True) as entry:
-                    while data := file.read(_CHUNK_BYTES):
-                        entry.write(data)
-                        yield sink.take()
-    yield sink.take()
+            if here != item:
+                yield here
+            links = [name for name in folders if (here / name).is_symlink()]
+            yield from (here / name for name in sorted([*names, *links]))
+
+
+def copy_all(source: Path, target: Path, *, room_bytes: int | None) -> None:
+    """Copy the content of a folder; links stay links, devices are left out.
+
+    Args:
+        source: the folder.
+        target: an empty folder.
+        room_bytes: how many bytes may be copied; None for no limit.
+
+    Raises:
+        Refused: 412, there is less room.
+        OSError: the disk is full, or fails.
+    """
+    if room_bytes is not None and measure(source)[1] > room_bytes:
+        raise Refused(412, "quota-exceeded", "The folder's quota is exceeded")
+
+    for path in _walk([source]):
+        name = path.relative_to(source)
+        copy = target / name
+        if path.is_symlink():
+            copy.symlink_to(path.readlink())
+        elif _is_folder(path):
+            copy.mkdir()
+        else:
+            try:
+                file, state = open_file(source, name.as_posix())
+            except (Refused, FileNotFoundError):
+                continue  # a device, or was removed meanwhile
+            with file, copy.open("xb") as written:
+                shutil.copyfileobj(file, written, _CHUNK_BYTES)
+                os.fchmod(written.fileno(), stat.S_IMODE(state.st_mode) & 0o777)
 
 
 class _ChunkSink:

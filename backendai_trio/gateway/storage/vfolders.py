@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import trio
 
 from ...errors import LocalProtocolError
+from ...wire.background_tasks import TaskEvent
+from ...wire.vfolder_requests import CloneVFolder
 from ...wire.vfolder_sharing import Invitation, Invite
 from ...wire.vfolders import CreateVFolder, VFolderInfo, check_folder_name
 from ..refusals import Refused
@@ -28,6 +32,9 @@ HOST = "local"
 """Name of the only storage host."""
 UPLOAD_EXPIRES = timedelta(days=1)
 """An upload that was not continued for this long is deleted."""
+_REMEMBERED_TASKS = 256
+_CLEANUP_SECONDS = 30.0
+"""Limit for removing a copy that is not complete."""
 UPLOAD_PAUSES = timedelta(minutes=5)
 """An upload that was not continued for this long does not count for the quota."""
 
@@ -54,6 +61,7 @@ class VFolders:
         self._lasting = lasting
         self._max_folders = max_folders
         self._index: FolderIndex | None = None
+        self._tasks: OrderedDict[tuple[str, str], TaskEvent] = OrderedDict()
 
     @property
     def index(self) -> FolderIndex:
@@ -182,6 +190,51 @@ class VFolders:
             raise Refused(400, "invalid-api-params", "Not a valid folder name", str(exc)) from None
         except FileExistsError:
             raise _taken(name) from None
+
+    async def clone(self, folder: Folder, request: CloneVFolder, user: str) -> Folder:
+        """Copy a folder to a new one of the user's own.
+
+        Raises:
+            Refused: it may not be cloned, or as for `create`.
+        """
+        if not folder.cloneable:
+            detail = f"the owner of {folder.name!r} has not made it cloneable"
+            raise Refused(403, "generic-forbidden", "The folder may not be cloned", detail)
+        spec = CreateVFolder(
+            name=request.name,
+            host=request.host or None,
+            usage_mode=request.usage_mode,
+            permission=request.permission,
+            cloneable=request.cloneable,
+        )
+        made = self.create(spec, user)
+        source, target = self.files_of(folder), self.files_of(made)
+        room = self.quota_of(made) or None
+        try:
+            copy = partial(vfolder_files.copy_all, source, target, room_bytes=room)
+            await trio.to_thread.run_sync(copy)
+        except BaseException:
+            # Of a copy that is not complete, nothing is left.
+            with trio.move_on_after(_CLEANUP_SECONDS, shield=True):
+                await self.delete(made)
+            raise
+        return made
+
+    def remember_task(self, user: str, event: TaskEvent) -> None:
+        """Remember how a background task has ended; the oldest ones are forgotten."""
+        self._tasks[user, event.task_id] = event
+        while len(self._tasks) > _REMEMBERED_TASKS:
+            self._tasks.popitem(last=False)
+
+    def task(self, user: str, task_id: str) -> TaskEvent:
+        """How a background task has ended.
+
+        Raises:
+            Refused: 404, there is none.
+        """
+        if (event := self._tasks.get((user, task_id))) is None:
+            raise Refused(404, "object-not-found", "No such background task", repr(task_id))
+        return event
 
     # -- files ------------------------------------------------------------------------------------
 

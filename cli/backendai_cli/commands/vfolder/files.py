@@ -15,7 +15,7 @@ from backendai_trio.kernels import FileInfo
 
 from ...console import Status, count, printable
 from ...links import LeftOut, links_option
-from ...parameters import REMOTE_PATH, LocalPath
+from ...parameters import NAME, REMOTE_PATH, LocalPath
 from ...progress_bars import progress_bars, suggesting_overwrite
 from .requests import call_vfolders, folder_argument, json_option, quiet_option
 
@@ -85,9 +85,21 @@ def upload(
 @links_option(
     "refuse", "skip", help="Refuse symbolic links and devices in folders, or leave them out."
 )
+@click.option(
+    "--archive",
+    type=LocalPath(dir_okay=False),
+    metavar="FILE",
+    help="Write one ZIP archive, which the server makes (managers from 26.3 on, and gateways).",
+)
 @quiet_option
 def download(
-    name: str, paths: tuple[str, ...], base_dir: Path, overwrite: bool, links: str, quiet: bool
+    name: str,
+    paths: tuple[str, ...],
+    base_dir: Path,
+    overwrite: bool,
+    links: str,
+    archive: Path | None,
+    quiet: bool,
 ) -> None:
     """Download files and folders of the folder NAME. The path '.' is the whole folder.
 
@@ -98,8 +110,11 @@ def download(
     Examples:
       backend.ai vfolder download data results/run.csv
       backend.ai vfolder download data . -b backup
+      backend.ai vfolder download data images --archive images.zip
     """
-
+    if archive is not None:
+        _download_archive(name, paths, archive, overwrite, quiet)
+        return
     left_out = LeftOut()
 
     async def receive(client: Client) -> list[Path]:
@@ -116,6 +131,20 @@ def download(
         written = call_vfolders(receive, quiet=quiet)
     Status(quiet=quiet).done(f"Downloaded {count(len(written), 'file')} from {name}.")
     left_out.report(Status(quiet=quiet))
+
+
+def _download_archive(
+    name: str, paths: tuple[str, ...], target: Path, overwrite: bool, quiet: bool
+) -> None:
+    async def receive(client: Client) -> None:
+        async with progress_bars(None, quiet=quiet) as progress:
+            await TrioVFolder(client, name).download_archive(
+                paths, target, overwrite=overwrite, progress=progress
+            )
+
+    with suggesting_overwrite():
+        call_vfolders(receive, quiet=quiet)
+    Status(quiet=quiet).done(f"Downloaded {target} from {name}.")
 
 
 @click.command()
@@ -175,6 +204,22 @@ def mv(name: str, source: str, target: str) -> None:
     call_vfolders(lambda client: TrioVFolder(client, name).move(source, target))
 
 
+@click.command("rename-file")
+@folder_argument
+@click.argument("path", type=REMOTE_PATH)
+@click.argument("new_name", type=NAME)
+def rename_file(name: str, path: str, new_name: str) -> None:
+    """Give the file or folder PATH in the folder NAME another name, in the same folder.
+
+    'mv' does that, too, from manager 22.03 on; this needs 19.09.
+
+    \b
+    Examples:
+      backend.ai vfolder rename-file data raw/train.csv train-1.csv
+    """
+    call_vfolders(lambda client: TrioVFolder(client, name).rename_file(path, new_name))
+
+
 @click.command()
 @folder_argument
 @click.argument("paths", nargs=-1, required=True, type=REMOTE_PATH)
@@ -190,4 +235,4 @@ def rm(name: str, paths: tuple[str, ...], recursive: bool) -> None:
     call_vfolders(lambda client: TrioVFolder(client, name).remove(paths, recursive=recursive))
 
 
-COMMANDS = (upload, download, ls, mkdir, mv, rm)
+COMMANDS = (upload, download, ls, mkdir, mv, rename_file, rm)

@@ -28,23 +28,39 @@ _COLUMNS = {
 _KEYS = [item.name for item in fields(VFolderInfo)]
 
 
-def _listed(*, quiet: bool) -> list[VFolderInfo]:
-    return call_vfolders(list_vfolders, quiet=quiet)
+_project_option = click.option(
+    "-g",
+    "--project",
+    "--group",
+    "project",
+    metavar="NAME",
+    type=NAME,
+    help="Project whose folders are meant [default: what you can use].",
+)
+
+
+def _listed(*, quiet: bool, project: str | None = None) -> list[VFolderInfo]:
+    return call_vfolders(lambda client: list_vfolders(client, project=project), quiet=quiet)
 
 
 @click.command("list")
+@_project_option
 @column_options
-def list_command(columns: Columns) -> None:
+def list_command(project: str | None, columns: Columns) -> None:
     """List the folders that you can use. Deleted ones are listed by 'backend.ai vfolder trash'.
+
+    Managers from 24.03 on list the folders of a project only with -g.
 
     \b
     Examples:
       backend.ai vfolder list
+      backend.ai vfolder list -g research
       backend.ai vfolder list -f name,host,usage_mode
     """
     columns.check(_KEYS)
+    listed = _listed(quiet=columns.as_json, project=project)
     columns.show(
-        [asdict(item) for item in _listed(quiet=columns.as_json) if item.is_usable],
+        [asdict(item) for item in listed if item.is_usable],
         _COLUMNS,
         empty="There are no virtual folders. 'backend.ai vfolder create NAME' makes one.",
     )
@@ -53,7 +69,15 @@ def list_command(columns: Columns) -> None:
 @click.command()
 @folder_argument
 @click.argument("host", required=False)
-@click.option("--group", metavar="NAME", type=NAME, help="Project that owns it [default: you].")
+@click.option(
+    "-g",
+    "--project",
+    "--group",
+    "group",
+    metavar="NAME",
+    type=NAME,
+    help="Project that owns it [default: you].",
+)
 @click.option(
     "--usage-mode",
     type=click.Choice(["general", "data", "model"]),
@@ -130,11 +154,18 @@ def info(name: str, as_json: bool) -> None:
         ("Files", "?" if found.num_files is None else f"{found.num_files:,}"),
         ("Bytes", "?" if found.used_bytes is None else f"{found.used_bytes:,}"),
         ("Quota", f"{found.max_bytes:,} bytes" if found.max_bytes else "none"),
+        ("Quota scope", found.quota_scope),
+        ("Host", found.host),
+        ("Usage mode", found.usage_mode),
         ("Permission", found.permission),
+        ("Cloneable", "yes" if found.cloneable else "no"),
         ("Owner", found.owner + (" (you)" if found.is_owner else "")),
+        ("Project", found.project if found.ownership == "group" else ""),
+        ("Status", found.status),
         ("Created", found.created_at[:19].replace("T", " ")),
     ):
-        click.echo(f"{title:<11} {printable(value)}")
+        if value:
+            click.echo(f"{title:<11} {printable(value)}")
 
 
 @click.command()
@@ -164,6 +195,88 @@ def delete(name: str, purge: bool) -> None:
         )
     else:
         Status().done(f"Deleted the virtual folder {name}.")
+
+
+@click.command()
+@folder_argument
+@click.argument("new_name", type=NAME)
+@click.argument("host", required=False)
+@click.option(
+    "--usage-mode",
+    type=click.Choice(["general", "data", "model"]),
+    help="Purpose of the new folder [default: that of NAME].",
+)
+@permission_option
+@click.option("--cloneable", is_flag=True, help="Let others clone the new folder.")
+@json_option
+def clone(
+    name: str,
+    new_name: str,
+    host: str | None,
+    usage_mode: str | None,
+    permission: Literal["ro", "rw", "wd"],
+    cloneable: bool,
+    as_json: bool,
+) -> None:
+    """Copy the folder NAME with all its files to the new folder NEW_NAME, which is yours.
+
+    NAME must be cloneable ('create --cloneable', 'update-options --cloneable'). The copy is on the
+    storage host HOST if one is given, else on that of NAME. The command ends when all files are
+    copied; Ctrl-C leaves the copying to the server.
+
+    \b
+    Examples:
+      backend.ai vfolder clone data data-2
+    """
+
+    async def copy(client: Client) -> VFolderInfo:
+        made = await TrioVFolder(client, name).clone(
+            new_name, host=host, usage_mode=usage_mode, permission=permission, cloneable=cloneable
+        )
+        return await TrioVFolder(client, made).info()
+
+    status = Status(quiet=as_json)
+    status.wait(f"Cloning the virtual folder {name}...")
+    made = call_vfolders(copy, quiet=as_json)
+    if as_json:
+        click.echo(json.dumps(asdict(made)))
+    else:
+        status.done(f"Cloned the virtual folder {name} to {made.name} (ID: {made.folder_id}).")
+
+
+@click.command("update-options")
+@folder_argument
+@click.option(
+    "-p",
+    "--permission",
+    type=click.Choice(["ro", "rw", "wd"]),
+    help="What other members of its project may do: read only; read and write; or write and "
+    "delete.",
+)
+@click.option("--cloneable/--not-cloneable", default=None, help="Let others clone it, or not.")
+@click.option("--set-cloneable", type=bool, hidden=True)  # of the official client
+def update_options(
+    name: str,
+    permission: Literal["ro", "rw", "wd"] | None,
+    cloneable: bool | None,
+    set_cloneable: bool | None,
+) -> None:
+    """Change options of the folder NAME.
+
+    \b
+    Examples:
+      backend.ai vfolder update-options data --cloneable
+      backend.ai vfolder update-options models -p ro
+    """
+    allowed = set_cloneable if cloneable is None else cloneable
+    if permission is None and allowed is None:
+        raise click.UsageError("name an option to change: --permission, --cloneable")
+    call_vfolders(
+        lambda client: TrioVFolder(client, name).update_options(
+            permission=permission, cloneable=allowed
+        )
+    )
+    Status().done(f"Changed the options of the virtual folder {name}.")
 
 
 @click.command()
@@ -224,4 +337,15 @@ def rename(name: str, new_name: str) -> None:
     Status().done(f"Renamed the virtual folder {name} to {new_name}.")
 
 
-COMMANDS = (list_command, create, info, delete, trash, restore, purge, rename)
+COMMANDS = (
+    list_command,
+    create,
+    info,
+    clone,
+    update_options,
+    delete,
+    trash,
+    restore,
+    purge,
+    rename,
+)

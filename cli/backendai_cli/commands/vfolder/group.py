@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ...groups import Group
-from . import files, folders, sharing
+from . import files, folders, hosts, sharing
 
 __all__ = ["command"]
 
@@ -31,5 +31,5 @@ def command(ctx: click.Context, local: bool) -> None:
     ctx.obj = local
 
 
-for _subcommand in (*folders.COMMANDS, *files.COMMANDS, *sharing.COMMANDS):
+for _subcommand in (*folders.COMMANDS, *hosts.COMMANDS, *files.COMMANDS, *sharing.COMMANDS):
     command.add_command(_subcommand)

@@ -24,6 +24,7 @@ from .capabilities import CAPABILITIES, GATEWAY, limits_of
 from .lab.base import Lab
 from .lab.processes import LabError
 from .lab.releases import RELEASES, canonical, lab_of
+from .main_job import is_main_job
 from .recorder import Recorder, recording
 from .table import AREAS, ResultTable
 from .targets import ManagerTarget, Target, open_gateway_target
@@ -46,6 +47,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="RELEASES",
         help="published managers to run the contract suite on beside the gateway: releases between "
         f"commas, or 'all' ({', '.join(RELEASES)})",
+    )
+    parser.addoption(
+        "--main-job", action="store_true", help="of the contract suite, only the main job"
     )
 
 
@@ -101,6 +105,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item
         for item in ours
         if _wanted(item) & set(limits_of(_target_name(item)))
+        or (config.getoption("--main-job") and not is_main_job(item.nodeid))
         or item.callspec.params.get("limit") == ""
     ]
     config.hook.pytest_deselected(items=beyond)

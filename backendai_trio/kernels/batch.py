@@ -10,30 +10,26 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 import trio
 
 from .._groups import one_error
-from ..errors import ApiError, BackendError, ExecutionError, LocalProtocolError, ServerError
-from ..files.progress import ProgressReporter
+from ..errors import ApiError, BackendError, ExecutionError, ServerError
 from ..files.sources import Upload
 from ..files.upload_plan import plan_items
 from ..transport.client import Client
 from ..wire.batch_jobs import BatchJob, JobLog, check_job, guarded_command
 from ..wire.events import SessionEvent
-from ..wire.files import ARCHIVES
 from ..wire.kernel_spec import KernelSpec
 from ..wire.kernel_states import FAILURE, SUCCESS, KernelState
 from ..wire.kernels import CreateReply, CreateRequest, check_name
 from ..wire.resumable import RESUMABLE_STREAMS
+from .batch_files import check_files, upload_files
 from .creation import Creation, note_of
 from .defaults import complete_spec
 from .events import EventStream, open_events
 from .kernel import TrioKernel
 from .opening import new_token
-from .upload import upload_items
-from .upload_form import FormFile, send_form
 from .waiting import StateReporter, follow_states
 
 __all__ = ["BatchResult", "run_batch"]
@@ -107,7 +103,7 @@ async def run_batch(
     check_job(client.hello, client.era, job)
     spec = complete_spec(spec, client.config, client.hello)
     uploads = [item for item in await plan_items(files, base=None) if isinstance(item, Upload)]
-    _check_files(client, uploads)
+    check_files(client, uploads)
     name = secrets.token_hex(8)
     order = f".job-{name}" if uploads else ""
     is_manager = not client.has(RESUMABLE_STREAMS)
@@ -185,7 +181,7 @@ class _Following:
                 self._check_started(state)
                 self._kernel._started = True
                 if order:
-                    await self._upload(files, order)
+                    await upload_files(self._client, self._kernel.address, files, order)
                 nursery.start_soon(self._read_log)
                 state = await self._wait_for_result()
                 nursery.cancel_scope.cancel()
@@ -247,19 +243,6 @@ class _Following:
         except BackendError:
             pass  # the states are looked at all the same
 
-    async def _upload(self, files: Sequence[Upload], order: str) -> None:
-        """Upload the files, and let the command begin."""
-        client, address = self._client, self._kernel.address
-        if client.has(ARCHIVES):
-            await upload_items(client, address, files, reporter=ProgressReporter(None))
-        else:
-            most = client.era.upload_max_files
-            sent = [file for file in files if not file.is_folder]
-            for first in range(0, len(sent), most):
-                part = sent[first : first + most]
-                await send_form(client, address, [FormFile(file.name, file) for file in part])
-        await send_form(client, address, [FormFile(order, b"begin\n")])
-
     async def _read_log(self) -> None:
         while True:
             await self._show_log()
@@ -308,31 +291,3 @@ class _Following:
 
 def _has_result(state: KernelState) -> bool:
     return state.ended or state.result in (SUCCESS, FAILURE) or state.status == "ERROR"
-
-
-def _check_files(client: Client, files: Sequence[Upload]) -> None:
-    """Check that the files can be uploaded while the command has the session's only turn.
-
-    Raises:
-        LocalProtocolError: they cannot.
-    """
-    if client.has(ARCHIVES):
-        return
-    made = {
-        str(parent)
-        for file in files
-        if not file.is_folder
-        for parent in PurePosixPath(file.name).parents
-    }
-    limit = client.era.upload_max_bytes
-    for file in files:
-        if file.size > limit:
-            why = f"this server takes files of {limit:,} bytes at most before a command runs"
-        elif file.link or (file.is_folder and file.name not in made):
-            why = "this server takes neither links nor empty folders before a command runs"
-        else:
-            continue
-        raise LocalProtocolError(
-            f"{file.error_path}: {why}; put it into a virtual folder, and mount that "
-            "(-m, KernelSpec.mounts)"
-        )

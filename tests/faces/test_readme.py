@@ -96,6 +96,7 @@ class Seen(NamedTuple):
 
 SEEN = [
     Seen(),
+    Seen(r"0 0 train.csv\n\n"),
     Seen(r"your name\? hello, LABLUP!\nexit code 0\n"),
     Seen(),
     Seen(here=["here/images/1.png"]),

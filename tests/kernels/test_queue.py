@@ -19,6 +19,7 @@ from backendai_trio import (
     ServerError,
     TrioKernel,
     attach_kernel,
+    create_vfolder,
     find_kernel,
     list_kernels,
     open_client,
@@ -193,6 +194,23 @@ async def test_kernel_that_cannot_be_started_says_why() -> None:
         gateway.faults.start_failure = ""
         async with open_kernel(client, LUA):
             pass
+
+
+@pytest.mark.parametrize("path", ["a\0b", "x" * 300], ids=["NUL", "long"])
+async def test_kernel_whose_files_cannot_be_made_concerns_no_other(path: str) -> None:
+    async with open_narrow() as (gateway, client), open_folder(client) as name:
+        with pytest.raises(ServerError, match="could not be started"):
+            async with open_kernel(client, replace(LUA, mounts=(f"{name}:{path}",))):
+                pass
+        async with open_kernel(client, LUA) as kernel:
+            assert gateway.tokens() == [kernel.token]
+
+
+@asynccontextmanager
+async def open_folder(client: Client) -> AsyncIterator[str]:
+    folder = await create_vfolder(client, "data")
+    yield folder.name
+    await folder.delete()
 
 
 @pytest.mark.parametrize("era", [SEED, TRANSITION], ids=lambda era: str(era.name))

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from tempfile import mkdtemp
 
 import trio
 
-from ...errors import GatewayError
 from ...wire.dotfiles import Dotfile, decode_dotfiles
 from ...wire.events import SessionEvent
 from ...wire.kernel_states import KernelState
-from ...wire.kernels import CreateRequest, Statistics, is_uuid
+from ...wire.kernels import CreateRequest, Statistics
 from ..faults import Faults
 from ..limits import GatewayLimits
-from ..processes.isolation import Isolation, Share
-from ..processes.process_host import KernelHost, open_host
+from ..processes.isolation import Isolation
 from ..refusals import Refused
 from ..releases import OURS, Release
 from ..storage.database import Store
@@ -27,13 +24,15 @@ from ..storage.downloads import DownloadTickets
 from ..storage.tus import TusUploads
 from ..storage.vfolders import VFolders
 from .batch import run_job
-from .dotfiles import DOTFILES, write_dotfiles
+from .dotfiles import DOTFILES
 from .events import EventHub
+from .opening import SessionOpener
 from .queue import QueuedSession, StartQueue
 from .records import cancelled_record, ended_record, statistics_of
-from .requests import MountedFolder, RequestedKernel, check_supported, mounted_folders
-from .runtimes import Runtime, UnknownRuntimeError, resolve
+from .requests import RequestedKernel, check_supported, mounted_folders
+from .runtimes import UnknownRuntimeError, resolve
 from .session import Session
+from .session_index import AnySession, SessionIndex, check_same_kernel, token_is_taken
 
 __all__ = ["SessionRegistry"]
 
@@ -62,24 +61,24 @@ class SessionRegistry:
     faults: Faults = field(default_factory=Faults)
     events: EventHub = field(default_factory=EventHub)
     tickets: DownloadTickets = field(default_factory=DownloadTickets)
-    _by_token: dict[tuple[str, str], Session] = field(default_factory=dict)
-    _queued: dict[tuple[str, str], QueuedSession] = field(default_factory=dict)
     _queue: StartQueue = field(default_factory=StartQueue)
     _create_locks: dict[tuple[str, str], trio.Lock] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tus = TusUploads(self.folders)
-        self.folders.in_use = self._kernels_with
+        self._index = SessionIndex(uuids_are_ids=self.release.hello.takes_uuids_for_ids)
+        self._opener = SessionOpener(
+            self.folder, self.folders, self.isolation, self.limits, self.faults
+        )
+        self.folders.in_use = self._index.with_folder
 
     def running(self, access_key: str | None = None) -> list[Session]:
-        """The kernels of a key pair (None: of all), newest first."""
-        found = [s for s in self._by_token.values() if access_key in (None, s.access_key)]
-        return sorted(found, key=lambda session: session.created_at, reverse=True)
+        """The kernels of a key pair (None: of all) that run, newest first."""
+        return self._index.running(access_key)
 
     def queued(self, access_key: str | None = None) -> list[QueuedSession]:
         """The kernels of a key pair (None: of all) that do not run yet, newest first."""
-        found = [item for item in self._queued.values() if access_key in (None, item.access_key)]
-        return sorted(found, key=lambda item: item.created_at, reverse=True)
+        return self._index.queued(access_key)
 
     def find(self, access_key: str, name: str) -> Session:
         """A key pair's kernel that runs, by its token or id.
@@ -93,9 +92,7 @@ class SessionRegistry:
             raise Refused(400, "kernel-not-ready", "The kernel does not run yet", detail)
         return session
 
-    def find_any(
-        self, access_key: str, name: str, *, ending: bool = False
-    ) -> Session | QueuedSession:
+    def find_any(self, access_key: str, name: str, *, ending: bool = False) -> AnySession:
         """A key pair's kernel by its token or id, also one that does not run yet.
 
         Args:
@@ -107,21 +104,7 @@ class SessionRegistry:
         Raises:
             Refused: 404, there is no such kernel.
         """
-        found: Session | QueuedSession | None = None
-        if not (self.release.hello.takes_uuids_for_ids and is_uuid(name)):
-            key = access_key, name
-            found = self._by_token.get(key) or self._queued.get(key)
-        if found is None:
-            everything: list[Session | QueuedSession] = [
-                *self.running(access_key),
-                *self.queued(access_key),
-            ]
-            found = next((item for item in everything if item.session_id == name), None)
-        ended = isinstance(found, Session) and found.ended.is_set() and not ending
-        if found is None or ended:
-            raise Refused(
-                404, "session-not-found", "No such kernel", f"no kernel is named {name!r}"
-            )
+        found = self._index.find(access_key, name, ending=ending)
         if isinstance(found, Session):
             found.touch()
         return found
@@ -154,7 +137,7 @@ class SessionRegistry:
 
     async def create(
         self, create: CreateRequest, access_key: str, *, queues: bool = True
-    ) -> tuple[Session | QueuedSession, bool]:
+    ) -> tuple[AnySession, bool]:
         """Find the kernel with the request's token, or start it.
 
         Args:
@@ -180,7 +163,7 @@ class SessionRegistry:
             await trio.sleep(self.faults.create_delay_seconds)
         key = (access_key, create.token)
         async with self._create_lock(key):
-            found = self._by_token.get(key) or self._queued.get(key)
+            found = self._index.of_key(key)
             if isinstance(found, Session) and found.ended.is_set():
                 await found.gone.wait()
                 found = None
@@ -189,7 +172,7 @@ class SessionRegistry:
                 requested = RequestedKernel(create, access_key, runtime, tuple(mounts))
                 found = self._enqueue(requested, queues=queues)
             else:
-                _check_same_kernel(found, create, runtime, mounts)
+                check_same_kernel(found, create, runtime, mounts)
         if isinstance(found, Session):
             found.touch()
         # Our own gateway answers with a kernel that runs, if it need not wait.
@@ -218,7 +201,7 @@ class SessionRegistry:
                 f"this gateway runs at most {self.max_sessions}; destroy one first",
             )
         item = QueuedSession(requested)
-        self._queued[item.key] = item
+        self._index.add(item)
         self._queue.add(item)
         self._publish(item, "session_enqueued")
         self._start_next()
@@ -227,8 +210,7 @@ class SessionRegistry:
     @property
     def _has_room(self) -> bool:
         """Whether another kernel may be started."""
-        starting = len(self._queued) - len(self._queue)
-        return len(self._by_token) + starting < self.max_sessions
+        return len(self._index) - len(self._queue) < self.max_sessions
 
     def _start_next(self) -> None:
         """Start kernels that wait, as far as there is room."""
@@ -241,7 +223,7 @@ class SessionRegistry:
 
     def _publish(
         self,
-        kernel: Session | QueuedSession,
+        kernel: AnySession,
         *names: str,
         reason: str = "",
         exit_code: int | None = None,
@@ -259,13 +241,12 @@ class SessionRegistry:
         """
         key = (session.access_key, token)
         creating = self._create_locks.get(key)
-        taken = key in self._by_token or key in self._queued
+        taken = self._index.of_key(key) is not None
         if taken or (creating is not None and creating.locked()):
-            raise _token_is_taken(f"a kernel {token!r} exists; use another name")
-        self._by_token[key] = self._by_token.pop((session.access_key, session.token))
-        session.token = token
+            raise token_is_taken(f"a kernel {token!r} exists; use another name")
+        self._index.rename(session, token)
 
-    async def destroy(self, kernel: Session | QueuedSession) -> Statistics | None:
+    async def destroy(self, kernel: AnySession) -> Statistics | None:
         """End a kernel, and wait until its processes and files are gone.
 
         Returns:
@@ -291,7 +272,7 @@ class SessionRegistry:
 
     def _forget(self, item: QueuedSession) -> None:
         """Move a kernel that will not run to the store."""
-        del self._queued[item.key]
+        self._index.remove(item)
         item.settle()
         state = self.state_of(item)
         self.store.add_ended(cancelled_record(item, state))
@@ -302,7 +283,7 @@ class SessionRegistry:
         """End all kernels and event streams."""
         for item in list(self._queue):
             self._cancel(item)
-        ending = list(self._by_token.values())
+        ending = self._index.running()
         for session in ending:
             session.end_reason = "gateway-closed"
             session.ended.set()
@@ -313,28 +294,15 @@ class SessionRegistry:
     async def _run(self, item: QueuedSession) -> None:
         """Run one kernel until it ends."""
         self._publish(item, "session_scheduled", "kernel_preparing", "kernel_creating")
-        session: Session | None = None
-        host: KernelHost | None = None
         try:
-            if self.faults.start_failure:
-                raise GatewayError(self.faults.start_failure)
-            root = Path(await trio.to_thread.run_sync(partial(mkdtemp, dir=self.folder)))
-            mounts = item.requested.mount_points
-            shares = [Share(self.folders.files_of(each.folder), each.writable) for each in mounts]
-            opened = open_host(root, self.isolation, shares, self.limits)
-            async with opened as host, trio.open_nursery() as nursery:
-                session = Session(item.requested, host, nursery, self.limits)
-                session.faults = self.faults
-                dotfiles = self.dotfiles(item.access_key)
-                write_dotfiles(host.work, dotfiles, [each.path for each in mounts])
-                for each in mounts:
-                    # Links: at the kernel's end they are removed, and not what they lead to.
-                    place = host.work / each.path
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    place.symlink_to(self.folders.files_of(each.folder))
-                self._admit(item, session)
+            opened = self._opener.open(item.requested, self.dotfiles(item.access_key))
+            async with opened as session:
+                self._index.start(item, session)
+                item.session = session
+                item.settle()
+                self._publish(session, "kernel_started", "session_started")
                 if session.job is not None:
-                    nursery.start_soon(self._run_job, session)
+                    session.start_soon(self._run_job, session)
                 try:
                     await self._wait_for_end(session)
                 finally:
@@ -343,27 +311,19 @@ class SessionRegistry:
                     self._publish(
                         session, "session_terminating", "kernel_terminating", reason=reason
                     )
-                nursery.cancel_scope.cancel()
-        except (GatewayError, OSError) as exc:
+        except Exception as exc:
             if item.session is not None:
                 raise
+            # Whatever it is, it concerns this kernel only.
             item.failure = Refused(
                 500, "kernel-creation-failed", "The kernel could not be started", str(exc)
             )
         finally:
-            if item.session is None or host is None:
+            if item.session is None:
                 self._forget(item)
             else:
-                self._remove(item.session, host)
+                self._remove(item.session)
             self._start_next()
-
-    def _admit(self, item: QueuedSession, session: Session) -> None:
-        """A kernel runs: it can be found from now on."""
-        del self._queued[item.key]
-        self._by_token[item.key] = session
-        item.session = session
-        item.settle()
-        self._publish(session, "kernel_started", "session_started")
 
     async def _run_job(self, session: Session) -> None:
         """Run the command of a batch session, which ends with it."""
@@ -374,10 +334,10 @@ class SessionRegistry:
         self._publish(session, name, reason=result.reason, exit_code=result.exit_code)
         session.ended.set()
 
-    def _remove(self, session: Session, host: KernelHost) -> None:
+    def _remove(self, session: Session) -> None:
         """Move a kernel that has ended from the running ones to the store."""
-        session.statistics = statistics_of(host.usage)
-        del self._by_token[session.access_key, session.token]
+        session.statistics = statistics_of(session.host.usage)
+        self._index.remove(session)
         session.ended.set()
         self.store.add_ended(ended_record(session))
         reason = session.end_reason
@@ -385,14 +345,6 @@ class SessionRegistry:
             session, "kernel_terminated", "session_terminated", reason=reason, exit_code=0
         )
         session.gone.set()
-
-    def _kernels_with(self, folder_id: str) -> list[str]:
-        """The tokens of the kernels that have a folder mounted."""
-        return [
-            session.token
-            for session in self._by_token.values()
-            if any(folder.folder_id == folder_id for folder in session.mounts)
-        ]
 
     async def _wait_for_end(self, session: Session) -> None:
         """Wait until a kernel is to end: by request, or because it was idle for too long."""
@@ -404,31 +356,3 @@ class SessionRegistry:
             elif trio.current_time() >= session.last_used + self.idle_seconds:
                 session.end_reason = "idle-timeout"
                 return
-
-
-def _check_same_kernel(
-    kernel: Session | QueuedSession,
-    create: CreateRequest,
-    runtime: Runtime,
-    mounts: Sequence[MountedFolder],
-) -> None:
-    """Refuse a create whose token belongs to a kernel that is not as requested."""
-    if kernel.runtime is not runtime or not create.reuse:
-        raise _token_is_taken(
-            f"kernel {create.token!r} exists and runs {kernel.runtime.name}; "
-            "use another token, or destroy it first"
-        )
-    mounted = {folder.folder_id for folder in kernel.mounts}
-    missing = [item.folder.name for item in mounts if item.folder.folder_id not in mounted]
-    if missing:
-        raise Refused(
-            400,
-            "session-already-exists",
-            "The kernel runs without the folder",
-            f"kernel {create.token!r} was created without {', '.join(missing)}; "
-            "use another token, or destroy it first",
-        )
-
-
-def _token_is_taken(detail: str) -> Refused:
-    return Refused(400, "session-already-exists", "The token is taken", detail)

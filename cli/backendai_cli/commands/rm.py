@@ -19,7 +19,7 @@ from ..server import call_server, configured_server
 from ..tables import show_rows, statistics_lines
 
 if TYPE_CHECKING:
-    from trio import CapacityLimiter
+    import trio
 
     from backendai_trio import Client, Config
     from backendai_trio.admin import SessionRow
@@ -146,7 +146,7 @@ class _Ending:
             of_all = f" of {total:,}" if self._failures else ""
             self._status.info(f"{ended:,}{of_all} kernels ended.")
 
-    async def _end(self, client: Client, name: str, at_once: CapacityLimiter) -> None:
+    async def _end(self, client: Client, name: str, at_once: trio.CapacityLimiter) -> None:
         async with at_once:
             try:
                 kernel = await find_kernel(client, name)

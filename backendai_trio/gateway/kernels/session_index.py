@@ -1,0 +1,149 @@
+"""The kernels of a gateway by their names: those that run, and those that do not run yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from ...wire.kernels import CreateRequest, is_uuid
+from ..refusals import Refused
+from .queue import QueuedSession
+from .requests import MountedFolder
+from .runtimes import Runtime
+from .session import Session
+
+__all__ = ["AnySession", "SessionIndex", "check_same_kernel", "token_is_taken"]
+
+AnySession: TypeAlias = Session | QueuedSession
+Key: TypeAlias = tuple[str, str]
+"""Access key and token."""
+
+
+class SessionIndex:
+    """Finds kernels by key pair and token or id.
+
+    Args:
+        uuids_are_ids: whether a name that reads as a UUID is always an id (docs/protocol.md,
+            section 3.9).
+    """
+
+    def __init__(self, *, uuids_are_ids: bool) -> None:
+        self._uuids_are_ids = uuids_are_ids
+        self._running: dict[Key, Session] = {}
+        self._queued: dict[Key, QueuedSession] = {}
+
+    def __len__(self) -> int:
+        return len(self._running) + len(self._queued)
+
+    def running(self, access_key: str | None = None) -> list[Session]:
+        """The kernels of a key pair (None: of all) that run, newest first."""
+        found = [s for s in self._running.values() if access_key in (None, s.access_key)]
+        return sorted(found, key=lambda session: session.created_at, reverse=True)
+
+    def queued(self, access_key: str | None = None) -> list[QueuedSession]:
+        """The kernels of a key pair (None: of all) that do not run yet, newest first."""
+        found = [item for item in self._queued.values() if access_key in (None, item.access_key)]
+        return sorted(found, key=lambda item: item.created_at, reverse=True)
+
+    def of_key(self, key: Key) -> AnySession | None:
+        """The kernel with a token."""
+        return self._running.get(key) or self._queued.get(key)
+
+    def find(self, access_key: str, name: str, *, ending: bool = False) -> AnySession:
+        """A key pair's kernel by its token or id.
+
+        Args:
+            access_key: of the key pair.
+            name: the token or id.
+            ending: find a kernel that is about to end, too.
+
+        Raises:
+            Refused: 404, there is no such kernel.
+        """
+        found: AnySession | None = None
+        if not (self._uuids_are_ids and is_uuid(name)):
+            found = self.of_key((access_key, name))
+        if found is None:
+            everything: list[AnySession] = [*self.running(access_key), *self.queued(access_key)]
+            found = next((item for item in everything if item.session_id == name), None)
+        ended = isinstance(found, Session) and found.ended.is_set() and not ending
+        if found is None or ended:
+            raise Refused(
+                404, "session-not-found", "No such kernel", f"no kernel is named {name!r}"
+            )
+        return found
+
+    def with_folder(self, folder_id: str) -> list[str]:
+        """The tokens of the kernels that have a folder mounted, or will have."""
+        everything: list[AnySession] = [*self._running.values(), *self._queued.values()]
+        return [
+            session.token
+            for session in everything
+            if any(folder.folder_id == folder_id for folder in session.mounts)
+        ]
+
+    def add(self, item: QueuedSession) -> None:
+        """Add a kernel that does not run yet."""
+        self._queued[item.key] = item
+
+    def start(self, item: QueuedSession, session: Session) -> None:
+        """A kernel runs."""
+        del self._queued[item.key]
+        self._running[item.key] = session
+
+    def remove(self, kernel: AnySession) -> None:
+        """Remove a kernel that has ended, or will never run."""
+        if isinstance(kernel, Session):
+            del self._running[kernel.access_key, kernel.token]
+        else:
+            del self._queued[kernel.key]
+
+    def rename(self, session: Session, token: str) -> None:
+        """Give a kernel that runs another token, which no other one has."""
+        self._running[session.access_key, token] = self._running.pop(
+            (session.access_key, session.token)
+        )
+        session.token = token
+
+
+def check_same_kernel(
+    kernel: AnySession,
+    create: CreateRequest,
+    runtime: Runtime,
+    mounts: Sequence[MountedFolder],
+) -> None:
+    """Check that the kernel with a token is as a create asks for.
+
+    Args:
+        kernel: the kernel.
+        create: the request.
+        runtime: the runtime that it names.
+        mounts: the folders that it names.
+
+    Raises:
+        Refused: 400, it is not.
+    """
+    if kernel.runtime is not runtime or not create.reuse:
+        raise token_is_taken(
+            f"kernel {create.token!r} exists and runs {kernel.runtime.name}; "
+            "use another token, or destroy it first"
+        )
+    mounted = {folder.folder_id for folder in kernel.mounts}
+    missing = [item.folder.name for item in mounts if item.folder.folder_id not in mounted]
+    if missing:
+        raise Refused(
+            400,
+            "session-already-exists",
+            "The kernel runs without the folder",
+            f"kernel {create.token!r} was created without {', '.join(missing)}; "
+            "use another token, or destroy it first",
+        )
+
+
+def token_is_taken(detail: str) -> Refused:
+    """The answer to a request whose token another kernel has.
+
+    Args:
+        detail: what to do.
+    """
+    return Refused(400, "session-already-exists", "The token is taken", detail)

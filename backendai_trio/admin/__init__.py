@@ -1,4 +1,4 @@
-"""The admin API: lists of sessions, images, users and more."""
+"""What the server lists and offers, and what it keeps for a user."""
 
 from __future__ import annotations
 

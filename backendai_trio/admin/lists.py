@@ -152,7 +152,9 @@ async def list_rows(
     Endpoint: GraphQL (docs/protocol.md, sections 8.2 and 8.3).
     """
     if offset < 0 or (limit is not None and limit < 1):
-        raise LocalProtocolError(f"there are no {limit} rows from {offset} on: count from 1, and 0")
+        raise LocalProtocolError(
+            f"there is no list of {limit} rows from {offset} on: a limit is 1 or more, an offset 0"
+        )
     question = listing(kind, client.era, client.hello)
     if fields:
         question = question.selected(fields)

@@ -67,7 +67,7 @@ class AsyncKernel(KernelFace):
 
 
 class AsyncAdmin:
-    """Questions to the admin API. An ordinary key pair sees what is its own."""
+    """Lists, resources, and what the server keeps for a user. An ordinary key pair sees its own."""
 
     query = of_class(lists.query)
     list_kernels = of_class(lists.list_kernels)

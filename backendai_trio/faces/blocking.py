@@ -287,7 +287,7 @@ class VFolder(VFolderFace):
 
 
 class Admin:
-    """Questions to the admin API. An ordinary key pair sees what is its own."""
+    """Lists, resources, and what the server keeps for a user. An ordinary key pair sees its own."""
 
     query = _of_class(lists.query)
     list_kernels = _of_class(lists.list_kernels)

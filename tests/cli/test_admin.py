@@ -78,6 +78,24 @@ def test_pages_and_columns_of_ps(commands: Commands, served: Env) -> None:
         commands.run("rm", "-q", f"lab{number}", env=served)
 
 
+def test_ps_tells_why_a_kernel_waits(commands: Commands) -> None:
+    secret = {"BACKEND_SECRET_KEY": SECRET_KEY}
+    limited = ("--access-key", ACCESS_KEY, "--max-sessions", "1")
+    with commands.serve(*limited, env=secret) as gateway:
+        env = variables_of(gateway)
+        for words in (("-t", "one"), ("--enqueue-only", "-t", "two")):
+            assert commands.run("create", "-q", "python", *words, env=env).code == 0
+        rows = json.loads(commands.run("ps", "-f", "token,status,reason", "--json", env=env).text)
+        waits, runs = rows
+        assert (waits["token"], waits["status"]) == ("two", "PENDING")
+        assert "You cannot run more than 1 concurrent sessions" in waits["reason"]
+        assert runs == {"token": "one", "status": "RUNNING", "reason": ""}
+        assert "Reason" in commands.run("ps", env=env).text
+        running = commands.run("ps", "--status", "RUNNING", env=env).text
+        assert "one" in running and "Reason" not in running
+        assert commands.run("rm", "-q", "one", "two", env=env).code == 0
+
+
 @pytest.mark.parametrize(
     ("era", "options", "reason"),
     [

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from .kernels import AsyncAdmin as AsyncAdmin
 from .kernels import AsyncKernel as AsyncKernel
+from .streams import ForwardedApp as ForwardedApp
 from .streams import StreamExecute as StreamExecute
 from .streams import StreamPty as StreamPty
 from .vfolders import AsyncVFolder as AsyncVFolder
@@ -31,6 +32,7 @@ __all__ = [
     "AsyncAdmin",
     "AsyncKernel",
     "AsyncVFolder",
+    "ForwardedApp",
     "Kernel",
     "StreamExecute",
     "StreamPty",

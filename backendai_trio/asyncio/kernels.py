@@ -9,13 +9,14 @@ from ..admin import announcements, dotfiles, lists, resources, ssh_keypair
 from ..faces import batch, compat, transfers
 from ..faces.base import KernelFace
 from ..kernels.app_list import list_apps
+from ..kernels.apps import open_app
 from ..kernels.enqueueing import enqueue_kernel
 from ..kernels.kernel import TrioKernel
 from ..kernels.opening import find_kernel
 from ..kernels.services import shutdown_service, start_service
 from ..kernels.ssh import ssh_login
 from ._waiting import awaited, making, of_class
-from .streams import StreamExecute, StreamPty, opening
+from .streams import ForwardedApp, StreamExecute, StreamPty, opening
 
 __all__ = ["AsyncAdmin", "AsyncKernel"]
 
@@ -51,6 +52,7 @@ class AsyncKernel(KernelFace):
     info = awaited(TrioKernel.info)
     logs = awaited(TrioKernel.logs)
     list_apps = awaited(list_apps)
+    open_app = opening(open_app, ForwardedApp)
     start_service = awaited(start_service)
     shutdown_service = awaited(shutdown_service)
     ssh_login = awaited(ssh_login)

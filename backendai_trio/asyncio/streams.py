@@ -9,7 +9,8 @@ from functools import partial
 from types import GenericAlias, TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
-from ..faces.base import ExecutionFace, KernelFace, TerminalFace
+from ..errors import BackendError
+from ..faces.base import AppFace, ExecutionFace, KernelFace, TerminalFace
 from ..faces.binding import adopt_method
 from ..faces.resources import Resource
 from ..kernels.execution import Execution
@@ -18,7 +19,7 @@ from ..kernels.terminal import Terminal
 from ..wire.run_events import Event
 from ._waiting import awaited, wait
 
-__all__ = ["Opening", "StreamExecute", "StreamPty", "opening"]
+__all__ = ["ForwardedApp", "Opening", "StreamExecute", "StreamPty", "opening"]
 
 R = TypeVar("R")
 P = ParamSpec("P")
@@ -191,5 +192,27 @@ class StreamExecute(ExecutionFace):
 
         Raises:
             PortalError: the run could not be stopped within the grace time.
+        """
+        await wait(self._close())
+
+
+class ForwardedApp(AppFace):
+    """A local TCP port that leads to a service in a kernel.
+
+    Iterate over it for the errors of connections that fail, as they happen.
+    """
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> BackendError:
+        _, problem = await wait(self._next())
+        return problem
+
+    async def close(self) -> None:
+        """Close the port and all its connections. May be repeated.
+
+        Raises:
+            PortalError: it could not be closed within the grace time.
         """
         await wait(self._close())

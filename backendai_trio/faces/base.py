@@ -11,15 +11,26 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 
+from ..errors import BackendError
+from ..kernels.apps import App
 from ..kernels.execution import Execution
 from ..kernels.kernel import TrioKernel
 from ..kernels.terminal import Terminal
 from ..vfolders.vfolder import TrioVFolder
+from ..wire.apps import AppInfo
 from ..wire.run_events import Event, Finished, TimedOut
 from .calls import Call, open_resource
 from .resources import ReplayableIterator, Resource
 
-__all__ = ["ExecutionFace", "Face", "KernelFace", "StreamFace", "TerminalFace", "VFolderFace"]
+__all__ = [
+    "AppFace",
+    "ExecutionFace",
+    "Face",
+    "KernelFace",
+    "StreamFace",
+    "TerminalFace",
+    "VFolderFace",
+]
 
 E = TypeVar("E")
 E_co = TypeVar("E_co", covariant=True)
@@ -142,3 +153,30 @@ class ExecutionFace(StreamFace[Execution, Event]):
     def outcome(self) -> Finished | TimedOut | None:
         """How the run ended; None until its last event was received, or it was stopped."""
         return self._engine.outcome
+
+
+class AppFace(StreamFace[App, BackendError]):
+    """A local TCP port that leads to a service in a kernel."""
+
+    def __init__(self, resource: Resource[App]) -> None:
+        super().__init__(resource, resource.value.problems.receive)
+
+    @property
+    def info(self) -> AppInfo:
+        """The service."""
+        return self._engine.info
+
+    @property
+    def host(self) -> str:
+        """IP address that the port is on."""
+        return self._engine.host
+
+    @property
+    def port(self) -> int:
+        """Number of the port."""
+        return self._engine.port
+
+    @property
+    def url(self) -> str:
+        """Address of the service for a browser or another program."""
+        return self._engine.url

@@ -23,7 +23,9 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from ..admin import announcements, dotfiles, lists, resources, ssh_keypair
 from ..config.settings import Config
+from ..errors import BackendError
 from ..kernels.app_list import list_apps
+from ..kernels.apps import open_app
 from ..kernels.enqueueing import enqueue_kernel
 from ..kernels.execution import Execution
 from ..kernels.kernel import TrioKernel
@@ -38,13 +40,13 @@ from ..vfolders.listing import list_vfolders
 from ..vfolders.vfolder import TrioVFolder, create_vfolder, find_vfolder
 from ..wire.run_events import Event
 from . import batch, compat, transfers
-from .base import ExecutionFace, Face, KernelFace, TerminalFace, VFolderFace
+from .base import AppFace, ExecutionFace, Face, KernelFace, TerminalFace, VFolderFace
 from .binding import ClassCall, Maker, adopt_function, adopt_method
 from .calls import client_call
 from .resources import Resource
 from .waiting import wait
 
-__all__ = ["Admin", "Kernel", "StreamExecute", "StreamPty", "VFolder"]
+__all__ = ["Admin", "ForwardedApp", "Kernel", "StreamExecute", "StreamPty", "VFolder"]
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -206,6 +208,33 @@ class StreamExecute(ExecutionFace):
         self.close()
 
 
+class ForwardedApp(AppFace):
+    """A local TCP port that leads to a service in a kernel.
+
+    Iterate over it for the errors of connections that fail, as they happen. Close it, or use it in
+    a ``with`` block.
+    """
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> BackendError:
+        _, problem = wait(self._next())
+        return problem
+
+    def close(self) -> None:
+        """Close the port and all its connections. May be repeated."""
+        wait(self._close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
 class Kernel(KernelFace):
     """A kernel.
 
@@ -237,6 +266,7 @@ class Kernel(KernelFace):
     info = _blocking(TrioKernel.info)
     logs = _blocking(TrioKernel.logs)
     list_apps = _blocking(list_apps)
+    open_app = _opening(open_app, ForwardedApp)
     start_service = _blocking(start_service)
     shutdown_service = _blocking(shutdown_service)
     ssh_login = _blocking(ssh_login)

@@ -63,14 +63,19 @@ def connect(name: str, *, key: Path | None = None, user: str | None = None) -> C
     return call_kernel(name, f"log in to the kernel {name}", find)
 
 
-def ssh_options(connection: Connection) -> dict[str, str]:
+def ssh_options(connection: Connection, *, profile: str | None = None) -> dict[str, str]:
     """Settings of OpenSSH's configuration.
 
     The host key is not checked: it is new in each kernel, and who is at the other end follows from
     the server's certificate.
+
+    Args:
+        connection: the kernel.
+        profile: the profile to name in the command that connects; None where that command finds the
+            same settings as this one.
     """
     return {
-        "ProxyCommand": _proxy_command(connection.name),
+        "ProxyCommand": _proxy_command(connection.name, profile),
         "User": connection.user,
         "IdentityFile": f'"{_escaped(str(connection.key))}"',
         "IdentitiesOnly": "yes",
@@ -82,7 +87,8 @@ def ssh_options(connection: Connection) -> dict[str, str]:
 
 def host_block(connection: Connection) -> str:
     """An entry of ``~/.ssh/config`` for the kernel."""
-    settings = {"HostName": connection.name, **ssh_options(connection)}
+    settings = ssh_options(connection, profile=read_profile_name())
+    settings = {"HostName": connection.name, **settings}
     lines = [f"    {name} {value}\n" for name, value in settings.items()]
     return f"Host {connection.name}\n{''.join(lines)}"
 
@@ -116,11 +122,11 @@ def replace_process(program: str, connection: Connection, arguments: Sequence[st
     raise AssertionError("this process is another program now")
 
 
-def _proxy_command(name: str) -> str:
+def _proxy_command(name: str, profile: str | None) -> str:
     """The command that OpenSSH runs, with the shell, in place of a connection."""
-    profile = ["--profile", chosen] if (chosen := read_profile_name()) else []
     program = [sys.executable, "-P", "-m", "backendai_cli"]
-    words = [*program, *profile, "app", "--stdio", "--", name, "sshd"]
+    chosen = ["--profile", profile] if profile else []
+    words = [*program, *chosen, "app", "--stdio", "--", name, "sshd"]
     return _escaped(shlex.join(words))
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from .commands import ACCESS_KEY, SECRET_KEY, Commands, variables_of
-from .terminal import eventually
 
 # Answers with what it got, reversed, once its peer has ended its direction; "quit!" is answered and
 # closed at once, "reset" resets, "echo!" echoes as it comes.
@@ -58,10 +57,19 @@ def test_bytes_go_through_and_ends_are_passed_on(commands: Commands, port: str) 
 
 def test_service_that_closes_first(commands: Commands, port: str) -> None:
     """Its end is the end of standard output, while standard input is still open."""
-    with commands.start("app", "lab1", port, "--stdio", stdin=subprocess.PIPE) as running:
-        running.send("quit!")
-        running.expect("bye")
-        assert eventually(lambda: not running._read(0) and "stdout" not in running._open.values())
+    with subprocess.Popen(
+        commands.argv("app", "lab1", port, "--stdio"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=commands.env,
+        cwd=commands.work,
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(b"quit!")
+        process.stdin.flush()
+        assert process.stdout.read() == b"bye"
+        process.stdin.close()
+        assert process.wait(30) == 0
 
 
 def test_service_that_resets(commands: Commands, port: str) -> None:

@@ -51,6 +51,7 @@ OF_KERNELS = {
     "download": transfers.download,
     "download_as": transfers.download_as,
     "list_apps": kernels.list_apps,
+    "open_app": backendai_trio.open_app,
     "start_service": kernels.start_service,
     "shutdown_service": kernels.shutdown_service,
     "ssh_login": kernels.ssh_login,

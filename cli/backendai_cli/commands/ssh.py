@@ -50,7 +50,8 @@ def command(
     No local port is opened. The kernel's private key is kept in a file that only you can read.
 
     Editors and other programs use the entry that --print-config prints; print it anew when the
-    session was made anew.
+    session was made anew. They find the server by their own environment, or by a profile that was
+    chosen when the entry was printed ('backend.ai --profile NAME ssh ...').
 
     \b
     Examples:

@@ -6,7 +6,6 @@ Source: docs/protocol.md, sections 3.3 and 3.4, which say from which version on 
 from __future__ import annotations
 
 import re
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
@@ -130,7 +129,7 @@ class KernelSpec:
     preopen_ports: tuple[int, ...] = ()
     """TCP ports, 1024 to 65535, on which programs in it will serve."""
     bootstrap_script: str = ""
-    """A shell script that is run in it before all else."""
+    """A shell script, in UTF-8, that is run in it before all else."""
     tag: str = ""
     """A text to tell it from others in lists."""
     priority: int | None = None
@@ -150,6 +149,10 @@ class KernelSpec:
             raise LocalProtocolError(f"mount {twice[0]!r}: a folder can be mounted once")
         if bad := [port for port in self.preopen_ports if port not in _PORTS]:
             raise LocalProtocolError(f"port {bad[0]} cannot be opened: use 1024 to 65535")
+        try:
+            self.bootstrap_script.encode()
+        except UnicodeEncodeError:
+            raise LocalProtocolError("the bootstrap script is not text in UTF-8") from None
         if self.cluster_size < 1:
             raise LocalProtocolError("a session has at least one container: cluster_size")
 
@@ -226,12 +229,11 @@ def check_spec(hello: Hello, spec: KernelSpec) -> None:
 
 def places_of(spec: KernelSpec) -> dict[str, object]:
     """The keys of a create request beside its ``config``: what is asked for, and no more."""
-    script = spec.bootstrap_script.encode("utf-8", "surrogateescape")
     found: dict[str, object] = {
         "group": spec.project,
         "domain": spec.domain,
         "architecture": spec.architecture,
-        "bootstrap_script": b64encode(script).decode() if script else "",
+        "bootstrap_script": spec.bootstrap_script,
         "tag": spec.tag,
         "dependencies": list(spec.dependencies),
         "callback_url": spec.callback_url,
@@ -304,17 +306,9 @@ def spec_of(top: Fields, config: Fields, environ: Mapping[str, str]) -> KernelSp
             "permission", "perm", default=""))
         for source in config.texts("mounts")
     ]  # fmt: skip
-    script = top.text("bootstrap_script", "bootstrapScript", default="")
-    try:
-        bootstrap = b64decode(script, validate=True).decode("utf-8", "surrogateescape")
-    except ValueError:
-        raise RemoteProtocolError("create request: bootstrap_script is not base64") from None
     mode: ClusterMode = "single-node"
     if top.text("cluster_mode", "clusterMode", default=mode) == "multi-node":
         mode = "multi-node"
-    ports = config.items("preopen_ports", "preopenPorts")
-    if not all(type(port) is int for port in ports):
-        raise RemoteProtocolError("create request: preopen_ports must be numbers")
     priority = top.integer("priority") if top.raw("priority") is not None else None
     return KernelSpec(
         runtime=top.text("image", "lang"),
@@ -328,8 +322,8 @@ def spec_of(top: Fields, config: Fields, environ: Mapping[str, str]) -> KernelSp
         architecture=top.text("architecture", "arch", default=""),
         cluster_size=top.integer("cluster_size", "clusterSize", default=1),
         cluster_mode=mode,
-        preopen_ports=tuple(ports),
-        bootstrap_script=bootstrap,
+        preopen_ports=tuple(map(_port, config.items("preopen_ports", "preopenPorts"))),
+        bootstrap_script=top.text("bootstrap_script", "bootstrapScript", default=""),
         tag=top.text("tag", default=""),
         priority=priority,
         dependencies=top.texts("dependencies"),
@@ -337,6 +331,19 @@ def spec_of(top: Fields, config: Fields, environ: Mapping[str, str]) -> KernelSp
         agents=config.texts("agent_list", "agentList"),
         owner=top.text("owner_access_key", default=""),
     )
+
+
+def _port(value: object) -> int:
+    """A port of a create request. Official clients send it as text, which manager 26.9.6 takes.
+
+    Raises:
+        RemoteProtocolError: it is no number.
+    """
+    if type(value) is int:
+        return value
+    if isinstance(value, str) and re.fullmatch(r"\d{1,5}", value, re.ASCII):
+        return int(value)
+    raise RemoteProtocolError("create request: preopen_ports must be numbers")
 
 
 def _amount(slot: str, text: str) -> str:

@@ -127,8 +127,15 @@ def _ports(texts: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def _read_script(_context: click.Context, _option: click.Parameter, file: BinaryIO | None) -> str:
-    """The text of a script, whatever bytes it holds: those that are not UTF-8 become surrogates."""
-    return "" if file is None else file.read().decode("utf-8", "surrogateescape")
+    """The text of a script.
+
+    Raises:
+        click.BadParameter: it is not in UTF-8, in which requests carry it.
+    """
+    try:
+        return "" if file is None else file.read().decode()
+    except UnicodeDecodeError:
+        raise click.BadParameter("the script is not text in UTF-8") from None
 
 
 def _option(*names: str, **attributes: Any) -> Callable[[Callable[..., R]], Callable[..., R]]:

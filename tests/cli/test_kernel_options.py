@@ -116,10 +116,10 @@ def test_what_the_server_cannot_do_creates_nothing(
     assert rows(commands, served) == []
 
 
-def test_a_bootstrap_script_may_hold_any_bytes(commands: Commands, tmp_path: Path) -> None:
-    script = b"echo gr\xfc\xdfe # Latin-1\n"
+def test_a_bootstrap_script_is_text(commands: Commands, tmp_path: Path) -> None:
+    script = "echo grüße\r\n"
     path = tmp_path / "script"
-    path.write_bytes(script)
+    path.write_bytes(script.encode())
 
     @click.command
     @kernel_options
@@ -127,10 +127,13 @@ def test_a_bootstrap_script_may_hold_any_bytes(commands: Commands, tmp_path: Pat
         return [kernel.spec("python").bootstrap_script for _ in range(2)]
 
     texts = command.main(["--bootstrap-script", str(path)], standalone_mode=False)
-    assert [text.encode("utf-8", "surrogateescape") for text in texts] == [script] * 2
+    assert texts == [script] * 2
     assert command.main([], standalone_mode=False) == ["", ""]
     result = commands.run("run", "python", "--bootstrap-script", str(path), "-c", "1")
     assert result.code == 126 and "a bootstrap script" in result.stderr
+    path.write_bytes(script.encode("latin-1"))
+    result = commands.run("run", "python", "--bootstrap-script", str(path), "-c", "1")
+    assert "--bootstrap-script" in (said := result.problem(125)) and "not text in UTF-8" in said
 
 
 @pytest.mark.parametrize(

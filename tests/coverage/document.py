@@ -26,7 +26,7 @@ _INTRODUCTION = """\
 # What the official clients have, and ours
 
 Each command and each option of the official command line 26.9.6, and of 1.1.1: what it is called
-here, or why there is none. `tests/coverage` prints this document, our half of it from
+here, or why there is none. A program in `tests/coverage` prints this document, our half of it from
 the commands themselves, and a test fails when it is out of date.
 
 This client is for running code in compute sessions, for the files and folders of that code, and for
@@ -76,7 +76,7 @@ def _count(rows: Sequence[Row]) -> str:
     missing = sum(len(row.missing) for row in with_ours)
     return (
         f"Of its {commands(rows)} commands, {commands(with_ours)} have a counterpart here, with "
-        f"{have} of their {have + missing} options.\n"
+        f"{have} of their {have + missing} options."
     )
 
 

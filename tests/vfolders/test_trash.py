@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from backendai_trio import (
 )
 from backendai_trio.gateway import Gateway
 from backendai_trio.vfolders import VFolderInfo
+from backendai_trio.wire.http import Request
 from backendai_trio.wire.versions import TRASH
 
 
@@ -71,6 +73,20 @@ async def test_name_in_the_trash(client: Client) -> None:
     with pytest.raises(InvalidRequest, match=r"The name is taken|taken") as caught:
         await create_vfolder(client, "data")
     assert "trash" not in str(caught.value)
+
+
+async def test_id_of_a_name_in_the_trash(client: Client) -> None:
+    """Official clients ask for it before they restore or purge a folder."""
+    folder = await create_vfolder(client, "data")
+    shown = await folder.info()
+    await folder.delete()
+    request = Request.of_json("GET", "/folders/_/id", {"name": "data"})
+    found = await client.call(request)
+    assert json.loads(found.body) == {"id": shown.folder_id, "name": "data"}
+    assert (await folder.info()).status == "delete-pending"
+    await folder.purge()
+    with pytest.raises(NotFound):
+        await client.call(request)
 
 
 async def test_delete_and_purge_at_once(client: Client) -> None:

@@ -97,7 +97,7 @@ def test_every_key() -> None:
         "group": "physics",
         "domain": "science",
         "architecture": "aarch64",
-        "bootstrap_script": "cGlwIGluc3RhbGwgeAo=",
+        "bootstrap_script": "pip install x\n",
         "tag": "night",
         "dependencies": ["0f1f2b1c-6a5d-4c1e-9c8f-2b7f4f1f8d11"],
         "callback_url": "http://127.0.0.1/told",
@@ -163,7 +163,7 @@ def test_round_trip(spec: KernelSpec) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b'{"name": "a", "image": "python", "bootstrap_script": "%%"}',
+        b'{"name": "a", "image": "python", "bootstrap_script": 5}',
         b'{"name": "a", "image": "python", "config": {"preopen_ports": ["x"]}}',
         b'{"name": "a", "image": "python", "config": {"preopen_ports": [1]}}',
         b'{"name": "a", "image": "python", "config": {"mounts": ["a:b:c:d"]}}',
@@ -173,6 +173,16 @@ def test_round_trip(spec: KernelSpec) -> None:
 def test_malformed_requests_are_refused(body: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         CreateRequest.decode(body)
+
+
+def test_ports_of_official_clients_are_read() -> None:
+    body = b'{"name": "a", "image": "python", "config": {"preopen_ports": ["8080", 9000]}}'
+    assert CreateRequest.decode(body).spec.preopen_ports == (8080, 9000)
+
+
+def test_a_bootstrap_script_has_to_be_text() -> None:
+    with pytest.raises(LocalProtocolError, match="bootstrap script is not text in UTF-8"):
+        KernelSpec(runtime="python", bootstrap_script="gr\udcfc")
 
 
 def test_a_bare_number_of_memory_counts_mebibytes() -> None:

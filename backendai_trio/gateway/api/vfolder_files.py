@@ -38,10 +38,14 @@ STORAGE = "/storage"
 """Path of the storage proxy."""
 
 
-def folder_of(call: Call, *, write: bool = False, own: bool = False) -> Folder:
+def folder_of(
+    call: Call, *, write: bool = False, own: bool = False, in_trash: bool | None = False
+) -> Folder:
     """The folder in a request's path; see `VFolders.find`."""
     name = call.request.path_params["name"]
-    return call.sessions.folders.find(call.access_key, name, write=write, own=own)
+    return call.sessions.folders.find(
+        call.access_key, name, write=write, own=own, in_trash=in_trash
+    )
 
 
 def parameter(call: Call, *names: str, default: str | None = None) -> str:

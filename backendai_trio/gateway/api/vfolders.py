@@ -133,8 +133,9 @@ async def create(call: Call) -> Answer:
 
 
 async def info(call: Call) -> Answer:
-    """``GET /folders/{name}``."""
-    described = await call.sessions.folders.describe(folder_of(call), measured=True)
+    """``GET /folders/{name}``, also for one in the trash (docs/protocol.md, section 7.5)."""
+    folder = folder_of(call, in_trash=None)
+    described = await call.sessions.folders.describe(folder, measured=True)
     return Answer(encode_json(described.encode(call.era)))
 
 
@@ -172,9 +173,9 @@ def _trashed(call: Call) -> Folder:
 
 
 def look_up(call: Call) -> Answer:
-    """``GET /folders/_/id``."""
+    """``GET /folders/_/id``, also for one in the trash (docs/protocol.md, section 7.5)."""
     name = parameter(call, "name", "vfolder_name")
-    folder = call.sessions.folders.find(call.access_key, name)
+    folder = call.sessions.folders.find(call.access_key, name, in_trash=None)
     return Answer(encode_json({"id": folder.folder_id, "name": folder.name}))
 
 

@@ -114,15 +114,22 @@ class VFolders:
         *,
         write: bool = False,
         own: bool = False,
-        in_trash: bool = False,
+        in_trash: bool | None = False,
     ) -> Folder:
         """A folder by its name or id.
+
+        Args:
+            user: who asks.
+            name: its name or id.
+            write: the user is going to write into it.
+            own: only its owner may do this.
+            in_trash: whether it is in the trash; None for either.
 
         Raises:
             Refused: there is none (404), or the user may not do this with it (403).
         """
         folder = self.index.find(user, name)
-        if folder is None or (folder.folder_id in self.trash) is not in_trash:
+        if folder is None or in_trash not in (None, folder.folder_id in self.trash):
             detail = f"no folder is named {name!r}"
             raise Refused(404, "vfolder-not-found", "No such virtual folder", detail)
         if write and not folder.writable:

@@ -56,11 +56,13 @@ def listing(kind: Kind, era: Era, hello: Hello | None = None) -> Listing:
     columns = dict(found.columns)
     if kind == "sessions" and hello is not None and hello.release >= _REQUESTED_SLOTS_SINCE:
         columns |= columns_of("requested_slots")
+    keys = _keys(kind)
     if not found.paged:
-        return replace(found, keys=_keys(kind), columns=columns)
+        own = replace(found.own, keys=keys) if found.own is not None else None
+        return replace(found, keys=keys, columns=columns, own=own)
     filters = era.graphql_enveloped or (hello is not None and LIST_FILTERS in hello.features)
     sorts: Literal["columns", "column"] = "columns" if filters else "column"
-    return replace(found, keys=_keys(kind), columns=columns, filters=filters, sorts=sorts)
+    return replace(found, keys=keys, columns=columns, filters=filters, sorts=sorts)
 
 
 def only_living(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -67,9 +68,15 @@ def test_service_that_closes_first(commands: Commands, port: str) -> None:
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(b"quit!")
         process.stdin.flush()
-        assert process.stdout.read() == b"bye"
-        process.stdin.close()
-        assert process.wait(30) == 0
+        giving_up = threading.Timer(30, process.kill)
+        giving_up.start()
+        try:
+            assert process.stdout.read() == b"bye"
+            assert process.poll() is None  # it was not killed
+            process.stdin.close()
+            assert process.wait() == 0
+        finally:
+            giving_up.cancel()
 
 
 def test_service_that_resets(commands: Commands, port: str) -> None:

@@ -148,7 +148,7 @@ _OPTIONS = (
         help="Environment variable of the kernel; may be repeated.",
     ),
     _option(
-        "-m", "--mount", multiple=True, metavar="FOLDER", type=NAME,
+        "-m", "--mount", "--volume", multiple=True, metavar="FOLDER", type=NAME,
         help="Virtual folder to mount: NAME, NAME:PATH or NAME/SUBFOLDER, perhaps with :ro or :rw "
         "behind; may be repeated. Those of BACKEND_VFOLDER_MOUNTS are mounted, too.",
     ),
@@ -171,7 +171,7 @@ _OPTIONS = (
         help="Domain of the project [default: BACKEND_DOMAIN, or the one called default].",
     ),
     _option(
-        "--resource-group", "--scaling-group", metavar="NAME", type=NAME,
+        "--resource-group", "--scaling-group", "--sgroup", metavar="NAME", type=NAME,
         help="Resource group that runs it [default: the server chooses].",
     ),
     _option(
@@ -210,7 +210,7 @@ _OPTIONS = (
         help="Agent that runs it, for administrators; may be repeated.",
     ),
     _option(
-        "-o", "--owner", metavar="ACCESS_KEY", type=NAME,
+        "-o", "--owner", "--owner-access-key", metavar="ACCESS_KEY", type=NAME,
         help="Whom it belongs to, for administrators.",
     ),
 )  # fmt: skip

@@ -19,6 +19,7 @@ __all__ = [
 token_option = click.option(
     "-t",
     "--client-token",
+    "--name",
     metavar="TOKEN",
     type=NAME,
     help="Join the kernel with this token, or create it; it stays.",

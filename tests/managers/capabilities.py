@@ -47,6 +47,7 @@ CAPABILITIES = {
     "app-streams": "a service of a session is reached",
     "app-proxy": "a service is started for an app proxy",
     "ssh": "a session has an SSH server, and its key",
+    "bootstrap-scripts": "a script runs in a session before all else",
     "terminal": "a session has a terminal",
     "folder-files": "files in a virtual folder are listed and made",
     "folder-downloads": "files leave a virtual folder",
@@ -122,6 +123,9 @@ _NO_FILTERS = {
     "list-filters": Limit("lists are filtered from 20.09.21 on", _CLIENT, r"20\.09\.21"),
 }
 
+_NO_SCRIPTS = {
+    "bootstrap-scripts": Limit("sessions have them from 20.03 on", _CLIENT, r"20\.03"),
+}
 _NO_PROXY = Limit("there is no app proxy among the servers here", ServerError, "oordinator")
 _NO_STARTS = Limit("services are started from 21.09.3 on", _CLIENT, r"21\.09\.3")
 
@@ -140,6 +144,7 @@ _NO_HOSTS = {
 }
 
 _SEED = {
+    **_NO_SCRIPTS,
     **_NO_OPTIONS,
     **_NO_HOSTS,
     "projects": Limit("there are no projects before 19.03", absent=True),
@@ -171,12 +176,6 @@ _SEED = {
     "folder-files": Limit("files in folders are listed from 1.4 on", _CLIENT, "1.4"),
     "folder-downloads": Limit("files leave folders from 1.4 on", _CLIENT, "1.4"),
     "folder-moves": Limit("files in folders are moved from 22.03 on", _CLIENT, "22.03"),
-    "folder-options": "options of a virtual folder are changed",
-    "folder-clone": "a virtual folder is copied on the server",
-    "folder-archives": "files leave a virtual folder as one archive",
-    "folder-rename-file": "a file in a virtual folder gets another name",
-    "folder-hosts": "storage hosts are listed",
-    "folder-project-lists": "the folders of a project are listed",
     "folder-rename": Limit("folders are renamed from 19.03 on", _CLIENT, "19.03"),
     "folder-invitations": Limit("folders are shared from 1.4 on", _CLIENT, "1.4"),
     "folder-leave": Limit("folders are left from 20.03 on", _CLIENT, "leave folders"),
@@ -204,6 +203,7 @@ _TRANSITION = {
 
 LIMITS: Mapping[str, Mapping[str, Limit]] = {
     GATEWAY: {
+        "bootstrap-scripts": Limit("a gateway runs none", match="a bootstrap script"),
         "folder-project-lists": Limit("folders belong to users", absent=True),
         "app-proxy": Limit("there is none", absent=True),
         "ssh": Limit("only some machines have an SSH server", absent=True),
@@ -225,14 +225,9 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
     | _NO_PAGES
     | _NO_PRESETS
     | _NO_SETTINGS
+    | _NO_SCRIPTS
     | {
         "events": Limit("session events are streamed from 19.06 on"),
-        "folder-options": "options of a virtual folder are changed",
-        "folder-clone": "a virtual folder is copied on the server",
-        "folder-archives": "files leave a virtual folder as one archive",
-        "folder-rename-file": "a file in a virtual folder gets another name",
-        "folder-hosts": "storage hosts are listed",
-        "folder-project-lists": "the folders of a project are listed",
         "folder-rename": Limit("folders are renamed from 19.03 on", _CLIENT, "19.03"),
         "folder-invitations": Limit("to accept an invitation fails", ServerError, "accept"),
         "folder-leave": Limit("folders are left from 20.03 on", _CLIENT, "20.03"),
@@ -242,8 +237,11 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
     },
     "19.9.27": _TRANSITION
     | _NO_FILTERS
+    | _NO_SCRIPTS
     | {"folder-leave": Limit("folders are left from 20.03 on", _CLIENT, "20.03")},
-    "20.3.19": _TRANSITION | _NO_FILTERS,
+    "20.3.19": _TRANSITION
+    | _NO_FILTERS
+    | {"bootstrap-scripts": Limit("there is no agent to run them", absent=True)},
     "23.9.10": {
         **_NO_ARCHIVES,
         "app-proxy": _NO_PROXY,

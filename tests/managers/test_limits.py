@@ -90,6 +90,12 @@ async def _enqueue(target: Target) -> None:
         await enqueue_kernel(client, target.python, token=new_token())
 
 
+async def _bootstrap_script(target: Target) -> None:
+    spec = replace(target.python, bootstrap_script="true\n")
+    async with open_client(target.config()) as client, open_kernel(client, spec):
+        pass
+
+
 async def _batch_session(target: Target) -> None:
     async with open_client(target.config()) as client:
         await run_batch(client, target.python, BatchJob("true"))
@@ -322,6 +328,7 @@ _ON_TARGET: dict[str, Callable[[Target], Awaitable[None]]] = {
     "sessions": _sessions,
     "enqueue": _enqueue,
     "batch-sessions": _batch_session,
+    "bootstrap-scripts": _bootstrap_script,
     "events": _events,
     "admin-vfolders": _folders_of_all,
     "everybodys-sessions": partial(_ask, call=partial(list_kernels, everybody=True)),

@@ -193,6 +193,15 @@ async def test_session_gets_what_it_was_asked_for(client: Client, target: Target
             assert rows[kernel.token]["group_name"] == "default"
 
 
+@pytest.mark.needs("bootstrap-scripts")
+async def test_bootstrap_script_runs_first(client: Client, target: Target) -> None:
+    """The manager has it as it was written."""
+    script = f"printf 'grüße' > {WORK_FOLDER}/greeting\n"
+    async with open_kernel(client, replace(target.python, bootstrap_script=script)) as kernel:
+        read = f"print(open('{WORK_FOLDER}/greeting', encoding='utf-8').read() == 'gr\\xfc\\xdfe')"
+        assert (await run(kernel, read)).stdout == "True\n"
+
+
 async def test_what_a_release_cannot_do_creates_nothing(client: Client, target: Target) -> None:
     """The manager is not asked: it would leave the wish out, or fail."""
     wishes: list[dict[str, Any]] = [

@@ -110,7 +110,9 @@ def _listing(kind: Kind) -> click.Command:
     if kind == "vfolders":
         click.option("--access-key", metavar="KEY", help="Owner; for administrators.")(listing)
     if kind == "agents":
-        click.option("--status", metavar="NAME", help="Status of the agents, e.g. ALIVE.")(listing)
+        click.option("-s", "--status", metavar="NAME", help="Status of the agents, e.g. ALIVE.")(
+            listing
+        )
     return listing
 
 

@@ -41,12 +41,14 @@ class _BatchCommand(GroupedCommand):
 @click.option(
     "-t",
     "--client-token",
+    "--name",
     metavar="TOKEN",
     type=NAME,
     help="Token of the session [default: random].",
 )
 @click.option(
     "--timeout",
+    "--batch-timeout",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
     help="Let the server end the command after this time.",

@@ -24,7 +24,9 @@ _PAUSE_SECONDS = 1.0
 @click.argument("kernel", metavar="ID", type=NAME)
 @click.option("-f", "--follow", is_flag=True, help="Show new output as it comes, until Ctrl-C.")
 @click.option(
+    "-k",
     "--kernel",
+    "--kernel-id",
     "container",
     metavar="CONTAINER",
     type=NAME,

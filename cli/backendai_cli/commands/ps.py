@@ -60,6 +60,7 @@ def _check_statuses(_context: click.Context, _option: click.Parameter, text: str
 def status_option(command: F) -> F:
     """Add ``--status``."""
     return click.option(
+        "-s",
         "--status",
         default=LIVE,
         show_default=True,

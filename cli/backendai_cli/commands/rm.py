@@ -37,7 +37,11 @@ _COLUMNS = {"token": "Token", "session_id": "Session ID", "runtime": "Runtime", 
 @click.option("--name", metavar="PATTERN", type=NAME, help="End those of such tokens, as 'lab*'.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask whether to end them.")
 @click.option(
-    "-f", "--force", is_flag=True, help="In any state, also if the server has lost track of it."
+    "-f",
+    "--force",
+    "--forced",
+    is_flag=True,
+    help="In any state, also if the server has lost track of it.",
 )
 @click.option("-r", "--recursive", is_flag=True, help="And the sessions that depend on them.")
 @click.option("-s", "--stats", is_flag=True, help="Show their resource usage.")

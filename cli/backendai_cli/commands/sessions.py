@@ -32,6 +32,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
 @click.option(
     "-t",
     "--client-token",
+    "--name",
     metavar="TOKEN",
     type=NAME,
     help="Token of the kernel [default: random].",
@@ -44,7 +45,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
     help="Type of the session; a batch session runs a command and ends with it ('backend.ai batch' "
     "follows it).",
 )
-@click.option("--startup-command", metavar="COMMAND", help="What a batch session runs.")
+@click.option("-c", "--startup-command", metavar="COMMAND", help="What a batch session runs.")
 @click.option(
     "--enqueue-only", is_flag=True, help="Do not wait for it: leave it in the queue of the server."
 )

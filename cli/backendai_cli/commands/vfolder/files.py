@@ -27,7 +27,12 @@ __all__ = ["COMMANDS"]
 @click.argument("paths", nargs=-1, required=True, type=LocalPath())
 @click.option("-r", "--recursive", is_flag=True, help="Upload folders and their content.")
 @click.option(
-    "--to", metavar="PATH", type=REMOTE_PATH, help="Folder within NAME [default: NAME itself]."
+    "-d",
+    "--to",
+    "--dst-dir",
+    metavar="PATH",
+    type=REMOTE_PATH,
+    help="Folder within NAME [default: NAME itself].",
 )
 @click.option(
     "-b",

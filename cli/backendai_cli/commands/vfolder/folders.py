@@ -79,6 +79,7 @@ def list_command(project: str | None, columns: Columns) -> None:
     help="Project that owns it [default: you].",
 )
 @click.option(
+    "-m",
     "--usage-mode",
     type=click.Choice(["general", "data", "model"]),
     default="general",
@@ -93,7 +94,7 @@ def list_command(project: str | None, columns: Columns) -> None:
     help="Size limit [default: the server's].",
 )
 @permission_option
-@click.option("--cloneable", is_flag=True, help="Let others clone it.")
+@click.option("--cloneable", "--allow-clone", is_flag=True, help="Let others clone it.")
 @json_option
 def create(
     name: str,
@@ -202,6 +203,7 @@ def delete(name: str, purge: bool) -> None:
 @click.argument("new_name", type=NAME)
 @click.argument("host", required=False)
 @click.option(
+    "-m",
     "--usage-mode",
     type=click.Choice(["general", "data", "model"]),
     help="Purpose of the new folder [default: that of NAME].",

@@ -29,6 +29,7 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show only error
 permission_option = click.option(
     "-p",
     "--permission",
+    "--perm",
     type=click.Choice(["ro", "rw", "wd"]),
     default="rw",
     show_default=True,

@@ -23,7 +23,7 @@ _TRACEBACK = re.compile(r"^-{20,}\n(\S+) +Traceback \(most recent call last\)", 
 _EXIT = re.compile(r"^An exception has occurred, use %tb .*\n\nSystemExit(?:: (.*))?$", re.M)
 _SYNTAX = re.compile(
     r"^ +(?:Cell In ?\[|File \"<ipython-input|File <tokenize).*\n(?:.*\n){0,9}?"
-    r"(?:Syntax|Indentation|Tab)Error: ",
+    r"(?:Syntax|Indentation|Tab|_IncompleteInput)Error: ",  # the last one since Python 3.13
     re.M,
 )
 # Kernels of 1.x print what `traceback.print_exception` does.

@@ -58,7 +58,10 @@ async def test_exception(kernel: TrioKernel, target: Target) -> None:
 
 @pytest.mark.needs("syntax-errors")
 async def test_syntax_error(kernel: TrioKernel) -> None:
-    assert "SyntaxError" in (await run(kernel, "print('x'")).stderr
+    assert "SyntaxError" in (await run(kernel, "print('x';")).stderr
+    # Code that is cut short has an error of its own from Python 3.13 on.
+    cut = (await run(kernel, "print('x'")).stderr
+    assert "SyntaxError" in cut or "_IncompleteInputError" in cut
 
 
 async def test_input(kernel: TrioKernel) -> None:

@@ -22,6 +22,11 @@ SYNTAX = (
     "\x1b[0;36m  Cell \x1b[0;32mIn[7], line 1\x1b[0;36m\x1b[0m\n\x1b[0;31m    def f(:\x1b[0m\n"
     "\x1b[0m          ^\x1b[0m\n\x1b[0;31mSyntaxError\x1b[0m\x1b[0;31m:\x1b[0m invalid syntax\n"
 )
+INCOMPLETE = (  # measured: 26.9.6, Python 3.13
+    "\x1b[0;36m  Cell \x1b[0;32mIn[1], line 1\x1b[0;36m\x1b[0m\n\x1b[0;31m    print('x'\x1b[0m\n"
+    "\x1b[0m             ^\x1b[0m\n\x1b[0;31m_IncompleteInputError\x1b[0m\x1b[0;31m:\x1b[0m "
+    "incomplete input\n"
+)
 INTERRUPT = (
     RULER
     + "\x1b[0;31mKeyboardInterrupt\x1b[0m                         Traceback (most recent call "
@@ -47,6 +52,7 @@ PLAIN = (
         (EXIT.format("True"), 1),
         (EXIT.replace("\x1b[0;31m:\x1b[0m {}", "").format(), 0),
         (SYNTAX, 1),
+        (INCOMPLETE, 1),
         (INTERRUPT, 130),
         (PLAIN, 1),
         ("before\n" + PLAIN, 1),
@@ -79,7 +85,7 @@ def test_end_of_long_output_is_enough() -> None:
     assert sum(map(len, failure._parts)) < 100_000
 
 
-@pytest.mark.parametrize("text", [DIVISION, EXIT.format("3"), SYNTAX, INTERRUPT])
+@pytest.mark.parametrize("text", [DIVISION, EXIT.format("3"), SYNTAX, INCOMPLETE, INTERRUPT])
 def test_tracebacks_of_kernels(text: str) -> None:
     assert is_traceback(text) and is_traceback("warned\n" + text)
 

@@ -33,7 +33,7 @@ class Group(click.Group):
         found = {}
         for name in self.list_commands(ctx):
             command = self.get_command(ctx, name)
-            if command is not None and not command.hidden:
+            if command is not None:
                 found[name] = command.get_short_help_str(limit=10_000)
         return found
 

@@ -57,7 +57,7 @@ def shutdown(session: str, name: str) -> None:
     ('backend.ai apps ID'). The next connection starts it anew, also with other arguments.
 
     \b
-    Example:
+    Examples:
       backend.ai shutdown-service lab1 jupyter
     """
     from backendai_trio.kernels import shutdown_service

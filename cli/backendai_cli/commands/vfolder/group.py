@@ -10,7 +10,18 @@ from . import files, folders, hosts, sharing
 __all__ = ["command"]
 
 
-@click.group("vfolder", cls=Group)
+_ALIASES = {"list-hosts": "hosts"}
+"""Names of the official client."""
+
+
+class _Folders(Group):
+    """The group, with other names of commands that help does not show."""
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        return super().get_command(ctx, _ALIASES.get(name, name))
+
+
+@click.group("vfolder", cls=_Folders)
 @click.option(
     "--local", is_flag=True, help="Use the folders of this machine, even if a server is configured."
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from copy import copy
 
 import click
 
@@ -71,11 +70,4 @@ def types(as_json: bool) -> None:
             click.echo(printable(name))
 
 
-def _official_name(command: click.Command, name: str) -> click.Command:
-    """The same command under its name in the official client, which help does not show."""
-    other = copy(command)
-    other.name, other.hidden = name, True
-    return other
-
-
-COMMANDS = (hosts, _official_name(hosts, "list-hosts"), types)
+COMMANDS = (hosts, types)

@@ -190,22 +190,24 @@ async def test_ctrl_c_while_the_program_runs(commands: Commands, form: str) -> N
     source = "import time\nprint('started', flush=True)\nwhile True: time.sleep(0.05)\n"
     (commands.work / "main.py").write_text(source)
     arguments = ["-c", source] if form == "code" else ["main.py"]
-    process = await trio.lowlevel.open_process(
-        commands.argv("run", "-q", "python", *arguments),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        cwd=commands.work,
-        env=commands.env,
-    )
+    complaints = commands.work / "stderr"
+    with complaints.open("wb") as stderr:
+        process = await trio.lowlevel.open_process(
+            commands.argv("run", "-q", "python", *arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            cwd=commands.work,
+            env=commands.env,
+        )
     try:
         assert process.stdout is not None
         said = b""
         while b"started" not in said:
             said += (chunk := await process.stdout.receive_some())
-            assert chunk, said
+            assert chunk, (said, complaints.read_bytes())
         process.send_signal(signal.SIGINT)
-        assert await process.wait() == 130
+        assert await process.wait() == 130, complaints.read_bytes()
     finally:
         with trio.CancelScope(shield=True):
             if process.returncode is None:

@@ -103,6 +103,11 @@ def _container(session_id: str, status: str, details: str) -> Row:
         "status": status,
         "status_data": details,
         "agent": catalog.AGENT,
+        "container_id": session_id,
+        "resource_opts": "{}",
+        "occupied_slots": '{"cpu": "1"}',
+        "live_stat": "{}",
+        "last_stat": "{}",
     }
 
 

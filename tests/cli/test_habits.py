@@ -37,15 +37,17 @@ JSON_RUNS = {
     ("ls",): ["ls", "a-token", "--json"],
     ("ps",): ["ps", "--json"],
     ("resources",): ["resources", "--json"],
+    ("vfolder", "hosts"): ["vfolder", "hosts", "--json"],
     ("vfolder", "info"): ["vfolder", "info", "a-folder", "--json"],
     ("vfolder", "invitations"): ["vfolder", "invitations", "--json"],
     ("vfolder", "list"): ["vfolder", "list", "--json"],
+    ("vfolder", "list-allowed-types"): ["vfolder", "list-allowed-types", "--json"],
     ("vfolder", "ls"): ["vfolder", "ls", "a-folder", "--json"],
     ("vfolder", "trash"): ["vfolder", "trash", "--json"],
 }
 #: Those whose --json is a stream that does not end by itself, or that cannot be repeated; they have
 #: tests of their own.
-STREAMS = {("events",), ("vfolder", "create")}
+STREAMS = {("events",), ("start-service",), ("vfolder", "clone"), ("vfolder", "create")}
 
 
 each_json = pytest.mark.parametrize("path", JSON_RUNS, ids=" ".join)

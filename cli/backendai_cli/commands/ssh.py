@@ -101,10 +101,16 @@ def scp(arguments: tuple[str, ...], identity: Path | None) -> int:
 
 
 def _operands(arguments: Sequence[str]) -> list[str]:
-    """The files among the arguments of scp."""
+    """The files among the arguments of scp.
+
+    Raises:
+        click.UsageError: one is an option that scp does not have.
+    """
     found: list[str] = []
     rest = iter(arguments)
     for word in rest:
+        if word.startswith("--"):  # scp has no such options
+            raise click.NoSuchOption(word)
         if not word.startswith("-") or word == "-":
             found.append(word)
         elif word[-1] in _VALUED and not _VALUED.intersection(word[1:-1]):

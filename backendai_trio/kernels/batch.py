@@ -34,6 +34,8 @@ from .waiting import StateReporter, follow_states
 
 __all__ = ["BatchResult", "run_batch"]
 
+_FAILED = "task-failed"
+"""Why a session has ended whose command has failed by itself."""
 _LOG_SECONDS = 1.0
 """Time between two looks at the log."""
 _LONGEST_PAUSE_SECONDS = 3.0
@@ -276,6 +278,9 @@ class _Following:
         code = self.log.exit_code
         if code is None and event is not None:
             code = event.exit_code
+            if code is not None and code < 0 and event.reason == _FAILED:
+                # The signal that has ended the command (measured: 23.09.10), as a shell tells it.
+                code = 128 - code
         if code is None and result == SUCCESS:
             code = 0
         reason = event.reason if event is not None and event.reason else state.info

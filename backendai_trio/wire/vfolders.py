@@ -150,12 +150,13 @@ class VFolderInfo:
     @property
     def keeps_name(self) -> bool:
         """Whether it was deleted, and is not gone: its name is not free yet."""
-        return self.status.startswith("delete-") and self.status != "delete-complete"
+        return not self.is_usable and not self.status.endswith("-complete")
 
     @property
     def is_usable(self) -> bool:
-        """Whether it was not deleted."""
-        return not self.status.startswith("delete-")
+        """Whether it was not deleted. 23.09 says ``deleting`` until it is gone, later releases
+        ``delete-pending`` and others."""
+        return not self.status.startswith(("deleting", "delete-", "deleted-"))
 
     def encode(self, era: Era) -> dict[str, object]:
         """The JSON object.

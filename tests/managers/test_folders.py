@@ -37,7 +37,6 @@ from .runs import new_folder_name, open_folder, run
 from .targets import Target
 
 # Managers of 23.09 and later keep deleted folders.
-_GONE = frozenset({"delete-pending", "delete-ongoing", "delete-complete", "deleted-complete"})
 
 
 @pytest.fixture
@@ -48,7 +47,7 @@ async def folder(client: Client) -> AsyncIterator[TrioVFolder]:
 
 
 async def _names(client: Client) -> list[str]:
-    return [info.name for info in await list_vfolders(client) if info.status not in _GONE]
+    return [info.name for info in await list_vfolders(client) if info.is_usable]
 
 
 async def test_life_of_a_folder(client: Client) -> None:

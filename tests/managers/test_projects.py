@@ -33,7 +33,7 @@ _CREATE = (
     'mutation($name: String!) { create_group(name: $name, props: {domain_name: "default"}) '
     "{ ok msg group { id } } }"
 )
-_END = "mutation($id: UUID!) { purge_group(gid: $id) { ok msg } }"
+_END = "mutation($id: UUID!) { delete_group(gid: $id) { ok msg } }"
 
 
 class Projects:
@@ -71,7 +71,8 @@ class Projects:
         await self._change(_MEMBERS, "modify_group", {"id": project_id, "props": props})
 
     async def end(self, name: str) -> None:
-        await self._change(_END, "purge_group", {"id": self.made.pop(name)})
+        # It stays, since sessions have been in it, and is used no more.
+        await self._change(_END, "delete_group", {"id": self.made.pop(name)})
 
     async def _change(self, text: str, name: str, variables: dict[str, object]) -> dict[str, Any]:
         answer: dict[str, Any] = (await query(self._admin, text, variables))[name]

@@ -332,3 +332,22 @@ def test_parts_of_a_multipart_body(parts: list[bytes], step: int) -> None:
     half.feed(body[:-5])
     with pytest.raises(RemoteProtocolError, match="cut short"):
         half.finish()
+
+
+@pytest.mark.parametrize(
+    ("status", "is_usable", "keeps_name"),
+    [
+        ("", True, False),
+        ("ready", True, False),
+        ("mounted", True, False),
+        ("deleting", False, True),  # 23.09
+        ("delete-pending", False, True),
+        ("delete-ongoing", False, True),
+        ("delete-error", False, True),
+        ("delete-complete", False, False),
+        ("deleted-complete", False, False),  # 23.03
+    ],
+)
+def test_status_of_a_folder(status: str, is_usable: bool, keeps_name: bool) -> None:
+    info = VFolderInfo(name="data", folder_id="1", status=status)
+    assert (info.is_usable, info.keeps_name) == (is_usable, keeps_name)

@@ -331,7 +331,10 @@ class SessionRegistry:
         session.job_result = result = await run_job(session, session.job)
         session.end_reason = result.reason
         name = f"session_{result.name.lower()}"
-        self._publish(session, name, reason=result.reason, exit_code=result.exit_code)
+        code = result.exit_code
+        if code > 128 and self.release is not OURS:
+            code = 128 - code  # agents tell the number of the signal that has ended the command
+        self._publish(session, name, reason=result.reason, exit_code=code)
         session.ended.set()
 
     def _remove(self, session: Session) -> None:

@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["LabError", "Processes", "last_lines"]
@@ -97,14 +98,16 @@ class Processes:
         """
         killed = False
         if (pid := self.pid(name)) is not None:
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
             deadline = time.monotonic() + seconds
             while self.pid(name) is not None and time.monotonic() < deadline:
                 _reap(pid)
                 time.sleep(_POLL_SECONDS)
             if self.pid(name) is not None:
                 killed = True
-                os.killpg(pid, signal.SIGKILL)  # `start` made it the leader of its group
+                with suppress(ProcessLookupError):  # it has just ended by itself
+                    os.killpg(pid, signal.SIGKILL)  # `start` made it the leader of its group
                 while self.pid(name) is not None:
                     _reap(pid)
                     time.sleep(_POLL_SECONDS)

@@ -1,8 +1,8 @@
 """The commands and options of an official client, compared with ours.
 
-The official half is data: `official-*.txt` (names only; `click_tree.py` prints them) and
-`counterparts-*.toml`, which says what ours is called where the names differ, or why there is none.
-Our half is the options that our commands have.
+The official half is data: `official-*.txt` (names only; `click_tree.py` and `argparse_tree.py`
+print them) and `counterparts-*.toml`, which says what ours is called where the names differ, or why
+there is none. Our half is the options that our commands have.
 """
 
 from __future__ import annotations

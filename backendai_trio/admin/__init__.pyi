@@ -8,6 +8,7 @@ from ..wire.admin_settings import ACTIONS as ACTIONS
 from ..wire.admin_settings import Action as Action
 from ..wire.admin_settings import ManagedKind as ManagedKind
 from ..wire.admin_settings import Setting as Setting
+from ..wire.admin_settings import release_text as release_text
 from ..wire.administration import HIDDEN as HIDDEN
 from ..wire.administration import SettingChange as SettingChange
 from ..wire.background_tasks import TaskEvent as TaskEvent

@@ -141,7 +141,7 @@ async def purge_row(
         client: of the server.
         kind: ``"users"``, ``"projects"`` or ``"domains"``.
         key: which one, as for `get_row`.
-        values: of users, ``purge_shared_vfolders`` and from 25.04 on
+        values: of users, ``purge_shared_vfolders`` and from 25.4 on
             ``delegate_endpoint_ownership``.
 
     Raises:

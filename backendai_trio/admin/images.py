@@ -18,7 +18,7 @@ async def rescan_images(
     Args:
         client: of the server.
         registry: name of the only one to read; empty for all.
-        project: of that registry; empty for all. Managers take it from 25.01 on.
+        project: of that registry; empty for all. Managers take it from 25.1 on.
         progress: gets events while the server reads, and is closed at the end; None for nowhere.
             Managers before 20.03 send none.
 

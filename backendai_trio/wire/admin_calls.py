@@ -50,29 +50,37 @@ class AdminCall:
         for name, kind in self.arguments.items():
             if kind.endswith("!") and name not in given:
                 raise LocalProtocolError(f"to {self.about}, {name} is needed")
-        declared = ", ".join(f"${name}: {self._type(name, release)}" for name in given)
+        declared = ", ".join(f"${name}: {self.type_of(name, release)}" for name in given)
         passed = ", ".join(f"{name}: ${name}" for name in given)
-        fields = " ".join(["ok", "msg", *self._fields(release)])
+        fields = " ".join(["ok", "msg", *self.told(release)])
         if not given:
             return GraphQLQuery(f"mutation {{ {self.name} {{ {fields} }} }}", {})
         text = f"mutation({declared}) {{ {self.name}({passed}) {{ {fields} }} }}"
         return GraphQLQuery(text, given)
 
-    def _type(self, name: str, release: Release) -> str:
+    def type_of(self, name: str, release: Release) -> str:
+        """The type of an argument on a release."""
         early = (self.early_types or {}).get(name)
         usual = self.arguments[name]
         return early[1] if early is not None and release and release < early[0] else usual
 
-    def _fields(self, release: Release) -> Sequence[str]:
-        return [
-            name for name, since in (self.fields or {}).items() if not release or release >= since
-        ]
+    def taken(self, release: Release) -> Sequence[str]:
+        """The arguments that a release takes."""
+        return _had(dict.fromkeys(self.arguments, ()) | dict(self.arguments_since or {}), release)
+
+    def told(self, release: Release) -> Sequence[str]:
+        """The fields of its reply besides ``ok`` and ``msg``."""
+        return _had(self.fields or {}, release)
 
     def _missing(self, what: str, release: Release, since: Release) -> str:
         return (
             f"this server ({release_text(release)}) does not {self.about}{what}; managers do from "
             f"{release_text(since)} on"
         )
+
+
+def _had(since: Mapping[str, Release], release: Release) -> Sequence[str]:
+    return [name for name, first in since.items() if not release or release >= first]
 
 
 _ARCHITECTURES_SINCE: Mapping[str, Release] = {"architecture": (22, 3)}

@@ -93,6 +93,10 @@ _USERS = ManagedKind(
             default=False, since=(23, 9),
         ),
         Setting(
+            "totp_activated", "flag", "Whether logins ask for a one-time password.",
+            since=(22, 9, 17),
+        ),
+        Setting(
             "main_access_key", "text", "Key pair that counts when the user logs in.",
             _ONLY_UPDATE, since=(23, 9, 8),
         ),
@@ -170,6 +174,10 @@ _PROJECTS = ManagedKind(
             "resource_policy", "text", "Resource policy for projects.",
             default="default", since=_SINCE_POLICIES,
         ),
+        Setting("integration_id", "text", "Id that another system has for it."),
+        Setting(
+            "type", "text", "GENERAL or MODEL_STORE.", _ONLY_CREATE, since=(24, 3)
+        ),
         Setting("user_update_mode", "text", "add or remove.", _ONLY_UPDATE, shown=False),
         Setting("user_uuids", "texts", "Users to add or remove.", _ONLY_UPDATE, shown=False),
     ),
@@ -197,6 +205,7 @@ _DOMAINS = ManagedKind(
             "allowed_docker_registries", "texts", "Registries whose images may be used.",
             default=(),
         ),
+        Setting("integration_id", "text", "Id that another system has for it."),
     ),
 )  # fmt: skip
 _POLICIES = ManagedKind(

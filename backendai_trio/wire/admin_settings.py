@@ -25,6 +25,8 @@ ValueType = Literal["text", "flag", "number", "large", "object", "texts", "numbe
 """Of a setting: ``object`` is JSON in a string on the wire, ``large`` a number that 32 bits may not
 hold, and ``hosts`` maps names of storage hosts to permissions."""
 
+_PLAIN_MONTHS_SINCE = 25
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -158,5 +160,7 @@ def _of_release(early: tuple[Release, str] | None, usual: str, release: Release)
 
 
 def release_text(release: Release) -> str:
-    """A release as managers write it: ``22.09.5``."""
-    return ".".join(f"{part:02}" if at == 1 else str(part) for at, part in enumerate(release))
+    """A release as managers write it: ``22.09.5``, and ``25.4`` from 2025 on."""
+    year, *rest = release
+    months = f"{rest[0]:02}" if year < _PLAIN_MONTHS_SINCE else str(rest[0])
+    return ".".join([str(year), months, *map(str, rest[1:])])

@@ -8,7 +8,7 @@ from ..transport.client import Client
 from .lookups import project_id
 from .requests import send_call
 
-__all__ = ["allow_resource_group", "forbid_resource_group"]
+__all__ = ["Whom", "allow_resource_group", "forbid_resource_group"]
 
 Whom = Literal["domain", "project", "keypair"]
 _NAMES: dict[Whom, tuple[str, str]] = {

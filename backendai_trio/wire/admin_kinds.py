@@ -30,6 +30,9 @@ _ONLY_UPDATE: tuple[Action, ...] = ("update",)
 def kind_of(name: str) -> ManagedKind:
     """The kind of this name.
 
+    Args:
+        name: such as ``"users"``.
+
     Raises:
         LocalProtocolError: there is none.
     """

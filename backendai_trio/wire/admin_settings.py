@@ -126,16 +126,29 @@ class ManagedKind:
         return ACTIONS if self.purge_since is not None else ACTIONS[:-1]
 
     def key_type_of(self, action: Action | Literal["read"], release: Release) -> str:
-        """The type of the key, but for a create, which takes a String."""
+        """The type of the key, but for a create, which takes a String.
+
+        Args:
+            action: what is done with the object; ``"read"`` for the query.
+            release: of the server; empty if unknown.
+        """
         return _of_release(self.early_key_types.get(action), self.key_type, release)
 
     def input_of(self, action: Action, release: Release) -> str:
-        """The name of the input type of an action."""
+        """The name of the input type of an action.
+
+        Args:
+            action: what is done with the object.
+            release: of the server; empty if unknown.
+        """
         early = self.early_input if action == "create" else None
         return _of_release(early, self.inputs[action], release)
 
     def setting(self, name: str) -> Setting:
         """The setting of this name.
+
+        Args:
+            name: as the server calls it.
 
         Raises:
             LocalProtocolError: there is none.
@@ -147,7 +160,12 @@ class ManagedKind:
         raise LocalProtocolError(f"a {self.noun} has no {name!r}; there are {known}")
 
     def settings_of(self, action: Action, release: Release) -> list[Setting]:
-        """The settings that an action takes on a release."""
+        """The settings that an action takes on a release.
+
+        Args:
+            action: what is done with the object.
+            release: of the server; empty if unknown.
+        """
         return [
             setting
             for setting in self.settings
@@ -160,7 +178,11 @@ def _of_release(early: tuple[Release, str] | None, usual: str, release: Release)
 
 
 def release_text(release: Release) -> str:
-    """A release as managers write it: ``22.09.5``, and ``25.4`` from 2025 on."""
+    """A release as managers write it: ``22.09.5``, and ``25.4`` from 2025 on.
+
+    Args:
+        release: its numbers.
+    """
     year, *rest = release
     months = f"{rest[0]:02}" if year < _PLAIN_MONTHS_SINCE else str(rest[0])
     return ".".join([str(year), months, *map(str, rest[1:])])

@@ -54,6 +54,9 @@ class TaskEvent:
     def decode(cls, message: Message) -> TaskEvent | None:
         """Read a message; None for one that is not about a task, such as a keep-alive.
 
+        Args:
+            message: of the stream.
+
         Raises:
             RemoteProtocolError: it is malformed.
         """

@@ -13,7 +13,7 @@ from backendai_trio.admin import HIDDEN, Action, ManagedKind, Setting, release_t
 
 from .keyboard import ask_secret
 
-__all__ = ["read_values", "setting_options"]
+__all__ = ["Decorator", "read_values", "setting_options"]
 
 # Names that the official client has, or that are shorter; by kind, or for all.
 _NAMES: Mapping[tuple[str, str], Sequence[str]] = {
@@ -67,6 +67,7 @@ _METAVARS: Mapping[str, str] = {
 }
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""What `click.option` makes."""
 
 
 def setting_options(kind: ManagedKind, action: Action) -> list[Decorator]:
@@ -211,7 +212,7 @@ def _secret(
     return secret
 
 
-class _Value(click.ParamType):
+class _Value(click.types.StringParamType):
     """The text of an option, as the value of a setting."""
 
     name = "value"
@@ -229,7 +230,7 @@ class _Value(click.ParamType):
             self.fail(f"{value!r}: {exc}", param, ctx)
 
     def _flag(self, text: str) -> bool:
-        return click.BOOL.convert(text, None, None)
+        return bool(click.BOOL.convert(text, None, None))
 
     def _number(self, text: str) -> int:
         return int(text)

@@ -8,6 +8,7 @@ from functools import partial
 import click
 
 from backendai_trio.admin import (
+    Whom,
     allow_resource_group,
     change_members,
     forbid_resource_group,
@@ -82,7 +83,11 @@ def _access(name: str, about: str, *, allow: bool) -> click.Command:
     def access(
         name: str, domain: str | None, project: str | None, keypair: str | None, quiet: bool
     ) -> None:
-        given = {"domain": domain, "project": project, "keypair": keypair}
+        given: dict[Whom, str | None] = {
+            "domain": domain,
+            "project": project,
+            "keypair": keypair,
+        }
         chosen = [(whom, key) for whom, key in given.items() if key is not None]
         if len(chosen) != 1:
             raise click.UsageError("give one of --domain, --project and --keypair")

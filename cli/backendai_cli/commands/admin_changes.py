@@ -28,7 +28,7 @@ from ..groups import ListGroup
 from ..options import quiet_option
 from ..parameters import NAME
 from ..server import call_server, configured_server
-from ..setting_options import read_values, setting_options
+from ..setting_options import Decorator, read_values, setting_options
 from ..tables import show_record, show_rows
 from .admin_access import access_commands
 
@@ -107,7 +107,7 @@ def _command(name: ManagedKindName, kind: ManagedKind, action: Action) -> click.
         _change(name, kind, action, key, values, dry_run, as_json, yes, quiet)
 
     command: Callable[..., Any] = run
-    options = [
+    options: list[Decorator] = [
         click.option("--dry-run", is_flag=True, help="Show what would change, and send nothing."),
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
         quiet_option,

@@ -218,7 +218,6 @@ class IncomingResponse:
         self._parser = parser
         self._answer_seconds = answer_seconds
         self._failed = False
-        self._error: Exception | None = None
 
     @property
     def status(self) -> int:
@@ -260,24 +259,16 @@ class IncomingResponse:
         """The next piece of the body, ``b""`` at its end. No checkpoint if it came already.
 
         Raises:
-            TransportError: the exchange failed, and all that came before was received; its
-                subclasses say how.
+            TransportError: the exchange failed; its subclasses say how.
 
         Cancellation: loses nothing.
         """
         pieces = self._parser.pieces
         while not pieces:
-            if self._error is not None:
-                raise self._error
             if self._parser.complete or self._failed:
                 return b""
             with trio.move_on_after(self._answer_seconds) as waiting:
-                try:
-                    await self.receive_more()
-                except Exception as exc:
-                    if not pieces:
-                        raise
-                    self._error = exc
+                await self.receive_more()
             if waiting.cancelled_caught:
                 self._failed = True
                 raise ReadTimeout

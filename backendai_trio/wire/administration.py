@@ -203,7 +203,7 @@ def row_query(kind: ManagedKind, key: str, release: Release) -> GraphQLQuery:
 
 
 def decode_row(kind: ManagedKind, item: object, release: Release) -> dict[str, Any]:
-    """An object as the server tells it, with JSON in strings read.
+    """An object as the server tells it, with JSON in strings read, and without secrets.
 
     Args:
         kind: of the object.
@@ -218,6 +218,7 @@ def decode_row(kind: ManagedKind, item: object, release: Release) -> dict[str, A
     return {
         name: decode_value(types[name], value, release) if name in types else value
         for name, value in found.items()
+        if name not in types or not types[name].secret
     }
 
 

@@ -51,12 +51,12 @@ async def follow_task(
         if progress is not None:
             progress.close()
         event = await _follow(client, task_id, channel)
-    if event.state != "done":
+    if event.failed:
         raise api_error(
             500,
-            kind=f"background-task-{event.state}",
-            title=_short(event.message) or f"the background task {task_id} {event.state}",
-            request=str(task_events_request(task_id)),
+            kind=f"background-task-{event.kind}",
+            title=_short(event.message) or f"the background task {task_id} {event.kind}",
+            request=str(task_events_request(client.era, task_id)),
         )
     return event
 
@@ -86,7 +86,7 @@ async def _follow(client: Client, task_id: str, channel: TaskChannel | None) -> 
 
 async def _listen(client: Client, task_id: str, channel: TaskChannel | None) -> TaskEvent | None:
     """The last event; None if the connection has ended before it."""
-    request = task_events_request(task_id)
+    request = task_events_request(client.era, task_id)
     parser = EventParser()
     async with client.request(request, answer_seconds=_SILENCE_SECONDS) as response:
         if response.content_type != CONTENT_TYPE:
@@ -105,7 +105,7 @@ async def _listen(client: Client, task_id: str, channel: TaskChannel | None) -> 
                 event = TaskEvent.decode(message)
                 if event is None:
                     continue
-                if event.is_last:
+                if event.succeeded or event.failed:
                     return event
                 if channel is not None:
                     with suppress(trio.BrokenResourceError):

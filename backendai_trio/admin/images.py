@@ -46,7 +46,7 @@ async def rescan_images(
         return await follow_task(client, task_id, progress=progress)
     if progress is not None:
         progress.close()
-    return TaskEvent("done", reply.text("msg", default=""))
+    return TaskEvent("done", message=reply.text("msg", default=""))
 
 
 async def alias_image(client: Client, alias: str, target: str, *, architecture: str = "") -> None:

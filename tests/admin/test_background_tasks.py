@@ -18,12 +18,12 @@ from .small_manager import SmallManager, manager_client
 
 HEAD = f"HTTP/1.1 200 OK\r\nContent-Type: {CONTENT_TYPE}\r\nTransfer-Encoding: chunked\r\n\r\n"
 MALFORMED = b"HTTP/1.1 500 Internal Server Error\r\n\r\n"
-STEPS = [TaskEvent("updated", f"step {number}", number, 2) for number in (1, 2)]
-DONE = TaskEvent("done", "all read", errors=("one was not",))
+STEPS = [TaskEvent("updated", "a-task", f"step {number}", number, 2) for number in (1, 2)]
+DONE = TaskEvent("done", "a-task", "all read", errors=("one was not",))
 
 
 def stream_of(events: Sequence[TaskEvent], *, end: bytes = b"0\r\n\r\n") -> bytes:
-    messages = [event.encode("a-task") for event in events]
+    messages = [event.encode() for event in events]
     data = b"".join(map(encode_message, [Message("other", "{}"), *messages]))
     return HEAD.encode() + b"%x\r\n%s\r\n" % (len(data), data) + end
 
@@ -50,7 +50,7 @@ async def test_to_the_end(streams: list[bytes]) -> None:
 
 @pytest.mark.parametrize("state", ["failed", "cancelled"])
 async def test_a_task_that_fails(state: str) -> None:
-    event = TaskEvent(state, "x" * 1000)  # type: ignore[arg-type]
+    event = TaskEvent(state, "a-task", "x" * 1000)
     async with manager_client(SmallManager(tasks=[stream_of([event])])) as client:
         with pytest.raises(ServerError, match=rf"x{{500}}\.\.\. .*background-task-{state}"):
             await follow_task(client, "a-task")

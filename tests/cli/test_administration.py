@@ -32,10 +32,10 @@ def serving(manager: SmallManager) -> Iterator[Env]:
                 self._send(MANAGER, "application/json")
             else:
                 events = [
-                    TaskEvent("updated", "reading", 1, 2),
-                    TaskEvent("done", "all read", errors=("r was not",)),
+                    TaskEvent("updated", "a-task", "reading", 1, 2),
+                    TaskEvent("done", "a-task", "all read", errors=("r was not",)),
                 ]
-                body = b"".join(encode_message(event.encode("a-task")) for event in events)
+                body = b"".join(encode_message(event.encode()) for event in events)
                 self._send(body, CONTENT_TYPE)
 
         def do_POST(self) -> None:

@@ -97,7 +97,7 @@ async def _shown(status: Status) -> AsyncIterator[trio.MemorySendChannel[TaskEve
     async def show() -> None:
         async with receive:
             async for event in receive:
-                steps = f"{event.current:g} of {event.total:g}: " if event.total else ""
+                steps = f"{event.done:g} of {event.total:g}: " if event.total else ""
                 status.wait(f"{steps}{printable(event.message)}")
 
     with one_error():

@@ -42,6 +42,7 @@ _STATUSES = (
     (re.compile(r"no matching|not found|no such", re.I), 404),
 )
 _FAILED = 400
+_STATEMENT = re.compile(r"\n\[SQL: ")
 
 
 def release_of(hello: Hello, what: str, since: Release) -> Release:
@@ -254,7 +255,9 @@ def decode_outcome(data: Mapping[str, Any], mutation: str) -> Fields:
     reply = Fields(data, mutation).nested(mutation)
     if reply.flag("ok", default=False):
         return reply
-    message = reply.text("msg", default="") or "the server gave no reason"
+    # Some managers add the statement of their database, with its values.
+    message = _STATEMENT.split(reply.text("msg", default=""), maxsplit=1)[0].strip()
+    message = message or "the server gave no reason"
     status = next((status for text, status in _STATUSES if text.search(message)), _FAILED)
     raise api_error(status, title=message, request=mutation)
 

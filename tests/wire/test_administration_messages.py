@@ -214,6 +214,13 @@ def test_refusals(message: str, error: type[Exception]) -> None:
         decode_outcome(encode_outcome("create_user", False, message), "create_user")
 
 
+def test_statements_of_a_database_are_left_out() -> None:
+    told = "integrity error: duplicate\nDETAIL: x\n[SQL: INSERT ...]\n[parameters: ('hash',)]"
+    with pytest.raises(InvalidRequest) as caught:
+        decode_outcome(encode_outcome("create_user", False, told), "create_user")
+    assert caught.value.title == "integrity error: duplicate\nDETAIL: x"
+
+
 def test_malformed_messages() -> None:
     for data in ({"create_user": 1}, {"create_user": {"ok": 1}}):
         with pytest.raises(RemoteProtocolError):

@@ -19,6 +19,7 @@ from ..wire.administration import (
     decode_row,
     release_of,
     row_query,
+    rows_query,
 )
 from ..wire.json_fields import Fields
 from .lookups import project_id, unknown, user_id
@@ -268,6 +269,9 @@ def _without(exc: ApiError, secrets: Collection[str]) -> ApiError:
 async def _row(client: Client, kind: ManagedKind, key: str, release: Release) -> dict[str, Any]:
     data = await ask(client, row_query(kind, key, release))
     item = data.get(kind.root)
+    if item is None and kind.list_root:
+        rows = Fields(await ask(client, rows_query(kind, release)), kind.noun).items(kind.list_root)
+        item = next((row for row in rows if row.get(kind.root_key) == key), None)
     if item is None:
         raise unknown(kind.noun, key)
     return decode_row(kind, item, release)

@@ -137,6 +137,8 @@ _KEYPAIRS = ManagedKind(
     inputs={"create": "KeyPairInput", "update": "ModifyKeyPairInput"},
     root="keypair",
     root_key="access_key",
+    # From 23.03.7 on the query for one does not find those of users without a project.
+    list_root="keypairs",
     identity=("access_key", "user_id"),
     told_once=("secret_key",),
     settings=(

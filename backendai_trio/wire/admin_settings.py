@@ -107,6 +107,8 @@ class ManagedKind:
     """The query for one object."""
     root_key: str
     """The argument of that query."""
+    list_root: str = ""
+    """The query for all objects, where that for one does not find each of them."""
     identity: Sequence[str]
     """Fields that tell which object it is."""
     since: Release = (19, 9)

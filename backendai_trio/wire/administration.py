@@ -25,6 +25,7 @@ __all__ = [
     "encode_outcome",
     "release_of",
     "row_query",
+    "rows_query",
 ]
 
 HIDDEN = "***"
@@ -201,6 +202,17 @@ def row_query(kind: ManagedKind, key: str, release: Release) -> GraphQLQuery:
     found = f"{kind.root}({kind.root_key}: $key) {{ {fields} }}"
     key_type = kind.key_type_of("read", release)
     return GraphQLQuery(f"query($key: {key_type}) {{ {found} }}", {"key": key})
+
+
+def rows_query(kind: ManagedKind, release: Release) -> GraphQLQuery:
+    """The query for all objects of a kind that has one.
+
+    Args:
+        kind: of the objects.
+        release: of the server.
+    """
+    fields = " ".join(_fields_of(kind, release))
+    return GraphQLQuery(f"query {{ {kind.list_root} {{ {fields} }} }}", {})
 
 
 def decode_row(kind: ManagedKind, item: object, release: Release) -> dict[str, Any]:

@@ -52,6 +52,8 @@ class SmallManager:
     sent: list[Mutation] = field(default_factory=list)
     calls: list[tuple[str, Row]] = field(default_factory=list)
     refusal: Callable[[GraphQLQuery], bytes | None] = lambda query: None
+    without_project: frozenset[str] = frozenset()
+    """Users whose key pairs the query for one does not find."""
     tasks: list[bytes] = field(default_factory=list)
     """Responses to requests for the events of tasks."""
 
@@ -73,11 +75,13 @@ class SmallManager:
     def _found(self, root: str, query: GraphQLQuery) -> Any:
         if root == "groups":
             return list(self.rows["projects"].values())
+        if root == "keypairs":
+            return list(self.rows["keypairs"].values())
         if root == "user" and "email" in query.variables:
             return self.rows["users"].get(query.variables["email"])
         kind = next(kind for kind in map(kind_of, MANAGED_KINDS) if kind.root == root)
         row = self.rows[kind.name].get(query.variables["key"])
-        if row is None:
+        if row is None or row.get("user_id") in self.without_project:
             return None
         fields = query.text.rpartition("$key) {")[2].rstrip("} ").split()
         return {name: row.get(name) for name in fields}

@@ -126,6 +126,17 @@ async def test_an_update_keeps_the_status_of_a_user() -> None:
         assert manager.sent[-1].values == {"status": "active"}
 
 
+async def test_key_pairs_of_users_without_a_project() -> None:
+    """Managers from 23.03.7 on find them in the list only."""
+    manager = SmallManager((23, 9, 10), without_project=frozenset({"a@b.c"}))
+    async with manager_client(manager) as client:
+        key = (await create_row(client, "keypairs", "a@b.c"))["access_key"]
+        row = await get_row(client, "keypairs", key)
+        assert (row["access_key"], row["user_id"]) == (key, "a@b.c")
+        with pytest.raises(NotFound):
+            await get_row(client, "keypairs", "AKIAOTHER")
+
+
 async def test_projects_by_name() -> None:
     manager = SmallManager()
     async with manager_client(manager) as client:

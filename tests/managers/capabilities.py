@@ -71,6 +71,7 @@ CAPABILITIES = {
     "list-filters": "lists are filtered, and sorted by any columns",
     "list-order": "lists are sorted by a column",
     "administration": "administrators make, change and remove users, projects and more",
+    "administrators-only": "ordinary users administrate nothing",
     "resource-presets": "limits, presets and what is free are told",
     "projects": "users have projects",
     "dotfiles": "small files are kept that each new session gets",
@@ -246,6 +247,7 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
     | _NO_FILTERS
     | {"bootstrap-scripts": Limit("there is no agent to run them", absent=True)},
     "23.9.10": {
+        "administrators-only": Limit("mutations of any user are executed", absent=True),
         **_NO_ARCHIVES,
         "app-proxy": _NO_PROXY,
         "folder-trash": _NO_TRASH,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..errors import InvalidRequest, api_error
 from ..transport.client import AnswerSeconds, Client
 from ..wire.admin_calls import CALLS
-from ..wire.administration import decode_outcome, release_of
+from ..wire.administration import decode_outcome, release_of, status_of
 from ..wire.graphql import GraphQLQuery, decode_answer
 from ..wire.http import JSON, Request
 from ..wire.json_fields import Fields
@@ -26,12 +27,27 @@ async def ask(
         answer_seconds: as for `Client.call`.
 
     Raises:
-        ApiError, ConnectionFailed: as for `Client.call`.
+        ApiError: as for `Client.call`; `NotFound` also where a reply of another status says that
+            there is no such object.
+        ConnectionFailed: as for `Client.call`.
     """
     path = client.era.graphql_path
     request = Request("POST", path, (), question.encode(), JSON)
-    reply = await client.call(request, answer_seconds=answer_seconds)
-    return decode_answer(reply.body, f"POST {path}")
+    try:
+        reply = await client.call(request, answer_seconds=answer_seconds)
+        return decode_answer(reply.body, f"POST {path}")
+    except InvalidRequest as exc:
+        status = status_of(exc.reason)
+        if status == exc.status:
+            raise
+        raise api_error(
+            status,
+            kind=exc.kind,
+            title=exc.title,
+            detail=exc.detail,
+            data=exc.data,
+            request=exc.request,
+        ) from None
 
 
 async def send_call(

@@ -26,6 +26,7 @@ __all__ = [
     "release_of",
     "row_query",
     "rows_query",
+    "status_of",
 ]
 
 HIDDEN = "***"
@@ -270,8 +271,18 @@ def decode_outcome(data: Mapping[str, Any], mutation: str) -> Fields:
     # Some managers add the statement of their database, with its values.
     message = _STATEMENT.split(reply.text("msg", default=""), maxsplit=1)[0].strip()
     message = message or "the server gave no reason"
-    status = next((status for text, status in _STATUSES if text.search(message)), _FAILED)
-    raise api_error(status, title=message, request=mutation)
+    raise api_error(status_of(message), title=message, request=mutation)
+
+
+def status_of(message: str) -> int:
+    """The HTTP status that fits what a server says of a mutation or query that it refuses.
+
+    Managers tell it in words only, in a reply of status 200 or 400.
+
+    Args:
+        message: of the server.
+    """
+    return next((status for text, status in _STATUSES if text.search(message)), _FAILED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,6 +206,24 @@ async def test_a_secret_that_a_server_quotes_is_hidden(in_data: bool) -> None:
     assert "very-secret-word" not in told and (in_data or "***" in told)
 
 
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        ("E00010: Domain not found (x)", NotFound),
+        ("no permission for this", AuthError),
+        ("it is in use", InvalidRequest),
+    ],
+)
+async def test_errors_in_words_only(message: str, error: type[Exception]) -> None:
+    answer = reply(200, json.dumps({"errors": [{"message": message}]}).encode(), JSON)
+    async with manager_client(SmallManager(refusal=lambda query: answer)) as client:
+        with pytest.raises(error) as caught:
+            await delete_row(client, "domains", "x")
+        assert type(caught.value) is error
+        with pytest.raises(error):
+            await get_row(client, "domains", "x")
+
+
 async def test_what_a_release_lacks_is_not_sent() -> None:
     manager = SmallManager((19, 9, 19))
     async with manager_client(manager) as client:

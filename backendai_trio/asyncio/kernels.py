@@ -5,8 +5,17 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from ..admin import announcements, dotfiles, lists, resources, ssh_keypair
-from ..faces import batch, compat, transfers
+from ..admin import (
+    administration,
+    announcements,
+    dotfiles,
+    images,
+    lists,
+    resource_groups,
+    resources,
+    ssh_keypair,
+)
+from ..faces import batch, compat, rescans, transfers
 from ..faces.base import KernelFace
 from ..kernels.app_list import list_apps
 from ..kernels.apps import open_app
@@ -69,7 +78,7 @@ class AsyncKernel(KernelFace):
 
 
 class AsyncAdmin:
-    """Lists, resources, and what the server keeps for a user. An ordinary key pair sees its own."""
+    """The admin API. An ordinary key pair sees what is its own, and changes nothing."""
 
     query = of_class(lists.query)
     list_kernels = of_class(lists.list_kernels)
@@ -86,3 +95,16 @@ class AsyncAdmin:
     upload_ssh_keypair = of_class(ssh_keypair.upload_ssh_keypair)
     get_announcement = of_class(announcements.get_announcement)
     announce = of_class(announcements.announce)
+    get_row = of_class(administration.get_row)
+    create_row = of_class(administration.create_row)
+    update_row = of_class(administration.update_row)
+    delete_row = of_class(administration.delete_row)
+    purge_row = of_class(administration.purge_row)
+    preview_change = of_class(administration.preview_change)
+    change_members = of_class(administration.change_members)
+    allow_resource_group = of_class(resource_groups.allow_resource_group)
+    forbid_resource_group = of_class(resource_groups.forbid_resource_group)
+    rescan_images = of_class(rescans.rescan_images)
+    alias_image = of_class(images.alias_image)
+    dealias_image = of_class(images.dealias_image)
+    forget_image = of_class(images.forget_image)

@@ -21,7 +21,16 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
-from ..admin import announcements, dotfiles, lists, resources, ssh_keypair
+from ..admin import (
+    administration,
+    announcements,
+    dotfiles,
+    images,
+    lists,
+    resource_groups,
+    resources,
+    ssh_keypair,
+)
 from ..config.settings import Config
 from ..errors import BackendError
 from ..kernels.app_list import list_apps
@@ -39,7 +48,7 @@ from ..vfolders.hosts import list_folder_types, list_hosts
 from ..vfolders.listing import list_vfolders
 from ..vfolders.vfolder import TrioVFolder, create_vfolder, find_vfolder
 from ..wire.run_events import Event
-from . import batch, compat, transfers
+from . import batch, compat, rescans, transfers
 from .base import AppFace, ExecutionFace, Face, KernelFace, TerminalFace, VFolderFace
 from .binding import ClassCall, Maker, adopt_function, adopt_method
 from .calls import client_call
@@ -317,7 +326,7 @@ class VFolder(VFolderFace):
 
 
 class Admin:
-    """Lists, resources, and what the server keeps for a user. An ordinary key pair sees its own."""
+    """The admin API. An ordinary key pair sees what is its own, and changes nothing."""
 
     query = _of_class(lists.query)
     list_kernels = _of_class(lists.list_kernels)
@@ -334,3 +343,16 @@ class Admin:
     upload_ssh_keypair = _of_class(ssh_keypair.upload_ssh_keypair)
     get_announcement = _of_class(announcements.get_announcement)
     announce = _of_class(announcements.announce)
+    get_row = _of_class(administration.get_row)
+    create_row = _of_class(administration.create_row)
+    update_row = _of_class(administration.update_row)
+    delete_row = _of_class(administration.delete_row)
+    purge_row = _of_class(administration.purge_row)
+    preview_change = _of_class(administration.preview_change)
+    change_members = _of_class(administration.change_members)
+    allow_resource_group = _of_class(resource_groups.allow_resource_group)
+    forbid_resource_group = _of_class(resource_groups.forbid_resource_group)
+    rescan_images = _of_class(rescans.rescan_images)
+    alias_image = _of_class(images.alias_image)
+    dealias_image = _of_class(images.dealias_image)
+    forget_image = _of_class(images.forget_image)

@@ -16,7 +16,7 @@ import trio
 
 from .._groups import one_error
 from .connect import socket_of
-from .exceptions import MalformedRequest, NetworkError, ReadTimeout, WriteTimeout
+from .exceptions import MalformedRequest, MalformedResponse, NetworkError, ReadTimeout, WriteTimeout
 from .limits import Limits
 from .requests import OutgoingRequest
 from .response_parser import ResponseParser
@@ -132,15 +132,22 @@ class HTTP11Connection:
 
         Raises:
             NetworkError, Disconnected: as they say.
-            MalformedResponse: the response is not HTTP.
+            MalformedResponse: the response is not HTTP, from behind what has come of its body.
 
         Cancellation: loses nothing.
         """
+        if response.failure is not None:
+            raise response.failure
         try:
             data = await self._stream.receive_some(_CHUNK_SIZE)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
             raise NetworkError(str(exc)) from exc
-        response.feed(bytes(data))
+        try:
+            response.feed(bytes(data))
+        except MalformedResponse as exc:
+            if not response.pieces:
+                raise
+            response.failure = exc  # what came before it counts
 
     async def _send(self, data: bytes | memoryview) -> bool:
         """Send, and say whether the server takes more: one that refuses a body may answer and

@@ -41,6 +41,7 @@ class ResponseParser:
         head_complete: status and headers are there.
         complete: the whole response is there.
         reusable: the connection may carry another request; only if `complete`.
+        failure: what is wrong behind the pieces that have come; None for nothing.
     """
 
     def __init__(self, method: str, limits: Limits) -> None:
@@ -50,6 +51,7 @@ class ResponseParser:
         self.head_complete = False
         self.complete = False
         self.reusable = False
+        self.failure: Exception | None = None
         self._method = method
         self._max_head_bytes = limits.max_head_bytes
         self._head = b""

@@ -20,9 +20,12 @@ __all__ = ["KINDS", "Kind", "SessionRow", "listing", "only_living"]
 
 Kind = Literal[
     "agents",
+    "domains",
     "images",
     "keypairs",
+    "projects",
     "resource-policies",
+    "resource-presets",
     "scaling-groups",
     "sessions",
     "users",
@@ -128,6 +131,7 @@ _OLD_VFOLDERS = Listing(
     arguments=_ACCESS_KEY,
 )
 _USER_COLUMNS = columns_of("uuid username email full_name role domain_name created_at")
+_PLACE_COLUMNS = "description is_active total_resource_slots created_at"
 _OWN_KEYPAIR_COLUMNS = columns_of(
     "access_key is_active is_admin resource_policy created_at last_used rate_limit concurrency_used"
 )
@@ -168,6 +172,17 @@ _LISTINGS: Mapping[Kind, Mapping[str, Listing]] = {
             ),
             paged=True,
             arguments={"status": "String"},
+        ),
+    },
+    "domains": {
+        SESSION_6.name: Listing("domains", columns_of(f"name {_PLACE_COLUMNS}")),
+    },
+    "projects": {
+        SESSION_6.name: Listing("groups", columns_of(f"id name domain_name {_PLACE_COLUMNS}")),
+    },
+    "resource-presets": {
+        SESSION_6.name: Listing(
+            "resource_presets", columns_of("name resource_slots shared_memory")
         ),
     },
     "images": {

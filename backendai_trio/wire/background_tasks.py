@@ -32,6 +32,8 @@ class TaskEvent:
     """Progress, in units of the task."""
     total: float = 0.0
     """Progress at the end; 0 if unknown."""
+    errors: tuple[str, ...] = ()
+    """What failed of a task that has ended well otherwise (25.x+)."""
 
     @property
     def succeeded(self) -> bool:
@@ -48,11 +50,16 @@ class TaskEvent:
         body: dict[str, object] = {"task_id": self.task_id, "message": self.message}
         if self.total or self.done:
             body |= {"current_progress": self.done, "total_progress": self.total}
+        if self.errors:
+            body["errors"] = list(self.errors)
         return Message(f"{_PREFIXES[0]}{self.kind}", encode_json(body).decode())
 
     @classmethod
     def decode(cls, message: Message) -> TaskEvent | None:
         """Read a message; None for one that is not about a task, such as a keep-alive.
+
+        Args:
+            message: of the stream.
 
         Raises:
             RemoteProtocolError: it is malformed.
@@ -71,6 +78,7 @@ class TaskEvent:
             fields.text("message", default=""),
             _number(fields.raw("current_progress")),
             _number(fields.raw("total_progress")),
+            fields.texts("errors"),
         )
 
 

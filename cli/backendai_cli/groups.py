@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import click
+from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["Group"]
+import click
+from click.core import ParameterSource
+
+__all__ = ["Group", "ListGroup"]
 
 
 class Group(click.Group):
@@ -40,3 +44,41 @@ class Group(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(self.summaries(ctx).items()))
+
+
+class ListGroup(Group):
+    """A group that lists something when no command is given.
+
+    Attributes:
+        listing: the command that does so; its options are the group's.
+        aliases: further names of commands.
+    """
+
+    def __init__(
+        self, name: str, listing: click.Command, *, aliases: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(
+            name,
+            help=listing.help,
+            params=listing.params,
+            callback=click.pass_context(_list_alone),
+            invoke_without_command=True,
+        )
+        self.listing = listing
+        self.aliases = aliases or {}
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name == "list":
+            return self.listing
+        return super().get_command(ctx, self.aliases.get(name, name))
+
+
+def _list_alone(ctx: click.Context, /, **parameters: Any) -> None:
+    group = ctx.command
+    assert isinstance(group, ListGroup)
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(group.listing, **parameters)
+        return
+    for name in parameters:
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"the options of {ctx.info_name} are for its list", ctx)

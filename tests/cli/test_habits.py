@@ -17,6 +17,9 @@ from .walk import EVERY, each
 #: Arguments for each way of every command that has --json. One that is missing fails a test below.
 JSON_RUNS = {
     ("admin", "agents"): ["admin", "agents", "--json"],
+    ("admin", "domains"): ["admin", "domains", "--json"],
+    ("admin", "projects"): ["admin", "projects", "--json"],
+    ("admin", "resource-presets"): ["admin", "resource-presets", "--json"],
     ("admin", "images"): ["admin", "images", "--json"],
     ("admin", "keypairs"): ["admin", "keypairs", "--json"],
     ("admin", "resource-policies"): ["admin", "resource-policies", "--json"],
@@ -24,6 +27,29 @@ JSON_RUNS = {
     ("admin", "sessions"): ["admin", "sessions", "--json"],
     ("admin", "users"): ["admin", "users", "--json"],
     ("admin", "vfolders"): ["admin", "vfolders", "--json"],
+    **{
+        ("admin", kind, "create"): ["admin", kind, "create", "x", *more, "--dry-run", "--json"]
+        for kind, more in [
+            ("domains", []),
+            ("keypairs", []),
+            ("projects", []),
+            ("resource-policies", []),
+            ("resource-presets", ["--resource-slots", "{}"]),
+            ("scaling-groups", []),
+            ("users", []),
+        ]
+    },
+    **{
+        ("admin", kind, action): ["admin", kind, action, "default", *more, "--dry-run", "--json"]
+        for kind, setting in [
+            ("domains", "--description"),
+            ("projects", "--description"),
+            ("resource-policies", "--idle-timeout"),
+            ("scaling-groups", "--description"),
+        ]
+        for action, more in [("update", [setting, "7"]), ("delete", []), ("purge", [])]
+        if action != "purge" or kind in ("domains", "projects")
+    },
     ("announcement",): ["announcement", "--json"],
     ("apps",): ["apps", "a-token", "--json"],
     ("complete",): ["complete", "a-token", "x", "--json"],
@@ -47,7 +73,16 @@ JSON_RUNS = {
 }
 #: Those whose --json is a stream that does not end by itself, or that cannot be repeated; they have
 #: tests of their own.
-STREAMS = {("events",), ("start-service",), ("vfolder", "clone"), ("vfolder", "create")}
+STREAMS = {
+    ("events",),
+    ("start-service",),
+    ("vfolder", "clone"),
+    ("vfolder", "create"),
+    ("admin", "images", "rescan"),
+    ("admin", "users", "purge"),
+    *(("admin", kind, action) for kind in ("keypairs", "resource-presets", "users")
+      for action in ("update", "delete")),
+}  # fmt: skip
 
 
 each_json = pytest.mark.parametrize("path", JSON_RUNS, ids=" ".join)

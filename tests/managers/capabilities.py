@@ -70,6 +70,8 @@ CAPABILITIES = {
     "admin-resource-policies": "resource policies are listed",
     "list-filters": "lists are filtered, and sorted by any columns",
     "list-order": "lists are sorted by a column",
+    "administration": "administrators make, change and remove users, projects and more",
+    "administrators-only": "ordinary users administrate nothing",
     "resource-presets": "limits, presets and what is free are told",
     "projects": "users have projects",
     "dotfiles": "small files are kept that each new session gets",
@@ -112,6 +114,7 @@ _NO_PRESETS = {
     "resource-presets": Limit("there are no presets before 19.03", _CLIENT, r"19\.03"),
 }
 _NO_SETTINGS = {
+    "administration": Limit("there is none before 19.09", _CLIENT, r"19\.09"),
     "announcements": Limit("there are none before 19.09", _CLIENT, r"19\.09"),
     "dotfiles": Limit("there are no dotfiles before 19.09", _CLIENT, r"19\.09"),
     "ssh-keypair": Limit("there is no SSH key pair before 19.09", _CLIENT, r"19\.09"),
@@ -203,6 +206,7 @@ _TRANSITION = {
 
 LIMITS: Mapping[str, Mapping[str, Limit]] = {
     GATEWAY: {
+        "administration": Limit("its one user is an ordinary one", AuthError, "no permission"),
         "bootstrap-scripts": Limit("a gateway runs none", match="a bootstrap script"),
         "folder-project-lists": Limit("folders belong to users", absent=True),
         "app-proxy": Limit("there is none", absent=True),
@@ -243,6 +247,7 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
     | _NO_FILTERS
     | {"bootstrap-scripts": Limit("there is no agent to run them", absent=True)},
     "23.9.10": {
+        "administrators-only": Limit("mutations of any user are executed", absent=True),
         **_NO_ARCHIVES,
         "app-proxy": _NO_PROXY,
         "folder-trash": _NO_TRASH,

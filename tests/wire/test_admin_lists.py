@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from backendai_trio.errors import LocalProtocolError, RemoteProtocolError
 from backendai_trio.gateway.api.graphql_schema import schema_of
+from backendai_trio.wire.admin_kinds import MANAGED_KINDS
 from backendai_trio.wire.admin_lists import KINDS, Kind, SessionRow, listing, only_living
 from backendai_trio.wire.listings import LIST_FILTERS
 from backendai_trio.wire.versions import (
@@ -102,7 +103,7 @@ def test_the_gateway_can_be_asked(era: Era, kind: Kind) -> None:
     """Its schema has all that this library asks of any era, or the era has no such list."""
     no_lists = {SEED: {"images", "users"}, BEFORE_LISTS: {"users"}}
     if (
-        kind in {"resource-policies", "scaling-groups"} | no_lists.get(era, set())
+        kind in {*MANAGED_KINDS} - {"keypairs", "users"} | no_lists.get(era, set())
         and era in no_lists
     ):
         with pytest.raises(LocalProtocolError, match=f"have no list of {kind}"):

@@ -17,6 +17,7 @@ from ..storage.vfolder_files import measure
 from ..storage.vfolders import HOST, VFolders
 from . import catalog
 from .graphql_filters import filtered, ordered
+from .graphql_mutations import refusals
 from .graphql_schema import schema_of
 from .session_rows import ended_row, queued_row, running_row
 
@@ -24,6 +25,8 @@ __all__ = ["answer"]
 
 Row = dict[str, Any]
 _FILTERS_SINCE = (6, "20210815")
+_BEFORE_MUTATIONS = (1,)
+"""Stands for releases that do not say which they are."""
 _PAGE_LIMIT = 100
 
 
@@ -58,7 +61,8 @@ def _schema(release: Release) -> GraphQLSchema:
     if release is OURS:
         return build_schema(schema_of())
     filters = release.hello.key >= _FILTERS_SINCE
-    return build_schema(schema_of(filters=filters, order_keys=not filters))
+    named = release.hello.release or _BEFORE_MUTATIONS
+    return build_schema(schema_of(filters=filters, order_keys=not filters, release=named))
 
 
 _Roots = dict[str, Callable[..., Any]]
@@ -71,6 +75,7 @@ def _roots(sessions: SessionRegistry, access_key: str, images: Sequence[Row]) ->
         **_machine_roots(sessions, images),
         **_user_roots(sessions, access_key),
         **_folder_roots(sessions.folders, access_key),
+        **refusals(),
     }
 
 
@@ -167,6 +172,9 @@ def _user_roots(sessions: SessionRegistry, access_key: str) -> _Roots:
         "keypair_list": _paged(keypairs),
         "keypair_resource_policies": _all_of(policy),
         "keypair_resource_policy": _named(policy),
+        # A gateway has none.
+        "resource_presets": lambda _info: [],
+        "resource_preset": lambda _info, **_arguments: None,
         "domains": _all_of(domain),
         "domain": _named(domain),
         "groups": _all_of(group),

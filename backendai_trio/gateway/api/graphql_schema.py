@@ -6,21 +6,25 @@ both, because their root fields have different names, or types with the fields o
 
 from __future__ import annotations
 
+from ...wire.admin_settings import Release
+from .graphql_mutations import mutations_schema
+
 __all__ = ["schema_of"]
 
 _FILTER = "filter: String, order: String"
 _ORDER_KEY = "order_key: String, order_asc: Boolean"
 
 
-def schema_of(*, filters: bool = True, order_keys: bool = True) -> str:
+def schema_of(*, filters: bool = True, order_keys: bool = True, release: Release = ()) -> str:
     """The schema.
 
     Args:
+        release: of the manager that has these mutations; empty for the gateway's own.
         filters: whether lists take a filter and an order, as from 20.09.21 on.
         order_keys: whether they are ordered by one column, as up to 20.09.20.
     """
     chosen = [_FILTER] * filters + [_ORDER_KEY] * order_keys
-    return _SCHEMA.replace("SELECTION", ", ".join(chosen))
+    return _SCHEMA.replace("SELECTION", ", ".join(chosen)) + mutations_schema(release)
 
 
 _SCHEMA = '''
@@ -69,6 +73,8 @@ type Query {
   ): KeyPairList
   keypair_resource_policies: [ResourcePolicy]
   keypair_resource_policy(name: String): ResourcePolicy
+  resource_presets: [ResourcePreset]
+  resource_preset(name: String): ResourcePreset
 
   users(domain_name: String, group_id: UUID, is_active: Boolean, status: String): [User]
   user(domain_name: String, email: String): User
@@ -170,7 +176,12 @@ type ResourcePolicy {
   name: String, created_at: DateTime, default_for_unspecified: String,
   total_resource_slots: JSONString, max_session_lifetime: Int, max_concurrent_sessions: Int,
   max_containers_per_session: Int, idle_timeout: BigInt, max_vfolder_count: Int,
-  max_vfolder_size: BigInt, allowed_vfolder_hosts: JSONString
+  max_vfolder_size: BigInt, allowed_vfolder_hosts: JSONString,
+  max_concurrent_sftp_sessions: Int, max_pending_session_count: Int,
+  max_pending_session_resource_slots: JSONString
+}
+type ResourcePreset {
+  name: String, resource_slots: JSONString, shared_memory: BigInt, scaling_group_name: String
 }
 
 type UserList { items: [User], total_count: Int }
@@ -179,7 +190,8 @@ type User {
   full_name: String, description: String, is_active: Boolean, status: String,
   status_info: String, created_at: DateTime, modified_at: DateTime, domain_name: String,
   role: String, groups: [UserGroup], allowed_client_ip: [String], totp_activated: Boolean,
-  sudo_session_enabled: Boolean, main_access_key: String
+  sudo_session_enabled: Boolean, main_access_key: String, resource_policy: String,
+  container_uid: Int, container_main_gid: Int, container_gids: [Int]
 }
 type UserGroup { id: UUID, name: String }
 
@@ -197,7 +209,8 @@ type Domain {
 type Group {
   id: UUID, name: String, description: String, is_active: Boolean, created_at: DateTime,
   modified_at: DateTime, domain_name: String, total_resource_slots: JSONString,
-  allowed_vfolder_hosts: JSONString, integration_id: String, scaling_groups: [String]
+  allowed_vfolder_hosts: JSONString, integration_id: String, scaling_groups: [String],
+  resource_policy: String, type: String
 }
 
 type VirtualFolderList { items: [VirtualFolder], total_count: Int }

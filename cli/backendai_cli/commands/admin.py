@@ -1,4 +1,4 @@
-"""`backend.ai admin`: lists of the server, and GraphQL queries of the user."""
+"""`backend.ai admin`: lists of the server, what administrators change, and GraphQL queries."""
 
 from __future__ import annotations
 
@@ -10,23 +10,28 @@ from typing import Any, TextIO
 import click
 
 from backendai_trio import query
-from backendai_trio.admin import KINDS, Kind, list_rows
+from backendai_trio.admin import KINDS, MANAGED_KINDS, Kind, list_rows
 
 from ..console import Status
 from ..groups import Group
 from ..list_options import Columns, Page, column_options, page_options
 from ..server import call_server, open_server
+from .admin_changes import add_changes
+from .admin_images import image_commands
 from .ps import list_sessions, status_option
 
 __all__ = ["command", "images"]
 
 _ABOUT: dict[Kind, str] = {
     "agents": "List the machines that run kernels.",
-    "images": "List the images (runtimes) for kernels.",
-    "keypairs": "List key pairs, without their secrets.",
-    "resource-policies": "List the limits of key pairs.",
-    "scaling-groups": "List groups of machines.",
-    "users": "List users.",
+    "domains": "List domains, or change them.",
+    "images": "List the images (runtimes) for kernels, or change the list.",
+    "keypairs": "List key pairs, without their secrets, or change them.",
+    "projects": "List projects (groups of users), or change them.",
+    "resource-policies": "List the limits of key pairs, or change them.",
+    "resource-presets": "List amounts of resources that have names, or change them.",
+    "scaling-groups": "List groups of machines (resource groups), or change them.",
+    "users": "List users, or change them.",
     "vfolders": "List virtual folders.",
 }
 # The columns of tables that do not show all keys. JSON has all that the server sent.
@@ -40,20 +45,41 @@ _EXAMPLES: dict[Kind, str] = {
     "users": "--limit 20 --order +email",
     "vfolders": "--access-key AKIA0123456789ABCDEF",
 }
+_ALIASES = {
+    "agent": "agents",
+    "domain": "domains",
+    "group": "projects",
+    "image": "images",
+    "keypair": "keypairs",
+    "keypair-resource-policy": "resource-policies",
+    "resource-groups": "scaling-groups",
+    "scaling-group": "scaling-groups",
+    "session": "sessions",
+    "user": "users",
+    "vfolder": "vfolders",
+}
 _local_option = click.option(
     "--local", is_flag=True, help="Ask this machine, even if a server is configured."
 )
 
 
-@click.group("admin", cls=Group)
+class _AdminGroup(Group):
+    """The group, with the names that the official client has for its commands as well."""
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        return super().get_command(ctx, _ALIASES.get(name, name))
+
+
+@click.group("admin", cls=_AdminGroup)
 def command() -> None:
-    """List what the server has, and query its admin API. Some lists need the key pair of an
-    administrator.
+    """List what the server has, change it, and query its admin API. Changes and some lists need the
+    key pair of an administrator.
 
     \b
     Examples:
       backend.ai admin sessions --status ALL
       backend.ai admin images --json
+      backend.ai admin users create me@example.com --groups physics
       backend.ai admin query '{ keypair { access_key } }'
     """
 
@@ -116,10 +142,13 @@ def _listing(kind: Kind) -> click.Command:
     return listing
 
 
-for _kind in KINDS:
-    if _kind != "sessions":
-        command.add_command(_listing(_kind))
-images = command.commands["images"]
+_listings = {kind: _listing(kind) for kind in KINDS if kind != "sessions"}
+for _name, _command in _listings.items():
+    command.add_command(_command, _name)
+for _managed in MANAGED_KINDS:
+    command.add_command(add_changes(_managed, _listings[_managed]))
+command.add_command(image_commands(_listings["images"]))
+images = _listings["images"]
 """`backend.ai images`."""
 
 

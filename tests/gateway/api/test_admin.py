@@ -92,7 +92,7 @@ async def test_sessions_of_another_key_pair(client: Client) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_each_kind_is_listed(client: Client, kind: Kind) -> None:
     rows = await list_rows(client, kind)
-    expected = {"sessions": 0, "vfolders": 0}
+    expected = {"sessions": 0, "vfolders": 0, "resource-presets": 0}
     if kind == "images":
         assert {"python", "lua"} <= {row["name"] for row in rows}
     else:

@@ -87,8 +87,49 @@ _ELSEWHERE = {
     "ssh-key": ("ssh_key", "command"),
     "vfolder": ("vfolder.group", "command"),
 }
-# Names of the official clients.
-_ALIASES = {"destroy": "rm", "kill": "rm", "start": "create"}
+# Names of the official clients, which help does not show.
+_ALIASES = {"destroy": "rm", "kill": "rm", "start": "create", "watch": "events"}
+_SESSION_ALIASES = {
+    "create": "create",
+    "destroy": "rm",
+    "download": "download",
+    "events": "events",
+    "info": "info",
+    "kill": "rm",
+    "list": "ps",
+    "logs": "logs",
+    "ls": "ls",
+    "rename": "rename",
+    "restart": "restart",
+    "rm": "rm",
+    "scp": "scp",
+    "ssh": "ssh",
+    "start": "create",
+    "upload": "upload",
+    "watch": "events",
+}
+
+
+class _SessionGroup(Group):
+    """The group `session` of the official clients: commands of ours under its names."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_SESSION_ALIASES)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        return cli.get_command(ctx, _SESSION_ALIASES[name]) if name in _SESSION_ALIASES else None
+
+    def summaries(self, ctx: click.Context) -> dict[str, str]:
+        """What each of them is called otherwise, without loading any."""
+        return {
+            name: f"The same as 'backend.ai {own}'."
+            for name, own in sorted(_SESSION_ALIASES.items())
+        }
+
+
+_session = _SessionGroup(
+    "session", help="Commands for kernels, under the names that the official client has for them."
+)
 
 
 class _LazyGroup(Group):
@@ -101,6 +142,8 @@ class _LazyGroup(Group):
         name = _ALIASES.get(name, name)
         if name == "help":
             return _help
+        if name == "session":
+            return _session
         if name not in _COMMANDS:
             return None
         module, attribute = _ELSEWHERE.get(name, (name, "command"))

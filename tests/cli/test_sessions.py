@@ -39,6 +39,16 @@ def test_create_prints_the_token_alone(commands: Commands, served: Env) -> None:
     assert tokens(commands, served) == []
 
 
+def test_official_names(commands: Commands, served: Env) -> None:
+    made = commands.run("session", "create", "lua", "--name", "lab-one", env=served)
+    assert (made.code, made.text) == (0, "lab-one\n")
+    listed = commands.run("session", "list", "--json", env=served)
+    assert [row["token"] for row in json.loads(listed.text)] == ["lab-one"]
+    assert commands.run("session", "destroy", "--forced", "lab-one", env=served).code == 0
+    assert tokens(commands, served) == []
+    assert "'list'" in commands.run("session", "lst", env=served).problem(125)
+
+
 def test_create_in_which_something_is_wrong(commands: Commands, served: Env) -> None:
     assert "installed here: " in commands.run("create", "nosuchlang", env=served).problem(127)
     assert "-r cpu: write it as SLOT=AMOUNT" in commands.run(

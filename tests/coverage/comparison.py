@@ -23,6 +23,7 @@ __all__ = [
     "Row",
     "WrongData",
     "compare",
+    "is_taken",
     "our_commands",
     "read_counterparts",
     "read_official",
@@ -73,6 +74,16 @@ def our_commands() -> dict[str, Options]:
     """The options of each command of ours, and of the shortcuts for one."""
     found = dict(_walk(cli, "", click.Context(cli)))
     return found | dict.fromkeys(("lcc", "lpython"), found["run"])
+
+
+def is_taken(name: str) -> bool:
+    """Whether ours takes a command's name, perhaps as one that help does not show."""
+    command: click.Command | None = cli
+    for word in name.split():
+        if not isinstance(command, click.Group):
+            return False
+        command = command.get_command(click.Context(command), word)
+    return command is not None
 
 
 def _walk(

@@ -13,6 +13,7 @@ from .comparison import (
     Options,
     Row,
     compare,
+    is_taken,
     our_commands,
     read_counterparts,
     read_official,
@@ -32,7 +33,7 @@ the commands themselves, and a test fails when it is out of date.
 This client is for running code in compute sessions, for the files and folders of that code, and for
 the administration that goes with it. Where ours is named, an option that is called the same is
 listed by its name; `official` → `ours` where the names differ. Further options of ours are behind a
-plus sign.
+plus sign. "Also as" is before official names that are taken here, too, and not shown by help.
 """
 
 
@@ -92,6 +93,9 @@ def _table(rows: Sequence[Row]) -> str:
             lines.append(f"| {official} | none: {row.ours} | |")
         else:
             ours = ", ".join(f"`{name or 'backend.ai'}`" for name in row.ours)
+            taken = [name for name in (row.name, *row.aliases) if is_taken(name)]
+            if also := [name for name in taken if name not in row.ours]:
+                ours += ", also as " + ", ".join(f"`{name}`" for name in also)
             lines.append(f"| {official} | {ours} | {_options(row)} |")
     return "\n".join(lines) + "\n"
 

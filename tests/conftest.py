@@ -29,6 +29,7 @@ hypothesis.settings.load_profile("any machine")
 SLOW = (
     "peers/",
     "cli/test_admin.py",
+    "cli/test_administration.py",
     "cli/test_app_stdio.py",
     "cli/test_batch.py",
     "cli/test_events.py",
@@ -62,6 +63,9 @@ SLOW = (
     "vfolders/test_killed_gateways.py",
 )
 
+# On managers they are not told apart from the others: nothing is fast there.
+COMMANDS_ON_TARGETS = "managers/test_commands.py::"
+
 
 def pytest_configure() -> None:
     """A shell that starts tests in the background has them, and all they start, ignore Ctrl-C."""
@@ -73,7 +77,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the slow tests, and make a test fail that hangs."""
     for item in items:
         name = item.nodeid.partition("tests/")[2]
-        if name.startswith(SLOW):
+        if name.startswith(SLOW) or (name.startswith(COMMANDS_ON_TARGETS) and "gateway" in name):
             item.add_marker("slow")
         if isinstance(item, pytest.Function) and iscoroutinefunction(item.obj):
             item.obj = _guarded(item.obj)

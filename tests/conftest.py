@@ -29,6 +29,7 @@ hypothesis.settings.load_profile("any machine")
 SLOW = (
     "peers/",
     "cli/test_admin.py",
+    "cli/test_administration.py",
     "cli/test_app_stdio.py",
     "cli/test_batch.py",
     "cli/test_events.py",

@@ -26,7 +26,7 @@ __all__ = ["main", "run_shortcut"]
 gc.set_threshold(50_000, 20, 20)
 
 _COMMANDS = {
-    "admin": "List what the server has, and query its admin API.",
+    "admin": "List what the server has, change it, and query its admin API.",
     "announcement": "Show what the administrators of the server announce.",
     "app": "Forward a local port to a service in a kernel.",
     "apps": "List the services that a kernel offers.",

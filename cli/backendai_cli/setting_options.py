@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,6 +14,7 @@ import click
 from backendai_trio.admin import HIDDEN, Action, ManagedKind, Setting, release_text
 
 from .keyboard import ask_secret
+from .parameters import LocalPath
 
 __all__ = ["Decorator", "read_values", "setting_options"]
 
@@ -20,8 +23,8 @@ _NAMES: Mapping[tuple[str, str], Sequence[str]] = {
     ("", "allowed_client_ip"): ("--allowed-ip",),
     ("", "allowed_vfolder_hosts"): (
         "--vfolder-host-perms",
-        "--vfolder-host-permissions",
         "--vfhost-perms",
+        "--vfolder-host-permissions",
         "--allowed-vfolder-hosts",
     ),
     ("", "container_gids"): ("--cgids", "--container-gids"),
@@ -54,6 +57,7 @@ _FLAGS: Mapping[str, tuple[Sequence[str], str]] = {
 }
 _OPPOSITES = frozenset({"is_public"})
 """Settings whose option says the opposite."""
+_SHOWN_NAMES = 2
 _WITHOUT_OPTION = frozenset({"user_update_mode", "user_uuids"})
 _METAVARS: Mapping[str, str] = {
     "text": "TEXT",
@@ -147,6 +151,7 @@ def _option(setting: Setting, names: Sequence[str], action: Action) -> Decorator
     return click.option(
         setting.name,
         *names,
+        cls=_Option,
         type=_Value(setting),
         metavar=_METAVARS[setting.type],
         help=_help(setting, action, about),
@@ -174,7 +179,8 @@ def _secret_options(setting: Setting, names: Sequence[str], action: Action) -> l
     file = click.option(
         f"{setting.name}_file",
         f"{name}-file",
-        type=click.File("r", encoding="utf-8"),
+        type=LocalPath(dir_okay=False, allow_dash=True),
+        metavar="FILE",
         help=f"File with the {what} in its first line; - for standard input.",
     )
     if setting.required and action == "create":
@@ -200,16 +206,34 @@ def _secret(
         if ask_secret(f"{label} again") != secret:
             raise click.UsageError("these were two different ones")
         return secret
-    try:
-        secret = (file or sys.stdin).readline().rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise click.UsageError(f"the {label.lower()} is not UTF-8") from None
+    secret = _first_line(file, label)
     if not secret:
         option = f"--{setting.name.replace('_', '-')}-file"
         raise click.UsageError(
             f"a {label.lower()} is needed; give it with {option} or on standard input"
         )
     return secret
+
+
+def _first_line(file: Path | None, label: str) -> str:
+    try:
+        if file is None or str(file) == "-":
+            return sys.stdin.readline().rstrip("\r\n")
+        with file.open(encoding="utf-8") as opened:
+            return opened.readline().rstrip("\r\n")
+    except OSError as exc:
+        raise click.UsageError(f"cannot read {file}: {exc.strerror}") from None
+    except UnicodeDecodeError:
+        raise click.UsageError(f"the {label.lower()} is not UTF-8") from None
+
+
+class _Option(click.Option):
+    """An option whose help shows no more names than fit a line."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        shown = copy(self)
+        shown.opts = self.opts[:_SHOWN_NAMES]
+        return click.Option.get_help_record(shown, ctx)
 
 
 class _Value(click.types.StringParamType):

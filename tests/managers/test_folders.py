@@ -11,6 +11,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+import trio
 
 from backendai_trio import (
     BackendError,
@@ -250,7 +251,8 @@ async def test_clone(client: Client, folder: TrioVFolder, tmp_path: Path) -> Non
         await copy.remove(["sub"], recursive=True)
         assert [file.name for file in await folder.list_files()] == ["sub"]
     finally:
-        await copy.delete(purge=client.hello.has_trash)
+        with trio.move_on_after(60, shield=True):
+            await copy.delete(purge=client.hello.has_trash)
 
 
 @pytest.mark.needs("folder-archives")

@@ -34,6 +34,7 @@ SLOW = (
     "cli/test_batch.py",
     "cli/test_events.py",
     "cli/test_examples.py",
+    "cli/test_files.py",
     "cli/test_gc.py",
     "cli/test_habits.py",
     "cli/test_kernel_options.py",
@@ -49,6 +50,7 @@ SLOW = (
     "cli/test_sessions.py",
     "cli/test_shell.py",
     "cli/test_ssh.py",
+    "cli/test_streams.py",
     "cli/test_sweep.py",
     "cli/test_tmux.py",
     "cli/test_tty.py",
@@ -57,6 +59,7 @@ SLOW = (
     "faces/test_interruptions.py",
     "files/test_tar.py::test_too_many_entries",
     "gateway/processes/test_kernel_end.py::test_nothing_survives_the_gateway",
+    "kernels/test_batch.py",
     "kernels/test_cancel_matrix.py::test_hundred_cancels_at_random_points",
     "proxy/test_graphiql.py",
     "proxy/test_memory.py",
@@ -65,6 +68,13 @@ SLOW = (
 
 # On managers they are not told apart from the others: nothing is fast there.
 COMMANDS_ON_TARGETS = "managers/test_commands.py::"
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """How many tests run at once with ``-n auto``: one more than there are cores, since they wait
+    for much of their time."""
+    chosen = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
+    return int(chosen) if chosen else (os.cpu_count() or 1) + 1
 
 
 def pytest_configure() -> None:

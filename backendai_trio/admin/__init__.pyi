@@ -40,6 +40,7 @@ from .images import forget_image as forget_image
 from .images import rescan_images as rescan_images
 from .lists import authorize as authorize
 from .lists import list_rows as list_rows
+from .lists import lists_everybody as lists_everybody
 from .resource_groups import Whom as Whom
 from .resource_groups import allow_resource_group as allow_resource_group
 from .resource_groups import forbid_resource_group as forbid_resource_group

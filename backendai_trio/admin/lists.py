@@ -15,7 +15,7 @@ from ..wire.http import JSON, Request
 from ..wire.json_fields import Fields
 from ..wire.kernel_states import LIVE
 
-__all__ = ["authorize", "list_kernels", "list_rows", "query"]
+__all__ = ["authorize", "list_kernels", "list_rows", "lists_everybody", "query"]
 
 _PAGE = 100
 
@@ -81,7 +81,7 @@ async def list_kernels(
     (docs/protocol.md, sections 8.2 and 8.3).
     """
     question = listing("sessions", client.era, client.hello)
-    if everybody and not question.paged:
+    if everybody and not lists_everybody(client):
         raise LocalProtocolError(
             "servers before 19.03 list the sessions of one key pair: your own, without --all "
             "(everybody), or those of --access-key (access_key)"
@@ -98,6 +98,15 @@ async def list_kernels(
         client, "sessions", arguments, limit=limit, offset=offset, filter=filter, order=order
     )
     return [SessionRow.decode(row) for row in rows]
+
+
+def lists_everybody(client: Client) -> bool:
+    """Whether the server lists the kernels of several key pairs at a time: from 19.03 on.
+
+    Args:
+        client: of the server.
+    """
+    return listing("sessions", client.era, client.hello).paged
 
 
 async def _own_access_key(client: Client) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from functools import partial
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import click
 
@@ -91,14 +91,15 @@ def command() -> None:
 @column_options
 def sessions(status: str, access_key: str | None, page: Page, columns: Columns) -> None:
     """List kernels, newest first: those of all owners that you may see. Servers before 19.03 list
-    those of one key pair: --access-key.
+    those of one key pair: your own, or --access-key.
 
     \b
     Examples:
       backend.ai admin sessions
       backend.ai admin sessions --status TERMINATED --json
     """
-    list_sessions(status, access_key, page, columns, everybody=access_key is None)
+    everybody: bool | Literal["where listed"] = "where listed" if access_key is None else False
+    list_sessions(status, access_key, page, columns, everybody=everybody)
 
 
 def _list(

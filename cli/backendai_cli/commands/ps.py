@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from difflib import get_close_matches
-from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import click
 
 from backendai_trio import list_kernels, read_config
-from backendai_trio.admin import LIVE, SessionRow
+from backendai_trio.admin import LIVE, SessionRow, lists_everybody
 
 from ..console import Status
 from ..list_options import Columns, Page, column_options, page_options
 from ..server import call_server
+
+if TYPE_CHECKING:
+    from backendai_trio import Client
 
 __all__ = ["command", "list_sessions", "status_option"]
 
@@ -94,7 +96,12 @@ def command(everybody: bool, status: str, page: Page, columns: Columns) -> None:
 
 
 def list_sessions(
-    status: str, access_key: str | None, page: Page, columns: Columns, *, everybody: bool = False
+    status: str,
+    access_key: str | None,
+    page: Page,
+    columns: Columns,
+    *,
+    everybody: bool | Literal["where listed"] = False,
 ) -> None:
     """Print kernels.
 
@@ -103,7 +110,8 @@ def list_sessions(
         access_key: access key of their owner; None for the user's own.
         page: which of them.
         columns: what to show of them.
-        everybody: list those of all owners that the user may see.
+        everybody: list those of all owners that the user may see; the user's own where a server
+            has no such list, if ``"where listed"``.
     """
     columns.check([field.name for field in fields(SessionRow)])
     config = read_config()
@@ -111,14 +119,17 @@ def list_sessions(
         Status(quiet=columns.as_json).info("No server is configured (BACKEND_ENDPOINT).")
     rows: list[SessionRow] = []
     if config is not None:
-        call = partial(
-            list_kernels,
-            status=None if status == _ALL else status,
-            access_key=access_key,
-            everybody=everybody,
-            **page.arguments(),
-        )
-        rows = call_server(config, call)
+
+        async def ask(client: Client) -> list[SessionRow]:
+            return await list_kernels(
+                client,
+                status=None if status == _ALL else status,
+                access_key=access_key,
+                everybody=lists_everybody(client) if everybody == "where listed" else everybody,
+                **page.arguments(),
+            )
+
+        rows = call_server(config, ask)
     # Without what no row has.
     has = {name for name in _TITLES if any(getattr(row, name) for row in rows)}
     shown = has - {"access_key"} if not everybody else has

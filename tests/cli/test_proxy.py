@@ -85,7 +85,8 @@ def test_app(commands: Commands, served: Mapping[str, str]) -> None:
     port = made.text.strip()
     assert port.isdecimal(), made
     listed = json.loads(commands.run("apps", "lab1", "--json", env=served).text)
-    assert listed == [{"name": port, "protocol": "tcp", "ports": [int(port)]}]
+    takes_nothing: dict[str, list[str]] = {"arguments": [], "envs": []}
+    assert listed == [{"name": port, "protocol": "tcp", "ports": [int(port)], **takes_nothing}]
     assert commands.run("apps", "lab1", env=served).text == f"{port}  tcp  {port}\n"
     with commands.start("app", "lab1", port, "--bind", "127.0.0.1:0", env=served) as app:
         app.expect("tcp://")

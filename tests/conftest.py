@@ -59,10 +59,14 @@ SLOW = (
     "faces/test_interruptions.py",
     "files/test_tar.py::test_too_many_entries",
     "gateway/processes/test_kernel_end.py::test_nothing_survives_the_gateway",
+    "kernels/execution/test_held_batch.py",
     "kernels/test_batch.py",
     "kernels/test_cancel_matrix.py::test_hundred_cancels_at_random_points",
+    "kernels/test_queue.py",
+    "kernels/test_waiting_sessions.py",
     "proxy/test_graphiql.py",
     "proxy/test_memory.py",
+    "vfolders/test_interrupted_transfers.py",
     "vfolders/test_killed_gateways.py",
 )
 

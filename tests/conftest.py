@@ -18,6 +18,8 @@ import trio
 from backendai_trio import Client, GatewayOptions, open_client, open_gateway
 from backendai_trio.gateway import Gateway, GatewayLimits
 
+from .requirements import lacking
+
 HANG_SECONDS = 30
 
 # How long an example takes depends on what else the machine does.
@@ -149,20 +151,13 @@ async def client(gateway: Gateway) -> AsyncIterator[Client]:
 
 @pytest.fixture(scope="session")
 def installed() -> Callable[..., str]:
-    """Finds a program by the names it may have; a test for which there is none is skipped.
-
-    So a contributor without it can still run the other tests. Where all must run (in CI),
-    BACKENDAI_TESTS_REQUIRE_ALL is set: a test that is skipped there looks like one that passes.
-    """
+    """Finds a program by the names it may have; without one the test is skipped (`lacking`)."""
 
     def find(*names: str) -> str:
         for name in names:
             if (path := shutil.which(name)) is not None:
                 return path
-        missing = f"none of {', '.join(names)} was found"
-        if os.environ.get("BACKENDAI_TESTS_REQUIRE_ALL"):
-            pytest.fail(f"{missing}, and BACKENDAI_TESTS_REQUIRE_ALL is set")
-        pytest.skip(missing)
+        raise lacking(f"none of {', '.join(names)} was found")
 
     return find
 

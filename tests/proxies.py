@@ -5,10 +5,17 @@ from __future__ import annotations
 import random
 import socket
 import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import trio
 
-__all__ = ["Proxy"]
+from backendai_trio import Client, open_client
+from backendai_trio._groups import one_error
+from backendai_trio.gateway import Gateway
+
+__all__ = ["Proxy", "through_proxy"]
 
 
 class Proxy:
@@ -97,3 +104,21 @@ class Proxy:
         except trio.BrokenResourceError:
             pass
         scope.cancel()
+
+
+@asynccontextmanager
+async def through_proxy(gateway: Gateway, seed: int = 0) -> AsyncIterator[tuple[Proxy, Client]]:
+    """A proxy before a gateway, and a client on its other side.
+
+    Args:
+        gateway: what it leads to.
+        seed: of the places where it cuts.
+    """
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            proxy = Proxy(nursery, gateway.config.endpoint.port, random.Random(seed))
+            await proxy.listen()
+            endpoint = gateway.config.endpoint._replace(port=proxy.port)
+            async with open_client(replace(gateway.config, endpoint=endpoint)) as client:
+                yield proxy, client
+            nursery.cancel_scope.cancel()

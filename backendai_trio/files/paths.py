@@ -104,7 +104,8 @@ def place(source: Path, target: Path, *, overwrite: bool, like_cp: bool = False)
         os.link(source, target, follow_symlinks=False)
     except FileExistsError:
         raise FileExistsError(errno.EEXIST, "exists already", str(target)) from None
-    except (OSError, NotImplementedError):  # a file system or a platform without hard links
+    except (OSError, NotImplementedError):
+        # A file system or a platform without hard links. What else is wrong, the rename says, too.
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, "exists already", str(target)) from None
         source.rename(target)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ..requirements import lacking
 from .commands import ACCESS_KEY, SECRET_KEY, Commands, variables_of
 from .terminal import eventually
 from .tmux import open_tmux
@@ -21,7 +22,7 @@ def openssh(commands: Commands, installed: Callable[..., str]) -> Iterator[Mappi
     for name in ("ssh", "scp", "rsync", "/usr/sbin/sshd"):
         installed(name)
     if os.geteuid() == 0 and not Path("/run/sshd").is_dir():
-        pytest.skip("an sshd of root needs /run/sshd")
+        raise lacking("the folder /run/sshd, which an sshd of root needs, was not found")
     secret = {"BACKEND_SECRET_KEY": SECRET_KEY}
     options = ("--isolation", "process-group", "--access-key", ACCESS_KEY)
     with commands.serve(*options, env=secret) as gateway:
@@ -100,5 +101,7 @@ def test_session_and_cancelled_commands_at_a_terminal(
         tmux.enter("backend.ai ssh lab1 'echo begun; sleep 100'")
         tmux.shows("\nbegun")
         tmux.press("C-c")
-        tmux.shows("^Clocal>")
+        # The shell goes to a new line if it sees that a signal has ended the command.
+        ended = ("begun\n^Clocal>", "begun\n^C\nlocal>")
+        assert eventually(lambda: tmux.screen().rstrip().endswith(ended)), tmux.everything()
         assert eventually(lambda: not processes("--stdio", "lab1", "sshd"))

@@ -1,4 +1,4 @@
-"""Files to kernels and back, with our gateway's ways and with a manager's limits."""
+"""Files from kernels, and what else is done with them, in each way."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,181 +16,24 @@ from backendai_trio import (
     Client,
     DownloadError,
     ExecutionError,
-    GatewayOptions,
     InvalidRequest,
     KernelSpec,
     LocalProtocolError,
     ServerError,
     TrioKernel,
     UploadError,
-    open_gateway,
     open_kernel,
 )
-from backendai_trio.files import Progress, Upload, UploadStream, plan_uploads
-from backendai_trio.gateway import Gateway
+from backendai_trio.files import Progress
 from backendai_trio.wire.http import Request
-from backendai_trio.wire.versions import SEED
+from backendai_trio.wire.kernel_spec import WORK_FOLDER
 
 from ..local_kernels import work_folder
-
-WAYS = {
-    "archives": GatewayOptions(),
-    "seed-archives": GatewayOptions(eras=(SEED,)),
-    "manager": GatewayOptions(manager_limits=True),
-    "seed-manager": GatewayOptions(manager_limits=True, eras=(SEED,)),
-}
-
-
-@pytest.fixture(params=["archives", "manager"])
-def way(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
-
-
-@pytest.fixture
-async def gateway(gateway_parent: Path, way: str) -> AsyncIterator[Gateway]:
-    """One that works in the way of the test."""
-    async with open_gateway(WAYS[way]) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def kernel(client: Client) -> AsyncIterator[TrioKernel]:
-    async with open_kernel(client, KernelSpec(runtime="python")) as opened:
-        yield opened
-
-
-def files_in(folder: Path) -> dict[str, bytes]:
-    """All files below a folder; links as what they lead to."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """A 10 MiB file and 300 small ones in nested folders, some with odd names."""
-    root = tmp_path / "tree"
-    for number in range(300):
-        path = root / f"d{number % 7}" / f"e{number % 3}" / f"{number}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(f"content of {number}".encode())
-    (root / "large").write_bytes(os.urandom(10 * 1024 * 1024))
-    (root / "empty file").touch()
-    (root / "an empty" / "folder").mkdir(parents=True)
-    (root / "ünï 'quoted' \"twice\" $HOME; `ls` -n").write_bytes(b"odd")
-    (root / "-n").write_bytes(b"an option?")
-    (root / "run.sh").write_text("#!/bin/sh\necho ran\n")
-    (root / "run.sh").chmod(0o755)
-    (root / "link").symlink_to("run.sh")
-    return root
-
-
-@pytest.mark.parametrize("way", WAYS, indirect=True)
-async def test_upload_of_a_tree(kernel: TrioKernel, gateway_parent: Path, tree: Path) -> None:
-    await kernel.upload([tree], base=tree.parent, to="deep/er")
-    work = work_folder(gateway_parent)
-    assert files_in(work / "deep/er/tree") == files_in(tree)
-    assert (work / "deep/er/tree/an empty/folder").is_dir()
-    assert os.access(work / "deep/er/tree/run.sh", os.X_OK)
-    assert [path.name for path in work.iterdir()] == ["deep"]  # and nothing beside it
-    # Again, with other content: it replaces.
-    (tree / "large").write_bytes(b"small now")
-    await kernel.upload([tree], base=tree.parent, to="deep/er")
-    assert (work / "deep/er/tree/large").read_bytes() == b"small now"
-
-
-async def test_cancelled_upload_leaves_nothing(
-    client: Client, kernel: TrioKernel, gateway_parent: Path, tree: Path
-) -> None:
-    work = work_folder(gateway_parent)
-    (work / "precious").write_text("mine")
-    uploads = plan_uploads([tree], base=tree.parent, recursive=True)
-    half = sum(item.size for item in uploads) // 2
-    for _ in range(2):
-        send, receive = trio.open_memory_channel[Progress](0)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(partial(kernel.upload, uploads, progress=send))
-            done: dict[str, int] = {}
-            async for news in receive:
-                done[news.name] = news.done
-                if sum(done.values()) > half:
-                    nursery.cancel_scope.cancel()
-                    break
-        assert files_in(work) == {"precious": b"mine"}
-        assert [path.name for path in work.iterdir()] == ["precious"]
-    with trio.fail_after(5):
-        staged = True
-        while staged:  # the gateway notices that the connection has gone
-            await trio.sleep(0.01)
-            staged = any(work.parent.glob("*/.backendai-*.part"))
-
-
-async def test_failing_file_is_named_and_takes_all_with_it(
-    kernel: TrioKernel, gateway_parent: Path, tree: Path
-) -> None:
-    uploads = plan_uploads([tree], base=tree.parent, recursive=True)
-    victim = tree / "d3" / "e0" / "3.txt"
-    victim.write_bytes(b"longer than when it was planned, by far")
-    with pytest.raises(UploadError, match="changed its size") as caught:
-        await kernel.upload(uploads)
-    assert caught.value.path == str(victim)
-    assert files_in(work_folder(gateway_parent)) == {}
-
-
-async def pieces(count: int, size: int) -> AsyncIterator[bytes]:
-    for number in range(count):
-        await trio.lowlevel.checkpoint()
-        yield bytes([number % 251]) * size
-
-
-async def test_streams(kernel: TrioKernel, gateway_parent: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("file")
-    many = UploadStream(pieces(70, 100_000), "many", 7_000_000)
-    nothing = UploadStream(pieces(0, 0), "sub/nothing")
-    await kernel.upload([tmp_path / "file", many, nothing])
-    await kernel.upload_stream("unknown", pieces(3, 5))
-    found = files_in(work_folder(gateway_parent))
-    assert sorted(found) == ["file", "many", "sub/nothing", "unknown"]
-    assert found["many"] == b"".join(bytes([number % 251]) * 100_000 for number in range(70))
-    assert (found["sub/nothing"], found["unknown"]) == (b"", b"\0" * 5 + b"\1" * 5 + b"\2" * 5)
-    for size in (14, 16):
-        with pytest.raises(UploadError, match="another size than"):
-            await kernel.upload_stream("wrong", pieces(3, 5), size=size)
-    assert "wrong" not in files_in(work_folder(gateway_parent))
-
-
-@pytest.mark.parametrize(
-    "name", ["../evil", "/evil", "a\0b", "x" * 300, 'a\r\nX: "b"', "a/../../b"]
-)
-async def test_hostile_names_stay_at_home(
-    kernel: TrioKernel, gateway_parent: Path, name: str, tmp_path: Path
-) -> None:
-    (tmp_path / "x").write_text("x")
-    for item in (UploadStream(pieces(1, 1), name), Upload(tmp_path / "x", name, 1)):
-        with pytest.raises(UploadError):
-            await kernel.upload([item])
-        assert files_in(work_folder(gateway_parent)) == {}
-        assert not (work_folder(gateway_parent).parent / "evil").exists()
-
-
-def test_links_and_pipes_in_folders(tmp_path: Path) -> None:
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    (tmp_path / "secret").write_text("secret")
-    for name, target in (("out", tmp_path / "secret"), ("dangling", "missing"), ("loop", ".")):
-        (folder / name).symlink_to(target)
-        with pytest.raises(UploadError, match="symbolic link") as caught:
-            plan_uploads([folder], base=tmp_path, recursive=True)
-        assert caught.value.path == str(folder / name)
-        (folder / name).unlink()
-    os.mkfifo(folder / "pipe")
-    with pytest.raises(UploadError, match="not a regular file"):
-        plan_uploads([folder], base=tmp_path, recursive=True)
-    with pytest.raises(UploadError, match="it is a folder"):
-        plan_uploads([folder])
+from .file_ways import files_in, pieces
+from .file_ways import gateway as gateway
+from .file_ways import kernel as kernel
+from .file_ways import tree as tree
+from .file_ways import way as way
 
 
 @pytest.mark.parametrize("way", ["archives", "seed-archives"], indirect=True)
@@ -398,7 +239,7 @@ async def test_links_of_the_kernel_lead_nowhere(
 async def test_list_digests_remove_and_mkdir(kernel: TrioKernel, tree: Path) -> None:
     await kernel.upload([tree], base=tree.parent)
     listing = await kernel.list_files("tree")
-    assert listing.path.removeprefix("/home/work") == "/tree"
+    assert listing.path.removeprefix(WORK_FOLDER) == "/tree"
     assert {file.name for file in listing.files} == set(os.listdir(tree))
     by_name = {file.name: file for file in listing.files}
     assert by_name["large"].size == 10 * 1024 * 1024

@@ -24,6 +24,7 @@ from backendai_trio import (
 )
 from backendai_trio.kernels import ServiceOptions, list_apps, shutdown_service, ssh_login
 from backendai_trio.proxy import open_proxy
+from backendai_trio.wire.kernel_spec import WORK_FOLDER
 
 from .conftest import Commands
 from .runs import run
@@ -120,7 +121,7 @@ async def test_ssh(kernel: TrioKernel, commands: Commands) -> None:
         return
     script = "pwd; cat; exit 7"
     done = await commands.run("ssh", kernel.token, script, stdin=b"x" * 100_000)
-    assert (done.code, done.stdout) == (7, b"/home/work\n" + b"x" * 100_000), done
+    assert (done.code, done.stdout) == (7, f"{WORK_FOLDER}\n".encode() + b"x" * 100_000), done
     await shutdown_service(kernel, "sshd")
     # The next connection starts it anew, with the same key.
     assert (await ssh_login(kernel)).private_key == login.private_key

@@ -8,13 +8,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
 from ..cli.conftest import commands as commands
 from ..cli.conftest import served as served
 from ..managers.lab.pythons import find_python
+from ..requirements import lacking
 
 INSTALL_SECONDS = 600.0
 # 1.1.1 asks for an aiohttp of 2017, which no Python that we support can build or import. 3.8.6 is
@@ -52,7 +52,7 @@ def install_client(
     """
     found = find_python(python)
     if found is None:
-        _missing(f"client {version} needs Python {python}, which was not found")
+        raise lacking(f"client {version} needs Python {python}, which was not found")
     venv = _shared(tmp_path_factory) / f"client-{version}"
     steps = [[f"backend.ai-client=={version}"]]
     if pins:
@@ -92,10 +92,6 @@ def _install_all(venv: Path, python: str, packages: Sequence[list[str]]) -> None
             )
         except (OSError, subprocess.SubprocessError) as exc:
             said = getattr(exc, "stderr", None) or str(exc).encode()
-            _missing(f"{packages[0][0]} was not installed: {said.decode(errors='replace')[-500:]}")
-
-
-def _missing(reason: str) -> NoReturn:
-    if os.environ.get("BACKENDAI_TESTS_REQUIRE_ALL"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+            raise lacking(
+                f"{packages[0][0]} was not installed: {said.decode(errors='replace')[-500:]}"
+            ) from exc

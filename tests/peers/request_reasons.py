@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from backendai_trio.wire.kernel_spec import WORK_FOLDER
+
 from .request_differences import ABSENT, EVERYWHERE, Difference
 
 __all__ = ["reasons"]
@@ -129,7 +131,7 @@ REASONS = (
     ),
     Reason(
         "ours says the whole path; managers put one that is relative below the work folder",
-        _created(("config.mount_map.data", '"in"', '"/home/work/in"')),
+        _created(("config.mount_map.data", '"in"', f'"{WORK_FOLDER}/in"')),
         era="26.9",
     ),
     Reason(

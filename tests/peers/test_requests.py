@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from backendai_trio.wire.kernel_spec import WORK_FOLDER
+
 from ..cli.commands import ACCESS_KEY, SECRET_KEY, Commands, variables_of
 from .conftest import YARL, install_client
 from .recorder import Recorded, open_recorder
@@ -53,7 +55,7 @@ PEERS = (
 
 ONE = (
     "-g default -d default -r cpu=1 -r mem=256 --resource-opts shmem=64m --scaling-group default "
-    "-m data:/home/work/in -m models --tag night -e A=1 --max-wait 30"
+    f"-m data:{WORK_FOLDER}/in -m models --tag night -e A=1 --max-wait 30"
 )
 REST = (
     "--arch aarch64 --cluster-size 2 --preopen 9000,9001 --bootstrap-script script.sh "

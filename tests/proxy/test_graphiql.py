@@ -20,6 +20,7 @@ from ..cli.commands import Commands
 from ..cli.conftest import commands as commands
 from ..cli.conftest import served as served
 from ..cli.terminal import TIMEOUT_SECONDS
+from ..requirements import lacking
 
 Browser = webdriver.Chrome
 
@@ -50,18 +51,12 @@ Promise.all([
 """
 
 
-def _missing(reason: str) -> None:
-    if os.environ.get("BACKENDAI_TESTS_REQUIRE_ALL"):
-        pytest.fail(f"{reason}, and BACKENDAI_TESTS_REQUIRE_ALL is set")
-    pytest.skip(reason)
-
-
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Browser]:
     """Headless Chromium; all names lead to this machine, as if DNS had been rebound."""
     program, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if program is None or driver is None:
-        _missing("no chromium with its chromedriver was found")
+        raise lacking("no chromium with its chromedriver was found")
     options = webdriver.ChromeOptions()
     options.binary_location = program or ""
     for argument in (
@@ -121,7 +116,7 @@ def _has_assets() -> None:
 
     folder = Path(backendai_trio.proxy.__file__).parent / "static" / "npm"
     if not (folder / "graphiql.min.js").is_file():
-        _missing("the package was built without GraphiQL (hatch_build.py)")
+        raise lacking("the package was built without GraphiQL (hatch_build.py)")
 
 
 def test_a_query_typed_into_it(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -183,16 +183,16 @@ trio.run(main)
 """
 
 
-def test_a_server_that_vanishes_is_noticed_while_a_request_is_unacknowledged() -> None:
+def test_a_server_that_vanishes_is_noticed_while_a_request_is_unacknowledged(
+    installed: Callable[..., str],
+) -> None:
     """In a network of its own, whose only interface is taken down."""
+    for name in ("unshare", "ip"):
+        installed(name)
     apart = ["unshare", "--net", "--map-root-user"]
-    if (
-        not (shutil.which("unshare") and shutil.which("ip"))
-        or subprocess.run(
-            [*apart, "ip", "link", "set", "lo", "up"], capture_output=True, check=False
-        ).returncode
-    ):
-        pytest.skip("no network namespaces here")
+    up = [*apart, "ip", "link", "set", "lo", "up"]
+    if subprocess.run(up, capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody make network namespaces")
     done = subprocess.run(
         [*apart, sys.executable, "-c", VANISHING], capture_output=True, text=True, check=False
     )

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
 
-from backendai_trio import ApiError, Client, TrioVFolder, UploadError, create_vfolder, open_client
+from backendai_trio import ApiError, TrioVFolder, UploadError, create_vfolder
 from backendai_trio.files import Progress, plan_uploads
 from backendai_trio.files.progress import ProgressReporter
 from backendai_trio.gateway import Gateway
@@ -24,20 +22,9 @@ from backendai_trio.vfolders.upload import upload_files
 from backendai_trio.wire.storage_proxy import PatchHead, TusState
 from backendai_trio.wire.versions import SESSION_5, SESSION_6, Era
 
-from ..proxies import Proxy
+from ..proxies import through_proxy
 from .folders import files_in, opened, tree
 from .tus import begun, patch
-
-
-@asynccontextmanager
-async def through_proxy(gateway: Gateway, seed: int) -> AsyncIterator[tuple[Proxy, Client]]:
-    async with trio.open_nursery() as nursery:
-        proxy = Proxy(nursery, gateway.config.endpoint.port, random.Random(seed))
-        await proxy.listen()
-        endpoint = gateway.config.endpoint._replace(port=proxy.port)
-        async with open_client(replace(gateway.config, endpoint=endpoint)) as client:
-            yield proxy, client
-        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("checked", [True, False], ids=["checksums", "no checksums"])

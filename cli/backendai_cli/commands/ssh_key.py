@@ -71,7 +71,7 @@ def generate(file: Path, overwrite: bool, quiet: bool) -> None:
     for path in (file, public):
         if not overwrite and path.exists():
             raise click.UsageError(f"{path} exists already; replace it with -f (--overwrite)")
-    # Before the server replaces the old key: the new one must not be lost.
+    # Made before the server replaces the old key pair: nothing else has the new private key.
     part = file.with_name(f".{file.name}.part")
     try:
         part.unlink(missing_ok=True)
@@ -79,16 +79,28 @@ def generate(file: Path, overwrite: bool, quiet: bool) -> None:
     except OSError as exc:
         raise click.ClickException(f"cannot write {file}: {exc.strerror}") from None
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as opened:
-            keypair = call_server(
-                configured_server("generate an SSH key pair"), generate_ssh_keypair
-            )
-            opened.write(keypair.private_key)
-        public.write_text(keypair.public_key, encoding="utf-8")
-        part.replace(file)
-    except BaseException:
+        keypair = call_server(configured_server("generate an SSH key pair"), generate_ssh_keypair)
+    except BaseException:  # Ctrl-C, too: there is no key to keep
+        os.close(handle)
         part.unlink(missing_ok=True)
         raise
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as opened:
+            opened.write(keypair.private_key)
+    except OSError as exc:
+        raise click.ClickException(
+            f"the server has a new key pair, whose private key cannot be written to {part} "
+            f"({exc.strerror}); make room, and generate another one"
+        ) from None
+    try:
+        part.replace(file)
+        public.write_text(keypair.public_key, encoding="utf-8")
+    except OSError as exc:
+        kept = file if exc.filename == str(public) else part
+        raise click.ClickException(
+            f"cannot write {exc.filename}: {exc.strerror}; the server has a new key pair, whose "
+            f"private key is in {kept}, and 'backend.ai ssh-key show' tells the public one"
+        ) from None
     Status(quiet=quiet).done(f"The private key is in {file}, the public key in {public}.")
 
 

@@ -77,7 +77,8 @@ def serve(control: Control, language: PythonInterpreter | LuaInterpreter) -> Non
             try:
                 items = language.complete(text)
             except Exception:
-                items = []  # a user's __dir__ or __getattr__ failed
+                # A user's __dir__ or __getattr__ failed, with whatever it likes.
+                items = []
             import json
 
             control.write(json.dumps({"ev": "completions", "items": items}))

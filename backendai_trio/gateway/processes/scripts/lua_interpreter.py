@@ -20,8 +20,9 @@ else:
 FOLDER = __file__.rpartition("/")[0]
 
 
-def lua_runtime() -> tuple[Any, str]:
-    """Make a Lua state (5.4 if it is available); returns it and the file of its library."""
+def lua_runtime() -> tuple[Any, str, type[Exception]]:
+    """Make a Lua state (5.4 if it is available); returns it, the file of its library, and what it
+    raises for errors of Lua."""
     import importlib
 
     for name in ("lupa.lua54", "lupa.lua55", "lupa"):
@@ -32,7 +33,7 @@ def lua_runtime() -> tuple[Any, str]:
         runtime = module.LuaRuntime(register_eval=False, register_builtins=False)
         # Lua code must not reach the Python around it.
         runtime.execute("python = nil package.loaded.python = nil")
-        return runtime, module.__file__ or ""
+        return runtime, module.__file__ or "", module.LuaError
     raise SystemExit("lua: the Python package lupa is not installed")
 
 
@@ -44,7 +45,7 @@ class LuaInterpreter:
         self.running = False
         self.interrupted = False
         self.lock = _thread.allocate_lock()
-        runtime, library = lua_runtime()
+        runtime, library, self.lua_error = lua_runtime()
         self.set_hook: Callable[[bool], None] = lambda on: None
         with open(f"{FOLDER}/lua_driver.lua", "rb") as file:  # noqa: PTH123
             driver = file.read()
@@ -102,8 +103,10 @@ class LuaInterpreter:
         self.control.send("started", run=run)
         try:
             code = self.driver.run(source.encode("utf-8", "surrogateescape"), show)
-        except Exception:
-            code = 130  # the interrupt came when the driver was about to return
+        except self.lua_error:
+            # The driver catches all errors of the code: this is the hook's, for an interrupt that
+            # came when the driver was about to return.
+            code = 130
         with self.lock:
             self.running = False
             self.set_hook(False)
@@ -116,7 +119,7 @@ class LuaInterpreter:
 def run_script(argv: list[str]) -> None:
     """Run a program as `lua FILE ARGUMENTS` does; SIGINT kills it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    runtime, _ = lua_runtime()
+    runtime, _, _ = lua_runtime()
     script = r"""
     arg = { [0] = ... }
     for i = 2, select("#", ...) do arg[i - 1] = select(i, ...) end

@@ -46,7 +46,7 @@ class Case:
 
     values: Mapping[str, str] = field(default_factory=dict)
     """Value of each range, by the range's name; different in every case of a plan."""
-    environ: Mapping[str, str] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Environment variables of the kernel, in addition to those of the `KernelSpec`."""
     build: str = "*"
     """Command of the build stage; ``*`` for the runtime's own."""

@@ -25,7 +25,7 @@ class OutgoingRequest:
     endpoint: Endpoint
     """Which server; its base path is part of `target` already."""
     method: str
-    target: str
+    target: str = field(repr=False)
     """Path and query."""
     headers: Mapping[str, str] = field(repr=False)
     """All but the one that says where the body ends."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 import trio_websocket
@@ -77,8 +77,8 @@ class Upgrade:
     """
 
     host: str
-    target: str
-    headers: Sequence[tuple[str, str]] = ()
+    target: str = field(repr=False)
+    headers: Sequence[tuple[str, str]] = field(default=(), repr=False)
     subprotocols: Sequence[str] = ()
 
 

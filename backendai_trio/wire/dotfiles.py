@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import LocalProtocolError, RemoteProtocolError
@@ -35,7 +35,7 @@ class Dotfile:
 
     path: str
     """Below the work folder, e.g. ``.bashrc``."""
-    data: str
+    data: str = field(repr=False)
     permission: str = "644"
     """Three octal digits."""
 

@@ -75,9 +75,9 @@ class ExecuteRequest:
     mode: Mode
     run_id: str | None
     """None lets the server choose; follow-up requests must name it."""
-    code: str = ""
+    code: str = field(default="", repr=False)
     """Source (query), answer without its newline (input), otherwise empty."""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     raw_console: bool = False
     """Ask for `RAW_CONSOLE`; only where the server has it."""
     eof: bool = False

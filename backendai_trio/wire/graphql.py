@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import RemoteProtocolError, api_error
@@ -18,7 +18,7 @@ class GraphQLQuery:
     """A query and its variables."""
 
     text: str
-    variables: Mapping[str, Any]
+    variables: Mapping[str, Any] = field(repr=False)
 
     def encode(self) -> bytes:
         """JSON body of the request."""

@@ -53,8 +53,8 @@ class Request:
     method: str
     path: str
     """Path on the server, already percent-encoded (`path_of`), without the endpoint's base path."""
-    query: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
+    query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
     content_type: str = OCTETS
 
     @property
@@ -91,7 +91,7 @@ class Response:
     status: int
     content_type: str
     body: bytes = field(repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Names in lower case."""
 
 

@@ -104,7 +104,7 @@ class KernelSpec:
 
     runtime: str
     """Image name or alias, optionally with a tag: ``python``, ``lua5``, ``python:3.11``."""
-    environ: Mapping[str, str] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Environment variables of every program in the kernel."""
     mounts: tuple[str, ...] = ()
     """Virtual folders, each as `Mount.parse` reads it: ``data``, ``data:/mnt/data:ro``. Without a
@@ -128,7 +128,7 @@ class KernelSpec:
     """Whether these share a machine."""
     preopen_ports: tuple[int, ...] = ()
     """TCP ports, 1024 to 65535, on which programs in it will serve."""
-    bootstrap_script: str = ""
+    bootstrap_script: str = field(default="", repr=False)
     """A shell script, in UTF-8, that is run in it before all else."""
     tag: str = ""
     """A text to tell it from others in lists."""
@@ -136,7 +136,7 @@ class KernelSpec:
     """Its place among sessions that wait: the higher, the sooner. Default: the server's."""
     dependencies: tuple[str, ...] = ()
     """Ids of sessions that must have succeeded before it starts."""
-    callback_url: str = ""
+    callback_url: str = field(default="", repr=False)
     """Where the server tells of its states."""
     agents: tuple[str, ...] = ()
     """Ids of the agents that run its containers; for super-administrators."""

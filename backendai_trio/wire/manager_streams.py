@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import ExecutionError, LocalProtocolError, RemoteProtocolError
 from .execution import ExecuteReply, ExecuteRequest
@@ -86,7 +86,7 @@ def decode_reply(frame: str | bytes) -> ExecuteReply:
 class Stdin:
     """Typed bytes."""
 
-    data: bytes
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

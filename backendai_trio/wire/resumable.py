@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import RemoteProtocolError
@@ -88,7 +88,7 @@ class Input:
 
     start: int
     """The position before them."""
-    data: bytes
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class Signed:
     """The parts of a request that its signature covers."""
 
     method: str
-    target: str
+    target: str = field(repr=False)
     """Path and query exactly as on the request line."""
     date: str
     """The raw text of the date header."""

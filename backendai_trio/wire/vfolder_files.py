@@ -6,7 +6,7 @@ forward slashes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..config.parsing import parse_endpoint
 from ..config.settings import Endpoint
@@ -192,7 +192,7 @@ class ArchiveRequest:
 class Ticket:
     """A token to upload or download a file."""
 
-    token: str
+    token: str = field(repr=False)
     url: str = ""
     """Of the storage proxy; empty when the manager takes the file itself (19.09 and 20.03)."""
 

@@ -35,7 +35,7 @@ class Call:
     """An authenticated request."""
 
     request: Request
-    body: bytes
+    body: bytes = field(repr=False)
     """The body; empty when it is a file's, which the handler streams from `request`."""
     access_key: str
     era: Era
@@ -56,10 +56,10 @@ class Call:
 class Answer:
     """A response with a body in memory."""
 
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
     status: int = 200
     content_type: str = JSON
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """More headers."""
 
 

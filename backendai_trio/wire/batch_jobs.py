@@ -117,13 +117,13 @@ done
 rm -f {file}
 """
 _GUARD = """\
-{pause}{wait}echo '{begin}'
+{pause}{wait}echo {begin}
 (
 {command}
 ) 2>&1
 code=$?
-echo '{end}'$code
-exit $code
+echo {end}$code
+{pause}exit $code
 """
 
 
@@ -134,13 +134,15 @@ def guarded_command(
 
     A manager's log has lines of the kernel runner, and tells no exit code. So marks are printed
     before and behind the output of the command, of which both streams go the same way: else the
-    last mark could overtake what it has to follow.
+    last mark could overtake what it has to follow. The kernel runner may also log the command
+    itself, so the marks are written there in a way that is not what they print.
 
     Args:
         command: a shell command.
         name: of the marks: letters and digits, seen nowhere else.
         waits_for: a file in the work folder that must be there first, not empty; it is removed.
-        pauses: whether nothing may be printed at once (docs/protocol.md, section 4.7).
+        pauses: whether what is printed at once, or right before the end, may be lost
+            (docs/protocol.md, section 4.7).
         marks: whether to print marks.
     """
     if not marks and not waits_for:
@@ -148,13 +150,18 @@ def guarded_command(
     wait = _WAIT.format(file=waits_for, limit=_FILES_SECONDS) if waits_for else ""
     if not marks:
         return f"{wait}{command}"
-    begin, end = _marks(name)
+    begin, end = (_quoted(mark) for mark in _marks(name))
     pause = "sleep 1\n" if pauses else ""
     return _GUARD.format(pause=pause, wait=wait, begin=begin, end=end, command=command)
 
 
 def _marks(name: str) -> tuple[str, str]:
     return f"::job {name} begins::", f"::job {name} ends::"
+
+
+def _quoted(mark: str) -> str:
+    """A shell word whose value is the mark, and that does not have the mark in it."""
+    return f"'{mark[:4]}''{mark[4:]}'"
 
 
 class JobLog:

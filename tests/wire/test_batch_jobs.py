@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 import subprocess
 from typing import Any
 
@@ -95,6 +96,17 @@ def test_guarded_command_does_the_same(command: str) -> None:
     read = JobLog("n1")
     assert read.feed(f"[kernel runner] hello\n{log}[kernel runner] bye\n") == plain.stdout.decode()
     assert code == plain.returncode == read.exit_code
+
+
+@given(st.text(string.ascii_letters + string.digits, min_size=1, max_size=12), st.booleans())
+def test_command_in_the_log_is_no_mark(name: str, pauses: bool) -> None:
+    """Kernel runners log the command that they run: measured on 26.9.6."""
+    command = guarded_command("echo a", name, pauses=pauses)
+    noise = f"[DEBUG] run shell command {command!r}\n{command}\n"
+    read = JobLog(name)
+    assert read.feed(noise) == ""
+    assert read.feed(f"{noise}::job {name} begins::\na\n::job {name} ends::3\n{noise}") == "a\n"
+    assert read.exit_code == 3
 
 
 def test_command_without_a_guard_is_itself() -> None:

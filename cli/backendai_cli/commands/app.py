@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+
 import click
 import trio
 
@@ -96,19 +99,26 @@ async def _serve(
 
 
 async def _connect_standard_streams(session: str, name: str, options: ServiceOptions | None) -> int:
+    """Connect the standard streams to a service, until either side ends.
+
+    In pipes, Ctrl-C is left to the program that reads them: sftp goes on after it, and ssh would
+    report that the connection broke if its ProxyCommand ended first.
+    """
+    if not sys.stdin.isatty():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     config = configured_server(f"connect to the service {name} of {session}")
     local = StandardStreams()
-    async with cancel_on_signals(), open_client(config) as client:
-        kernel = await find_kernel(client, session)
-        async with open_app_stream(kernel, name, options=options) as remote:
-            with one_error():
-                async with trio.open_nursery() as nursery:
+    with one_error():
+        async with cancel_on_signals(), trio.open_nursery() as nursery:
 
-                    async def end_with_reader() -> None:
-                        await local.wait_output_closed()
-                        nursery.cancel_scope.cancel()
+            async def end_with_reader() -> None:
+                await local.wait_output_closed()
+                nursery.cancel_scope.cancel()
 
-                    nursery.start_soon(end_with_reader)
+            nursery.start_soon(end_with_reader)
+            async with open_client(config) as client:
+                kernel = await find_kernel(client, session)
+                async with open_app_stream(kernel, name, options=options) as remote:
                     await copy_both_ways(local, remote)
-                    nursery.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
     return 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
@@ -109,6 +111,40 @@ def test_files_as_standard_streams(commands: Commands, port: str) -> None:
     done = commands.shell(f"backend.ai app lab1 {port} --stdio <in >out")
     assert done.code == 0, done
     assert (commands.work / "out").read_bytes() == b"olleh"
+
+
+def test_ctrl_c_is_left_to_the_other_program(commands: Commands, port: str) -> None:
+    """OpenSSH's programs share a terminal with their ProxyCommand, and sftp goes on after it."""
+    with commands.start("app", "lab1", port, "--stdio", stdin=subprocess.PIPE) as running:
+        running.send("echo!x")
+        running.expect("x")
+        running.signal(signal.SIGINT)
+        running.send("y")
+        running.expect("y")
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 128 + signal.SIGTERM
+
+
+def test_ended_while_it_connects(commands: Commands) -> None:
+    """A program that closes its end of the pipes need not wait for a server that is slow."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        env = {
+            "BACKEND_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "BACKEND_ACCESS_KEY": ACCESS_KEY,
+            "BACKEND_SECRET_KEY": SECRET_KEY,
+        }
+        reading, writing = os.pipe()
+        process = subprocess.Popen(
+            commands.argv("app", "lab1", "80", "--stdio"),
+            env=commands.env | env,
+            stdin=subprocess.PIPE,
+            stdout=writing,
+        )
+        os.close(writing)
+        connection, _ = silent.accept()
+        os.close(reading)
+        with connection, process:
+            assert process.wait(30) == 0
 
 
 def test_kernel_that_ends_under_it(commands: Commands, port: str) -> None:

@@ -24,6 +24,8 @@ _NAMES = (
     ("domain", r"domain"),
     ("project", r"group|project"),
 )
+_SCOPE = re.compile(r"\bon session at scopes \[(project|domain)id")
+"""Where a user may not make sessions, in the detail of a 403 of managers from 26.9 on."""
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|\([^)]*\)|\{.*\}", re.DOTALL)
 """What may hold names that the user has given."""
 
@@ -34,7 +36,8 @@ def advice_for(error: ApiError, spec: KernelSpec) -> str:
     Args:
         error: the refusal. Managers from 22.03 to 25.6 have one kind for all that is not there, and
             name it in the title; for a project or a domain that is not the user's, all managers up
-            to 26.2 have the kind of malformed parameters (docs/protocol.md, section 10).
+            to 26.2 have the kind of malformed parameters, and 26.9 refuses permission
+            (docs/protocol.md, section 10).
         spec: what was to be created.
     """
     match _refused(error):
@@ -57,6 +60,8 @@ def is_refused_place(error: ApiError) -> bool:
 
 def _refused(error: ApiError) -> str:
     """The name in the request that the server did not take: one of `_NAMES`, or ``""``."""
+    if error.status == 403 and (scope := _SCOPE.search(error.detail.lower())):
+        return scope[1]
     if error.status not in (400, 404) or error.is_unknown_image:
         return ""
     if error.kind in _OF_KINDS:

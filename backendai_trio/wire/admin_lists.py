@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .json_fields import Fields, decode_json
@@ -56,16 +56,23 @@ def listing(kind: Kind, era: Era, hello: Hello | None = None) -> Listing:
         found = by_era[SESSION_6.name]
     if found is None:
         raise LocalProtocolError(f"servers of API {era.version} have no list of {kind}")
-    columns = dict(found.columns)
-    if kind == "sessions" and hello is not None and hello.release >= _REQUESTED_SLOTS_SINCE:
-        columns |= columns_of("requested_slots")
     keys = _keys(kind)
+    found = _of_release(kind, found, hello)
     if not found.paged:
         own = replace(found.own, keys=keys) if found.own is not None else None
-        return replace(found, keys=keys, columns=columns, own=own)
+        return replace(found, keys=keys, own=own)
     filters = era.graphql_enveloped or (hello is not None and LIST_FILTERS in hello.features)
     sorts: Literal["columns", "column"] = "columns" if filters else "column"
-    return replace(found, keys=keys, columns=columns, filters=filters, sorts=sorts)
+    return replace(found, keys=keys, filters=filters, sorts=sorts)
+
+
+def _of_release(kind: Kind, found: Listing, hello: Hello | None) -> Listing:
+    """The list with what came within its era."""
+    if hello is None or hello.release < _ADDED_SINCE or kind not in _ADDED:
+        return found
+    return replace(
+        found, columns=dict(found.columns) | columns_of(_ADDED[kind]), fixed=_FIXED[kind]
+    )
 
 
 def only_living(
@@ -93,12 +100,19 @@ def _keys(kind: Kind) -> Sequence[str]:
     """The names of the columns in all eras, those of the newest first."""
     listings = reversed([*_LISTINGS[kind].values()])
     names = dict.fromkeys(name for item in listings for name in item.columns)
-    return [*names, "requested_slots"] if kind == "sessions" else [*names]
+    return [*names, *columns_of(_ADDED.get(kind, ""))]
 
 
 _LISTS_SINCE = "v4.20190315"
 _QUEUES_SINCE = "v4.20190615"
-_REQUESTED_SLOTS_SINCE = (24, 3)
+_ADDED_SINCE = (24, 3)
+_ADDED: Mapping[str, str] = {"sessions": "requested_slots", "projects": "type"}
+"""Columns that came with that release."""
+_FIXED: Mapping[str, Mapping[str, tuple[str, Any]]] = {
+    "sessions": {},
+    # Without it, projects that the server has made itself are left out: stores of models.
+    "projects": {"type": ("[String]", ["GENERAL", "MODEL_STORE"])},
+}
 _BEFORE_LISTS = "18.12"
 """Managers 1.4 to 18.12: the transition era with a schema much like that of the seed era."""
 _LIVING = "PENDING,PREPARING,PULLING,RUNNING,RESTARTING,TERMINATING,ERROR"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 
 from ..errors import LocalProtocolError
@@ -118,9 +119,7 @@ rm -f {file}
 """
 _GUARD = """\
 {pause}{wait}echo {begin}
-(
-{command}
-) 2>&1
+/bin/sh -c {command} 2>&1
 code=$?
 echo {end}$code
 {pause}exit $code
@@ -152,7 +151,8 @@ def guarded_command(
         return f"{wait}{command}"
     begin, end = (_quoted(mark) for mark in _marks(name))
     pause = "sleep 1\n" if pauses else ""
-    return _GUARD.format(pause=pause, wait=wait, begin=begin, end=end, command=command)
+    # In a shell of its own, so that a signal to that one does not end the marks, too.
+    return _GUARD.format(pause=pause, wait=wait, begin=begin, end=end, command=shlex.quote(command))
 
 
 def _marks(name: str) -> tuple[str, str]:

@@ -49,6 +49,8 @@ class Listing:
     """Whether rows come page by page, or all at once."""
     arguments: Mapping[str, str] = field(default_factory=dict)
     """Further arguments and their types."""
+    fixed: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
+    """Arguments that every query has: their types and values."""
     own: Listing | None = None
     """The query of ordinary users, whose schema lacks the root field, for what is their own."""
     keys: Sequence[str] = ()
@@ -107,7 +109,7 @@ class Listing:
         for name in given:
             if name not in self.arguments:
                 raise LocalProtocolError(f"{self.root} cannot be listed by {name} on this server")
-        values: dict[str, tuple[str, Any]] = {}
+        values: dict[str, tuple[str, Any]] = dict(self.fixed)
         if self.paged:
             values |= {"limit": ("Int!", limit), "offset": ("Int!", offset)}
         values |= {name: (self.arguments[name], value) for name, value in given.items()}

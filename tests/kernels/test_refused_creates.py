@@ -12,6 +12,8 @@ from backendai_trio.kernels.refused_creates import advice_for
 
 from ..transport.servers import read_head, reply, serving
 
+_LACKS = "User 1 lacks permission <Permission.CREATE: 4> on session at scopes"
+
 
 @pytest.mark.parametrize(
     ("status", "kind", "title", "project", "advice"),
@@ -28,6 +30,10 @@ from ..transport.servers import read_head, reply, serving
         (404, "object-not-found", "No such vfolder: 'my domain'", "", "vfolder list"),
         (404, "project-not-found", "Project not found.", "", "none was named"),
         (404, "domain-not-found", "No", "", "BACKEND_DOMAIN"),
+        (403, "not-enough-permission", f"{_LACKS} [ProjectID('1')]", "", "none was named"),
+        (403, "not-enough-permission", f"{_LACKS} [ProjectID('1')]", "lab", "'lab' is no project"),
+        (403, "not-enough-permission", f"{_LACKS} [DomainID('1')]", "", "BACKEND_DOMAIN"),
+        (403, "not-enough-permission", "User 1 lacks permission to open a project", "", ""),
         # Words that are a part of another, or of a failure of another kind, say nothing.
         (404, "image-not-found", "No such image: cr.mydomain.org/python", "", ""),
         (404, "object-not-found", "No such image: cr.domain.org/group", "", ""),
@@ -41,7 +47,7 @@ async def test_the_option_is_named(
     """It is found by what is not there, and never by a name that happens to be in the text."""
     hello = json.dumps({"version": "v7.20230615", "manager": "23.09.10"}).encode()
     problem = {"type": f"https://api.backend.ai/probs/{kind}", "title": title}
-    if kind == "invalid-api-params":
+    if kind in ("invalid-api-params", "not-enough-permission"):
         problem |= {"title": "Missing or invalid API parameters.", "msg": title}
     refusal = reply(status, json.dumps(problem).encode(), "application/problem+json")
 

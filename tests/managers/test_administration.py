@@ -35,11 +35,16 @@ from .targets import Target
 
 pytestmark = pytest.mark.needs("administration")
 ENDING_SECONDS = 30.0
+MEMORY = str(1 << 30)
 PASSWORD = "A-password-of-the-tests-1!"
 SIMPLE: list[tuple[ManagedKindName, dict[str, Any], dict[str, Any]]] = [
     ("domains", {"description": "A"}, {"description": "B", "is_active": False}),
     ("resource-policies", {"max_concurrent_sessions": 2}, {"idle_timeout": 60}),
-    ("resource-presets", {"resource_slots": {"cpu": "1"}}, {"resource_slots": {"cpu": "2"}}),
+    (
+        "resource-presets",
+        {"resource_slots": {"cpu": "1", "mem": MEMORY}},
+        {"resource_slots": {"cpu": "2", "mem": MEMORY}},
+    ),
     ("scaling-groups", {"description": "A"}, {"description": "B"}),
 ]
 
@@ -57,8 +62,17 @@ async def made(
     finally:
         with trio.move_on_after(ENDING_SECONDS, shield=True), suppress(NotFound):
             await get_row(client, kind, name)
+            if kind == "domains":
+                await purge_own_projects(client, name)
             remove = delete_row if table.purge_since is None else purge_row
             await remove(client, kind, name)
+
+
+async def purge_own_projects(client: Client, domain: str) -> None:
+    """Remove the projects that managers make with a domain: the store of its models."""
+    for project in await list_rows(client, "projects"):
+        if project["domain_name"] == domain:
+            await purge_row(client, "projects", project["id"])
 
 
 def new_name() -> str:
@@ -98,6 +112,7 @@ async def test_from_create_to_delete(
         await delete_row(admin, kind, name)
         if kind == "domains":
             assert (await get_row(admin, kind, name))["is_active"] is False
+            await purge_own_projects(admin, name)
             await purge_row(admin, kind, name)
     for action in ("update", "delete"):
         with pytest.raises(NotFound):

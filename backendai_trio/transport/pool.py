@@ -202,7 +202,12 @@ class ConnectionPool:
 
 
 class IncomingResponse:
-    """A response: its head, and its body piece by piece. It holds a connection of the pool."""
+    """A response: its head, and its body piece by piece. It holds a connection of the pool.
+
+    Attributes:
+        endpoint: the server.
+        answer_seconds: limit for each wait on it; infinite for none.
+    """
 
     def __init__(
         self,
@@ -213,10 +218,10 @@ class IncomingResponse:
         answer_seconds: float,
     ) -> None:
         self._pool: ConnectionPool | None = pool
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._connection = connection
         self._parser = parser
-        self._answer_seconds = answer_seconds
+        self.answer_seconds = answer_seconds
         self._failed = False
 
     @property
@@ -233,6 +238,15 @@ class IncomingResponse:
     def complete(self) -> bool:
         """Whether all of it has come."""
         return self._parser.complete
+
+    def check_proxy(self) -> None:
+        """Look whether it is a proxy's refusal. For one that is not closed.
+
+        Raises:
+            ConnectionFailed: it is.
+        """
+        if self._pool is not None:
+            self._pool.check_proxy(self.status, self.endpoint)
 
     async def receive_more(self) -> None:
         """Receive more of the head or the body; the caller limits the time.
@@ -267,7 +281,7 @@ class IncomingResponse:
         while not pieces:
             if self._parser.complete or self._failed:
                 return b""
-            with trio.move_on_after(self._answer_seconds) as waiting:
+            with trio.move_on_after(self.answer_seconds) as waiting:
                 await self.receive_more()
             if waiting.cancelled_caught:
                 self._failed = True
@@ -278,7 +292,7 @@ class IncomingResponse:
         """Give the connection back; it is used again if the whole response was received."""
         if self._pool is not None:
             reusable = self._parser.complete and self._parser.reusable and not self._failed
-            self._pool.release(self._endpoint, self._connection, reusable=reusable)
+            self._pool.release(self.endpoint, self._connection, reusable=reusable)
             self._pool = None
 
 

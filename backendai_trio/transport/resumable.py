@@ -192,6 +192,7 @@ class ResumableStream:
             self._path,
             query=(*query, ("new", "1")) if self._is_new else query,
             answer_seconds=self.limits.answer_seconds,
+            waits=self.connection.up,  # a lost one is replaced with pauses of its own
         )
         self._acknowledged = self.position
         # A server that knows the stream is not asked to begin it: if it has given the stream up, it

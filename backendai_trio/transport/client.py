@@ -42,7 +42,8 @@ class Client:
         hello: the server's version and features, as it announces them.
         era: how it is spoken to.
         sender: sends its requests, and knows which of the server's addresses is in use.
-        tls: the TLS context of all its connections to the server; None for plain HTTP.
+        tls: the TLS context of all its connections over TLS; None if no address of the server is
+            on ``https``.
         journal: where kernels are written down that end with their blocks; None for nowhere.
         limits: how much it takes from a server.
         clock: gives the time that requests are dated with, and signed for.

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import h11
 import pytest
 import trio
-import trio.testing
 
 from backendai_trio import (
     ApiError,
@@ -41,6 +38,7 @@ from backendai_trio.wire.signing import Signed, sign
 from .. import plain_http
 from ..proxies import Proxy
 from .servers import HELLO, INFO, KEYS, read_head, reply, serving
+from .ways import go_down, two_ways
 
 PYTHON = KernelSpec(runtime="python")
 DONE = reply(200, b"{}", "application/json")
@@ -51,16 +49,6 @@ async def ways(gateway: Gateway) -> AsyncIterator[list[Proxy]]:
     """Two ways to the gateway."""
     async with two_ways(gateway.config.endpoint.port) as proxies:
         yield proxies
-
-
-@asynccontextmanager
-async def two_ways(port: int) -> AsyncIterator[list[Proxy]]:
-    async with trio.open_nursery() as nursery:
-        proxies = [Proxy(nursery, port, random.Random(0)) for _ in range(2)]
-        for proxy in proxies:
-            await proxy.listen()
-        yield proxies
-        nursery.cancel_scope.cancel()
 
 
 @pytest.fixture
@@ -148,12 +136,6 @@ async def test_poll_after_an_address_went_down(client: Client, ways: list[Proxy]
                 events += await run.receive()
         assert Stdout("again\n") in events
     assert client.config.endpoint.port == second.port
-
-
-async def go_down(way: Proxy) -> None:
-    """Go down, and wait until that shows on all connections."""
-    way.go_down()
-    await trio.testing.wait_all_tasks_blocked(0.01)
 
 
 async def test_addresses_that_are_all_down(client: Client, ways: list[Proxy]) -> None:

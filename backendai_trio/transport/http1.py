@@ -1,8 +1,8 @@
 """One HTTP/1.1 connection, for one request at a time.
 
 Whatever goes wrong in an `exchange`, a cancellation above all, closes its connection, so that a
-response that was half read is never taken for that of the next request. One that was begun by
-`start` is read on after a cancellation, by `PendingCall` alone.
+response that was half read is never taken for that of the next request. Only `PendingCall` reads a
+response on after a cancellation, one that was begun by `start`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from ..errors import ApiError, BackendError, QuotaExceeded
+from ..errors import ApiError, BackendError, ConnectionFailed, QuotaExceeded
 from ..wire.http import Request, Response
 from .exceptions import ReadTimeout, map_exceptions
 from .pool import IncomingResponse
@@ -130,9 +130,16 @@ class PendingCall:
                     waiting.deadline = trio.current_time() + incoming.answer_seconds
             if waiting.cancelled_caught:
                 raise ReadTimeout
-            incoming.check_proxy()
+            self._check_proxy(incoming)
         log_response(self._request, incoming.endpoint, incoming.status, self._asked_at)
         response = response_of(self._request, incoming, bytes(self._body), self._max_bytes)
         if response.status >= 300:
             raise self._error_of(self._request, response)
         return response
+
+    def _check_proxy(self, incoming: IncomingResponse) -> None:
+        try:
+            incoming.check_proxy()
+        except ConnectionFailed:
+            self.sent = False  # the proxy has kept the request
+            raise

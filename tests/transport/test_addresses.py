@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import h11
@@ -24,6 +25,7 @@ from backendai_trio import (
     open_client,
     open_kernel,
 )
+from backendai_trio.config.parsing import parse_endpoint
 from backendai_trio.config.settings import Endpoint
 from backendai_trio.gateway import Gateway
 from backendai_trio.kernels.poll_run import open_poll_run
@@ -245,6 +247,50 @@ async def test_request_is_signed_for_the_address_that_it_is_sent_to(
             await go_down(one)
             await ask(client)
             witness.check(second)
+
+
+@asynccontextmanager
+async def refusing_proxy() -> AsyncIterator[tuple[Client, list[bytes]]]:
+    """A client of two addresses behind a proxy that passes nothing on any more; and the request
+    lines that the proxy has read since then."""
+    lines: list[bytes] = []
+
+    async def handle(stream: trio.SocketStream) -> None:
+        while head := await read_head(stream):
+            line = head.partition(b" HTTP/")[0]
+            if line == b"GET http://one.example/":
+                await stream.send_all(HELLO)
+            else:
+                lines.append(line)
+                await stream.send_all(reply(407, b"who are you?"))
+
+    one, two = (parse_endpoint(f"http://{name}.example") for name in ("one", "two"))
+    async with serving(handle) as config:
+        url = config.endpoint.url
+        config = replace(config, endpoint=one, other_endpoints=(two,), proxy=url)
+        async with open_client(config) as client:
+            yield client, lines
+
+
+async def test_refusal_of_a_proxy_is_the_same_for_each_address() -> None:
+    """A body that is a stream is sent once."""
+
+    async def content() -> AsyncIterator[bytes]:
+        await trio.lowlevel.checkpoint()
+        yield b"{}"
+
+    async with refusing_proxy() as (client, lines):
+        with pytest.raises(ConnectionFailed, match="407"):
+            await client.call(Request("POST", "/session"), content=content(), content_length=2)
+    assert lines == [b"POST http://one.example/session"]
+
+
+async def test_create_that_a_proxy_has_kept_is_not_undone() -> None:
+    async with refusing_proxy() as (client, lines):
+        with pytest.raises(ConnectionFailed, match="407"):
+            async with open_kernel(client, PYTHON):
+                pass
+    assert lines == [b"POST http://one.example/session"]
 
 
 async def test_run_goes_on_over_the_other_address(

@@ -113,9 +113,9 @@ class Client:
             request: what to send.
             content: the body as a stream, instead of `request.body`.
             content_length: its size in bytes; None sends it chunked.
-            answer_seconds: limit for each wait on the response, by default
-                `Config.answer_seconds`; None for one that may take minutes,
-                such as that to a create. TCP then notices a dead peer.
+            answer_seconds: limit for the response to begin, by default `Config.answer_seconds`;
+                None for one that may take minutes, such as that to a create. TCP then notices a
+                dead peer. For each wait on more of it the limit is always `Config.answer_seconds`.
 
         Raises:
             ApiError: the server answered with an error (its subclasses say which kind).
@@ -132,7 +132,7 @@ class Client:
             request,
             content=content,
             content_length=content_length,
-            answer_seconds=answer_seconds,
+            head_seconds=answer_seconds,
         )
         stream = await self.sender.open_response(request, outgoing, waits=content is None)
         try:
@@ -149,7 +149,7 @@ class Client:
             request: what to send, by the first `PendingCall.wait`.
             answer_seconds: as for `call`.
         """
-        outgoing = partial(self._outgoing, request, answer_seconds=answer_seconds)
+        outgoing = partial(self._outgoing, request, head_seconds=answer_seconds)
         return self.sender.pending_call(request, outgoing)
 
     @asynccontextmanager
@@ -165,6 +165,7 @@ class Client:
         content: AsyncIterator[bytes] | None = None,
         content_length: int | None = None,
         answer_seconds: AnswerSeconds = "ordinary",
+        head_seconds: float | None = None,
         check_status: bool = True,
         decode: bool = True,
     ) -> AsyncIterator[ResponseStream]:
@@ -180,8 +181,10 @@ class Client:
             headers: further ones; they replace those of the same name.
             content: the body as a stream, instead of `request.body`.
             content_length: its size in bytes; None sends it chunked.
-            answer_seconds: limit for each wait on the response, its head or a part of its body;
-                None for none.
+            answer_seconds: limit for each wait on the response, its head or a part of its body, by
+                default `Config.answer_seconds`; None for none.
+            head_seconds: another limit for its head, if the server may work for long before it
+                answers; None for `answer_seconds`.
             check_status: False gives a response of any status.
             decode: False gives the body as it came, in the coding of its ``Content-Encoding``.
 
@@ -205,7 +208,8 @@ class Client:
             headers=headers,
             content=content,
             content_length=content_length,
-            answer_seconds=answer_seconds,
+            head_seconds=answer_seconds if head_seconds is None else head_seconds,
+            body_seconds=answer_seconds,
         )
         stream = await self.sender.open_response(
             request,
@@ -260,7 +264,8 @@ class Client:
         headers: Mapping[str, str] | None = None,
         content: AsyncIterator[bytes] | None = None,
         content_length: int | None = None,
-        answer_seconds: AnswerSeconds,
+        head_seconds: AnswerSeconds,
+        body_seconds: AnswerSeconds = "ordinary",
     ) -> OutgoingRequest:
         """A request as it is sent now, to the address in use or elsewhere; see `request`."""
         endpoint = at or (config.api if api else config.endpoint)
@@ -275,13 +280,14 @@ class Client:
             base | dict(headers or {}),
             content=content,
             content_length=content_length,
-            answer_seconds=self._limit(answer_seconds),
+            head_seconds=self._limit(head_seconds),
+            body_seconds=self._limit(body_seconds),
         )
 
-    def _limit(self, answer_seconds: AnswerSeconds) -> float:
-        if answer_seconds is None:
+    def _limit(self, seconds: AnswerSeconds) -> float:
+        if seconds is None:
             return math.inf
-        return self.config.answer_seconds if answer_seconds == "ordinary" else answer_seconds
+        return self.config.answer_seconds if seconds == "ordinary" else seconds
 
     def _check_open(self) -> None:
         if self.closed:

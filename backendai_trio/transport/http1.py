@@ -61,7 +61,7 @@ class HTTP11Connection:
         response = ResponseParser(request.method, self._limits)
         content = request.content
         if isinstance(content, bytes) and len(content) <= _CHUNK_SIZE:
-            with trio.move_on_after(request.answer_seconds) as waiting:
+            with trio.move_on_after(request.head_seconds) as waiting:
                 await self._send(head + content)
                 while not response.head_complete:
                     await self.receive_more(response)
@@ -110,7 +110,7 @@ class HTTP11Connection:
             except Exception as exc:
                 failures.append(exc)
                 sending.cancel_scope.cancel()
-            waiting.deadline = trio.current_time() + request.answer_seconds
+            waiting.deadline = trio.current_time() + request.head_seconds
 
         with trio.CancelScope() as waiting:
             async with trio.open_nursery() as sending:

@@ -97,7 +97,7 @@ class ConnectionPool:
         except BaseException:  # without a response there is nobody to release it
             self._slots.release()
             raise
-        return IncomingResponse(self, endpoint, connection, parser, request.answer_seconds)
+        return IncomingResponse(self, request, connection, parser)
 
     async def _acquire_slot(self) -> None:
         """Wait for a connection to be free. No checkpoint if one is."""
@@ -149,7 +149,7 @@ class ConnectionPool:
                 self._close(connection)
                 raise
             else:
-                return IncomingResponse(self, endpoint, connection, parser, request.answer_seconds)
+                return IncomingResponse(self, request, connection, parser)
 
     async def _connect(self, endpoint: Endpoint) -> HTTP11Connection:
         stream = await connect(
@@ -206,22 +206,21 @@ class IncomingResponse:
 
     Attributes:
         endpoint: the server.
-        answer_seconds: limit for each wait on it; infinite for none.
     """
 
     def __init__(
         self,
         pool: ConnectionPool,
-        endpoint: Endpoint,
+        request: OutgoingRequest,
         connection: HTTP11Connection,
         parser: ResponseParser,
-        answer_seconds: float,
     ) -> None:
+        self.endpoint = request.endpoint
         self._pool: ConnectionPool | None = pool
-        self.endpoint = endpoint
         self._connection = connection
         self._parser = parser
-        self.answer_seconds = answer_seconds
+        self._head_seconds = request.head_seconds
+        self._body_seconds = request.body_seconds
         self._failed = False
 
     @property
@@ -233,6 +232,11 @@ class IncomingResponse:
     def headers(self) -> list[tuple[str, str]]:
         """In the order they came, names in lower case."""
         return self._parser.headers
+
+    @property
+    def answer_seconds(self) -> float:
+        """Limit for the next wait on it: on its head, then on its body; infinite for none."""
+        return self._body_seconds if self._parser.head_complete else self._head_seconds
 
     @property
     def complete(self) -> bool:

@@ -38,7 +38,8 @@ def outgoing_request(
     *,
     content: AsyncIterator[bytes] | None = None,
     content_length: int | None = None,
-    answer_seconds: float,
+    head_seconds: float,
+    body_seconds: float,
 ) -> OutgoingRequest:
     """A request as the pool takes it.
 
@@ -48,7 +49,7 @@ def outgoing_request(
         headers: all but those of its body.
         content: the body as a stream, instead of `request.body`.
         content_length: its size in bytes; None sends it chunked.
-        answer_seconds: limit for each wait on the response; infinite for none.
+        head_seconds, body_seconds: limits for each wait on the response; infinite for none.
     """
     outgoing = OutgoingRequest(
         endpoint,
@@ -57,7 +58,8 @@ def outgoing_request(
         headers,
         request.body,
         len(request.body),
-        answer_seconds,
+        head_seconds,
+        body_seconds,
     )
     if content is not None:
         outgoing = replace(outgoing, content=content, content_length=content_length)

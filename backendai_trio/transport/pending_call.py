@@ -9,7 +9,7 @@ import trio
 from ..errors import ApiError, BackendError, ConnectionFailed, QuotaExceeded
 from ..wire.http import Request, Response
 from .exceptions import ReadTimeout, map_exceptions
-from .pool import IncomingResponse
+from .incoming import IncomingResponse
 from .rate_limit import RateLimitPauses
 from .responses import log_response, response_of
 

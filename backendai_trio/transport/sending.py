@@ -14,9 +14,10 @@ from ..errors import ApiError, api_error
 from ..wire.http import Request, Response, decode_problem
 from .addresses import Addresses
 from .exceptions import map_exceptions
+from .incoming import IncomingResponse
 from .limits import Limits
 from .pending_call import PendingCall
-from .pool import ConnectionPool, IncomingResponse
+from .pool import ConnectionPool
 from .rate_limit import RateLimitPauses
 from .requests import OutgoingRequest
 from .responses import ResponseStream, log_response

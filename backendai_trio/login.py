@@ -49,11 +49,13 @@ async def log_in(
     """
     body = LoginRequest(username, password, otp, force).encode()
     request = Request("POST", LOGIN_PATH, (), body, JSON)
-    headers = client.plain_headers(request)
-    server = client.config.endpoint
-    async with client.request(request, at=server, headers=headers, check_status=False) as stream:
+    headers = {"Date": client.date(), "Content-Type": request.content_type}
+    async with client.request(
+        request, api=False, sign=False, headers=headers, check_status=False
+    ) as stream:
         cookies = [value for name, value in stream.header_list if name == "set-cookie"]
         reply = await stream.read_all()
+    server = client.config.endpoint
     if not LoginReply.is_encoded_in(reply.body):
         if reply.status in (404, 405):
             raise RemoteProtocolError(
@@ -97,9 +99,7 @@ async def log_out(client: Client) -> None:
     Endpoint: ``POST /server/logout`` (docs/protocol.md, section 2.4).
     """
     request = Request("POST", LOGOUT_PATH)
-    headers = client.signed_headers(request)
-    server = client.config.endpoint
-    async with client.request(request, at=server, headers=headers, check_status=False) as stream:
+    async with client.request(request, api=False, check_status=False) as stream:
         reply = await stream.read_all()
     if reply.status >= 300:
         error = decode_problem(reply).as_error(str(request))

@@ -79,7 +79,7 @@ class Config:
     """Limit in seconds for opening a connection, the TLS handshake included."""
     answer_seconds: float = ANSWER_SECONDS
     """Limit in seconds for each wait on an ordinary answer: for its head, or for more of its body.
-    Answers that may take minutes, such as that to a create, have none."""
+    Answers that may take minutes to begin, such as that to a create, have none until then."""
     grace_seconds: float = 10.0
     """How many seconds a cancelled block may take to interrupt code and destroy its kernel; six
     times as many for a manager's kernel that does not run yet (`open_kernel`)."""

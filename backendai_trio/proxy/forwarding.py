@@ -76,6 +76,7 @@ class Forwarder:
                 self._target(scope),
                 subprotocols=scope["subprotocols"],
                 tunnel=True,
+                waits=False,  # the client of the proxy is told, as it is for other requests
             ) as up:
                 await down.accept(up.subprotocol)
                 accepted = True
@@ -100,16 +101,15 @@ class Forwarder:
         async with open_body(asked, incoming, self.client) as body:
             content_type = asked.get("content-type", OCTETS)
             request = Request(scope["method"], self._target(scope), content_type=content_type)
-            headers = self.client.signed_headers(request, body_digest=body.digest)
-            headers["User-Agent"] = asked.get("user-agent", headers["User-Agent"])
-            headers["Via"] = _VIA
+            agent = asked.get("user-agent", self.client.config.user_agent)
+            headers = {"User-Agent": agent, "Via": _VIA}
             for name, value in forwarded(asked.items(), is_ours):
                 headers[name] = f"{headers[name]}, {value}" if name in headers else value
             # A client may wait for long: TCP notices a server that died.
             async with (
                 self.client.request(
                     request,
-                    sign=False,
+                    body_digest=body.digest,
                     headers=headers,
                     content=body.chunks,
                     content_length=body.size,

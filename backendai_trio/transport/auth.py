@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ..config.settings import Config
+from ..config.settings import Config, Endpoint
 from ..errors import ConfigError
 from ..wire.http import Request
 from ..wire.logins import encode_cookies
@@ -23,12 +23,19 @@ class Authorization(Protocol):
     advice: str
 
     def headers(
-        self, request: Request, *, date: str, version: str, body_digest: str | None
+        self,
+        request: Request,
+        endpoint: Endpoint,
+        *,
+        date: str,
+        version: str,
+        body_digest: str | None,
     ) -> dict[str, str]:
         """The headers that authorize a request.
 
         Args:
             request: what is to be sent.
+            endpoint: where to: the server's address in use.
             date: its Date header.
             version: its API version header.
             body_digest: hexadecimal hash of a body that is sent as a stream.
@@ -43,22 +50,27 @@ class _KeyPair:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._base_path = config.api.base_path
-        self._host = config.api.host_header
-        self._last_parts: tuple[str, ...] = ()
+        self._last_parts: tuple[object, ...] = ()
         self._last_authorization = ""
 
     def headers(
-        self, request: Request, *, date: str, version: str, body_digest: str | None
+        self,
+        request: Request,
+        endpoint: Endpoint,
+        *,
+        date: str,
+        version: str,
+        body_digest: str | None,
     ) -> dict[str, str]:
-        target = self._base_path + request.target
-        parts = (request.method, target, date, request.content_type, version)
+        target = endpoint.base_path + request.target
+        host = endpoint.host_header
+        parts = (request.method, target, date, host, request.content_type, version)
         if parts == self._last_parts:  # polls that follow each other within a second
             return {"Authorization": self._last_authorization}
         config = self._config
         authorization = sign(
             Signed(
-                request.method, target, date, self._host, request.content_type, version,
+                request.method, target, date, host, request.content_type, version,
                 body=request.body, body_digest=body_digest,
             ),
             access_key=config.access_key,
@@ -77,7 +89,13 @@ class _Cookies:
         self._config = config
 
     def headers(
-        self, request: Request, *, date: str, version: str, body_digest: str | None
+        self,
+        request: Request,
+        endpoint: Endpoint,
+        *,
+        date: str,
+        version: str,
+        body_digest: str | None,
     ) -> dict[str, str]:
         login = self._config.login
         if login is None:

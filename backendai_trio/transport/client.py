@@ -6,7 +6,6 @@ import math
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, Literal, TypeVar
@@ -15,17 +14,16 @@ import trio
 
 from ..config.kernel_journal import Journal
 from ..config.settings import Config, Endpoint
-from ..errors import ApiError, QuotaExceeded
+from ..errors import ApiError
 from ..wire.http import Request, Response
 from ..wire.versions import SESSION_6, Hello
 from .auth import authorization_of
-from .exceptions import Unreachable
 from .limits import Limits
 from .pending_call import PendingCall
 from .pool import ConnectionPool
-from .rate_limit import RateLimitPauses
+from .requests import OutgoingRequest
 from .responses import ResponseStream
-from .sending import error_of, open_response, outgoing_request
+from .sending import Sender, error_of, outgoing_request
 
 __all__ = ["Client"]
 
@@ -43,7 +41,9 @@ class Client:
     Attributes:
         hello: the server's version and features, as it announces them.
         era: how it is spoken to.
-        tls: the TLS context of all its connections to the server; None for plain HTTP.
+        sender: sends its requests, and knows which of the server's addresses is in use.
+        tls: the TLS context of all its connections over TLS; None if no address of the server is
+            on ``https``.
         journal: where kernels are written down that end with their blocks; None for nowhere.
         limits: how much it takes from a server.
         clock: gives the time that requests are dated with, and signed for.
@@ -58,13 +58,11 @@ class Client:
         journal: Journal | None = None,
         limits: Limits | None = None,
     ) -> None:
-        self._pool = pool
         self.tls: Final = tls
         self.limits: Final = limits or Limits()
         self.clock: Callable[[], datetime] = partial(datetime.now, UTC)
+        self.sender: Final = Sender(pool, config, self.limits, self.error)
         self._authorization = authorization_of(config)
-        self._api = config.api
-        self._config = config
         self.hello = Hello(SESSION_6.version)
         self.era = SESSION_6
         self.journal = journal
@@ -74,24 +72,7 @@ class Client:
     @property
     def config(self) -> Config:
         """The settings; `Config.endpoint` is the address in use."""
-        return self._config
-
-    def leave_address(self, endpoint: Endpoint) -> bool:
-        """Use the server's next address, unless another one is in use already.
-
-        Args:
-            endpoint: the address that cannot be reached.
-
-        Returns:
-            Whether there is another.
-        """
-        config = self._config
-        if config.endpoint == endpoint and config.other_endpoints:
-            following, *rest = config.other_endpoints
-            config = replace(config, endpoint=following, other_endpoints=(*rest, endpoint))
-            self._config, self._api = config, config.api
-            self._authorization = authorization_of(config)
-        return config.endpoint != endpoint
+        return self.sender.addresses.config
 
     def has(self, feature: str) -> bool:
         """Whether the server announces an ability beyond its era's (our own gateway does).
@@ -132,9 +113,9 @@ class Client:
             request: what to send.
             content: the body as a stream, instead of `request.body`.
             content_length: its size in bytes; None sends it chunked.
-            answer_seconds: limit for each wait on the response, by default
-                `Config.answer_seconds`; None for one that may take minutes,
-                such as that to a create. TCP then notices a dead peer.
+            answer_seconds: limit for the response to begin, by default `Config.answer_seconds`;
+                None for one that may take minutes, such as that to a create. TCP then notices a
+                dead peer. For each wait on more of it the limit is always `Config.answer_seconds`.
 
         Raises:
             ApiError: the server answered with an error (its subclasses say which kind).
@@ -146,18 +127,18 @@ class Client:
         Cancellation:
             The request may have reached the server or not.
         """
-        pauses = self._rate_limit_pauses()
-        while True:
-            stream = await self._send(
-                request, None, True, {}, content, content_length, answer_seconds
-            )
-            try:
-                response = await stream.read_all()
-            finally:
-                stream.close()
-            if response.status < 300:
-                return response
-            await self._refused(self.error(request, response), content, pauses)
+        outgoing = partial(
+            self._outgoing,
+            request,
+            content=content,
+            content_length=content_length,
+            head_seconds=answer_seconds,
+        )
+        stream = await self.sender.open_response(request, outgoing, waits=content is None)
+        try:
+            return await stream.read_all()
+        finally:
+            stream.close()
 
     def start_call(
         self, request: Request, *, answer_seconds: AnswerSeconds = "ordinary"
@@ -165,25 +146,11 @@ class Client:
         """A call whose answer is not lost when the wait for it is cancelled.
 
         Args:
-            request: what to send; it is signed now, and sent by the first `PendingCall.wait`.
+            request: what to send, by the first `PendingCall.wait`.
             answer_seconds: as for `call`.
-
-        Raises:
-            trio.ClosedResourceError: the client's block has ended.
-            ConfigError: a login is needed, and there is none.
         """
-        headers = self.signed_headers(request)
-        outgoing = outgoing_request(
-            request, self._api, headers, answer_seconds=self._limit(answer_seconds)
-        )
-        return PendingCall(
-            self._pool,
-            request,
-            outgoing,
-            self.error,
-            self._rate_limit_pauses(),
-            max_bytes=self.limits.max_body_bytes,
-        )
+        outgoing = partial(self._outgoing, request, head_seconds=answer_seconds)
+        return self.sender.pending_call(request, outgoing)
 
     @asynccontextmanager
     async def request(
@@ -191,11 +158,14 @@ class Client:
         request: Request,
         *,
         at: Endpoint | None = None,
+        api: bool = True,
         sign: bool = True,
+        body_digest: str | None = None,
         headers: Mapping[str, str] | None = None,
         content: AsyncIterator[bytes] | None = None,
         content_length: int | None = None,
         answer_seconds: AnswerSeconds = "ordinary",
+        head_seconds: float | None = None,
         check_status: bool = True,
         decode: bool = True,
     ) -> AsyncIterator[ResponseStream]:
@@ -205,12 +175,16 @@ class Client:
             request: what to send.
             at: another server, such as a storage proxy, where a token in the query lets the request
                 in. It is not signed then, and no key is sent. None: the client's server.
+            api: False for a path of a web server itself, and not of the API that it leads to.
             sign: False for a request to the client's server that is not signed.
+            body_digest: as for `signed_headers`.
             headers: further ones; they replace those of the same name.
             content: the body as a stream, instead of `request.body`.
             content_length: its size in bytes; None sends it chunked.
-            answer_seconds: limit for each wait on the response, its head or a part of its body;
-                None for none.
+            answer_seconds: limit for each wait on the response, its head or a part of its body, by
+                default `Config.answer_seconds`; None for none.
+            head_seconds: another limit for its head, if the server may work for long before it
+                answers; None for `answer_seconds`.
             check_status: False gives a response of any status.
             decode: False gives the body as it came, in the coding of its ``Content-Encoding``.
 
@@ -224,34 +198,39 @@ class Client:
         """
         if at is not None:
             at = self.config.storage_proxy(at)
-        pauses = self._rate_limit_pauses()
-        while True:
-            stream = await self._send(
-                request, at, sign, headers or {}, content, content_length, answer_seconds,
-                decode=decode,
-            )  # fmt: skip
-            try:
-                if not check_status or stream.status < 300:
-                    yield stream
-                    return
-                error = self.error(request, await stream.read_all())
-            finally:
-                stream.close()
-            await self._refused(error, content, pauses)
+        outgoing = partial(
+            self._outgoing,
+            request,
+            at=at,
+            api=api,
+            sign=sign,
+            body_digest=body_digest,
+            headers=headers,
+            content=content,
+            content_length=content_length,
+            head_seconds=answer_seconds if head_seconds is None else head_seconds,
+            body_seconds=answer_seconds,
+        )
+        stream = await self.sender.open_response(
+            request,
+            outgoing,
+            elsewhere=at is not None,
+            waits=content is None,
+            check_status=check_status,
+            decode=decode,
+        )
+        try:
+            yield stream
+        finally:
+            stream.close()
 
-    def _rate_limit_pauses(self) -> RateLimitPauses:
-        return RateLimitPauses(self.config.endpoint.url, self.limits.rate_limited_seconds)
-
-    async def _refused(
-        self, error: ApiError, content: AsyncIterator[bytes] | None, pauses: RateLimitPauses
-    ) -> None:
-        """Raise an error; or wait, if the request may be sent again."""
-        if content is not None or not isinstance(error, QuotaExceeded):
-            raise error
-        await pauses.wait(error)
+    def date(self) -> str:
+        """The Date header of a request that is sent now."""
+        return self.clock().isoformat(timespec="seconds")
 
     def signed_headers(self, request: Request, *, body_digest: str | None = None) -> dict[str, str]:
-        """The headers of a request with its authorization: a signature, or a cookie.
+        """The headers of a request to the address in use, with its authorization: a signature, or a
+        cookie.
 
         Args:
             request: what is to be sent.
@@ -262,74 +241,53 @@ class Client:
             ConfigError: a login is needed, and there is none.
         """
         self._check_open()
-        headers = self.plain_headers(request)
-        version = headers["X-BackendAI-Version"] = self.era.version
-        return headers | self._authorization.headers(
-            request, date=headers["Date"], version=version, body_digest=body_digest
+        config, date, version = self.config, self.date(), self.era.version
+        return {
+            "Host": config.endpoint.host_header,
+            "User-Agent": config.user_agent,
+            "Date": date,
+            "Content-Type": request.content_type,
+            "X-BackendAI-Version": version,
+        } | self._authorization.headers(
+            request, config.api, date=date, version=version, body_digest=body_digest
         )
 
-    def plain_headers(self, request: Request) -> dict[str, str]:
-        """The headers of a request that needs no authorization.
-
-        Args:
-            request: what is to be sent.
-        """
-        return {
-            "Host": self.config.endpoint.host_header,
-            "User-Agent": self.config.user_agent,
-            "Date": self.clock().isoformat(timespec="seconds"),
-            "Content-Type": request.content_type,
-        }
-
-    async def _send(
+    def _outgoing(
         self,
         request: Request,
-        at: Endpoint | None,
-        sign: bool,
-        headers: Mapping[str, str],
-        content: AsyncIterator[bytes] | None,
-        content_length: int | None,
-        answer_seconds: AnswerSeconds,
+        config: Config,
         *,
-        decode: bool = True,
-    ) -> ResponseStream:
-        """Send a request to the server, at the first of its addresses that can be reached, or to
-        another server. The caller closes the stream."""
-        tried: set[Endpoint] = set()
-        while True:
-            endpoint = self._config.endpoint
-            if sign and at is None:
-                base = self.signed_headers(request)
-            else:
-                self._check_open()
-                host = (at or endpoint).host_header
-                base = {"Host": host, "User-Agent": self._config.user_agent}
-            try:
-                outgoing = outgoing_request(
-                    request,
-                    at or self._api,
-                    base | dict(headers),
-                    content=content,
-                    content_length=content_length,
-                    answer_seconds=self._limit(answer_seconds),
-                )
-                return await open_response(
-                    self._pool,
-                    request,
-                    outgoing,
-                    max_body_bytes=self.limits.max_body_bytes,
-                    decode=decode,
-                )
-            except Unreachable:
-                tried.add(endpoint)
-                left = at is None and self.leave_address(endpoint)
-                if not left or self._config.endpoint in tried:
-                    raise
+        at: Endpoint | None = None,
+        api: bool = True,
+        sign: bool = True,
+        body_digest: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        content: AsyncIterator[bytes] | None = None,
+        content_length: int | None = None,
+        head_seconds: AnswerSeconds,
+        body_seconds: AnswerSeconds = "ordinary",
+    ) -> OutgoingRequest:
+        """A request as it is sent now, to the address in use or elsewhere; see `request`."""
+        endpoint = at or (config.api if api else config.endpoint)
+        if sign and at is None:
+            base = self.signed_headers(request, body_digest=body_digest)
+        else:
+            self._check_open()
+            base = {"Host": endpoint.host_header, "User-Agent": config.user_agent}
+        return outgoing_request(
+            request,
+            endpoint,
+            base | dict(headers or {}),
+            content=content,
+            content_length=content_length,
+            head_seconds=self._limit(head_seconds),
+            body_seconds=self._limit(body_seconds),
+        )
 
-    def _limit(self, answer_seconds: AnswerSeconds) -> float:
-        if answer_seconds is None:
+    def _limit(self, seconds: AnswerSeconds) -> float:
+        if seconds is None:
             return math.inf
-        return self._config.answer_seconds if answer_seconds == "ordinary" else answer_seconds
+        return self.config.answer_seconds if seconds == "ordinary" else seconds
 
     def _check_open(self) -> None:
         if self.closed:

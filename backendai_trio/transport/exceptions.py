@@ -35,7 +35,8 @@ class TransportError(Exception):
 
 
 class Unreachable(ConnectionFailed):
-    """There is no connection to the server, which has received nothing."""
+    """There is no connection to this address. Another one of the server's may be tried: no part of
+    a body that is a stream has been read, and the request has had no effect or is idempotent."""
 
 
 class ReadTimeout(TransportError):

@@ -1,8 +1,8 @@
 """One HTTP/1.1 connection, for one request at a time.
 
 Whatever goes wrong in an `exchange`, a cancellation above all, closes its connection, so that a
-response that was half read is never taken for that of the next request. One that was begun by
-`start` is read on after a cancellation, by `PendingCall` alone.
+response that was half read is never taken for that of the next request. Only `PendingCall` reads a
+response on after a cancellation, one that was begun by `start`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class HTTP11Connection:
         response = ResponseParser(request.method, self._limits)
         content = request.content
         if isinstance(content, bytes) and len(content) <= _CHUNK_SIZE:
-            with trio.move_on_after(request.answer_seconds) as waiting:
+            with trio.move_on_after(request.head_seconds) as waiting:
                 await self._send(head + content)
                 while not response.head_complete:
                     await self.receive_more(response)
@@ -110,7 +110,7 @@ class HTTP11Connection:
             except Exception as exc:
                 failures.append(exc)
                 sending.cancel_scope.cancel()
-            waiting.deadline = trio.current_time() + request.answer_seconds
+            waiting.deadline = trio.current_time() + request.head_seconds
 
         with trio.CancelScope() as waiting:
             async with trio.open_nursery() as sending:

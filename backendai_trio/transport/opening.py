@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 from ..config.environment import read_config
 from ..config.kernel_journal import Journal
 from ..config.settings import Config
-from ..errors import ConfigError, ConnectionFailed, RemoteProtocolError
+from ..errors import ConfigError, RemoteProtocolError
 from ..wire.http import Request, Response
 from ..wire.versions import SEED, Hello, choose_era
 from .client import Client
 from .limits import Limits
 from .pool import ConnectionPool
+from .retry import is_transient
 from .tls import tls_context
 
 __all__ = ["open_client"]
@@ -30,6 +32,9 @@ async def open_client(
     limits: Limits | None = None,
 ) -> AsyncIterator[Client]:
     """Open a client and agree with the server on a version.
+
+    Of several addresses (`Config.endpoints`) the first is used where the server can be reached and
+    is available. If there is none, the last one's failure is raised.
 
     Args:
         config: the settings; None reads them from the environment (`read_config`).
@@ -52,33 +57,23 @@ async def open_client(
             "or open a gateway of your own with open_gateway()",
         )
     limits = limits or Limits()
-    async with AsyncExitStack() as stack:
-        for address, others_left in _addresses(config):
-            tls = tls_context(address)
-            pool = await stack.enter_async_context(ConnectionPool(address, tls, limits))
-            client = Client(pool, address, tls, journal, limits)
-            try:
-                await _negotiate(client)
-                break
-            except ConnectionFailed:
-                if not others_left:
-                    raise
+    tls = tls_context(config)
+    async with ConnectionPool(config, tls, limits) as pool:
+        client = Client(pool, config, tls, journal, limits)
+        negotiate = partial(_negotiate, client)
+        await client.sender.addresses.reach(negotiate, leaves=is_transient)
         try:
             yield client
         finally:
             client.closed = True
 
 
-def _addresses(config: Config) -> Iterator[tuple[Config, bool]]:
-    """The settings with each address of the server, and whether others follow."""
-    endpoints = config.endpoints
-    for number, endpoint in enumerate(endpoints, 1):
-        others = (*endpoints[number:], *endpoints[: number - 1])
-        yield replace(config, endpoint=endpoint, other_endpoints=others), number < len(endpoints)
-
-
-async def _negotiate(client: Client) -> None:
+async def _negotiate(client: Client, config: Config) -> None:
     """Ask the server for its version, and choose how the client speaks to it.
+
+    Args:
+        client: what is being opened.
+        config: the settings with the address to ask at.
 
     Raises:
         ConnectionFailed: it cannot be reached.
@@ -87,13 +82,13 @@ async def _negotiate(client: Client) -> None:
         ConfigError: what answers there is not a Backend.AI server.
     """
     hello_path = "/"
-    url = client.config.endpoint.url
+    url = config.endpoint.url
     try:
-        response = await _probe(client, hello_path)
+        response = await _probe(client, config, hello_path)
         if response.status in (400, 404):
             # Managers 1.0 to 1.2 know no root; they say hello at /v2 (and check the clock).
             hello_path = SEED.hello_path
-            response = await _probe(client, hello_path)
+            response = await _probe(client, config, hello_path)
         if response.status in _UNAVAILABLE:
             error = client.error(Request("GET", "/"), response)
             error.advice = (
@@ -115,8 +110,10 @@ async def _negotiate(client: Client) -> None:
     client.era = replace(era, hello_path=hello_path)
 
 
-async def _probe(client: Client, path: str) -> Response:
-    request = Request("GET", path)
-    date = {"Date": client.plain_headers(request)["Date"]}
-    async with client.request(request, sign=False, headers=date, check_status=False) as stream:
+async def _probe(client: Client, config: Config, path: str) -> Response:
+    """Ask at this address; which one comes next if that fails is decided above."""
+    date = {"Date": client.date()}
+    async with client.request(
+        Request("GET", path), at=config.api, headers=date, check_status=False
+    ) as stream:
         return await stream.read_all()

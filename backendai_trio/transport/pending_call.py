@@ -6,12 +6,11 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from ..errors import ApiError, BackendError, QuotaExceeded
+from ..errors import ApiError, BackendError, ConnectionFailed, QuotaExceeded
 from ..wire.http import Request, Response
 from .exceptions import ReadTimeout, map_exceptions
-from .pool import ConnectionPool, IncomingResponse
+from .incoming import IncomingResponse
 from .rate_limit import RateLimitPauses
-from .requests import OutgoingRequest
 from .responses import log_response, response_of
 
 __all__ = ["PendingCall"]
@@ -24,9 +23,8 @@ class PendingCall:
     cancelled `wait` leaves the connection as it is, and the next one goes on with the answer.
 
     Args:
-        pool: what to send it with.
         request: the request.
-        outgoing: the same, as the pool takes it.
+        start: sends it, and gives its response before that has begun.
         error_of: what a response means that is no success.
         pauses: for a server that takes no more requests of the key pair for now.
         max_bytes: the longest body that is taken.
@@ -37,22 +35,20 @@ class PendingCall:
 
     def __init__(
         self,
-        pool: ConnectionPool,
         request: Request,
-        outgoing: OutgoingRequest,
+        start: Callable[[], Awaitable[IncomingResponse]],
         error_of: Callable[[Request, Response], ApiError],
         pauses: RateLimitPauses,
         *,
         max_bytes: int,
     ) -> None:
         self.sent = False
-        self._pool = pool
+        self._start = start
         self._error_of = error_of
         self._pauses = pauses
         self._max_bytes = max_bytes
-        self._start = trio.current_time()
+        self._asked_at = 0.0
         self._request = request
-        self._outgoing = outgoing
         self._incoming: IncomingResponse | None = None
         self._body = bytearray()
         self._response: Response | None = None
@@ -66,10 +62,13 @@ class PendingCall:
     async def wait(self) -> Response:
         """Send the request if that was not done, and wait for the answer; may be repeated.
 
-        One task at a time.
+        One task at a time. The request is signed when it is sent, for the address it is sent to.
 
         Raises:
-            ApiError, ConnectionFailed, RemoteProtocolError: as for `Client.call`.
+            ApiError, ConnectionFailed, RemoteProtocolError, LocalProtocolError: as for
+                `Client.call`.
+            ConfigError: a login is needed, and there is none.
+            trio.ClosedResourceError: the client's block has ended, and the request was not sent.
 
         Cancellation: before the request is sent, nothing is; after that, nothing is lost.
         """
@@ -115,25 +114,32 @@ class PendingCall:
                 await self._pauses.wait(exc)
 
     async def _receive(self) -> Response:
-        outgoing = self._outgoing
-        with map_exceptions(outgoing.endpoint, self._request):
-            incoming = self._incoming
-            if incoming is None:
-                incoming = self._incoming = await self._pool.start(outgoing)
-                self.sent = True
+        incoming = self._incoming
+        if incoming is None:
+            self._asked_at = trio.current_time()
+            incoming = self._incoming = await self._start()
+            self.sent = True
+        with map_exceptions(incoming.endpoint, self._request):
             # One limit for each step: it is moved on when something has come.
-            with trio.move_on_after(outgoing.answer_seconds) as waiting:
+            with trio.move_on_after(incoming.answer_seconds) as waiting:
                 while True:
                     await incoming.receive_more()
                     self._body += incoming.take_body()
                     if incoming.complete or len(self._body) > self._max_bytes:
                         break
-                    waiting.deadline = trio.current_time() + outgoing.answer_seconds
+                    waiting.deadline = trio.current_time() + incoming.answer_seconds
             if waiting.cancelled_caught:
                 raise ReadTimeout
-            self._pool.check_proxy(incoming.status, outgoing.endpoint)
-        log_response(self._request, outgoing.endpoint, incoming.status, self._start)
+            self._check_proxy(incoming)
+        log_response(self._request, incoming.endpoint, incoming.status, self._asked_at)
         response = response_of(self._request, incoming, bytes(self._body), self._max_bytes)
         if response.status >= 300:
             raise self._error_of(self._request, response)
         return response
+
+    def _check_proxy(self, incoming: IncomingResponse) -> None:
+        try:
+            incoming.check_proxy()
+        except ConnectionFailed:
+            self.sent = False  # the proxy has kept the request
+            raise

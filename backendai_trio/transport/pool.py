@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import ssl
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -12,14 +13,15 @@ import trio
 
 from ..config.settings import Config, Endpoint
 from .connect import connect, keepalive_options
-from .exceptions import Disconnected, NetworkError, ReadTimeout
+from .exceptions import Disconnected, NetworkError
 from .http1 import HTTP11Connection
+from .incoming import IncomingResponse
 from .limits import Limits
-from .proxies import proxy_of
+from .proxies import Proxy, proxy_of
 from .requests import OutgoingRequest
 from .response_parser import ResponseParser
 
-__all__ = ["ConnectionPool", "IncomingResponse"]
+__all__ = ["ConnectionPool"]
 
 # RFC 9110, section 9.2.2: sent a second time, they have the effect of one.
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
@@ -97,7 +99,7 @@ class ConnectionPool:
         except BaseException:  # without a response there is nobody to release it
             self._slots.release()
             raise
-        return IncomingResponse(self, endpoint, connection, parser, request.answer_seconds)
+        return self._incoming(request, connection, parser)
 
     async def _acquire_slot(self) -> None:
         """Wait for a connection to be free. No checkpoint if one is."""
@@ -108,28 +110,19 @@ class ConnectionPool:
 
     def _as_forwarded(self, request: OutgoingRequest) -> OutgoingRequest:
         """The request as the proxy takes it that forwards it; others as they are."""
-        if not self._forwards(request.endpoint):
+        if (proxy := self._forwarder(request.endpoint)) is None:
             return request
-        assert self._proxy is not None
         return replace(
             request,
             target=f"http://{request.endpoint.host_header}{request.target}",
-            headers={**request.headers, **self._proxy.headers},
+            headers={**request.headers, **proxy.headers},
         )
 
-    def _forwards(self, endpoint: Endpoint) -> bool:
-        """Whether a proxy takes the requests to a server, instead of a tunnel to it."""
-        return self._proxy is not None and not self._proxy.is_socks and endpoint.scheme == "http"
-
-    def check_proxy(self, status: int, endpoint: Endpoint) -> None:
-        """Look whether a response is a proxy's refusal.
-
-        Raises:
-            ConnectionFailed: it is.
-        """
-        if status == 407 and self._forwards(endpoint):
-            assert self._proxy is not None
-            raise self._proxy.refusal(status, endpoint.url)
+    def _forwarder(self, endpoint: Endpoint) -> Proxy | None:
+        """The proxy that takes the requests to a server, if one does instead of a tunnel to it."""
+        if self._proxy is None or self._proxy.is_socks or endpoint.scheme != "http":
+            return None
+        return self._proxy
 
     async def _exchange(self, request: OutgoingRequest) -> IncomingResponse:
         endpoint = request.endpoint
@@ -139,7 +132,8 @@ class ConnectionPool:
             was_idle = connection.idle_since < math.inf
             try:
                 parser = await connection.exchange(request)
-                self.check_proxy(parser.status, endpoint)
+                incoming = self._incoming(request, connection, parser)
+                incoming.check_proxy()
             except (NetworkError, Disconnected):
                 self._close(connection)
                 # The server may have closed it just when the request was on its way.
@@ -149,7 +143,7 @@ class ConnectionPool:
                 self._close(connection)
                 raise
             else:
-                return IncomingResponse(self, endpoint, connection, parser, request.answer_seconds)
+                return incoming
 
     async def _connect(self, endpoint: Endpoint) -> HTTP11Connection:
         stream = await connect(
@@ -177,7 +171,18 @@ class ConnectionPool:
                 self._close(connection)
         return None
 
-    def release(self, endpoint: Endpoint, connection: HTTP11Connection, *, reusable: bool) -> None:
+    def _incoming(
+        self, request: OutgoingRequest, connection: HTTP11Connection, parser: ResponseParser
+    ) -> IncomingResponse:
+        return IncomingResponse(
+            request,
+            connection,
+            parser,
+            forwarder=self._forwarder(request.endpoint),
+            release=partial(self._release, request.endpoint, connection),
+        )
+
+    def _release(self, endpoint: Endpoint, connection: HTTP11Connection, reusable: bool) -> None:
         """Take a connection back whose response was closed."""
         self._slots.release()
         if reusable and connection in self._open:
@@ -199,87 +204,6 @@ class ConnectionPool:
         self._idle.clear()
         while self._open:
             self._open.pop().close()
-
-
-class IncomingResponse:
-    """A response: its head, and its body piece by piece. It holds a connection of the pool."""
-
-    def __init__(
-        self,
-        pool: ConnectionPool,
-        endpoint: Endpoint,
-        connection: HTTP11Connection,
-        parser: ResponseParser,
-        answer_seconds: float,
-    ) -> None:
-        self._pool: ConnectionPool | None = pool
-        self._endpoint = endpoint
-        self._connection = connection
-        self._parser = parser
-        self._answer_seconds = answer_seconds
-        self._failed = False
-
-    @property
-    def status(self) -> int:
-        """HTTP status; 0 before the head has come."""
-        return self._parser.status
-
-    @property
-    def headers(self) -> list[tuple[str, str]]:
-        """In the order they came, names in lower case."""
-        return self._parser.headers
-
-    @property
-    def complete(self) -> bool:
-        """Whether all of it has come."""
-        return self._parser.complete
-
-    async def receive_more(self) -> None:
-        """Receive more of the head or the body; the caller limits the time.
-
-        Raises:
-            TransportError: the exchange failed; its subclasses say how.
-
-        Cancellation: loses nothing.
-        """
-        try:
-            await self._connection.receive_more(self._parser)
-        except Exception:  # whatever it is, the connection is not used again
-            self._failed = True
-            raise
-
-    def take_body(self) -> bytes:
-        """What has come of the body, and was not taken yet."""
-        pieces = self._parser.pieces
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        return body
-
-    async def receive_some(self) -> bytes:
-        """The next piece of the body, ``b""`` at its end. No checkpoint if it came already.
-
-        Raises:
-            TransportError: the exchange failed; its subclasses say how.
-
-        Cancellation: loses nothing.
-        """
-        pieces = self._parser.pieces
-        while not pieces:
-            if self._parser.complete or self._failed:
-                return b""
-            with trio.move_on_after(self._answer_seconds) as waiting:
-                await self.receive_more()
-            if waiting.cancelled_caught:
-                self._failed = True
-                raise ReadTimeout
-        return pieces.popleft()
-
-    def close(self) -> None:
-        """Give the connection back; it is used again if the whole response was received."""
-        if self._pool is not None:
-            reusable = self._parser.complete and self._parser.reusable and not self._failed
-            self._pool.release(self._endpoint, self._connection, reusable=reusable)
-            self._pool = None
 
 
 def _is_repeatable(request: OutgoingRequest) -> bool:

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import trio
 
 from ..config.settings import Config, Endpoint
-from ..errors import ConfigError
+from ..errors import ConfigError, ConnectionFailed
 from .exceptions import Disconnected, MalformedRequest, MalformedResponse, Unreachable
 from .limits import Limits
 from .requests import encode_head
@@ -58,12 +58,16 @@ class Proxy:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"the proxy {self.scheme}://{host}:{self.port} ({self.variable})"
 
-    def refusal(self, status: int, target: str) -> Unreachable:
+    def refusal(self, status: int, target: str) -> ConnectionFailed:
         """The error for a status that the proxy answered with, instead of passing something on.
 
         Args:
             status: HTTP status.
             target: where the way should have led.
+
+        Returns:
+            `Unreachable` only if it may be otherwise for another address: whom the proxy does not
+            know, it lets through to none.
         """
         if status != 407:
             return Unreachable(
@@ -73,7 +77,7 @@ class Proxy:
         said = "wants a user name and a password" if self.username is None else (
             f"does not take the user name {self.username!r} with its password"
         )  # fmt: skip
-        return Unreachable(
+        return ConnectionFailed(
             f"{self} {said} (HTTP status 407); set {self.variable} to "
             f"{self.scheme}://USER:PASSWORD@HOST:PORT, percent-encoded"
         )

@@ -7,6 +7,8 @@ nothing for these (docs/protocol.md, section 10). So any request may be repeated
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import trio
 
@@ -14,6 +16,8 @@ from ..errors import QuotaExceeded
 from .retry import backoff
 
 __all__ = ["RateLimitPauses"]
+
+T = TypeVar("T")
 
 _log = logging.getLogger("backendai_trio.http")
 # Of the time that a call may be held up: 1 s and 30 s of two minutes.
@@ -34,9 +38,27 @@ class RateLimitPauses:
         self._give_up_at: float | None = None
         self._pauses = backoff(_FIRST_PAUSE * max_seconds, longest=_LONGEST_PAUSE * max_seconds)
 
+    async def wait_out(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Run an attempt, again after each pause.
+
+        Args:
+            attempt: sends the request, and raises what the server refuses it with.
+
+        Raises:
+            QuotaExceeded: as for `wait`.
+        """
+        while True:
+            try:
+                return await attempt()
+            except QuotaExceeded as exc:
+                await self.wait(exc)
+
     async def wait(self, refusal: QuotaExceeded) -> None:
         """Wait until the request may be sent again. The first pause of a call is logged as a
         warning: programs and people should know why nothing happens.
+
+        Args:
+            refusal: what the server has answered.
 
         Raises:
             QuotaExceeded: it is another refusal, or the time is up.

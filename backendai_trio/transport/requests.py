@@ -33,8 +33,10 @@ class OutgoingRequest:
     """The body, whole or as a stream."""
     content_length: int | None = 0
     """Size of the body in bytes; None sends it chunked."""
-    answer_seconds: float = 60.0
-    """Limit for each wait on the response; infinite for none."""
+    head_seconds: float = 60.0
+    """Limit for the head of the response to come; infinite for none."""
+    body_seconds: float = 60.0
+    """Limit for each wait on more of its body; infinite for none."""
 
     def encode_head(self) -> bytes:
         """The request line, the headers and the empty line.

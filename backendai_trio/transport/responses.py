@@ -12,7 +12,7 @@ from ..errors import RemoteProtocolError
 from ..wire.content_coding import ContentDecoder, decode_content
 from ..wire.http import OCTETS, Request, Response
 from .exceptions import map_exceptions
-from .pool import IncomingResponse
+from .incoming import IncomingResponse
 
 __all__ = ["ResponseStream", "log", "log_response", "response_of"]
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
 
 from .._groups import one_error
-from ..errors import BackendError, ConnectionFailed, RemoteProtocolError
+from ..errors import ConnectionFailed, RemoteProtocolError
 from ..wire.resumable import (
     Ack,
     Control,
-    EndOfInput,
     FromClient,
     InputSeen,
     Mark,
@@ -24,15 +23,14 @@ from ..wire.resumable import (
 )
 from .client import Client
 from .connection_state import ConnectionState
-from .resumable_input import CHUNK_BYTES, InputBuffer
-from .retry import backoff, is_transient
+from .reconnecting import Reconnecting
+from .resumable_input import StreamInput
 from .silence import StreamLimits, drop_when_silent
 from .websocket import CLOSE_SECONDS, ConnectionClosed, WebSocket
 from .websocket_connect import connect_websocket
 
 __all__ = ["ResumableStream", "StreamLimits", "open_resumable"]
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25
 _ACK_BYTES = 128 * 1024
 _NORMAL, _GOING_AWAY, _POLICY = 1000, 1001, 1008
 
@@ -73,20 +71,11 @@ class ResumableStream:
         self.limits = limits
         self.websocket: WebSocket | None = None
         self._acknowledged = 0
-        self._input = InputBuffer()
-        self._input_ended = False
-        self._input_unwanted = False
-        # Whether the server has told, on this connection, how much input it has, and was sent the
-        # rest. Until then input is only kept.
-        self._greeted = False
+        self._input = StreamInput(self._send)
         self._state: dict[str, Any] = {}
-        self._room = trio.lowlevel.ParkingLot()
-        # When an outage has lasted for too long. A message over a new connection ends it.
-        self._give_up_at: float | None = None
-        # Between connections that break before they carry anything new.
-        self._pauses: Iterator[float] | None = None
+        self._reconnecting = Reconnecting(limits.outage_seconds)
         self._closing = False
-        self._reconnecting: trio.CancelScope | None = None
+        self._attempt: trio.CancelScope | None = None
 
     async def receive(self) -> Output | Mark:
         """Receive the next output or mark.
@@ -106,12 +95,14 @@ class ResumableStream:
         while True:
             frame = await self._next_frame()
             if frame is None:
-                with trio.CancelScope() as self._reconnecting:
-                    await self._reconnect()
-                self._reconnecting = None
+                with trio.CancelScope() as self._attempt:
+                    self.connection.set_lost()
+                    await self._abort()
+                    await self._reconnecting.run(self.connect)
+                self._attempt = None
                 continue
             self.connection.set_back()
-            self._give_up_at = None
+            self._reconnecting.note_message()
             self._is_new = False
             message = decode_from_server(frame)
             if isinstance(message, InputSeen):
@@ -122,7 +113,7 @@ class ResumableStream:
             if isinstance(message, Output):
                 message = self._unseen_part(message)
             self.position = message.end
-            self._pauses = None
+            self._reconnecting.note_progress()
             return message
 
     async def send(self, data: bytes) -> None:
@@ -133,35 +124,15 @@ class ResumableStream:
 
         Cancellation: a part of the data may have been sent.
         """
-        if data and self._greeted:
-            # Sending is a checkpoint itself, and each one delays the echo of a key. But a cancel
-            # should come before a frame: within one it costs the connection.
-            await trio.lowlevel.checkpoint_if_cancelled()
-        else:
-            await trio.lowlevel.checkpoint()
-        view = memoryview(data)
-        while view and not self._input_unwanted:
-            while self._input.full and not self._input_unwanted:
-                if self._closing:
-                    raise trio.ClosedResourceError
-                await self._room.park()
-            message = self._input.append(bytes(view[:CHUNK_BYTES]))
-            view = view[CHUNK_BYTES:]
-            if self._greeted:
-                await self._send(message)
+        await self._input.send(data)
 
     def discard_input(self) -> None:
         """The program has ended: `send` drops its data from now on, and no longer waits."""
-        self._input_unwanted = True
-        self._room.unpark_all()
+        self._input.discard()
 
     async def send_eof(self) -> None:
         """End the input; may be repeated."""
-        self._input_ended = True
-        if self._greeted:
-            await self._send(EndOfInput(self._input.end))
-        else:
-            await trio.lowlevel.checkpoint()
+        await self._input.send_eof()
 
     async def control(self, fields: Mapping[str, Any], *, keep: bool = False) -> None:
         """Send a message beside the stream.
@@ -184,7 +155,7 @@ class ResumableStream:
             ApiError: the server refused it.
             ConnectionFailed: it cannot be reached.
         """
-        self._greeted = False
+        self._input.hold()
         query = (*self._query, ("position", str(self.position)))
         self.websocket = await connect_websocket(
             self._nursery,
@@ -192,6 +163,7 @@ class ResumableStream:
             self._path,
             query=(*query, ("new", "1")) if self._is_new else query,
             answer_seconds=self.limits.answer_seconds,
+            waits=self.connection.up,  # a lost one is replaced with pauses of its own
         )
         self._acknowledged = self.position
         # A server that knows the stream is not asked to begin it: if it has given the stream up, it
@@ -210,9 +182,9 @@ class ResumableStream:
         Calls of other tasks that wait raise `trio.ClosedResourceError`, or return.
         """
         self._closing = True
-        self._room.unpark_all()
-        if self._reconnecting is not None:
-            self._reconnecting.cancel()
+        self._input.close()
+        if self._attempt is not None:
+            self._attempt.cancel()
         # A cancellation also ends the reader, which the exchange of close frames needs.
         if trio.current_effective_deadline() > -math.inf:
             with trio.move_on_after(CLOSE_SECONDS, shield=True):
@@ -248,43 +220,6 @@ class ResumableStream:
             raise RemoteProtocolError(f"the server refused the stream: {reason}")
         return None
 
-    async def _reconnect(self) -> None:
-        """Connect again: at once, and after growing pauses if that fails.
-
-        There is also a pause, though a short one, when the last connection broke before it carried
-        anything: a server that takes connections and breaks them is not asked in a tight loop.
-        """
-        self.connection.set_lost()
-        await self._abort()
-        now = trio.current_time()
-        if self._give_up_at is None:
-            self._give_up_at = now + self.limits.outage_seconds
-        elif now > self._give_up_at:
-            raise self._outage("the server breaks each new connection")
-        if self._pauses is None:
-            self._pauses = backoff(_FIRST_PAUSE, longest=_LONGEST_PAUSE)
-        else:
-            await trio.sleep(next(self._pauses))
-        pauses = backoff(_FIRST_PAUSE)
-        while True:
-            try:
-                await self.connect()
-            except BackendError as exc:
-                if not is_transient(exc, also={500}):
-                    raise
-                pause = next(pauses)
-                if trio.current_time() + pause > self._give_up_at:
-                    raise self._outage(exc) from exc
-                await trio.sleep(pause)
-            else:
-                return
-
-    def _outage(self, reason: object) -> ConnectionFailed:
-        return ConnectionFailed(
-            "the connection broke and did not come back within "
-            f"{self.limits.outage_seconds:g} s; output may be missing ({reason})"
-        )
-
     # --- messages --------------------------------------------------------------------------------
 
     def _unseen_part(self, output: Output) -> Output:
@@ -304,19 +239,10 @@ class ResumableStream:
         return Output(output.kind, output.end, output.data[self.position - start :])
 
     async def _confirm_input(self, position: int) -> None:
-        """The server has input up to here. At first on a connection, send it the rest."""
+        """The server has input up to here."""
         if self._input.confirm(position):
-            self._pauses = None  # the connection carries something
-        if self._greeted:
-            self._input.request(position)
-            self._room.unpark_all()
-            return
-        while (rest := self._input.chunk(position)) is not None:
-            await self._send(rest)
-            position += len(rest.data)
-        self._greeted = True
-        if self._input_ended:
-            await self._send(EndOfInput(self._input.end))
+            self._reconnecting.note_progress()
+        await self._input.go_on(position)
 
     async def _acknowledge(self) -> None:
         self._acknowledged = self.position

@@ -1,21 +1,30 @@
-"""One request over a pool of connections, and what a response that is no success means."""
+"""Sending requests over a pool of connections, and what a response that is no success means."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
+from typing import Final, TypeVar
 
 import trio
 
-from ..config.settings import Endpoint
+from ..config.settings import Config, Endpoint
 from ..errors import ApiError, api_error
 from ..wire.http import Request, Response, decode_problem
+from .addresses import Addresses
 from .exceptions import map_exceptions
+from .incoming import IncomingResponse
+from .limits import Limits
+from .pending_call import PendingCall
 from .pool import ConnectionPool
+from .rate_limit import RateLimitPauses
 from .requests import OutgoingRequest
 from .responses import ResponseStream, log_response
 
-__all__ = ["error_of", "open_response", "outgoing_request"]
+__all__ = ["Sender", "error_of", "outgoing_request"]
+
+T = TypeVar("T")
 
 _CLOCK_ADVICE = (
     "servers take requests whose date is at most 15 minutes away from their own: set the clock of "
@@ -30,9 +39,19 @@ def outgoing_request(
     *,
     content: AsyncIterator[bytes] | None = None,
     content_length: int | None = None,
-    answer_seconds: float,
+    head_seconds: float,
+    body_seconds: float,
 ) -> OutgoingRequest:
-    """A request as the pool takes it; the arguments are those of `Client.request`."""
+    """A request as the pool takes it.
+
+    Args:
+        request: the request.
+        endpoint: where to.
+        headers: all but those of its body.
+        content: the body as a stream, instead of `request.body`.
+        content_length: its size in bytes; None sends it chunked.
+        head_seconds, body_seconds: limits for each wait on the response; infinite for none.
+    """
     outgoing = OutgoingRequest(
         endpoint,
         request.method,
@@ -40,44 +59,142 @@ def outgoing_request(
         headers,
         request.body,
         len(request.body),
-        answer_seconds,
+        head_seconds,
+        body_seconds,
     )
     if content is not None:
         outgoing = replace(outgoing, content=content, content_length=content_length)
     return outgoing
 
 
-async def open_response(
-    pool: ConnectionPool,
-    request: Request,
-    outgoing: OutgoingRequest,
-    *,
-    max_body_bytes: int,
-    decode: bool = True,
-) -> ResponseStream:
-    """Send a request and receive the head of its response. The caller closes the stream.
+class Sender:
+    """Sends the requests of a client: at whichever address of the server can be reached, and again
+    after a pause while the server takes no more of the key pair's.
 
     Args:
-        pool: what to send it with.
-        request: the request.
-        outgoing: the same, as the pool takes it.
-        max_body_bytes: the longest body that is read whole.
-        decode: False gives the body as it came.
+        pool: connections.
+        config: the settings.
+        limits: of the client.
+        error_of: the error that a response with a status of 300 or more means.
 
-    Raises:
-        ConnectionFailed, RemoteProtocolError, LocalProtocolError: as for `Client.call`.
-        Exception: what `OutgoingRequest.content` raised.
+    Attributes:
+        addresses: those of the server, and which of them is in use.
     """
-    endpoint = outgoing.endpoint
-    start = trio.current_time()
-    with map_exceptions(endpoint, request):
-        incoming = await pool.request(outgoing)
-    log_response(request, endpoint, incoming.status, start)
-    try:
-        return ResponseStream(endpoint, request, incoming, max_body_bytes, decode=decode)
-    except BaseException:  # in an unknown content coding
-        incoming.close()
-        raise
+
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        config: Config,
+        limits: Limits,
+        error_of: Callable[[Request, Response], ApiError],
+    ) -> None:
+        self.addresses: Final = Addresses(config)
+        self._pool = pool
+        self._limits = limits
+        self._error_of = error_of
+
+    async def repeat(
+        self, attempt: Callable[[Config], Awaitable[T]], *, elsewhere: bool = False, waits: bool
+    ) -> T:
+        """Send something, again where that helps.
+
+        Args:
+            attempt: gets the settings with the server's address to use, and signs for that. Nothing
+                of it has had an effect when it raises `Unreachable`, or a refusal for the rate
+                limit.
+            elsewhere: whether it goes to another server, which has one address.
+            waits: whether to wait while the server takes no more requests.
+
+        Raises:
+            Exception: the failure of the last attempt.
+        """
+
+        async def reach() -> T:
+            if elsewhere:
+                return await attempt(self.addresses.config)
+            return await self.addresses.reach(attempt)
+
+        return await (self._pauses().wait_out(reach) if waits else reach())
+
+    async def open_response(
+        self,
+        request: Request,
+        outgoing: Callable[[Config], OutgoingRequest],
+        *,
+        elsewhere: bool = False,
+        waits: bool,
+        check_status: bool = True,
+        decode: bool = True,
+    ) -> ResponseStream:
+        """Send a request and receive the head of its response. The caller closes the stream.
+
+        Args:
+            request: the request.
+            outgoing: the same, as the pool takes it, made for an address when it is sent there.
+            elsewhere, waits: as for `repeat`. A body that is a stream can be sent once only.
+            check_status: False gives a response of any status.
+            decode: False gives the body as it came.
+
+        Raises:
+            ApiError, ConnectionFailed, RemoteProtocolError, LocalProtocolError: as for
+                `Client.request`.
+            Exception: what `OutgoingRequest.content` raised.
+        """
+
+        async def attempt(config: Config) -> ResponseStream:
+            stream = await self._exchange(request, outgoing(config), decode=decode)
+            if not check_status or stream.status < 300:
+                return stream
+            try:
+                raise self._error_of(request, await stream.read_all())
+            finally:
+                stream.close()
+
+        return await self.repeat(attempt, elsewhere=elsewhere, waits=waits)
+
+    async def _exchange(
+        self, request: Request, outgoing: OutgoingRequest, *, decode: bool
+    ) -> ResponseStream:
+        endpoint = outgoing.endpoint
+        start = trio.current_time()
+        with map_exceptions(endpoint, request):
+            incoming = await self._pool.request(outgoing)
+        log_response(request, endpoint, incoming.status, start)
+        try:
+            return ResponseStream(
+                endpoint, request, incoming, self._limits.max_body_bytes, decode=decode
+            )
+        except BaseException:  # in an unknown content coding
+            incoming.close()
+            raise
+
+    def pending_call(
+        self, request: Request, outgoing: Callable[[Config], OutgoingRequest]
+    ) -> PendingCall:
+        """A call whose answer is not lost when the wait for it is cancelled.
+
+        Args:
+            request: the request.
+            outgoing: as for `open_response`.
+        """
+
+        async def start(config: Config) -> IncomingResponse:
+            sent = outgoing(config)
+            with map_exceptions(sent.endpoint, request):
+                return await self._pool.start(sent)
+
+        return PendingCall(
+            request,
+            partial(self.addresses.reach, start),
+            self._error_of,
+            self._pauses(),
+            max_bytes=self._limits.max_body_bytes,
+        )
+
+    def _pauses(self) -> RateLimitPauses:
+        return RateLimitPauses(
+            self.addresses.config.endpoint.url, self._limits.rate_limited_seconds
+        )
 
 
 def error_of(request: Request, response: Response, *, login_advice: str) -> ApiError:

@@ -23,7 +23,8 @@ _CA_FILES = (
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:
-    """The context of a client's connections to its server; None for plain HTTP.
+    """The context of a client's connections over TLS; None if none of the server's addresses is on
+    ``https``.
 
     Making one reads every certificate that the system trusts: 50 to 115 ms that block the event
     loop. So a client has one for all of its connections.
@@ -31,12 +32,13 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
     Raises:
         ConfigError: ``BACKEND_CA_FILE`` holds no certificates.
     """
-    if config.endpoint.scheme != "https":
+    urls = [endpoint.url for endpoint in config.endpoints if endpoint.scheme == "https"]
+    if not urls:
         return None
     context = _new_context(config.ca_file)
     if not config.verify_tls:
         warnings.warn(
-            f"certificate checks are off for {config.endpoint.url} "
+            f"certificate checks are off for {', '.join(urls)} "
             "(BACKEND_SKIP_SSLCERT_VALIDATION): anyone on the way can read and change everything",
             InsecureConnectionWarning,
             stacklevel=4,  # the caller's `async with open_client`

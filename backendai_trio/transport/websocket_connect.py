@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
 import trio
 import trio_websocket
 
 from .._groups import one_error
-from ..config.settings import Endpoint
+from ..config.settings import Config
 from ..errors import ConnectionFailed
 from ..wire.http import Request, Response
 from .client import Client
 from .connect import SocketOption, keepalive_options, open_stream
-from .exceptions import Unreachable
 from .responses import log
 from .websocket import NotUpgraded, Upgrade, WebSocket
 
@@ -40,6 +39,7 @@ async def open_websocket(
     tunnel: bool = False,
     answer_seconds: float | None = None,
     ping_seconds: float = _PING_SECONDS,
+    waits: bool = True,
 ) -> AsyncIterator[WebSocket]:
     """Open a WebSocket on the client's server; closed when the block ends.
 
@@ -52,10 +52,12 @@ async def open_websocket(
             what is sent may have to wait for long until a program reads it; so TCP notices within
             25 s that the server is gone only while nothing is being sent.
         answer_seconds: limit for the server's answer to the upgrade, once it is connected; None for
-            `Config.answer_seconds`. Managers
-            work before they answer. `Config.connect_seconds` limits the time until then.
+            `Config.answer_seconds`. Managers work before they answer. `Config.connect_seconds`
+            limits the time until then.
         ping_seconds: how often to send a ping. Proxies on the way close idle connections, and
             managers end idle sessions.
+        waits: whether to ask again, for `Limits.rate_limited_seconds`, if the server takes no more
+            requests of the key pair for now.
 
     Raises:
         ApiError: the server refused the upgrade.
@@ -72,6 +74,7 @@ async def open_websocket(
                 tunnel=tunnel,
                 answer_seconds=answer_seconds,
                 ping_seconds=ping_seconds,
+                waits=waits,
             )
             try:
                 yield websocket
@@ -89,6 +92,7 @@ async def connect_websocket(
     tunnel: bool = False,
     answer_seconds: float | None = None,
     ping_seconds: float = _PING_SECONDS,
+    waits: bool = True,
 ) -> WebSocket:
     """Connect; the caller closes the WebSocket.
 
@@ -102,45 +106,45 @@ async def connect_websocket(
     Raises:
         ApiError, ConnectionFailed: as for `open_websocket`.
     """
-    options = _socket_options(tunnel=tunnel)
     request = Request("GET", path, query)
-    tried: set[Endpoint] = set()
-    while True:
-        config = client.config
+    options = _socket_options(tunnel=tunnel)
+
+    async def connect(config: Config) -> WebSocket:
         headers = client.signed_headers(request)
-        try:
-            stream = await open_stream(config, client.tls, socket_options=options)
-            break
-        except Unreachable:
-            tried.add(config.endpoint)
-            if not client.leave_address(config.endpoint) or client.config.endpoint in tried:
-                raise
-    endpoint = config.api
-    del headers["Host"], headers["Content-Type"]  # the library sends Host itself
-    upgrade = Upgrade(
-        endpoint.host_header,
-        endpoint.base_path + request.target,
-        list(headers.items()),
-        subprotocols,
-    )
-    websocket = WebSocket(stream)
-    try:
-        await nursery.start(
-            partial(
-                websocket.run,
-                upgrade,
-                answer_seconds=(
-                    config.answer_seconds if answer_seconds is None else answer_seconds
-                ),
-                ping_seconds=ping_seconds,
-                receive_bytes=_TUNNEL_RECEIVE_BYTES if tunnel else _RECEIVE_BYTES,
-            )
+        del headers["Host"], headers["Content-Type"]  # the library sends Host itself
+        stream = await open_stream(config, client.tls, socket_options=options)
+        upgrade = Upgrade(
+            config.api.host_header,
+            config.api.base_path + request.target,
+            list(headers.items()),
+            subprotocols,
         )
+        websocket = WebSocket(stream)
+        run = partial(
+            websocket.run,
+            upgrade,
+            answer_seconds=config.answer_seconds if answer_seconds is None else answer_seconds,
+            ping_seconds=ping_seconds,
+            receive_bytes=_TUNNEL_RECEIVE_BYTES if tunnel else _RECEIVE_BYTES,
+        )
+        with _map_refusals(client, request, config.api.url):
+            await nursery.start(run)
+        log.debug("%s at %s -> WebSocket", request, config.api.url)
+        return websocket
+
+    return await client.sender.repeat(connect, waits=waits)
+
+
+@contextmanager
+def _map_refusals(client: Client, request: Request, url: str) -> Iterator[None]:
+    """Turn a handshake's failures into the library's errors."""
+    try:
+        yield
     except trio_websocket.ConnectionRejected as refusal:
         if refusal.status_code < 300:
             raise ConnectionFailed(
-                f"{endpoint.url} answered with HTTP status {refusal.status_code} in place of a "
-                f"WebSocket during {request}; a proxy on the way may not pass WebSockets on"
+                f"{url} answered with HTTP status {refusal.status_code} in place of a WebSocket "
+                f"during {request}; a proxy on the way may not pass WebSockets on"
             ) from None
         fields = {name.decode().lower(): value.decode("latin-1") for name, value in refusal.headers}
         response = Response(
@@ -149,11 +153,8 @@ async def connect_websocket(
         raise client.error(request, response) from None
     except NotUpgraded as exc:
         raise ConnectionFailed(
-            f"{endpoint.url} {exc} during {request}; "
-            "check BACKEND_ENDPOINT, and that the server is up"
+            f"{url} {exc} during {request}; check BACKEND_ENDPOINT, and that the server is up"
         ) from exc
-    log.debug("%s at %s -> WebSocket", request, endpoint.url)
-    return websocket
 
 
 def _socket_options(*, tunnel: bool) -> list[SocketOption]:

@@ -27,6 +27,10 @@ __all__ = ["check_archive", "download_archive"]
 _CLEANUP_SECONDS = 5.0
 """Limit for removing a temporary file: a disk on the network may not answer."""
 
+_HEAD_SECONDS = 600.0
+"""Limit for an archive to begin: the storage proxy may have many files to find first. For each wait
+on more of it the limit is the ordinary one."""
+
 run_sync = trio.to_thread.run_sync
 
 
@@ -77,7 +81,7 @@ async def download_archive(
     try:
         pending = await run_sync(partial(PendingFile, local, overwrite=overwrite, like_cp=True))
         await _receive(folder, ArchiveRequest(names, local.name), pending, progress)
-        await run_sync(check_archive, pending.path)
+        await run_sync(check_archive, pending.path, str(local))
         await run_sync(pending.complete)
     except OSError as exc:
         raise not_written(exc, local) from exc
@@ -101,9 +105,9 @@ async def _receive(
     download = Request("GET", path, (("token", ticket.token),))
     headers = {"Accept-Encoding": "identity"}
     try:
-        # It may take the server a while to find all files.
-        streaming = client.request(download, at=at, headers=headers, answer_seconds=None)
-        async with streaming as reply:
+        async with client.request(
+            download, at=at, headers=headers, head_seconds=_HEAD_SECONDS
+        ) as reply:
             while data := await reply.receive_some():
                 await run_sync(pending.write, data)
                 await reporter.report(Progress(name, pending.size, None))
@@ -112,16 +116,15 @@ async def _receive(
     await reporter.report(Progress(name, pending.size, pending.size, complete=True))
 
 
-def check_archive(path: Path) -> None:
+def check_archive(path: Path, name: str) -> None:
     """Refuse what is no archive, or not all of one: its directory stands at the end. Blocks.
 
     Args:
         path: the file.
+        name: what to call it in the error.
 
     Raises:
         DownloadError: it is none.
     """
     if not zipfile.is_zipfile(path):
-        raise DownloadError(
-            "archive", "what the server has sent is no complete ZIP archive; try again"
-        )
+        raise DownloadError(name, "what the server has sent is no complete ZIP archive; try again")

@@ -68,7 +68,7 @@ def request(
 ) -> OutgoingRequest:
     endpoint = Endpoint("http", "127.0.0.1", server.port, "")
     fields = {"Host": "h"} | dict(headers or {})
-    return OutgoingRequest(endpoint, method, "/x", fields, content, size, read)
+    return OutgoingRequest(endpoint, method, "/x", fields, content, size, read, read)
 
 
 async def ask(pool: ConnectionPool, sent: OutgoingRequest) -> tuple[int, bytes]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import math
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 import trio
 
 from backendai_trio import (
+    Client,
     ConfigError,
     ConnectionFailed,
     RemoteProtocolError,
@@ -179,6 +182,50 @@ async def test_server_that_falls_silent() -> None:
         with trio.move_on_after(0.2) as scope:
             await client.call(INFO, answer_seconds=None)
         assert scope.cancelled_caught
+
+
+async def call(client: Client) -> None:
+    await client.call(INFO, answer_seconds=None)
+
+
+async def stream(client: Client) -> None:
+    async with client.request(INFO, head_seconds=math.inf) as response:
+        await response.read_all()
+
+
+async def pending(client: Client) -> None:
+    call = client.start_call(INFO, answer_seconds=None)
+    await call.wait()
+
+
+@pytest.mark.parametrize("ask", [call, stream, pending])
+async def test_server_that_falls_silent_within_a_body(
+    ask: Callable[[Client], Awaitable[None]],
+) -> None:
+    """It is the answer's beginning that may take long, and not more of it."""
+
+    async def half(stream: trio.SocketStream) -> None:
+        while head := await read_head(stream):
+            await stream.send_all(HELLO if head.startswith(b"GET / ") else reply(200, b"{}")[:-1])
+
+    async with (
+        serving(half) as config,
+        open_client(replace(config, answer_seconds=0.5)) as client,
+    ):
+        with pytest.raises(ConnectionFailed, match="stopped answering"):
+            await ask(client)
+
+
+async def test_limit_for_the_head_only() -> None:
+    async def silent(stream: trio.SocketStream) -> None:
+        while head := await read_head(stream):
+            if head.startswith(b"GET / "):
+                await stream.send_all(HELLO)
+
+    async with serving(silent) as config, open_client(config) as client:
+        with pytest.raises(ConnectionFailed, match="stopped answering"):
+            async with client.request(INFO, answer_seconds=None, head_seconds=0.1):
+                pass
 
 
 async def test_answer_that_is_too_large() -> None:

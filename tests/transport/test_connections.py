@@ -166,7 +166,7 @@ async def main():
         endpoint = parse_endpoint(f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}")
         limits = Limits(unacknowledged_seconds=1.0, keepalive_seconds=100)
         async with ConnectionPool(Config(endpoint, "", ""), None, limits) as pool:
-            sent = OutgoingRequest(endpoint, "POST", "/", {}, answer_seconds=math.inf)
+            sent = OutgoingRequest(endpoint, "POST", "/", {}, head_seconds=math.inf)
             response = await pool.request(sent)
             while await response.receive_some():
                 pass

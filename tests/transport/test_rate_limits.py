@@ -9,12 +9,15 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 import trio.testing
+from wsproto import events as ws
 
 from backendai_trio import Client, QuotaExceeded, open_client
 from backendai_trio.transport.limits import Limits
+from backendai_trio.transport.websocket_connect import open_websocket
 from backendai_trio.wire.http import JSON, Request, Response
 
 from .servers import read_head, reply, serving
+from .websocket_servers import Peer, until_closed
 
 LIMITED = reply(429, b'{"type": "rate-limit-exceeded"}', "application/problem+json")
 BLOCKED = reply(429, b'{"type": "login-blocked"}', "application/problem+json")
@@ -41,7 +44,13 @@ class Server:
             self.asked += 1
             self.first.set()
             answers = self._answers
-            await stream.send_all(answers.pop(0) if len(answers) > 1 else answers[0])
+            answer = answers.pop(0) if len(answers) > 1 else answers[0]
+            if answer == DONE and b"Upgrade" in head:
+                peer = Peer(stream, head)
+                await peer.send(ws.AcceptConnection(), ws.BytesMessage(b'{"done": true}'))
+                await until_closed(peer)
+                return
+            await stream.send_all(answer)
 
 
 @asynccontextmanager
@@ -68,7 +77,14 @@ async def pending(client: Client) -> Response:
         call.close()
 
 
-every_way = pytest.mark.parametrize("ask", [call, stream, pending])
+async def websocket(client: Client) -> Response:
+    async with open_websocket(client, "/stream/session/x") as opened:
+        message = await opened.get_message()
+        assert isinstance(message, bytes)
+        return Response(101, JSON, message, {})
+
+
+every_way = pytest.mark.parametrize("ask", [call, stream, pending, websocket])
 
 
 @every_way
@@ -105,6 +121,16 @@ async def test_other_refusals_are_not_repeated(ask: Ask) -> None:
         with pytest.raises(QuotaExceeded) as caught:
             await ask(client)
     assert (caught.value.kind, server.asked) == ("login-blocked", 1)
+
+
+async def test_websocket_whose_opener_does_not_wait() -> None:
+    """As that of a proxy, whose own client gets the refusal and waits."""
+    server = Server(LIMITED, DONE)
+    async with client_of(server, 6) as client:
+        with pytest.raises(QuotaExceeded):
+            async with open_websocket(client, "/stream/session/x", waits=False):
+                pass
+    assert server.asked == 1
 
 
 async def test_body_that_is_a_stream_is_not_sent_again() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -27,13 +29,14 @@ from backendai_trio import (
     open_gateway,
 )
 from backendai_trio.files import Progress
-from backendai_trio.gateway import RELEASES
+from backendai_trio.gateway import RELEASES, Gateway
 from backendai_trio.vfolders import StorageHosts, list_folder_types, list_hosts
 from backendai_trio.vfolders.archive import check_archive
 from backendai_trio.vfolders.background_task import wait_for_task
 from backendai_trio.wire.background_tasks import task_events_request
 from backendai_trio.wire.http import JSON, Request
 
+from ..proxies import through_proxy
 from .folders import opened, tree
 
 PROXY = ["", *(name for name in RELEASES if RELEASES[name].era.folder_transfer == "proxy")]
@@ -228,11 +231,37 @@ async def test_archive_that_is_cut_short(client: Client, local: Path) -> None:
     await folder.upload([local], base=local)
     await folder.download_archive(["sub"], local / "x.zip")
     whole = (local / "x.zip").read_bytes()
-    check_archive(local / "x.zip")
+    check_archive(local / "x.zip", "my.zip")
     for size in (0, 1000, len(whole) - 1):
         (local / "x.zip").write_bytes(whole[:size])
-        with pytest.raises(DownloadError, match="no complete ZIP archive"):
-            check_archive(local / "x.zip")
+        with pytest.raises(DownloadError, match=r"my\.zip.*no complete ZIP archive"):
+            check_archive(local / "x.zip", "my.zip")
+
+
+async def test_archive_whose_server_falls_silent(gateway: Gateway, tmp_path: Path) -> None:
+    """In the middle: what may take long is to find the files."""
+    (tmp_path / "big").write_bytes(random.Random(0).randbytes(40_000_000))
+    async with through_proxy(gateway) as (way, client):
+        folder = await create_vfolder(client, "data")
+        await folder.upload([tmp_path / "big"], base=tmp_path)
+        # The gateway names itself as the storage proxy, by the address that it was asked at.
+        hasty = replace(client.config, answer_seconds=2.0)
+        send, receive = trio.open_memory_channel[Progress](0)
+        async with open_client(hasty) as other, trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def freeze() -> None:
+                await receive.receive()
+                way.freeze()
+                async for _ in receive:
+                    pass
+
+            with pytest.raises(DownloadError, match="stopped answering"):
+                await TrioVFolder(other, "data").download_archive(
+                    ["big"], tmp_path / "x.zip", progress=send
+                )
+            send.close()
+    assert not (tmp_path / "x.zip").exists()
 
 
 async def test_rename_file(client: Client, local: Path) -> None:

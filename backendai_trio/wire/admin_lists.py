@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .json_fields import Fields, decode_json
 from .kernel_states import ENDED, reason_of
 from .listings import LIST_FILTERS, Listing, columns_of
+from .project_types import project_types
 from .versions import SEED, SESSION_5, SESSION_6, TRANSITION, Era, Hello
 
 __all__ = ["KINDS", "Kind", "SessionRow", "listing", "only_living"]
@@ -70,9 +71,11 @@ def _of_release(kind: Kind, found: Listing, hello: Hello | None) -> Listing:
     """The list with what came within its era."""
     if hello is None or hello.release < _ADDED_SINCE or kind not in _ADDED:
         return found
-    return replace(
-        found, columns=dict(found.columns) | columns_of(_ADDED[kind]), fixed=_FIXED[kind]
-    )
+    columns = dict(found.columns) | columns_of(_ADDED[kind])
+    if kind != "projects":
+        return replace(found, columns=columns)
+    fixed = {"type": ("[String]", project_types(hello))}
+    return replace(found, columns=columns, fixed=fixed)
 
 
 def only_living(
@@ -108,11 +111,6 @@ _QUEUES_SINCE = "v4.20190615"
 _ADDED_SINCE = (24, 3)
 _ADDED: Mapping[str, str] = {"sessions": "requested_slots", "projects": "type"}
 """Columns that came with that release."""
-_FIXED: Mapping[str, Mapping[str, tuple[str, Any]]] = {
-    "sessions": {},
-    # Without it, projects that the server has made itself are left out: stores of models.
-    "projects": {"type": ("[String]", ["GENERAL", "MODEL_STORE"])},
-}
 _BEFORE_LISTS = "18.12"
 """Managers 1.4 to 18.12: the transition era with a schema much like that of the seed era."""
 _LIVING = "PENDING,PREPARING,PULLING,RUNNING,RESTARTING,TERMINATING,ERROR"

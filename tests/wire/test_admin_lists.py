@@ -261,6 +261,21 @@ def test_sessions_that_have_not_ended(era: Era, status: str | None, filter: str)
         assert combined == f"(x == 1 | y == 2) & ({filter})"
 
 
+@pytest.mark.parametrize(
+    ("release", "types"),
+    [
+        ("23.09.10", []),
+        ("24.03.7", ["GENERAL", "MODEL_STORE"]),
+        ("26.4.7", ["GENERAL", "MODEL_STORE"]),
+        ("26.9.6", ["GENERAL", "MODEL_STORE", "PERSONAL"]),
+    ],
+)
+def test_projects_of_all_types(release: str, types: list[str]) -> None:
+    query = listing("projects", SESSION_6, Hello("v8.20240915", release)).query()
+    assert query.variables.get("type", []) == types
+    assert ("groups(type: $type)" in query.text) == query.text.endswith("type } }") == bool(types)
+
+
 def test_slots_of_a_session_that_waits() -> None:
     asked = '{"cpu": "2"}'
     row = {"name": "t", "occupied_slots": "{}", "requested_slots": asked}

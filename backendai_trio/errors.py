@@ -45,6 +45,7 @@ __all__ = [
     "RemoteProtocolError",
     "ServerError",
     "UploadError",
+    "WebSocketsBlocked",
 ]
 
 
@@ -66,6 +67,10 @@ class ConfigError(BackendError):
 
 class ConnectionFailed(BackendError):
     """The server could not be reached, closed the connection, or stayed silent too long."""
+
+
+class WebSocketsBlocked(ConnectionFailed):
+    """Requests reach the server, but something on the way does not pass WebSocket upgrades on."""
 
 
 class RemoteProtocolError(BackendError):

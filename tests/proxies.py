@@ -6,8 +6,9 @@ import random
 import socket
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 
 import trio
 
@@ -15,7 +16,7 @@ from backendai_trio import Client, open_client
 from backendai_trio._groups import one_error
 from backendai_trio.gateway import Gateway
 
-__all__ = ["Proxy", "through_proxy"]
+__all__ = ["Proxy", "open_proxy_without_upgrades", "through_proxy"]
 
 
 class Proxy:
@@ -122,3 +123,43 @@ async def through_proxy(gateway: Gateway, seed: int = 0) -> AsyncIterator[tuple[
             async with open_client(replace(gateway.config, endpoint=endpoint)) as client:
                 yield proxy, client
             nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_proxy_without_upgrades(target: int) -> AsyncIterator[int]:
+    """A reverse proxy as many are set up by default: what asks for a WebSocket loses that.
+
+    Args:
+        target: port of the server behind it.
+
+    Yields:
+        Its own port.
+    """
+
+    async def carry(near: trio.SocketStream) -> None:
+        async with near, await trio.open_tcp_stream("127.0.0.1", target) as far:
+            with suppress(trio.BrokenResourceError):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(pump, far, near, nursery.cancel_scope)
+                    head = b""
+                    while b"\r\n\r\n" not in head and (data := await near.receive_some(65536)):
+                        head += data
+                    head, end, rest = head.partition(b"\r\n\r\n")
+                    lines = head.split(b"\r\n")
+                    kept = [b for b in lines if not b.lower().startswith((b"upgrade:", b"connect"))]
+                    await far.send_all(b"\r\n".join([*kept, b"Connection: close"]) + end + rest)
+                    await pump(near, far, None)
+
+    async def pump(
+        source: trio.SocketStream, sink: trio.SocketStream, scope: trio.CancelScope | None
+    ) -> None:
+        with suppress(trio.BrokenResourceError):
+            while data := await source.receive_some(65536):
+                await sink.send_all(data)
+        if scope is not None:
+            scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, carry, 0, host="127.0.0.1"))
+        yield listeners[0].socket.getsockname()[1]
+        nursery.cancel_scope.cancel()

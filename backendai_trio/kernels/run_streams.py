@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
+from ..errors import WebSocketsBlocked
 from ..transport.client import Client
 from ..wire.execution import ExecuteRequest
 from ..wire.resumable import RESUMABLE_STREAMS
@@ -17,10 +18,18 @@ from .run_stream import RunStream
 __all__ = ["loses_batch_ends", "open_run_stream"]
 
 
-def open_run_stream(
+class _Blocked:
+    """Whether a client has found out that no WebSocket gets through to its server."""
+
+    def __init__(self) -> None:
+        self.found = False
+
+
+@asynccontextmanager
+async def open_run_stream(
     client: Client, address: str, first: ExecuteRequest, *, live: bool
-) -> AbstractAsyncContextManager[RunStream]:
-    """Connect a new run to its kernel, the best way that the server has.
+) -> AsyncIterator[RunStream]:
+    """Connect a new run to its kernel, the best way that the server and the way to it have.
 
     Args:
         client: of the kernel's server.
@@ -29,7 +38,29 @@ def open_run_stream(
         live: whether input and output flow as they come, over a connection of the run's own where
             the server has that. Polls share the client's connections, which takes half the time for
             a short run; and only what is polled can go on after the block, by a later request.
+
+    Raises:
+        ApiError: the server refused the run.
+        ConnectionFailed: it could not be reached.
     """
+    blocked = client.extension(_Blocked)
+    can_poll = "tty" not in (first.options or {})
+    async with AsyncExitStack() as stack:
+        try:
+            stream = await stack.enter_async_context(
+                _open(client, address, first, live=live and not (blocked.found and can_poll))
+            )
+        except WebSocketsBlocked:
+            if not can_poll:
+                raise
+            blocked.found = True
+            stream = await stack.enter_async_context(_open(client, address, first, live=False))
+        yield stream
+
+
+def _open(
+    client: Client, address: str, first: ExecuteRequest, *, live: bool
+) -> AbstractAsyncContextManager[RunStream]:
     if live and client.has(RESUMABLE_STREAMS):
         return open_resumable_run(client, address, first)
     if first.mode == "batch" and loses_batch_ends(client):

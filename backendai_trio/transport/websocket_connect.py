@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from http import HTTPStatus
 
 import trio
 import trio_websocket
 
 from .._groups import one_error
 from ..config.settings import Config
-from ..errors import ConnectionFailed
+from ..errors import ConnectionFailed, WebSocketsBlocked
 from ..wire.http import Request, Response
 from .client import Client
 from .connect import SocketOption, keepalive_options, open_stream
@@ -23,6 +24,8 @@ __all__ = ["connect_websocket", "open_websocket"]
 # In seconds: TCP notices within 25 s that a server is gone. Pings would not do: managers answer
 # none while they execute code, and send nothing while a run waits for its turn (docs/protocol.md,
 # section 4.3).
+_NO_UPGRADE_KIND = "generic-bad-request"
+"""Of the answer to a stream without an upgrade (docs/protocol.md, section 6)."""
 _IDLE, _INTERVAL, _PROBES = 10, 5, 3
 _PING_SECONDS = 30.0
 _RECEIVE_BYTES = 64 * 1024
@@ -141,16 +144,18 @@ def _map_refusals(client: Client, request: Request, url: str) -> Iterator[None]:
     try:
         yield
     except trio_websocket.ConnectionRejected as refusal:
-        if refusal.status_code < 300:
-            raise ConnectionFailed(
-                f"{url} answered with HTTP status {refusal.status_code} in place of a WebSocket "
-                f"during {request}; a proxy on the way may not pass WebSockets on"
-            ) from None
+        status = refusal.status_code
         fields = {name.decode().lower(): value.decode("latin-1") for name, value in refusal.headers}
-        response = Response(
-            refusal.status_code, fields.get("content-type", ""), refusal.body or b"", fields
-        )
-        raise client.error(request, response) from None
+        response = Response(status, fields.get("content-type", ""), refusal.body or b"", fields)
+        if status >= 300:
+            error = client.error(request, response)
+            if status != HTTPStatus.UPGRADE_REQUIRED and error.kind != _NO_UPGRADE_KIND:
+                raise error from None
+        raise WebSocketsBlocked(
+            f"{url} answered {request} as if it asked for no WebSocket, with HTTP status {status}; "
+            "a proxy on the way does not pass WebSockets on: let it send the headers Upgrade and "
+            "Connection"
+        ) from None
     except NotUpgraded as exc:
         raise ConnectionFailed(
             f"{url} {exc} during {request}; check BACKEND_ENDPOINT, and that the server is up"

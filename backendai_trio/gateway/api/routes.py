@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from starlette.routing import WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from ...wire.versions import Era
 from ..kernels.session import Session
+from ..refusals import Refused
 from . import handlers, kernel_files, server_info
 from .apps import serve_app_connection
 from .endpoints import Endpoints, SocketHandler
-from .handlers import Handler
+from .handlers import Answer, Call, Handler
 from .manager_streams import serve_manager_execution, serve_manager_terminal
 from .streams import is_resumable, serve_execution, serve_terminal
 from .vfolders import folder_routes
@@ -97,7 +98,7 @@ def table_of(era: Era, *, manager_limits: bool) -> _Table:
     return table
 
 
-def stream_routes(endpoints: Endpoints, era: Era) -> Iterator[WebSocketRoute]:
+def stream_routes(endpoints: Endpoints, era: Era) -> Iterator[BaseRoute]:
     """The WebSockets of one API version.
 
     Args:
@@ -112,11 +113,18 @@ def stream_routes(endpoints: Endpoints, era: Era) -> Iterator[WebSocketRoute]:
     if not era.prefix:  # managers have them from 18.12 on
         streams["httpproxy"] = streams["tcpproxy"] = serve_app_connection
     for name, handler in streams.items():
-        yield WebSocketRoute(f"{_streams_of(era)}/{name}", endpoints.websocket(handler, era))
+        path = f"{_streams_of(era)}/{name}"
+        yield WebSocketRoute(path, endpoints.websocket(handler, era))
+        yield Route(path, endpoints.http(_refuse_request, era), methods=["GET"])
 
 
 def _streams_of(era: Era) -> str:
     return f"{era.prefix}/stream/{era.noun}/{{name}}"
+
+
+def _refuse_request(_call: Call) -> Answer:
+    """Refuse a WebSocket that a proxy has taken the upgrade out of, as managers do."""
+    raise Refused(400, "generic-bad-request", "This is a WebSocket; the request has no upgrade")
 
 
 async def _serve_execution(socket: WebSocket, session: Session) -> None:

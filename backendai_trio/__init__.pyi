@@ -20,7 +20,6 @@ from .errors import QuotaExceeded as QuotaExceeded
 from .errors import RemoteProtocolError as RemoteProtocolError
 from .errors import ServerError as ServerError
 from .errors import UploadError as UploadError
-from .errors import WebSocketsBlocked as WebSocketsBlocked
 from .faces.blocking import Kernel as Kernel
 from .faces.blocking import VFolder as VFolder
 from .gateway.server import open_gateway as open_gateway

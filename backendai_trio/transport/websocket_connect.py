@@ -152,7 +152,7 @@ def _map_refusals(client: Client, request: Request, url: str) -> Iterator[None]:
             if status != HTTPStatus.UPGRADE_REQUIRED and error.kind != _NO_UPGRADE_KIND:
                 raise error from None
         raise WebSocketsBlocked(
-            f"{url} answered {request} as if it asked for no WebSocket, with HTTP status {status}; "
+            f"{url} answered with HTTP status {status} in place of a WebSocket during {request}; "
             "a proxy on the way does not pass WebSockets on: let it send the headers Upgrade and "
             "Connection"
         ) from None

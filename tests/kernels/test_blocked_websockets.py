@@ -12,11 +12,11 @@ from backendai_trio import (
     Client,
     KernelSpec,
     TrioKernel,
-    WebSocketsBlocked,
     open_client,
     open_kernel,
     open_terminal,
 )
+from backendai_trio.errors import WebSocketsBlocked
 from backendai_trio.gateway import Gateway
 from backendai_trio.kernels import open_app_stream
 from backendai_trio.wire.execution import BatchOptions

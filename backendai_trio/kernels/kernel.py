@@ -40,6 +40,8 @@ class TrioKernel:
         token: client session token; the session's name from 20.03 on.
         kernel_id: session UUID from 20.03 on, before that the token.
         created: False when an existing kernel was joined.
+        started: whether it is known to have run. Managers up to 25.x may start one that has not
+            even after its destroy, which therefore takes longer.
         statistics: what it used in its life; None until it is destroyed, or if nobody tells.
         released: whether `release` was called.
     """
@@ -51,7 +53,7 @@ class TrioKernel:
         self.created = reply.created
         self.statistics: Statistics | None = None
         self._destroyed = False
-        self._started = reply.runs
+        self.started = reply.runs
         self.released = False
         self._records = client.extension(KernelRecords)
         self._record = self._records.named(self.token, self.kernel_id)
@@ -363,24 +365,47 @@ class TrioKernel:
                     self.client,
                     self.token,
                     self.kernel_id,
-                    started=self._started,
+                    started=self.started,
                     force=force,
                     recursive=recursive,
                 )
             self._destroyed = True
             self._record.reset()
         except trio.Cancelled:
-            await self._end()  # noqa: ASYNC102 (it has a shield)
+            await self.destroy_or_warn(force=force, recursive=recursive)  # noqa: ASYNC102
             raise
         return self.statistics
 
-    async def _end(self) -> bool:
-        """Destroy it at its block's end; never raises. Whether it has ended."""
-        if not self._destroyed:
-            self._destroyed, self.statistics = await end_kernel(
-                self.client, self.token, self.kernel_id, started=self._started
-            )
-            self._record.reset()
+    async def destroy_or_warn(self, *, force: bool = False, recursive: bool = False) -> bool:
+        """End the kernel, as the end of the block that owns it does.
+
+        Args:
+            force: as for `destroy`.
+            recursive: as for `destroy`.
+
+        Returns:
+            Whether it has ended. If not, a `KernelLeftBehindWarning` says why.
+
+        Raises: no error.
+
+        Cancellation:
+            Is not raised. It leaves the kernel the grace time, or six times as long if it has not
+            been started.
+
+        Endpoint: ``DELETE /session/{name}`` (docs/protocol.md, section 3.6).
+        """
+        if self._destroyed:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return True
+        self._destroyed, self.statistics = await end_kernel(
+            self.client,
+            self.token,
+            self.kernel_id,
+            started=self.started,
+            force=force,
+            recursive=recursive,
+        )
+        self._record.reset()
         return self._destroyed
 
     def release(self) -> None:

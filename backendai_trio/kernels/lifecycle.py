@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import trio
 
@@ -161,8 +163,7 @@ async def end_kernel(
     left = ""
     for _ in range(2):
         try:
-            within = finish_within(limit) if shield else trio.move_on_after(limit)
-            with one_error(), within as scope:
+            with one_error(), _within(limit, shield=shield) as scope:
                 used = await destroy_kernel(
                     client, token, kernel_id, started=started, force=force, recursive=recursive
                 )
@@ -177,6 +178,16 @@ async def end_kernel(
             break
     warn_of_kernel(client, token, left)
     return False, None
+
+
+@contextmanager
+def _within(seconds: float, *, shield: bool) -> Iterator[trio.CancelScope]:
+    if shield:
+        with finish_within(seconds) as scope:
+            yield scope
+    else:
+        with trio.move_on_after(seconds) as scope:
+            yield scope
 
 
 async def _follow_to_end(

@@ -240,7 +240,7 @@ class _StagedArchive:
         finally:
             if not complete:
                 with finish_within(self._client.config.grace_seconds) as scope:
-                    await self._remove()
+                    await self._remove()  # noqa: ASYNC102 (it has a shield)
                 if scope.cancelled_caught:
                     self._warn(f"not within {self._client.config.grace_seconds:g} s")
 

@@ -32,7 +32,7 @@ async def test_inner_work_ends_with_the_outer_at_the_latest(
         assert trio.current_time() == began + end
 
 
-async def test_inner_work_of_another_task_ends_with_the_outer(autojump_clock: MockClock) -> None:
+async def test_inner_work_of_other_tasks_ends_with_the_outer(autojump_clock: MockClock) -> None:
     began = trio.current_time()
 
     async def work() -> None:
@@ -41,6 +41,7 @@ async def test_inner_work_of_another_task_ends_with_the_outer(autojump_clock: Mo
 
     with finish_within(3):
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(work)
             nursery.start_soon(work)
     assert trio.current_time() == began + 3
 

@@ -6,17 +6,17 @@ print(result.exit_code, result.log)
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import trio
 
 from .._groups import one_error
-from ..errors import ApiError, BackendError, ExecutionError, ServerError
+from ..errors import BackendError, ExecutionError, ServerError
 from ..files.sources import Upload
-from ..files.upload_plan import plan_items
 from ..transport.client import Client
 from ..wire.batch_jobs import BatchJob, JobLog, check_job, guarded_command
 from ..wire.events import SessionEvent
@@ -24,20 +24,19 @@ from ..wire.kernel_spec import KernelSpec
 from ..wire.kernel_states import FAILURE, SUCCESS, KernelState
 from ..wire.kernels import CreateReply, CreateRequest, check_name
 from ..wire.resumable import RESUMABLE_STREAMS
-from .batch_files import check_files, upload_files
-from .creation import Creation, note_of
+from .batch_files import plan_files, upload_files
+from .batch_output import BatchOutput
+from .creation import own_kernel
 from .defaults import complete_spec
 from .events import EventStream, open_events
 from .kernel import TrioKernel
 from .opening import new_token
-from .waiting import StateReporter, follow_states
+from .waiting import StateLooks, StateReporter
 
 __all__ = ["BatchResult", "run_batch"]
 
 _FAILED = "task-failed"
 """Why a session has ended whose command has failed by itself."""
-_LOG_SECONDS = 1.0
-"""Time between two looks at the log."""
 _LONGEST_PAUSE_SECONDS = 3.0
 _ENDING_SECONDS = 60.0
 """How long a session may take to end when its result is there."""
@@ -80,7 +79,8 @@ async def run_batch(
         files: what to upload to the work folder before the command begins: paths, folders with all
             their content (see `plan_uploads` for names), and planned uploads.
         token: the session's client token. Default: a fresh one.
-        progress: where to send the session's states.
+        progress: where to send the session's states. A slow receiver delays the result, and so
+            does one of `output`: nothing is dropped.
         output: where to send what the command prints, as the server's log shows it: some seconds
             late, and at once if the command is short.
         task_status: gets the session when it has been created; it may have to wait.
@@ -90,11 +90,13 @@ async def run_batch(
 
     Raises:
         LocalProtocolError: the server has no batch sessions that can be followed (before 20.09), or
-            no time limits (before 24.12); or cannot take the files.
+            no time limits (before 24.12); or cannot take the files, of which none may be a stream.
         ServerError: the session could not be started; the text holds the server's reason.
         ExecutionError: the session was ended before its command.
         UploadError: a file cannot be read or uploaded.
-        ApiError, ConnectionFailed: as for `open_kernel`.
+        ApiError, ConnectionFailed: as for `open_kernel`; or the server refuses to tell the state of
+            the session. Once the session is created, a server that cannot be reached or fails is
+            asked again for as long as the caller waits (with a `RuntimeWarning` after a minute).
 
     Cancellation:
         Destroys the session and leaves nothing behind, as that of `open_kernel`.
@@ -104,8 +106,7 @@ async def run_batch(
     token = new_token() if token is None else check_name(client.hello, token)
     check_job(client.hello, client.era, job)
     spec = complete_spec(spec, client.config, client.hello)
-    uploads = [item for item in await plan_items(files, base=None) if isinstance(item, Upload)]
-    check_files(client, uploads)
+    uploads = await plan_files(client, files)
     name = secrets.token_hex(8)
     order = f".job-{name}" if uploads else ""
     is_manager = not client.has(RESUMABLE_STREAMS)
@@ -117,30 +118,15 @@ async def run_batch(
         marks=is_manager,
     )
     create = CreateRequest(token, spec, reuse=False, job=replace(job, command=command))
-    creation = Creation(client, create)
-    note = note_of(client, token)
-    kernel: TrioKernel | None = None
-    ended = True
-    try:
-        # Before the session is created: the exit code is told in an event, and nowhere else.
-        async with open_events(client) as events:
-            reply = await creation.run()
-            kernel = TrioKernel(client, reply)
-            if note is not None:
-                note.identify(kernel.kernel_id)
-            task_status.started(kernel)
-            following = _Following(client, kernel, reply, progress, output)
-            if is_manager:
-                following.log = JobLog(name)
-            result = await following.run(events, uploads, order)
-        if following.ended:
+    # Events first: the exit code is told in an event, and nowhere else.
+    async with open_events(client) as events, own_kernel(client, create) as (kernel, reply):
+        task_status.started(kernel)
+        printed = BatchOutput(kernel, JobLog(name if is_manager else ""), output)
+        following = _Following(client, kernel, reply, StateReporter(progress), printed)
+        state = await following.run(events, uploads, order)
+        if state.ended:
             kernel.release()
-        return result
-    finally:
-        if kernel is not None and kernel.created and not kernel.released:
-            ended = await kernel._end()  # noqa: ASYNC102 (it is bounded, and shielded if need be)
-        if note is not None:
-            note.close(forget=ended and not creation.unsure)
+        return following.result(state)
 
 
 class _Following:
@@ -151,74 +137,70 @@ class _Following:
         client: Client,
         kernel: TrioKernel,
         reply: CreateReply,
-        progress: trio.MemorySendChannel[KernelState] | None,
-        output: trio.MemorySendChannel[str] | None,
+        reporter: StateReporter,
+        output: BatchOutput,
     ) -> None:
-        self.log = JobLog()
-        self.ended = False
         self._client = client
         self._kernel = kernel
         self._reply = reply
-        self._reporter = StateReporter(progress)
+        self._reporter = reporter
         self._output = output
-        self._printed: list[str] = []
         self._event: SessionEvent | None = None
-        self._finished = trio.Event()
+        self._looking = trio.CancelScope()
 
-    async def run(self, events: EventStream, files: Sequence[Upload], order: str) -> BatchResult:
-        """Follow it.
+    async def run(self, events: EventStream, files: Sequence[Upload], order: str) -> KernelState:
+        """Follow it to its end.
 
         Args:
             events: of all sessions, from before it was created.
             files: to upload when it runs.
             order: the name of the file for which its command waits; ``""`` if it does not wait.
+
+        Returns:
+            The last state. The session may not have ended, if it has its result.
         """
         state = KernelState(self._reply.status.upper())
         await self._reporter.report(state)
         with one_error():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._receive_events, events)
-                if state.is_coming:
-                    state = await self._follow(until=lambda seen: not seen.is_coming)
+                looks = self._looks()
+                while state.is_coming:
+                    state = await looks.next()
+                    await self._reporter.report(state)
                 self._check_started(state)
-                self._kernel._started = True
-                if order:
+                self._kernel.started = True
+                if order and not state.ended:
                     await upload_files(self._client, self._kernel.address, files, order)
-                nursery.start_soon(self._read_log)
-                state = await self._wait_for_result()
+                async with trio.open_nursery() as showing:
+                    showing.start_soon(self._output.follow)
+                    state = await self._follow_to_end(state)
+                    self._output.finish()
                 nursery.cancel_scope.cancel()
-        with trio.move_on_after(_ENDING_SECONDS):
-            # Once more: managers keep the log of a session that has ended, as its agent saw it.
-            if not state.ended:
-                state = await self._follow(until=lambda seen: seen.ended)
-            self.ended = True
-            await self._show_log()
-        return self._result(state)
+        return state
 
-    async def _wait_for_result(self) -> KernelState:
-        """Wait until the result is there, which an event tells sooner; returns the last state."""
-        state = KernelState()
+    def _looks(self) -> StateLooks:
+        # Lasting: a command of many hours must not end with a connection to its server.
+        return StateLooks(self._client, self._reply, longest=_LONGEST_PAUSE_SECONDS, lasting=True)
 
-        async def follow() -> None:
-            nonlocal state
-            state = await self._follow(until=_has_result)
-            self._finished.set()
+    async def _follow_to_end(self, state: KernelState) -> KernelState:
+        """Follow the states until the session has ended, or should have: its result is there.
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(follow)
-            await self._finished.wait()
-            nursery.cancel_scope.cancel()
-        await self._show_log()  # while the container may still be there
-        return state if state.status else KernelState("TERMINATING")
-
-    async def _follow(self, *, until: Callable[[KernelState], bool]) -> KernelState:
-        return await follow_states(
-            self._client,
-            self._reply,
-            self._reporter,
-            until=until,
-            longest=_LONGEST_PAUSE_SECONDS,
-        )
+        Only looks are ended by the event or the time limit, and no report: each state that was
+        seen is reported.
+        """
+        looks, give_up = self._looks(), math.inf
+        while not state.ended:
+            if give_up == math.inf and (self._event is not None or _has_result(state)):
+                give_up = trio.current_time() + _ENDING_SECONDS
+                looks = self._looks()  # with short pauses again
+            with trio.CancelScope(deadline=give_up) as self._looking:
+                state = await looks.next()
+            if not self._looking.cancelled_caught:
+                await self._reporter.report(state)
+            elif trio.current_time() >= give_up:
+                break
+        return state
 
     def _check_started(self, state: KernelState) -> None:
         if state.result in (SUCCESS, FAILURE) or state.status not in ("CANCELLED", "ERROR", ""):
@@ -240,32 +222,21 @@ class _Following:
                 mine = event.session_id == self._reply.kernel_id
                 if mine and event.name in ("session_success", "session_failure"):
                     self._event = event
-                    self._finished.set()
+                    self._looking.cancel()
+                    self._output.look_now()  # while the container may still be there
                     return
         except BackendError:
             pass  # the states are looked at all the same
 
-    async def _read_log(self) -> None:
-        while True:
-            await self._show_log()
-            await trio.sleep(_LOG_SECONDS)
+    def result(self, state: KernelState) -> BatchResult:
+        """The result.
 
-    async def _show_log(self) -> None:
-        """Send what was added to the log."""
-        try:
-            text = self.log.feed(await self._kernel.logs())
-        except ApiError:
-            return  # not there yet, or not any more
-        if not text:
-            return
-        self._printed.append(text)
-        if self._output is not None:
-            try:
-                await self._output.send(text)
-            except trio.BrokenResourceError:
-                self._output = None
+        Args:
+            state: the last one.
 
-    def _result(self, state: KernelState) -> BatchResult:
+        Raises:
+            ExecutionError: there is none.
+        """
         event = self._event
         result = state.result if state.result in (SUCCESS, FAILURE) else ""
         if not result and event is not None:
@@ -275,7 +246,7 @@ class _Following:
                 f"the batch session {self._reply.token!r} was ended before its command: "
                 f"{state.reason or 'the server does not say why'}"
             )
-        code = self.log.exit_code
+        code = self._output.exit_code
         if code is None and event is not None:
             code = event.exit_code
             if code is not None and code < 0 and event.reason == _FAILED:
@@ -290,7 +261,7 @@ class _Following:
             succeeded=result == SUCCESS,
             exit_code=code,
             reason=reason,
-            log="".join(self._printed),
+            log=self._output.text,
         )
 
 

@@ -6,30 +6,53 @@ The command has the session's only turn, so nothing that needs code to run there
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from ..errors import LocalProtocolError
 from ..files.progress import ProgressReporter
 from ..files.sources import Upload
+from ..files.upload_plan import plan_items
 from ..transport.client import Client
 from ..wire.files import ARCHIVES
 from .upload import upload_items
 from .upload_form import FormFile, send_form
 
-__all__ = ["check_files", "upload_files"]
+__all__ = ["plan_files", "upload_files"]
 
 
-def check_files(client: Client, files: Sequence[Upload]) -> None:
-    """Check that a server takes files without running code.
+async def plan_files(
+    client: Client, files: Iterable[str | os.PathLike[str] | Upload]
+) -> list[Upload]:
+    """Plan the files of a batch session, and check that its server takes them.
 
     Args:
         client: of the server.
-        files: what is to be uploaded.
+        files: paths, folders with all their content, and planned uploads.
+
+    Returns:
+        The files, and the folders before their content.
 
     Raises:
-        LocalProtocolError: it does not.
+        LocalProtocolError: the server does not take one of them before a command runs, or one is a
+            stream.
+        UploadError: as for `plan_uploads`.
     """
+    planned: list[Upload] = []
+    for item in await plan_items(files, base=None):
+        if not isinstance(item, Upload):
+            raise LocalProtocolError(
+                f"{item.error_path}: a batch session takes files and folders, and no streams; "
+                "write it to a file, and name that"
+            )
+        planned.append(item)
+    _check_files(client, planned)
+    return planned
+
+
+def _check_files(client: Client, files: Sequence[Upload]) -> None:
+    """Refuse what the server does not take without running code."""
     if client.has(ARCHIVES):
         return
     made = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import trio
@@ -15,12 +17,14 @@ from ..wire.http import JSON, Request
 from ..wire.kernel_states import NOT_NOW
 from ..wire.kernels import CreateReply, CreateRequest, Statistics
 from ..wire.resumable import RESUMABLE_STREAMS
+from .kernel import TrioKernel
 from .lifecycle import destroy_kernel, following_seconds, warn_of_kernel
 from .lookup import living_state
 from .own_project import with_known_project, with_own_project
 from .refused_creates import advice_for
+from .shields import finish_within
 
-__all__ = ["Creation", "note_of"]
+__all__ = ["own_kernel"]
 
 _OVERTAKEN_SECONDS = 3.0
 """How long "not there" may still mean "not there yet" after a create that failed half-way. Measured
@@ -29,7 +33,50 @@ _LAST_SECONDS = 4.0
 """What is kept of the grace time for destroying by token when the create is not answered."""
 
 
-class Creation:
+@asynccontextmanager
+async def own_kernel(
+    client: Client, create: CreateRequest
+) -> AsyncIterator[tuple[TrioKernel, CreateReply]]:
+    """Create a kernel that ends with the block, whatever ends the block.
+
+    One that was joined, or is released in the block, lives on. While the block lasts, a kernel that
+    was to be created anew is in the client's journal; it stays there if it may be left.
+
+    Args:
+        client: of the server to create it on.
+        create: what to create.
+
+    Yields:
+        The kernel, and the answer to its create. It may not run yet: `waiting.wait_until_up` waits
+        for that.
+
+    Raises:
+        ApiError, ConnectionFailed: the create failed, and made nothing as far as is known.
+        InvalidRequest: the token is taken.
+
+    Cancellation:
+        Leaves no kernel behind, at whatever point it comes; see `open_kernel`.
+
+    Endpoint: ``POST /session`` (docs/protocol.md, section 3.2).
+    """
+    creation = _Creation(client, create)
+    note = None if create.reuse else _note_of(client, create.token)
+    kernel: TrioKernel | None = None
+    ended = True
+    try:
+        reply = await creation.run()
+        kernel = TrioKernel(client, reply)
+        if note is not None:
+            note.identify(kernel.kernel_id)
+        yield kernel, reply
+    finally:
+        if kernel is not None and kernel.created and not kernel.released:
+            ended = await kernel.destroy_or_warn()  # noqa: ASYNC102 (shielded if need be)
+        if note is not None:
+            note.close(forget=ended and not creation.unsure)
+
+
+class _Creation:
     """A create, from before it is sent until it is known what came of it.
 
     Managers from 20.09 on are asked to answer at once, with the id of a session that waits for its
@@ -105,7 +152,7 @@ class Creation:
         grace = client.config.grace_seconds
         limit = following_seconds(client) if self._follows else grace
         left = f"the server did not answer the create within {limit:g} s"
-        with trio.move_on_after(limit, shield=True):
+        with finish_within(limit):
             try:
                 with trio.move_on_after(max(grace - _LAST_SECONDS, limit / 2)):
                     await call.settle()
@@ -193,7 +240,7 @@ async def _destroy_unanswered(client: Client, token: str) -> None:
         await trio.sleep(next(pauses))
 
 
-def note_of(client: Client, token: str) -> Note | None:
+def _note_of(client: Client, token: str) -> Note | None:
     """An entry in the client's journal, from before the kernel is created."""
     if client.journal is None:
         return None

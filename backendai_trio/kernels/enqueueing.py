@@ -7,7 +7,7 @@ from ..transport.client import Client
 from ..wire.batch_jobs import BatchJob, check_job
 from ..wire.kernel_spec import KernelSpec
 from ..wire.kernels import CreateRequest, check_name
-from .creation import Creation
+from .creation import own_kernel
 from .defaults import complete_spec
 from .kernel import TrioKernel
 
@@ -16,6 +16,9 @@ __all__ = ["check_enqueues", "enqueue_kernel"]
 
 def check_enqueues(client: Client) -> None:
     """Check that the server makes kernels whose id is known before they run.
+
+    Args:
+        client: of the server.
 
     Raises:
         LocalProtocolError: it does not.
@@ -62,4 +65,6 @@ async def enqueue_kernel(
     if job is not None:
         check_job(client.hello, client.era, job)
     create = CreateRequest(token, spec, reuse=job is None, job=job)
-    return TrioKernel(client, await Creation(client, create).run())
+    async with own_kernel(client, create) as (kernel, _):
+        kernel.release()
+        return kernel

@@ -20,6 +20,7 @@ from .run_reader import RunReader
 from .run_stream import RunStream
 from .run_streams import open_run_stream
 from .run_turns import open_turn
+from .shields import finish_within
 
 __all__ = ["Execution", "ExecutionResult", "execute", "open_execution"]
 
@@ -220,7 +221,7 @@ class Execution:
         """Interrupt code that runs when the block ends. A failure is a warning, since what ended
         the block is the error to report."""
         left = f"it did not stop within {grace_seconds:g} s"
-        with trio.move_on_after(grace_seconds, shield=True):
+        with finish_within(grace_seconds):
             await self._reader.end_reading_ahead()
             if self._abandoned or self._stream.outcome is not None:
                 return

@@ -6,17 +6,16 @@ import os
 from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Protocol
 
 import trio
 
 from ..files.progress import Progress, ProgressReporter
 from ..files.sources import Links, Upload, UploadStream
 from ..files.upload_plan import plan_items
-from ..transport.client import Client
 from ..wire.files import FileDigest, Listing
 from ..wire.multipart import check_names
 from . import remote_files
+from .addressed import AddressedKernel
 from .download import DownloadStream, download_file_as, download_files, open_file
 from .upload import upload_items
 
@@ -33,20 +32,8 @@ __all__ = [
 ]
 
 
-class WorkFolder(Protocol):
-    """A kernel, as far as its files are concerned."""
-
-    @property
-    def client(self) -> Client:
-        """The client of its server."""
-
-    @property
-    def address(self) -> str:
-        """What stands for the kernel in paths."""
-
-
 async def upload(
-    kernel: WorkFolder,
+    kernel: AddressedKernel,
     items: Iterable[str | os.PathLike[str] | Upload | UploadStream],
     *,
     to: str = "",
@@ -89,7 +76,7 @@ async def upload(
 
 
 async def upload_stream(
-    kernel: WorkFolder, name: str, content: AsyncIterable[bytes], *, size: int | None = None
+    kernel: AddressedKernel, name: str, content: AsyncIterable[bytes], *, size: int | None = None
 ) -> None:
     """Write a file of the work folder with bytes as they are produced.
 
@@ -111,7 +98,7 @@ async def upload_stream(
 
 
 async def download(
-    kernel: WorkFolder,
+    kernel: AddressedKernel,
     paths: Sequence[str],
     into: str | os.PathLike[str] = ".",
     *,
@@ -157,7 +144,7 @@ async def download(
 
 
 async def download_as(
-    kernel: WorkFolder,
+    kernel: AddressedKernel,
     path: str,
     target: str | os.PathLike[str],
     *,
@@ -193,7 +180,9 @@ async def download_as(
     )
 
 
-def open_download(kernel: WorkFolder, path: str) -> AbstractAsyncContextManager[DownloadStream]:
+def open_download(
+    kernel: AddressedKernel, path: str
+) -> AbstractAsyncContextManager[DownloadStream]:
     """Open a file of the kernel as a stream of bytes.
 
     Usage: ``async with kernel.open_download("log") as stream: async for data in stream: ...``
@@ -211,7 +200,7 @@ def open_download(kernel: WorkFolder, path: str) -> AbstractAsyncContextManager[
     return open_file(kernel.client, kernel.address, path)
 
 
-async def list_files(kernel: WorkFolder, path: str = ".") -> Listing:
+async def list_files(kernel: AddressedKernel, path: str = ".") -> Listing:
     """List a folder.
 
     Args:
@@ -229,7 +218,7 @@ async def list_files(kernel: WorkFolder, path: str = ".") -> Listing:
     return await remote_files.list_files(kernel.client, kernel.address, path)
 
 
-async def list_digests(kernel: WorkFolder, path: str = ".") -> list[FileDigest]:
+async def list_digests(kernel: AddressedKernel, path: str = ".") -> list[FileDigest]:
     """List all regular files below a folder, with sizes and SHA-256 digests.
 
     On managers this is a shell command in the kernel: it waits for code that runs there.
@@ -251,7 +240,7 @@ async def list_digests(kernel: WorkFolder, path: str = ".") -> list[FileDigest]:
     return await remote_files.list_digests(kernel.client, kernel.address, path)
 
 
-async def mkdir(kernel: WorkFolder, path: str) -> None:
+async def mkdir(kernel: AddressedKernel, path: str) -> None:
     """Make a folder and those above it; an existing one is fine.
 
     On managers this is a shell command in the kernel: it waits for code that runs there.
@@ -269,7 +258,7 @@ async def mkdir(kernel: WorkFolder, path: str) -> None:
     await remote_files.make_folder(kernel.client, kernel.address, path)
 
 
-async def remove(kernel: WorkFolder, paths: Sequence[str], *, recursive: bool = False) -> None:
+async def remove(kernel: AddressedKernel, paths: Sequence[str], *, recursive: bool = False) -> None:
     """Remove files, and with `recursive` folders with all their content.
 
     On managers this is a shell command in the kernel: it waits for code that runs there.

@@ -24,6 +24,7 @@ from ..transport.connection_state import ConnectionState
 from ..wire.execution import BatchOptions, ExecuteRequest
 from ..wire.run_events import BuildFinished, CleanFinished, Event, Finished, Stdout, TimedOut
 from .run_stream import RunStream
+from .shields import finish_within
 from .upload_form import FormFile, send_form
 
 __all__ = ["HeldBatch", "hold_batch"]
@@ -185,7 +186,7 @@ class HeldBatch:
 
     async def _send_order(self, content: bytes) -> None:
         # Not to be cancelled half-way: a second file would stay in the kernel.
-        with trio.move_on_after(self._client.config.grace_seconds, shield=True):
+        with finish_within(self._client.config.grace_seconds):
             await send_form(self._client, self._address, [FormFile(self._order, content)])
             self._ordered = True
 

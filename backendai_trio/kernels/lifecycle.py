@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import trio
 
@@ -23,6 +26,7 @@ from ..wire.kernel_states import NOT_NOW, KernelState
 from ..wire.kernels import Statistics
 from ..wire.resumable import RESUMABLE_STREAMS
 from .lookup import kernel_state, living_state
+from .shields import finish_within
 
 __all__ = ["address_of", "destroy_kernel", "end_kernel", "following_seconds", "warn_of_kernel"]
 
@@ -66,8 +70,8 @@ async def destroy_kernel(
     """Destroy a kernel that was there. One that is gone already is fine.
 
     A manager refuses as long as the kernel is being prepared, or is ending already (19.09 to
-    25.12); then, and after a failure that may pass, it is asked again for the grace time, or for
-    2 s if the server cannot be reached.
+    25.12); then, and after a failure that may pass, it is asked again for the grace time, or until
+    it could not be reached for 2 s.
 
     Args:
         client: of the kernel's server.
@@ -92,18 +96,21 @@ async def destroy_kernel(
     """
     query = destroy_query(client.hello, client.era, force=force, recursive=recursive)
     if not started and client.era.takes_ids and not client.has(RESUMABLE_STREAMS):
-        return await _follow_to_end(client, token, kernel_id, query)
+        return await _follow_to_end(client, token, kernel_id, force=force, recursive=recursive)
     give_up = trio.current_time() + client.config.grace_seconds
+    give_up_unreachable = math.inf
     pauses = backoff(0.05, longest=0.5)
     while True:
         try:
             return await _destroy_once(client, token, kernel_id, query)
         except BackendError as exc:
             now = trio.current_time()
-            if isinstance(exc, ConnectionFailed):
-                give_up = min(give_up, now + _UNREACHABLE_SECONDS)
+            if not isinstance(exc, ConnectionFailed):
+                give_up_unreachable = math.inf  # it answers again
+            elif give_up_unreachable == math.inf:
+                give_up_unreachable = now + _UNREACHABLE_SECONDS
             may_pass = _is_not_now(exc) or is_transient(exc, also=_TWO_AT_ONCE)
-            if not may_pass or now > give_up:
+            if not may_pass or now > min(give_up, give_up_unreachable):
                 raise
         await trio.sleep(next(pauses))
 
@@ -127,7 +134,13 @@ def _is_not_now(exc: BackendError) -> bool:
 
 
 async def end_kernel(
-    client: Client, token: str, kernel_id: str, *, started: bool = True
+    client: Client,
+    token: str,
+    kernel_id: str,
+    *,
+    started: bool = True,
+    force: bool = False,
+    recursive: bool = False,
 ) -> tuple[bool, Statistics | None]:
     """Destroy a kernel at the end of its block. A failure is a `KernelLeftBehindWarning`.
 
@@ -136,6 +149,8 @@ async def end_kernel(
         token: the kernel's token.
         kernel_id: its id; the token where the server gives none.
         started: as for `destroy_kernel`.
+        force: as for `destroy_kernel`.
+        recursive: as for `destroy_kernel`.
 
     Returns:
         Whether the kernel has ended, and what it used.
@@ -148,8 +163,10 @@ async def end_kernel(
     left = ""
     for _ in range(2):
         try:
-            with one_error(), trio.move_on_after(limit, shield=shield) as scope:
-                used = await destroy_kernel(client, token, kernel_id, started=started)
+            with one_error(), _within(limit, shield=shield) as scope:
+                used = await destroy_kernel(
+                    client, token, kernel_id, started=started, force=force, recursive=recursive
+                )
                 return True, used
             if scope.cancelled_caught:
                 left = f"it was not confirmed within {limit:g} s"
@@ -163,8 +180,18 @@ async def end_kernel(
     return False, None
 
 
+@contextmanager
+def _within(seconds: float, *, shield: bool) -> Iterator[trio.CancelScope]:
+    if shield:
+        with finish_within(seconds) as scope:
+            yield scope
+    else:
+        with trio.move_on_after(seconds) as scope:
+            yield scope
+
+
 async def _follow_to_end(
-    client: Client, token: str, kernel_id: str, query: Query
+    client: Client, token: str, kernel_id: str, *, force: bool, recursive: bool
 ) -> Statistics | None:
     """Destroy a session that may not have been started yet, and see that it ends."""
     give_up = trio.current_time() + following_seconds(client)
@@ -179,7 +206,14 @@ async def _follow_to_end(
             return statistics
         kind = state.status, state.is_stuck
         if not state.ended and state.status != "TERMINATING" and kind != tried:
-            answered, used = await _try_to_destroy(client, token, kernel_id, state, query)
+            # Without force a manager refuses it in these states to the end of time.
+            query = destroy_query(
+                client.hello,
+                client.era,
+                force=force or state.status == "ERROR" or state.is_stuck,
+                recursive=recursive,
+            )
+            answered, used = await _try_to_destroy(client, token, kernel_id, query)
             statistics = used or statistics
             tried = kind if answered else None
             if answered and client.hello.revives_cancelled:
@@ -206,20 +240,17 @@ async def _follow_to_end(
 
 
 async def _try_to_destroy(
-    client: Client, token: str, kernel_id: str, state: KernelState, query: Query
+    client: Client, token: str, kernel_id: str, query: Query
 ) -> tuple[bool, Statistics | None]:
-    """Ask for the destroy of a session that is in this state.
+    """Ask for the destroy of a session that may not have been started yet.
 
     Returns:
-        Whether the server has taken it, or refuses it for as long as the session is in this state;
+        Whether the server has taken it, or refuses it for as long as the session is in its state;
         and the statistics.
 
     Raises:
         ApiError, ConnectionFailed: the server refuses it for good, or cannot be reached.
     """
-    # Without force a manager refuses it in these states to the end of time.
-    if (state.status == "ERROR" or state.is_stuck) and not query:
-        query = destroy_query(client.hello, client.era, force=True)
     path = client.era.session_path(address_of(client, token, kernel_id))
     try:
         reply = await client.call(Request("DELETE", path, query), answer_seconds=None)

@@ -18,6 +18,7 @@ from ..wire.manager_streams import decode_reply, encode_start
 from ..wire.run_events import Event, Finished, TimedOut
 from ..wire.run_state import RunState
 from .run_stream import STOP_ATTEMPTS, AskedInput, end_of_input_error, interrupt_kernel
+from .shields import finish_within
 
 __all__ = ["ManagerRun", "open_manager_run"]
 
@@ -113,7 +114,7 @@ class ManagerRun(AskedInput):
             self._line, self._waiting = line, False
         while self._line is not None:
             # Not to be cancelled half-way: a frame that is cut off ends the connection.
-            with trio.move_on_after(self._client.config.grace_seconds, shield=True):
+            with finish_within(self._client.config.grace_seconds):
                 await self._websocket.send_message(self._line)
                 self._line = None
             await trio.lowlevel.checkpoint_if_cancelled()

@@ -1,4 +1,4 @@
-"""Kernels that somebody owns: how they begin, and what ends them.
+"""Kernels with an owner: how they begin, and what ends them.
 
 There are two ways to own a kernel, and they are the same function underneath::
 
@@ -25,7 +25,7 @@ from ..wire.kernel_spec import KernelSpec
 from ..wire.kernel_states import COMING, DEAD, KernelState
 from ..wire.kernels import CreateReply, CreateRequest, check_name
 from ..wire.resumable import RESUMABLE_STREAMS
-from .creation import Creation, note_of
+from .creation import own_kernel
 from .defaults import complete_spec
 from .kernel import TrioKernel
 from .lookup import kernel_info
@@ -90,24 +90,10 @@ async def open_kernel(
     """
     token = new_token() if token is None else check_name(client.hello, token)
     spec = complete_spec(spec, client.config, client.hello)
-    create = CreateRequest(token, spec, reuse)
-    creation = Creation(client, create)
-    note = None if reuse else note_of(client, create.token)
-    kernel: TrioKernel | None = None
-    ended = True
-    try:
-        reply = await creation.run()
-        kernel = TrioKernel(client, reply)
-        if note is not None:
-            note.identify(kernel.kernel_id)
+    async with own_kernel(client, CreateRequest(token, spec, reuse)) as (kernel, reply):
         await wait_until_up(client, reply, progress)
-        kernel._started = True
+        kernel.started = True
         yield kernel
-    finally:
-        if kernel is not None and kernel.created and not kernel.released:
-            ended = await kernel._end()  # noqa: ASYNC102 (it is bounded, and shielded if need be)
-        if note is not None:
-            note.close(forget=ended and not creation.unsure)
 
 
 async def run_kernel(
@@ -185,7 +171,7 @@ async def find_kernel(client: Client, token: str) -> TrioKernel:
         exc.advice = exc.advice or "'backend.ai ps' lists your kernels"
         raise
     kernel = TrioKernel(client, await _names_of(client, token))
-    kernel._started = status not in COMING
+    kernel.started = status not in COMING
     return kernel
 
 

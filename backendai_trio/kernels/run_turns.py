@@ -18,6 +18,7 @@ from ..wire.resumable import RESUMABLE_STREAMS
 from .kernel_records import KernelRecord, record_of
 from .poll_run import open_poll_run
 from .run_stream import RunStream
+from .shields import finish_within
 
 __all__ = ["open_turn", "wait_until_ready"]
 
@@ -190,7 +191,7 @@ async def _end_waiting_run(
         return
     grace = client.config.grace_seconds
     left = f"it did not end within {grace:g} s"
-    with trio.move_on_after(grace, shield=True):
+    with finish_within(grace):
         try:
             async with open_poll_run(client, address, ExecuteRequest("input", waiting)) as run:
                 await run.stop()

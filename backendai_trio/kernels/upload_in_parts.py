@@ -33,6 +33,7 @@ from ..files.upload_archive import UploadArchive
 from ..files.upload_errors import upload_errors
 from ..transport.client import Client
 from .shell import run_shell, shell_word
+from .shields import finish_within
 from .upload_form import FormFile, send_form
 
 __all__ = ["upload_in_parts"]
@@ -238,8 +239,8 @@ class _StagedArchive:
             complete = True
         finally:
             if not complete:
-                with trio.move_on_after(self._client.config.grace_seconds, shield=True) as scope:
-                    await self._remove()
+                with finish_within(self._client.config.grace_seconds) as scope:
+                    await self._remove()  # noqa: ASYNC102 (it has a shield)
                 if scope.cancelled_caught:
                     self._warn(f"not within {self._client.config.grace_seconds:g} s")
 

@@ -1,20 +1,21 @@
-"""Following the states of a session: while it waits, and to its end."""
+"""The states of a session: while it waits, and to its end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import warnings
 from dataclasses import replace
 
 import trio
 
-from ..errors import BackendError, NotFound, ServerError
+from ..errors import BackendError, NotFound, RemoteProtocolError, ServerError
 from ..transport.client import Client
 from ..transport.retry import backoff, is_transient
 from ..wire.kernel_states import DEAD, KernelState
 from ..wire.kernels import CreateReply
 from .lookup import kernel_info, kernel_state
 
-__all__ = ["StateReporter", "follow_states", "wait_until_up"]
+__all__ = ["StateLooks", "StateReporter", "wait_until_up"]
 
 _SILENT_SECONDS = 60.0
 """For how long a server may fail to say how a session stands."""
@@ -33,14 +34,86 @@ class StateReporter:
         self._last: KernelState | None = None
 
     async def report(self, state: KernelState) -> None:
-        """Send a state; waits until the receiver takes it."""
+        """Send a state; waits until the receiver takes it.
+
+        Args:
+            state: as it was seen.
+
+        Cancellation:
+            The state counts as not sent: the next call sends it, if it is still the same.
+        """
         if self._channel is None or state == self._last:
+            await trio.lowlevel.checkpoint()
             return
-        self._last = state
         try:
             await self._channel.send(state)
+            self._last = state
         except trio.BrokenResourceError:
             self._channel = None
+
+
+class StateLooks:
+    """Looks at the state of a session, one after the other, with pauses between them.
+
+    Args:
+        client: of the session's server.
+        reply: the answer to the session's create.
+        longest: no pause is longer, in seconds.
+        lasting: whether to go on for as long as the caller waits when the server fails to answer.
+            A `RuntimeWarning` then tells what it waits for.
+        silent_seconds: for how long the server may fail to answer, in seconds, before that.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        reply: CreateReply,
+        *,
+        longest: float,
+        lasting: bool = False,
+        silent_seconds: float = _SILENT_SECONDS,
+    ) -> None:
+        self._client = client
+        self._reply = reply
+        self._pauses = backoff(0.2, longest=longest)
+        self._lasting = lasting
+        self._silent_seconds = silent_seconds
+
+    async def next(self) -> KernelState:
+        """Pause, and look at the state.
+
+        Returns:
+            The state.
+
+        Raises:
+            ApiError: the server refuses to say; or, without `lasting`, it has failed to for
+                `silent_seconds`.
+            ConnectionFailed: without `lasting`, it could not be reached for that long.
+            RemoteProtocolError: without `lasting`, the answer is malformed.
+        """
+        give_up, told = math.inf, False
+        while True:
+            await trio.sleep(next(self._pauses))
+            asked = trio.current_time()
+            try:
+                return await _state(self._client, self._reply)
+            except BackendError as exc:
+                # A manager that restarts, or what stands before it: the session keeps its place.
+                malformed = isinstance(exc, RemoteProtocolError)
+                if not (is_transient(exc, also=(500,)) or (malformed and self._lasting)):
+                    raise
+                give_up = min(give_up, asked + self._silent_seconds)
+                if trio.current_time() <= give_up or told:
+                    continue
+                if not self._lasting:
+                    raise
+                told = True
+                warnings.warn(
+                    f"the server has not told the state of session {self._reply.token} for "
+                    f"{self._silent_seconds:g} s, and is asked again until it does: {exc}",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
 
 
 async def wait_until_up(
@@ -64,9 +137,10 @@ async def wait_until_up(
     if state.is_coming:
         reporter = StateReporter(progress)
         await reporter.report(state)
-        state = await follow_states(
-            client, reply, reporter, until=lambda seen: not seen.is_coming, longest=1.0
-        )
+        looks = StateLooks(client, reply, longest=1.0)
+        while state.is_coming:
+            state = await looks.next()
+            await reporter.report(state)
     elif state.status in DEAD and client.era.takes_ids:
         state = replace(await _state(client, reply), status=state.status)
     if not state.status or state.status in DEAD:
@@ -77,47 +151,6 @@ async def wait_until_up(
             detail=state.reason,
             request=f"POST {client.era.create_path}",
         )
-
-
-async def follow_states(
-    client: Client,
-    reply: CreateReply,
-    reporter: StateReporter,
-    *,
-    until: Callable[[KernelState], bool],
-    longest: float,
-) -> KernelState:
-    """Look at a session's state again and again.
-
-    Args:
-        client: of the kernel's server.
-        reply: the answer to the session's create.
-        reporter: where the states go.
-        until: whether a state is the last one to wait for.
-        longest: no pause between two looks is longer, in seconds.
-
-    Returns:
-        The last state.
-
-    Raises:
-        ApiError, ConnectionFailed: the server refuses to say, or has failed to for a minute.
-    """
-    pauses = backoff(0.2, longest=longest)
-    silent_since = trio.current_time()
-    while True:
-        await trio.sleep(next(pauses))
-        try:
-            state = await _state(client, reply)
-        except BackendError as exc:
-            # A manager that restarts, or what stands before it: the session keeps its place.
-            silence = trio.current_time() - silent_since
-            if not is_transient(exc, also=(500,)) or silence > _SILENT_SECONDS:
-                raise
-            continue
-        silent_since = trio.current_time()
-        await reporter.report(state)
-        if until(state):
-            return state
 
 
 async def _state(client: Client, reply: CreateReply) -> KernelState:

@@ -57,6 +57,7 @@ OF_KERNELS = {
     "ssh_login": kernels.ssh_login,
 }
 IN_TRIO_ONLY = {
+    "destroy_or_warn",  # at the end of the block of `open_kernel`
     "open_download",  # a context manager
     "release",  # from the block of `open_kernel`
     "upload_stream",  # of an async iterator in Trio

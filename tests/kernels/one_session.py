@@ -28,6 +28,7 @@ FAILURES = {
     "failure": FAILED,
     "busy": reply(429, b'{"type": "too-many-requests"}', "application/problem+json"),
     "gone away": reply(502, b"Bad Gateway", "text/plain"),
+    "malformed": reply(200, b"<html>Back soon</html>", "text/html"),
     "forbidden": REFUSED,
 }
 ENDED = reply(200, b'{"stats": {"status": "terminated"}}', "application/json")
@@ -72,10 +73,14 @@ class Manager:
                 body += await stream.receive_some(65536)
             self.heads.append(line.rpartition(" ")[0])
             self.bodies.append(body)
-            answer = await self.answer(self.heads[-1])
-            if not answer:
+            if not await self.serve(stream, self.heads[-1]):
                 return
-            await stream.send_all(answer)
+
+    async def serve(self, stream: trio.SocketStream, head: str) -> bool:
+        """Answer a request; returns whether the connection stays open."""
+        answer = await self.answer(head)
+        await stream.send_all(answer)
+        return bool(answer)
 
     async def answer(self, head: str) -> bytes:
         method, target = head.split()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -24,6 +25,7 @@ from backendai_trio import (
     open_gateway,
     query,
 )
+from backendai_trio.files import UploadStream
 from backendai_trio.gateway import Gateway
 from backendai_trio.kernels import (
     BatchJob,
@@ -106,6 +108,15 @@ async def test_files_that_a_manager_cannot_take_are_refused(tmp_path: Path) -> N
         for name, why in (("big", "1,048,575 bytes at most"), ("empty", "empty folders")):
             with pytest.raises(LocalProtocolError, match=f"{why}.*mount that"):
                 await run_batch(client, PYTHON, BatchJob("true"), files=[tmp_path / name])
+        assert gateway.tokens() == []
+
+
+@pytest.mark.parametrize("release", ["", "23.09"])
+async def test_streams_are_refused(release: str) -> None:
+    async with serving(release) as (gateway, client):
+        files: list[Any] = [UploadStream(one_byte(), "lib/data")]
+        with pytest.raises(LocalProtocolError, match=r"lib/data: .* no streams"):
+            await run_batch(client, PYTHON, BatchJob("true"), files=files)
         assert gateway.tokens() == []
 
 

@@ -1,0 +1,94 @@
+"""What the command of a batch session prints, as the session's log shows it."""
+
+from __future__ import annotations
+
+import trio
+
+from ..errors import BackendError
+from ..transport.retry import backoff, is_transient
+from ..wire.batch_jobs import JobLog
+from .kernel import TrioKernel
+
+__all__ = ["BatchOutput"]
+
+_LOG_SECONDS = 1.0
+"""Time between two looks at the log."""
+_LAST_LOOK_SECONDS = 30.0
+"""How long the last look at the log may take."""
+
+
+class BatchOutput:
+    """The output of a batch session's command: read from the log, and sent to a channel.
+
+    One task does both in turn. So a piece that was read is always sent, and pieces keep their
+    order, however slow the receiver is.
+
+    Args:
+        kernel: the session.
+        log: finds the command's output in the session's log.
+        channel: where to send the output; it stays open. None: nowhere.
+    """
+
+    def __init__(
+        self, kernel: TrioKernel, log: JobLog, channel: trio.MemorySendChannel[str] | None
+    ) -> None:
+        self._kernel = kernel
+        self._log = log
+        self._channel = channel
+        self._pieces: list[str] = []
+        self._wanted = trio.Event()
+        self._finishing = False
+
+    @property
+    def text(self) -> str:
+        """All output so far."""
+        return "".join(self._pieces)
+
+    @property
+    def exit_code(self) -> int | None:
+        """Of the command; None if the log does not show it (yet)."""
+        return self._log.exit_code
+
+    def look_now(self) -> None:
+        """Have `follow` look at the log at once."""
+        self._wanted.set()
+
+    def finish(self) -> None:
+        """Have `follow` look at the log for the last time, and end."""
+        self._finishing = True
+        self._wanted.set()
+
+    async def follow(self) -> None:
+        """Send what is added to the log, until `finish` is called and all is sent."""
+        while not self._finishing:
+            await self._show()
+            with trio.move_on_after(_LOG_SECONDS):
+                await self._wanted.wait()
+            self._wanted = trio.Event()
+        await self._show(last=True)
+
+    async def _show(self, *, last: bool = False) -> None:
+        """Look at the log, and send what was added to it."""
+        added = ""
+        with trio.move_on_after(_LAST_LOOK_SECONDS if last else float("inf")):
+            added = await self._read(retries=4 if last else 0)
+        if not added:
+            return
+        self._pieces.append(added)
+        if self._channel is not None:
+            try:
+                await self._channel.send(added)
+            except trio.BrokenResourceError:
+                self._channel = None
+
+    async def _read(self, *, retries: int) -> str:
+        """What was added to the log; ``""`` if the server does not show it: a log is not worth
+        the session's end."""
+        pauses = backoff(0.2, longest=2.0, retries=retries)
+        while True:
+            try:
+                return self._log.feed(await self._kernel.logs())
+            except BackendError as exc:
+                if not is_transient(exc) or (pause := next(pauses, None)) is None:
+                    return ""
+            await trio.sleep(pause)

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-import trio
-
 from backendai_trio import Client, KernelSpec, TrioKernel, attach_kernel, new_token, open_kernel
 from backendai_trio.kernels import Statistics
 
@@ -65,9 +63,8 @@ async def kernel_session(
     try:
         yield kernel
     finally:
-        if not request.keep:
-            with trio.move_on_after(client.config.grace_seconds, shield=True):
-                _report_end(await kernel.destroy(), request, status)
+        if not request.keep and await kernel.destroy_or_warn():
+            _report_end(kernel.statistics, request, status)
 
 
 def _report_ready(kernel: TrioKernel, status: Status) -> None:

@@ -48,7 +48,7 @@ async def list_files(folder: VFolderReference, path: str = ".") -> list[FileInfo
 
     Endpoint: ``GET /folders/{name}/files`` (manager 1.4; docs/protocol.md, section 7.3).
     """
-    check_era(folder, "list files")
+    await check_era(folder, "list files", in_kernels=True)
     endpoint = path_of(folder, "files")
     reply = await folder.client.call(PathsRequest((path,)).request("GET", endpoint, "path"))
     found = Listing.decode(reply.body).files
@@ -74,7 +74,7 @@ async def mkdir(
 
     Endpoint: ``POST /folders/{name}/mkdir`` (manager 1.4; docs/protocol.md, section 7.3).
     """
-    check_era(folder, "make folders")
+    await check_era(folder, "make folders", in_kernels=True)
     await make_folder(folder.client, folder.name, path, parents=parents, exist_ok=exist_ok)
 
 
@@ -93,10 +93,11 @@ async def move(folder: VFolderReference, source: str, target: str) -> None:
     section 7.3).
     """
     if not (folder.client.hello.key >= _MOVES_SINCE or folder.client.has(TUS_CHECKSUM)):
-        raise unsupported(folder, "move files", "22.03")
+        await trio.lowlevel.checkpoint()
+        raise unsupported(folder, "move files", "22.03", in_kernels=True)
     body = MoveFile(source, target).encode()
     request = Request("POST", path_of(folder, "move-file"), (), body, JSON)
-    await call_since(folder, request, "move files", "22.03")
+    await call_since(folder, request, "move files", "22.03", in_kernels=True)
 
 
 async def rename_file(folder: VFolderReference, path: str, name: str) -> None:
@@ -117,8 +118,9 @@ async def rename_file(folder: VFolderReference, path: str, name: str) -> None:
     # The older spelling is known to all releases.
     request = Request("POST", path_of(folder, "rename_file"), (), body, JSON)
     if folder.client.era.folder_files_in_parts:
-        raise unsupported(folder, "rename files", "19.09")
-    await call_since(folder, request, "rename files", "19.09")
+        await trio.lowlevel.checkpoint()
+        raise unsupported(folder, "rename files", "19.09", in_kernels=True)
+    await call_since(folder, request, "rename files", "19.09", in_kernels=True)
 
 
 async def remove(
@@ -138,7 +140,7 @@ async def remove(
     Endpoint: ``DELETE /folders/{name}/delete-files`` (manager 1.4; docs/protocol.md,
     section 7.3).
     """
-    check_era(folder, "remove files")
+    await check_era(folder, "remove files", in_kernels=True)
     proxied = folder.client.era.folder_transfer == "proxy"
     endpoint = path_of(folder, "delete-files" if proxied else "delete_files")
     body = RemoveFiles(tuple(check_names(paths)), recursive).encode()
@@ -232,7 +234,7 @@ async def download(
     ``GET /download`` (manager 20.09; docs/protocol.md, section 7.4); managers from 1.4 on
     likewise (docs/protocol.md, section 7.2).
     """
-    check_era(folder, "send the files of a folder")
+    await check_era(folder, "send the files of a folder", in_kernels=True)
     return await download_files(
         folder.client,
         folder.name,

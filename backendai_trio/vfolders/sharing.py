@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import trio
+
 from ..errors import LocalProtocolError
 from ..transport.client import Client
 from ..wire.http import JSON, Request
@@ -118,7 +120,7 @@ async def list_invitations(client: Client) -> list[Invitation]:
 
     Endpoint: ``GET /folders/invitations/list`` (manager 1.4; docs/protocol.md, section 7.3).
     """
-    reply = await client.call(Request("GET", _invitations_path(client, "list")))
+    reply = await client.call(Request("GET", await _invitations_path(client, "list")))
     rows = Fields.parse(reply.body, "invitations").items("invitations")
     return [Invitation.decode(row) for row in rows]
 
@@ -138,7 +140,7 @@ async def accept_invitation(client: Client, invitation_id: str) -> None:
 
     Endpoint: ``POST /folders/invitations/accept`` (manager 1.4; docs/protocol.md, section 7.3).
     """
-    path = _invitations_path(client, "accept")
+    path = await _invitations_path(client, "accept")
     await client.call(Request.of_json("POST", path, {"inv_id": invitation_id}))
 
 
@@ -156,7 +158,7 @@ async def decline_invitation(client: Client, invitation_id: str) -> None:
 
     Endpoint: ``DELETE /folders/invitations/delete`` (manager 1.4; docs/protocol.md, section 7.3).
     """
-    path = _invitations_path(client, "delete")
+    path = await _invitations_path(client, "delete")
     await client.call(Request.of_json("DELETE", path, {"inv_id": invitation_id}))
 
 
@@ -165,7 +167,8 @@ async def _users(folder: VFolderReference, request: Request, key: str, release: 
     return list(Fields.parse(reply.body, f"reply to {request}").texts(key))
 
 
-def _invitations_path(client: Client, tail: str) -> str:
+async def _invitations_path(client: Client, tail: str) -> str:
+    await trio.lowlevel.checkpoint()
     if client.era.prefix:
         raise LocalProtocolError("this server has no invitations (managers have them from 1.4 on)")
     return client.era.path("folders", "invitations", tail)

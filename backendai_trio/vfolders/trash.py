@@ -61,7 +61,7 @@ async def restore(folder: VFolderReference) -> None:
     Endpoint: ``POST /folders/restore-from-trash-bin`` (manager 24.03; docs/protocol.md,
     section 7.5).
     """
-    _check_trash(folder)
+    await _check_trash(folder)
     folder_id = await _listed_id(folder, in_trash=True)
     request = _id_request(folder, "POST", ("restore-from-trash-bin",), folder_id)
     await folder.client.call(request)
@@ -84,7 +84,7 @@ async def purge(folder: VFolderReference) -> None:
     Endpoint: ``POST /folders/delete-from-trash-bin`` (manager 24.03; docs/protocol.md,
     section 7.5).
     """
-    _check_trash(folder)
+    await _check_trash(folder)
     await _purge(folder, await _listed_id(folder, in_trash=True))
 
 
@@ -158,7 +158,8 @@ async def _purge(folder: VFolderReference, folder_id: str) -> None:
             await trio.sleep(pause)
 
 
-def _check_trash(folder: VFolderReference) -> None:
+async def _check_trash(folder: VFolderReference) -> None:
+    await trio.lowlevel.checkpoint()
     if not folder.client.hello.has_trash:
         raise LocalProtocolError(
             "this server has no trash (managers have from 24.03 on): a deleted folder is gone"

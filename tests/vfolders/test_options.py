@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 import trio
+import trio.testing
 
 from backendai_trio import (
     ApiError,
@@ -30,7 +32,14 @@ from backendai_trio import (
 )
 from backendai_trio.files import Progress
 from backendai_trio.gateway import RELEASES, Gateway
-from backendai_trio.vfolders import StorageHosts, list_folder_types, list_hosts
+from backendai_trio.vfolders import (
+    StorageHosts,
+    accept_invitation,
+    decline_invitation,
+    list_folder_types,
+    list_hosts,
+    list_invitations,
+)
 from backendai_trio.vfolders.archive import check_archive
 from backendai_trio.vfolders.background_task import wait_for_task
 from backendai_trio.wire.background_tasks import task_events_request
@@ -286,10 +295,23 @@ ATTEMPTS: dict[str, tuple[str, Attempt]] = {
         lambda _, folder, local: folder.download_archive(["."], local / "x.zip"),
     ),
     "rename-file": ("19.09", lambda _, folder, __: folder.rename_file("a.txt", "b.txt")),
+    "move": ("22.03", lambda _, folder, __: folder.move("a.txt", "b.txt")),
+    "list-files": ("1.4", lambda _, folder, __: folder.list_files()),
+    "mkdir": ("1.4", lambda _, folder, __: folder.mkdir("d")),
+    "remove": ("1.4", lambda _, folder, __: folder.remove(["a.txt"])),
+    "download": ("1.4", lambda _, folder, local: folder.download(["a.txt"], local / "got")),
+    "rename": ("19.03", lambda _, folder, __: folder.rename("data-2")),
+    "restore": ("24.03", lambda _, folder, __: folder.restore()),
+    "purge": ("24.03", lambda _, folder, __: folder.purge()),
+    "invitations": ("1.4", lambda client, _, __: list_invitations(client)),
+    "accept": ("1.4", lambda client, _, __: accept_invitation(client, "x")),
+    "decline": ("1.4", lambda client, _, __: decline_invitation(client, "x")),
     "hosts": ("19.03", lambda client, _, __: list_hosts(client)),
     "types": ("19.09", lambda client, _, __: list_folder_types(client)),
     "project": ("20.09", lambda client, _, __: list_vfolders(client, project="p")),
 }
+IN_KERNELS = {"rename-file", "move", "list-files", "mkdir", "remove", "download"}
+"""What programs in a kernel can do with a folder that is mounted there."""
 
 
 @pytest.mark.parametrize("what", ATTEMPTS)
@@ -303,7 +325,11 @@ async def test_what_releases_cannot_do(
         return
     async with client_of(release) as client:
         folder = await create_vfolder(client, "data")
-        with pytest.raises(LocalProtocolError, match=since.replace(".", r"\.")):
+        with (
+            trio.testing.assert_checkpoints(),
+            pytest.raises(LocalProtocolError, match=rf"\b{re.escape(since)} on") as caught,
+        ):
             await attempt(client, folder, local)
+        assert ("mount 'data' in a kernel" in str(caught.value)) is (what in IN_KERNELS)
         assert [row.name for row in await list_vfolders(client)] == ["data"]
         assert not (local / "x.zip").exists()

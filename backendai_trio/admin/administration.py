@@ -6,8 +6,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from ..errors import ApiError, LocalProtocolError, api_error
+import trio
+
+from ..errors import ApiError, InvalidRequest, LocalProtocolError, NotFound, api_error
 from ..transport.client import Client
+from ..transport.graphql import ask
+from ..transport.projects import project_id
 from ..wire.admin_kinds import ManagedKindName, kind_of
 from ..wire.admin_settings import Action, ManagedKind, Release
 from ..wire.administration import (
@@ -22,8 +26,7 @@ from ..wire.administration import (
     rows_query,
 )
 from ..wire.json_fields import Fields
-from .lookups import project_id, unknown, user_id
-from .requests import ask
+from .lookups import unknown, user_id
 
 __all__ = [
     "change_members",
@@ -59,6 +62,7 @@ async def get_row(client: Client, kind: ManagedKindName, key: str) -> dict[str, 
     Endpoint: GraphQL ``user``, ``keypair``, ``group``, ``domain``, ``keypair_resource_policy``,
     ``resource_preset`` and ``scaling_group`` (docs/protocol.md, section 8.4).
     """
+    await trio.lowlevel.checkpoint()
     found = kind_of(kind)
     release = _release(client, found)
     return await _row(client, found, await _key(client, found, key), release)
@@ -211,6 +215,7 @@ async def change_members(
     Endpoint: GraphQL ``modify_group`` with ``user_update_mode`` (docs/protocol.md, section 8.4).
     """
     if not users:
+        await trio.lowlevel.checkpoint()
         raise LocalProtocolError("no users to add or remove")
     ids = [await user_id(client, user) for user in users]
     mode = "remove" if remove else "add"
@@ -225,6 +230,7 @@ async def _prepared(
     client: Client, name: ManagedKindName, action: Action, key: str, values: Values
 ) -> tuple[Mutation, Release]:
     """The mutation, complete: checked, with ids for names and values that have to stay."""
+    await trio.lowlevel.checkpoint()
     kind = kind_of(name)
     release = _release(client, kind)
     checked = Mutation(kind, action, key, values).check(release)
@@ -234,7 +240,7 @@ async def _prepared(
     if values.get("group_ids"):
         domain = values.get("domain_name", "")
         values["group_ids"] = [
-            await project_id(client, project, domain) for project in values["group_ids"]
+            await project_id(client, project, domain=domain) for project in values["group_ids"]
         ]
     kept = [item for item in kind.settings if item.kept and item.exists(release)]
     if action == "update" and kept:
@@ -278,14 +284,19 @@ async def _row(client: Client, kind: ManagedKind, key: str, release: Release) ->
 
 
 async def _check_new(client: Client, mutation: Mutation, release: Release) -> None:
-    """Refuse what exists already. New key pairs have no key yet, and names of projects repeat."""
+    """Refuse what exists already. New key pairs have no key yet, and names of projects repeat.
+
+    Raises:
+        InvalidRequest: there is one already.
+        ApiError, ConnectionFailed: the server does not say.
+    """
     kind = mutation.kind
     if kind.create_key:
         return
     try:
         await _row(client, kind, mutation.key, release)
-    except ApiError:
-        return  # older managers fail where there is none
+    except (InvalidRequest, NotFound):
+        return  # older managers refuse to look for what is not there
     raise api_error(400, title=f"there is a {kind.noun} {mutation.key} already")
 
 

@@ -28,7 +28,7 @@ async def get_announcement(client: Client) -> str:
 
     Endpoint: ``GET /manager/announcement`` (docs/protocol.md, section 9.3).
     """
-    _check(client)
+    await _check(client)
     # Signed: managers ask for it from 26.x on.
     return decode_announcement((await client.call(Request("GET", ANNOUNCEMENT_PATH))).body)
 
@@ -48,9 +48,9 @@ async def announce(client: Client, text: str) -> None:
 
     Endpoint: ``POST /manager/announcement`` (docs/protocol.md, section 9.3).
     """
-    _check(client)
+    await _check(client)
     await client.call(announce_request(text))
 
 
-def _check(client: Client) -> None:
-    check_release(client, _SINCE, "announcements", "19.09")
+async def _check(client: Client) -> None:
+    await check_release(client, _SINCE, "announcements", "19.09")

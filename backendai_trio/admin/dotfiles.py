@@ -27,7 +27,7 @@ async def list_dotfiles(client: Client) -> list[Dotfile]:
 
     Endpoint: ``GET /user-config/dotfiles`` (docs/protocol.md, section 9.3).
     """
-    _check(client)
+    await _check(client)
     return decode_dotfiles((await client.call(dotfile_request("GET"))).body)
 
 
@@ -49,7 +49,7 @@ async def get_dotfile(client: Client, path: str) -> Dotfile:
 
     Endpoint: ``GET /user-config/dotfiles?path=`` (docs/protocol.md, section 9.3).
     """
-    _check(client)
+    await _check(client)
     # Without a path, all of them would be given.
     request = dotfile_request("GET", Dotfile(path, "").path)
     reply = await client.call(request)
@@ -78,7 +78,7 @@ async def put_dotfile(client: Client, dotfile: Dotfile) -> bool:
 
     Endpoint: ``PATCH`` and ``POST /user-config/dotfiles`` (docs/protocol.md, section 9.3).
     """
-    _check(client)
+    await _check(client)
     try:
         await client.call(dotfile.request("PATCH"))
     except NotFound:
@@ -102,9 +102,9 @@ async def delete_dotfile(client: Client, path: str) -> None:
 
     Endpoint: ``DELETE /user-config/dotfiles?path=`` (docs/protocol.md, section 9.3).
     """
-    _check(client)
+    await _check(client)
     await client.call(dotfile_request("DELETE", Dotfile(path, "").path))
 
 
-def _check(client: Client) -> None:
-    check_release(client, DOTFILES_SINCE, "dotfiles", "19.09")
+async def _check(client: Client) -> None:
+    await check_release(client, DOTFILES_SINCE, "dotfiles", "19.09")

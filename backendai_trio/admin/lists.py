@@ -7,12 +7,15 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ..errors import ApiError, InvalidRequest, LocalProtocolError
+import trio
+
+from ..errors import ApiError, AuthError, InvalidRequest, LocalProtocolError
 from ..transport.client import Client
+from ..transport.graphql import ask
+from ..transport.own_account import own_access_key
 from ..wire.admin_lists import Kind, SessionRow, listing, only_living
-from ..wire.graphql import GraphQLQuery, decode_answer
-from ..wire.http import JSON, Request
-from ..wire.json_fields import Fields
+from ..wire.graphql import GraphQLQuery
+from ..wire.http import Request
 from ..wire.kernel_states import LIVE
 
 __all__ = ["authorize", "list_kernels", "list_rows", "lists_everybody", "query"]
@@ -40,7 +43,7 @@ async def query(
     Endpoint: ``POST /admin/gql``; before 20.09.21 ``/admin/graphql`` (docs/protocol.md,
     section 8.1).
     """
-    return await _ask(client, GraphQLQuery(query, variables or {}))
+    return await ask(client, GraphQLQuery(query, variables or {}))
 
 
 async def list_kernels(
@@ -80,6 +83,7 @@ async def list_kernels(
     Endpoint: GraphQL ``compute_session_list``; before 19.03 ``compute_sessions``
     (docs/protocol.md, sections 8.2 and 8.3).
     """
+    await trio.lowlevel.checkpoint()
     question = listing("sessions", client.era, client.hello)
     if everybody and not lists_everybody(client):
         raise LocalProtocolError(
@@ -87,7 +91,7 @@ async def list_kernels(
             "(everybody), or those of --access-key (access_key)"
         )
     if access_key is None and not everybody:
-        access_key = await _own_access_key(client)
+        access_key = await own_access_key(client)
     given = {"status": None if status == LIVE else status, "access_key": access_key}
     arguments: Mapping[str, str] = {
         name: value for name, value in given.items() if value is not None
@@ -107,18 +111,6 @@ def lists_everybody(client: Client) -> bool:
         client: of the server.
     """
     return listing("sessions", client.era, client.hello).paged
-
-
-async def _own_access_key(client: Client) -> str | None:
-    """The key pair that the server sees; None where a list has no others anyway.
-
-    Managers list the sessions of all key pairs for a superadministrator who names none. The key of
-    the client's settings is not it: a proxy or a web server may sign with another one.
-    """
-    if client.hello.features or not listing("sessions", client.era).paged:  # before 19.03
-        return None
-    found = Fields(await query(client, "{ keypair { access_key } }"), "own key pair")
-    return found.nested("keypair").text("access_key")
 
 
 async def list_rows(
@@ -160,6 +152,7 @@ async def list_rows(
 
     Endpoint: GraphQL (docs/protocol.md, sections 8.2 and 8.3).
     """
+    await trio.lowlevel.checkpoint()
     if offset < 0 or (limit is not None and limit < 1):
         raise LocalProtocolError(
             f"there is no list of {limit} rows from {offset} on: a limit is 1 or more, an offset 0"
@@ -174,8 +167,8 @@ async def list_rows(
             offset=offset + len(rows), limit=size, arguments=arguments, filter=filter, order=order
         )
         try:
-            data = await _ask(client, query)
-        except InvalidRequest:
+            data = await ask(client, query)
+        except (AuthError, InvalidRequest):
             if question.own is None:
                 raise
             question = question.own
@@ -221,9 +214,3 @@ async def authorize(client: Client) -> timedelta | None:
         return parsedate_to_datetime(reply.headers.get("date", "")) - datetime.now(UTC)
     except (TypeError, ValueError):  # no date, a malformed one, or one without a zone
         return None
-
-
-async def _ask(client: Client, question: GraphQLQuery) -> Mapping[str, Any]:
-    path = client.era.graphql_path
-    reply = await client.call(Request("POST", path, (), question.encode(), JSON))
-    return decode_answer(reply.body, f"POST {path}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import trio
+
 from ..errors import LocalProtocolError
 from ..transport.client import Client
 from ..wire.versions import Hello
@@ -9,7 +11,7 @@ from ..wire.versions import Hello
 __all__ = ["check_release"]
 
 
-def check_release(client: Client, version: str, what: str, since: str) -> None:
+async def check_release(client: Client, version: str, what: str, since: str) -> None:
     """Refuse to ask a server for what it cannot have. Our own gateway has all of it.
 
     Args:
@@ -21,7 +23,8 @@ def check_release(client: Client, version: str, what: str, since: str) -> None:
     Raises:
         LocalProtocolError: the server is older.
     """
+    await trio.lowlevel.checkpoint()
     if not client.hello.features and client.hello.key < Hello(version).key:
         raise LocalProtocolError(
-            f"this server (API {client.hello.version}) has no {what}; managers have from {since} on"
+            f"{client.hello.name} has no {what}; managers have from {since} on"
         )

@@ -3,51 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from ..errors import InvalidRequest, api_error
+import trio
+
 from ..transport.client import AnswerSeconds, Client
+from ..transport.graphql import ask
 from ..wire.admin_calls import CALLS
-from ..wire.administration import decode_outcome, release_of, status_of
-from ..wire.graphql import GraphQLQuery, decode_answer
-from ..wire.http import JSON, Request
+from ..wire.administration import decode_outcome, release_of
 from ..wire.json_fields import Fields
 
-__all__ = ["ask", "send_call"]
-
-
-async def ask(
-    client: Client, question: GraphQLQuery, *, answer_seconds: AnswerSeconds = "ordinary"
-) -> Mapping[str, Any]:
-    """The data of the reply to a query or mutation.
-
-    Args:
-        client: of the server.
-        question: what to send.
-        answer_seconds: as for `Client.call`.
-
-    Raises:
-        ApiError: as for `Client.call`; `NotFound` also where a reply of another status says that
-            there is no such object.
-        ConnectionFailed: as for `Client.call`.
-    """
-    path = client.era.graphql_path
-    request = Request("POST", path, (), question.encode(), JSON)
-    try:
-        reply = await client.call(request, answer_seconds=answer_seconds)
-        return decode_answer(reply.body, f"POST {path}")
-    except InvalidRequest as exc:
-        status = status_of(exc.reason)
-        if status == exc.status:
-            raise
-        raise api_error(
-            status,
-            kind=exc.kind,
-            title=exc.title,
-            detail=exc.detail,
-            data=exc.data,
-            request=exc.request,
-        ) from None
+__all__ = ["send_call"]
 
 
 async def send_call(
@@ -73,6 +38,7 @@ async def send_call(
         ApiError: it refuses.
         ConnectionFailed: it cannot be reached.
     """
+    await trio.lowlevel.checkpoint()
     call = CALLS[name]
     release = release_of(client.hello, f"way to {call.about}", call.since)
     data = await ask(client, call.query(values, release), answer_seconds=answer_seconds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from ..transport.client import Client
-from .lookups import project_id
+from ..transport.projects import project_id
 from .requests import send_call
 
 __all__ = ["Whom", "allow_resource_group", "forbid_resource_group"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from ..errors import InvalidRequest, LocalProtocolError
+import trio
+
+from ..errors import ApiError, LocalProtocolError, RemoteProtocolError
 from ..transport.client import Client
-from ..wire.graphql import decode_answer
-from ..wire.http import JSON, Request
+from ..transport.graphql import ask
+from ..transport.own_account import own_projects
 from ..wire.json_fields import Fields
-from ..wire.own_projects import OWN_PROJECTS, OwnProjects
+from ..wire.own_projects import DEFAULT_PROJECT
 from ..wire.resources import (
     CHECKS_PRESETS_SINCE,
     KEY_PAIR_QUERY,
@@ -20,7 +22,6 @@ from .releases import check_release
 
 __all__ = ["check_resources", "key_pair_limits", "list_resource_groups"]
 
-_DEFAULT_PROJECT = "default"
 _GROUPS_SINCE = "v4.20190615"
 
 
@@ -46,7 +47,7 @@ async def check_resources(
 
     Endpoint: ``POST /resource/check-presets`` (docs/protocol.md, section 9.2).
     """
-    check_release(client, CHECKS_PRESETS_SINCE, "resource presets", "19.03")
+    await check_release(client, CHECKS_PRESETS_SINCE, "resource presets", "19.03")
     reply = await client.call(
         CheckPresets(await _project(client, project), resource_group).request()
     )
@@ -72,7 +73,7 @@ async def list_resource_groups(client: Client, *, project: str = "") -> list[str
 
     Endpoint: ``GET /scaling-groups`` (docs/protocol.md, section 9.2).
     """
-    check_release(client, _GROUPS_SINCE, "resource groups", "19.09")
+    await check_release(client, _GROUPS_SINCE, "resource groups", "19.09")
     reply = await client.call(resource_groups_request(await _project(client, project)))
     items = Fields.parse(reply.body, "resource groups").items("scaling_groups")
     return [Fields(item, "resource group").text("name") for item in items]
@@ -94,10 +95,8 @@ async def key_pair_limits(client: Client) -> KeyPairLimits:
 
     Endpoint: GraphQL ``keypair`` and ``keypair_resource_policy`` (docs/protocol.md, section 8.3).
     """
-    check_release(client, CHECKS_PRESETS_SINCE, "resource policies", "19.03")
-    path = client.era.graphql_path
-    reply = await client.call(Request("POST", path, (), KEY_PAIR_QUERY.encode(), JSON))
-    return KeyPairLimits.decode(decode_answer(reply.body, f"POST {path}"))
+    await check_release(client, CHECKS_PRESETS_SINCE, "resource policies", "19.03")
+    return KeyPairLimits.decode(await ask(client, KEY_PAIR_QUERY))
 
 
 async def _project(client: Client, name: str) -> str:
@@ -107,15 +106,14 @@ async def _project(client: Client, name: str) -> str:
         LocalProtocolError: the user has several, and none is called as managers' default.
     """
     if name or client.config.project:
+        await trio.lowlevel.checkpoint()
         return name or client.config.project
-    path = client.era.graphql_path
     try:
-        reply = await client.call(Request("POST", path, (), OWN_PROJECTS.encode(), JSON))
-    except InvalidRequest:  # no such query, or not for this user
-        return _DEFAULT_PROJECT
-    own = OwnProjects.decode(decode_answer(reply.body, f"POST {path}"))
-    if not own.names or _DEFAULT_PROJECT in own.names:
-        return _DEFAULT_PROJECT
+        own = await own_projects(client)
+    except (ApiError, RemoteProtocolError):  # the server need not say: the default may be right
+        return DEFAULT_PROJECT
+    if not own.names or DEFAULT_PROJECT in own.names:
+        return DEFAULT_PROJECT
     if len(own.names) > 1:
         raise LocalProtocolError(
             f"your projects are {', '.join(own.names)}: name one with -g, BACKEND_GROUP or project="

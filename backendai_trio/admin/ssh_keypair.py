@@ -28,7 +28,7 @@ async def get_ssh_public_key(client: Client) -> str:
 
     Endpoint: ``GET /auth/ssh-keypair`` (docs/protocol.md, section 9.3).
     """
-    _check(client)
+    await _check(client)
     return public_key_of((await client.call(Request("GET", SSH_KEYPAIR_PATH))).body)
 
 
@@ -53,7 +53,7 @@ async def generate_ssh_keypair(client: Client) -> SSHKeyPair:
 
     Endpoint: ``PATCH /auth/ssh-keypair`` (docs/protocol.md, section 9.3).
     """
-    _check(client)
+    await _check(client)
     return SSHKeyPair.decode((await client.call(Request("PATCH", SSH_KEYPAIR_PATH))).body)
 
 
@@ -73,9 +73,9 @@ async def upload_ssh_keypair(client: Client, keypair: SSHKeyPair) -> None:
 
     Endpoint: ``POST /auth/ssh-keypair`` (docs/protocol.md, section 9.3).
     """
-    check_release(client, SSH_UPLOAD_SINCE, "upload of SSH key pairs", "23.03")
+    await check_release(client, SSH_UPLOAD_SINCE, "upload of SSH key pairs", "23.03")
     await client.call(keypair.upload_request())
 
 
-def _check(client: Client) -> None:
-    check_release(client, _SINCE, "SSH key pairs", "19.09")
+async def _check(client: Client) -> None:
+    await check_release(client, _SINCE, "SSH key pairs", "19.09")

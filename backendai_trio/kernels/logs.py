@@ -1,19 +1,21 @@
-"""The logs of kernels, of their containers, and of tasks."""
+"""The logs of kernels, of their containers, and of batch jobs."""
 
 from __future__ import annotations
 
+import trio
+
 from ..errors import LocalProtocolError, NotFound
 from ..transport.client import Client
+from ..transport.graphql import ask
 from ..wire.containers import (
     Container,
     check_container_logs,
     containers_query,
     decode_containers,
 )
-from ..wire.graphql import decode_answer
-from ..wire.http import JSON, Request
+from ..wire.http import Request
 from ..wire.json_fields import Fields
-from ..wire.kernels import is_uuid
+from ..wire.uuids import is_uuid
 
 __all__ = ["kernel_logs", "list_containers", "task_log"]
 
@@ -40,6 +42,7 @@ async def kernel_logs(client: Client, address: str, kernel_id: str, container: s
     """
     query: tuple[tuple[str, str], ...] = ()
     if container:
+        await trio.lowlevel.checkpoint()
         check_container_logs(client.hello)
         if not is_uuid(container):
             container = await _named_container(client, kernel_id, container)
@@ -63,14 +66,12 @@ async def list_containers(client: Client, kernel_id: str) -> list[Container]:
     Endpoint: GraphQL ``compute_session`` (docs/protocol.md, section 8.3).
     """
     if not (client.era.takes_ids and is_uuid(kernel_id)):
+        await trio.lowlevel.checkpoint()
         raise LocalProtocolError(
             f"the containers of {kernel_id!r} are not known here: name the kernel by its id, on a "
             "server of 20.09 or later"
         )
-    query = containers_query(kernel_id)
-    request = Request("POST", client.era.graphql_path, (), query.encode(), JSON)
-    reply = await client.call(request)
-    return decode_containers(decode_answer(reply.body, str(request)))
+    return decode_containers(await ask(client, containers_query(kernel_id)))
 
 
 async def _named_container(client: Client, kernel_id: str, name: str) -> str:
@@ -99,6 +100,7 @@ async def task_log(client: Client, container_id: str) -> str:
 
     Endpoint: ``GET /session/_/logs`` (docs/protocol.md, section 3.10).
     """
+    await trio.lowlevel.checkpoint()
     if not client.era.names_session:
         raise LocalProtocolError("this server keeps no logs of tasks; managers do from 20.03 on")
     if not is_uuid(container_id):

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import trio
-
-from ..errors import ApiError, BackendError, InvalidRequest, NotFound, ServerError
+from ..errors import (
+    ApiError,
+    AuthError,
+    InvalidRequest,
+    NotFound,
+    RemoteProtocolError,
+    ServerError,
+)
 from ..transport.client import Client
-from ..transport.retry import backoff, is_transient
-from ..wire.admin_lists import SessionRow, listing
-from ..wire.graphql import decode_answer
-from ..wire.http import JSON, Request, Response
+from ..transport.graphql import ask, call_again
+from ..transport.own_account import own_access_key
+from ..transport.retry import is_refusal
+from ..wire.admin_lists import SessionRow, listing, only_living
+from ..wire.http import Request
 from ..wire.kernel_states import DEAD, KernelState, state_query
 from ..wire.kernels import KernelInfo
-from ..wire.resumable import RESUMABLE_STREAMS
 from ..wire.versions import SESSION_5, TRANSITION
 
 __all__ = ["kernel_info", "kernel_state", "listed_kernel", "living_state"]
@@ -38,7 +43,7 @@ async def kernel_info(client: Client, address: str) -> KernelInfo:
     """
     request = Request("GET", client.era.session_path(address))
     try:
-        return KernelInfo.decode((await _ask(client, request)).body)
+        return KernelInfo.decode((await call_again(client, request)).body)
     except ServerError:
         if client.era.name not in (TRANSITION.name, SESSION_5.name):
             raise
@@ -46,24 +51,6 @@ async def kernel_info(client: Client, address: str) -> KernelInfo:
     if row is None:
         raise NotFound(404, title=f"There is no kernel {address!r}", request=str(request))
     return KernelInfo(row.runtime, row.status, _age_ms(row.created_at))
-
-
-async def _ask(client: Client, request: Request) -> Response:
-    """Send a request that changes nothing, and again after a failure that may pass. A manager from
-    20.09 on answers 500 when two of its transactions meet.
-
-    Raises:
-        ApiError, ConnectionFailed: as for `Client.call`.
-    """
-    again = client.era.takes_ids and not client.has(RESUMABLE_STREAMS)
-    pauses = backoff(0.2, retries=3 if again else 0)
-    while True:
-        try:
-            return await client.call(request)
-        except BackendError as exc:
-            if not is_transient(exc, also=(500,)) or (pause := next(pauses, None)) is None:
-                raise
-        await trio.sleep(pause)
 
 
 def _age_ms(created_at: str) -> int:
@@ -97,11 +84,9 @@ async def kernel_state(client: Client, token: str, kernel_id: str) -> KernelStat
     # The position first: some users may not read the node that tells it.
     for with_position in (True, False) if client.hello.tells_position else (False,):
         query = state_query(kernel_id, with_position=with_position)
-        request = Request("POST", client.era.graphql_path, (), query.encode(), JSON)
         try:
-            reply = await _ask(client, request)
-            return KernelState.decode(decode_answer(reply.body, str(request)))
-        except InvalidRequest:  # no such query, or not for this user
+            return KernelState.decode(await ask(client, query, repeat=True))
+        except (AuthError, InvalidRequest, NotFound):  # no such query, or not for this user
             pass
     try:
         return (await kernel_info(client, kernel_id)).state
@@ -112,6 +97,9 @@ async def kernel_state(client: Client, token: str, kernel_id: str) -> KernelStat
 async def listed_kernel(client: Client, *addresses: str) -> SessionRow | None:
     """The kernel in the server's own list of the key pair's sessions that have not ended.
 
+    Tokens of different key pairs may be the same. A server that does not say whose key pair it sees
+    may list everybody's sessions: there, a kernel is found by its id only.
+
     Args:
         client: of the kernel's server.
         addresses: its token, its id, or both.
@@ -120,18 +108,28 @@ async def listed_kernel(client: Client, *addresses: str) -> SessionRow | None:
         ApiError: the server has no such list, or fails to give it.
         ConnectionFailed: it could not be reached.
 
-    Endpoint: ``POST /admin/gql`` (docs/protocol.md, section 8).
+    Endpoint: GraphQL ``compute_session_list``; before 19.03 ``compute_sessions``
+    (docs/protocol.md, sections 8.2 and 8.3).
     """
-    question = listing("sessions", client.era)
-    path = client.era.graphql_path
+    arguments: dict[str, str] = {}
+    ids_only = False
+    try:
+        access_key = await own_access_key(client)
+    except (ApiError, RemoteProtocolError) as exc:
+        if isinstance(exc, ApiError) and not is_refusal(exc):
+            raise
+        ids_only = True
+    else:
+        arguments = {} if access_key is None else {"access_key": access_key}
+    question = listing("sessions", client.era, client.hello)
+    given, filter = only_living(question, client.era, arguments, "")
     seen = 0
     while True:
-        query = question.query(offset=seen, limit=_PAGE, arguments={})
-        reply = await _ask(client, Request("POST", path, (), query.encode(), JSON))
-        rows, total = question.decode(decode_answer(reply.body, f"POST {path}"))
+        query = question.query(offset=seen, limit=_PAGE, arguments=given, filter=filter)
+        rows, total = question.decode(await ask(client, query, repeat=True))
         seen += len(rows)
         for row in map(SessionRow.decode, rows):
-            named = row.token in addresses or row.session_id in addresses
+            named = row.session_id in addresses or (row.token in addresses and not ids_only)
             if named and row.status.upper() not in DEAD:
                 return row
         if not rows or seen >= total:
@@ -154,19 +152,15 @@ async def living_state(client: Client, token: str, kernel_id: str) -> str | None
         try:
             status = (await kernel_info(client, address)).status.upper()
         except ApiError as exc:
-            _pass_refusal(exc)
+            if not is_refusal(exc):
+                raise
         else:
             if status not in DEAD:
                 return status
     try:
         row = await listed_kernel(client, token, kernel_id)
     except ApiError as exc:
-        _pass_refusal(exc)
+        if not is_refusal(exc):
+            raise
         return None
     return None if row is None else row.status
-
-
-def _pass_refusal(exc: ApiError) -> None:
-    """Raise an error again that is a failure of the server, and tells nothing."""
-    if exc.status >= 500 or is_transient(exc):
-        raise exc

@@ -19,6 +19,8 @@ import trio
 
 from ..errors import ApiError, NotFound, RemoteProtocolError
 from ..transport.client import Client
+from ..transport.graphql import call_again
+from ..transport.retry import is_refusal
 from ..wire.http import Request
 from ..wire.kernel_names import decode_matches
 from ..wire.kernel_spec import KernelSpec
@@ -180,6 +182,10 @@ async def _names_of(client: Client, name: str) -> CreateReply:
 
     Managers need it: a name may stand for another kernel there (docs/protocol.md, section 3.9), and
     the runs of a kernel have to take turns here, by whichever of its names it was found.
+
+    Raises:
+        ApiError, ConnectionFailed: the server fails to say. That it refuses to, or has no such
+            request, is none.
     """
     unknown = CreateReply(name, name, created=False)
     if not client.era.takes_ids or client.has(RESUMABLE_STREAMS):
@@ -187,9 +193,13 @@ async def _names_of(client: Client, name: str) -> CreateReply:
         return unknown
     path = client.era.session_path("_", "match")
     try:
-        reply = await client.call(Request("GET", path, (("id", name),)))
+        reply = await call_again(client, Request("GET", path, (("id", name),)))
         matches = decode_matches(reply.body)
-    except (ApiError, RemoteProtocolError):  # no such request, or not for this user
+    except RemoteProtocolError:
+        return unknown
+    except ApiError as exc:
+        if not is_refusal(exc):
+            raise
         return unknown
     found = [m for m in matches if m.is_named(name) and m.status.upper() not in DEAD]
     if len(found) != 1:

@@ -4,32 +4,30 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import trio
+
 from ..errors import ApiError, RemoteProtocolError
 from ..transport.client import Client
-from ..wire.graphql import decode_answer
-from ..wire.http import JSON, Request
+from ..transport.own_account import known_projects, own_projects
 from ..wire.kernel_spec import KernelSpec
-from ..wire.own_projects import OWN_PROJECTS, OwnProjects
+from ..wire.own_projects import DEFAULT_PROJECT
 from .refused_creates import is_refused_place
 
 __all__ = ["with_known_project", "with_own_project"]
 
-_DEFAULT = "default"
-"""What managers take a project or a domain for that is not named."""
-
-
-class _Known:
-    """What was found out for a client: its user's domain and projects."""
-
-    def __init__(self) -> None:
-        self.own = OwnProjects("", ())
-
 
 def with_known_project(client: Client, spec: KernelSpec) -> KernelSpec:
-    """A specification with the user's domain, and the only project there if it names none, as far
-    as an earlier create has found them out."""
-    own = client.extension(_Known).own
-    if spec.domain or not own.domain:
+    """A specification with the user's domain, and the only project there if it names none.
+
+    Args:
+        client: of the server.
+        spec: what is to be created.
+
+    Returns:
+        The same, as far as the domain and the projects are not known: no request is sent.
+    """
+    own = known_projects(client)
+    if own is None or spec.domain or not own.domain:
         return spec
     if spec.project:
         return replace(spec, domain=own.domain) if spec.project in own.names else spec
@@ -58,18 +56,15 @@ async def with_own_project(
     Raises:
         ConnectionFailed: the server could not be reached.
 
-    Endpoint: ``POST /admin/gql`` (docs/protocol.md, section 8.3).
+    Endpoint: GraphQL ``user`` (docs/protocol.md, section 8.3).
     """
     if spec.domain or not is_refused_place(refusal):
+        await trio.lowlevel.checkpoint()
         return None
-    path = client.era.graphql_path
-    request = Request("POST", path, (), OWN_PROJECTS.encode(), JSON)
     try:
-        reply = await client.call(request)
-        own = OwnProjects.decode(decode_answer(reply.body, f"POST {path}"))
+        own = await own_projects(client)
     except (ApiError, RemoteProtocolError):
         return None  # the refusal says what is wrong, too
-    client.extension(_Known).own = own
     other = with_known_project(client, spec)
     if other == spec and own.names:
         refusal.advice = (
@@ -81,4 +76,4 @@ async def with_own_project(
 
 def _asked_already(spec: KernelSpec, other: KernelSpec) -> bool:
     """Whether the second create would ask for the same as the first."""
-    return (spec.project or _DEFAULT, _DEFAULT) == (other.project, other.domain)
+    return (spec.project or DEFAULT_PROJECT, DEFAULT_PROJECT) == (other.project, other.domain)

@@ -9,11 +9,14 @@ import trio
 
 from ..errors import ApiError, BackendError, ConnectionFailed
 
-__all__ = ["backoff", "is_transient", "with_retries"]
+__all__ = ["TWO_TRANSACTIONS", "backoff", "is_refusal", "is_transient", "with_retries"]
 
 # Request Timeout, Too Early, Too Many Requests, and the three that gateways and proxies give while
 # the server behind them restarts.
 _TRANSIENT_STATUSES = frozenset({408, 425, 429, 502, 503, 504})
+TWO_TRANSACTIONS = frozenset({500})
+"""Statuses of a manager from 20.09 on when two transactions of its database meet. It has done
+nothing then, and does what the next request asks."""
 
 
 def backoff(
@@ -61,6 +64,15 @@ def is_transient(exc: BaseException, *, also: Container[int] = ()) -> bool:
     if isinstance(exc, ApiError):
         return exc.status in _TRANSIENT_STATUSES or exc.status in also
     return isinstance(exc, ConnectionFailed)
+
+
+def is_refusal(exc: ApiError) -> bool:
+    """Whether the server has decided not to do what a request asks, rather than failed to.
+
+    Args:
+        exc: how it answered.
+    """
+    return exc.status < 500 and not is_transient(exc)
 
 
 async def with_retries(send: Callable[[], Awaitable[None]]) -> None:

@@ -6,9 +6,9 @@ import trio
 
 from ..errors import LocalProtocolError, NotFound
 from ..transport.client import Client
+from ..transport.projects import project_id
 from ..wire.http import UNKNOWN_ROUTE, Request
 from ..wire.vfolder_requests import StorageHosts, decode_types
-from .projects import known_project_id
 
 __all__ = ["list_folder_types", "list_hosts"]
 
@@ -25,7 +25,8 @@ async def list_hosts(client: Client, *, project: str | None = None) -> StorageHo
         The hosts, and the one that is used when none is named.
 
     Raises:
-        LocalProtocolError: a manager before 19.03, which has one host and does not name it.
+        LocalProtocolError: a manager before 19.03, which has one host and does not name it; or
+            several projects have that name.
         NotFound: there is no such project.
         ApiError, ConnectionFailed: the request failed.
 
@@ -33,7 +34,7 @@ async def list_hosts(client: Client, *, project: str | None = None) -> StorageHo
     """
     query: tuple[tuple[str, str], ...] = ()
     if project is not None and client.era.folder_transfer == "proxy":
-        query = (("group_id", await known_project_id(client, project)),)
+        query = (("group_id", await project_id(client, project)),)
     return StorageHosts.decode(await _ask(client, "hosts", query))
 
 

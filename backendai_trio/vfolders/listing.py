@@ -9,10 +9,11 @@ import trio
 
 from ..errors import LocalProtocolError
 from ..transport.client import Client
+from ..transport.projects import project_id
 from ..wire.http import Request
 from ..wire.json_fields import Fields, decode_json
+from ..wire.uuids import is_same_uuid
 from ..wire.vfolders import VFolderInfo
-from .projects import is_same_id, known_project_id
 from .reference import VFolderReference, path_of
 
 __all__ = ["info", "list_vfolders"]
@@ -31,7 +32,8 @@ async def list_vfolders(client: Client, *, project: str | None = None) -> list[V
 
     Raises:
         NotFound: there is no such project.
-        LocalProtocolError: a manager before 20.09, which does not list by project.
+        LocalProtocolError: a manager before 20.09, which does not list by project; or several
+            projects have that name.
         ApiError, ConnectionFailed: the request failed.
 
     Endpoint: ``GET /folders`` (manager 1.0.3; docs/protocol.md, section 7.3).
@@ -42,10 +44,10 @@ async def list_vfolders(client: Client, *, project: str | None = None) -> list[V
             raise LocalProtocolError(
                 "this server does not list the folders of a project (managers do from 20.09 on)"
             )
-        wanted = await known_project_id(client, project)
+        wanted = await project_id(client, project)
         # The answer has the user's own folders, too.
         found = await _listed(client, (("group_id", wanted),))
-        return [row for row in found if is_same_id(row.project, wanted)]
+        return [row for row in found if is_same_uuid(row.project, wanted)]
     return await _listed(client, ())
 
 

@@ -17,7 +17,7 @@ from ..wire.vfolder_sharing import Permission
 from ..wire.vfolders import CreateVFolder
 from . import archive, files, listing, options, sharing, trash
 from .listing import list_vfolders
-from .projects import project_id
+from .projects import project_key
 from .reference import VFolderReference, call_since, path_of
 
 __all__ = ["TrioVFolder", "create_vfolder", "find_vfolder"]
@@ -111,7 +111,8 @@ async def create_vfolder(
         The folder.
 
     Raises:
-        LocalProtocolError: the name has other characters, or the server takes no quota.
+        LocalProtocolError: the name has other characters, the server takes no quota, or several
+            projects have that name.
         NotFound: there is no such project.
         InvalidRequest: the name is in use. A folder in the trash still uses its name.
         QuotaExceeded: the key pair may have no more folders.
@@ -125,7 +126,7 @@ async def create_vfolder(
     spec = CreateVFolder(
         name=name,
         host=host,
-        group=None if group is None else await project_id(client, group),
+        group=None if group is None else await project_key(client, group),
         usage_mode=usage_mode,
         permission=permission,
         cloneable=cloneable,

@@ -11,7 +11,7 @@ from ..errors import LocalProtocolError, RemoteProtocolError, api_error
 from .admin_kinds import MANAGED_KINDS, kind_of
 from .admin_settings import ACTIONS, Action, ManagedKind, Release, Setting, release_text
 from .admin_values import check_value, decode_value, encode_value
-from .graphql import GraphQLQuery
+from .graphql import GraphQLQuery, status_of
 from .json_fields import Fields
 from .versions import Hello
 
@@ -26,7 +26,6 @@ __all__ = [
     "release_of",
     "row_query",
     "rows_query",
-    "status_of",
 ]
 
 HIDDEN = "***"
@@ -38,12 +37,6 @@ _VERBS: Mapping[Action, str] = {
     "purge": "purge",
 }
 _NAME = re.compile(r"\{\s*(\w+)")
-# Rejections that managers tell with `ok: false`, and the status that would fit.
-_STATUSES = (
-    (re.compile(r"no permission", re.I), 403),
-    (re.compile(r"no matching|not found|no such", re.I), 404),
-)
-_FAILED = 400
 _STATEMENT = re.compile(r"\n\[SQL: ")
 
 
@@ -66,9 +59,8 @@ def release_of(hello: Hello, what: str, since: Release) -> Release:
     release = hello.release
     if release >= since or (not release and hello.key >= _KNOWN_BY_VERSION):
         return release
-    name = hello.manager or f"API {hello.version}"
     raise LocalProtocolError(
-        f"this server ({name}) has no {what}; managers have from {release_text(since)} on"
+        f"{hello.name} has no {what}; managers have from {release_text(since)} on"
     )
 
 
@@ -272,17 +264,6 @@ def decode_outcome(data: Mapping[str, Any], mutation: str) -> Fields:
     message = _STATEMENT.split(reply.text("msg", default=""), maxsplit=1)[0].strip()
     message = message or "the server gave no reason"
     raise api_error(status_of(message), title=message, request=mutation)
-
-
-def status_of(message: str) -> int:
-    """The HTTP status that fits what a server says of a mutation or query that it refuses.
-
-    Managers tell it in words only, in a reply of status 200 or 400.
-
-    Args:
-        message: of the server.
-    """
-    return next((status for text, status in _STATUSES if text.search(message)), _FAILED)
 
 
 @dataclass(frozen=True, slots=True)

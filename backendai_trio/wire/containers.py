@@ -41,9 +41,8 @@ def check_container_logs(hello: Hello) -> None:
         LocalProtocolError: it does not.
     """
     if not hello.features and hello.release < _SINCE:
-        server = f"manager {hello.manager}" if hello.manager else f"a server of API {hello.version}"
         raise LocalProtocolError(
-            f"{server} has no logs of single containers; managers have from 24.03.7 on"
+            f"{hello.name} has no logs of single containers; managers have from 24.03.7 on"
         )
 
 

@@ -26,14 +26,13 @@ def destroy_query(hello: Hello, era: Era, *, force: bool = False, recursive: boo
     Raises:
         LocalProtocolError: the server does not know that; says from which release on others do.
     """
-    server = f"manager {hello.manager}" if hello.manager else f"a server of API {hello.version}"
     if force and not era.names_session:
         raise LocalProtocolError(
-            f"{server} cannot destroy a session by force; managers can from 20.03 on"
+            f"{hello.name} cannot destroy a session by force; managers can from 20.03 on"
         )
     if recursive and not hello.features and hello.release < _RECURSIVE_SINCE:
         raise LocalProtocolError(
-            f"{server} cannot destroy the sessions that depend on another; "
+            f"{hello.name} cannot destroy the sessions that depend on another; "
             "managers can from 23.03.1 on"
         )
     given = {"forced": force, "recursive": recursive}

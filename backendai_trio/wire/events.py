@@ -14,6 +14,7 @@ from typing import Any
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .http import Request
 from .json_fields import Fields, encode_json
+from .uuids import is_dashed_uuid
 from .versions import SESSION_5, Era
 
 __all__ = [
@@ -46,7 +47,6 @@ MAX_MESSAGE_BYTES = 256 * 1024
 _LINE_END = re.compile(rb"[\r\n]")
 _ANY_LINE_END = re.compile(r"\r\n|\r|\n")
 _BOM = b"\xef\xbb\xbf"
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 # Steps that servers before 20.09 report of a kernel, and of a session as well.
 _BOTH = frozenset({"started", "terminating", "terminated", "cancelled"})
 
@@ -149,7 +149,7 @@ def events_request(era: Era, token: str | None) -> Request:
 def session_id_of(era: Era, token: str | None) -> str:
     """The session id that `events_request` asks for; ``""`` if it asks for a name, or for all."""
     asks_for_ids = era.names_session and era.name != SESSION_5.name
-    return token if asks_for_ids and token and _UUID.fullmatch(token) else ""
+    return token if asks_for_ids and token and is_dashed_uuid(token) else ""
 
 
 def name_in(era: Era, name: str) -> str | None:

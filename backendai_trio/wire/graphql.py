@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,14 @@ from ..errors import RemoteProtocolError, api_error
 from .json_fields import Fields, encode_json
 from .versions import Era
 
-__all__ = ["GraphQLQuery", "decode_answer", "encode_answer"]
+__all__ = ["GraphQLQuery", "decode_answer", "encode_answer", "status_of"]
+
+# Rejections that managers tell in words, and the status that would fit.
+_STATUSES = (
+    (re.compile(r"no permission", re.I), 403),
+    (re.compile(r"no matching|not found|no such", re.I), 404),
+)
+_FAILED = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +72,14 @@ def decode_answer(body: bytes, request: str) -> Mapping[str, Any]:
     if "data" not in everything:
         return everything
     return top.nested("data").everything()
+
+
+def status_of(message: str) -> int:
+    """The HTTP status that fits what a server says of a mutation or query that it refuses.
+
+    Managers tell it in words only, in a reply of status 200 or 400.
+
+    Args:
+        message: of the server.
+    """
+    return next((status for text, status in _STATUSES if text.search(message)), _FAILED)

@@ -203,11 +203,10 @@ def check_spec(hello: Hello, spec: KernelSpec) -> None:
     Raises:
         LocalProtocolError: it cannot; says what, and from which release on others can.
     """
-    server = f"manager {hello.manager}" if hello.manager else f"a server of API {hello.version}"
     for what, is_asked_for, version, release in _SINCE:
         if is_asked_for(spec) and hello.key < version:
             raise LocalProtocolError(
-                f"{server} cannot create a session with {what}; managers can from {release} on"
+                f"{hello.name} cannot create a session with {what}; managers can from {release} on"
             )
     if (
         any(mount.permission for mount in spec.mount_points)
@@ -215,12 +214,12 @@ def check_spec(hello: Hello, spec: KernelSpec) -> None:
         and MOUNT_PERMISSIONS not in hello.features
     ):
         raise LocalProtocolError(
-            f"{server} cannot create a session with a mount's permission; "
+            f"{hello.name} cannot create a session with a mount's permission; "
             "managers can from 24.03 on"
         )
     if any(mount.subpath for mount in spec.mount_points) and hello.release < _SUBPATHS_SINCE:
         raise LocalProtocolError(
-            f"{server} cannot mount a part of a folder; managers can from 26.4.4 on"
+            f"{hello.name} cannot mount a part of a folder; managers can from 26.4.4 on"
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from dataclasses import dataclass, field, fields
 
 from ..errors import LocalProtocolError, RemoteProtocolError
@@ -12,6 +11,7 @@ from .json_fields import Fields, encode_json
 from .kernel_spec import KernelSpec, config_of, places_of, spec_of
 from .kernel_states import COMING, DEAD, KernelState
 from .status_details import StatusDetails
+from .uuids import is_uuid
 from .versions import Era, Hello
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "Statistics",
     "check_name",
     "check_token",
-    "is_uuid",
 ]
 
 # Managers want 4 to 64 characters, and say so themselves.
@@ -57,20 +56,11 @@ def check_name(hello: Hello, token: str) -> str:
     check_token(token)
     if hello.takes_uuids_for_ids and is_uuid(token):
         raise LocalProtocolError(
-            f"{token!r} reads as a UUID, and manager {hello.manager} takes every UUID for a "
+            f"{token!r} reads as a UUID, and {hello.name} takes every UUID for a "
             f"session id: a kernel of that name could not be reached; use another token, "
             f"such as {'k-' + token!r}"
         )
     return token
-
-
-def is_uuid(text: str) -> bool:
-    """Whether a text reads as a UUID, in any of the forms that Python's parser takes."""
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,10 @@ from typing import Any
 from .graphql import GraphQLQuery
 from .json_fields import Fields
 
-__all__ = ["OWN_PROJECTS", "OwnProjects"]
+__all__ = ["DEFAULT_PROJECT", "OWN_PROJECTS", "OwnProjects"]
+
+DEFAULT_PROJECT = "default"
+"""What managers take a project, or a domain, for that is not named."""
 
 OWN_PROJECTS = GraphQLQuery("query { user { domain_name groups { name } } }", {})
 """Without an argument it is the user who asks, whatever the role."""
@@ -32,7 +35,8 @@ class OwnProjects:
 
     @classmethod
     def decode(cls, answer: Mapping[str, Any]) -> OwnProjects:
-        """
+        """Read the data of the answer to `OWN_PROJECTS`.
+
         Args:
             answer: what `graphql.decode_answer` returns.
 

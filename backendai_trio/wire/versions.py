@@ -222,6 +222,11 @@ class Hello:
         return int(match[1]), match[2]
 
     @property
+    def name(self) -> str:
+        """The server in errors: its release where it tells one, or its API version."""
+        return f"manager {self.manager}" if self.manager else f"a server of API {self.version}"
+
+    @property
     def release(self) -> tuple[int, ...]:
         """Release of the manager in a form to compare, ``(26, 4, 4)``; empty if unknown."""
         match = _RELEASE.match(self.manager)

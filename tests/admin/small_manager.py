@@ -73,8 +73,9 @@ class SmallManager:
         return self._change(mutation)
 
     def _found(self, root: str, query: GraphQLQuery) -> Any:
-        if root == "groups":
-            return list(self.rows["projects"].values())
+        if root == "groups_by_name":
+            wanted = query.variables["name"]
+            return [row for row in self.rows["projects"].values() if row["name"] == wanted]
         if root == "keypairs":
             return list(self.rows["keypairs"].values())
         if root == "user" and "email" in query.variables:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -146,6 +147,10 @@ async def test_projects_by_name() -> None:
             await update_row(client, "projects", "p", {"description": "x"})
         await update_row(client, "projects", second["id"], {"description": "x"})
         assert manager.sent[-1].key == second["id"]
+        bare = UUID(second["id"]).hex
+        manager.rows["projects"][bare] = manager.rows["projects"][second["id"]]
+        await update_row(client, "projects", bare, {"description": "x"})
+        assert manager.sent[-1].key == bare
         user = {"password": "x", "domain_name": "two", "group_ids": ["p"]}
         await create_row(client, "users", "a@b.c", user)
         assert manager.sent[-1].values["group_ids"] == [second["id"]]

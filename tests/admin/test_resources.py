@@ -94,12 +94,16 @@ async def test_before_there_were_any(release: str, gateway_parent: Path) -> None
         ("", ["physics"], "physics"),
         ("chemistry", ["physics", "default"], "chemistry"),
         ("", ["physics", "biology"], None),
-        ("", None, "default"),
+        ("", reply(400, b'{"type": "x", "title": "no"}', PROBLEM), "default"),
+        ("", reply(403, b'{"type": "x", "title": "no"}', PROBLEM), "default"),
+        ("", reply(500, b'{"type": "x", "title": "no"}', PROBLEM), "default"),
+        ("", reply(200, b'{"user": null}', JSON), "default"),
     ],
 )
-async def test_project_that_counts(setting: str, own: list[str] | None, expected: str) -> None:
+async def test_project_that_counts(setting: str, own: list[str] | bytes, expected: str) -> None:
     """The one that is named, that of the settings, managers' default, or the user's only one."""
     asked: list[str] = []
+    queries: list[bytes] = []
 
     async def handle(stream: trio.SocketStream) -> None:
         while head := await read_head(stream):
@@ -112,9 +116,10 @@ async def test_project_that_counts(setting: str, own: list[str] | None, expected
             else:
                 while b"}}" not in head.partition(b"\r\n\r\n")[2]:
                     head += await stream.receive_some(65536)
-                if own is None:
-                    await stream.send_all(reply(400, b'{"type": "x", "title": "no"}', PROBLEM))
+                if isinstance(own, bytes):
+                    await stream.send_all(own)
                     continue
+                queries.append(head)
                 told = OwnProjects("default", tuple(own)).encode()
                 await stream.send_all(reply(200, json.dumps(told).encode(), JSON))
 
@@ -127,5 +132,7 @@ async def test_project_that_counts(setting: str, own: list[str] | None, expected
             with pytest.raises(LocalProtocolError, match="your projects are physics, biology"):
                 await list_resource_groups(client)
         else:
-            assert await list_resource_groups(client) == ["a"]
-        assert asked == ["x"] + ([expected] if expected else [])
+            for _ in range(2):
+                assert await list_resource_groups(client) == ["a"]
+        assert asked == ["x"] + [expected] * 2 if expected else ["x"]
+        assert len(queries) == (not setting and not isinstance(own, bytes))

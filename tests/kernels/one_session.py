@@ -125,10 +125,12 @@ class Manager:
 
 
 @asynccontextmanager
-async def client_of(manager: Manager, *, grace_seconds: float = 10.0) -> AsyncIterator[Client]:
+async def client_of(
+    manager: Manager, *, grace_seconds: float = 10.0, check: bool = True
+) -> AsyncIterator[Client]:
     async with (
         serving(manager.handle) as config,
         open_client(replace(config, grace_seconds=grace_seconds)) as client,
     ):
-        assert client.era.name == SESSION_6.name
+        assert client.era.name == SESSION_6.name or not check
         yield client

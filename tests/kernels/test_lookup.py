@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 import trio
+import trio.testing
 
 from backendai_trio import LocalProtocolError, NotFound, ServerError, TrioKernel, open_client
-from backendai_trio.kernels import list_apps
+from backendai_trio.kernels import list_apps, list_containers, task_log
 from backendai_trio.wire.kernels import CreateReply
 from backendai_trio.wire.versions import Hello
 
@@ -44,7 +47,8 @@ async def kernel_at(version: str, *, listed: bool = True) -> AsyncIterator[TrioK
             elif method == "POST" and "graphql" in target:
                 while b"}}" not in head.partition(b"\r\n\r\n")[2] and b"}" not in head[-2:]:
                     head += await stream.receive_some(65536)
-                status, answer = 200, {"compute_session_list": page}
+                keypair = {"access_key": "AKIA"}
+                status, answer = 200, {"compute_session_list": page, "keypair": keypair}
             else:
                 status, answer = 404, {"type": f"{problems}url-not-found", "title": "Unknown URL"}
             await stream.send_all(reply(status, json.dumps(answer).encode(), "application/json"))
@@ -77,10 +81,19 @@ async def test_failure_of_a_later_manager_is_told() -> None:
 
 
 async def test_what_old_managers_cannot_is_told() -> None:
-    async with kernel_at("v4.20190615") as kernel:
-        with pytest.raises(LocalProtocolError, match=r"20\.03"):
-            await list_apps(kernel)
-    for version in ("v4.20190615", "v5.20191215"):
+    for version, attempt, since in (
+        ("v4.20190615", list_apps, "20.03"),
+        ("v4.20190615", lambda kernel: kernel.rename("lab2"), "21.09.3"),
+        ("v5.20191215", lambda kernel: kernel.rename("lab2"), "21.09.3"),
+        ("v4.20190615", lambda kernel: task_log(kernel.client, str(uuid4())), "20.03"),
+        ("v6.20200815", lambda kernel: task_log(kernel.client, "main"), "UUID"),
+        ("v5.20191215", lambda kernel: list_containers(kernel.client, str(uuid4())), "20.09"),
+        ("v6.20200815", lambda kernel: list_containers(kernel.client, "main"), "by its id"),
+        ("v6.20200815", lambda kernel: kernel.logs("sub1"), "24.03.7"),
+    ):
         async with kernel_at(version) as kernel:
-            with pytest.raises(LocalProtocolError, match=r"21\.09\.3"):
-                await kernel.rename("lab2")
+            with (
+                trio.testing.assert_checkpoints(),
+                pytest.raises(LocalProtocolError, match=re.escape(since)),
+            ):
+                await attempt(kernel)

@@ -17,7 +17,8 @@ from ...wire.graphql import GraphQLQuery, encode_answer
 from ...wire.http import JSON, OCTETS
 from ...wire.json_fields import Fields, encode_json
 from ...wire.kernel_names import KernelMatch, encode_matches
-from ...wire.kernels import CreateReply, CreateRequest, check_token, is_uuid
+from ...wire.kernels import CreateReply, CreateRequest, check_token
+from ...wire.uuids import is_uuid
 from ...wire.versions import Era
 from ..bodies import cancel_on_disconnect
 from ..kernels.events import EventFilter, EventResponse

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from ...wire.kernels import CreateRequest, is_uuid
+from ...wire.kernels import CreateRequest
+from ...wire.uuids import is_uuid
 from ..refusals import Refused
 from .queue import QueuedSession
 from .requests import MountedFolder

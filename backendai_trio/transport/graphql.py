@@ -1,0 +1,98 @@
+"""Queries and mutations of the admin API (GraphQL)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import trio
+
+from ..errors import BackendError, InvalidRequest, api_error
+from ..wire.graphql import GraphQLQuery, decode_answer, status_of
+from ..wire.http import JSON, Request, Response
+from ..wire.resumable import RESUMABLE_STREAMS
+from .client import AnswerSeconds, Client
+from .retry import TWO_TRANSACTIONS, backoff, is_transient
+
+__all__ = ["ask", "call_again"]
+
+_UNNAMED = 400
+_RETRIES = 3
+_FIRST_PAUSE_SECONDS = 0.2
+
+
+async def ask(
+    client: Client,
+    question: GraphQLQuery,
+    *,
+    repeat: bool = False,
+    answer_seconds: AnswerSeconds = "ordinary",
+) -> Mapping[str, Any]:
+    """Send a query or mutation.
+
+    Args:
+        client: of the server.
+        question: what to send.
+        repeat: whether it is sent again after a failure that may pass: right for what changes
+            nothing.
+        answer_seconds: as for `Client.call`.
+
+    Returns:
+        The data of the reply, without the envelope of newer servers.
+
+    Raises:
+        AuthError, NotFound: as for `Client.call`; also where a reply of another status says in
+            words that there is no permission, or no such object.
+        ApiError: the server refuses the query as a whole, or failed.
+        RemoteProtocolError: the reply is malformed.
+        ConnectionFailed: the server could not be reached.
+
+    Endpoint: ``POST /admin/gql``; before 20.09.21 ``/admin/graphql`` (docs/protocol.md,
+    section 8.1).
+    """
+    request = Request("POST", client.era.graphql_path, (), question.encode(), JSON)
+    call = call_again if repeat else Client.call
+    try:
+        reply = await call(client, request, answer_seconds=answer_seconds)
+        return decode_answer(reply.body, str(request))
+    except InvalidRequest as exc:
+        status = status_of(exc.reason)
+        if status in (exc.status, _UNNAMED):
+            raise
+        raise api_error(
+            status,
+            kind=exc.kind,
+            title=exc.title,
+            detail=exc.detail,
+            data=exc.data,
+            request=exc.request,
+        ) from None
+
+
+async def call_again(
+    client: Client, request: Request, *, answer_seconds: AnswerSeconds = "ordinary"
+) -> Response:
+    """Send a request that changes nothing, and again after a failure that may pass.
+
+    Managers from 20.09 on are asked up to four times: they answer 500 when two of their
+    transactions meet. Other servers are asked once.
+
+    Args:
+        client: of the server.
+        request: what to send.
+        answer_seconds: as for `Client.call`.
+
+    Raises:
+        ApiError, ConnectionFailed, RemoteProtocolError: as for `Client.call`, the last time.
+    """
+    repeats = client.era.takes_ids and not client.has(RESUMABLE_STREAMS)
+    pauses = backoff(_FIRST_PAUSE_SECONDS, retries=_RETRIES if repeats else 0)
+    while True:
+        try:
+            return await client.call(request, answer_seconds=answer_seconds)
+        except BackendError as exc:
+            if not is_transient(exc, also=TWO_TRANSACTIONS):
+                raise
+            if (pause := next(pauses, None)) is None:
+                raise
+        await trio.sleep(pause)

@@ -1,3 +1,4 @@
+from ..transport.background_tasks import follow_task as follow_task
 from ..wire.admin_kinds import MANAGED_KINDS as MANAGED_KINDS
 from ..wire.admin_kinds import ManagedKindName as ManagedKindName
 from ..wire.admin_kinds import kind_of as kind_of
@@ -29,7 +30,6 @@ from .administration import purge_row as purge_row
 from .administration import update_row as update_row
 from .announcements import announce as announce
 from .announcements import get_announcement as get_announcement
-from .background_tasks import follow_task as follow_task
 from .dotfiles import delete_dotfile as delete_dotfile
 from .dotfiles import get_dotfile as get_dotfile
 from .dotfiles import list_dotfiles as list_dotfiles

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..transport.background_tasks import TaskChannel, follow_task
 from ..transport.client import Client
 from ..wire.background_tasks import TaskEvent
-from .background_tasks import TaskChannel, follow_task
 from .requests import send_call
 
 __all__ = ["alias_image", "dealias_image", "forget_image", "rescan_images"]
@@ -19,8 +19,8 @@ async def rescan_images(
         client: of the server.
         registry: name of the only one to read; empty for all.
         project: of that registry; empty for all. Managers take it from 25.1 on.
-        progress: gets events while the server reads, and is closed at the end; None for nowhere.
-            Managers before 20.03 send none.
+        progress: where to send events while the server reads; it stays open. Managers before 20.03
+            send none.
 
     Returns:
         The last event; `TaskEvent.errors` tells what could not be read.
@@ -44,8 +44,6 @@ async def rescan_images(
     task_id = reply.text("task_id", default="")
     if task_id:
         return await follow_task(client, task_id, progress=progress)
-    if progress is not None:
-        progress.close()
     return TaskEvent("done", message=reply.text("msg", default=""))
 
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
 
 import trio
 
-from ..errors import InvalidRequest, LocalProtocolError, ServerError
+from ..errors import BackendError, InvalidRequest, LocalProtocolError, ServerError
+from ..transport.background_tasks import wait_for_task
 from ..transport.client import Client
+from ..transport.retry import TWO_TRANSACTIONS, is_transient
 from ..wire.http import JSON, Request
+from ..wire.uuids import is_same_uuid
 from ..wire.vfolder_requests import ChangeOptions, Cloned, CloneVFolder
 from ..wire.vfolder_sharing import Permission
-from .background_task import wait_for_task
+from ..wire.vfolders import VFolderInfo
 from .listing import info, list_vfolders
 from .reference import VFolderReference, call_since, path_of, unsupported
 from .trash import refuse_name_in_trash
 
-__all__ = ["clone", "update_options"]
+__all__ = ["CopyWatch", "clone", "update_options"]
 
 _COPIES = frozenset({"performing", "cloning"})
-_FAILED = frozenset({"error", "delete-error"})
+_FAILED = "error"
 
 
 async def update_options(
@@ -80,7 +83,8 @@ async def clone(
             has not made it cloneable; or the new name cannot name a folder.
         InvalidRequest: the new name is in use.
         NotFound: there is no such folder.
-        ServerError: the server could not copy the files.
+        ServerError: the server could not copy the files, or has not listed the new folder for a
+            minute.
         ApiError, ConnectionFailed: the request failed.
 
     Cancellation:
@@ -111,22 +115,86 @@ async def clone(
         await refuse_name_in_trash(client, name, exc)  # noqa: ASYNC120 (as it should)
         raise
     reply = Cloned.decode(answer.body)
-    is_done = partial(_is_copied, client, name, source.folder_id, str(sent))
-    await wait_for_task(client, reply.task_id, is_done=is_done)
+    copy = CopyWatch(client, name, reply.folder_id, source.folder_id, str(sent))
+    await wait_for_task(client, reply.task_id, is_done=copy.is_done)
     return name
 
 
-async def _is_copied(client: Client, name: str, source_id: str, request: str) -> bool:
-    """Whether a clone is there, and nothing is copied any more."""
-    rows = await list_vfolders(client)
-    copies = [row for row in rows if row.name == name and row.is_usable]
-    if any(row.status in _FAILED for row in copies):
-        raise ServerError(
-            500, title=f"the files could not be copied to the folder {name!r}", request=request
+class CopyWatch:
+    """A clone on its way, as the list of folders shows it.
+
+    Args:
+        client: of the server.
+        name: of the new folder.
+        folder_id: of the new folder; empty if the server does not tell.
+        source_id: of the folder that is copied.
+        request: that for the clone, for errors.
+        unlisted_seconds: for how long the folder may not be listed, or the list not be given.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        folder_id: str,
+        source_id: str,
+        request: str,
+        *,
+        unlisted_seconds: float = 60.0,
+    ) -> None:
+        self._client = client
+        self._name = name
+        self._folder_id = folder_id
+        self._source_id = source_id
+        self._request = request
+        self._unlisted_seconds = unlisted_seconds
+        self._was_listed = False
+        self._unlisted_since: float | None = None
+
+    async def is_done(self) -> bool:
+        """Whether the new folder is there, and nothing is copied any more.
+
+        Raises:
+            ServerError: the server could not copy the files, or does not list the folder.
+            ApiError, ConnectionFailed: it does not give the list.
+        """
+        if self._unlisted_since is None:
+            self._unlisted_since = trio.current_time()
+        is_late = trio.current_time() > self._unlisted_since + self._unlisted_seconds
+        try:
+            rows = await list_vfolders(self._client)
+        except BackendError as exc:
+            if is_late or not is_transient(exc, also=TWO_TRANSACTIONS):
+                raise
+            return False
+        copy = self._found_in(rows)
+        if copy is None:
+            if self._was_listed or is_late:
+                raise self._failure("the server does not list it")
+            return False
+        if copy.status == _FAILED or not copy.is_usable:
+            raise self._failure(f"its state is {copy.status}")
+        self._was_listed, self._unlisted_since = True, None
+        # The state of a copy in progress is that of the source up to 23.09.
+        return not any(
+            row.status in _COPIES and row.folder_id in (copy.folder_id, self._source_id)
+            for row in rows
         )
-    # The state of a copy in progress is that of the source up to 23.09.
-    busy = [row for row in rows if row.folder_id == source_id and row.status in _COPIES]
-    return bool(copies) and not busy and all(row.status not in _COPIES for row in copies)
+
+    def _found_in(self, rows: Sequence[VFolderInfo]) -> VFolderInfo | None:
+        for row in rows:
+            if is_same_uuid(row.folder_id, self._folder_id):
+                return row
+        # Other users may share folders of the name, and the trash may have some.
+        named = (row for row in rows if row.name == self._name)
+        return next((row for row in named if row.is_usable and row.is_owner), None)
+
+    def _failure(self, reason: str) -> ServerError:
+        return ServerError(
+            500,
+            title=f"the files could not be copied to the folder {self._name!r}: {reason}",
+            request=self._request,
+        )
 
 
 async def _check_proxy_era(folder: VFolderReference, action: str) -> None:

@@ -16,6 +16,7 @@ from backendai_trio import (
     InvalidRequest,
     LocalProtocolError,
     NotFound,
+    ServerError,
     open_client,
     open_gateway,
 )
@@ -156,6 +157,14 @@ async def test_projects_by_name() -> None:
         assert manager.sent[-1].values["group_ids"] == [second["id"]]
         with pytest.raises(NotFound, match="there is no project q"):
             await allow_resource_group(client, "gpu", "project", "q")
+
+
+async def test_a_plan_needs_an_answer() -> None:
+    """A server that fails does not say that there is no such user."""
+    manager = SmallManager(refusal=lambda query: reply(503, b"{}", JSON))
+    async with manager_client(manager) as client:
+        with pytest.raises(ServerError):
+            await preview_change(client, "users", "create", "a@b.c", {"password": "x"})
 
 
 async def test_members() -> None:

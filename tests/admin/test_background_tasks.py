@@ -42,9 +42,10 @@ def stream_of(events: Sequence[TaskEvent], *, end: bytes = b"0\r\n\r\n") -> byte
 async def test_to_the_end(streams: list[bytes]) -> None:
     manager = SmallManager(tasks=streams)
     send, receive = trio.open_memory_channel[TaskEvent](10)
-    async with manager_client(manager) as client:
+    async with manager_client(manager) as client, send:
         assert await rescan_images(client, registry="r", progress=send) == DONE
-    assert [event async for event in receive] == STEPS  # and the channel is closed
+        assert send.statistics().open_send_channels == 1  # it stays the caller's
+    assert [event async for event in receive] == STEPS
     assert manager.calls == [("rescan_images", {"registry": "r"})]
 
 

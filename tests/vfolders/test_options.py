@@ -32,6 +32,7 @@ from backendai_trio import (
 )
 from backendai_trio.files import Progress
 from backendai_trio.gateway import RELEASES, Gateway
+from backendai_trio.transport.background_tasks import wait_for_task
 from backendai_trio.vfolders import (
     StorageHosts,
     accept_invitation,
@@ -41,7 +42,6 @@ from backendai_trio.vfolders import (
     list_invitations,
 )
 from backendai_trio.vfolders.archive import check_archive
-from backendai_trio.vfolders.background_task import wait_for_task
 from backendai_trio.wire.background_tasks import task_events_request
 from backendai_trio.wire.http import JSON, Request
 

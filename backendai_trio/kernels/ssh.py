@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 import trio
 
-from ..errors import BackendError, ConnectionFailed, DownloadError, InvalidRequest, NotFound
+from ..errors import ApiError, BackendError, ConnectionFailed, DownloadError, NotFound
 from ..wire import ssh
 from .app_list import find_app
 from .app_stream import open_app_stream
 from .kernel import TrioKernel
 
-__all__ = ["SshLogin", "ssh_login"]
+__all__ = ["SshLogin", "private_key_of", "ssh_login"]
 
 _IDENTIFICATION_SECONDS = 30.0
 _IDENTIFICATION_BYTES = 255
@@ -44,9 +44,10 @@ async def ssh_login(kernel: TrioKernel, *, fetch_key: bool = True) -> SshLogin:
 
     Raises:
         NotFound: the kernel is gone, offers no ``sshd``, or has no key.
-        RemoteProtocolError: the key is malformed.
+        RemoteProtocolError: the key is malformed, or too large.
         ConnectionFailed: the server could not be reached, or what it calls ``sshd`` does not speak
             SSH.
+        DownloadError: the kernel has a key, and the server does not send it.
         ApiError: the server refused or failed, e.g. to start the service.
 
     Endpoint: ``GET /stream/session/{name}/apps``, a WebSocket
@@ -54,7 +55,7 @@ async def ssh_login(kernel: TrioKernel, *, fetch_key: bool = True) -> SshLogin:
     """
     info = await find_app(kernel, ssh.APP)
     await _check_identification(kernel)
-    key = await _private_key(kernel) if fetch_key else ""
+    key = await private_key_of(kernel) if fetch_key else ""
     return SshLogin(info.user or ssh.USER, key)
 
 
@@ -78,13 +79,34 @@ async def _check_identification(kernel: TrioKernel) -> None:
         )
 
 
-async def _private_key(kernel: TrioKernel) -> str:
+async def private_key_of(kernel: TrioKernel) -> str:
+    """The kernel's own private key.
+
+    Args:
+        kernel: the kernel.
+
+    Returns:
+        The key, in the text form that OpenSSH reads.
+
+    Raises:
+        NotFound: the kernel is gone, or has no key.
+        RemoteProtocolError: the key is malformed, or too large.
+        DownloadError: the kernel has a key, and the server does not send it.
+        ApiError, ConnectionFailed: the server does not say whether there is a key.
+
+    Endpoint: a download (docs/protocol.md, sections 5.3 and 6.6).
+    """
     content = b""
     try:
         async with kernel.open_download(ssh.KEY_FILE) as stream:
+            ssh.check_key_size(stream.size)
             async for data in stream:
                 content += data
-    except (DownloadError, InvalidRequest, NotFound) as exc:
+    except (ApiError, DownloadError) as exc:
+        # Managers answer to a file that is not there as to what they fail to do.
+        listing = await kernel.list_files()  # noqa: ASYNC120 (its own failure tells more)
+        if listing.problem or any(file.name == ssh.KEY_FILE for file in listing.files):
+            raise
         raise NotFound(
             404,
             kind="object-not-found",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..errors import RemoteProtocolError
 
-__all__ = ["APP", "KEY_FILE", "USER", "decode_private_key", "is_identification"]
+__all__ = ["APP", "KEY_FILE", "USER", "check_key_size", "decode_private_key", "is_identification"]
 
 APP = "sshd"
 """The service that speaks SSH."""
@@ -28,6 +28,21 @@ def is_identification(line: bytes) -> bool:
     return line.startswith(b"SSH-")
 
 
+def check_key_size(size: int) -> None:
+    """Refuse what is too large for a private key, before it is received.
+
+    Args:
+        size: of the file, in bytes.
+
+    Raises:
+        RemoteProtocolError: it is too large.
+    """
+    if size > _MAX_KEY_BYTES:
+        raise RemoteProtocolError(
+            f"{KEY_FILE} in the kernel has {size} bytes, and a private key {_MAX_KEY_BYTES} at most"
+        )
+
+
 def decode_private_key(content: bytes) -> str:
     """Check a private key, and end it with a newline, without which OpenSSH reads none.
 
@@ -37,11 +52,12 @@ def decode_private_key(content: bytes) -> str:
     Raises:
         RemoteProtocolError: it is no private key in text form.
     """
+    check_key_size(len(content))
     try:
         text = content.decode("ascii").strip()
     except UnicodeDecodeError:
         text = ""
     first = text.partition("\n")[0].strip()
-    if len(content) > _MAX_KEY_BYTES or not (first.startswith(_BEGIN) and first.endswith(_END)):
+    if not (first.startswith(_BEGIN) and first.endswith(_END)):
         raise RemoteProtocolError(f"{KEY_FILE} in the kernel is not a private key in text form")
     return text + "\n"

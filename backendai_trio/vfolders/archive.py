@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import trio
@@ -19,13 +18,10 @@ from ..files.progress import Progress, ProgressReporter
 from ..wire.http import JSON, Request
 from ..wire.multipart import check_names
 from ..wire.vfolder_files import ArchiveRequest, Ticket
-from .download_plan import not_written
+from .pending_files import open_pending
 from .reference import VFolderReference, call_since, path_of
 
 __all__ = ["check_archive", "download_archive"]
-
-_CLEANUP_SECONDS = 5.0
-"""Limit for removing a temporary file: a disk on the network may not answer."""
 
 _HEAD_SECONDS = 600.0
 """Limit for an archive to begin: the storage proxy may have many files to find first. For each wait
@@ -77,18 +73,9 @@ async def download_archive(
             "download the files"
         )
     local = Path(target)
-    pending: PendingFile | None = None
-    try:
-        pending = await run_sync(partial(PendingFile, local, overwrite=overwrite, like_cp=True))
+    async with open_pending(local, overwrite=overwrite) as pending:
         await _receive(folder, ArchiveRequest(names, local.name), pending, progress)
         await run_sync(check_archive, pending.path, str(local))
-        await run_sync(pending.complete)
-    except OSError as exc:
-        raise not_written(exc, local) from exc
-    finally:
-        if pending is not None:
-            with trio.move_on_after(_CLEANUP_SECONDS, shield=True):
-                await run_sync(pending.discard, abandon_on_cancel=True)
 
 
 async def _receive(

@@ -6,7 +6,6 @@ No file gets its name before all of it has arrived.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import trio
@@ -34,7 +33,8 @@ from ..wire.files import PathsRequest
 from ..wire.http import JSON, Request
 from ..wire.storage_proxy import ContentRange
 from ..wire.vfolder_files import FileRequest, Ticket
-from .download_plan import Lister, RemoteFile, find_files, not_written, prepare_targets
+from .download_plan import Lister, RemoteFile, find_files, prepare_targets
+from .pending_files import open_pending
 
 __all__ = ["download_files"]
 
@@ -44,8 +44,6 @@ _WORKERS = 6
 _RETRIES = 7
 """Attempts that may fail one after another without any progress."""
 _ALSO_TRANSIENT = frozenset({404, 416, 500})
-_CLEANUP_SECONDS = 5.0
-"""Limit for removing a temporary file: a disk on the network may not answer."""
 
 
 async def download_files(
@@ -83,21 +81,13 @@ async def _download(
     overwrite: bool,
     reporter: ProgressReporter,
 ) -> None:
-    pending: PendingFile | None = None
     try:
-        pending = await run_sync(partial(PendingFile, target, overwrite=overwrite, like_cp=True))
-        await _Transfer(client, folder, file, pending, reporter).run()
-        await run_sync(pending.complete)
+        async with open_pending(target, overwrite=overwrite) as pending:
+            await _Transfer(client, folder, file, pending, reporter).run()
     except (DownloadError, AuthError, NotFound):
         raise
     except BackendError as exc:
         raise DownloadError(file.path, f"could not be downloaded: {exc}") from exc
-    except OSError as exc:
-        raise not_written(exc, target) from exc
-    finally:
-        if pending is not None:
-            with trio.move_on_after(_CLEANUP_SECONDS, shield=True):
-                await run_sync(pending.discard, abandon_on_cancel=True)
     await reporter.report(Progress(file.name, pending.size, pending.size, complete=True))
 
 

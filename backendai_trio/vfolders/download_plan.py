@@ -15,8 +15,9 @@ from ..errors import DownloadError, LocalProtocolError
 from ..files.paths import safe_join
 from ..wire.files import FileInfo
 from ..wire.multipart import check_name
+from .pending_files import not_written
 
-__all__ = ["Lister", "RemoteFile", "find_files", "not_written", "prepare_targets"]
+__all__ = ["Lister", "RemoteFile", "find_files", "prepare_targets"]
 
 Lister = Callable[[str], Awaitable[list[FileInfo]]]
 MAX_ENTRIES = 65_536
@@ -141,13 +142,3 @@ def _join(into: Path, name: str) -> Path:
         return safe_join(into, name)
     except LocalProtocolError as exc:
         raise DownloadError(name, str(exc)) from None
-
-
-def not_written(exc: OSError, path: Path) -> DownloadError:
-    """The error for a local file or folder that cannot be written.
-
-    Args:
-        exc: what was raised.
-        path: what was to be written, in case `exc` does not say.
-    """
-    return DownloadError(str(exc.filename or path), f"cannot be written: {exc.strerror}")

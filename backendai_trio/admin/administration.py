@@ -96,7 +96,10 @@ async def create_row(
     """
     mutation, release = await _prepared(client, kind, "create", key, values or {})
     reply = await _send(client, mutation, release)
-    return decode_row(mutation.kind, reply.raw(mutation.kind.item) or {}, release)
+    item = reply.raw(mutation.kind.item)
+    if item is None:  # policies of key pairs on 26.9.6
+        return await _row(client, mutation.kind, mutation.key, release)
+    return decode_row(mutation.kind, item, release)
 
 
 async def update_row(client: Client, kind: ManagedKindName, key: str, values: Values) -> None:

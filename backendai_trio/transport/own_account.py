@@ -7,7 +7,7 @@ import trio
 from ..wire.admin_lists import listing
 from ..wire.graphql import GraphQLQuery
 from ..wire.json_fields import Fields
-from ..wire.own_projects import OWN_PROJECTS, OwnProjects
+from ..wire.own_projects import OwnProjects, own_projects_query
 from .client import Client
 from .graphql import ask
 
@@ -68,7 +68,9 @@ async def own_projects(client: Client) -> OwnProjects:
     """
     known = client.extension(_Account)
     if known.projects is None:
-        known.projects = OwnProjects.decode(await ask(client, OWN_PROJECTS, repeat=True))
+        known.projects = OwnProjects.decode(
+            await ask(client, own_projects_query(client.hello), repeat=True)
+        )
     else:
         await trio.lowlevel.checkpoint()
     return known.projects

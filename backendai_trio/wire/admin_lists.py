@@ -74,7 +74,7 @@ def _of_release(kind: Kind, found: Listing, hello: Hello | None) -> Listing:
     columns = dict(found.columns) | columns_of(_ADDED[kind])
     if kind != "projects":
         return replace(found, columns=columns)
-    fixed = {"type": ("[String]", project_types(hello))}
+    fixed = {"type": ("[String]", project_types(hello.release))}
     return replace(found, columns=columns, fixed=fixed)
 
 

@@ -13,6 +13,7 @@ from .admin_settings import ACTIONS, Action, ManagedKind, Release, Setting, rele
 from .admin_values import check_value, decode_value, encode_value
 from .graphql import GraphQLQuery, status_of
 from .json_fields import Fields
+from .project_types import project_types
 from .versions import Hello
 
 __all__ = [
@@ -192,9 +193,13 @@ def row_query(kind: ManagedKind, key: str, release: Release) -> GraphQLQuery:
         release: of the server.
     """
     fields = " ".join(_fields_of(kind, release))
-    found = f"{kind.root}({kind.root_key}: $key) {{ {fields} }}"
-    key_type = kind.key_type_of("read", release)
-    return GraphQLQuery(f"query($key: {key_type}) {{ {found} }}", {"key": key})
+    variables: dict[str, object] = {"key": key}
+    declared, passed = f"$key: {kind.key_type_of('read', release)}", f"{kind.root_key}: $key"
+    if kind.name == "projects" and (types := project_types(release)):
+        variables["type"] = types
+        declared, passed = f"{declared}, $type: [String]", f"{passed}, type: $type"
+    found = f"{kind.root}({passed}) {{ {fields} }}"
+    return GraphQLQuery(f"query({declared}) {{ {found} }}", variables)
 
 
 def rows_query(kind: ManagedKind, release: Release) -> GraphQLQuery:

@@ -11,14 +11,28 @@ from typing import Any
 
 from .graphql import GraphQLQuery
 from .json_fields import Fields
+from .project_types import project_types
+from .versions import Hello
 
-__all__ = ["DEFAULT_PROJECT", "OWN_PROJECTS", "OwnProjects"]
+__all__ = ["DEFAULT_PROJECT", "OwnProjects", "own_projects_query"]
 
 DEFAULT_PROJECT = "default"
 """What managers take a project, or a domain, for that is not named."""
 
-OWN_PROJECTS = GraphQLQuery("query { user { domain_name groups { name } } }", {})
-"""Without an argument it is the user who asks, whatever the role."""
+# Without an argument, `user` is the one who asks, whatever the role.
+_USER = "user { domain_name groups { id name } }"
+
+
+def own_projects_query(hello: Hello) -> GraphQLQuery:
+    """The query for the projects that a user makes sessions in.
+
+    Args:
+        hello: what the server says of itself. Where projects have types, those of a user have
+            all of them, and no type; the list of projects, without an argument, has only general
+            ones, which an administrator need not be a member of.
+    """
+    general = " groups { id }" if project_types(hello.release) else ""
+    return GraphQLQuery(f"query {{ {_USER}{general} }}", {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +44,13 @@ class OwnProjects:
 
     def encode(self) -> dict[str, object]:
         """The answer that tells it."""
-        groups = [{"name": name} for name in self.names]
-        return {"user": {"domain_name": self.domain, "groups": groups}}
+        groups = [{"id": name, "name": name} for name in self.names]
+        user = {"domain_name": self.domain, "groups": groups}
+        return {"user": user, "groups": [{"id": name} for name in self.names]}
 
     @classmethod
     def decode(cls, answer: Mapping[str, Any]) -> OwnProjects:
-        """Read the data of the answer to `OWN_PROJECTS`.
+        """Read the data of the answer to `own_projects_query`.
 
         Args:
             answer: what `graphql.decode_answer` returns.
@@ -43,6 +58,11 @@ class OwnProjects:
         Raises:
             RemoteProtocolError: it is malformed.
         """
-        user = Fields(answer, "own projects").nested("user")
-        names = [Fields(item, "project").text("name") for item in user.items("groups")]
+        top = Fields(answer, "own projects")
+        user = top.nested("user")
+        own = [Fields(item, "project") for item in user.items("groups")]
+        if "groups" in answer:
+            general = {Fields(item, "project").text("id") for item in top.items("groups")}
+            own = [item for item in own if item.text("id") in general]
+        names = [item.text("name") for item in own]
         return cls(user.text("domain_name", default=""), tuple(names))

@@ -5,24 +5,22 @@ Source: docs/protocol.md, section 8.3.
 
 from __future__ import annotations
 
-from .versions import Hello
-
 __all__ = ["project_types"]
 
 _TYPES_SINCE = (24, 3)
 _PERSONAL_SINCE = (26, 9, 6)
 
 
-def project_types(hello: Hello) -> list[str]:
+def project_types(release: tuple[int, ...]) -> list[str]:
     """The types to ask for to see every project; a query that names no type gets the first.
 
     Args:
-        hello: what the server says of itself.
+        release: of the server, as `Hello.release`.
 
     Returns:
         Their names; none where projects have no type.
     """
-    if hello.release < _TYPES_SINCE:
+    if release < _TYPES_SINCE:
         return []
-    personal = ["PERSONAL"] if hello.release >= _PERSONAL_SINCE else []
+    personal = ["PERSONAL"] if release >= _PERSONAL_SINCE else []
     return ["GENERAL", "MODEL_STORE", *personal]

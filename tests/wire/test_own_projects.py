@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backendai_trio.errors import RemoteProtocolError
-from backendai_trio.wire.own_projects import OwnProjects
+from backendai_trio.wire.own_projects import OwnProjects, own_projects_query
+from backendai_trio.wire.versions import Hello
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -29,6 +30,18 @@ def test_anything_is_decoded_or_refused(answer: dict[str, object]) -> None:
         OwnProjects.decode(answer)
     except RemoteProtocolError:
         pass
+
+
+def test_projects_of_other_types_are_left_out() -> None:
+    """From 24.03 on, users have a store of models, and from 26.9 on a project of their own."""
+    own = [{"id": "1", "name": "physics"}, {"id": "2", "name": "model-store"}]
+    user = {"domain_name": "d", "groups": own}
+    assert OwnProjects.decode({"user": user}).names == ("physics", "model-store")
+    answer = {"user": user, "groups": [{"id": "1"}, {"id": "3"}]}
+    assert OwnProjects.decode(answer).names == ("physics",)
+    assert "groups { id } }" in own_projects_query(Hello("v8.20240315", "24.03.0")).text
+    older = own_projects_query(Hello("v7.20230615", "23.09.10")).text
+    assert "groups { id }" not in older
 
 
 @pytest.mark.parametrize(

@@ -241,7 +241,7 @@ def domain() -> Row:
 
 def group() -> Row:
     """The one group of users."""
-    return _place(GROUP) | {"id": GROUP_ID, "domain_name": DOMAIN}
+    return _place(GROUP) | {"id": GROUP_ID, "domain_name": DOMAIN, "type": "GENERAL"}
 
 
 def _place(name: str) -> Row:

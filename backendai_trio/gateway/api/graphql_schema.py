@@ -88,8 +88,8 @@ type Query {
   scaling_group(name: String): ScalingGroup
   domains(is_active: Boolean): [Domain]
   domain(name: String): Domain
-  groups(domain_name: String, is_active: Boolean): [Group]
-  group(id: UUID!, domain_name: String): Group
+  groups(domain_name: String, is_active: Boolean, type: [String]): [Group]
+  group(id: UUID!, domain_name: String, type: [String]): Group
   groups_by_name(name: String!, domain_name: String): [Group]
 
   vfolders(access_key: String): [VirtualFolder]

@@ -1,8 +1,8 @@
 """Questions before something is destroyed for good.
 
 Such commands ask at a terminal, and are refused where there is none, unless ``--yes`` is given.
-Kernels, and files within a folder, that the command line names one by one are removed unasked, as
-`rm` does it; so is what can be restored from a trash.
+Kernels, files and dotfiles that the command line names one by one are removed unasked, as `rm`
+does it; so is what can be restored from a trash or made again.
 """
 
 from __future__ import annotations
@@ -11,9 +11,14 @@ import sys
 
 import click
 
-__all__ = ["check_can_ask", "confirm", "yes_option"]
+__all__ = ["can_ask", "check_can_ask", "confirm", "yes_option"]
 
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+
+
+def can_ask() -> bool:
+    """Whether there is a terminal to ask at."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def check_can_ask(what: str, *, yes: bool) -> None:
@@ -26,7 +31,7 @@ def check_can_ask(what: str, *, yes: bool) -> None:
     Raises:
         click.UsageError: there is no terminal to ask at.
     """
-    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not yes and not can_ask():
         raise click.UsageError(f"{what} There is no terminal to ask at: confirm it with --yes")
 
 

@@ -1,4 +1,4 @@
-"""Options of commands that list what a server has: columns, pages, statuses, filter, order, JSON."""
+"""Options of commands that list what a server has: columns, pages, statuses, filter, JSON."""
 
 from __future__ import annotations
 

@@ -64,8 +64,7 @@ def command(
 ) -> int:
     """End kernels. An ID is a token or session id ('backend.ai ps').
 
-    In place of IDs, --status and --name choose among your kernels. Such kernels are shown, and ended
-    once you confirm it, or with --yes.
+    In place of IDs, --status and --name choose among your kernels; it shows them, and asks.
     A failure does not keep the other kernels from being ended. The exit code is that of the first
     failure.
 

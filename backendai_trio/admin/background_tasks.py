@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import trio
 
@@ -47,7 +47,7 @@ async def follow_task(
 
     Endpoint: ``GET /events/background-task`` (docs/protocol.md, section 6.4).
     """
-    with progress.clone() if progress is not None else _Nowhere() as channel:
+    with progress.clone() if progress is not None else nullcontext() as channel:
         if progress is not None:
             progress.close()
         event = await _follow(client, task_id, channel)
@@ -64,14 +64,6 @@ async def follow_task(
 def _short(text: str) -> str:
     """The beginning of a message: some managers send tracebacks."""
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-class _Nowhere:
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *exc: object) -> None:
-        pass
 
 
 async def _follow(client: Client, task_id: str, channel: TaskChannel | None) -> TaskEvent:

@@ -272,6 +272,8 @@ def test_announcement(commands: Commands, served: Env) -> None:
     assert commands.run("announcement", env=served).text == "Down on Friday?[2J\n"
     as_json = commands.run("announcement", "--json", env=served).text
     assert json.loads(as_json) == {"message": "Down on Friday\x1b[2J"}
+    changed = commands.run("announcement", "--set", "Up", "--json", env=served)
+    assert (json.loads(changed.text), changed.stderr) == ({"message": "Up"}, "")
     assert commands.run("announcement", "--clear", "-q", env=served).stderr == ""
     assert json.loads(commands.run("announcement", "--json", env=served).text) == {"message": ""}
     for words, reason in ((["--set", ""], "--clear"), (["--set", "x", "--clear"], "not both")):

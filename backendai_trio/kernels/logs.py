@@ -1,4 +1,4 @@
-"""The logs of kernels, of their containers, and of tasks."""
+"""The logs of kernels, of their containers, and of batch jobs."""
 
 from __future__ import annotations
 

@@ -32,7 +32,8 @@ class OwnProjects:
 
     @classmethod
     def decode(cls, answer: Mapping[str, Any]) -> OwnProjects:
-        """
+        """Read that answer.
+
         Args:
             answer: what `graphql.decode_answer` returns.
 

@@ -9,6 +9,8 @@ from functools import partial
 from types import GenericAlias, TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
+from trio import ClosedResourceError
+
 from ..errors import BackendError
 from ..faces.base import AppFace, ExecutionFace, KernelFace, TerminalFace
 from ..faces.binding import adopt_method
@@ -199,14 +201,18 @@ class StreamExecute(ExecutionFace):
 class ForwardedApp(AppFace):
     """A local TCP port that leads to a service in a kernel.
 
-    Iterate over it for the errors of connections that fail, as they happen.
+    Iterate over it for the errors of connections that fail, as they happen, until it is closed.
     """
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> BackendError:
-        _, problem = await wait(self._next())
+        try:
+            _, problem = await wait(self._next())
+        except ClosedResourceError as exc:
+            self._check_regular(exc)
+            raise StopAsyncIteration from None
         return problem
 
     async def close(self) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 
+from trio import ClosedResourceError
+
 from ..errors import BackendError
 from ..kernels.apps import App
 from ..kernels.execution import Execution
@@ -160,6 +162,12 @@ class AppFace(StreamFace[App, BackendError]):
 
     def __init__(self, resource: Resource[App]) -> None:
         super().__init__(resource, resource.value.problems.receive)
+
+    @staticmethod
+    def _check_regular(end: ClosedResourceError) -> None:
+        """Raise the end of an iteration again, unless the port was closed: then it has ended."""
+        if end.__cause__ is not None:
+            raise end
 
     @property
     def info(self) -> AppInfo:

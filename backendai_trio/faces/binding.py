@@ -77,15 +77,16 @@ def adopt_function(
     _adopt(call, function, "cls", config=True, returns=returns)
 
 
-def without_progress(function: Callable[..., Any]) -> Callable[[F], F]:
+def without_progress(function: Callable[..., Any], *left_out: str) -> Callable[[F], F]:
     """Decorate a function that does the same as another one, but reports no progress.
 
     Args:
         function: whose docstring to take, without the entry of `progress`.
+        left_out: further arguments that it has and the decorated one has not.
     """
 
     def decorate(plain: F) -> F:
-        plain.__doc__ = _docstring(function, "progress", config=False)
+        plain.__doc__ = _docstring(function, "progress", *left_out, config=False)
         return plain
 
     return decorate
@@ -125,8 +126,8 @@ def _adopt(
     )
 
 
-def _docstring(function: Callable[..., Any], left_out: str, *, config: bool) -> str:
-    """A function's docstring without the entry of one argument, and with that of `config`."""
+def _docstring(function: Callable[..., Any], *left_out: str, config: bool) -> str:
+    """A function's docstring without the entries of some arguments, and with that of `config`."""
     doc = inspect.getdoc(function) or ""
     before, found, rest = doc.partition("Args:\n")
     if not found:
@@ -136,7 +137,8 @@ def _docstring(function: Callable[..., Any], left_out: str, *, config: bool) -> 
     length = re.match(r"(?: +.*\n?)*", rest)
     assert length is not None
     entries, after = rest[: length.end()], rest[length.end() :]
-    entries = re.sub(rf"^    {left_out}:.*\n?(?:     +.*\n?)*", "", entries, flags=re.MULTILINE)
+    names = "|".join(left_out)
+    entries = re.sub(rf"^    (?:{names}):.*\n?(?:     +.*\n?)*", "", entries, flags=re.MULTILINE)
     if config:
         entries = entries.rstrip("\n") + "\n" if entries else ""
         entries += _CONFIG

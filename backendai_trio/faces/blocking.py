@@ -21,6 +21,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
+from trio import ClosedResourceError
+
 from ..admin import (
     administration,
     announcements,
@@ -119,15 +121,30 @@ def _making(
     return cast(Maker[P], classmethod(call))
 
 
-class StreamPty(TerminalFace):
+class _Block:
+    """An iterator that is closed at the end of a ``with`` block."""
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class StreamPty(_Block, TerminalFace):
     """A kernel's terminal: iterate over its output, type into it.
 
     Any threads may iterate over it, each piece of output goes to one of them. One thread sends at a
     time. Close it, or use it in a ``with`` block.
     """
-
-    def __iter__(self) -> Self:
-        return self
 
     def __next__(self) -> bytes:
         _, data = wait(self._next())
@@ -172,24 +189,13 @@ class StreamPty(TerminalFace):
         """Detach; what runs in the terminal goes on. May be repeated."""
         wait(self._close())
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: object, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class StreamExecute(ExecutionFace):
+class StreamExecute(_Block, ExecutionFace):
     """A run in progress: iterate over its events, type into it.
 
     Any threads may iterate over it, each event goes to one of them. Close it, or use it in a
     ``with`` block.
     """
-
-    def __iter__(self) -> Self:
-        return self
 
     def __next__(self) -> Event:
         try:
@@ -208,40 +214,25 @@ class StreamExecute(ExecutionFace):
         """Stop the run if it goes on, and wait until it has ended. May be repeated."""
         wait(self._close())
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: object, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class ForwardedApp(AppFace):
+class ForwardedApp(_Block, AppFace):
     """A local TCP port that leads to a service in a kernel.
 
-    Iterate over it for the errors of connections that fail, as they happen. Close it, or use it in
-    a ``with`` block.
+    Iterate over it for the errors of connections that fail, as they happen, until it is closed.
+    Close it, or use it in a ``with`` block.
     """
 
-    def __iter__(self) -> Self:
-        return self
-
     def __next__(self) -> BackendError:
-        _, problem = wait(self._next())
+        try:
+            _, problem = wait(self._next())
+        except ClosedResourceError as exc:
+            self._check_regular(exc)
+            raise StopIteration from None
         return problem
 
     def close(self) -> None:
         """Close the port and all its connections. May be repeated."""
         wait(self._close())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: object, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Kernel(KernelFace):

@@ -215,7 +215,22 @@ async def open_app_stream(
 async def connect_app(
     kernel: TrioKernel, app: str, options: ServiceOptions | None
 ) -> AsyncIterator[AppStream]:
-    """Like `open_app_stream`, with options that were checked."""
+    """Open a connection to a service of a kernel.
+
+    Args:
+        kernel: where the service is.
+        app: name of the service.
+        options: of the service, which were checked.
+
+    Yields:
+        The connection.
+
+    Raises:
+        NotFound: there is no such kernel or service.
+        ApiError, ConnectionFailed: the server refuses, or cannot be reached.
+
+    Endpoint: WebSocket ``/stream/session/{name}/tcpproxy`` (docs/protocol.md, section 6.5).
+    """
     client = kernel.client
     half_close = client.has(HALF_CLOSE)
     path = client.era.stream_path(kernel.address, "tcpproxy")

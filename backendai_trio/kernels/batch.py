@@ -18,7 +18,7 @@ from .._groups import one_error
 from ..errors import BackendError, ExecutionError, ServerError
 from ..files.sources import Upload
 from ..transport.client import Client
-from ..wire.batch_jobs import BatchJob, JobLog, check_job, guarded_command
+from ..wire.batch_jobs import TIMED_OUT, BatchJob, JobLog, check_job, guarded_command
 from ..wire.events import SessionEvent
 from ..wire.kernel_spec import KernelSpec
 from ..wire.kernel_states import FAILURE, SUCCESS, KernelState
@@ -56,6 +56,11 @@ class BatchResult:
     log: str
     """What the command has printed, both streams as they came, as far as the server keeps it."""
 
+    @property
+    def timed_out(self) -> bool:
+        """Whether the server has ended the command at its time limit."""
+        return self.reason == TIMED_OUT
+
 
 async def run_batch(
     client: Client,
@@ -70,8 +75,6 @@ async def run_batch(
 ) -> BatchResult:
     """Run a command in a session of its own, which ends with it; follow it to its result.
 
-    In a nursery: ``kernel = await nursery.start(run_batch, client, spec, job)``.
-
     Args:
         client: of the server.
         spec: the session to create.
@@ -83,7 +86,8 @@ async def run_batch(
             does one of `output`: nothing is dropped.
         output: where to send what the command prints, as the server's log shows it: some seconds
             late, and at once if the command is short.
-        task_status: gets the session when it has been created; it may have to wait.
+        task_status: gets the session when it has been created; it may have to wait:
+            ``kernel = await nursery.start(run_batch, client, spec, job)``.
 
     Returns:
         The result. A command that fails is a result, no error.

@@ -54,7 +54,11 @@ def advice_for(error: ApiError, spec: KernelSpec) -> str:
 
 
 def is_refused_place(error: ApiError) -> bool:
-    """Whether a create was refused for its project or its domain."""
+    """Whether a create was refused for its project or its domain.
+
+    Args:
+        error: what the server has answered to the create.
+    """
     return _refused(error) in ("project", "domain")
 
 

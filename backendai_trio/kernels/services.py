@@ -118,6 +118,6 @@ async def shutdown_service(kernel: TrioKernel, app: str) -> None:
     await find_app(kernel, app)
     path = client.era.session_path(kernel.address, "shutdown-service")
     arguments = shutdown_arguments(app)
-    # In both places: servers have looked in the one and in the other (section 3.8).
+    # In both: servers have looked in the one and in the other (docs/protocol.md, section 3.8).
     query = tuple(arguments.items())
     await client.call(Request.of_json("POST", path, arguments, query=query))

@@ -229,8 +229,7 @@ class Client:
         return self.clock().isoformat(timespec="seconds")
 
     def signed_headers(self, request: Request, *, body_digest: str | None = None) -> dict[str, str]:
-        """The headers of a request to the address in use, with its authorization: a signature, or a
-        cookie.
+        """The headers of a request to the address in use, a signature or cookie among them.
 
         Args:
             request: what is to be sent.

@@ -37,6 +37,9 @@ class AdminCall:
             values: of the arguments; an empty one is left out.
             release: of the server; empty if unknown.
 
+        Returns:
+            The query, whose variables are those values.
+
         Raises:
             LocalProtocolError: the release has no such mutation, or no such argument of it.
         """
@@ -59,17 +62,33 @@ class AdminCall:
         return GraphQLQuery(text, given)
 
     def type_of(self, name: str, release: Release) -> str:
-        """The type of an argument on a release."""
+        """The type of an argument on a release.
+
+        Args:
+            name: of the argument.
+            release: of the server; empty if unknown.
+
+        Returns:
+            The type in GraphQL, such as ``String!``.
+        """
         early = (self.early_types or {}).get(name)
         usual = self.arguments[name]
         return early[1] if early is not None and release and release < early[0] else usual
 
     def taken(self, release: Release) -> Sequence[str]:
-        """The arguments that a release takes."""
+        """The names of the arguments that a release takes.
+
+        Args:
+            release: of the server; empty if unknown.
+        """
         return _had(dict.fromkeys(self.arguments, ()) | dict(self.arguments_since or {}), release)
 
     def told(self, release: Release) -> Sequence[str]:
-        """The fields of its reply besides ``ok`` and ``msg``."""
+        """The names of the fields of a release's reply besides ``ok`` and ``msg``.
+
+        Args:
+            release: of the server; empty if unknown.
+        """
         return _had(self.fields or {}, release)
 
     def _missing(self, what: str, release: Release, since: Release) -> str:

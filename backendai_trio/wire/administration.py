@@ -133,7 +133,11 @@ class Mutation:
         return Mutation(kind, action, self.key, values)
 
     def query(self, release: Release) -> GraphQLQuery:
-        """The request of a mutation that was checked."""
+        """The request of a mutation that was checked.
+
+        Args:
+            release: of the server; empty if unknown.
+        """
         kind, action = self.kind, self.action
         key, key_type = kind.key, kind.key_type_of(action, release)
         if action == "create":

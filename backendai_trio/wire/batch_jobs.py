@@ -12,10 +12,12 @@ from .json_fields import Fields
 from .log_text import new_text
 from .versions import Era, Hello
 
-__all__ = ["BATCH", "BatchJob", "JobLog", "check_job", "guarded_command"]
+__all__ = ["BATCH", "TIMED_OUT", "BatchJob", "JobLog", "check_job", "guarded_command"]
 
 BATCH = "batch"
 """The type of such a session in a create request."""
+TIMED_OUT = "task-timeout"
+"""Why a session has ended whose command the server has ended at its time limit."""
 _TIMEOUTS_SINCE = (24, 12)
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "": 1.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)", re.ASCII)

@@ -37,6 +37,9 @@ class Container:
 def check_container_logs(hello: Hello) -> None:
     """Check that a server tells the log of one container.
 
+    Args:
+        hello: of the server.
+
     Raises:
         LocalProtocolError: it does not.
     """
@@ -60,7 +63,11 @@ def containers_query(session_id: str) -> GraphQLQuery:
 
 
 def encode_containers(containers: Sequence[Container]) -> dict[str, Any]:
-    """The data of the answer to `containers_query`."""
+    """The data of the answer to `containers_query`.
+
+    Args:
+        containers: those of the session.
+    """
     rows = [
         {"id": item.container_id, "cluster_hostname": item.host_name, "status": item.status}
         for item in containers

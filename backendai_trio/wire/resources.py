@@ -97,6 +97,12 @@ class CheckPresets:
     def decode(cls, body: bytes) -> CheckPresets:
         """Read the body of a request.
 
+        Args:
+            body: as it came; an empty one asks for the defaults.
+
+        Returns:
+            The request; for the project ``default`` if none is named.
+
         Raises:
             RemoteProtocolError: it is malformed.
         """

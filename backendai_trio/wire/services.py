@@ -158,6 +158,12 @@ class StartService:
     def decode(cls, body: bytes) -> StartService:
         """Read the body.
 
+        Args:
+            body: of ``POST /session/{name}/start-service``.
+
+        Returns:
+            The request.
+
         Raises:
             RemoteProtocolError: it is malformed.
         """
@@ -180,6 +186,12 @@ class ServiceAddress:
     @classmethod
     def decode(cls, body: bytes) -> ServiceAddress:
         """Read that body.
+
+        Args:
+            body: of the reply to ``POST /session/{name}/start-service``.
+
+        Returns:
+            The address.
 
         Raises:
             RemoteProtocolError: it is malformed, or the proxy's address is not one for HTTP.
@@ -213,13 +225,25 @@ class ServiceAddress:
 
 
 def shutdown_arguments(app: str) -> dict[str, str]:
-    """Arguments of ``POST /session/{name}/shutdown-service``; they belong into the query and the
-    body (docs/protocol.md, section 3.8)."""
+    """Arguments of ``POST /session/{name}/shutdown-service``.
+
+    Args:
+        app: name of the service.
+
+    Returns:
+        What belongs into both the query and the body (docs/protocol.md, section 3.8).
+    """
     return {"service_name": app}
 
 
 def decode_shutdown(values: Mapping[str, object]) -> str:
-    """Read these arguments: the service's name.
+    """Read these arguments.
+
+    Args:
+        values: parameters of the query, or fields of the body.
+
+    Returns:
+        The name of the service.
 
     Raises:
         RemoteProtocolError: there is no name.

@@ -118,7 +118,17 @@ class RenameFile:
 
     @classmethod
     def decode(cls, body: bytes) -> RenameFile:
-        """Read the body."""
+        """Read the body.
+
+        Args:
+            body: of ``POST /folders/{name}/rename-file``.
+
+        Returns:
+            The request.
+
+        Raises:
+            RemoteProtocolError: it is malformed, or the new name has a slash in it.
+        """
         top = Fields.parse(body, "rename file")
         name = top.text("new_name")
         if "/" in name:
@@ -180,7 +190,17 @@ class ArchiveRequest:
 
     @classmethod
     def decode(cls, body: bytes) -> ArchiveRequest:
-        """Read the body."""
+        """Read the body.
+
+        Args:
+            body: of ``POST /folders/{name}/request-download-archive``.
+
+        Returns:
+            The request.
+
+        Raises:
+            RemoteProtocolError: it is malformed, or names no files.
+        """
         top = Fields.parse(body, "archive request")
         files = top.texts("files")
         if not files:

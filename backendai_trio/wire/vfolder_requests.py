@@ -39,6 +39,12 @@ class ChangeOptions:
     def decode(cls, body: bytes) -> ChangeOptions:
         """Read the body.
 
+        Args:
+            body: of ``POST /folders/{name}/update-options``.
+
+        Returns:
+            The request.
+
         Raises:
             RemoteProtocolError: it is malformed.
         """
@@ -86,6 +92,12 @@ class CloneVFolder:
     def decode(cls, body: bytes) -> CloneVFolder:
         """Read the body.
 
+        Args:
+            body: of ``POST /folders/{name}/clone``.
+
+        Returns:
+            The request.
+
         Raises:
             RemoteProtocolError: it is malformed.
         """
@@ -123,6 +135,12 @@ class Cloned:
     @classmethod
     def decode(cls, body: bytes) -> Cloned:
         """Read the body.
+
+        Args:
+            body: of the reply to ``POST /folders/{name}/clone``.
+
+        Returns:
+            The reply, without what the server does not tell.
 
         Raises:
             RemoteProtocolError: it is malformed.
@@ -182,12 +200,22 @@ class StorageHosts:
 
 
 def encode_types(types: tuple[str, ...]) -> bytes:
-    """The reply to ``GET /folders/_/allowed-types``."""
+    """The body of the reply to ``GET /folders/_/allowed-types``.
+
+    Args:
+        types: whose folders there are: ``user``, ``group`` or both.
+    """
     return encode_json(list(types))
 
 
 def decode_types(body: bytes) -> tuple[str, ...]:
-    """Read that reply.
+    """Read that body.
+
+    Args:
+        body: of the reply.
+
+    Returns:
+        The types, as for `encode_types`.
 
     Raises:
         RemoteProtocolError: it is malformed.

@@ -1,4 +1,9 @@
-"""Questions before something is destroyed."""
+"""Questions before something is destroyed for good.
+
+Such commands ask at a terminal, and are refused where there is none, unless ``--yes`` is given.
+Kernels, files and dotfiles that the command line names one by one are removed unasked, as `rm`
+does it; so is what can be restored from a trash or made again.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +11,41 @@ import sys
 
 import click
 
-__all__ = ["confirm", "yes_option"]
+__all__ = ["can_ask", "check_can_ask", "confirm", "yes_option"]
 
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
-def confirm(what: str, *, yes: bool) -> None:
-    """Ask whether something is to be done.
+def can_ask() -> bool:
+    """Whether there is a terminal to ask at."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def check_can_ask(what: str, *, yes: bool) -> None:
+    """Refuse to go on where `confirm` could not ask: before the requests that the question needs.
 
     Args:
         what: is about to happen, as a sentence with its full stop.
-        yes: whether the user has said so already.
+        yes: whether the user has confirmed it already.
 
     Raises:
         click.UsageError: there is no terminal to ask at.
-        click.Abort: the user does not want it.
     """
-    if yes:
-        return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not yes and not can_ask():
         raise click.UsageError(f"{what} There is no terminal to ask at: confirm it with --yes")
-    click.confirm(f"{what} Go on?", err=True, abort=True)
+
+
+def confirm(what: str, *, yes: bool) -> None:
+    """Ask on standard error whether something is to be done.
+
+    Args:
+        what: is about to happen, as a sentence with its full stop.
+        yes: whether the user has confirmed it already.
+
+    Raises:
+        click.UsageError: there is no terminal to ask at.
+        click.Abort: the user has not confirmed it.
+    """
+    check_can_ask(what, yes=yes)
+    if not yes:
+        click.confirm(f"{what} Go on?", err=True, abort=True)

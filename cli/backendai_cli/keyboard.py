@@ -11,6 +11,7 @@ import click
 __all__ = [
     "Stdin",
     "TerminalMode",
+    "ask",
     "ask_secret",
     "check_terminal",
     "terminal_name",
@@ -39,6 +40,22 @@ def window_size() -> tuple[int, int]:
 def terminal_name() -> str | None:
     """TERM of the user's terminal, for programs in a kernel that get the terminal, as with ssh."""
     return os.environ.get("TERM") or None
+
+
+def ask(label: str) -> str:
+    """Ask the user for a text, on standard error. Standard input is a terminal.
+
+    Args:
+        label: what is asked for, e.g. ``User ID``.
+
+    Raises:
+        click.UsageError: standard error leads elsewhere: nobody would see the question.
+        click.Abort: the input ended.
+    """
+    if not sys.stderr.isatty():
+        raise click.UsageError(f"{label}: nothing can be asked where standard error is redirected")
+    answer: str = click.prompt(label, err=True)
+    return answer
 
 
 def ask_secret(label: str) -> str:

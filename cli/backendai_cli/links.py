@@ -40,15 +40,18 @@ class LeftOut:
     """Counts what is not copied. Call it with each path; `report` shows a summary."""
 
     def __init__(self) -> None:
-        self._paths: list[str] = []
+        self._count = 0
+        self._first: list[str] = []
 
     def __call__(self, path: str | PathLike[str]) -> None:
-        self._paths.append(fspath(path))
+        self._count += 1
+        if len(self._first) < _SHOWN:  # a sync that watches looks at its links for ever
+            self._first.append(fspath(path))
 
     def report(self, status: Status) -> None:
         """Show how much was left out, and the first few names."""
-        if not self._paths:
+        if not self._count:
             return
-        names = ", ".join(map(printable, self._paths[:_SHOWN]))
-        more = ", ..." if len(self._paths) > _SHOWN else ""
-        status.info(f"Left out {count(len(self._paths), 'link')}: {names}{more}")
+        names = ", ".join(map(printable, self._first))
+        more = ", ..." if self._count > _SHOWN else ""
+        status.info(f"Left out {count(self._count, 'link')}: {names}{more}")

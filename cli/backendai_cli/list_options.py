@@ -1,19 +1,40 @@
-"""Options of commands that list what a server has: columns, pages, filter, order, JSON."""
+"""Options of commands that list what a server has: columns, pages, statuses, filter, JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import wraps
 from typing import Any, TypeVar
 
 import click
 
+from backendai_trio.admin import LIVE
+
+from .console import Status
 from .tables import show_rows, title_of
 
-__all__ = ["Columns", "Page", "column_options", "page_options"]
+__all__ = [
+    "ALL",
+    "Columns",
+    "Page",
+    "check_statuses",
+    "column_options",
+    "page_options",
+    "status_option",
+]
 
 R = TypeVar("R")
+
+ALL = "ALL"
+"""Sessions of any status."""
+_STATUSES = (
+    *("PENDING", "SCHEDULED", "PREPARING", "BUILDING", "PULLING", "PREPARED", "CREATING"),
+    *("RUNNING", "RUNNING_DEGRADED", "RESTARTING", "RESIZING", "SUSPENDED", "DEPRIORITIZING"),
+    *("RESERVED", "PREEMPTED", "RESCHEDULING", "TERMINATING", "TERMINATED", "ERROR", "CANCELLED"),
+)
+"""Statuses of sessions, in managers of 2018 to 2026. No manager has all of them."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +94,50 @@ class Page:
             "filter": self.filter,
             "order": self.order,
         }
+
+
+def check_statuses(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> str | None:
+    """Check the value of an option for statuses, in capitals or not. The server may know newer ones
+    than those of this list.
+
+    Returns:
+        The value in capitals; None where the option is not given.
+
+    Raises:
+        click.UsageError: a status is misspelled, or `ALL` or `LIVE` is one of several.
+    """
+    if text is None:
+        return None
+    names = [name.strip() for name in text.upper().split(",")]
+    for name in names:
+        if name in (ALL, LIVE):
+            if len(names) > 1:
+                raise click.UsageError(f"--status: {name} goes with no other status")
+            continue
+        if name in _STATUSES:
+            continue
+        close = get_close_matches(name, (*_STATUSES, LIVE, ALL), n=1, cutoff=0.8)
+        if close:
+            raise click.UsageError(f"there is no status {name!r}; did you mean {close[0]!r}?")
+        if not name:
+            raise click.UsageError("--status: the name of a status is empty")
+        Status().warn(f"{name!r} is not a known status; asking the server anyway.")
+    return ",".join(names)
+
+
+status_option = click.option(
+    "-s",
+    "--status",
+    default=LIVE,
+    show_default=True,
+    metavar="NAME",
+    callback=check_statuses,
+    help=f"{', '.join(_STATUSES)}; {LIVE} for all but those that have ended, or {ALL}. "
+    "Managers from 19.09 on take several, with commas.",
+)
+"""``--status`` of a list of sessions."""
 
 
 def _split(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> list[str]:

@@ -2,7 +2,8 @@
 
 They connect through `backend.ai app ID sshd --stdio` as their ProxyCommand: no local port is
 opened. The kernel's private key is kept in a file of this user's state folder, one for each kernel,
-written anew each time and removed when it was not used for a while; no argument has a secret.
+written anew by each `ssh` and `scp`, and removed when nobody has connected for a while; no argument
+has a secret.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from backendai_trio.kernels import ssh_login
 
 from .server import call_kernel
 
-__all__ = ["Connection", "connect", "host_block", "replace_process", "ssh_options"]
+__all__ = ["Connection", "connect", "host_block", "replace_process", "ssh_options", "touch_key"]
 
 _KEPT_SECONDS = 30 * 24 * 3600
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
@@ -85,6 +87,12 @@ def ssh_options(connection: Connection, *, profile: str | None = None) -> dict[s
     }
 
 
+def touch_key(kernel: TrioKernel) -> None:
+    """Note that the key of a kernel, if it is kept, is in use: by an entry of ``~/.ssh/config``."""
+    with suppress(OSError):
+        os.utime(_key_path(kernel))
+
+
 def host_block(connection: Connection) -> str:
     """An entry of ``~/.ssh/config`` for the kernel."""
     settings = ssh_options(connection, profile=read_profile_name())
@@ -136,13 +144,16 @@ def _escaped(text: str) -> str:
 
 
 def _save_key(kernel: TrioKernel, key: str) -> Path:
-    folder = state_folder() / "ssh"
-    _remove_old(folder)
-    unique = f"{kernel.client.config.endpoint.url} {kernel.kernel_id}"
-    digest = hashlib.sha256(unique.encode()).hexdigest()[:16]
-    path = folder / f"{_UNSAFE.sub('_', kernel.token)}-{digest}"
+    path = _key_path(kernel)
+    _remove_old(path.parent)
     write_private(path, key)
     return path
+
+
+def _key_path(kernel: TrioKernel) -> Path:
+    unique = f"{kernel.client.config.endpoint.url} {kernel.kernel_id}"
+    digest = hashlib.sha256(unique.encode()).hexdigest()[:16]
+    return state_folder() / "ssh" / f"{_UNSAFE.sub('_', kernel.token)}-{digest}"
 
 
 def _remove_old(folder: Path) -> None:

@@ -10,6 +10,7 @@ __all__ = [
     "keep_option",
     "keeps_kernel",
     "local_option",
+    "new_token_option",
     "parse_pairs",
     "quiet_option",
     "stats_option",
@@ -23,6 +24,14 @@ token_option = click.option(
     metavar="TOKEN",
     type=NAME,
     help="Join the kernel with this token, or create it; it stays.",
+)
+new_token_option = click.option(
+    "-t",
+    "--client-token",
+    "--name",
+    metavar="TOKEN",
+    type=NAME,
+    help="Token of the session [default: random].",
 )
 stats_option = click.option(
     "-s", "--stats", is_flag=True, help="Show the resource usage of the kernel at its end."

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -31,8 +31,9 @@ def show_rows(
     *,
     as_json: bool,
     empty: str,
+    to_stderr: bool = False,
 ) -> None:
-    """Print rows on standard output.
+    """Print rows.
 
     Args:
         rows: mappings with the same keys.
@@ -40,17 +41,19 @@ def show_rows(
             row.
         as_json: print a JSON array of the rows, with all keys.
         empty: the line to print instead of a table without rows.
+        to_stderr: print on standard error: the rows belong to a question.
     """
     if as_json:
-        click.echo(json.dumps([dict(row) for row in rows]))
+        click.echo(json.dumps([dict(row) for row in rows]), err=to_stderr)
         return
     if not rows:
-        click.echo(empty)
+        click.echo(empty, err=to_stderr)
         return
     if titles is None:
         has = [key for key in rows[0] if any(row[key] is not None for row in rows)]
         titles = {key: title_of(key) for key in has}
-    _print([[_cell(row.get(key)) for key in titles] for row in rows], list(titles.values()))
+    cells = [[_cell(row.get(key)) for key in titles] for row in rows]
+    _print(cells, list(titles.values()), sys.stderr if to_stderr else sys.stdout)
 
 
 def show_record(values: Mapping[str, Any]) -> None:
@@ -97,13 +100,13 @@ def statistics_lines(statistics: Statistics | None) -> list[str]:
     return lines
 
 
-def _print(cells: list[list[str]], titles: list[str]) -> None:
+def _print(cells: list[list[str]], titles: list[str], stream: TextIO) -> None:
     """Print a table; in a window that is too narrow, a line for each value."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    console = rich_console(sys.stdout)
+    console = rich_console(stream)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
     # As Text: square brackets in the data of a server are not markup.

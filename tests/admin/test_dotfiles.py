@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from backendai_trio import (
     Client,
-    GatewayOptions,
     InvalidRequest,
     KernelSpec,
     LocalProtocolError,
     NotFound,
     attach_kernel,
     create_vfolder,
-    open_client,
-    open_gateway,
     open_kernel,
 )
 from backendai_trio.admin import (
@@ -31,7 +26,8 @@ from backendai_trio.admin import (
 from backendai_trio.gateway import RELEASES
 from backendai_trio.wire.http import Request
 
-EARLY = ("1.1", "1.3", "18.12")
+from .releases import EARLY, client_of
+
 LOOK = (
     "import os\n"
     "for name in sorted(os.listdir('.')):\n"
@@ -39,13 +35,6 @@ LOOK = (
     "        print(name, oct(os.stat(name).st_mode & 0o777), repr(open(name).read()))\n"
     "print(os.path.exists('.config/app/x'), os.path.islink('folder'))"
 )
-
-
-@asynccontextmanager
-async def client_of(release: str = "", data: Path | None = None) -> AsyncIterator[Client]:
-    options = GatewayOptions(release=release, data=data)
-    async with open_gateway(options) as gateway, open_client(gateway.config) as client:
-        yield client
 
 
 @pytest.mark.parametrize("release", ["", *(name for name in RELEASES if name not in EARLY)])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,12 +10,9 @@ import trio
 
 from backendai_trio import (
     Client,
-    GatewayOptions,
     InvalidRequest,
     LocalProtocolError,
     ServerError,
-    open_client,
-    open_gateway,
 )
 from backendai_trio.admin import (
     SSHKeyPair,
@@ -27,16 +22,10 @@ from backendai_trio.admin import (
 )
 from backendai_trio.gateway import RELEASES
 
-EARLY = ("1.1", "1.3", "18.12")
+from .releases import EARLY, client_of
+
 UPLOADS = ("", "23.09", "24.03", "25.12", "26.9")
 OWN = SSHKeyPair("ssh-ed25519 AAAA me", "-----BEGIN OPENSSH PRIVATE KEY-----\n...\n\n")
-
-
-@asynccontextmanager
-async def client_of(release: str = "", data: Path | None = None) -> AsyncIterator[Client]:
-    options = GatewayOptions(release=release, data=data)
-    async with open_gateway(options) as gateway, open_client(gateway.config) as client:
-        yield client
 
 
 @pytest.mark.parametrize("release", ["", *(name for name in RELEASES if name not in EARLY)])
@@ -67,8 +56,10 @@ async def test_key_pair_that_the_server_makes(
     assert (await generate_ssh_keypair(client)).public_key != keypair.public_key
 
 
-async def test_machine_without_ssh_keygen(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda _name: None)
+async def test_machine_without_ssh_keygen(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ServerError, match="no ssh-keygen"):
         await generate_ssh_keypair(client)
 

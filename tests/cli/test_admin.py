@@ -228,21 +228,41 @@ def test_ssh_key(commands: Commands, served: Env) -> None:
     again = commands.run("ssh-key", "generate", "id", env=served)
     assert "id exists already; replace it with -f" in again.problem(125)
     before = private.read_text()
-    assert commands.run("ssh-key", "generate", "-q", "-f", "id", env=served).stderr == ""
+    unasked = commands.run("ssh-key", "generate", "-f", "id", env=served).problem(125)
+    assert "key pair of the server is about to be replaced" in unasked and "--yes" in unasked
+    assert private.read_text() == before
+    assert commands.run("ssh-key", "show", env=served).text == public.read_text()
+    assert commands.run("ssh-key", "generate", "-q", "-y", "-f", "id", env=served).stderr == ""
     assert private.read_text() != before
     (commands.work / "own").write_text(before)
     missing = commands.run("ssh-key", "upload", "own", env=served)
     assert "cannot read own.pub" in missing.problem(125)
     (commands.work / "own.pub").write_text("ssh-rsa AAAA me\n")
-    assert commands.run("ssh-key", "upload", "-q", "own", env=served).code == 0
+    assert "--yes" in commands.run("ssh-key", "upload", "own", env=served).problem(125)
+    assert commands.run("ssh-key", "upload", "-q", "--yes", "own", env=served).code == 0
+    assert commands.run("ssh-key", "upload", "-q", "own", env=served).code == 0  # is so already
     assert commands.run("ssh-key", "show", env=served).text == "ssh-rsa AAAA me\n"
     swapped = commands.run("ssh-key", "upload", "own.pub", env=served)
     assert swapped.code == 125
     assert sorted(path.name for path in commands.work.iterdir()) == [
         "id", "id.pub", "own", "own.pub"
     ]  # fmt: skip
-    nowhere = commands.run("ssh-key", "generate", "missing/id", env=served)
+    nowhere = commands.run("ssh-key", "generate", "-y", "missing/id", env=served)
     assert "cannot write missing/id" in nowhere.problem(125)
+
+
+@pytest.mark.usefixtures("ssh_keygen")
+def test_ssh_key_that_cannot_be_written(commands: Commands, served: Env) -> None:
+    (commands.work / "id.pub").symlink_to("/dev/full")
+    public = commands.run("ssh-key", "generate", "-f", "id", env=served).problem(125)
+    assert "cannot write id.pub: No space left on device" in public
+    assert "private key is in id;" in public
+    assert "PRIVATE KEY" in (commands.work / "id").read_text()
+    # A file of no bytes at most.
+    script = "ulimit -f 0; backend.ai ssh-key generate --yes other"
+    private = commands.shell(script, served).problem(125)
+    assert "cannot write other: File too large" in private and "generate another" in private
+    assert sorted(path.name for path in commands.work.iterdir()) == ["id", "id.pub"]
 
 
 def test_announcement(commands: Commands, served: Env) -> None:
@@ -252,6 +272,8 @@ def test_announcement(commands: Commands, served: Env) -> None:
     assert commands.run("announcement", env=served).text == "Down on Friday?[2J\n"
     as_json = commands.run("announcement", "--json", env=served).text
     assert json.loads(as_json) == {"message": "Down on Friday\x1b[2J"}
+    changed = commands.run("announcement", "--set", "Up", "--json", env=served)
+    assert (json.loads(changed.text), changed.stderr) == ({"message": "Up"}, "")
     assert commands.run("announcement", "--clear", "-q", env=served).stderr == ""
     assert json.loads(commands.run("announcement", "--json", env=served).text) == {"message": ""}
     for words, reason in ((["--set", ""], "--clear"), (["--set", "x", "--clear"], "not both")):

@@ -14,6 +14,7 @@ import pytest
 
 from .commands import ACCESS_KEY, SECRET_KEY, Commands
 from .plain_servers import KEYS, MANAGER, answering, running
+from .terminal import on_terminal
 
 SOMEWHERE = {"BACKEND_ENDPOINT": "https://manager.example.com/api/", **KEYS}
 
@@ -270,3 +271,14 @@ def test_help_of_the_short_names(commands: Commands, program: str) -> None:
     assert result.code == 0
     # What it says must work when typed: there is no `lcc run`, and the runtime is given.
     assert result.text.startswith(f"Usage: {program} [OPTIONS] [FILES]...\n")
+
+
+@pytest.mark.parametrize("words", [("config", "set", "endpoint"), ("login",)])
+def test_no_question_goes_into_a_file(commands: Commands, words: tuple[str, ...]) -> None:
+    line = " ".join([*commands.argv(*words), "2>err"])
+    env = commands.env | {
+        "BACKEND_ENDPOINT": "http://127.0.0.1:1", "BACKEND_ENDPOINT_TYPE": "session",
+    }  # fmt: skip
+    with on_terminal(["/bin/sh", "-c", line], env=env, cwd=commands.work) as running:
+        assert running.wait() == 125
+    assert "where standard error is redirected" in (commands.work / "err").read_text()

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-import trio
-
-from backendai_cli.commands.sync import Sync
-from backendai_cli.links import LeftOut
-from backendai_trio import Client, KernelSpec, open_kernel
 
 from .commands import Commands, Result
+from .terminal import eventually
 
 
 class Here:
@@ -110,40 +105,15 @@ def test_sync_that_watches(here: Here) -> None:
         assert running.wait() == 130
 
 
-async def test_a_watching_sync_keeps_no_list_of_links(
-    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else each look at the folder would add all of its links again."""
-    for name in ("a", "b"):
-        (tmp_path / name).symlink_to("elsewhere")
-    told: list[LeftOut] = []
-    looked_often = trio.Event()
-
-    class Counted(LeftOut):
-        def __call__(self, path: str | os.PathLike[str]) -> None:
-            super().__call__(path)
-            told.append(self)
-            if len(told) >= 6:
-                trio.from_thread.run_sync(looked_often.set)
-
-    monkeypatch.setattr("backendai_cli.commands.sync.LeftOut", Counted)
-    async with open_kernel(client, KernelSpec(runtime="python")) as kernel:
-        sync = Sync(tmp_path, "p", watch=True, delete=False, links="skip", quiet=True)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(sync, kernel)
-            await looked_often.wait()
-            nursery.cancel_scope.cancel()
-    assert max(map(told.count, told)) == 2
-
-
 def test_ctrl_c_leaves_no_half_file(here: Here) -> None:
     large = here.work / "large"
     with large.open("wb") as file:
         file.truncate(8 * 1024**3)  # more than is sent before the signal comes
     with here.commands.start("upload", "lab1", "large", env=here.env) as running:
         host_tmp = here.there.parent / "tmp"
-        while not [p for p in host_tmp.glob(".backendai-*/*") if p.stat().st_size]:
-            os.sched_yield()
+        assert eventually(
+            lambda: any(file.stat().st_size for file in host_tmp.glob(".backendai-*/*"))
+        )
         running.signal(signal.SIGINT)
         assert running.wait() == 130
     assert list(here.there.iterdir()) == []

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from backendai_cli.console import Status
+from backendai_cli.links import LeftOut
 
 from .commands import Commands
 
@@ -21,6 +25,22 @@ def tree(commands: Commands) -> Path:
     (tree / "lib64").symlink_to("lib")
     (tree / "b").symlink_to("lib/a")
     return tree
+
+
+def test_summary_of_many_links(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command may go on for ever, as a sync that watches does: it keeps no list of them."""
+    left_out = LeftOut()
+    tracemalloc.start()
+    try:
+        for number in range(100_000):
+            left_out(f"folder/link-{number}")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000
+    left_out.report(Status())
+    names = ", ".join(f"folder/link-{number}" for number in range(5))
+    assert capsys.readouterr().err == f"∙ Left out 100,000 links: {names}, ...\n"
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from .commands import ACCESS_KEY, SECRET_KEY, Commands, variables_of
+from .terminal import on_terminal
 
 Env = Mapping[str, str]
 
@@ -41,23 +42,65 @@ def test_several_with_one_summary(commands: Commands, lab: Env) -> None:
 
 
 def test_by_name(commands: Commands, lab: Env) -> None:
-    assert "give --yes" in commands.run("rm", "--name", "lab-a*", env=lab).problem(125)
-    with commands.terminal("rm", "--name", "lab-a*", env=lab) as running:
-        running.expect("lab-a2")
-        running.expect("End 2 kernels? [y/N]")
-        running.send("n\n")
-        assert running.wait() == 0
-    assert tokens(commands, lab) == ["lab-a1", "lab-a2", "lab-b1"]
-    with commands.terminal("rm", "--name", "lab-a*", env=lab) as running:
-        running.expect("[y/N]")
-        running.send("y\n")
-        running.expect("2 kernels ended.")
-        assert running.wait() == 0
+    for answer, code in (("n", 130), ("y", 0)):
+        with commands.terminal("rm", "--name", "lab-a*", env=lab) as running:
+            running.expect("lab-a2")
+            running.expect("These 2 kernels are about to be ended. Go on? [y/N]")
+            running.send(f"{answer}\n")
+            assert running.wait() == code
+    assert running.text().endswith("∙ 2 kernels ended.\n")
     assert tokens(commands, lab) == ["lab-b1"]
-    assert commands.run("rm", "--status", "running", "--yes", env=lab).code == 0
-    assert tokens(commands, lab) == []
+    assert commands.run("rm", "--name", "lab-b*", "--yes", env=lab).code == 0
     none = commands.run("rm", "--name", "lab*", "-y", env=lab)
     assert (none.code, none.stderr) == (0, "∙ There are no such kernels.\n")
+
+
+@pytest.mark.parametrize("status", ["running", "ALL", "live"])
+def test_by_status(commands: Commands, lab: Env, status: str) -> None:
+    assert commands.run("rm", "--status", status, "--yes", env=lab).code == 0
+    assert tokens(commands, lab) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ("RUNING", "did you mean 'RUNNING'?"),
+        ("RUNNING,RUNING", "did you mean 'RUNNING'?"),
+        ("ALL,RUNNING", "--status: ALL goes with no other status"),
+        ("", "--status: the name of a status is empty"),
+    ],
+)
+def test_a_wrong_status(commands: Commands, status: str, reason: str) -> None:
+    for command in (["rm", "--yes"], ["ps"], ["admin", "sessions"]):
+        assert reason in commands.run(*command, "--status", status).problem(125)
+
+
+@pytest.mark.parametrize("redirected", ["", ">out", "2>out", "<file"])
+def test_a_question_needs_a_terminal(commands: Commands, served: Env, redirected: str) -> None:
+    """The table is part of the question, and stays out of what standard output goes to."""
+    for words in ("create -q lua -t lab1", "create -q lua -t lab2"):
+        assert commands.shell(f"backend.ai {words}", served).code == 0
+    (commands.work / "file").write_text("y\n")
+    line = " ".join(commands.argv("rm", "--name", "'lab*'"))
+    with on_terminal(
+        ["/bin/sh", "-c", f"{line} {redirected}"],
+        env=commands.env | dict(served),
+        cwd=commands.work,
+    ) as running:
+        if redirected in ("", ">out"):
+            running.expect("lab1")
+            running.expect("Go on? [y/N]")
+            running.send("y\n")
+        code = running.wait()
+    asked = redirected in ("", ">out")
+    assert code == (0 if asked else 125)
+    assert tokens(commands, served) == ([] if asked else ["lab1", "lab2"])
+    if redirected == ">out":
+        assert (commands.work / "out").read_text() == ""
+
+
+def test_no_terminal(commands: Commands, served: Env) -> None:
+    assert "confirm it with --yes" in commands.run("rm", "--name", "x*", env=served).problem(125)
 
 
 def test_by_force(commands: Commands, lab: Env) -> None:

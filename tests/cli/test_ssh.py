@@ -70,6 +70,19 @@ def test_one_key_file_for_a_kernel(commands: Commands, notes: Any) -> None:
     assert other != key
 
 
+def test_key_that_an_editor_uses_is_kept(commands: Commands, notes: Any) -> None:
+    """Editors connect by what `--print-config` has printed, and write no key anew."""
+    assert commands.run("ssh", "--print-config", "lab1").code == 0
+    (key,) = keys(commands)
+    old = time.time() - 40 * 24 * 3600
+    os.utime(key, (old, old))
+    done = commands.run("app", "--stdio", "--", "lab1", "sshd", stdin=b"hello")
+    assert done.code == 0, done.stderr
+    assert commands.run("create", "-q", "-t", "lab2", "lua").code == 0
+    commands.run("ssh", "lab2")
+    assert key in keys(commands)
+
+
 def test_own_key_and_user(commands: Commands, notes: Any) -> None:
     (commands.work / "my 100% key").write_text("mine")
     commands.run("ssh", "-i", "my 100% key", "-l", "me", "lab1")

@@ -140,12 +140,41 @@ def test_trash(commands: Commands, files: Path) -> None:
         run("restore", "data")
         assert json.loads(run("list", "--json")[0])[0]["name"] == "data"
         run("delete", "data")
-        assert run("purge", "data")[1] == "✔ Purged the virtual folder data.\n"
+        assert run("purge", "data", "--yes")[1] == "✔ Purged the virtual folder data.\n"
         run("create", "data")
-        assert run("delete", "--purge", "data")[1] == "✔ Deleted the virtual folder data.\n"
+        assert run("delete", "--purge", "-y", "data")[1] == "✔ Deleted the virtual folder data.\n"
         assert json.loads(run("trash", "--json")[0]) == []
         missing = commands.run("vfolder", "restore", "data", env=gateway.environ).problem(126)
         assert "the trash has no virtual folder 'data'" in missing
+
+
+@pytest.mark.parametrize("has_trash", [True, False])
+def test_what_is_removed_for_good(commands: Commands, has_trash: bool) -> None:
+    with gateway_in_thread() as gateway:
+        gateway.faults.trash = has_trash
+
+        def kept() -> bool:
+            rows = json.loads(commands.run("vfolder", "list", "--json", env=gateway.environ).text)
+            return [row["name"] for row in rows] == ["data"]
+
+        assert commands.run("vfolder", "create", "data", env=gateway.environ).code == 0
+        for words in (["purge", "data"], ["delete", "--purge", "data"]):
+            problem = commands.run("vfolder", *words, env=gateway.environ).problem(125)
+            assert "data is about to be removed for good" in problem and "--yes" in problem
+            assert kept()
+        # Without a terminal as official clients do it: test_trash, test_a_life.
+        with commands.terminal("vfolder", "delete", "data", env=gateway.environ) as shown:
+            if not has_trash:
+                shown.expect("Go on? [y/N]")
+                shown.send("n\n")
+            assert shown.wait() == (0 if has_trash else 130)
+        assert kept() is not has_trash
+        last = "purge" if has_trash else "delete"
+        with commands.terminal("vfolder", last, "data", env=gateway.environ) as shown:
+            shown.expect("Go on? [y/N]")
+            shown.send("y\n")
+            assert shown.wait() == 0
+        assert not kept()
 
 
 def test_no_server(commands: Commands, files: Path) -> None:
@@ -205,7 +234,7 @@ def test_folders_outlive_the_gateway(commands: Commands, files: Path) -> None:
         (("invite", "data", "nobody@example.com"), 125, "nobody"),
         (("accept", "nope"), 126, "invitation"),
         (("restore", "data"), 125, "no trash"),
-        (("purge", "data"), 125, "no trash"),
+        (("purge", "-y", "data"), 125, "no trash"),
     ],
 )
 @pytest.mark.usefixtures("files")

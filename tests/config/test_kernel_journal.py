@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
-from backendai_trio.config import Journal, kernel_journal
+from backendai_trio.config import Journal
 
 URL = "http://127.0.0.1:8081"
 
@@ -56,12 +57,12 @@ def test_entry_that_is_removed_before_it_is_locked_is_not_left(
     journal = Journal(tmp_path)
     left_behind(journal, "ended", "left")
     (ended,) = tmp_path.glob("ended-*")
-    lock = kernel_journal._lock
+    lock = fcntl.flock
 
-    def lock_late(fd: int) -> None:
+    def lock_late(fd: int, how: int) -> None:
         ended.unlink(missing_ok=True)  # what its client does before it gives the lock up
-        lock(fd)
+        lock(fd, how)
 
-    monkeypatch.setattr(kernel_journal, "_lock", lock_late)
+    monkeypatch.setattr(fcntl, "flock", lock_late)
     os.utime(ended, (1, 1))
     assert tokens(journal) == ["left"]

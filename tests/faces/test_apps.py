@@ -6,27 +6,18 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from backendai_trio import GatewayOptions, Kernel, NotFound, ServerError
+from backendai_trio import BackendError, GatewayOptions, Kernel, NotFound, ServerError
 from backendai_trio.asyncio import AsyncKernel
+from backendai_trio.asyncio import ForwardedApp as AsyncForwardedApp
 from backendai_trio.testing import TestGateway, gateway_in_thread
 
+from ..app_servers import SERVER
 from ..ssh_programs import KEY, install_server
-
-SERVER = """
-import socket, threading
-listener = socket.create_server(("127.0.0.1", 0))
-def serve():
-    while True:
-        peer = listener.accept()[0]
-        peer.sendall(peer.recv(100).upper())
-        peer.close()
-threading.Thread(target=serve, daemon=True).start()
-print(listener.getsockname()[1])
-"""
 
 
 @pytest.fixture
@@ -43,6 +34,7 @@ def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestGat
 def ask(host: str, port: int) -> bytes:
     with socket.create_connection((host, port)) as connection:
         connection.sendall(b"hello")
+        connection.shutdown(socket.SHUT_WR)
         return connection.recv(100)
 
 
@@ -51,7 +43,7 @@ def test_in_scripts(gateway: TestGateway) -> None:
         name = kernel.run(SERVER)["console"][0][1].strip()
         assert {app.name for app in kernel.list_apps()} == {"sshd", name}
         with kernel.open_app(name) as app:
-            assert ask(app.host, app.port) == b"HELLO"
+            assert ask(app.host, app.port) == b"olleh"
             assert app.url == f"tcp://127.0.0.1:{app.port}" and app.info.name == name
             assert not app.closed
         assert app.closed
@@ -76,13 +68,27 @@ def test_problems_of_connections(gateway: TestGateway) -> None:
             assert isinstance(next(app), NotFound)
 
 
+def test_problems_end_with_the_port(gateway: TestGateway) -> None:
+    """Also for a thread that waits for the next one."""
+    with Kernel.get_or_create("python") as kernel:
+        name = kernel.run(SERVER)["console"][0][1].strip()
+        with ThreadPoolExecutor() as pool, kernel.open_app(name) as app:
+            problems = pool.submit(list, app)
+            app.close()
+            assert problems.result() == list(app) == []
+
+
+async def collected(app: AsyncForwardedApp) -> list[BackendError]:
+    return [problem async for problem in app]
+
+
 def test_in_asyncio(gateway: TestGateway) -> None:
     async def main() -> None:
         async with await AsyncKernel.get_or_create("python") as kernel:
             name = (await kernel.run(SERVER))["console"][0][1].strip()
             assert len(await kernel.list_apps()) == 2
             async with kernel.open_app(name) as app:
-                assert await asyncio.to_thread(ask, app.host, app.port) == b"HELLO"
+                assert await asyncio.to_thread(ask, app.host, app.port) == b"olleh"
             app = await kernel.open_app(name)
             await kernel.destroy()
             with socket.create_connection((app.host, app.port)) as connection:
@@ -90,7 +96,10 @@ def test_in_asyncio(gateway: TestGateway) -> None:
             async for problem in app:
                 assert isinstance(problem, NotFound)
                 break
+            others = asyncio.create_task(collected(app))
+            await asyncio.sleep(0)
             await app.close()
             assert app.closed
+            assert await others == await collected(app) == []
 
     asyncio.run(main())

@@ -32,8 +32,9 @@ def test_asyncio(served: TestGateway) -> None:
         task = asyncio.create_task(
             AsyncKernel.run_batch(PYTHON, BatchJob("sleep 60"), token="job1", config=config)
         )
-        while served.tokens() != ["job1"]:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            while served.tokens() != ["job1"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()

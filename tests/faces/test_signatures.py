@@ -130,6 +130,15 @@ def test_docstrings_are_those_of_trio() -> None:
     assert AsyncKernel.destroy.__doc__ == Kernel.destroy.__doc__
 
 
+def test_docstrings_of_batch_sessions_are_those_of_trio() -> None:
+    in_trio, plain = (
+        inspect.getdoc(function) or "" for function in (kernels.run_batch, Kernel.run_batch)
+    )
+    assert in_trio.partition("Returns:")[2] == plain.partition("Returns:")[2]
+    for name in ("progress", "output", "task_status"):
+        assert f"\n    {name}: " in in_trio and f"{name}: " not in plain
+
+
 def test_class_methods_take_the_settings_of_the_server() -> None:
     for method in (Kernel.get_or_create, AsyncVFolder.list, Admin.query, AsyncAdmin.list_rows):
         *_, last = inspect.signature(method).parameters.values()

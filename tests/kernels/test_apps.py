@@ -25,30 +25,7 @@ from backendai_trio.kernels import AppInfo, AppStream, list_apps, open_app_strea
 from backendai_trio.transport.websocket import CloseReason, ConnectionClosed, WebSocket
 from backendai_trio.wire.apps import HALF_CLOSE, NORMAL
 
-# Answers with what it got once its peer has ended its direction; "quit" closes at once, "reset"
-# resets, and "wait" echoes as it comes.
-SERVER = """
-import socket, struct, threading
-listener = socket.create_server(("127.0.0.1", 0))
-def serve(peer):
-    first = peer.recv(5)
-    if first == b"quit!":
-        peer.sendall(b"bye"); peer.close(); return
-    if first == b"reset":
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        peer.close(); return
-    if first == b"echo!":
-        while data := peer.recv(65536): peer.sendall(data)
-        peer.close(); return
-    got = bytearray(first)
-    while data := peer.recv(65536): got += data
-    peer.sendall(bytes(got)[::-1]); peer.close()
-def accept():
-    while True:
-        threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-threading.Thread(target=accept, daemon=True).start()
-print(listener.getsockname()[1])
-"""
+from ..app_servers import SERVER
 
 
 @asynccontextmanager

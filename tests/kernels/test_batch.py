@@ -194,10 +194,10 @@ async def test_cancelled_it_leaves_nothing(release: str, waits: bool) -> None:
 
 async def test_time_limit() -> None:
     async with serving() as (_gateway, client):
-        job = BatchJob("echo up; sleep 60", timeout_seconds=0.5)
+        job = BatchJob("sleep 60; echo never", timeout_seconds=0.5)
         result = await run_batch(client, PYTHON, job)
         assert (result.succeeded, result.exit_code) == (False, -2)
-        assert (result.reason, result.log) == ("task-timeout", "up\n")
+        assert (result.reason, result.log) == ("task-timeout", "") and result.timed_out
 
 
 async def test_session_that_is_destroyed_has_no_result() -> None:

@@ -13,12 +13,10 @@ import trio.testing
 
 from backendai_trio import (
     Client,
-    Execution,
     InputRequest,
     KernelSpec,
     NotFound,
     Stdout,
-    TrioKernel,
     find_kernel,
     open_client,
     open_kernel,
@@ -31,7 +29,7 @@ from backendai_trio.transport.limits import Limits
 from backendai_trio.wire.execution import RAW_CONSOLE, ExecuteRequest
 from backendai_trio.wire.http import Request
 
-from .turns import others_wait
+from .turns import others_wait, printed, rest_of
 
 PYTHON = KernelSpec(runtime="python")
 FOR_EVER = "print('up', flush=True)\nwhile True: pass"
@@ -49,15 +47,6 @@ async def client(gateway: Gateway) -> AsyncIterator[Client]:
         opened.hello = replace(opened.hello, features=frozenset({RAW_CONSOLE}))
         opened.era = replace(opened.era, streams_executions=False)
         yield opened
-
-
-async def printed(kernel: TrioKernel, code: str) -> str:
-    async with kernel.execute(code) as execution:
-        return await rest_of(execution)
-
-
-async def rest_of(execution: Execution) -> str:
-    return "".join([event.text async for event in execution if isinstance(event, Stdout)])
 
 
 @for_ever_patient

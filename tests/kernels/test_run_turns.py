@@ -13,7 +13,6 @@ import trio.testing
 from backendai_trio import (
     ApiError,
     Client,
-    Execution,
     ExecutionError,
     Finished,
     InputRequest,
@@ -28,7 +27,7 @@ from backendai_trio.gateway import Gateway
 from backendai_trio.kernels.kernel_records import record_of
 from backendai_trio.wire.execution import RAW_CONSOLE
 
-from .turns import others_wait, turn_of, turn_taken
+from .turns import others_wait, printed, rest_of, turn_of, turn_taken
 
 PYTHON = KernelSpec(runtime="python")
 LINES = "import time\nfor i in range(5):\n    print(i, flush=True)\n    time.sleep(0.1)\n"
@@ -51,15 +50,6 @@ async def kernel(client: Client) -> AsyncIterator[TrioKernel]:
     """A kernel for Python."""
     async with open_kernel(client, PYTHON) as opened:
         yield opened
-
-
-async def printed(kernel: TrioKernel, code: str) -> str:
-    async with kernel.execute(code) as execution:
-        return await rest_of(execution)
-
-
-async def rest_of(execution: Execution) -> str:
-    return "".join([event.text async for event in execution if isinstance(event, Stdout)])
 
 
 @both_ways

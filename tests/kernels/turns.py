@@ -1,13 +1,24 @@
-"""The turns of kernels, as tests watch them."""
+"""The turns of kernels, as tests take and watch them."""
 
 from __future__ import annotations
 
 import trio
 
-from backendai_trio import TrioKernel
+from backendai_trio import Execution, Stdout, TrioKernel
 from backendai_trio.kernels.kernel_records import record_of
 
-__all__ = ["others_wait", "turn_of", "turn_taken"]
+__all__ = ["others_wait", "printed", "rest_of", "turn_of", "turn_taken"]
+
+
+async def printed(kernel: TrioKernel, code: str) -> str:
+    """What the code prints."""
+    async with kernel.execute(code) as execution:
+        return await rest_of(execution)
+
+
+async def rest_of(execution: Execution) -> str:
+    """What a run prints from now on."""
+    return "".join([event.text async for event in execution if isinstance(event, Stdout)])
 
 
 def turn_of(kernel: TrioKernel) -> trio.Semaphore:

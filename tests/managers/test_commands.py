@@ -165,7 +165,7 @@ async def test_virtual_folder(commands: Commands, target: Target) -> None:
         assert name in await _vfolders(commands, "trash")
         await commands.succeed("vfolder", "restore", name)
         assert name in await _vfolders(commands, "list")
-        await commands.succeed("vfolder", "delete", "--purge", name)
+        await commands.succeed("vfolder", "delete", "--purge", "--yes", name)
         assert name not in await _vfolders(commands, "trash")
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from .lab.main import main
 from .lab.processes import LabError, Processes, last_lines
 from .lab.pythons import find_python, install
 from .lab.releases import FOLDER_VARIABLE, RELEASES, canonical, lab_of
 from .lab.toml import toml_of
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
 
 
@@ -118,3 +122,48 @@ def test_python_that_is_missing(tmp_path: Path) -> None:
     requirements.write_text("")
     with pytest.raises(LabError, match="BACKENDAI_PYTHON_3_1"):
         install(tmp_path / "venv", "3.1", requirements, log=tmp_path / "log")
+
+
+FAKE = """#!/bin/sh
+echo "$2" >>actions
+[ "$2" != "$FAILING" ] || exit "$CODE"
+"""
+
+
+@pytest.mark.parametrize(
+    ("failing", "code", "expected", "actions"),
+    [
+        ("", 1, 0, ["check", "install", "start", "tests", "stop"]),
+        ("check", 1, 0, ["check"]),
+        ("check", 2, 2, ["check"]),
+        ("install", 1, 1, ["check", "install", "stop"]),
+        ("start", 1, 1, ["check", "install", "start", "stop"]),
+        ("tests", 1, 1, ["check", "install", "start", "tests", "tests", "stop"]),
+    ],
+)
+def test_only_what_the_machine_lacks_leaves_a_release_out(
+    tmp_path: Path, failing: str, code: int, expected: int, actions: list[str]
+) -> None:
+    for name, text in [
+        (".ci/contract-suite", (ROOT / ".ci" / "contract-suite").read_text()),
+        ("tests/managers/manager.py", FAKE),
+        (".venv/bin/python", FAKE.replace("$2", "tests")),
+    ]:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+        path.chmod(0o755)
+    environment = {"PATH": os.environ["PATH"], "FAILING": failing, "CODE": str(code)}
+    ran = subprocess.run(
+        [tmp_path / ".ci" / "contract-suite", "1.3.12"],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == expected, ran.stderr
+    assert (tmp_path / "actions").read_text().split() == actions
+    assert ("LEFT OUT" in ran.stdout) == (expected == 0 and failing != "")
+
+
+def test_a_release_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(["nonsense", "check"])
+    assert raised.value.code == 2 and "nonsense" in capsys.readouterr().err

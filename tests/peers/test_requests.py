@@ -98,7 +98,7 @@ STEPS = (
     Step("vfolder delete models", "vfolder delete models"),
     Step("vfolder restore models", "vfolder restore models", era="26.9"),
     Step("vfolder delete models", "vfolder delete models", era="26.9"),
-    Step("vfolder delete-trash models", "vfolder purge models", era="26.9"),
+    Step("vfolder delete-trash models", "vfolder purge --yes models", era="26.9"),
 )
 
 

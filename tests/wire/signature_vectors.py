@@ -8,12 +8,10 @@ from datetime import timedelta, timezone
 from typing import NamedTuple
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from backendai_trio.wire.signing import SignatureRefused, Signed, parse_date, verify
 
-quick = settings(deadline=None, max_examples=50)
 ACCESS = "AKIAEXAMPLE000000000"
 SECRET = "exampleSecretKey0123456789abcdefghijklmn"
 HASHES = sorted(name for name in hashlib.algorithms_guaranteed if not name.startswith("shake"))

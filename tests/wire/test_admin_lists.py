@@ -22,6 +22,8 @@ from backendai_trio.wire.versions import (
     choose_era,
 )
 
+from .strategies import json_values
+
 NEWEST = choose_era(Hello("v9.20250722"))
 BEFORE_LISTS = choose_era(Hello("v4.20181215"))
 ALL = [SEED, BEFORE_LISTS, TRANSITION, SESSION_5, SESSION_6, NEWEST]
@@ -56,12 +58,6 @@ _OLD_SCHEMAS = {
     """),
 }
 _GATEWAY_SCHEMA = graphql.build_schema(schema_of())
-
-_json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
-)
 
 
 @each_era
@@ -299,7 +295,7 @@ def test_no_such_kind() -> None:
 
 
 @pytest.mark.parametrize("kind", ["sessions", "images", "keypairs"])
-@given(answer=st.dictionaries(st.sampled_from(["images", "keypair_list", "x"]), _json))
+@given(answer=st.dictionaries(st.sampled_from(["images", "keypair_list", "x"]), json_values))
 @settings(deadline=None, max_examples=60)
 def test_any_answer_is_read_or_refused(kind: Kind, answer: dict[str, object]) -> None:
     try:
@@ -349,12 +345,12 @@ def test_session_row(row: dict[str, object], expected: SessionRow) -> None:
 
 
 @given(
-    _json
+    json_values
     | st.dictionaries(
         st.sampled_from(["name", "sess_id", "id", "image", "status", "created_at", "cpu_slot"]),
-        _json,
+        json_values,
     )
-    | st.fixed_dictionaries({"occupied_slots": st.text() | _json})
+    | st.fixed_dictionaries({"occupied_slots": st.text() | json_values})
 )
 @settings(deadline=None, max_examples=100)
 def test_any_row_is_read_or_refused(row: object) -> None:

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backendai_trio.errors import RemoteProtocolError
@@ -16,7 +16,7 @@ from backendai_trio.wire.content_coding import PIECE_BYTES, ContentDecoder, deco
 from backendai_trio.wire.download_parts import PartsDecoder, decode_archives
 from backendai_trio.wire.http import Response
 
-quick = settings(deadline=None, max_examples=50)
+from .strategies import quick
 
 
 def bare_deflate(data: bytes) -> bytes:

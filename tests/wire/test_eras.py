@@ -22,7 +22,7 @@ from backendai_trio.wire.versions import (
     choose_era,
 )
 
-quick = settings(deadline=None, max_examples=50)
+from .strategies import any_json, quick
 
 
 class Expected(NamedTuple):
@@ -131,11 +131,6 @@ def test_session_path(era: Era, path: str) -> None:
 # --- hello ---------------------------------------------------------------------------------------
 
 _versions = st.from_regex(r"v[0-9]{1,3}\.[0-9]{8}", fullmatch=True)
-_json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
-)
 
 
 @given(st.builds(Hello, _versions, st.text(), st.text(), st.frozensets(st.text(), max_size=3)))
@@ -199,10 +194,12 @@ def test_hello_of_a_manager() -> None:
     | st.fixed_dictionaries(
         {},
         optional={
-            "version": _versions | _json,
-            "manager": _json,
-            "gateway": st.fixed_dictionaries({}, optional={"isolation": _json, "features": _json})
-            | _json,
+            "version": _versions | any_json,
+            "manager": any_json,
+            "gateway": st.fixed_dictionaries(
+                {}, optional={"isolation": any_json, "features": any_json}
+            )
+            | any_json,
         },
     ).map(encode_json)
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backendai_trio.errors import LocalProtocolError, RemoteProtocolError
@@ -21,7 +21,8 @@ from backendai_trio.wire.events import (
 )
 from backendai_trio.wire.versions import ERAS, SEED, SESSION_5, SESSION_6, TRANSITION, Era
 
-quick = settings(deadline=None, max_examples=100)
+from .strategies import thorough
+
 each_era = pytest.mark.parametrize("era", ERAS, ids=lambda era: era.name)
 UUID = "5d40c8a1-5f4e-4a38-8f0c-1f6ad3b5a4de"
 
@@ -50,7 +51,7 @@ def split(data: bytes, cuts: list[int]) -> list[bytes]:
 
 
 @given(st.lists(_messages, max_size=5), st.lists(st.integers(0, 500)))
-@quick
+@thorough
 def test_round_trip(messages: list[Message], cuts: list[int]) -> None:
     data = KEEPALIVE.join(encode_message(message) for message in messages)
     unified = [Message(m.event, m.data.replace("\r\n", "\n").replace("\r", "\n")) for m in messages]
@@ -69,7 +70,7 @@ def test_round_trip(messages: list[Message], cuts: list[int]) -> None:
     ).map(b"".join),
     st.lists(st.integers(0, 500)),
 )
-@quick
+@thorough
 def test_split_makes_no_difference(data: bytes, cuts: list[int]) -> None:
     whole, parser = parse(data)
     for pieces in (split(data, cuts), [data[i : i + 1] for i in range(len(data))]):
@@ -153,7 +154,7 @@ def test_name_that_cannot_be_sent(name: str) -> None:
         st.dictionaries(st.sampled_from(["ownerAccessKey", "kernelId"]), st.text()),
     )
 )
-@quick
+@thorough
 def test_event_round_trip(era: Era, event: SessionEvent) -> None:
     (message,) = parse(event.encode(era))[0]
     found = SessionEvent.decode(message)

@@ -22,27 +22,22 @@ from backendai_trio.wire.versions import (
     choose_era,
 )
 
-quick = settings(deadline=None, max_examples=50)
+from .strategies import json_values, quick
 
 NEWEST = choose_era(Hello("v9.20250722"))
 ALL = [SEED, TRANSITION, SESSION_5, SESSION_6, NEWEST]
 each_era = pytest.mark.parametrize("era", ALL, ids=lambda era: f"{era.name}{era.graphql_path}")
 
-_json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
-)
 _data = st.dictionaries(
     st.from_regex(r"[a-z][a-z_]{2,9}", fullmatch=True).filter(
         lambda name: name not in ("data", "errors")
     ),
-    _json,
+    json_values,
     max_size=3,
 )
 
 
-@given(st.builds(GraphQLQuery, st.text(), st.dictionaries(st.text(), _json, max_size=3)))
+@given(st.builds(GraphQLQuery, st.text(), st.dictionaries(st.text(), json_values, max_size=3)))
 @quick
 def test_query_round_trip(query: GraphQLQuery) -> None:
     assert GraphQLQuery.decode(query.encode()) == query
@@ -106,9 +101,9 @@ def test_errors_of_an_answer(errors: object, title: str) -> None:
 
 @given(
     st.binary()
-    | st.fixed_dictionaries({}, optional={"data": _json, "errors": _json, "a": _json}).map(
-        encode_json
-    )
+    | st.fixed_dictionaries(
+        {}, optional={"data": json_values, "errors": json_values, "a": json_values}
+    ).map(encode_json)
 )
 @settings(deadline=None, max_examples=80)
 @example(b'{"errors":[' + b"[" * 900 + b"]" * 900 + b"]}")
@@ -120,7 +115,7 @@ def test_any_answer_is_data_or_refused(body: bytes) -> None:
         assert str(exc)
 
 
-@given(st.binary() | _json.map(encode_json))
+@given(st.binary() | json_values.map(encode_json))
 @quick
 def test_any_query_is_read_or_refused(body: bytes) -> None:
     try:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from backendai_trio.errors import RemoteProtocolError
 from backendai_trio.wire.json_fields import Fields, decode_json, encode_json
 
-quick = settings(deadline=None, max_examples=50)
+from .strategies import console_text, quick
 
 _scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 _json = st.recursive(
@@ -22,8 +22,6 @@ _json = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-# Undecodable bytes of a program, as Python carries them (PEP 383).
-_console = st.binary(max_size=20).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
 
 
 def fields(**values: object) -> Fields:
@@ -48,7 +46,7 @@ def test_json_round_trip(value: Any) -> None:
     assert encode_json(decode_json(body, "thing")) == body
 
 
-@given(_console)
+@given(console_text)
 @quick
 @example("\udc80\udcff")
 @example("\udcf0\udc9f\udc98")

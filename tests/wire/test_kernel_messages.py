@@ -20,7 +20,6 @@ from backendai_trio.wire.kernels import (
     check_name,
 )
 from backendai_trio.wire.versions import (
-    ERAS,
     SEED,
     SESSION_6,
     TRANSITION,
@@ -29,13 +28,9 @@ from backendai_trio.wire.versions import (
     choose_era,
 )
 
-quick = settings(deadline=None, max_examples=50)
+from .strategies import any_json, console_text, eras, quick, tokens
 
-ALL = [*ERAS, choose_era(Hello("v4.20181215")), choose_era(Hello("v9.20250722"))]
-_eras = st.sampled_from(ALL)
-_tokens = st.from_regex(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?", fullmatch=True)
-_console = st.binary(max_size=10).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
-_values = (st.text(max_size=10) | _console).filter(lambda text: "\0" not in text)
+_values = (st.text(max_size=10) | console_text).filter(lambda text: "\0" not in text)
 _variables = st.dictionaries(
     _values.filter(lambda name: name and "=" not in name), _values, max_size=3
 )
@@ -45,11 +40,6 @@ _specs = st.builds(
     environ=_variables,
     mounts=st.lists(st.from_regex(r"[^:/]+", fullmatch=True), max_size=3, unique=True).map(tuple),
     resources=st.dictionaries(st.text(), st.text(), max_size=2),
-)
-_json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
 )
 _counts = st.integers(0, 2**60)
 
@@ -76,7 +66,7 @@ def test_older_servers_take_any_name(manager: str) -> None:
     assert check_name(Hello("v6.20200815", manager), token) == token
 
 
-@given(_tokens)
+@given(tokens)
 @quick
 def test_what_does_not_parse_as_a_uuid_may_be_a_name(token: str) -> None:
     try:
@@ -88,7 +78,7 @@ def test_what_does_not_parse_as_a_uuid_may_be_a_name(token: str) -> None:
 # --- create --------------------------------------------------------------------------------------
 
 
-@given(st.builds(CreateRequest, _tokens, _specs, st.booleans()), _eras)
+@given(st.builds(CreateRequest, tokens, _specs, st.booleans()), eras)
 @settings(deadline=None, max_examples=80)
 def test_create_request_round_trip(request: CreateRequest, era: Era) -> None:
     expected = request
@@ -221,21 +211,21 @@ def test_token_is_refused(token: str) -> None:
     | st.fixed_dictionaries(
         {},
         optional={
-            "name": _tokens | _json,
-            "clientSessionToken": _tokens | _json,
-            "image": st.text() | _json,
-            "lang": _json,
-            "reuseIfExists": _json,
+            "name": tokens | any_json,
+            "clientSessionToken": tokens | any_json,
+            "image": st.text() | any_json,
+            "lang": any_json,
+            "reuseIfExists": any_json,
             "config": st.fixed_dictionaries(
                 {},
                 optional={
-                    "environ": _json,
-                    "envs": _json,
-                    "mounts": _json,
-                    "resources": _json,
+                    "environ": any_json,
+                    "envs": any_json,
+                    "mounts": any_json,
+                    "resources": any_json,
                 },
             )
-            | _json,
+            | any_json,
         },
     ).map(encode_json)
 )

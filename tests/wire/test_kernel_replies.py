@@ -17,28 +17,18 @@ from backendai_trio.wire.kernels import (
     Statistics,
 )
 from backendai_trio.wire.versions import (
-    ERAS,
     SEED,
     Era,
-    Hello,
-    choose_era,
 )
 
-quick = settings(deadline=None, max_examples=50)
-ALL = [*ERAS, choose_era(Hello("v4.20181215")), choose_era(Hello("v9.20250722"))]
-_eras = st.sampled_from(ALL)
-_tokens = st.from_regex(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?", fullmatch=True)
-_json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
-)
+from .strategies import any_json, eras, quick, tokens
+
 _counts = st.integers(0, 2**60)
 
 # --- reply to create -----------------------------------------------------------------------------
 
 
-@given(st.builds(CreateReply, _tokens, st.text(), st.booleans(), st.text()), _eras)
+@given(st.builds(CreateReply, tokens, st.text(), st.booleans(), st.text()), eras)
 @quick
 def test_create_reply_round_trip(reply: CreateReply, era: Era) -> None:
     expected = reply
@@ -72,11 +62,11 @@ def test_forms_of_a_create_reply(body: object, reply: CreateReply) -> None:
     | st.fixed_dictionaries(
         {},
         optional={
-            "kernelId": _json,
-            "sessionId": _json,
-            "sessionName": _json,
-            "status": _json,
-            "created": _json,
+            "kernelId": any_json,
+            "sessionId": any_json,
+            "sessionName": any_json,
+            "status": any_json,
+            "created": any_json,
         },
     ).map(encode_json)
 )
@@ -103,7 +93,7 @@ def test_any_create_reply_is_read_or_refused(body: bytes) -> None:
         memory_kib=_counts,
         cpu_ms=_counts,
     ),
-    _eras,
+    eras,
 )
 @quick
 def test_info_round_trip(info: KernelInfo, era: Era) -> None:
@@ -150,12 +140,12 @@ def test_forms_of_info(body: object, info: KernelInfo) -> None:
     | st.fixed_dictionaries(
         {},
         optional={
-            "lang": st.just("c") | _json,
-            "status": _json,
-            "age": _json,
-            "numQueriesExecuted": _json,
-            "memoryLimit": _json,
-            "cpuCreditUsed": _json,
+            "lang": st.just("c") | any_json,
+            "status": any_json,
+            "age": any_json,
+            "numQueriesExecuted": any_json,
+            "memoryLimit": any_json,
+            "cpuCreditUsed": any_json,
         },
     ).map(encode_json)
 )
@@ -175,7 +165,7 @@ def test_any_info_is_read_or_refused(body: bytes) -> None:
 NAMES = [item.name for item in fields(Statistics)]
 
 
-@given(st.fixed_dictionaries(dict.fromkeys(NAMES, _counts)), _eras)
+@given(st.fixed_dictionaries(dict.fromkeys(NAMES, _counts)), eras)
 @quick
 def test_statistics_round_trip(values: dict[str, int], era: Era) -> None:
     statistics = Statistics(**values)
@@ -233,9 +223,9 @@ def test_metric_with_a_fraction(written: str) -> None:
     | st.fixed_dictionaries(
         {
             "stats": st.dictionaries(
-                st.sampled_from(NAMES), st.fixed_dictionaries({"current": _json}) | _json
+                st.sampled_from(NAMES), st.fixed_dictionaries({"current": any_json}) | any_json
             )
-            | _json
+            | any_json
         }
     ).map(encode_json)
 )

@@ -29,21 +29,16 @@ from backendai_trio.wire.manager_streams import (
     encode_typed_out,
 )
 
-quick = settings(deadline=None, max_examples=100)
+from .strategies import console_text, json_values, thorough
+
 DECODERS = [decode_start, decode_reply, decode_typed, decode_typed_out]
 
-_console = st.binary(max_size=20).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
-_json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
-)
-_objects = st.dictionaries(st.text(max_size=8), _json, max_size=3)
+_objects = st.dictionaries(st.text(max_size=8), json_values, max_size=3)
 _starts = st.builds(
     ExecuteRequest,
     mode=st.sampled_from(["query", "batch"]),
     run_id=st.none() | st.text(min_size=1, max_size=64),
-    code=st.text() | _console,
+    code=st.text() | console_text,
     options=_objects,
 )
 _replies = st.builds(
@@ -53,7 +48,7 @@ _replies = st.builds(
     ),
     run_id=st.just(""),
     console=st.lists(
-        st.tuples(st.sampled_from(["stdout", "stderr"]), st.text() | _console), max_size=4
+        st.tuples(st.sampled_from(["stdout", "stderr"]), st.text() | console_text), max_size=4
     ).map(tuple),
     exit_code=st.none() | st.integers(0, 255),
     options=_objects,
@@ -68,7 +63,7 @@ _typed: st.SearchStrategy[FromTerminal] = (
 _almost = st.dictionaries(
     st.sampled_from(["mode", "code", "options", "status", "console", "exitCode", "msg", "type"])
     | st.sampled_from(["chars", "rows", "cols", "data"]),
-    _json | st.sampled_from(["query", "stdin", "resize", "out", "finished", "error"]),
+    json_values | st.sampled_from(["query", "stdin", "resize", "out", "finished", "error"]),
     max_size=4,
 ).map(json.dumps)
 
@@ -77,7 +72,7 @@ _almost = st.dictionaries(
 
 
 @given(_starts)
-@quick
+@thorough
 def test_start_round_trip(request: ExecuteRequest) -> None:
     """The run's id is not told: it is private to the socket."""
     frame = encode_start(request)
@@ -95,7 +90,7 @@ def test_only_query_and_batch_start(mode: str) -> None:
 
 
 @given(_replies)
-@quick
+@thorough
 def test_reply_round_trip(reply: ExecuteReply) -> None:
     frame = encode_reply(reply)
     assert frame.isascii()
@@ -114,7 +109,7 @@ def test_end_that_the_server_brings_about(status: str) -> None:
 
 
 @given(_typed)
-@quick
+@thorough
 def test_typed_round_trip(message: FromTerminal) -> None:
     frame = encode_typed(message)
     assert decode_typed(frame) == decode_typed(frame.encode()) == message
@@ -122,7 +117,7 @@ def test_typed_round_trip(message: FromTerminal) -> None:
 
 @given(st.binary())
 @example(bytes(range(256)))
-@quick
+@thorough
 def test_output_round_trip(data: bytes) -> None:
     frame = encode_typed_out(data)
     assert json.loads(frame) == {"type": "out", "data": base64.b64encode(data).decode()}

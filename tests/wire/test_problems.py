@@ -29,14 +29,9 @@ from backendai_trio.wire.http import (
 )
 from backendai_trio.wire.json_fields import encode_json
 
-quick = settings(deadline=None, max_examples=50)
+from .strategies import json_values, quick
 
 _text = st.text(st.characters(exclude_categories=["Cs"]))
-_json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
-)
 _slug = st.from_regex(r"[a-z]+(-[a-z]+){0,3}", fullmatch=True)
 _problems = st.builds(
     Problem,
@@ -44,7 +39,7 @@ _problems = st.builds(
     kind=_slug,
     title=_text.filter(bool),
     detail=_text,
-    data=_json.filter(lambda value: value is not None),
+    data=json_values.filter(lambda value: value is not None),
 )
 
 
@@ -217,7 +212,8 @@ def test_forms_of_a_problem(body: bytes, problem: Problem) -> None:
 @given(
     st.binary()
     | st.dictionaries(
-        st.sampled_from(["type", "title", "msg", "data", "agent-details", "error_code"]), _json
+        st.sampled_from(["type", "title", "msg", "data", "agent-details", "error_code"]),
+        json_values,
     ).map(lambda value: repr(value).encode("utf-8", "replace"))
 )
 @settings(deadline=None, max_examples=80)
@@ -230,7 +226,8 @@ def test_any_body_is_a_problem(body: bytes) -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from(["type", "title", "msg", "data", "agent-details", "error_code"]), _json
+        st.sampled_from(["type", "title", "msg", "data", "agent-details", "error_code"]),
+        json_values,
     )
 )
 @settings(deadline=None, max_examples=80)

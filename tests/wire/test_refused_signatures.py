@@ -28,10 +28,10 @@ from .signature_vectors import (
     dates,
     header_lines,
     known,
-    quick,
     refusal,
     requests,
 )
+from .strategies import quick
 
 SEED = VECTORS[0].request
 SEED_HEADER = Credential(ACCESS, VECTORS[0].signature).header()

@@ -26,16 +26,12 @@ from backendai_trio.wire.resumable import (
     encode_frame,
 )
 
-quick = settings(deadline=None, max_examples=100)
+from .strategies import json_values, thorough
+
 DECODERS = [decode_from_server, decode_from_client]
 
 _positions = st.integers(0, 2**63 - 1)
-_json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
-)
-_objects = st.dictionaries(st.text(max_size=8), _json, max_size=3)
+_objects = st.dictionaries(st.text(max_size=8), json_values, max_size=3)
 _from_server: st.SearchStrategy[FromServer] = (
     st.builds(Output, st.sampled_from(["stdout", "stderr"]), _positions, st.binary())
     | st.builds(Mark, _positions, _objects)
@@ -49,24 +45,24 @@ _from_client: st.SearchStrategy[FromClient] = (
 )
 # Nearly right: what a decoder looks for, holding anything.
 _almost = st.dictionaries(
-    st.sampled_from(["input", "end", "mark", "ack", "eof", "control"]), _json, max_size=3
+    st.sampled_from(["input", "end", "mark", "ack", "eof", "control"]), json_values, max_size=3
 ).map(json.dumps)
 
 
 @given(_from_server)
-@quick
+@thorough
 def test_server_message_round_trip(message: FromServer) -> None:
     assert decode_from_server(encode_frame(message)) == message
 
 
 @given(_from_client)
-@quick
+@thorough
 def test_client_message_round_trip(message: FromClient) -> None:
     assert decode_from_client(encode_frame(message)) == message
 
 
 @given(_from_server | _from_client)
-@quick
+@thorough
 def test_text_messages_are_ascii_and_data_is_binary(message: FromServer | FromClient) -> None:
     frame = encode_frame(message)
     assert isinstance(frame, bytes) == isinstance(message, Output | Input)

@@ -24,16 +24,9 @@ from backendai_trio.wire.run_events import (
     record_of,
 )
 
-quick = settings(deadline=None, max_examples=50)
+from .strategies import console_text, json_values, quick
 
-# Undecodable bytes of a program, as Python carries them (PEP 383).
-_console = st.binary(max_size=20).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
-_json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
-)
-_objects = st.dictionaries(st.text(max_size=8), _json, max_size=3)
+_objects = st.dictionaries(st.text(max_size=8), json_values, max_size=3)
 _modes: st.SearchStrategy[Mode] = st.sampled_from(
     ["query", "batch", "continue", "input", "complete"]
 )
@@ -41,15 +34,15 @@ _requests = st.builds(
     ExecuteRequest,
     mode=_modes,
     run_id=st.none() | st.text(min_size=1, max_size=64),
-    code=st.text() | _console,
+    code=st.text() | console_text,
     options=_objects,
     raw_console=st.booleans(),
     eof=st.booleans(),
 )
 _records = (
-    st.tuples(st.sampled_from(["stdout", "stderr", "html", "log"]), st.text() | _console)
+    st.tuples(st.sampled_from(["stdout", "stderr", "html", "log"]), st.text() | console_text)
     | st.tuples(st.just("media"), st.lists(st.text(), min_size=2, max_size=2))
-    | st.tuples(st.text(), _json)
+    | st.tuples(st.text(), json_values)
 )
 _replies = st.builds(
     ExecuteReply,
@@ -141,16 +134,22 @@ def test_request_refused(value: object) -> None:
     | st.fixed_dictionaries(
         {},
         optional={
-            "mode": st.sampled_from(["query", "batch"]) | _json,
-            "runId": _json,
-            "run_id": _json,
-            "code": _json,
+            "mode": st.sampled_from(["query", "batch"]) | json_values,
+            "runId": json_values,
+            "run_id": json_values,
+            "code": json_values,
             "options": st.fixed_dictionaries(
-                {}, optional={"build": _json, "exec": _json, "clean": _json, "buildLog": _json}
+                {},
+                optional={
+                    "build": json_values,
+                    "exec": json_values,
+                    "clean": json_values,
+                    "buildLog": json_values,
+                },
             )
-            | _json,
-            "rawConsole": _json,
-            "eof": _json,
+            | json_values,
+            "rawConsole": json_values,
+            "eof": json_values,
         },
     ).map(encode_json)
 )
@@ -292,15 +291,18 @@ def test_reply_refused(value: object) -> None:
             "result": st.fixed_dictionaries(
                 {},
                 optional={
-                    "status": st.just("finished") | _json,
-                    "runId": _json,
-                    "run_id": _json,
-                    "console": st.lists(st.tuples(_json, _json) | _json, max_size=3) | _json,
-                    "exitCode": _json,
-                    "options": _json,
+                    "status": st.just("finished") | json_values,
+                    "runId": json_values,
+                    "run_id": json_values,
+                    "console": st.lists(
+                        st.tuples(json_values, json_values) | json_values, max_size=3
+                    )
+                    | json_values,
+                    "exitCode": json_values,
+                    "options": json_values,
                 },
             )
-            | _json
+            | json_values
         }
     ).map(encode_json)
 )

@@ -20,9 +20,9 @@ from .signature_vectors import (
     Vector,
     check,
     each_vector,
-    quick,
     requests,
 )
+from .strategies import quick
 
 
 @each_vector

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from python_multipart.multipart import parse_options_header
 
@@ -16,9 +16,8 @@ from backendai_trio.wire.storage_proxy import (
     parse_range,
 )
 
-quick = settings(deadline=None, max_examples=80)
-text = st.text(max_size=40)
-some_text = st.text(min_size=1, max_size=40)
+from .strategies import thorough
+
 sizes = st.integers(0, 1 << 50)
 
 # -- tus ------------------------------------------------------------------------------------------
@@ -28,14 +27,14 @@ def lowered(headers: dict[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-@quick
+@thorough
 @given(sizes, st.none() | st.binary(min_size=32, max_size=32))
 def test_head_of_a_piece(offset: int, digest: bytes | None) -> None:
     head = PatchHead(offset, digest)
     assert PatchHead.decode(lowered(head.encode())) == head
 
 
-@quick
+@thorough
 @given(sizes, st.none() | sizes)
 def test_state_of_an_upload(offset: int, length: int | None) -> None:
     state = TusState(offset, length)
@@ -45,7 +44,7 @@ def test_state_of_an_upload(offset: int, length: int | None) -> None:
 header_text = st.text(st.characters(min_codepoint=1, max_codepoint=255), max_size=30)
 
 
-@quick
+@thorough
 @given(
     st.dictionaries(
         st.sampled_from(["upload-offset", "upload-length", "upload-checksum"]),
@@ -63,14 +62,14 @@ def test_headers_of_strangers(headers: dict[str, str]) -> None:
 # -- ranges ---------------------------------------------------------------------------------------
 
 
-@quick
+@thorough
 @given(sizes, sizes, sizes)
 def test_content_range(start: int, length: int, more: int) -> None:
     part = ContentRange(start, start + length + 1, start + length + 1 + more)
     assert ContentRange.decode(part.encode()) == part
 
 
-@quick
+@thorough
 @given(header_text)
 def test_content_range_of_a_stranger(value: str) -> None:
     try:
@@ -107,7 +106,7 @@ def test_range_behind_the_end(header: str) -> None:
         parse_range(header, 10)
 
 
-@quick
+@thorough
 @given(header_text, st.integers(0, 100))
 def test_range_of_a_stranger(header: str, size: int) -> None:
     try:
@@ -117,7 +116,7 @@ def test_range_of_a_stranger(header: str, size: int) -> None:
     assert part is None or 0 <= part.start < part.end <= size
 
 
-@quick
+@thorough
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40))
 def test_no_name_ends_a_header(name: str) -> None:
     header = attachment(name)

@@ -20,7 +20,8 @@ from backendai_trio.wire.multipart import (
     part_end,
 )
 
-quick = settings(deadline=None, max_examples=50)
+from .strategies import quick
+
 BOUNDARY = "x0123456789abcdef"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backendai_trio.errors import LocalProtocolError, RemoteProtocolError
@@ -24,10 +24,8 @@ from backendai_trio.wire.vfolder_files import (
 from backendai_trio.wire.vfolder_sharing import Invitation, Invite
 from backendai_trio.wire.vfolders import CreateVFolder, VFolderInfo, check_folder_name
 
-quick = settings(deadline=None, max_examples=80)
+from .strategies import some_text, text, thorough
 
-text = st.text(max_size=40)
-some_text = st.text(min_size=1, max_size=40)
 names = st.from_regex(r"[a-zA-Z0-9]([a-zA-Z0-9._-]{0,40}[a-zA-Z0-9])?", fullmatch=True)
 permissions = st.sampled_from(["ro", "rw", "wd"])
 eras = st.sampled_from(ERAS)
@@ -94,13 +92,13 @@ DECODERS: list[Callable[[bytes], object]] = [
 ]
 
 
-@quick
+@thorough
 @given(creations)
 def test_create(wanted: CreateVFolder) -> None:
     assert CreateVFolder.decode(wanted.encode(SESSION_6)) == wanted
 
 
-@quick
+@thorough
 @given(creations)
 def test_create_has_no_keys_that_an_era_does_not_know(wanted: CreateVFolder) -> None:
     """Managers refuse them (19.09.5, 20.03.19)."""
@@ -110,20 +108,20 @@ def test_create_has_no_keys_that_an_era_does_not_know(wanted: CreateVFolder) -> 
     assert set(json.loads(wanted.encode(SESSION_5))) == known
 
 
-@quick
+@thorough
 @given(creations)
 def test_create_of_the_seed_era_has_the_name_alone(wanted: CreateVFolder) -> None:
     assert json.loads(wanted.encode(SEED)) == {"name": wanted.name}
     assert CreateVFolder.decode(wanted.encode(SEED)).name == wanted.name
 
 
-@quick
+@thorough
 @given(infos, later)
 def test_info(info: VFolderInfo, era: Era) -> None:
     assert VFolderInfo.decode(json.loads(json.dumps(info.encode(era)))) == info
 
 
-@quick
+@thorough
 @given(infos)
 def test_info_of_the_seed_era(info: VFolderInfo) -> None:
     found = VFolderInfo.decode(info.encode(SEED))
@@ -131,7 +129,7 @@ def test_info_of_the_seed_era(info: VFolderInfo) -> None:
     assert (found.num_files, found.created_at) == (info.num_files, info.created_at)
 
 
-@quick
+@thorough
 @given(st.lists(files, max_size=5))
 def test_listing_in_both_forms(found: list[FileInfo]) -> None:
     listing = Listing(tuple(found), "")
@@ -142,7 +140,7 @@ def test_listing_in_both_forms(found: list[FileInfo]) -> None:
     assert [row["filename"] for row in json.loads(body["files"])] == [f.name for f in found]
 
 
-@quick
+@thorough
 @given(some_text, st.booleans(), st.booleans())
 def test_mkdir(path: str, parents: bool, exist_ok: bool) -> None:
     wanted = MakeDirectory(path, parents, exist_ok)
@@ -153,14 +151,14 @@ def test_mkdir(path: str, parents: bool, exist_ok: bool) -> None:
         MakeDirectory.decode(wanted.encode(SESSION_6), TRANSITION)
 
 
-@quick
+@thorough
 @given(st.lists(text, max_size=4), st.booleans())
 def test_remove(paths: list[str], recursive: bool) -> None:
     wanted = RemoveFiles(tuple(paths), recursive)
     assert RemoveFiles.decode(wanted.encode()) == wanted
 
 
-@quick
+@thorough
 @given(text, text)
 def test_move(source: str, target: str) -> None:
     assert MoveFile.decode(MoveFile(source, target).encode()) == MoveFile(source, target)
@@ -173,14 +171,14 @@ def test_rename_is_a_move_within_its_folder() -> None:
         MoveFile.decode(json.dumps({"target_path": "a", "new_name": "../b"}).encode())
 
 
-@quick
+@thorough
 @given(text, sizes, eras)
 def test_upload_request(path: str, size: int, era: Era) -> None:
     wanted = FileRequest(path, size)
     assert FileRequest.decode(wanted.encode(era)) == wanted
 
 
-@quick
+@thorough
 @given(text, st.booleans())
 def test_download_request(path: str, archive: bool) -> None:
     wanted = FileRequest(path, archive=archive)
@@ -188,7 +186,7 @@ def test_download_request(path: str, archive: bool) -> None:
     assert FileRequest.decode(wanted.encode(SESSION_5)).path == path
 
 
-@quick
+@thorough
 @given(text, text)
 def test_ticket(token: str, url: str) -> None:
     assert Ticket.decode(Ticket(token, url).encode()) == Ticket(token, url)
@@ -216,14 +214,14 @@ def test_place_refused(url: str) -> None:
         _ = Ticket("t", url).place
 
 
-@quick
+@thorough
 @given(st.lists(text, max_size=3), permissions, st.booleans())
 def test_invite(users: list[str], permission: Any, at_once: bool) -> None:
     wanted = Invite(tuple(users), permission)
     assert Invite.decode(wanted.encode(at_once=at_once)) == wanted
 
 
-@quick
+@thorough
 @given(
     st.builds(
         Invitation,
@@ -240,7 +238,7 @@ def test_invitation(item: Invitation) -> None:
     assert Invitation.decode(json.loads(json.dumps(item.encode()))) == item
 
 
-@quick
+@thorough
 @given(st.sampled_from(DECODERS), st.binary(max_size=60) | objects.map(lambda o: _dumps(o)))
 def test_decoders_raise_nothing_of_their_own(
     decode: Callable[[bytes], object], body: bytes

@@ -6,7 +6,7 @@ import math
 
 import trio
 
-from ...wire.batch_jobs import BatchJob
+from ...wire.batch_jobs import TIMED_OUT, BatchJob
 from ...wire.execution import ExecuteRequest
 from .session import JobResult, Session
 
@@ -38,5 +38,5 @@ async def run_job(session: Session, job: BatchJob) -> JobResult:
     finally:
         session.forget(run)
     if run.outcome is None:
-        return JobResult(_NOT_FINISHED, "task-timeout")
+        return JobResult(_NOT_FINISHED, TIMED_OUT)
     return JobResult(run.outcome, "task-finished" if run.outcome == 0 else "task-failed")

@@ -14,11 +14,11 @@ from backendai_trio.admin import KINDS, MANAGED_KINDS, Kind, list_rows
 
 from ..console import Status
 from ..groups import Group
-from ..list_options import Columns, Page, column_options, page_options
+from ..list_options import Columns, Page, column_options, page_options, status_option
 from ..server import call_server, open_server
 from .admin_changes import add_changes
 from .admin_images import image_commands
-from .ps import list_sessions, status_option
+from .ps import list_sessions
 
 __all__ = ["command", "images"]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import click
 
+from backendai_trio import Client
 from backendai_trio.admin import (
     Action,
     ManagedKind,
@@ -104,12 +105,13 @@ def _command(name: ManagedKindName, kind: ManagedKind, action: Action) -> click.
     def run(key: str, dry_run: bool, as_json: bool, quiet: bool, **parameters: Any) -> None:
         yes = parameters.pop("yes", False)
         values = read_values(kind, action, parameters, dry_run=dry_run)
-        _change(name, kind, action, key, values, dry_run, as_json, yes, quiet)
+        change = _Change(name, action, key, values)
+        _carry_out(change, dry_run=dry_run, as_json=as_json, yes=yes, quiet=quiet)
 
     command: Callable[..., Any] = run
     options: list[Decorator] = [
         click.option("--dry-run", is_flag=True, help="Show what would change, and send nothing."),
-        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+        click.option("--json", "as_json", is_flag=True, help="Print a JSON object."),
         quiet_option,
     ]
     if action in ("delete", "purge"):
@@ -151,57 +153,83 @@ def _examples(kind: ManagedKind, action: Action) -> Sequence[str]:
     return _EXAMPLES[kind.name, action]
 
 
-def _change(
-    name: ManagedKindName,
-    kind: ManagedKind,
-    action: Action,
-    key: str,
-    values: dict[str, Any],
-    dry_run: bool,
-    as_json: bool,
-    yes: bool,
-    quiet: bool,
-) -> None:
+@dataclass(frozen=True)
+class _Change:
+    """What is to become of one object."""
+
+    name: ManagedKindName
+    action: Action
+    key: str
+    values: dict[str, Any]
+
+    @property
+    def kind(self) -> ManagedKind:
+        return kind_of(self.name)
+
+    def __str__(self) -> str:
+        return f"The {self.kind.noun} {printable(self.key)}"
+
+    async def preview(self, client: Client) -> list[SettingChange]:
+        return await preview_change(client, self.name, self.action, self.key, self.values)
+
+    async def send(self, client: Client) -> dict[str, Any] | None:
+        """Returns the new object of a create."""
+        match self.action:
+            case "create":
+                return await create_row(client, self.name, self.key, self.values)
+            case "update":
+                await update_row(client, self.name, self.key, self.values)
+            case "delete":
+                await delete_row(client, self.name, self.key)
+            case "purge":
+                await purge_row(client, self.name, self.key, self.values)
+        return None
+
+
+def _carry_out(change: _Change, *, dry_run: bool, as_json: bool, yes: bool, quiet: bool) -> None:
+    kind, action = change.kind, change.action
     config = configured_server(f"{action} a {kind.noun}")
-    status = Status(quiet=quiet or as_json)
-    changes: Sequence[SettingChange] = ()
+    differences: list[SettingChange] = []
     if dry_run or action != "create":
-        preview = partial(preview_change, kind=name, action=action, key=key, values=values)
-        changes = call_server(config, preview)
-    if dry_run:
-        _show_changes(changes, as_json)
-        return
-    if action in ("delete", "purge"):
-        effect = kind.purges if action == "purge" else kind.deletes
-        target = f"The {kind.noun} {printable(key)} is about to be {_PAST[action]}."
-        confirm(f"{target} {effect}".rstrip(), yes=yes)
-    if action == "create":
-        row = call_server(config, partial(create_row, kind=name, key=key, values=values))
-        status.done(f"The {kind.noun} {printable(key)} is {_PAST[action]}.")
-        click.echo(json.dumps(row)) if as_json else show_record(row)
-        return
-    if action == "update" and not changes:
-        status.done(f"The {kind.noun} {printable(key)} is so already.")
-    else:
-        call_server(config, _sending(name, action, key, values))
-        status.done(f"The {kind.noun} {printable(key)} is {_PAST[action]}.")
-    if action == "update":
-        _show_changes(changes, as_json)
-    elif as_json:
-        click.echo(json.dumps({_PAST[action].split()[0]: key}))
+        differences = call_server(config, change.preview)
+    row = None
+    if not dry_run:
+        if action in ("delete", "purge"):
+            effect = kind.purges if action == "purge" else kind.deletes
+            confirm(f"{change} is about to be {_PAST[action]}. {effect}".rstrip(), yes=yes)
+        same = action == "update" and not differences
+        if not same:
+            row = call_server(config, change.send)
+        status = Status(quiet=quiet or as_json)
+        status.done(f"{change} is {'so already' if same else _PAST[action]}.")
+    if as_json:
+        click.echo(json.dumps(_record(change, dry_run, differences, row)))
+    elif row is not None:
+        show_record(row)
+    elif dry_run or (action == "update" and differences):
+        titles = ("Setting", "Now", "Then") if dry_run else ("Setting", "Before", "After")
+        show_rows(
+            [asdict(item) for item in differences],
+            dict(zip(("name", "old", "new"), titles, strict=True)),
+            as_json=False,
+            empty="Nothing would change.",
+        )
 
 
-def _sending(
-    name: ManagedKindName, action: Action, key: str, values: dict[str, Any]
-) -> Callable[..., Any]:
-    if action == "update":
-        return partial(update_row, kind=name, key=key, values=values)
-    if action == "purge":
-        return partial(purge_row, kind=name, key=key, values=values)
-    return partial(delete_row, kind=name, key=key)
-
-
-def _show_changes(changes: Sequence[SettingChange], as_json: bool) -> None:
-    rows = [{"setting": item.name, "old": item.old, "new": item.new} for item in changes]
-    titles = {"setting": "Setting", "old": "Now", "new": "Then"}
-    show_rows(rows, titles, as_json=as_json, empty="Nothing would change.")
+def _record(
+    change: _Change,
+    dry_run: bool,
+    differences: Sequence[SettingChange],
+    row: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """What ``--json`` prints, the same keys for each action."""
+    return {
+        "kind": change.name,
+        "action": change.action,
+        "key": change.key,
+        "dry_run": dry_run,
+        "changes": [
+            {"setting": item.name, "old": item.old, "new": item.new} for item in differences
+        ],
+        "row": row,
+    }

@@ -21,6 +21,7 @@ from backendai_trio.admin import (
 )
 from backendai_trio.kernels import one_error
 
+from .. import exit_codes
 from ..confirmation import confirm, yes_option
 from ..console import Status, count, moves_cursor, printable
 from ..groups import ListGroup
@@ -56,10 +57,11 @@ def image_commands(listing: click.Command) -> ListGroup:
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @quiet_option
-def _rescan(registry: str, project: str, as_json: bool, quiet: bool) -> None:
+def _rescan(registry: str, project: str, as_json: bool, quiet: bool) -> int:
     """Have the server read again what images the registries have, and show how far it is.
 
-    Ctrl-C ends the command; the server goes on.
+    Ctrl-C ends the command; the server goes on. The exit code is 126 if a registry could not be
+    read, or only in part.
 
     \b
     Examples:
@@ -78,12 +80,14 @@ def _rescan(registry: str, project: str, as_json: bool, quiet: bool) -> None:
     event = call_server(config, call)
     if as_json:
         click.echo(json.dumps({"message": event.message, "errors": list(event.errors)}))
-        return
     status.clear()
     for error in event.errors:
-        Status().warn(printable(error))
-    failed = f", but for {count(len(event.errors), 'error')}" if event.errors else ""
-    status.done(f"The registries are read{failed}.")
+        Status().fail(printable(error))
+    if event.errors:
+        status.info(f"The registries are read, but for {count(len(event.errors), 'error')}.")
+        return exit_codes.REFUSED
+    status.done("The registries are read.")
+    return 0
 
 
 @asynccontextmanager

@@ -43,4 +43,7 @@ def command(text: str | None, clear: bool, as_json: bool, quiet: bool) -> None:
         return
     config = configured_server("change the announcement")
     call_server(config, partial(announce, text=text or ""))
-    Status(quiet=quiet).done("The announcement is cleared." if clear else "It is announced.")
+    status = Status(quiet=quiet or as_json)
+    status.done("The announcement is cleared." if clear else "It is announced.")
+    if as_json:
+        click.echo(json.dumps({"message": text or ""}))

@@ -13,6 +13,7 @@ from backendai_trio.kernels import ServiceOptions, copy_both_ways, one_error, op
 
 from ..console import Status
 from ..errors import message_of
+from ..openssh import touch_key
 from ..parameters import NAME
 from ..server import configured_server
 from ..service_options import service_options
@@ -118,6 +119,8 @@ async def _connect_standard_streams(session: str, name: str, options: ServiceOpt
             nursery.start_soon(end_with_reader)
             async with open_client(config) as client:
                 kernel = await find_kernel(client, session)
+                if name == "sshd":
+                    touch_key(kernel)
                 async with open_app_stream(kernel, name, options=options) as remote:
                     await copy_both_ways(local, remote)
             nursery.cancel_scope.cancel()

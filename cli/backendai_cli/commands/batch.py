@@ -12,8 +12,8 @@ from backendai_trio.kernels import BatchJob
 
 from ..console import Status
 from ..kernel_options import GroupedCommand, KernelOptions, kernel_options
-from ..options import local_option, quiet_option
-from ..parameters import NAME, LocalPath
+from ..options import local_option, new_token_option, quiet_option
+from ..parameters import LocalPath
 from ..server import configured_server, open_server
 
 __all__ = ["command"]
@@ -38,14 +38,7 @@ class _BatchCommand(GroupedCommand):
 @click.command("batch", cls=_BatchCommand)
 @click.argument("lang")
 @click.argument("files", nargs=-1, type=LocalPath())
-@click.option(
-    "-t",
-    "--client-token",
-    "--name",
-    metavar="TOKEN",
-    type=NAME,
-    help="Token of the session [default: random].",
-)
+@new_token_option
 @click.option(
     "--timeout",
     "--batch-timeout",

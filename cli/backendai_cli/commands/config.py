@@ -20,7 +20,7 @@ from backendai_trio.config import (
 
 from ..console import Status
 from ..groups import Group
-from ..keyboard import ask_secret
+from ..keyboard import ask, ask_secret
 
 __all__ = ["command"]
 
@@ -123,7 +123,7 @@ def set_(name: str, value: str | None) -> None:
             "be asked for it, or send it to standard input"
         )
     if value is None and sys.stdin.isatty():
-        value = ask_secret(name) if name == _SECRET else click.prompt(name, err=True)
+        value = ask_secret(name) if name == _SECRET else ask(name)
     elif value is None:
         value = sys.stdin.readline()
     profile = read_profile_name() or DEFAULT_PROFILE

@@ -20,6 +20,7 @@ from backendai_trio.admin import (
 from ..console import Status, write_bytes
 from ..groups import Group
 from ..list_options import Columns, column_options
+from ..options import quiet_option
 from ..parameters import NAME
 from ..server import call_server, configured_server
 from ..tables import title_of
@@ -89,7 +90,7 @@ def get_command(path: str) -> None:
 @click.option(
     "--permission", default="644", show_default=True, metavar="OCTAL", help="Its permission."
 )
-@click.option("-q", "--quiet", is_flag=True, help="Show no status lines.")
+@quiet_option
 def set_command(path: str, file: BinaryIO, permission: str, quiet: bool) -> None:
     """Create the dotfile PATH, or replace it, with the text of the local FILE; '-' is standard
     input.
@@ -121,7 +122,7 @@ def set_command(path: str, file: BinaryIO, permission: str, quiet: bool) -> None
 
 @command.command("delete")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=NAME)
-@click.option("-q", "--quiet", is_flag=True, help="Show no status lines.")
+@quiet_option
 def delete_command(paths: tuple[str, ...], quiet: bool) -> None:
     """Delete the dotfiles PATH. Kernels that exist keep theirs.
 

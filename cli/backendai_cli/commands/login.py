@@ -14,7 +14,7 @@ from backendai_trio.errors import OtpNeeded
 from backendai_trio.login import log_in, log_out
 
 from ..console import Status
-from ..keyboard import ask_secret
+from ..keyboard import ask, ask_secret
 from ..parameters import NAME, LocalPath
 from ..server import call_server
 
@@ -51,7 +51,7 @@ def command(username: str | None, password_file: Path | None, force: bool) -> No
     if username is None:
         if password_file is not None or not sys.stdin.isatty():
             raise click.UsageError("name the user as an argument")
-        username = click.prompt("User ID", err=True)
+        username = ask("User ID")
     assert username is not None
     login = _log_in(config, username, secrets, force=force)
     save_login(config.endpoint.url, login)
@@ -120,7 +120,7 @@ def _secrets(path: Path | None) -> Iterator[str]:
 
 def _asked_secrets() -> Iterator[str]:
     yield ask_secret("Password")
-    yield click.prompt("One-time password", err=True)
+    yield ask("One-time password")
 
 
 def _next(secrets: Iterator[str], name: str) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, fields
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -13,15 +11,13 @@ from backendai_trio import list_kernels, read_config
 from backendai_trio.admin import LIVE, SessionRow, lists_everybody
 
 from ..console import Status
-from ..list_options import Columns, Page, column_options, page_options
+from ..list_options import ALL, Columns, Page, column_options, page_options, status_option
 from ..server import call_server
 
 if TYPE_CHECKING:
     from backendai_trio import Client
 
-__all__ = ["command", "list_sessions", "status_option"]
-
-F = TypeVar("F", bound=Callable[..., object])
+__all__ = ["command", "list_sessions"]
 
 _TITLES = {
     "token": "Token",
@@ -35,42 +31,6 @@ _TITLES = {
     "slots": "Slots",
 }
 _ALWAYS = ("token", "runtime", "status")
-# Statuses of sessions, in managers of 2018 to 2026. No manager has all of them.
-_STATUSES = (
-    *("PENDING", "SCHEDULED", "PREPARING", "BUILDING", "PULLING", "PREPARED", "CREATING"),
-    *("RUNNING", "RUNNING_DEGRADED", "RESTARTING", "RESIZING", "SUSPENDED", "DEPRIORITIZING"),
-    *("RESERVED", "PREEMPTED", "RESCHEDULING", "TERMINATING", "TERMINATED", "ERROR", "CANCELLED"),
-)
-_ALL = "ALL"
-
-
-def _check_statuses(_context: click.Context, _option: click.Parameter, text: str) -> str:
-    """Refuse a misspelled status. The server may know newer ones."""
-    text = text.upper()
-    if text in (LIVE, _ALL):
-        return text
-    for name in text.split(","):
-        if name in _STATUSES:
-            continue
-        close = get_close_matches(name, (*_STATUSES, LIVE, _ALL), n=1, cutoff=0.8)
-        if close:
-            raise click.UsageError(f"there is no status {name!r}; did you mean {close[0]!r}?")
-        Status().warn(f"{name!r} is not a known status; asking the server anyway.")
-    return text
-
-
-def status_option(command: F) -> F:
-    """Add ``--status``."""
-    return click.option(
-        "-s",
-        "--status",
-        default=LIVE,
-        show_default=True,
-        metavar="NAME",
-        callback=_check_statuses,
-        help=f"{', '.join(_STATUSES)}; {LIVE} for all but those that have ended, or {_ALL}. "
-        "Managers from 19.09 on take several, with commas.",
-    )(command)
 
 
 @click.command("ps")
@@ -123,7 +83,7 @@ def list_sessions(
         async def ask(client: Client) -> list[SessionRow]:
             return await list_kernels(
                 client,
-                status=None if status == _ALL else status,
+                status=None if status == ALL else status,
                 access_key=access_key,
                 everybody=lists_everybody(client) if everybody == "where listed" else everybody,
                 **page.arguments(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,10 @@ import click
 from backendai_trio import BackendError, find_kernel, list_kernels
 from backendai_trio.admin import LIVE
 
+from ..confirmation import check_can_ask, confirm, yes_option
 from ..console import Status, count
 from ..errors import report_error
+from ..list_options import ALL, check_statuses
 from ..options import quiet_option
 from ..parameters import NAME
 from ..server import call_server, configured_server
@@ -33,9 +34,14 @@ _COLUMNS = {"token": "Token", "session_id": "Session ID", "runtime": "Runtime", 
 
 @click.command("rm")
 @click.argument("kernels", nargs=-1, metavar="[ID]...", type=NAME)
-@click.option("--status", metavar="NAME,...", type=NAME, help="End those of this status.")
+@click.option(
+    "--status",
+    metavar="NAME",
+    callback=check_statuses,
+    help=f"End those of this status, as of 'ps'; {ALL} and {LIVE} are all that have not ended.",
+)
 @click.option("--name", metavar="PATTERN", type=NAME, help="End those of such tokens, as 'lab*'.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask whether to end them.")
+@yes_option
 @click.option(
     "-f",
     "--force",
@@ -58,7 +64,7 @@ def command(
 ) -> int:
     """End kernels. An ID is a token or session id ('backend.ai ps').
 
-    In place of IDs, --status and --name choose among your kernels; a terminal shows them and asks.
+    In place of IDs, --status and --name choose among your kernels; it shows them, and asks.
     A failure does not keep the other kernels from being ended. The exit code is that of the first
     failure.
 
@@ -73,8 +79,8 @@ def command(
     chosen = status is not None or name is not None
     if chosen == bool(kernels):
         raise click.UsageError("name kernels, or choose them with --status and --name")
-    if chosen and not yes and not sys.stdin.isatty():
-        raise click.UsageError("there is no terminal to ask at: give --yes to end what is chosen")
+    if chosen:
+        check_can_ask("What is chosen is about to be ended.", yes=yes)
     config = configured_server("end kernels")
     shown = Status(quiet=quiet)
     if chosen:
@@ -82,8 +88,7 @@ def command(
         if not rows:
             shown.info("There are no such kernels.")
             return 0
-        if not yes and not _confirm(list(rows.values())):
-            return 0
+        _confirm(list(rows.values()), yes=yes)
         labels = {key: row.token for key, row in rows.items()}
     else:
         labels = {kernel: kernel for kernel in kernels}
@@ -96,7 +101,7 @@ def _choose(config: Config, status: str | None, name: str | None) -> dict[str, S
     """Own kernels by what stands for them in requests: the id, where the server takes ids."""
 
     async def choose(client: Client) -> dict[str, SessionRow]:
-        rows = await list_kernels(client, status=status.upper() if status else LIVE)
+        rows = await list_kernels(client, status=LIVE if status in (None, ALL) else status)
         return {
             row.session_id if client.era.takes_ids else row.token: row
             for row in rows
@@ -106,10 +111,12 @@ def _choose(config: Config, status: str | None, name: str | None) -> dict[str, S
     return call_server(config, choose)
 
 
-def _confirm(rows: list[SessionRow]) -> bool:
-    values = [{key: getattr(row, key) for key in _COLUMNS} for row in rows]
-    show_rows(values, _COLUMNS, as_json=False, empty="")
-    return click.confirm(f"End {count(len(rows), 'kernel')}?", err=True)
+def _confirm(rows: list[SessionRow], *, yes: bool) -> None:
+    if not yes:
+        values = [{key: getattr(row, key) for key in _COLUMNS} for row in rows]
+        show_rows(values, _COLUMNS, as_json=False, empty="", to_stderr=True)
+    chosen = "This kernel is" if len(rows) == 1 else f"These {count(len(rows), 'kernel')} are"
+    confirm(f"{chosen} about to be ended.", yes=yes)
 
 
 class _Ending:

@@ -14,7 +14,7 @@ from backendai_trio import attach_kernel
 from ..console import Status
 from ..images import suggesting_images
 from ..kernel_options import GroupedCommand, KernelOptions, kernel_options
-from ..options import quiet_option
+from ..options import new_token_option, quiet_option
 from ..parameters import NAME
 from ..server import call_kernel, call_server, configured_server
 from ..tables import show_record
@@ -29,14 +29,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
 
 @click.command("create", cls=GroupedCommand)
 @click.argument("lang")
-@click.option(
-    "-t",
-    "--client-token",
-    "--name",
-    metavar="TOKEN",
-    type=NAME,
-    help="Token of the kernel [default: random].",
-)
+@new_token_option
 @click.option(
     "--type",
     "kind",

@@ -15,6 +15,7 @@ from backendai_trio.admin import (
     upload_ssh_keypair,
 )
 
+from ..confirmation import confirm, yes_option
 from ..console import Status
 from ..groups import Group
 from ..options import quiet_option
@@ -56,12 +57,13 @@ def show() -> None:
 @command.command("generate")
 @click.argument("file", type=LocalPath(dir_okay=False))
 @click.option("-f", "--overwrite", is_flag=True, help="Replace FILE and FILE.pub.")
+@yes_option
 @quiet_option
-def generate(file: Path, overwrite: bool, quiet: bool) -> None:
+def generate(file: Path, overwrite: bool, yes: bool, quiet: bool) -> None:
     """Have the server make a new key pair, for FILE (the private key) and FILE.pub.
 
-    It replaces the one that the server has; sessions that exist keep that. The server tells the
-    private key only now.
+    It replaces the one that the server has, after a question; sessions that exist keep that. The
+    server sends the private key only now.
 
     \b
     Examples:
@@ -71,6 +73,9 @@ def generate(file: Path, overwrite: bool, quiet: bool) -> None:
     for path in (file, public):
         if not overwrite and path.exists():
             raise click.UsageError(f"{path} exists already; replace it with -f (--overwrite)")
+    config = configured_server("generate an SSH key pair")
+    if call_server(config, get_ssh_public_key):
+        _confirm(yes=yes)
     # Made before the server replaces the old key pair: nothing else has the new private key.
     part = file.with_name(f".{file.name}.part")
     try:
@@ -79,38 +84,52 @@ def generate(file: Path, overwrite: bool, quiet: bool) -> None:
     except OSError as exc:
         raise click.ClickException(f"cannot write {file}: {exc.strerror}") from None
     try:
-        keypair = call_server(configured_server("generate an SSH key pair"), generate_ssh_keypair)
+        keypair = call_server(config, generate_ssh_keypair)
     except BaseException:  # Ctrl-C, too: there is no key to keep
         os.close(handle)
         part.unlink(missing_ok=True)
         raise
+    _write(keypair, handle, part, file)
+    Status(quiet=quiet).done(f"The private key is in {file}, the public key in {public}.")
+
+
+def _write(keypair: SSHKeyPair, handle: int, part: Path, file: Path) -> None:
+    """Write a new key pair to `file` and its public file, by way of `part`, open as `handle`."""
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as opened:
             opened.write(keypair.private_key)
     except OSError as exc:
+        part.unlink(missing_ok=True)
         raise click.ClickException(
-            f"the server has a new key pair, whose private key cannot be written to {part} "
-            f"({exc.strerror}); make room, and generate another one"
+            f"cannot write {file}: {exc.strerror}; the server has a new key pair, whose private "
+            "key is lost: make room, and generate another one"
         ) from None
     try:
         part.replace(file)
+    except OSError as exc:
+        raise click.ClickException(
+            f"cannot write {file}: {exc.strerror}; the server has a new key pair, whose private "
+            f"key is in {part}; 'backend.ai ssh-key show' prints the public one"
+        ) from None
+    public = _public_file(file)
+    try:
         public.write_text(keypair.public_key, encoding="utf-8")
     except OSError as exc:
-        kept = file if exc.filename == str(public) else part
         raise click.ClickException(
-            f"cannot write {exc.filename}: {exc.strerror}; the server has a new key pair, whose "
-            f"private key is in {kept}, and 'backend.ai ssh-key show' tells the public one"
+            f"cannot write {public}: {exc.strerror}; the server has a new key pair, whose private "
+            f"key is in {file}; 'backend.ai ssh-key show' prints the public one"
         ) from None
-    Status(quiet=quiet).done(f"The private key is in {file}, the public key in {public}.")
 
 
 @command.command("upload")
 @click.argument("file", type=LocalPath(exists=True, dir_okay=False))
+@yes_option
 @quiet_option
-def upload(file: Path, quiet: bool) -> None:
+def upload(file: Path, yes: bool, quiet: bool) -> None:
     """Give the server the key pair of the private key in FILE and the public one in FILE.pub.
 
-    The server keeps both, and new sessions have both. Managers can from 23.03 on.
+    The server keeps both, and new sessions have both. It replaces another one that the server has,
+    after a question. Managers can from 23.03 on.
 
     \b
     Examples:
@@ -129,8 +148,18 @@ def upload(file: Path, quiet: bool) -> None:
     async def send(client: Client) -> None:
         await upload_ssh_keypair(client, keypair)
 
-    call_server(configured_server("upload an SSH key pair"), send)
+    config = configured_server("upload an SSH key pair")
+    if call_server(config, get_ssh_public_key).split() not in ([], keypair.public_key.split()):
+        _confirm(yes=yes)
+    call_server(config, send)
     Status(quiet=quiet).done("The server has the key pair; new sessions get it.")
+
+
+def _confirm(*, yes: bool) -> None:
+    confirm(
+        "The SSH key pair of the server is about to be replaced; it gives nobody its private key.",
+        yes=yes,
+    )
 
 
 def _public_file(private: Path) -> Path:

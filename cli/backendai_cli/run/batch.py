@@ -29,8 +29,6 @@ from ..waiting import line_of, too_late
 
 __all__ = ["JobRequest", "enqueue_job", "follow_job"]
 
-_TIMED_OUT = "task-timeout"
-
 
 @dataclass(frozen=True, kw_only=True)
 class JobRequest:
@@ -71,7 +69,7 @@ async def follow_job(request: JobRequest, config: Config, status: Status) -> int
         return 0
     told = f" with exit code {result.exit_code}" if result.exit_code is not None else ""
     status.info(f"The command has failed{told} ({result.reason}).")
-    if result.reason == _TIMED_OUT:
+    if result.timed_out:
         return exit_codes.TIMED_OUT
     return (result.exit_code or 1) & 0xFF or 1
 

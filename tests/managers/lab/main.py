@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 
 from .accounts import ACCOUNTS
 from .base import Lab
@@ -15,8 +16,12 @@ from .releases import RELEASES, lab_of
 __all__ = ["main"]
 
 
-def main() -> int:
-    """Run it; returns the exit code."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it; returns the exit code.
+
+    Args:
+        arguments: of the command line; None for those of this process.
+    """
     parser = argparse.ArgumentParser(
         prog="manager.py", description="Published Backend.AI servers on this machine, on loopback."
     )
@@ -30,9 +35,13 @@ def main() -> int:
     parser.add_argument(
         "--user", choices=list(ACCOUNTS), default="admin", help="whose variables env prints"
     )
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
-        return _act(lab_of(options.release), options.action, options.user)
+        lab = lab_of(options.release)
+    except LabError as exc:
+        parser.error(str(exc))  # with another exit code than what the machine lacks
+    try:
+        return _act(lab, options.action, options.user)
     except LabError as exc:
         print(f"manager.py: {exc}", file=sys.stderr)
         return 1

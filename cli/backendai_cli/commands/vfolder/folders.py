@@ -3,48 +3,31 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Literal
 
 import click
 
-from backendai_trio import Client, TrioVFolder, create_vfolder, list_vfolders
+from backendai_trio import Client, TrioVFolder, create_vfolder
 from backendai_trio.vfolders import VFolderInfo
 
 from ...console import Status, printable
 from ...list_options import Columns, column_options
 from ...parameters import NAME
-from .requests import call_vfolders, folder_argument, json_option, permission_option
+from .requests import (
+    call_vfolders,
+    folder_argument,
+    json_option,
+    permission_option,
+    project_option,
+    show_folders,
+)
 
 __all__ = ["COMMANDS"]
 
-_COLUMNS = {
-    "name": "Name",
-    "folder_id": "ID",
-    "permission": "Permission",
-    "owner": "Owner",
-    "created_at": "Created at",
-}
-_KEYS = [item.name for item in fields(VFolderInfo)]
-
-
-_project_option = click.option(
-    "-g",
-    "--project",
-    "--group",
-    "project",
-    metavar="NAME",
-    type=NAME,
-    help="Project whose folders are meant [default: what you can use].",
-)
-
-
-def _listed(*, quiet: bool, project: str | None = None) -> list[VFolderInfo]:
-    return call_vfolders(lambda client: list_vfolders(client, project=project), quiet=quiet)
-
 
 @click.command("list")
-@_project_option
+@project_option("Project whose folders are meant [default: what you can use].")
 @column_options
 def list_command(project: str | None, columns: Columns) -> None:
     """List the folders that you can use. Deleted ones are listed by 'backend.ai vfolder trash'.
@@ -57,11 +40,10 @@ def list_command(project: str | None, columns: Columns) -> None:
       backend.ai vfolder list -g research
       backend.ai vfolder list -f name,host,usage_mode
     """
-    columns.check(_KEYS)
-    listed = _listed(quiet=columns.as_json, project=project)
-    columns.show(
-        [asdict(item) for item in listed if item.is_usable],
-        _COLUMNS,
+    show_folders(
+        columns,
+        lambda item: item.is_usable,
+        project=project,
         empty="There are no virtual folders. 'backend.ai vfolder create NAME' makes one.",
     )
 
@@ -69,15 +51,7 @@ def list_command(project: str | None, columns: Columns) -> None:
 @click.command()
 @folder_argument
 @click.argument("host", required=False)
-@click.option(
-    "-g",
-    "--project",
-    "--group",
-    "group",
-    metavar="NAME",
-    type=NAME,
-    help="Project that owns it [default: you].",
-)
+@project_option("Project that owns it [default: you].")
 @click.option(
     "-m",
     "--usage-mode",
@@ -99,7 +73,7 @@ def list_command(project: str | None, columns: Columns) -> None:
 def create(
     name: str,
     host: str | None,
-    group: str | None,
+    project: str | None,
     usage_mode: str,
     quota: int,
     permission: Literal["ro", "rw", "wd"],
@@ -119,7 +93,7 @@ def create(
             client,
             name,
             host=host,
-            group=group,
+            group=project,
             usage_mode=usage_mode,
             permission=permission,
             cloneable=cloneable,
@@ -167,35 +141,6 @@ def info(name: str, as_json: bool) -> None:
     ):
         if value:
             click.echo(f"{title:<11} {printable(value)}")
-
-
-@click.command()
-@folder_argument
-@click.option("--purge", is_flag=True, help="Do not keep it in the trash.")
-def delete(name: str, purge: bool) -> None:
-    """Delete the folder NAME and all files in it.
-
-    Managers from 24.03 on move it to the trash, where it keeps its name and its quota until it is
-    restored or purged. Other servers have no trash: there it is gone.
-
-    \b
-    Examples:
-      backend.ai vfolder delete data
-      backend.ai vfolder delete --purge data
-    """
-
-    async def remove(client: Client) -> bool:
-        await TrioVFolder(client, name).delete(purge=purge)
-        return client.hello.has_trash and not purge
-
-    if call_vfolders(remove):
-        Status().done(
-            f"Moved the virtual folder {name} to the trash. It keeps its name and its quota until "
-            f"'backend.ai vfolder purge {name}'; 'backend.ai vfolder restore {name}' brings it "
-            "back."
-        )
-    else:
-        Status().done(f"Deleted the virtual folder {name}.")
 
 
 @click.command()
@@ -282,50 +227,6 @@ def update_options(
 
 
 @click.command()
-@column_options
-def trash(columns: Columns) -> None:
-    """List the deleted folders that are not gone yet.
-
-    \b
-    Examples:
-      backend.ai vfolder trash
-      backend.ai vfolder trash --json
-    """
-    columns.check(_KEYS)
-    columns.show(
-        [asdict(item) for item in _listed(quiet=columns.as_json) if item.keeps_name],
-        _COLUMNS | {"status": "Status"},
-        empty="The trash is empty.",
-    )
-
-
-@click.command()
-@folder_argument
-def restore(name: str) -> None:
-    """Take the folder NAME out of the trash, with all its files.
-
-    \b
-    Examples:
-      backend.ai vfolder restore data
-    """
-    call_vfolders(lambda client: TrioVFolder(client, name).restore())
-    Status().done(f"Restored the virtual folder {name}.")
-
-
-@click.command()
-@folder_argument
-def purge(name: str) -> None:
-    """Remove the folder NAME in the trash for good. 'delete --purge' deletes and purges a folder.
-
-    \b
-    Examples:
-      backend.ai vfolder purge data
-    """
-    call_vfolders(lambda client: TrioVFolder(client, name).purge())
-    Status().done(f"Purged the virtual folder {name}.")
-
-
-@click.command()
 @folder_argument
 @click.argument("new_name", type=NAME)
 def rename(name: str, new_name: str) -> None:
@@ -345,9 +246,5 @@ COMMANDS = (
     info,
     clone,
     update_options,
-    delete,
-    trash,
-    restore,
-    purge,
     rename,
 )

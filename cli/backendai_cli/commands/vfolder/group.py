@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ...groups import Group
-from . import files, folders, hosts, sharing
+from . import files, folders, hosts, sharing, trash
 
 __all__ = ["command"]
 
@@ -42,5 +42,6 @@ def command(ctx: click.Context, local: bool) -> None:
     ctx.obj = local
 
 
-for _subcommand in (*folders.COMMANDS, *hosts.COMMANDS, *files.COMMANDS, *sharing.COMMANDS):
-    command.add_command(_subcommand)
+for _module in (folders, trash, hosts, files, sharing):
+    for _subcommand in _module.COMMANDS:
+        command.add_command(_subcommand)

@@ -9,23 +9,14 @@ import click
 from backendai_trio.vfolders import list_folder_types, list_hosts
 
 from ...console import printable
-from ...parameters import NAME
 from ...tables import show_rows
-from .requests import call_vfolders, json_option
+from .requests import call_vfolders, json_option, project_option
 
 __all__ = ["COMMANDS"]
 
 
 @click.command()
-@click.option(
-    "-g",
-    "--project",
-    "--group",
-    "project",
-    metavar="NAME",
-    type=NAME,
-    help="Project whose folders are meant [default: all that you can use].",
-)
+@project_option("Project whose folders are meant [default: all that you can use].")
 @json_option
 def hosts(project: str | None, as_json: bool) -> None:
     """List the storage hosts that you can make folders on.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import trio
 
+from ...wire.batch_jobs import BatchJob
 from ...wire.dotfiles import Dotfile, decode_dotfiles
 from ...wire.events import SessionEvent
 from ...wire.kernel_states import KernelState
@@ -23,18 +25,21 @@ from ..storage.database import Store
 from ..storage.downloads import DownloadTickets
 from ..storage.tus import TusUploads
 from ..storage.vfolders import VFolders
-from .batch import run_job
+from .batch import finish_job, start_job
 from .dotfiles import DOTFILES
 from .events import EventHub
 from .opening import SessionOpener
 from .queue import QueuedSession, StartQueue
 from .records import cancelled_record, ended_record, statistics_of
 from .requests import RequestedKernel, check_supported, mounted_folders
+from .run import Run
 from .runtimes import UnknownRuntimeError, resolve
 from .session import Session
 from .session_index import AnySession, SessionIndex, check_same_kernel, token_is_taken
 
 __all__ = ["SessionRegistry"]
+
+_log = logging.getLogger("backendai_trio.gateway")
 
 
 @dataclass
@@ -292,43 +297,49 @@ class SessionRegistry:
         await self.events.close()
 
     async def _run(self, item: QueuedSession) -> None:
-        """Run one kernel until it ends."""
-        self._publish(item, "session_scheduled", "kernel_preparing", "kernel_creating")
+        """Run one kernel until it ends. Whatever fails in it concerns this kernel only."""
         try:
-            opened = self._opener.open(item.requested, self.dotfiles(item.access_key))
-            async with opened as session:
-                self._index.start(item, session)
-                item.session = session
-                item.settle()
-                self._publish(session, "kernel_started", "session_started")
-                if session.job is not None:
-                    session.start_soon(self._run_job, session)
-                try:
-                    await self._wait_for_end(session)
-                finally:
-                    session.ended.set()
-                    reason = session.end_reason
-                    self._publish(
-                        session, "session_terminating", "kernel_terminating", reason=reason
-                    )
+            await self._run_to_end(item)
         except Exception as exc:
-            if item.session is not None:
-                raise
-            # Whatever it is, it concerns this kernel only.
-            item.failure = Refused(
-                500, "kernel-creation-failed", "The kernel could not be started", str(exc)
-            )
-        finally:
             if item.session is None:
-                self._forget(item)
+                item.failure = Refused(
+                    500, "kernel-creation-failed", "The kernel could not be started", str(exc)
+                )
             else:
-                self._remove(item.session)
+                _log.exception("kernel %r has failed", item.token)
+                item.session.end_reason = "failed"
+        finally:
+            try:
+                if item.session is None:
+                    self._forget(item)
+                else:
+                    self._remove(item.session)
+            except Exception:
+                _log.exception("what kernel %r has left is not recorded", item.token)
             self._start_next()
 
-    async def _run_job(self, session: Session) -> None:
-        """Run the command of a batch session, which ends with it."""
-        assert session.job is not None
-        session.job_result = result = await run_job(session, session.job)
+    async def _run_to_end(self, item: QueuedSession) -> None:
+        self._publish(item, "session_scheduled", "kernel_preparing", "kernel_creating")
+        opened = self._opener.open(item.requested, self.dotfiles(item.access_key))
+        async with opened as session:
+            self._index.start(item, session)
+            item.session = session
+            if session.job is not None:
+                # Before others learn that the kernel runs, and may destroy it.
+                run = start_job(session, session.job)
+                session.start_soon(self._finish_job, session, session.job, run)
+            item.settle()
+            self._publish(session, "kernel_started", "session_started")
+            try:
+                await self._wait_for_end(session)
+            finally:
+                session.ended.set()
+                reason = session.end_reason
+                self._publish(session, "session_terminating", "kernel_terminating", reason=reason)
+
+    async def _finish_job(self, session: Session, job: BatchJob, run: Run) -> None:
+        """End a batch session when its command has ended."""
+        session.job_result = result = await finish_job(session, job, run)
         session.end_reason = result.reason
         name = f"session_{result.name.lower()}"
         code = result.exit_code
@@ -339,15 +350,17 @@ class SessionRegistry:
 
     def _remove(self, session: Session) -> None:
         """Move a kernel that has ended from the running ones to the store."""
-        session.statistics = statistics_of(session.host.usage)
-        self._index.remove(session)
-        session.ended.set()
-        self.store.add_ended(ended_record(session))
-        reason = session.end_reason
-        self._publish(
-            session, "kernel_terminated", "session_terminated", reason=reason, exit_code=0
-        )
-        session.gone.set()
+        try:
+            session.statistics = statistics_of(session.host.usage)
+            self._index.remove(session)
+            session.ended.set()
+            self.store.add_ended(ended_record(session))
+            reason = session.end_reason
+            self._publish(
+                session, "kernel_terminated", "session_terminated", reason=reason, exit_code=0
+            )
+        finally:
+            session.gone.set()
 
     async def _wait_for_end(self, session: Session) -> None:
         """Wait until a kernel is to end: by request, or because it was idle for too long."""

@@ -119,17 +119,6 @@ class SessionRegistry:
         text = self.store.setting(access_key, DOTFILES)
         return decode_dotfiles(text.encode()) if text else []
 
-    def ended_log(self, access_key: str, name: str) -> str | None:
-        """What a batch session that has ended has printed; None if no such log is kept.
-
-        Args:
-            access_key: of its key pair.
-            name: its token or id.
-        """
-        ended = (item for item in self.store.ended(access_key) if item.kind == "BATCH")
-        found = next((item for item in ended if name in (item.token, item.session_id)), None)
-        return found.log if found is not None and found.status == "TERMINATED" else None
-
     def state_of(self, item: QueuedSession) -> KernelState:
         """The state of a kernel that does not run yet, as this release tells it."""
         hello = self.release.hello
@@ -354,7 +343,8 @@ class SessionRegistry:
             session.statistics = statistics_of(session.host.usage)
             self._index.remove(session)
             session.ended.set()
-            self.store.add_ended(ended_record(session))
+            log = session.logs() if session.job else ""
+            self.store.add_ended(ended_record(session), log)
             reason = session.end_reason
             self._publish(
                 session, "kernel_terminated", "session_terminated", reason=reason, exit_code=0

@@ -14,7 +14,7 @@ from typing import Any
 
 from ...wire.vfolder_sharing import Invitation
 from ...wire.vfolders import CreateVFolder
-from .database import open_database
+from .sqlite import open_database
 
 __all__ = ["Folder", "FolderIndex", "PendingUpload"]
 

@@ -15,9 +15,10 @@ from ..kernels.registry import SessionRegistry
 from ..kernels.session import Session
 from ..releases import OURS, Release
 from ..storage.database import EndedSession
+from ..storage.folder_refusals import HOST
 from ..storage.index import Folder
 from ..storage.vfolder_files import measure
-from ..storage.vfolders import HOST, VFolders
+from ..storage.vfolders import VFolders
 from . import catalog
 from .graphql_filters import filtered, ordered
 from .graphql_mutations import refusals

@@ -143,14 +143,15 @@ async def request_archive(call: Call) -> Answer:
     if not (release is OURS or release.hello.archives_folders):
         raise Refused(404, "generic-not-found", "Unknown URL path")
     folder, request = folder_of(call), ArchiveRequest.decode(call.body)
+    files = archives.outermost(request.files)
     # What cannot be read is refused now, and not when the client downloads it.
-    await call.sessions.folders.within(folder, lambda root: archives.zip_paths(root, request.files))
+    await call.sessions.folders.within(folder, lambda root: archives.zip_paths(root, files))
     token = call.sessions.tickets.issue(
         call.access_key,
         folder.folder_id,
         request.name.removesuffix(".zip") or folder.name,
         archive=True,
-        files=request.files,
+        files=files,
     )
     return Answer(_ticket(call, token, "download", proxied=True).encode())
 

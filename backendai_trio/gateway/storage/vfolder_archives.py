@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from ..refusals import Refused
 from .vfolder_files import existing, is_folder, open_file, walk
 
-__all__ = ["zip_chunks", "zip_paths"]
+__all__ = ["outermost", "zip_chunks", "zip_paths"]
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -31,6 +31,12 @@ def zip_paths(root: Path, paths: Sequence[str]) -> Iterator[bytes]:
         if not is_folder(item):
             open_file(root, path)[0].close()  # whether it may be read
     return _zip(found, root, root)
+
+
+def outermost(paths: Sequence[str]) -> tuple[str, ...]:
+    """Those of some paths that lie below no other one, each once."""
+    found = {PurePosixPath(path.strip("/") or "."): path for path in paths}
+    return tuple(path for key, path in found.items() if found.keys().isdisjoint(key.parents))
 
 
 def _zip(items: Sequence[Path], base: Path, root: Path) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from backendai_trio.gateway.storage.vfolder_archives import zip_chunks, zip_paths
+from backendai_trio.gateway.storage.vfolder_archives import outermost, zip_chunks, zip_paths
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,18 @@ def test_folder_behind_a_link(
     with ZipFile(io.BytesIO(found)) as opened:
         assert sorted(opened.namelist()) == names
         assert opened.testzip() is None
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["a", "a", "/a/"], ["/a/"]),
+        (["d", "d/x", "d/y/z", "dx"], ["d", "dx"]),
+        (["a/b", "a", "c"], ["a", "c"]),
+        (["a/b", "."], ["."]),
+        (["/", "a"], ["/"]),
+        (["b", "a"], ["b", "a"]),
+    ],
+)
+def test_nothing_is_in_an_archive_twice(paths: list[str], expected: list[str]) -> None:
+    assert list(outermost(paths)) == expected

@@ -51,6 +51,8 @@ class SessionRegistry:
         folder: each kernel has a folder in it.
         release: the manager's release that the gateway behaves as.
         limits: time limits and sizes.
+        max_sessions: how many kernels may run at once.
+        max_waiting: how many more may wait for their turn.
     """
 
     nursery: trio.Nursery
@@ -60,6 +62,7 @@ class SessionRegistry:
     isolation: Isolation
     idle_seconds: float
     max_sessions: int
+    max_waiting: int
     manager_limits: bool = False
     release: Release = OURS
     limits: GatewayLimits = field(default_factory=GatewayLimits)
@@ -125,7 +128,8 @@ class SessionRegistry:
         ours = self.release is OURS
         return item.state(
             self.max_sessions,
-            self._queue.ahead_of(item) if ours or hello.tells_position else None,
+            self._queue,
+            tells_position=ours or hello.tells_position,
             tells_reason=ours or hello.tells_predicates,
         )
 
@@ -187,13 +191,11 @@ class SessionRegistry:
                 del self._create_locks[key]
 
     def _enqueue(self, requested: RequestedKernel, *, queues: bool) -> QueuedSession:
-        if not queues and not self._has_room:
-            raise Refused(
-                412,
-                "quota-exceeded",
-                "Too many kernels",
-                f"this gateway runs at most {self.max_sessions}; destroy one first",
-            )
+        if not self._has_room and (not queues or len(self._queue) >= self.max_waiting):
+            detail = f"this gateway runs at most {self.max_sessions}"
+            if queues:
+                detail += f", and {self.max_waiting} more wait"
+            raise Refused(412, "quota-exceeded", "Too many kernels", f"{detail}; destroy one first")
         item = QueuedSession(requested)
         self._index.add(item)
         self._queue.add(item)
@@ -212,8 +214,8 @@ class SessionRegistry:
             item = self._queue.pop()
             item.status = "PREPARING"
             self.nursery.start_soon(self._run, item)
-        for item in self._queue:
-            item.has_no_room()
+        if len(self._queue):
+            self._queue.has_no_room()
 
     def _publish(
         self,

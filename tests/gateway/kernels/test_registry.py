@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from backendai_trio import (
     GatewayOptions,
+    InvalidRequest,
     KernelSpec,
     NotFound,
+    QuotaExceeded,
     attach_kernel,
     open_client,
     open_gateway,
     query,
 )
 from backendai_trio.gateway import GatewayLimits
+from backendai_trio.gateway.kernels.queue import QueuedSession
 from backendai_trio.kernels import BatchJob, enqueue_kernel
 from backendai_trio.wire.execution import ExecuteRequest
 
@@ -56,6 +61,35 @@ async def test_kernel_whose_task_fails_ends_by_itself(caplog: pytest.LogCaptureF
         assert row == {"status": "TERMINATED", "status_info": "failed"}
         assert "'failing' has failed" in caplog.text
         assert (await other.run("print(1)"))["exitCode"] == 0
+
+
+async def test_queue_is_limited() -> None:
+    """It is kept in memory."""
+    async with (
+        open_gateway(GatewayOptions(max_sessions=1, max_waiting=2)) as gateway,
+        open_client(gateway.config) as client,
+    ):
+        kernels = [await enqueue_kernel(client, PYTHON, token=f"k{number}") for number in range(3)]
+        with pytest.raises(QuotaExceeded, match="at most 1, and 2 more wait; destroy one"):
+            await enqueue_kernel(client, PYTHON, token="k3")
+        assert (gateway.tokens(), sorted(gateway.waiting_tokens())) == (["k0"], ["k1", "k2"])
+        registry = gateway._sessions
+        last = registry.find_any(gateway.config.access_key, "k2")
+        assert isinstance(last, QueuedSession)
+        assert registry.state_of(last).details.tries == 1
+        await kernels[1].destroy()
+        await enqueue_kernel(client, PYTHON, token="k3")
+        assert sorted(gateway.waiting_tokens()) == ["k2", "k3"]
+        state = registry.state_of(last)
+        assert (state.details.tries, state.ahead) == (2, 0)
+
+
+async def test_variables_that_no_program_could_get() -> None:
+    async with open_gateway() as gateway, open_client(gateway.config) as client:
+        spec = replace(PYTHON, environ={"A": "x" * 2_000_000})
+        with pytest.raises(InvalidRequest, match="2,000,001 characters"):
+            await attach_kernel(client, spec, token="large")
+        assert gateway.tokens() == []
 
 
 async def test_job_is_not_taken_for_abandoned() -> None:

@@ -52,7 +52,12 @@ async def ssh_login(kernel: TrioKernel, *, fetch_key: bool = True) -> SshLogin:
     Endpoint: ``GET /stream/session/{name}/apps``, a WebSocket
     ``/stream/session/{name}/tcpproxy?app=sshd``, then a download (docs/protocol.md, section 6.6).
     """
-    info = await find_app(kernel, ssh.APP)
+    try:
+        info = await find_app(kernel, ssh.APP)
+    except NotFound as exc:
+        if exc.kind == "app-not-found":
+            await _check_identification(kernel)  # the server knows why it offers none
+        raise
     await _check_identification(kernel)
     key = await _private_key(kernel) if fetch_key else ""
     return SshLogin(info.user or ssh.USER, key)

@@ -52,7 +52,7 @@ class _Address(NamedTuple):
 def list_apps(session: Session) -> list[AppInfo]:
     """The apps of a kernel at this moment, sorted by port; the SSH server is the first."""
     ports = {address.port for address in _listening(below(session.host.pid))}
-    ports.discard(session.ssh.port)
+    ports.discard(session.ssh.occupied_port)
     apps = [AppInfo(str(port), "tcp", (port,)) for port in sorted(ports)]
     if session.ssh.user:
         apps.insert(0, AppInfo(SSH, "tcp", (_SSH_PORT,), user=session.ssh.user))
@@ -149,25 +149,20 @@ def _find(session: Session, name: str) -> _Address:
     for address in sorted(listening, key=lambda found: ":" in found.host):
         if str(address.port) == name:
             return address
-    found = {address.port for address in listening} - {session.ssh.port}
+    found = {address.port for address in listening} - {session.ssh.occupied_port}
     ports = ", ".join(map(str, sorted(found)))
     raise Refused(
         404,
         "app-not-found",
         "No such app",
         f"no program in this kernel listens on port {name!r}; its programs listen on: "
-        f"{ports or 'no port'}{_no_ssh(name)}",
+        f"{ports or 'no port'}{_no_ssh(session, name)}",
     )
 
 
-def _no_ssh(name: str) -> str:
+def _no_ssh(session: Session, name: str) -> str:
     """What explains that there is no SSH server."""
-    if name != SSH:
-        return ""
-    return (
-        "; there is no SSH server: the gateway's machine must have sshd and ssh-keygen, and a "
-        "gateway of root must run with the isolation process-group"
-    )
+    return f"; there is no SSH server: {session.ssh.lacking}" if name == SSH else ""
 
 
 async def _tunnel(websocket: WebSocket, stream: trio.SocketStream, half_close: bool) -> None:

@@ -84,7 +84,7 @@ class Session:
         self.limits = limits
         self.spec = create.spec
         self.driver = Driver(self.runtime, host, self.spec.environ, nursery)
-        self.ssh = SshServer(host, self.driver.environ, nursery, limits)
+        self.ssh = SshServer(host, self.driver.environ, nursery, limits, self._check_not_ended)
         self._nursery = nursery
         self._turn = trio.Lock()
         self._current: Run | None = None
@@ -214,7 +214,6 @@ class Session:
             GatewayError: it did not start.
             Refused: 404, the kernel has ended.
         """
-        self._check_not_ended()
         return await self.ssh.start()
 
     def start_soon(self, call: Callable[..., Awaitable[None]], *args: object) -> None:

@@ -229,9 +229,9 @@ class Session:
 
     def _terminal_of(self, client: str) -> TerminalSession | None:
         """The terminal that a client was attached to, unless nothing of it is left."""
-        if (terminal := self._terminal) is not None and client in terminal.clients:
+        if (terminal := self._terminal) is not None and terminal.was_attached(client):
             return terminal
-        if (ended := self._ended_terminal) is not None and client in ended.clients:
+        if (ended := self._ended_terminal) is not None and ended.was_attached(client):
             return ended if ended.output.start < ended.output.end else None
         return None
 

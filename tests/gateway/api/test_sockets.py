@@ -228,3 +228,10 @@ async def test_term_of_a_terminal(
     await client.run(on_send)  # until the shell has ended
     assert b"<" + term + b">" in output
     assert client.closes == [1000]
+
+
+async def test_name_of_a_client_is_short(gateway: Gateway, kernel: TrioKernel) -> None:
+    """A terminal remembers it as long as its shell lives."""
+    client = FakeClient(gateway, kernel, "pty", f"position=0&client={'x' * 65}")
+    await client.run()
+    assert client.closes == [1008]

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import trio
 
-from ...wire.batch_jobs import BatchJob
 from ...wire.dotfiles import Dotfile, decode_dotfiles
-from ...wire.events import SessionEvent
 from ...wire.kernel_states import KernelState
 from ...wire.kernels import CreateRequest, Statistics
 from ..faults import Faults
@@ -25,14 +21,14 @@ from ..storage.database import Store
 from ..storage.downloads import DownloadTickets
 from ..storage.tus import TusUploads
 from ..storage.vfolders import VFolders
-from .batch import finish_job, start_job
 from .dotfiles import DOTFILES
 from .events import EventHub
+from .keyed_locks import KeyedLocks
 from .opening import SessionOpener
 from .queue import QueuedSession, StartQueue
 from .records import cancelled_record, ended_record, statistics_of
 from .requests import RequestedKernel, check_supported, mounted_folders
-from .run import Run
+from .running import SessionRunner, announce
 from .runtimes import UnknownRuntimeError, resolve
 from .session import Session
 from .session_index import AnySession, SessionIndex, check_same_kernel, token_is_taken
@@ -70,14 +66,14 @@ class SessionRegistry:
     events: EventHub = field(default_factory=EventHub)
     tickets: DownloadTickets = field(default_factory=DownloadTickets)
     _queue: StartQueue = field(default_factory=StartQueue)
-    _create_locks: dict[tuple[str, str], trio.Lock] = field(default_factory=dict)
+    _creating: KeyedLocks = field(default_factory=KeyedLocks)
+    """One create at a time for a token: two at once make one kernel."""
 
     def __post_init__(self) -> None:
         self.tus = TusUploads(self.folders)
         self._index = SessionIndex(uuids_are_ids=self.release.hello.takes_uuids_for_ids)
-        self._opener = SessionOpener(
-            self.folder, self.folders, self.isolation, self.limits, self.faults
-        )
+        opener = SessionOpener(self.folder, self.folders, self.isolation, self.limits, self.faults)
+        self._runner = SessionRunner(opener, self.events, self.release, self.idle_seconds)
         self.folders.in_use = self._index.with_folder
 
     def running(self, access_key: str | None = None) -> list[Session]:
@@ -160,7 +156,7 @@ class SessionRegistry:
         if self.faults.create_delay_seconds:
             await trio.sleep(self.faults.create_delay_seconds)
         key = (access_key, create.token)
-        async with self._create_lock(key):
+        async with self._creating.held(key):
             found = self._index.of_key(key)
             if isinstance(found, Session) and found.ended.is_set():
                 await found.gone.wait()
@@ -178,18 +174,6 @@ class SessionRegistry:
             found = await found.wait_settled()
         return found, is_new
 
-    @asynccontextmanager
-    async def _create_lock(self, key: tuple[str, str]) -> AsyncIterator[None]:
-        """One create at a time for a token: two at once make one kernel."""
-        lock = self._create_locks.setdefault(key, trio.Lock())
-        try:
-            async with lock:
-                yield
-        finally:
-            # When it is not locked, no task waits for it: that task would hold it now.
-            if not lock.locked() and self._create_locks.get(key) is lock:
-                del self._create_locks[key]
-
     def _enqueue(self, requested: RequestedKernel, *, queues: bool) -> QueuedSession:
         if not self._has_room and (not queues or len(self._queue) >= self.max_waiting):
             detail = f"this gateway runs at most {self.max_sessions}"
@@ -199,7 +183,7 @@ class SessionRegistry:
         item = QueuedSession(requested)
         self._index.add(item)
         self._queue.add(item)
-        self._publish(item, "session_enqueued")
+        announce(self.events, item, "session_enqueued")
         self._start_next()
         return item
 
@@ -217,18 +201,6 @@ class SessionRegistry:
         if len(self._queue):
             self._queue.has_no_room()
 
-    def _publish(
-        self,
-        kernel: AnySession,
-        *names: str,
-        reason: str = "",
-        exit_code: int | None = None,
-    ) -> None:
-        for name in names:
-            data = {"ownerAccessKey": kernel.access_key}
-            event = SessionEvent(name, kernel.session_id, kernel.token, reason, exit_code, data)
-            self.events.publish(kernel.access_key, event)
-
     def rename(self, session: Session, token: str) -> None:
         """Give a kernel another token.
 
@@ -236,9 +208,7 @@ class SessionRegistry:
             Refused: another kernel of the key pair has it, or is being created with it.
         """
         key = (session.access_key, token)
-        creating = self._create_locks.get(key)
-        taken = self._index.of_key(key) is not None
-        if taken or (creating is not None and creating.locked()):
+        if self._index.of_key(key) is not None or self._creating.is_held(key):
             raise token_is_taken(f"a kernel {token!r} exists; use another name")
         self._index.rename(session, token)
 
@@ -273,7 +243,9 @@ class SessionRegistry:
         state = self.state_of(item)
         self.store.add_ended(cancelled_record(item, state))
         reason = state.info
-        self._publish(item, "kernel_cancelled", "session_cancelled", reason=reason, exit_code=1)
+        announce(
+            self.events, item, "kernel_cancelled", "session_cancelled", reason=reason, exit_code=1
+        )
 
     async def close(self) -> None:
         """End all kernels and event streams."""
@@ -290,7 +262,8 @@ class SessionRegistry:
     async def _run(self, item: QueuedSession) -> None:
         """Run one kernel until it ends. Whatever fails in it concerns this kernel only."""
         try:
-            await self._run_to_end(item)
+            dotfiles = self.dotfiles(item.access_key)
+            await self._runner.run(item, dotfiles, partial(self._index.start, item))
         except Exception as exc:
             if item.session is None:
                 item.failure = Refused(
@@ -309,58 +282,22 @@ class SessionRegistry:
                 _log.exception("what kernel %r has left is not recorded", item.token)
             self._start_next()
 
-    async def _run_to_end(self, item: QueuedSession) -> None:
-        self._publish(item, "session_scheduled", "kernel_preparing", "kernel_creating")
-        opened = self._opener.open(item.requested, self.dotfiles(item.access_key))
-        async with opened as session:
-            self._index.start(item, session)
-            item.session = session
-            if session.job is not None:
-                # Before others learn that the kernel runs, and may destroy it.
-                run = start_job(session, session.job)
-                session.start_soon(self._finish_job, session, session.job, run)
-            item.settle()
-            self._publish(session, "kernel_started", "session_started")
-            try:
-                await self._wait_for_end(session)
-            finally:
-                session.ended.set()
-                reason = session.end_reason
-                self._publish(session, "session_terminating", "kernel_terminating", reason=reason)
-
-    async def _finish_job(self, session: Session, job: BatchJob, run: Run) -> None:
-        """End a batch session when its command has ended."""
-        session.job_result = result = await finish_job(session, job, run)
-        session.end_reason = result.reason
-        name = f"session_{result.name.lower()}"
-        code = result.exit_code
-        if code > 128 and self.release is not OURS:
-            code = 128 - code  # agents tell the number of the signal that has ended the command
-        self._publish(session, name, reason=result.reason, exit_code=code)
-        session.ended.set()
-
     def _remove(self, session: Session) -> None:
         """Move a kernel that has ended from the running ones to the store."""
         try:
-            session.statistics = statistics_of(session.host.usage)
             self._index.remove(session)
             session.ended.set()
+            session.statistics = statistics_of(session.host.usage)
             log = session.logs() if session.job else ""
             self.store.add_ended(ended_record(session), log)
             reason = session.end_reason
-            self._publish(
-                session, "kernel_terminated", "session_terminated", reason=reason, exit_code=0
+            announce(
+                self.events,
+                session,
+                "kernel_terminated",
+                "session_terminated",
+                reason=reason,
+                exit_code=0,
             )
         finally:
             session.gone.set()
-
-    async def _wait_for_end(self, session: Session) -> None:
-        """Wait until a kernel is to end: by request, or because it was idle for too long."""
-        while not session.ended.is_set():
-            with trio.move_on_at(session.last_used + self.idle_seconds):
-                await session.ended.wait()
-            if session.busy:
-                session.last_used = trio.current_time()
-            elif trio.current_time() >= session.last_used + self.idle_seconds:
-                session.end_reason = "idle-timeout"
-                return

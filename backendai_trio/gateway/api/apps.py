@@ -32,7 +32,7 @@ from ...wire.apps import (
 from ...wire.services import ServiceAddress, ServiceOptions, StartService, decode_shutdown
 from ...wire.ssh import APP as SSH
 from ..kernels.session import Session
-from ..processes.host_main import below
+from ..processes.host.process_tree import below
 from ..refusals import Refused
 from .sockets import close_socket, send_message
 

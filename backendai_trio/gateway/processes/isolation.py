@@ -26,7 +26,7 @@ from typing import get_args
 from ...config.user_dirs import config_folder, data_folder, state_folder
 from ...errors import GatewayError
 from ..settings import RequestedIsolation
-from .host_main import ORPHANED
+from .host.serving import ORPHANED
 
 __all__ = ["PROCESS_GROUP", "Isolation", "Share", "Trial", "try_isolation"]
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import trio
 
 from ...errors import GatewayError
-from . import host_main
+from .host.serving import MESSAGE_BYTES
 from .output_source import OutputSource
 from .process import Process, ProcessState
 from .pty import PseudoTerminal
@@ -145,7 +145,7 @@ class KernelHost:
                         await state.ended.wait()
                 del self._states[process_id]
 
-    # -- messages to and from host_main.py ------------------------------------------------------
+    # -- messages to and from host/serving.py ------------------------------------------------------
 
     def send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
         """Send a message with descriptors. Never blocks: messages are small, and the host is fast.
@@ -176,7 +176,7 @@ class KernelHost:
                 await trio.lowlevel.wait_readable(self._connection)
                 try:
                     data, ancillary, _, _ = self._connection.recvmsg(
-                        host_main.MESSAGE_BYTES, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC
+                        MESSAGE_BYTES, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC
                     )
                 except BlockingIOError:
                     continue
@@ -184,7 +184,7 @@ class KernelHost:
                     break
                 if not data:
                     break
-                message = marshal.loads(data)  # noqa: S302 (host_main.py says why marshal)
+                message = marshal.loads(data)  # noqa: S302 (host/serving.py says why marshal)
                 with ExitStack() as stack:
                     for _, _, payload in ancillary:
                         (pidfd,) = memoryview(payload).cast("i")

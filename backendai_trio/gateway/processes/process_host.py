@@ -1,7 +1,7 @@
 """Starts and ends a kernel's process host.
 
-`open_host` owns the process host of one kernel (`host_main.py`, which says how no process outlives
-a kernel) and the kernel's folders. `KernelHost.open_process` owns one program in it, and
+`open_host` owns the process host of one kernel (`host/serving.py`, which says how no process
+outlives a kernel) and the kernel's folders. `KernelHost.open_process` owns one program in it, and
 `Process.run` carries the program's output and input. Everything lives in these blocks; there is no
 task outside of them.
 """
@@ -27,7 +27,9 @@ from ..._groups import one_error
 from ...errors import GatewayError
 from ..cleanup import clean_up_in_thread
 from ..limits import GatewayLimits
-from . import host_main
+from .host import HOST_MAIN
+from .host.process_tree import below, kill
+from .host.serving import MESSAGE_BYTES
 from .isolation import PROCESS_GROUP, Isolation, Share
 from .kernel_host import KernelHost, ProgramNotStartedError
 
@@ -69,7 +71,7 @@ async def open_host(
     try:
         with gateway_end:
             for end in (gateway_end, host_end):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, host_main.MESSAGE_BYTES)
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MESSAGE_BYTES)
             gateway_end.setblocking(False)
             host = KernelHost(
                 root,
@@ -115,7 +117,7 @@ async def _start(
         fds.append(gateway := os.pidfd_open(os.getpid()))
     except OSError:
         gateway = -1
-    script = [host_main.__file__, str(host_end.fileno()), str(gateway), str(root)]
+    script = [HOST_MAIN, str(host_end.fileno()), str(gateway), str(root)]
     try:
         return await trio.lowlevel.open_process(
             isolation.command([sys.executable, "-I", "-S", *script], root, shares),
@@ -185,11 +187,11 @@ def _kill_all(host_pid: int | None, root: Path, seconds: float) -> None:
     mark = f"HOME={root}/home\0".encode()
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        pids = set() if host_pid is None else set(host_main.below(host_pid))
+        pids = set() if host_pid is None else set(below(host_pid))
         pids.update(_processes_with(mark))
         if not pids:
             return
-        host_main.kill(list(pids))
+        kill(list(pids))
         time.sleep(0.005)
 
 

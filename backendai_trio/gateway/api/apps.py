@@ -136,7 +136,7 @@ async def _address_of(session: Session, name: str) -> _Address:
         await trio.lowlevel.checkpoint()
         return _find(session, name)
     try:
-        return _Address("127.0.0.1", await session.start_ssh())
+        return _Address("127.0.0.1", await session.ssh.start())
     except GatewayError as exc:
         raise Refused(
             500, "internal-server-error", "Failed to launch the app service", str(exc)

@@ -90,7 +90,7 @@ async def attached_terminal(
         reason = f"the client's name is longer than {MAX_CLIENT_NAME} characters"
         await close_socket(socket, POLICY_VIOLATION, reason)
         return
-    terminal = await session.open_terminal(
+    terminal = await session.terminal.open(
         term_of(query.get("term")),
         client=client,
         position=_position_of(socket) if is_resumable(socket) else 0,

@@ -55,11 +55,11 @@ async def process_at(port: int) -> int:
 
 async def test_stopped_server_is_not_found_again(session: Session) -> None:
     """It takes a moment to end; who asks for a server meanwhile gets the next one."""
-    first = await process_at(await session.start_ssh())
-    assert await process_at(await session.start_ssh()) == first
+    first = await process_at(await session.ssh.start())
+    assert await process_at(await session.ssh.start()) == first
     session.ssh.stop()
     assert session.ssh.port == 0
-    second = await process_at(await session.start_ssh())
+    second = await process_at(await session.ssh.start())
     assert second != first
     assert not await trio.Path(f"/proc/{first}").exists()
     assert session.ssh.port == session.ssh.occupied_port != 0
@@ -68,7 +68,7 @@ async def test_stopped_server_is_not_found_again(session: Session) -> None:
 async def test_kernel_that_ends_while_its_server_is_awaited(session: Session) -> None:
     async def start() -> None:
         with pytest.raises(Refused) as caught:
-            await session.start_ssh()
+            await session.ssh.start()
         assert caught.value.problem.status == 404
 
     async with trio.open_nursery() as nursery, session.ssh._lock:  # another request is first
@@ -81,7 +81,7 @@ async def test_kernel_that_ends_while_its_server_is_awaited(session: Session) ->
 
 async def test_files_of_logins_are_as_those_of_other_runs(session: Session) -> None:
     """OpenSSH narrows the umask by itself; only the keys are for the user alone."""
-    await session.start_ssh()
+    await session.ssh.start()
     folder = session.host.home / ".ssh"
     command = ["sh", "-c", 'umask 077; exec sh "$0" "$1"', folder / "login", session.host.work]
     done = await trio.run_process(

@@ -235,7 +235,9 @@ class VFolders:
         except BaseException:
             # Of a copy that is not complete, nothing is left.
             self.index.remove(folder_id)
-            await clean_up_in_thread(partial(self.disk.remove, folder_id))
+            await clean_up_in_thread(  # noqa: ASYNC102 (bounded there)
+                partial(self.disk.remove, folder_id)
+            )
             raise
 
     # -- files ------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import trio
 
 from backendai_trio import (
     GatewayOptions,
@@ -49,6 +50,7 @@ async def test_kernel_whose_task_fails_ends_by_itself(caplog: pytest.LogCaptureF
         session = gateway._sessions.find(gateway.config.access_key, "failing")
 
         async def fail() -> None:
+            await trio.lowlevel.checkpoint()
             raise ValueError("of this kernel")
 
         session.start_soon(fail)

@@ -73,7 +73,7 @@ async def test_kernel_that_ends_while_its_server_is_awaited(session: Session) ->
 
     async with trio.open_nursery() as nursery, session.ssh._lock:  # another request is first
         nursery.start_soon(start)
-        while not session.ssh._lock.statistics().tasks_waiting:
+        while not session.ssh._lock.statistics().tasks_waiting:  # noqa: ASYNC110
             await trio.lowlevel.checkpoint()
         session.ended.set()
         await session.gone.wait()

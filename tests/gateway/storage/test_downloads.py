@@ -37,7 +37,7 @@ async def test_file_is_closed_whenever_its_client_leaves(tmp_path: Path, pieces:
     assert [len(message["body"]) for message in sent[1:]][:pieces] == [1024 * 1024] * pieces
 
 
-async def test_tickets_take_limited_memory() -> None:
+async def test_tickets_take_limited_memory() -> None:  # noqa: ASYNC124 (they look at the clock)
     """The oldest ones become invalid; of short ones there may be many."""
     tickets = DownloadTickets(max_bytes=10_000_000)
     files = [f"file{number}" for number in range(1000)]

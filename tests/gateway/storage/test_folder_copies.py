@@ -109,7 +109,7 @@ async def test_name_that_is_taken_meanwhile(folders: VFolders, source: Folder) -
     }
 
 
-async def test_copy_of_a_gateway_that_was_killed(folders: VFolders, source: Folder) -> None:
+def test_copy_of_a_gateway_that_was_killed(folders: VFolders, source: Folder) -> None:
     folder_id = folders.index.begin_copy(CreateVFolder(name="copy"))
     files = folders.disk.files_of(folder_id)
     folders.close()

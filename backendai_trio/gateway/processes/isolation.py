@@ -66,8 +66,8 @@ _HIDDEN = ("/run", "/tmp", "/var/tmp")  # noqa: S108
 #: removed. After a gateway was killed, its last kernel removes the gateway's folder as well.
 _REMOVER = f"""
 root=$1; shift; "$@"; code=$?
-rmdir "$root" 2>/dev/null
-if [ $code = {ORPHANED} ]; then rmdir "${{root%/*}}" 2>/dev/null; fi
+rmdir "$root" "$root.staging" 2>/dev/null
+if [ $code = {ORPHANED} ]; then rm -rf "$root.staging"; rmdir "${{root%/*}}" 2>/dev/null; fi
 exit $code
 """
 

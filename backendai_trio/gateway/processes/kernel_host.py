@@ -48,6 +48,8 @@ class KernelHost:
         work: the work folder, with the user's files; programs run in it.
         home: HOME of the programs.
         tmp: TMPDIR of the programs.
+        staging: a folder on the same file system that they cannot reach if the kernel has
+            namespaces of its own; for files that are not complete.
         separate: whether it has namespaces of its own.
         usage: resources that the processes used; empty until the host has stopped. ``cpu_ms``;
             ``max_rss_bytes`` of the largest process; ``read_bytes`` and ``write_bytes`` from and to
@@ -69,6 +71,7 @@ class KernelHost:
         self.work = root / "work"
         self.home = root / "home"
         self.tmp = root / "tmp"
+        self.staging = root.with_name(f"{root.name}.staging")
         self.usage: Mapping[str, int] = {}
         self.ready = trio.Event()
         """Set when the host has started, or has died (`dead`)."""

@@ -67,18 +67,15 @@ async def open_host(
         raise GatewayError("the local gateway runs kernels on Linux only")
     limits = limits or GatewayLimits()
     gateway_end, host_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    host = KernelHost(
+        root, gateway_end, separate=isolation.separates, stop_seconds=limits.host_stop_seconds
+    )
     process: trio.Process | None = None
     try:
         with gateway_end:
             for end in (gateway_end, host_end):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MESSAGE_BYTES)
             gateway_end.setblocking(False)
-            host = KernelHost(
-                root,
-                gateway_end,
-                separate=isolation.separates,
-                stop_seconds=limits.host_stop_seconds,
-            )
             with host_end:
                 process = await _start(host, root, host_end, isolation, shares)
                 host.pid = process.pid
@@ -98,9 +95,10 @@ async def open_host(
         if process is not None:
             seconds = limits.host_stop_seconds
             await _reap(process, root, seconds)  # noqa: ASYNC102 (bounded there)
-        # Usually there is nothing left to remove.
-        remove = partial(shutil.rmtree, root, ignore_errors=True)
-        await clean_up_in_thread(remove)  # noqa: ASYNC102 (bounded there)
+        # Usually there is little left to remove.
+        for folder in (root, host.staging):
+            remove = partial(shutil.rmtree, folder, ignore_errors=True)
+            await clean_up_in_thread(remove)  # noqa: ASYNC102 (bounded there)
 
 
 async def _start(
@@ -110,7 +108,7 @@ async def _start(
     isolation: Isolation,
     shares: Sequence[Share],
 ) -> trio.Process:
-    for folder in (host.work, host.home, host.tmp):
+    for folder in (host.work, host.home, host.tmp, host.staging):
         folder.mkdir(mode=0o700)
     fds = [host_end.fileno()]
     try:

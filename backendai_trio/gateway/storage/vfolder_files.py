@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +20,7 @@ from ...files.paths import place, safe_join
 from ...wire.files import FileInfo, Listing
 from ...wire.vfolder_files import MakeDirectory, MoveFile, RemoveFiles
 from ..refusals import Refused, refusal_of
+from .held_folders import held_folder
 
 __all__ = [
     "check_parent",
@@ -72,10 +74,13 @@ def list_entries(root: Path, path: str) -> Listing:
 def make_directory(root: Path, request: MakeDirectory) -> None:
     """Make a folder."""
     target = inside(root, request.path)
-    if target == root and not request.exist_ok:
-        raise _exists(request.path)
+    if target == root:
+        if not request.exist_ok:
+            raise _exists(request.path)
+        return
     try:
-        target.mkdir(parents=request.parents, exist_ok=request.exist_ok)
+        with _held(root, target.parent, make=request.parents) as folder:
+            (folder / target.name).mkdir(exist_ok=request.exist_ok)
     except FileNotFoundError:
         raise Refused(
             400,
@@ -109,10 +114,11 @@ def remove(root: Path, request: RemoveFiles) -> None:
             )
     for path, target in targets:
         try:
-            if is_folder(target):
-                shutil.rmtree(target)
-            else:
-                target.unlink(missing_ok=True)
+            with _held(root, target.parent) as folder:
+                if is_folder(folder / target.name):
+                    shutil.rmtree(folder / target.name)
+                else:
+                    (folder / target.name).unlink(missing_ok=True)
         except FileNotFoundError:
             continue  # named twice, or in a folder that was removed before
         except OSError as exc:
@@ -133,7 +139,8 @@ def move(root: Path, request: MoveFile) -> None:
             400, "vfolder-operation-failed", "A folder cannot be moved into itself", request.source
         )
     try:
-        source.rename(target)
+        with _held(root, source.parent) as old, _held(root, target.parent) as new:
+            (old / source.name).rename(new / target.name)
     except OSError as exc:
         raise _failed("The file cannot be moved", request.source, exc) from None
 
@@ -174,9 +181,8 @@ def place_upload(root: Path, path: str, source: Path) -> None:
             400, "vfolder-operation-failed", "The file cannot be stored", f"{path!r} is a folder"
         )
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Resolved again, now that its folders exist: a kernel may have made a link there.
-        place(source, inside(root, path), overwrite=True)
+        with _held(root, target.parent, make=True) as folder:
+            place(source, folder / target.name, overwrite=True)
     except OSError as exc:
         raise _failed("The file cannot be stored", path, exc) from None
 
@@ -238,6 +244,10 @@ def existing(root: Path, path: str) -> Path:
 def is_folder(path: Path) -> bool:
     """Whether a path is a folder, and not a link to one."""
     return path.is_dir() and not path.is_symlink()
+
+
+def _held(root: Path, folder: Path, *, make: bool = False) -> AbstractContextManager[Path]:
+    return held_folder(folder, [root.resolve()], make=make)
 
 
 def _missing(path: str) -> Refused:

@@ -236,6 +236,7 @@ class Host:
             select.select([self.wakeup], [], [], 0.01)
         scratch = remove_tree(f"{self.root}/work")
         remove_tree(self.root)
+        remove_tree(f"{self.root}.staging")  # in a namespace of its own, it cannot see that
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         return {
             "cpu_ms": int((used.ru_utime + used.ru_stime) * 1000),

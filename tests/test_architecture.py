@@ -63,7 +63,11 @@ APART = {
 }
 PURE = frozenset({"wire"})
 SCRIPTS = {
-    "gateway.processes.host_main": frozenset[str](),
+    "gateway.processes.host.host_main": frozenset[str](),
+    "gateway.processes.host.serving": frozenset[str](),
+    "gateway.processes.host.programs": frozenset[str](),
+    "gateway.processes.host.process_tree": frozenset[str](),
+    "gateway.processes.host.folder_removal": frozenset[str](),
     "gateway.processes.scripts.interpreter_main": frozenset[str](),
     "gateway.processes.scripts.interpreter_control": frozenset[str](),
     "gateway.processes.scripts.python_interpreter": frozenset[str](),
@@ -189,7 +193,7 @@ def test_public_names_are_there(package: str) -> None:
             "if TYPE_CHECKING:\n    from .interpreter_control import Control\n"
             "else:\n    from interpreter_control import Control\nimport asyncio",
         ),
-        ("gateway.processes.host_main", "import fcntl"),
+        ("gateway.processes.host.host_main", "import fcntl"),
         ("testing", "import pytest\nfrom .gateway.server import open_gateway"),
         ("kernels.terminal", "def f():\n    import termios"),
         ("kernels.terminal", "import sys\nif sys.platform != 'win32':\n    import termios"),
@@ -230,9 +234,9 @@ def test_the_rules_let_pass(name: str, source: str) -> None:
         ("gateway.api.app", "from ...proxy.server import open_proxy"),
         ("gateway.api.app", "from ...kernels.kernel import open_kernel"),
         ("gateway.api.app", "from ...transport import client"),
-        ("gateway.processes.host_main", "import trio"),
-        ("gateway.processes.host_main", "from . import limits"),
-        ("gateway.processes.host_main", "import lupa"),
+        ("gateway.processes.host.host_main", "import trio"),
+        ("gateway.processes.host.host_main", "from . import limits"),
+        ("gateway.processes.host.host_main", "import lupa"),
         ("gateway.processes.scripts.interpreter_main", "from ....wire.http import Problem"),
         ("gateway.processes.scripts.interpreter_main", "from .. import pty"),
         ("gateway.processes.scripts.python_interpreter", "import lupa"),

@@ -37,5 +37,7 @@ class GatewayLimits:
     """How long a process host may take to stop by itself before it is killed."""
     service_start_seconds: float = 5.0
     """How long a service of a kernel that the gateway starts may take to listen."""
+    keygen_seconds: float = 60.0
+    """How long it may take to make an SSH key pair; usually a moment."""
     close_seconds: float = 5.0
     """How long all kernels together may take to end when the gateway closes."""

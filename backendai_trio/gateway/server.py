@@ -270,6 +270,7 @@ def _make_registry(parts: _Parts, nursery: trio.Nursery) -> SessionRegistry:
         parts.isolation,
         parts.options.idle_seconds,
         parts.options.max_sessions,
+        parts.options.max_waiting,
         parts.options.manager_limits or bool(parts.options.release),
         release,
         parts.options.limits,

@@ -74,6 +74,8 @@ class GatewayOptions:
     """A kernel that was not used for this long ends."""
     max_sessions: int = 100
     """How many kernels may run at once."""
+    max_waiting: int = 1000
+    """How many more kernels may wait for their turn; none does before 20.03."""
     max_vfolders: int = 100
     """How many virtual folders a key pair may have."""
     max_vfolder_bytes: int = 0

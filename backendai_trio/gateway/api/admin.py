@@ -10,11 +10,15 @@ from typing import Any
 from graphql import GraphQLSchema, build_schema, graphql_sync
 
 from ...wire.graphql import GraphQLQuery
+from ..kernels.queue import QueuedSession
 from ..kernels.registry import SessionRegistry
+from ..kernels.session import Session
 from ..releases import OURS, Release
+from ..storage.database import EndedSession
+from ..storage.folder_refusals import HOST
 from ..storage.index import Folder
 from ..storage.vfolder_files import measure
-from ..storage.vfolders import HOST, VFolders
+from ..storage.vfolders import VFolders
 from . import catalog
 from .graphql_filters import filtered, ordered
 from .graphql_mutations import refusals
@@ -90,7 +94,16 @@ def _session_roots(sessions: SessionRegistry, access_key: str) -> _Roots:
         return [row for row in rows if names is None or row["status"] in names]
 
     def kernel(_info: object, id: str | None = None, sess_id: str | None = None) -> Row | None:
-        return next((row for row in kernels({}) if sess_id == row["name"] or id == row["id"]), None)
+        def asked(kernel: Session | QueuedSession | EndedSession) -> bool:
+            return sess_id == kernel.token or id == kernel.session_id
+
+        # Clients that wait for a kernel ask for it again and again.
+        for item in filter(asked, sessions.queued(access_key)):
+            return queued_row(item, sessions.state_of(item))
+        for session in filter(asked, sessions.running(access_key)):
+            return running_row(session)
+        ended = filter(asked, sessions.store.ended(access_key))
+        return next(map(ended_row, ended), None)
 
     def node(_info: object, id: str) -> Row | None:
         try:

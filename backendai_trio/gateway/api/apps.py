@@ -32,7 +32,7 @@ from ...wire.apps import (
 from ...wire.services import ServiceAddress, ServiceOptions, StartService, decode_shutdown
 from ...wire.ssh import APP as SSH
 from ..kernels.session import Session
-from ..processes.host_main import below
+from ..processes.host.process_tree import below
 from ..refusals import Refused
 from .sockets import close_socket, send_message
 
@@ -52,7 +52,7 @@ class _Address(NamedTuple):
 def list_apps(session: Session) -> list[AppInfo]:
     """The apps of a kernel at this moment, sorted by port; the SSH server is the first."""
     ports = {address.port for address in _listening(below(session.host.pid))}
-    ports.discard(session.ssh.port)
+    ports.discard(session.ssh.occupied_port)
     apps = [AppInfo(str(port), "tcp", (port,)) for port in sorted(ports)]
     if session.ssh.user:
         apps.insert(0, AppInfo(SSH, "tcp", (_SSH_PORT,), user=session.ssh.user))
@@ -136,7 +136,7 @@ async def _address_of(session: Session, name: str) -> _Address:
         await trio.lowlevel.checkpoint()
         return _find(session, name)
     try:
-        return _Address("127.0.0.1", await session.start_ssh())
+        return _Address("127.0.0.1", await session.ssh.start())
     except GatewayError as exc:
         raise Refused(
             500, "internal-server-error", "Failed to launch the app service", str(exc)
@@ -149,25 +149,20 @@ def _find(session: Session, name: str) -> _Address:
     for address in sorted(listening, key=lambda found: ":" in found.host):
         if str(address.port) == name:
             return address
-    found = {address.port for address in listening} - {session.ssh.port}
+    found = {address.port for address in listening} - {session.ssh.occupied_port}
     ports = ", ".join(map(str, sorted(found)))
     raise Refused(
         404,
         "app-not-found",
         "No such app",
         f"no program in this kernel listens on port {name!r}; its programs listen on: "
-        f"{ports or 'no port'}{_no_ssh(name)}",
+        f"{ports or 'no port'}{_no_ssh(session, name)}",
     )
 
 
-def _no_ssh(name: str) -> str:
+def _no_ssh(session: Session, name: str) -> str:
     """What explains that there is no SSH server."""
-    if name != SSH:
-        return ""
-    return (
-        "; there is no SSH server: the gateway's machine must have sshd and ssh-keygen, and a "
-        "gateway of root must run with the isolation process-group"
-    )
+    return f"; there is no SSH server: {session.ssh.lacking}" if name == SSH else ""
 
 
 async def _tunnel(websocket: WebSocket, stream: trio.SocketStream, half_close: bool) -> None:

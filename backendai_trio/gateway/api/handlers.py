@@ -200,7 +200,7 @@ def _log_of(call: Call, name: str) -> str:
     try:
         kernel = call.sessions.find_any(call.access_key, name)
     except Refused:
-        text = call.sessions.ended_log(call.access_key, name)
+        text = call.sessions.store.ended_log(call.access_key, name)
         if text is None:
             raise
         return text

@@ -98,4 +98,4 @@ def _paths(call: Call) -> tuple[str, ...]:
 def _workspace(call: Call) -> Workspace:
     session = call.session
     mounted = [call.sessions.folders.files_of(folder) for folder in session.mounts]
-    return Workspace(session.host.work, session.host.tmp, mounted)
+    return Workspace(session.host.work, session.host.staging, mounted)

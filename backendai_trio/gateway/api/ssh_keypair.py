@@ -22,7 +22,6 @@ from .handlers import Answer, Call
 __all__ = ["generate", "get", "upload"]
 
 _SETTING = "ssh-keypair"
-_GENERATE_SECONDS = 60.0
 # The form that managers make.
 _GENERATE = ("-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-C", "")
 
@@ -38,17 +37,32 @@ async def generate(call: Call) -> Answer:
     """``PATCH /auth/ssh-keypair``: both keys."""
     program = shutil.which("ssh-keygen")
     if program is None:
-        raise Refused(
-            501, "not-implemented", "No SSH key pair was made", "this machine has no ssh-keygen"
-        )
+        raise _not_made(501, "not-implemented", "this machine has no ssh-keygen")
     make = partial(TemporaryDirectory, dir=call.sessions.folder)
     with await trio.to_thread.run_sync(make) as name:
         path = Path(name) / "key"
-        with trio.fail_after(_GENERATE_SECONDS):
-            await trio.run_process([program, *_GENERATE, "-f", str(path)], capture_stdout=True)
+        seconds = call.sessions.limits.keygen_seconds
+        with trio.move_on_after(seconds) as timeout:
+            done = await trio.run_process(
+                [program, *_GENERATE, "-f", str(path)],
+                capture_stdout=True,
+                capture_stderr=True,
+                check=False,
+            )
+        if timeout.cancelled_caught:
+            raise _not_made(500, "internal-server-error", f"it took more than {seconds:g} s")
+        if done.returncode:
+            # The folder's name is the gateway's own.
+            text = done.stderr.decode(errors="replace").replace(f"{name}/", "")
+            reason = " ".join(text.split()) or f"ssh-keygen has failed ({done.returncode})"
+            raise _not_made(500, "internal-server-error", reason)
         public = path.with_suffix(".pub").read_text().strip()
         keypair = SSHKeyPair(f"{public}\n", path.read_text())
     return _store(call, keypair)
+
+
+def _not_made(status: int, kind: str, why: str) -> Refused:
+    return Refused(status, kind, "No SSH key pair was made", why)
 
 
 def upload(call: Call) -> Answer:

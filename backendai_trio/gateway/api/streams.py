@@ -30,7 +30,7 @@ from ...wire.resumable import (
 from ..kernels.input_buffer import InputBuffer
 from ..kernels.output_buffer import ReplayBuffer
 from ..kernels.session import Session
-from ..kernels.terminal import TerminalSession, term_of
+from ..kernels.terminal import MAX_CLIENT_NAME, TerminalSession, term_of
 from .sockets import GOING_AWAY, POLICY_VIOLATION, close_socket, receive_message, send_message
 
 __all__ = ["attached_terminal", "is_resumable", "serve_execution", "serve_terminal"]
@@ -86,7 +86,11 @@ async def attached_terminal(
     await socket.accept()
     query = socket.query_params
     client = query.get("client", "")
-    terminal = await session.open_terminal(
+    if len(client) > MAX_CLIENT_NAME:
+        reason = f"the client's name is longer than {MAX_CLIENT_NAME} characters"
+        await close_socket(socket, POLICY_VIOLATION, reason)
+        return
+    terminal = await session.terminal.open(
         term_of(query.get("term")),
         client=client,
         position=_position_of(socket) if is_resumable(socket) else 0,

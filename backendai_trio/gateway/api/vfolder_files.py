@@ -25,6 +25,7 @@ from ...wire.vfolder_files import (
 )
 from ..refusals import Refused
 from ..releases import OURS
+from ..storage import vfolder_archives as archives
 from ..storage import vfolder_files as disk
 from ..storage.downloads import archive_response, file_response, parts_response
 from ..storage.index import Folder
@@ -104,7 +105,7 @@ async def upload_form(call: Call) -> Answer:
     folders = call.sessions.folders
     folder = folder_of(call, write=True)
     limits = UploadLimits(room_bytes=await folders.room_in(folder))
-    workspace = Workspace(folders.files_of(folder), folders.staging_of(folder.folder_id))
+    workspace = Workspace(folders.files_of(folder), folders.disk.staging_of(folder.folder_id))
     content_type = call.request.headers.get("content-type", "")
     async with aclosing(call.request.stream()) as body:
         await receive_form(content_type, body, workspace, limits)
@@ -142,14 +143,15 @@ async def request_archive(call: Call) -> Answer:
     if not (release is OURS or release.hello.archives_folders):
         raise Refused(404, "generic-not-found", "Unknown URL path")
     folder, request = folder_of(call), ArchiveRequest.decode(call.body)
+    files = archives.outermost(request.files)
     # What cannot be read is refused now, and not when the client downloads it.
-    await call.sessions.folders.within(folder, lambda root: disk.zip_paths(root, request.files))
+    await call.sessions.folders.within(folder, lambda root: archives.zip_paths(root, files))
     token = call.sessions.tickets.issue(
         call.access_key,
         folder.folder_id,
         request.name.removesuffix(".zip") or folder.name,
         archive=True,
-        files=request.files,
+        files=files,
     )
     return Answer(_ticket(call, token, "download", proxied=True).encode())
 
@@ -184,7 +186,7 @@ async def download(call: Call) -> Response:
     folder = call.sessions.folders.find(ticket.user, ticket.folder_id)
     if ticket.files:
         chunks = await call.sessions.folders.within(
-            folder, lambda root: disk.zip_paths(root, ticket.files)
+            folder, lambda root: archives.zip_paths(root, ticket.files)
         )
         return archive_response(chunks, ticket.path)
     archive = call.request.query_params.get("archive", "").lower() in ("1", "true", "yes")
@@ -242,7 +244,7 @@ def _folder_within(call: Call) -> str:
 
 def _check_readable(root: Path, request: FileRequest) -> None:
     if request.archive:
-        disk.zip_chunks(root, request.path)
+        archives.zip_chunks(root, request.path)
     else:
         disk.open_file(root, request.path)[0].close()
 
@@ -251,7 +253,7 @@ async def _send_file(call: Call, folder: Folder, path: str, *, archive: bool) ->
     name = PurePosixPath(path).name or folder.name
     if archive:
         chunks = await call.sessions.folders.within(
-            folder, lambda root: disk.zip_chunks(root, path)
+            folder, lambda root: archives.zip_chunks(root, path)
         )
         return archive_response(chunks, name)
     file, state = await call.sessions.folders.within(

@@ -22,8 +22,9 @@ from ...wire.vfolder_requests import (
 from ...wire.vfolder_sharing import Invite
 from ...wire.vfolders import CreateVFolder
 from ..refusals import Refused
+from ..storage.folder_refusals import HOST
+from ..storage.folder_sharing import accept_invitation, find_invitation, share_folder
 from ..storage.index import Folder
-from ..storage.vfolders import HOST
 from . import vfolder_files as files
 from .handlers import NO_CONTENT, Answer, Call, Handler
 from .vfolder_files import folder_of, parameter
@@ -200,14 +201,14 @@ async def clone(call: Call) -> Answer:
     if call.sessions.faults.clone_fails:
         await folders.delete(made)
         end = TaskEvent("failed", task_id, "no space left on the volume")
-    folders.remember_task(call.access_key, end)
+    folders.tasks.add(call.access_key, end)
     return Answer(Cloned(made.folder_id, made.name, task_id).encode(), 201)
 
 
 def task_events(call: Call) -> Answer:
     """``GET /events/background-task``: of a task that has ended, as all tasks here."""
     task_id = call.request.query_params.get("taskId") or call.request.query_params.get("task_id")
-    event = call.sessions.folders.task(call.access_key, task_id or "")
+    event = call.sessions.folders.tasks.find(call.access_key, task_id or "")
     last = Message(SERVER_CLOSE, "{}")
     body = encode_message(event.encode()) + encode_message(last)
     return Answer(body, content_type=CONTENT_TYPE)
@@ -237,7 +238,8 @@ def update_options(call: Call) -> Answer:
 
 def share(call: Call, *, at_once: bool) -> Answer:
     """``POST /folders/{name}/invite`` and ``share``."""
-    users = call.sessions.folders.share(
+    users = share_folder(
+        call.sessions.folders.index,
         folder_of(call, own=True),
         Invite.decode(call.body),
         at_once=at_once,
@@ -275,15 +277,15 @@ def invitations(call: Call, *, sent: bool) -> Answer:
 
 def accept(call: Call) -> Answer:
     """``POST /folders/invitations/accept``."""
-    accepted = call.sessions.folders.accept(call.access_key, _invitation_id(call))
+    accepted = accept_invitation(call.sessions.folders.index, call.access_key, _invitation_id(call))
     return Answer(encode_json({"msg": f"you can use {accepted.folder_name} now"}))
 
 
 def decline(call: Call) -> Answer:
     """``DELETE /folders/invitations/delete``: by its recipient or its sender."""
-    folders = call.sessions.folders
-    found = folders.invitation(call.access_key, _invitation_id(call), sent=True)
-    folders.index.withdraw(found.invitation_id)
+    index = call.sessions.folders.index
+    found = find_invitation(index, call.access_key, _invitation_id(call), sent=True)
+    index.withdraw(found.invitation_id)
     return Answer(encode_json({"msg": f"the invitation to {found.folder_name} is withdrawn"}))
 
 

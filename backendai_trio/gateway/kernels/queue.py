@@ -22,8 +22,7 @@ class QueuedSession:
 
     Attributes:
         status: ``PENDING``, ``PREPARING`` or ``CANCELLED``.
-        tries: how often it was its turn and there was no room.
-        last_try: when that was last so.
+        tries_before: the queue's tries (see `StartQueue`) before it came.
         settled: set when it runs, or never will.
         session: the kernel, once it runs.
         failure: why it could not be started.
@@ -38,8 +37,7 @@ class QueuedSession:
         self.runtime = requested.runtime
         self.mounts = requested.mounts
         self.status = "PENDING"
-        self.tries = 0
-        self.last_try = ""
+        self.tries_before = 0
         self.settled = trio.Event()
         self.session: Session | None = None
         self.failure: Refused | None = None
@@ -69,17 +67,15 @@ class QueuedSession:
             self.status = "CANCELLED"
         self.settled.set()
 
-    def has_no_room(self) -> None:
-        """Note that it was its turn, and there was no room."""
-        self.tries += 1
-        self.last_try = datetime.now(UTC).isoformat()
-
-    def state(self, max_sessions: int, ahead: int | None, *, tells_reason: bool) -> KernelState:
+    def state(
+        self, max_sessions: int, queue: StartQueue, *, tells_position: bool, tells_reason: bool
+    ) -> KernelState:
         """Its state, as the API tells it.
 
         Args:
             max_sessions: how many kernels may run at once.
-            ahead: how many kernels are before it.
+            queue: where it waits, if it does.
+            tells_position: whether it is told how many kernels are before it.
             tells_reason: whether it is told why it waits, in the form of managers up to 25.x.
         """
         if self.failure is not None:
@@ -90,12 +86,13 @@ class QueuedSession:
         if self.status != "PENDING":
             info = "user-requested" if self.status == "CANCELLED" else ""
             return KernelState(self.status, info, containers=(self.status,))
+        ahead = queue.ahead_of(self) if tells_position else None
         if not tells_reason:
             return KernelState(self.status, containers=(self.status,), ahead=ahead)
         message = f"You cannot run more than {max_sessions} concurrent sessions"
         details = StatusDetails(
-            tries=self.tries,
-            last_try=self.last_try,
+            tries=queue.tries - self.tries_before,
+            last_try=queue.last_try,
             failed=(Predicate("concurrency", message),),
             passed=("reserved_time", "dependencies"),
         )
@@ -116,9 +113,16 @@ class QueuedSession:
 
 
 class StartQueue:
-    """Kernels that wait for their turn: that of the highest priority first, then the oldest."""
+    """Kernels that wait for their turn: that of the highest priority first, then the oldest.
+
+    Attributes:
+        tries: how often there was no room for the next one, and so for all of them.
+        last_try: when that was last so.
+    """
 
     def __init__(self) -> None:
+        self.tries = 0
+        self.last_try = ""
         self._waiting: list[QueuedSession] = []
 
     def __iter__(self) -> Iterator[QueuedSession]:
@@ -129,8 +133,14 @@ class StartQueue:
 
     def add(self, item: QueuedSession) -> None:
         """Add a kernel."""
+        item.tries_before = self.tries
         # Stable: those of one priority stay in the order in which they came.
         self._waiting = sorted([*self._waiting, item], key=_rank)
+
+    def has_no_room(self) -> None:
+        """Note that there is no room for the next kernel."""
+        self.tries += 1
+        self.last_try = datetime.now(UTC).isoformat()
 
     def remove(self, item: QueuedSession) -> None:
         """Remove a kernel that waits."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
+from ...wire.batch_jobs import BatchJob
 from ...wire.json_fields import encode_json
 from ...wire.kernel_states import KernelState
 from ...wire.kernels import Statistics
@@ -30,23 +32,15 @@ def statistics_of(usage: Mapping[str, int]) -> Statistics:
 
 
 def ended_record(session: Session) -> EndedSession:
-    """The record of a kernel that has run. The log is kept of batch sessions."""
+    """The record of a kernel that has run."""
     result = session.job_result
-    details = StatusDetails(exit_code=None if result is None else result.exit_code)
-    return EndedSession(
-        session.session_id,
-        session.token,
-        session.access_key,
-        session.runtime.name,
-        session.created_at.isoformat(),
-        datetime.now(UTC).isoformat(),
-        session.statistics.cpu_used if session.statistics else 0,
-        "TERMINATED",
-        session.end_reason,
-        _text(details),
-        "INTERACTIVE" if session.job is None else "BATCH",
-        "UNDEFINED" if result is None else result.name,
-        "" if session.job is None else session.logs(),
+    record = _record(session, session.job)
+    return replace(
+        record,
+        cpu_ms=session.statistics.cpu_used if session.statistics else 0,
+        status_info=session.end_reason,
+        status_data=_text(StatusDetails(exit_code=result.exit_code if result else None)),
+        result=result.name if result else record.result,
     )
 
 
@@ -57,18 +51,25 @@ def cancelled_record(item: QueuedSession, state: KernelState) -> EndedSession:
         item: the kernel.
         state: its last state.
     """
+    return replace(
+        _record(item, item.requested.create.job),
+        status=state.status,
+        status_info=state.info,
+        status_data=_text(state.details),
+    )
+
+
+def _record(kernel: Session | QueuedSession, job: BatchJob | None) -> EndedSession:
+    """What is kept of any kernel, which has ended now."""
     return EndedSession(
-        item.session_id,
-        item.token,
-        item.access_key,
-        item.runtime.name,
-        item.created_at.isoformat(),
-        datetime.now(UTC).isoformat(),
-        0,
-        state.status,
-        state.info,
-        _text(state.details),
-        "INTERACTIVE" if item.requested.create.job is None else "BATCH",
+        session_id=kernel.session_id,
+        token=kernel.token,
+        access_key=kernel.access_key,
+        runtime=kernel.runtime.name,
+        created_at=kernel.created_at.isoformat(),
+        terminated_at=datetime.now(UTC).isoformat(),
+        cpu_ms=0,
+        kind="INTERACTIVE" if job is None else "BATCH",
     )
 
 

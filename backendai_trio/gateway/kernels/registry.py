@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import logging
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 import trio
 
 from ...wire.dotfiles import Dotfile, decode_dotfiles
-from ...wire.events import SessionEvent
 from ...wire.kernel_states import KernelState
 from ...wire.kernels import CreateRequest, Statistics
 from ..faults import Faults
@@ -23,18 +21,21 @@ from ..storage.database import Store
 from ..storage.downloads import DownloadTickets
 from ..storage.tus import TusUploads
 from ..storage.vfolders import VFolders
-from .batch import run_job
 from .dotfiles import DOTFILES
 from .events import EventHub
+from .keyed_locks import KeyedLocks
 from .opening import SessionOpener
 from .queue import QueuedSession, StartQueue
 from .records import cancelled_record, ended_record, statistics_of
 from .requests import RequestedKernel, check_supported, mounted_folders
+from .running import SessionRunner, announce
 from .runtimes import UnknownRuntimeError, resolve
 from .session import Session
 from .session_index import AnySession, SessionIndex, check_same_kernel, token_is_taken
 
 __all__ = ["SessionRegistry"]
+
+_log = logging.getLogger("backendai_trio.gateway")
 
 
 @dataclass
@@ -46,6 +47,8 @@ class SessionRegistry:
         folder: each kernel has a folder in it.
         release: the manager's release that the gateway behaves as.
         limits: time limits and sizes.
+        max_sessions: how many kernels may run at once.
+        max_waiting: how many more may wait for their turn.
     """
 
     nursery: trio.Nursery
@@ -55,6 +58,7 @@ class SessionRegistry:
     isolation: Isolation
     idle_seconds: float
     max_sessions: int
+    max_waiting: int
     manager_limits: bool = False
     release: Release = OURS
     limits: GatewayLimits = field(default_factory=GatewayLimits)
@@ -62,14 +66,14 @@ class SessionRegistry:
     events: EventHub = field(default_factory=EventHub)
     tickets: DownloadTickets = field(default_factory=DownloadTickets)
     _queue: StartQueue = field(default_factory=StartQueue)
-    _create_locks: dict[tuple[str, str], trio.Lock] = field(default_factory=dict)
+    _creating: KeyedLocks = field(default_factory=KeyedLocks)
+    """One create at a time for a token: two at once make one kernel."""
 
     def __post_init__(self) -> None:
         self.tus = TusUploads(self.folders)
         self._index = SessionIndex(uuids_are_ids=self.release.hello.takes_uuids_for_ids)
-        self._opener = SessionOpener(
-            self.folder, self.folders, self.isolation, self.limits, self.faults
-        )
+        opener = SessionOpener(self.folder, self.folders, self.isolation, self.limits, self.faults)
+        self._runner = SessionRunner(opener, self.events, self.release, self.idle_seconds)
         self.folders.in_use = self._index.with_folder
 
     def running(self, access_key: str | None = None) -> list[Session]:
@@ -114,24 +118,14 @@ class SessionRegistry:
         text = self.store.setting(access_key, DOTFILES)
         return decode_dotfiles(text.encode()) if text else []
 
-    def ended_log(self, access_key: str, name: str) -> str | None:
-        """What a batch session that has ended has printed; None if no such log is kept.
-
-        Args:
-            access_key: of its key pair.
-            name: its token or id.
-        """
-        ended = (item for item in self.store.ended(access_key) if item.kind == "BATCH")
-        found = next((item for item in ended if name in (item.token, item.session_id)), None)
-        return found.log if found is not None and found.status == "TERMINATED" else None
-
     def state_of(self, item: QueuedSession) -> KernelState:
         """The state of a kernel that does not run yet, as this release tells it."""
         hello = self.release.hello
         ours = self.release is OURS
         return item.state(
             self.max_sessions,
-            self._queue.ahead_of(item) if ours or hello.tells_position else None,
+            self._queue,
+            tells_position=ours or hello.tells_position,
             tells_reason=ours or hello.tells_predicates,
         )
 
@@ -162,7 +156,7 @@ class SessionRegistry:
         if self.faults.create_delay_seconds:
             await trio.sleep(self.faults.create_delay_seconds)
         key = (access_key, create.token)
-        async with self._create_lock(key):
+        async with self._creating.held(key):
             found = self._index.of_key(key)
             if isinstance(found, Session) and found.ended.is_set():
                 await found.gone.wait()
@@ -180,30 +174,16 @@ class SessionRegistry:
             found = await found.wait_settled()
         return found, is_new
 
-    @asynccontextmanager
-    async def _create_lock(self, key: tuple[str, str]) -> AsyncIterator[None]:
-        """One create at a time for a token: two at once make one kernel."""
-        lock = self._create_locks.setdefault(key, trio.Lock())
-        try:
-            async with lock:
-                yield
-        finally:
-            # When it is not locked, no task waits for it: that task would hold it now.
-            if not lock.locked() and self._create_locks.get(key) is lock:
-                del self._create_locks[key]
-
     def _enqueue(self, requested: RequestedKernel, *, queues: bool) -> QueuedSession:
-        if not queues and not self._has_room:
-            raise Refused(
-                412,
-                "quota-exceeded",
-                "Too many kernels",
-                f"this gateway runs at most {self.max_sessions}; destroy one first",
-            )
+        if not self._has_room and (not queues or len(self._queue) >= self.max_waiting):
+            detail = f"this gateway runs at most {self.max_sessions}"
+            if queues:
+                detail += f", and {self.max_waiting} more wait"
+            raise Refused(412, "quota-exceeded", "Too many kernels", f"{detail}; destroy one first")
         item = QueuedSession(requested)
         self._index.add(item)
         self._queue.add(item)
-        self._publish(item, "session_enqueued")
+        announce(self.events, item, "session_enqueued")
         self._start_next()
         return item
 
@@ -218,20 +198,8 @@ class SessionRegistry:
             item = self._queue.pop()
             item.status = "PREPARING"
             self.nursery.start_soon(self._run, item)
-        for item in self._queue:
-            item.has_no_room()
-
-    def _publish(
-        self,
-        kernel: AnySession,
-        *names: str,
-        reason: str = "",
-        exit_code: int | None = None,
-    ) -> None:
-        for name in names:
-            data = {"ownerAccessKey": kernel.access_key}
-            event = SessionEvent(name, kernel.session_id, kernel.token, reason, exit_code, data)
-            self.events.publish(kernel.access_key, event)
+        if len(self._queue):
+            self._queue.has_no_room()
 
     def rename(self, session: Session, token: str) -> None:
         """Give a kernel another token.
@@ -240,9 +208,7 @@ class SessionRegistry:
             Refused: another kernel of the key pair has it, or is being created with it.
         """
         key = (session.access_key, token)
-        creating = self._create_locks.get(key)
-        taken = self._index.of_key(key) is not None
-        if taken or (creating is not None and creating.locked()):
+        if self._index.of_key(key) is not None or self._creating.is_held(key):
             raise token_is_taken(f"a kernel {token!r} exists; use another name")
         self._index.rename(session, token)
 
@@ -277,7 +243,9 @@ class SessionRegistry:
         state = self.state_of(item)
         self.store.add_ended(cancelled_record(item, state))
         reason = state.info
-        self._publish(item, "kernel_cancelled", "session_cancelled", reason=reason, exit_code=1)
+        announce(
+            self.events, item, "kernel_cancelled", "session_cancelled", reason=reason, exit_code=1
+        )
 
     async def close(self) -> None:
         """End all kernels and event streams."""
@@ -292,70 +260,44 @@ class SessionRegistry:
         await self.events.close()
 
     async def _run(self, item: QueuedSession) -> None:
-        """Run one kernel until it ends."""
-        self._publish(item, "session_scheduled", "kernel_preparing", "kernel_creating")
+        """Run one kernel until it ends. Whatever fails in it concerns this kernel only."""
         try:
-            opened = self._opener.open(item.requested, self.dotfiles(item.access_key))
-            async with opened as session:
-                self._index.start(item, session)
-                item.session = session
-                item.settle()
-                self._publish(session, "kernel_started", "session_started")
-                if session.job is not None:
-                    session.start_soon(self._run_job, session)
-                try:
-                    await self._wait_for_end(session)
-                finally:
-                    session.ended.set()
-                    reason = session.end_reason
-                    self._publish(
-                        session, "session_terminating", "kernel_terminating", reason=reason
-                    )
+            dotfiles = self.dotfiles(item.access_key)
+            await self._runner.run(item, dotfiles, partial(self._index.start, item))
         except Exception as exc:
-            if item.session is not None:
-                raise
-            # Whatever it is, it concerns this kernel only.
-            item.failure = Refused(
-                500, "kernel-creation-failed", "The kernel could not be started", str(exc)
-            )
-        finally:
             if item.session is None:
-                self._forget(item)
+                item.failure = Refused(
+                    500, "kernel-creation-failed", "The kernel could not be started", str(exc)
+                )
             else:
-                self._remove(item.session)
+                _log.exception("kernel %r has failed", item.token)
+                item.session.end_reason = "failed"
+        finally:
+            try:
+                if item.session is None:
+                    self._forget(item)
+                else:
+                    self._remove(item.session)
+            except Exception:
+                _log.exception("what kernel %r has left is not recorded", item.token)
             self._start_next()
-
-    async def _run_job(self, session: Session) -> None:
-        """Run the command of a batch session, which ends with it."""
-        assert session.job is not None
-        session.job_result = result = await run_job(session, session.job)
-        session.end_reason = result.reason
-        name = f"session_{result.name.lower()}"
-        code = result.exit_code
-        if code > 128 and self.release is not OURS:
-            code = 128 - code  # agents tell the number of the signal that has ended the command
-        self._publish(session, name, reason=result.reason, exit_code=code)
-        session.ended.set()
 
     def _remove(self, session: Session) -> None:
         """Move a kernel that has ended from the running ones to the store."""
-        session.statistics = statistics_of(session.host.usage)
-        self._index.remove(session)
-        session.ended.set()
-        self.store.add_ended(ended_record(session))
-        reason = session.end_reason
-        self._publish(
-            session, "kernel_terminated", "session_terminated", reason=reason, exit_code=0
-        )
-        session.gone.set()
-
-    async def _wait_for_end(self, session: Session) -> None:
-        """Wait until a kernel is to end: by request, or because it was idle for too long."""
-        while not session.ended.is_set():
-            with trio.move_on_at(session.last_used + self.idle_seconds):
-                await session.ended.wait()
-            if session.busy:
-                session.last_used = trio.current_time()
-            elif trio.current_time() >= session.last_used + self.idle_seconds:
-                session.end_reason = "idle-timeout"
-                return
+        try:
+            self._index.remove(session)
+            session.ended.set()
+            session.statistics = statistics_of(session.host.usage)
+            log = session.logs() if session.job else ""
+            self.store.add_ended(ended_record(session), log)
+            reason = session.end_reason
+            announce(
+                self.events,
+                session,
+                "kernel_terminated",
+                "session_terminated",
+                reason=reason,
+                exit_code=0,
+            )
+        finally:
+            session.gone.set()

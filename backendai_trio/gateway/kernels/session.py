@@ -20,10 +20,10 @@ from ..limits import GatewayLimits
 from ..processes.process_host import KernelHost
 from ..refusals import Refused
 from .driver import INTERRUPTED, Driver
+from .kernel_terminal import KernelTerminal
 from .requests import RequestedKernel
 from .run import Run
 from .ssh_server import SshServer
-from .terminal import TerminalSession, run_terminal
 
 __all__ = ["JobResult", "Session"]
 
@@ -84,7 +84,10 @@ class Session:
         self.limits = limits
         self.spec = create.spec
         self.driver = Driver(self.runtime, host, self.spec.environ, nursery)
-        self.ssh = SshServer(host, self.driver.environ, nursery, limits)
+        self.terminal = KernelTerminal(
+            host, self.driver.environ, nursery, limits, self._check_not_ended
+        )
+        self.ssh = SshServer(host, self.driver.environ, nursery, limits, self._check_not_ended)
         self._nursery = nursery
         self._turn = trio.Lock()
         self._current: Run | None = None
@@ -93,16 +96,11 @@ class Session:
         self._interrupted_early: deque[str] = deque(maxlen=_REMEMBERED_RUNS)
         self._log: deque[str] = deque()
         self._log_chars = 0
-        self._terminal: TerminalSession | None = None
-        self._ended_terminal: TerminalSession | None = None
-        """The last one whose shell has ended, for a client that was away then."""
-        self._terminal_lock = trio.Lock()
 
     @property
     def busy(self) -> bool:
         """Whether it has a run (running or queued), an attached terminal or an open connection."""
-        attached = self._terminal is not None and self._terminal.attached
-        return bool(self._runs) or attached or self.connections > 0
+        return bool(self._runs) or self.terminal.attached or self.connections > 0
 
     def touch(self) -> None:
         """Note a request of a client: the idle time starts anew."""
@@ -175,48 +173,6 @@ class Session:
             run.abandon()
             self.forget(run)
 
-    async def open_terminal(
-        self, term: str, *, client: str = "", position: int = 0
-    ) -> TerminalSession | None:
-        """The kernel's terminal. If no shell runs, one is started.
-
-        A client that comes back gets the shell it had, also when that has ended meanwhile.
-
-        Args:
-            term: TERM of the shell, if one is started.
-            client: a name that the client has made up; empty for none.
-            position: how much output the client has.
-
-        Returns:
-            None if the client's shell has ended, and its output is gone.
-
-        Raises:
-            Refused: 404, the kernel has ended.
-        """
-        async with self._terminal_lock:
-            self._check_not_ended()
-            if client and position > 0:
-                return self._terminal_of(client)
-            if self._terminal is None:
-                self._terminal = await self._nursery.start(
-                    run_terminal,
-                    self.host,
-                    {**self.driver.environ, "TERM": term},
-                    self.limits,
-                    self._terminal_ended,
-                )
-            return self._terminal
-
-    async def start_ssh(self) -> int:
-        """The port of the kernel's SSH server, which is started if need be.
-
-        Raises:
-            GatewayError: it did not start.
-            Refused: 404, the kernel has ended.
-        """
-        self._check_not_ended()
-        return await self.ssh.start()
-
     def start_soon(self, call: Callable[..., Awaitable[None]], *args: object) -> None:
         """Start a task that is cancelled when the kernel ends."""
         if not self.ended.is_set():
@@ -227,17 +183,6 @@ class Session:
         if self.ended.is_set():
             detail = f"kernel {self.token!r} has just ended"
             raise Refused(404, "session-not-found", "No such kernel", detail)
-
-    def _terminal_of(self, client: str) -> TerminalSession | None:
-        """The terminal that a client was attached to, unless nothing of it is left."""
-        if (terminal := self._terminal) is not None and client in terminal.clients:
-            return terminal
-        if (ended := self._ended_terminal) is not None and client in ended.clients:
-            return ended if ended.output.start < ended.output.end else None
-        return None
-
-    def _terminal_ended(self) -> None:
-        self._ended_terminal, self._terminal = self._terminal, None
 
     def interrupt(self, run_id: str | None) -> None:
         """Interrupt a run.
@@ -269,8 +214,7 @@ class Session:
         self.is_stuck = False
         self.ssh.stop()
         await self.driver.restart()
-        if self._terminal is not None:
-            self._terminal.restart()
+        self.terminal.restart()
 
     def info(self) -> KernelInfo:
         """The reply to ``GET /session/{name}``."""

@@ -13,7 +13,7 @@ import pwd
 import shlex
 import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -42,6 +42,7 @@ _KEPT_BYTES = 4096
 # The environment goes through a file, since arguments of processes are public.
 _PREPARE = f"""
 set -eu
+usual=$(umask)
 umask 077
 folder=$1
 mkdir -p "$folder"
@@ -51,9 +52,10 @@ if [ ! -f "$folder/id" ]; then
   cat "$folder/id.pub" >>"$folder/authorized_keys"
 fi
 cat "$folder/id" >{KEY_FILE}
-export -p >"$folder/environment"
+{{ export -p; echo "umask $usual"; }} >"$folder/environment"
 printf '%s\\n' "$2" >"$folder/login"
 shift 2
+umask "$usual"
 exec "$@"
 """
 _LOGIN = """
@@ -66,12 +68,22 @@ exec "$SHELL"
 """
 
 
+class _Running:
+    """A server from its start until its process is gone."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.scope = trio.CancelScope()
+        self.listens = False
+        self.gone = trio.Event()
+
+
 class SshServer:
     """A kernel's SSH server. The kernel's nursery owns it.
 
     Attributes:
         user: whom to log in as; empty where the kernel has no server.
-        port: the loopback port that it listens on; 0 while it does not run.
+        lacking: why it has none.
     """
 
     def __init__(
@@ -80,6 +92,7 @@ class SshServer:
         environ: Mapping[str, str],
         nursery: trio.Nursery,
         limits: GatewayLimits,
+        check_alive: Callable[[], None],
     ) -> None:
         """
         Args:
@@ -87,68 +100,96 @@ class SshServer:
             environ: the environment of the kernel's programs.
             nursery: the server's task lives in it.
             limits: how long the server may take to start.
+            check_alive: raises `Refused` when the kernel has ended, and its nursery is closed.
         """
-        self._program = _find_server(separate=host.separate)
+        self._program, self.lacking = _find_server(separate=host.separate)
         self.user = _own_name() if self._program else ""
-        self.port = 0
+        if self._program and not self.user:
+            self.lacking = "the user that runs the gateway cannot log in"
         self._host = host
         self._environ = environ
         self._nursery = nursery
         self._limits = limits
+        self._check_alive = check_alive
         self._lock = trio.Lock()
-        self._scope = trio.CancelScope()
+        self._running: _Running | None = None
+        self._last: _Running | None = None
+        """The last one, which may not be gone yet."""
+
+    @property
+    def port(self) -> int:
+        """The loopback port that it listens on; 0 while it does not run."""
+        return self._running.port if self._running is not None and self._running.listens else 0
+
+    @property
+    def occupied_port(self) -> int:
+        """The same also of a server that is about to end."""
+        return self._last.port if self._last is not None and not self._last.gone.is_set() else 0
 
     async def start(self) -> int:
-        """Start the server, unless it runs.
+        """Start the server, unless it runs. One that was stopped is gone before.
 
         Returns:
             Its port.
 
         Raises:
             GatewayError: it did not start.
+            Refused: 404, the kernel has ended.
         """
         async with self._lock:
-            if not self.port:
-                seconds = self._limits.service_start_seconds
-                with trio.move_on_after(seconds) as timeout:
-                    await self._nursery.start(self._run, _free_port())
-                if timeout.cancelled_caught:
-                    raise GatewayError(f"{self._program} did not start within {seconds:g} s")
-            return self.port
+            if self.port:
+                return self.port
+            if self._last is not None:
+                await self._last.gone.wait()
+            # In all that time the kernel may have ended.
+            self._check_alive()
+            server = self._running = self._last = _Running(_free_port())
+            seconds = self._limits.service_start_seconds
+            with trio.move_on_after(seconds) as timeout:
+                await self._nursery.start(self._run, server)
+            if timeout.cancelled_caught:
+                raise GatewayError(f"{self._program} did not start within {seconds:g} s")
+            return server.port
 
     def stop(self) -> None:
-        """End the server and its connections."""
-        self._scope.cancel()
+        """End the server and its connections; it is not found any more."""
+        if self._running is not None:
+            self._running.scope.cancel()
+            self._running = None
 
-    async def _run(self, port: int, *, task_status: trio.TaskStatus[None]) -> None:
+    async def _run(self, server: _Running, *, task_status: trio.TaskStatus[None]) -> None:
         shell = shutil.which("bash") or "/bin/sh"
         environment = {**self._environ, "SHELL": shell, "PS1": r"\w\$ "}
         # Not the user's HOME, which may be anywhere.
         folder = self._host.home / ".ssh"
-        server = self._command(folder, port)
-        command = ["/bin/sh", "-c", _PREPARE, "sh", str(folder), _LOGIN, *server]
+        arguments = self._command(folder, server.port)
+        command = ["/bin/sh", "-c", _PREPARE, "sh", str(folder), _LOGIN, *arguments]
         output = b""
 
         async def watch(_kind: Literal["stdout", "stderr"], data: bytes) -> None:
             nonlocal output
             output = (output + data)[-_KEPT_BYTES:]
-            if not self.port and _LISTENS in output:
-                self.port = port
+            if not server.listens and _LISTENS in output:
+                server.listens = True
                 task_status.started()
             await trio.lowlevel.checkpoint()
 
         try:
-            with trio.CancelScope() as self._scope:
+            with server.scope:
                 async with self._host.open_process(
                     command, env=environment, cwd=self._host.work, stdout="pipe"
                 ) as process:
                     await process.run(watch, None)
         except GatewayError:
-            if not self.port:
+            if not server.listens:
                 raise
         finally:
-            started, self.port = self.port, 0
-        if not started:
+            if self._running is server:
+                self._running = None
+            server.gone.set()
+        if server.scope.cancelled_caught and not server.listens:
+            raise GatewayError(f"{self._program} was stopped before it had started")
+        if not server.listens:
             reason = " ".join(output.decode(errors="replace").split()) or "it gave no reason"
             raise GatewayError(f"{self._program} ended: {reason}")
 
@@ -184,18 +225,21 @@ def _quoted(path: Path) -> str:
     return f'"{path}"'
 
 
-def _find_server(*, separate: bool) -> str:
-    """The path of an SSH server that can run in the kernel; empty if there is none.
+def _find_server(*, separate: bool) -> tuple[str, str]:
+    """The path of an SSH server that can run in the kernel, and why there is none.
 
     Args:
         separate: whether the kernel has namespaces of its own. Root has no privileges there, and
             the server gives up when it cannot drop them.
     """
     if separate and os.geteuid() == 0:
-        return ""
+        return "", "a gateway that root runs has one only with --isolation process-group"
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_FOLDERS))
     server = shutil.which("sshd", path=path)
-    return server if server and shutil.which("ssh-keygen") else ""
+    if server and shutil.which("ssh-keygen"):
+        return server, ""
+    missing = "ssh-keygen" if server else "sshd"
+    return "", f"{missing} is not installed on the gateway's machine"
 
 
 def _own_name() -> str:

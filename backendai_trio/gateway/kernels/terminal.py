@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -18,12 +19,15 @@ from ..processes.process_host import KernelHost
 from .input_buffer import InputBuffer
 from .output_buffer import ReplayBuffer
 
-__all__ = ["DEFAULT_TERM", "TerminalSession", "run_terminal", "term_of"]
+__all__ = ["DEFAULT_TERM", "MAX_CLIENT_NAME", "TerminalSession", "run_terminal", "term_of"]
 
 DEFAULT_TERM = "xterm-256color"
 """TERM of programs on a terminal whose client did not say which one it has."""
 HISTORY_BYTES = 32 * 1024
 """A newly attached client is shown this much of what was printed before."""
+MAX_CLIENT_NAME = 64
+"""Characters of a client's name."""
+_REMEMBERED_CLIENTS = 64
 _END_OF_INPUT = b"\x04"
 _INPUT_BYTES = 4096
 _TERM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", re.ASCII)
@@ -53,13 +57,12 @@ class TerminalSession:
     Attributes:
         output: what the shell prints.
         input: what the client types.
-        clients: the names of all clients that were attached to it, as far as they have one.
     """
 
     def __init__(self, limits: GatewayLimits) -> None:
         self.output = ReplayBuffer(limits.output_bytes)
         self.input = InputBuffer()
-        self.clients: set[str] = set()
+        self._clients: OrderedDict[str, None] = OrderedDict()
         self._limits = limits
         self._history = bytearray()
         self._size = (0, 0)
@@ -81,18 +84,25 @@ class TerminalSession:
         """Whether a client is attached."""
         return self._client is not None
 
+    def was_attached(self, name: str) -> bool:
+        """Whether a client of this name was attached, among the last ones."""
+        return name in self._clients
+
     def attach(self, scope: trio.CancelScope, name: str = "") -> None:
         """Attach a client; the one before is cancelled.
 
         Args:
             scope: what the client's connection runs in.
-            name: of the client; empty for none.
+            name: of the client, no longer than `MAX_CLIENT_NAME`; empty for none.
         """
         if self._client is not None:
             self._client.cancel()
         self._client = scope
         if name:
-            self.clients.add(name)
+            self._clients[name] = None
+            self._clients.move_to_end(name)
+            while len(self._clients) > _REMEMBERED_CLIENTS:
+                self._clients.popitem(last=False)
         self.output.stop_discarding()
 
     async def detach(self, scope: trio.CancelScope) -> None:

@@ -26,7 +26,7 @@ from typing import get_args
 from ...config.user_dirs import config_folder, data_folder, state_folder
 from ...errors import GatewayError
 from ..settings import RequestedIsolation
-from .host_main import ORPHANED
+from .host.serving import ORPHANED
 
 __all__ = ["PROCESS_GROUP", "Isolation", "Share", "Trial", "try_isolation"]
 
@@ -66,8 +66,8 @@ _HIDDEN = ("/run", "/tmp", "/var/tmp")  # noqa: S108
 #: removed. After a gateway was killed, its last kernel removes the gateway's folder as well.
 _REMOVER = f"""
 root=$1; shift; "$@"; code=$?
-rmdir "$root" 2>/dev/null
-if [ $code = {ORPHANED} ]; then rmdir "${{root%/*}}" 2>/dev/null; fi
+rmdir "$root" "$root.staging" 2>/dev/null
+if [ $code = {ORPHANED} ]; then rm -rf "$root.staging"; rmdir "${{root%/*}}" 2>/dev/null; fi
 exit $code
 """
 

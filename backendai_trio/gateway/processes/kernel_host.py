@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import trio
 
 from ...errors import GatewayError
-from . import host_main
+from .host.serving import MESSAGE_BYTES
 from .output_source import OutputSource
 from .process import Process, ProcessState
 from .pty import PseudoTerminal
@@ -48,6 +48,8 @@ class KernelHost:
         work: the work folder, with the user's files; programs run in it.
         home: HOME of the programs.
         tmp: TMPDIR of the programs.
+        staging: a folder on the same file system that they cannot reach if the kernel has
+            namespaces of its own; for files that are not complete.
         separate: whether it has namespaces of its own.
         usage: resources that the processes used; empty until the host has stopped. ``cpu_ms``;
             ``max_rss_bytes`` of the largest process; ``read_bytes`` and ``write_bytes`` from and to
@@ -69,6 +71,7 @@ class KernelHost:
         self.work = root / "work"
         self.home = root / "home"
         self.tmp = root / "tmp"
+        self.staging = root.with_name(f"{root.name}.staging")
         self.usage: Mapping[str, int] = {}
         self.ready = trio.Event()
         """Set when the host has started, or has died (`dead`)."""
@@ -145,7 +148,7 @@ class KernelHost:
                         await state.ended.wait()
                 del self._states[process_id]
 
-    # -- messages to and from host_main.py ------------------------------------------------------
+    # -- messages to and from host/serving.py ------------------------------------------------------
 
     def send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
         """Send a message with descriptors. Never blocks: messages are small, and the host is fast.
@@ -176,7 +179,7 @@ class KernelHost:
                 await trio.lowlevel.wait_readable(self._connection)
                 try:
                     data, ancillary, _, _ = self._connection.recvmsg(
-                        host_main.MESSAGE_BYTES, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC
+                        MESSAGE_BYTES, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC
                     )
                 except BlockingIOError:
                     continue
@@ -184,7 +187,7 @@ class KernelHost:
                     break
                 if not data:
                     break
-                message = marshal.loads(data)  # noqa: S302 (host_main.py says why marshal)
+                message = marshal.loads(data)  # noqa: S302 (host/serving.py says why marshal)
                 with ExitStack() as stack:
                     for _, _, payload in ancillary:
                         (pidfd,) = memoryview(payload).cast("i")

@@ -1,7 +1,7 @@
 """Starts and ends a kernel's process host.
 
-`open_host` owns the process host of one kernel (`host_main.py`, which says how no process outlives
-a kernel) and the kernel's folders. `KernelHost.open_process` owns one program in it, and
+`open_host` owns the process host of one kernel (`host/serving.py`, which says how no process
+outlives a kernel) and the kernel's folders. `KernelHost.open_process` owns one program in it, and
 `Process.run` carries the program's output and input. Everything lives in these blocks; there is no
 task outside of them.
 """
@@ -27,7 +27,9 @@ from ..._groups import one_error
 from ...errors import GatewayError
 from ..cleanup import clean_up_in_thread
 from ..limits import GatewayLimits
-from . import host_main
+from .host import HOST_MAIN
+from .host.process_tree import below, kill
+from .host.serving import MESSAGE_BYTES
 from .isolation import PROCESS_GROUP, Isolation, Share
 from .kernel_host import KernelHost, ProgramNotStartedError
 
@@ -65,18 +67,15 @@ async def open_host(
         raise GatewayError("the local gateway runs kernels on Linux only")
     limits = limits or GatewayLimits()
     gateway_end, host_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    host = KernelHost(
+        root, gateway_end, separate=isolation.separates, stop_seconds=limits.host_stop_seconds
+    )
     process: trio.Process | None = None
     try:
         with gateway_end:
             for end in (gateway_end, host_end):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, host_main.MESSAGE_BYTES)
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MESSAGE_BYTES)
             gateway_end.setblocking(False)
-            host = KernelHost(
-                root,
-                gateway_end,
-                separate=isolation.separates,
-                stop_seconds=limits.host_stop_seconds,
-            )
             with host_end:
                 process = await _start(host, root, host_end, isolation, shares)
                 host.pid = process.pid
@@ -96,9 +95,10 @@ async def open_host(
         if process is not None:
             seconds = limits.host_stop_seconds
             await _reap(process, root, seconds)  # noqa: ASYNC102 (bounded there)
-        # Usually there is nothing left to remove.
-        remove = partial(shutil.rmtree, root, ignore_errors=True)
-        await clean_up_in_thread(remove)  # noqa: ASYNC102 (bounded there)
+        # Usually there is little left to remove.
+        for folder in (root, host.staging):
+            remove = partial(shutil.rmtree, folder, ignore_errors=True)
+            await clean_up_in_thread(remove)  # noqa: ASYNC102 (bounded there)
 
 
 async def _start(
@@ -108,14 +108,14 @@ async def _start(
     isolation: Isolation,
     shares: Sequence[Share],
 ) -> trio.Process:
-    for folder in (host.work, host.home, host.tmp):
+    for folder in (host.work, host.home, host.tmp, host.staging):
         folder.mkdir(mode=0o700)
     fds = [host_end.fileno()]
     try:
         fds.append(gateway := os.pidfd_open(os.getpid()))
     except OSError:
         gateway = -1
-    script = [host_main.__file__, str(host_end.fileno()), str(gateway), str(root)]
+    script = [HOST_MAIN, str(host_end.fileno()), str(gateway), str(root)]
     try:
         return await trio.lowlevel.open_process(
             isolation.command([sys.executable, "-I", "-S", *script], root, shares),
@@ -185,11 +185,11 @@ def _kill_all(host_pid: int | None, root: Path, seconds: float) -> None:
     mark = f"HOME={root}/home\0".encode()
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        pids = set() if host_pid is None else set(host_main.below(host_pid))
+        pids = set() if host_pid is None else set(below(host_pid))
         pids.update(_processes_with(mark))
         if not pids:
             return
-        host_main.kill(list(pids))
+        kill(list(pids))
         time.sleep(0.005)
 
 

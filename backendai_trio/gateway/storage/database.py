@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import base64
 import logging
-import os
 import secrets
-from contextlib import closing
-from dataclasses import astuple, dataclass, field, replace
+from collections import OrderedDict
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from ...errors import GatewayError
-
-if TYPE_CHECKING:
-    import sqlite3
+from .sqlite import all_rows, open_database, transaction
 
 __all__ = [
     "EndedSession",
@@ -25,7 +21,6 @@ __all__ = [
     "MemoryStore",
     "SqliteStore",
     "Store",
-    "open_database",
 ]
 
 _log = logging.getLogger("backendai_trio.gateway")
@@ -94,8 +89,14 @@ class EndedSession:
     """``INTERACTIVE`` or ``BATCH``."""
     result: str = "UNDEFINED"
     """Of a batch session: ``SUCCESS`` or ``FAILURE``."""
-    log: str = ""
-    """What a batch session has printed."""
+
+    @property
+    def has_run(self) -> bool:
+        """Whether it was started before it ended."""
+        return self.status == "TERMINATED"
+
+
+_ENDED = ", ".join(column.name for column in fields(EndedSession))
 
 
 class Store(Protocol):
@@ -104,11 +105,24 @@ class Store(Protocol):
     def secret_key_of(self, access_key: str) -> str | None:
         """The secret key of a key pair; None if there is no such pair."""
 
-    def add_ended(self, session: EndedSession) -> None:
-        """Add a kernel that has ended. A full disk is logged, not raised: the kernel has ended."""
+    def add_ended(self, session: EndedSession, log: str = "") -> None:
+        """Add a kernel that has ended. A full disk is logged, not raised: the kernel has ended.
+
+        Args:
+            session: the kernel.
+            log: what a batch session has printed. It is kept of the newest kernels only.
+        """
 
     def ended(self, access_key: str) -> list[EndedSession]:
         """A key pair's ended kernels, newest first."""
+
+    def ended_log(self, access_key: str, name: str) -> str | None:
+        """What a batch session has printed; None if no batch session has ended under that name.
+
+        Args:
+            access_key: of its key pair.
+            name: its token or id. If several had the token, the last one counts.
+        """
 
     def setting(self, access_key: str, name: str) -> str | None:
         """A setting of a key pair, such as its dotfiles; None if it was never set."""
@@ -130,20 +144,31 @@ class MemoryStore:
     def __init__(self, pair: KeyPair) -> None:
         self.pair = pair
         self._ended: list[EndedSession] = []
+        self._logs: OrderedDict[str, str] = OrderedDict()
         self._settings: dict[tuple[str, str], str] = {}
 
     def secret_key_of(self, access_key: str) -> str | None:
         """See `Store`."""
         return self.pair.secret_key if access_key == self.pair.access_key else None
 
-    def add_ended(self, session: EndedSession) -> None:
+    def add_ended(self, session: EndedSession, log: str = "") -> None:
         """See `Store`."""
         self._ended.insert(0, session)
-        self._ended[_LOGS:] = [replace(item, log="") for item in self._ended[_LOGS:_HISTORY]]
+        del self._ended[_HISTORY:]
+        self._logs[session.session_id] = log
+        while len(self._logs) > _LOGS:
+            self._logs.popitem(last=False)
 
     def ended(self, access_key: str) -> list[EndedSession]:
         """See `Store`."""
         return [item for item in self._ended if item.access_key == access_key]
+
+    def ended_log(self, access_key: str, name: str) -> str | None:
+        """See `Store`."""
+        for item in self.ended(access_key):
+            if item.kind == "BATCH" and name in (item.token, item.session_id):
+                return self._logs.get(item.session_id, "") if item.has_run else None
+        return None
 
     def setting(self, access_key: str, name: str) -> str | None:
         """See `Store`."""
@@ -177,12 +202,9 @@ class SqliteStore:
 
     def keypair(self, access_key: str | None = None, secret_key: str | None = None) -> KeyPair:
         """The gateway's key pair. It is made if there is none, and the arguments change it."""
-        # Exclusively: two gateways that start at the same time must not both make a pair.
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        # Two gateways that start at the same time must not both make a pair.
+        with transaction(self._db):
             return self._keypair(access_key, secret_key)
-        finally:
-            self._db.execute("COMMIT")
 
     def _keypair(self, access_key: str | None, secret_key: str | None) -> KeyPair:
         known = self._one("SELECT access_key, secret_key FROM keypairs ORDER BY rowid DESC LIMIT 1")
@@ -204,17 +226,20 @@ class SqliteStore:
         row = self._one("SELECT secret_key FROM keypairs WHERE access_key=?", access_key)
         return row[0] if row else None
 
-    def add_ended(self, session: EndedSession) -> None:
+    def add_ended(self, session: EndedSession, log: str = "") -> None:
         """See `Store`."""
         try:
-            self._insert_ended(session)
+            self._insert_ended(session, log)
         except self._failures as exc:
             _log.warning("cannot store that kernel %r has ended: %s", session.token, exc)
 
-    def _insert_ended(self, session: EndedSession) -> None:
-        values = astuple(session)
+    def _insert_ended(self, session: EndedSession, log: str) -> None:
+        values = (*astuple(session), log)
         places = ", ".join("?" * len(values))
-        self._db.execute(f"INSERT OR REPLACE INTO ended_sessions VALUES ({places})", values)  # noqa: S608
+        self._db.execute(
+            f"INSERT OR REPLACE INTO ended_sessions ({_ENDED}, log) VALUES ({places})",  # noqa: S608
+            values,
+        )
         newest = "(SELECT MAX(rowid) FROM ended_sessions)"
         self._db.execute(f"DELETE FROM ended_sessions WHERE rowid <= {newest} - {_HISTORY}")  # noqa: S608
         self._db.execute(
@@ -223,20 +248,26 @@ class SqliteStore:
 
     def _add_columns(self) -> None:
         """Bring the table of an earlier version up to date."""
-        with closing(self._db.execute("PRAGMA table_info(ended_sessions)")) as rows:
-            known = {row[1] for row in rows}
+        known = {row[1] for row in all_rows(self._db, "PRAGMA table_info(ended_sessions)")}
         for name, kind in _ADDED.items():
             if name not in known:
                 self._db.execute(f"ALTER TABLE ended_sessions ADD COLUMN {name} {kind}")
 
     def ended(self, access_key: str) -> list[EndedSession]:
         """See `Store`."""
-        with closing(
-            self._db.execute(
-                "SELECT * FROM ended_sessions WHERE access_key=? ORDER BY rowid DESC", (access_key,)
-            )
-        ) as rows:
-            return [EndedSession(*row) for row in rows]
+        # Without the logs, which may be 50 MiB.
+        text = f"SELECT {_ENDED} FROM ended_sessions WHERE access_key=? ORDER BY rowid DESC"  # noqa: S608
+        return [EndedSession(*row) for row in all_rows(self._db, text, access_key)]
+
+    def ended_log(self, access_key: str, name: str) -> str | None:
+        """See `Store`."""
+        row = self._one(
+            "SELECT status, log FROM ended_sessions WHERE access_key=? AND kind='BATCH' "
+            "AND ? IN (token, session_id) ORDER BY rowid DESC LIMIT 1",
+            access_key,
+            name,
+        )
+        return row[1] if row and row[0] == "TERMINATED" else None
 
     def setting(self, access_key: str, name: str) -> str | None:
         """See `Store`."""
@@ -251,38 +282,5 @@ class SqliteStore:
         )
 
     def _one(self, text: str, *values: object) -> tuple[str, ...] | None:
-        cursor: sqlite3.Cursor = self._db.execute(text, values)
-        row: tuple[str, ...] | None = cursor.fetchone()
-        return row
-
-
-def open_database(path: Path | None, schema: str) -> sqlite3.Connection:
-    """Open a database that only its owner can read, and make its tables; None is in memory.
-
-    Raises:
-        GatewayError: it cannot be made or written, or the file is not a database.
-    """
-    import sqlite3
-
-    try:
-        if path is not None:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.parent.chmod(0o700)
-            # Made before SQLite opens it, so that others can never read it.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            path.chmod(0o600)
-        # Autocommit. Calls come from one thread at a time, but not always from the same one.
-        opened = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
-        # Several gateways may use a folder: one of `serve`, and those within commands.
-        opened.execute("PRAGMA busy_timeout=2000")
-        opened.execute("PRAGMA journal_mode=WAL")
-        # Consistent after any crash; after a power failure the last changes may be missing.
-        opened.execute("PRAGMA synchronous=NORMAL")
-        opened.execute("PRAGMA foreign_keys=ON")
-        opened.executescript(schema)
-    except (OSError, sqlite3.Error) as exc:
-        raise GatewayError(
-            f"cannot keep the gateway's data in {path}: {exc}; "
-            "solve that, or use another folder (GatewayOptions.data, --data)"
-        ) from exc
-    return opened
+        rows = all_rows(self._db, text, *values)
+        return rows[0] if rows else None

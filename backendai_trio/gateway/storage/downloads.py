@@ -31,7 +31,10 @@ __all__ = [
 
 TICKET_SECONDS = 24 * 3600.0
 """How long a ticket is valid."""
-MAX_TICKETS = 10_000
+_TICKET_BYTES = 1024 * 1024
+_ALL_TICKETS_BYTES = 64 * 1024 * 1024
+_TEXT_BYTES = 128
+"""What a text takes besides its characters, roughly."""
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -47,24 +50,42 @@ class DownloadTicket:
     files: tuple[str, ...] = ()
     """Of an archive of several; `path` is then its name."""
 
+    @property
+    def size(self) -> int:
+        """How many bytes of memory it takes, roughly."""
+        return sum(_TEXT_BYTES + len(text) for text in (self.user, self.path, *self.files))
+
 
 class DownloadTickets:
-    """The valid tickets. They are lost when the gateway ends; clients then request new ones."""
+    """The valid tickets. They are lost when the gateway ends; clients then request new ones.
 
-    def __init__(self) -> None:
+    Args:
+        max_bytes: memory that all of them may take; the oldest ones become invalid first.
+    """
+
+    def __init__(self, max_bytes: int = _ALL_TICKETS_BYTES) -> None:
         self._tickets: OrderedDict[str, DownloadTicket] = OrderedDict()
+        self._max_bytes = max_bytes
+        self._bytes = 0
 
     def issue(
         self, user: str, folder_id: str, path: str, *, archive: bool, files: Sequence[str] = ()
     ) -> str:
-        """Issue a ticket for a file, or for an archive of several, and return its token."""
+        """Issue a ticket for a file, or for an archive of several, and return its token.
+
+        Raises:
+            Refused: 400, the paths are too long.
+        """
         expires_at = trio.current_time() + TICKET_SECONDS
+        ticket = DownloadTicket(user, folder_id, path, archive, expires_at, tuple(files))
+        if ticket.size > _TICKET_BYTES:
+            detail = f"{len(files):,} paths; name folders, or request several archives"
+            raise Refused(400, "invalid-api-params", "Too many paths for one archive", detail)
         token = secrets.token_urlsafe(32)
-        self._tickets[token] = DownloadTicket(
-            user, folder_id, path, archive, expires_at, tuple(files)
-        )
-        while len(self._tickets) > MAX_TICKETS:
-            self._tickets.popitem(last=False)
+        self._tickets[token] = ticket
+        self._bytes += ticket.size
+        while self._bytes > self._max_bytes:
+            self._bytes -= self._tickets.popitem(last=False)[1].size
         return token
 
     def find(self, token: str) -> DownloadTicket:

@@ -1,22 +1,19 @@
-"""The index of virtual folders: owners, shares, invitations and unfinished uploads, in SQLite."""
+"""The index of virtual folders: owners, shares and invitations, in SQLite."""
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ...wire.vfolder_sharing import Invitation
 from ...wire.vfolders import CreateVFolder
-from .database import open_database
+from .sqlite import all_rows, open_database, transaction
+from .upload_index import UPLOADS_SCHEMA, UploadIndex
 
-__all__ = ["Folder", "FolderIndex", "PendingUpload"]
+__all__ = ["Folder", "FolderIndex", "TooManyFoldersError"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS vfolders (
@@ -34,16 +31,11 @@ CREATE TABLE IF NOT EXISTS vfolder_invitations (
     inviter TEXT NOT NULL, invitee TEXT NOT NULL, permission TEXT NOT NULL,
     created_at TEXT NOT NULL, UNIQUE (folder_id, invitee)
 ) STRICT;
-CREATE TABLE IF NOT EXISTS vfolder_uploads (
-    key TEXT PRIMARY KEY,
-    folder_id TEXT NOT NULL REFERENCES vfolders ON DELETE CASCADE,
-    path TEXT NOT NULL, size INTEGER NOT NULL, position INTEGER NOT NULL,
-    placed INTEGER NOT NULL, used_at TEXT NOT NULL
-) STRICT;
 """
 _FOLDER = "folder_id, name, owner, created_at, usage_mode, permission, cloneable, max_bytes"
+_NOBODY = ""
+"""The owner of copies that are not complete: no access key is empty."""
 _ORDER = "ORDER BY created_at, name"
-_UPLOAD = "key, folder_id, path, size, position, placed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,67 +62,100 @@ class Folder:
         return self.is_owner or self.permission != "ro"
 
 
-@dataclass(frozen=True, slots=True)
-class PendingUpload:
-    """An unfinished upload. Its bytes are in a file named `key`, outside of the folder's files."""
-
-    key: str
-    """Hash of the client's token."""
-    folder_id: str
-    path: str
-    size: int
-    position: int
-    """Bytes that were received and need not be sent again."""
-    placed: bool
-    """Whether the file has got its name in the folder."""
+class TooManyFoldersError(Exception):
+    """A user has as many folders as a user may have."""
 
 
 class FolderIndex:
     """The database. All calls are short.
+
+    Attributes:
+        uploads: the unfinished uploads into the folders.
 
     Raises:
         GatewayError: it cannot be made or written.
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._db = open_database(path, _SCHEMA)
+        self._db = open_database(path, _SCHEMA + UPLOADS_SCHEMA)
+        self.uploads = UploadIndex(self._db)
 
     def close(self) -> None:
         """Close it; may be repeated."""
         self._db.close()
 
-    def add(self, request: CreateVFolder, owner: str, max_folders: int) -> Folder | None:
-        """Add a folder; returns None if the owner has `max_folders` already.
+    def check_new(self, owner: str, name: str, max_folders: int) -> None:
+        """Check that an owner may have one more folder.
+
+        Args:
+            owner: access key of the owner.
+            name: of the folder.
+            max_folders: how many folders the owner may have.
 
         Raises:
             FileExistsError: the owner has a folder of this name.
+            TooManyFoldersError: the owner has `max_folders` already.
         """
+        if self._named(owner, name):
+            raise FileExistsError(name)
+        owned = all_rows(self._db, "SELECT COUNT(*) FROM vfolders WHERE owner=?", owner)
+        if owned[0][0] >= max_folders:
+            raise TooManyFoldersError(max_folders)
+
+    def add(
+        self, request: CreateVFolder, owner: str, max_folders: int, *, copy: str = ""
+    ) -> Folder:
+        """Add a folder.
+
+        Args:
+            request: the folder.
+            owner: access key of its owner.
+            max_folders: how many folders the owner may have.
+            copy: the id of a copy that is complete (see `begin_copy`); default: a new id.
+
+        Raises:
+            FileExistsError, TooManyFoldersError: see `check_new`.
+        """
+        folder_id = copy or uuid.uuid4().hex
+        with transaction(self._db):
+            self.check_new(owner, request.name, max_folders)
+            self.remove(folder_id)
+            self._insert(folder_id, request, owner)
+        (added,) = (folder for folder in self.of_user(owner) if folder.folder_id == folder_id)
+        return added
+
+    def begin_copy(self, request: CreateVFolder) -> str:
+        """Add a folder that belongs to nobody until it is complete; returns its id."""
         folder_id = uuid.uuid4().hex
-        with self._transaction():
-            if self._named(owner, request.name):
-                raise FileExistsError(request.name)
-            owned = self._all("SELECT COUNT(*) FROM vfolders WHERE owner=?", owner)
-            if owned[0][0] >= max_folders:
-                return None
-            self._db.execute(
-                f"INSERT INTO vfolders ({_FOLDER}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-                (
-                    folder_id,
-                    request.name,
-                    owner,
-                    _now(),
-                    request.usage_mode,
-                    request.permission,
-                    request.cloneable,
-                    request.max_bytes,
-                ),
-            )
-        return self.find(owner, folder_id)
+        self._insert(folder_id, replace(request, name=folder_id), _NOBODY)
+        return folder_id
+
+    def expire_copies(self, before: datetime) -> None:
+        """Remove copies that were begun before, and never completed."""
+        self._db.execute(
+            "DELETE FROM vfolders WHERE owner=? AND created_at<?", (_NOBODY, before.isoformat())
+        )
+
+    def _insert(self, folder_id: str, request: CreateVFolder, owner: str) -> None:
+        self._db.execute(
+            f"INSERT INTO vfolders ({_FOLDER}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            (
+                folder_id,
+                request.name,
+                owner,
+                _now(),
+                request.usage_mode,
+                request.permission,
+                request.cloneable,
+                request.max_bytes,
+            ),
+        )
 
     def of_user(self, user: str) -> list[Folder]:
         """All folders that a user may read; the user's own ones come first."""
-        own = self._all(f"SELECT {_FOLDER} FROM vfolders WHERE owner=? {_ORDER}", user)  # noqa: S608
-        shared = self._all(
+        own = all_rows(self._db, f"SELECT {_FOLDER} FROM vfolders WHERE owner=? {_ORDER}", user)  # noqa: S608
+        shared = all_rows(
+            self._db,
             f"SELECT {_FOLDER.replace('permission', 's.permission')} FROM vfolders "  # noqa: S608
             f"JOIN vfolder_shares s USING (folder_id) WHERE s.user=? {_ORDER}",
             user,
@@ -150,7 +175,7 @@ class FolderIndex:
 
     def ids(self) -> set[str]:
         """The ids of all folders."""
-        return {row[0] for row in self._all("SELECT folder_id FROM vfolders")}
+        return {row[0] for row in all_rows(self._db, "SELECT folder_id FROM vfolders")}
 
     def rename(self, folder: Folder, name: str) -> None:
         """Give a folder another name.
@@ -158,7 +183,7 @@ class FolderIndex:
         Raises:
             FileExistsError: its owner has a folder of that name.
         """
-        with self._transaction():
+        with transaction(self._db):
             if self._named(folder.owner, name):
                 raise FileExistsError(name)
             self._db.execute(
@@ -176,7 +201,7 @@ class FolderIndex:
 
     def share(self, folder_id: str, user: str, permission: str) -> None:
         """Share a folder with a user, and remove the user's invitation."""
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute(
                 "INSERT OR REPLACE INTO vfolder_shares VALUES (?, ?, ?)",
                 (folder_id, user, permission),
@@ -194,8 +219,9 @@ class FolderIndex:
 
     def invite(self, folder: Folder, invitee: str, permission: str) -> bool:
         """Invite a user; returns False if the user has the folder, or an invitation."""
-        with self._transaction():
-            known = self._all(
+        with transaction(self._db):
+            known = all_rows(
+                self._db,
                 "SELECT 1 FROM vfolder_shares WHERE folder_id=? AND user=?",
                 folder.folder_id,
                 invitee,
@@ -212,7 +238,8 @@ class FolderIndex:
         self, *, invitee: str | None = None, inviter: str | None = None
     ) -> list[Invitation]:
         """Open invitations to a user, or from a user."""
-        rows = self._all(
+        rows = all_rows(
+            self._db,
             "SELECT invitation_id, folder_id, name, inviter, invitee, i.permission, i.created_at "
             "FROM vfolder_invitations i JOIN vfolders USING (folder_id) "
             "WHERE invitee=? OR inviter=? ORDER BY i.created_at",
@@ -236,74 +263,10 @@ class FolderIndex:
         """Remove an invitation."""
         self._db.execute("DELETE FROM vfolder_invitations WHERE invitation_id=?", (invitation_id,))
 
-    # -- uploads ----------------------------------------------------------------------------------
-
-    def begin_upload(self, folder_id: str, path: str, size: int) -> str:
-        """Add an upload; returns its token, of which only a hash is stored."""
-        token = secrets.token_urlsafe(32)
-        self._db.execute(
-            f"INSERT INTO vfolder_uploads ({_UPLOAD}, used_at) VALUES (?, ?, ?, ?, 0, 0, ?)",  # noqa: S608
-            (_key(token), folder_id, path, size, _now()),
-        )
-        return token
-
-    def upload(self, token: str) -> PendingUpload | None:
-        """The upload of a token; None if there is none."""
-        rows = self._all(f"SELECT {_UPLOAD} FROM vfolder_uploads WHERE key=?", _key(token))  # noqa: S608
-        if not rows:
-            return None
-        key, folder_id, path, size, position, placed = rows[0]
-        return PendingUpload(key, folder_id, path, size, position, bool(placed))
-
-    def advance(self, upload: PendingUpload, position: int, *, placed: bool = False) -> None:
-        """Store the progress of an upload."""
-        self._db.execute(
-            "UPDATE vfolder_uploads SET position=?, placed=?, used_at=? WHERE key=?",
-            (position, placed, _now(), upload.key),
-        )
-
-    def pending_bytes(self, folder_id: str, *, but: str, since: datetime) -> int:
-        """The size of unfinished uploads into a folder, in bytes.
-
-        Args:
-            folder_id: the folder.
-            but: uploads to this path are left out: a new upload replaces them.
-            since: uploads that were not continued since then are left out.
-        """
-        rows = self._all(
-            "SELECT COALESCE(SUM(size), 0) FROM vfolder_uploads "
-            "WHERE folder_id=? AND placed=0 AND path!=? AND used_at>=?",
-            folder_id,
-            but,
-            since.isoformat(),
-        )
-        return int(rows[0][0])
-
-    def expire_uploads(self, before: datetime) -> list[tuple[str, str]]:
-        """Remove uploads that were not continued; returns their folders and keys."""
-        with self._transaction():
-            rows = self._all(
-                "SELECT folder_id, key FROM vfolder_uploads WHERE used_at<?", before.isoformat()
-            )
-            self._db.execute("DELETE FROM vfolder_uploads WHERE used_at<?", (before.isoformat(),))
-        return [(row[0], row[1]) for row in rows]
-
     def _named(self, owner: str, name: str) -> bool:
-        return bool(self._all("SELECT 1 FROM vfolders WHERE owner=? AND name=?", owner, name))
-
-    def _all(self, text: str, *values: object) -> list[tuple[Any, ...]]:
-        rows: list[tuple[Any, ...]] = self._db.execute(text, values).fetchall()
-        return rows
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:  # after any error the database must not stay locked
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        return bool(
+            all_rows(self._db, "SELECT 1 FROM vfolders WHERE owner=? AND name=?", owner, name)
+        )
 
 
 def _folder(row: tuple[Any, ...], *, is_owner: bool) -> Folder:
@@ -319,10 +282,6 @@ def _folder(row: tuple[Any, ...], *, is_owner: bool) -> Folder:
         int(max_bytes),
         is_owner,
     )
-
-
-def _key(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _now() -> str:

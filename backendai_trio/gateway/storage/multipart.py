@@ -130,7 +130,7 @@ class _Form:
         """Rename the complete files into place; folders are made (as agents do since 1.3)."""
         # A symbolic link that the kernel has made must not lead out of the work folder.
         folders: dict[str, Path] = {}
-        targets = []
+        sources: dict[str, list[tuple[Path, str]]] = {}
         for name, source in self.files:
             folder, _, last = name.rpartition("/")
             if folder not in folders:
@@ -138,12 +138,12 @@ class _Form:
             target = folders[folder] / last
             if target.is_dir() and not target.is_symlink():
                 raise _not_stored(f"{name!r} is a folder there")
-            targets.append((source, target))
+            sources.setdefault(folder, []).append((source, last))
         try:
-            for parent in folders.values():
-                parent.mkdir(parents=True, exist_ok=True)
-            for source, target in targets:
-                source.replace(target)
+            for folder, found in sources.items():
+                with workspace.held(folders[folder], make=True) as held:
+                    for source, last in found:
+                        source.replace(held / last)
         except OSError as exc:
             raise _not_stored(f"{exc.filename2 or exc.filename}: {exc.strerror}") from None
 

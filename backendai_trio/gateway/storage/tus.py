@@ -19,7 +19,9 @@ from ...files.thread_writer import feed_in_thread
 from ...wire.storage_proxy import CHECKSUM_MISMATCH, PatchHead, TusState
 from ..refusals import Refused, refusal_of
 from . import vfolder_files
-from .index import Folder, PendingUpload
+from .folder_refusals import no_room
+from .index import Folder
+from .upload_index import PendingUpload
 from .vfolders import VFolders
 
 __all__ = ["TusUploads"]
@@ -67,8 +69,8 @@ class TusUploads:
         room = await self._folders.room_in(folder, path)
         # The file that it replaces makes room.
         if room is not None and size > room + (target.stat().st_size if target.is_file() else 0):
-            raise self._folders.full(folder)
-        token = self._folders.index.begin_upload(folder.folder_id, path, size)
+            raise no_room(self._folders.quota_of(folder), folder.name)
+        token = self._folders.index.uploads.begin(folder.folder_id, path, size)
         if size == 0:
             # The official client sends no request for an empty file, and reports success.
             await self._complete(token, "")
@@ -144,7 +146,7 @@ class TusUploads:
                     await writer.receive(body)
                 finally:
                     if writer.good != upload.position:
-                        self._folders.index.advance(upload, writer.good)
+                        self._folders.index.uploads.advance(upload, writer.good)
         return await self._complete(token, folder_within)
 
     async def _place(self, upload: PendingUpload, folder_within: str) -> None:
@@ -159,20 +161,20 @@ class TusUploads:
                 vfolder_files.place_upload(root, path, staged)
 
         await trio.to_thread.run_sync(place)
-        self._folders.index.advance(upload, upload.size, placed=True)
+        self._folders.index.uploads.advance(upload, upload.size, placed=True)
 
     def _find(self, token: str) -> PendingUpload:
-        upload = self._folders.index.upload(token)
+        upload = self._folders.index.uploads.find(token)
         if upload is None:
             detail = "it has expired, or its folder was deleted; start it again"
             raise Refused(404, "generic-not-found", "No such upload", detail)
         return upload
 
     def _root_of(self, upload: PendingUpload) -> Path:
-        return self._folders.staging_of(upload.folder_id).parent / "files"
+        return self._folders.disk.files_of(upload.folder_id)
 
     def _staged(self, upload: PendingUpload) -> Path:
-        return self._folders.staging_of(upload.folder_id) / upload.key
+        return self._folders.disk.staging_of(upload.folder_id) / upload.key
 
 
 @contextmanager

@@ -11,19 +11,22 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO
-from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from ...errors import LocalProtocolError
 from ...files.paths import place, safe_join
 from ...wire.files import FileInfo, Listing
 from ...wire.vfolder_files import MakeDirectory, MoveFile, RemoveFiles
 from ..refusals import Refused, refusal_of
+from .held_folders import held_folder
 
 __all__ = [
-    "copy_all",
+    "check_parent",
+    "existing",
     "inside",
+    "is_folder",
     "list_entries",
     "make_directory",
     "measure",
@@ -31,11 +34,8 @@ __all__ = [
     "open_file",
     "place_upload",
     "remove",
-    "zip_chunks",
-    "zip_paths",
+    "walk",
 ]
-
-_CHUNK_BYTES = 1024 * 1024
 
 
 def inside(root: Path, path: str) -> Path:
@@ -55,7 +55,7 @@ def inside(root: Path, path: str) -> Path:
 
 def list_entries(root: Path, path: str) -> Listing:
     """List a folder, sorted by name. Symbolic links are listed as links."""
-    folder = _existing(root, path)
+    folder = existing(root, path)
     if folder.is_symlink() and not folder.resolve().is_relative_to(root.resolve()):
         raise _unsafe(path)
     if not folder.is_dir():
@@ -74,10 +74,13 @@ def list_entries(root: Path, path: str) -> Listing:
 def make_directory(root: Path, request: MakeDirectory) -> None:
     """Make a folder."""
     target = inside(root, request.path)
-    if target == root and not request.exist_ok:
-        raise _exists(request.path)
+    if target == root:
+        if not request.exist_ok:
+            raise _exists(request.path)
+        return
     try:
-        target.mkdir(parents=request.parents, exist_ok=request.exist_ok)
+        with _held(root, target.parent, make=request.parents) as folder:
+            (folder / target.name).mkdir(exist_ok=request.exist_ok)
     except FileNotFoundError:
         raise Refused(
             400,
@@ -93,7 +96,7 @@ def make_directory(root: Path, request: MakeDirectory) -> None:
 
 def remove(root: Path, request: RemoveFiles) -> None:
     """Remove files and folders. If one of them cannot be removed, none is."""
-    targets = [(path, _existing(root, path)) for path in request.files]
+    targets = [(path, existing(root, path)) for path in request.files]
     for path, target in targets:
         if target == root:
             raise Refused(
@@ -102,7 +105,7 @@ def remove(root: Path, request: RemoveFiles) -> None:
                 "The virtual folder itself cannot be removed",
                 "remove its files by name, or delete the virtual folder",
             )
-        if _is_folder(target) and not request.recursive:
+        if is_folder(target) and not request.recursive:
             raise Refused(
                 400,
                 "vfolder-operation-failed",
@@ -111,10 +114,11 @@ def remove(root: Path, request: RemoveFiles) -> None:
             )
     for path, target in targets:
         try:
-            if _is_folder(target):
-                shutil.rmtree(target)
-            else:
-                target.unlink(missing_ok=True)
+            with _held(root, target.parent) as folder:
+                if is_folder(folder / target.name):
+                    shutil.rmtree(folder / target.name)
+                else:
+                    (folder / target.name).unlink(missing_ok=True)
         except FileNotFoundError:
             continue  # named twice, or in a folder that was removed before
         except OSError as exc:
@@ -123,19 +127,20 @@ def remove(root: Path, request: RemoveFiles) -> None:
 
 def move(root: Path, request: MoveFile) -> None:
     """Move a file or folder. A target that is a folder gets it; one that is a file is replaced."""
-    source, target = _existing(root, request.source), inside(root, request.target)
+    source, target = existing(root, request.source), inside(root, request.target)
     if source == root:
         raise Refused(400, "vfolder-operation-failed", "The folder itself cannot be moved")
-    if _is_folder(target):
+    if is_folder(target):
         target = target / source.name
-    if _is_folder(target):
+    if is_folder(target):
         raise _exists(request.target)
     if target.is_relative_to(source) and target != source:
         raise Refused(
             400, "vfolder-operation-failed", "A folder cannot be moved into itself", request.source
         )
     try:
-        source.rename(target)
+        with _held(root, source.parent) as old, _held(root, target.parent) as new:
+            (old / source.name).rename(new / target.name)
     except OSError as exc:
         raise _failed("The file cannot be moved", request.source, exc) from None
 
@@ -171,14 +176,13 @@ def check_parent(root: Path, path: str) -> None:
 def place_upload(root: Path, path: str, source: Path) -> None:
     """Give a complete upload its name; missing folders are made."""
     target = inside(root, path)
-    if target == root or _is_folder(target):
+    if target == root or is_folder(target):
         raise Refused(
             400, "vfolder-operation-failed", "The file cannot be stored", f"{path!r} is a folder"
         )
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Resolved again, now that its folders exist: a kernel may have made a link there.
-        place(source, inside(root, path), overwrite=True)
+        with _held(root, target.parent, make=True) as folder:
+            place(source, folder / target.name, overwrite=True)
     except OSError as exc:
         raise _failed("The file cannot be stored", path, exc) from None
 
@@ -188,7 +192,7 @@ def open_file(root: Path, path: str) -> tuple[IO[bytes], os.stat_result]:
 
     A link within the folder is followed; one that leads out, a device or a pipe is refused.
     """
-    target = _existing(root, path).resolve()
+    target = existing(root, path).resolve()
     if not target.is_relative_to(root.resolve()):
         raise _unsafe(path)
     try:
@@ -207,48 +211,13 @@ def open_file(root: Path, path: str) -> tuple[IO[bytes], os.stat_result]:
     return file, state
 
 
-def zip_chunks(root: Path, path: str) -> Iterator[bytes]:
-    """An uncompressed ZIP archive of a folder, in chunks; links and devices are left out."""
-    folder = _existing(root, path)
-    if not _is_folder(folder):
-        raise Refused(400, "vfolder-operation-failed", "Not a folder", repr(path))
-    return _zip([folder], folder, root)
+def walk(items: Sequence[Path]) -> Iterator[Path]:
+    """The items that are files, and everything below those that are folders.
 
-
-def zip_paths(root: Path, paths: Sequence[str]) -> Iterator[bytes]:
-    """The same of files and folders, under their paths in the virtual folder."""
-    found = [_existing(root, path) for path in paths]
-    for item, path in zip(found, paths, strict=True):
-        if not _is_folder(item):
-            open_file(root, path)[0].close()  # whether it may be read
-    return _zip(found, root, root)
-
-
-def _zip(items: Sequence[Path], base: Path, root: Path) -> Iterator[bytes]:
-    """An archive of files and folders, each named by its path below `base`."""
-    sink = _ChunkSink()
-    with ZipFile(sink, "w", ZIP_STORED, allowZip64=True) as archive:  # type: ignore[call-overload]
-        for path in _walk(items):
-            name = path.relative_to(base).as_posix()
-            if _is_folder(path):
-                archive.writestr(ZipInfo(f"{name}/"), b"")
-                continue
-            try:
-                file, _ = open_file(root, path.relative_to(root).as_posix())
-            except (Refused, OSError):
-                continue
-            with file, archive.open(ZipInfo(name), "w", force_zip64=True) as entry:
-                while data := file.read(_CHUNK_BYTES):
-                    entry.write(data)
-                    yield sink.take()
-    yield sink.take()
-
-
-def _walk(items: Sequence[Path]) -> Iterator[Path]:
-    """The items that are files, and all that is in those that are folders; links are not followed,
-    and are among it."""
+    Links are given as they are, and not followed.
+    """
     for item in items:
-        if not _is_folder(item):
+        if not is_folder(item):
             yield item
             continue
         for current, folders, names in os.walk(item):
@@ -260,66 +229,25 @@ def _walk(items: Sequence[Path]) -> Iterator[Path]:
             yield from (here / name for name in sorted([*names, *links]))
 
 
-def copy_all(source: Path, target: Path, *, room_bytes: int | None) -> None:
-    """Copy the content of a folder; links stay links, devices are left out.
-
-    Args:
-        source: the folder.
-        target: an empty folder.
-        room_bytes: how many bytes may be copied; None for no limit.
+def existing(root: Path, path: str) -> Path:
+    """Resolve a path in a folder, as `inside`.
 
     Raises:
-        Refused: 412, there is less room.
-        OSError: the disk is full, or fails.
+        Refused: 404, nothing is there; 400, the path leads out of the folder.
     """
-    if room_bytes is not None and measure(source)[1] > room_bytes:
-        raise Refused(412, "quota-exceeded", "The folder's quota is exceeded")
-
-    for path in _walk([source]):
-        name = path.relative_to(source)
-        copy = target / name
-        if path.is_symlink():
-            copy.symlink_to(path.readlink())
-        elif _is_folder(path):
-            copy.mkdir()
-        else:
-            try:
-                file, state = open_file(source, name.as_posix())
-            except (Refused, FileNotFoundError):
-                continue  # a device, or was removed meanwhile
-            with file, copy.open("xb") as written:
-                shutil.copyfileobj(file, written, _CHUNK_BYTES)
-                os.fchmod(written.fileno(), stat.S_IMODE(state.st_mode) & 0o777)
-
-
-class _ChunkSink:
-    """A file that `ZipFile` writes to: not seekable, and emptied after each write."""
-
-    def __init__(self) -> None:
-        self._chunks: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        self._chunks.append(bytes(data))
-        return len(data)
-
-    def flush(self) -> None:
-        pass
-
-    def take(self) -> bytes:
-        """Take everything that was written since the last call."""
-        data, self._chunks = b"".join(self._chunks), []
-        return data
-
-
-def _existing(root: Path, path: str) -> Path:
     target = inside(root, path)
     if not os.path.lexists(target):
         raise _missing(path)
     return target
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder, and not a link to one."""
     return path.is_dir() and not path.is_symlink()
+
+
+def _held(root: Path, folder: Path, *, make: bool = False) -> AbstractContextManager[Path]:
+    return held_folder(folder, [root.resolve()], make=make)
 
 
 def _missing(path: str) -> Refused:

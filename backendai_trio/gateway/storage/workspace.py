@@ -9,10 +9,11 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ...errors import LocalProtocolError
-from ...files.paths import pending_folder, place_tree, safe_join
+from ...files.paths import pending_folder, safe_join
 from ...files.tar import Extractor, archive, sealed
 from ...wire.archives import TAR
 from ...wire.files import (
@@ -24,6 +25,7 @@ from ...wire.files import (
 )
 from ...wire.kernel_spec import WORK_FOLDER
 from ..refusals import Refused
+from .held_folders import held_folder, merge_tree
 
 __all__ = ["ArchiveReceiver", "Workspace"]
 
@@ -35,12 +37,14 @@ class Workspace:
 
     Args:
         root: the folder.
-        staging: a folder on the same file system, for incomplete files.
+        staging: a folder on the same file system, for incomplete files, which the kernel's programs
+            cannot reach.
         also: mounted folders, which links in `root` may lead to.
     """
 
     def __init__(self, root: Path, staging: Path, also: Sequence[Path] = ()) -> None:
-        self.root = root.resolve()
+        # Not resolved itself: a program may have put a link in its place.
+        self.root = root.parent.resolve() / root.name
         self.staging = staging
         self._also = [folder.resolve() for folder in also]
 
@@ -115,7 +119,12 @@ class Workspace:
 
     def receive(self, name: str) -> ArchiveReceiver:
         """Receive an archive into a folder, which is made when the archive is complete."""
-        return ArchiveReceiver(self.locate(name), self.staging)
+        self.locate(name)  # refused now, and not when it has arrived
+        return ArchiveReceiver(self, name)
+
+    def held(self, path: Path, *, make: bool = False) -> AbstractContextManager[Path]:
+        """Hold a folder that `locate` has found; see `held_folder`."""
+        return held_folder(path, (self.root, *self._also), make=make)
 
     def archive(self, names: Sequence[str]) -> Iterator[bytes]:
         """A sealed archive of files and folders, each under the last component of its name."""
@@ -171,15 +180,19 @@ class Workspace:
                 raise Refused(400, "invalid-api-params", "It is a folder", repr(name))
             paths.append(path)
         for path in paths:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            try:
+                with self.held(path.parent) as folder:
+                    _remove(folder / path.name)
+            except FileNotFoundError:
+                continue  # named twice, or in a folder that was removed before
+            except OSError as exc:
+                raise _refused(f"{path.name!r}: {exc.strerror}") from None
 
     def mkdir(self, name: str) -> None:
         """Make a folder and its parents; it may exist."""
         try:
-            self.locate(name).mkdir(parents=True, exist_ok=True)
+            with self.held(self.locate(name), make=True):
+                pass
         except OSError as exc:
             raise Refused(
                 400, "invalid-api-params", "The folder cannot be made", f"{name!r}: {exc.strerror}"
@@ -193,9 +206,10 @@ class Workspace:
 class ArchiveReceiver:
     """Unpacks an archive that arrives in chunks. A context manager; all methods block."""
 
-    def __init__(self, target: Path, staging: Path) -> None:
-        self._target = target
-        self._pending = pending_folder(staging)
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        self._workspace = workspace
+        self._name = name
+        self._pending = pending_folder(workspace.staging)
 
     def __enter__(self) -> ArchiveReceiver:
         self._folder = self._pending.__enter__()
@@ -218,11 +232,20 @@ class ArchiveReceiver:
             Refused: 500, a file cannot be moved into place.
         """
         self._extractor.finish(sealed=True)
+        workspace = self._workspace
         try:
-            self._target.mkdir(parents=True, exist_ok=True)
-            place_tree(self._folder, self._target, overwrite=True)
+            # Located again: it has taken a while.
+            with workspace.held(workspace.locate(self._name), make=True) as target:
+                merge_tree(self._folder, target)
         except OSError as exc:
             raise _refused(f"{exc.filename2 or exc.filename}: {exc.strerror}") from None
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _refused(detail: str) -> Refused:

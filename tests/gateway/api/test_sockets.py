@@ -122,7 +122,8 @@ async def test_client_that_begins_a_run_is_not_told_where_its_input_begins(
         if item["type"] == "websocket.send"
     ]
     assert decoded.count(InputSeen(0)) == greetings
-    assert [item.data for item in decoded if isinstance(item, Output)] == [b"typed\n"]
+    printed = b"".join(item.data for item in decoded if isinstance(item, Output))
+    assert printed == b"typed\n"
 
 
 async def test_resumable_run_closes_normally(gateway: Gateway, kernel: TrioKernel) -> None:
@@ -227,3 +228,10 @@ async def test_term_of_a_terminal(
     await client.run(on_send)  # until the shell has ended
     assert b"<" + term + b">" in output
     assert client.closes == [1000]
+
+
+async def test_name_of_a_client_is_short(gateway: Gateway, kernel: TrioKernel) -> None:
+    """A terminal remembers it as long as its shell lives."""
+    client = FakeClient(gateway, kernel, "pty", f"position=0&client={'x' * 65}")
+    await client.run()
+    assert client.closes == [1008]

@@ -14,7 +14,7 @@ import trio
 
 from backendai_trio.gateway.kernels.commands import kernel_environment
 from backendai_trio.gateway.kernels.runtimes import resolve
-from backendai_trio.gateway.processes.host_main import below
+from backendai_trio.gateway.processes.host.process_tree import below
 from backendai_trio.gateway.processes.interpreter import Interpreter, open_interpreter
 from backendai_trio.gateway.processes.process_host import KernelHost, open_host
 

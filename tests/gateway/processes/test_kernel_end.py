@@ -15,7 +15,7 @@ import trio
 
 from backendai_trio.errors import GatewayError
 from backendai_trio.gateway.limits import GatewayLimits
-from backendai_trio.gateway.processes.host_main import below
+from backendai_trio.gateway.processes.host.process_tree import below
 from backendai_trio.gateway.processes.isolation import Isolation
 from backendai_trio.gateway.processes.process_host import open_host
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import stat
+import tracemalloc
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from backendai_trio import (
     open_client,
     open_gateway,
 )
-from backendai_trio.gateway.storage.database import EndedSession, KeyPair, SqliteStore
+from backendai_trio.gateway.storage.database import EndedSession, KeyPair, MemoryStore, SqliteStore
 from backendai_trio.wire.versions import SEED
 
 from ..api.raw_client import Raw
@@ -91,6 +93,34 @@ def test_ended_sessions_of_the_store(tmp_path: Path) -> None:
     for number in range(1100):
         store.add_ended(EndedSession(f"x{number}", "t", "many", "python", "2026", "2027", 0))
     assert len(store.ended("many")) == 1000
+    store.close()
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_logs_of_batch_sessions(tmp_path: Path, kind: str) -> None:
+    """They are kept of the newest, and nothing but a request for a log reads one."""
+    store = MemoryStore(KeyPair("me", "")) if kind == "memory" else SqliteStore(tmp_path)
+    job = EndedSession("", "job", "me", "python", "2026", "2027", 0, kind="BATCH")
+    for number in range(60):
+        item = replace(job, session_id=f"id{number}", token=f"job{number % 55}")
+        store.add_ended(item, f"{number}" + "x" * 100_000)
+    tracemalloc.start()
+    try:
+        assert len(store.ended("me")) == 60
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    # By token, the last one counts.
+    assert [(store.ended_log("me", name) or "")[:2] for name in ("job3", "id3", "id58", "id9")] == [
+        "58",
+        "",
+        "58",
+        "",
+    ]
+    assert store.ended_log("you", "id58") is None
+    store.add_ended(replace(job, session_id="x", token="never", status="CANCELLED"))
+    store.add_ended(replace(job, session_id="y", token="shell", kind="INTERACTIVE"))
+    assert [store.ended_log("me", name) for name in ("never", "shell", "nonesuch")] == [None] * 3
     store.close()
 
 

@@ -1,22 +1,19 @@
-"""The process host of one kernel: starts its programs and outlives none of them.
+"""What the process host of one kernel does: it starts programs, and outlives none of them.
 
-Run as ``python -I -S host_main.py FD GATEWAY ROOT``; only `process_host.py` starts it. FD is a
-SEQPACKET socket to the gateway, GATEWAY a pidfd of the gateway (-1 where Linux has none) and ROOT
-the kernel's private folder. The host is a child subreaper: every process that a program leaves
-behind (even a daemon that forked twice and called setsid) becomes a child of the host, so "the host
-has no children" means "the kernel has no processes". The host ends when the gateway tells it to,
-when the socket is closed, and when the gateway dies (then its exit code is ORPHANED). At its end it
-kills all processes and removes ROOT.
+The host is a child subreaper: every process that a program leaves behind (even a daemon that forked
+twice and called setsid) becomes a child of the host, so "the host has no children" means "the
+kernel has no processes". The host ends when the gateway tells it to, when the socket is closed, and
+when the gateway dies (then its exit code is ORPHANED). At its end it kills all processes and
+removes the kernel's folder.
 
-The host may have namespaces of its own (`isolation.py`). Then ROOT is a mount point, which it can
-empty but not remove, and its process ids differ from the gateway's. So a process id is sent with a
-pidfd, from which the gateway reads its own id for the process.
+The host may have namespaces of its own (`isolation.py`). Then the folder is a mount point, which it
+can empty but not remove, and its process ids differ from the gateway's. So a process id is sent
+with a pidfd, from which the gateway reads its own id for the process.
 
-Start-up time is part of every kernel's start, so this script imports little. Messages are
-marshalled and not JSON, and the C modules below `signal` and `socket` are used directly: that
-reduces 44 ms to 26 ms (a bare interpreter needs 15). Both ends of the socket are the same Python
-installation, and no program of the kernel inherits the socket or may trace the host, so marshal is
-safe here.
+Start-up time is part of every kernel's start, so little is imported. Messages are marshalled and
+not JSON, and the C modules below `signal` and `socket` are used directly. Both ends of the socket
+are the same Python installation, and no program of the kernel inherits the socket or may trace the
+host, so marshal is safe here.
 
 A message is a dict. The gateway sends::
 
@@ -32,15 +29,11 @@ The host first sends ``ready`` (pid; with its pidfd). It answers ``spawned`` (pi
 
 from __future__ import annotations
 
-import ctypes
-import errno
-import fcntl
 import marshal
 import os
 import resource
 import select
 import sys
-import termios
 import time
 
 TYPE_CHECKING = False  # `typing` alone would cost more than all imports above
@@ -51,109 +44,23 @@ if TYPE_CHECKING:
 else:
     import _signal as signal
     import _socket as socket
+if TYPE_CHECKING or __package__:  # in the gateway
+    from .folder_removal import remove_tree
+    from .process_tree import below, kill
+    from .programs import prctl, run_program
+else:  # in the host
+    from folder_removal import remove_tree
+    from process_tree import below, kill
+    from programs import prctl, run_program
 
-PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 MESSAGE_BYTES = 1 << 20
 MAX_FDS = 16
-OPEN_FILES = 4096
 #: Exit code of a host whose gateway was killed.
 ORPHANED = 3
 #: How long to wait for programs that SIGKILL does not end (they are blocked in Linux).
 KILL_SECONDS = 30.0
-
-
-def prctl(option: int, value: int) -> None:
-    """Call prctl(2), for which Python has no function."""
-    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"prctl: {os.strerror(number)}")
-
-
-def _fields(pid: int) -> list[bytes]:
-    """The fields of /proc/PID/stat from the state on: state, ppid, pgrp, session, ..."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 (pathlib costs 10 ms)
-            # The name before the state may have spaces and parentheses.
-            return file.read().rpartition(b")")[2].split()
-    except OSError:
-        return []
-
-
-def below(root: int, *, session: bool = False) -> list[int]:
-    """All living descendants of `root`; with `session` also the members of its session."""
-    parents: dict[int, int] = {}
-    found: set[int] = set()
-    for name in os.listdir("/proc"):  # noqa: PTH208
-        if name.isdigit() and (fields := _fields(int(name))) and fields[0] not in b"ZX":
-            parents[int(name)] = int(fields[1])
-            if session and int(fields[3]) == root:
-                found.add(int(name))
-    for pid in parents:
-        up, seen = pid, 0
-        while up in parents and up != root and seen < len(parents):
-            up, seen = parents[up], seen + 1
-        if up == root and pid != root:
-            found.add(pid)
-    return list(found)
-
-
-def kill(pids: list[int]) -> None:
-    """Send SIGKILL to each of `pids` that still exists."""
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
-
-
-def remove_tree(path: str) -> int:
-    """Remove a folder tree, and return the size of its files in bytes.
-
-    Walks with chdir, because a program may have nested folders deeper than PATH_MAX, and deeper
-    than there are file descriptors. Symbolic links are not followed; no other process of the kernel
-    is alive that could replace a folder by one. Mount points and other users' files are left.
-    """
-    size = 0
-    try:
-        os.chdir(path)
-    except OSError:
-        return 0
-    names: list[str] = []  # of the folders from `path` down to the current one
-    todo: list[list[str]] = []  # for each of them the subfolders that are left
-    while True:
-        if len(todo) == len(names):
-            folders = []
-            with os.scandir() as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.name)
-                        continue
-                    try:
-                        size += entry.stat(follow_symlinks=False).st_size
-                        os.unlink(entry.name)  # noqa: PTH108
-                    except OSError:
-                        pass
-            todo.append(folders)
-        if todo[-1]:
-            name = todo[-1].pop()
-            try:
-                os.chmod(name, 0o700)  # noqa: PTH101 (module caches make folders read-only)
-                os.chdir(name)
-            except OSError:
-                continue
-            names.append(name)
-            continue
-        todo.pop()
-        os.chdir("..")
-        try:
-            os.rmdir(names[-1] if names else path)  # noqa: PTH106
-        except OSError:
-            pass
-        if not names:
-            return size
-        names.pop()
 
 
 class Host:
@@ -278,7 +185,7 @@ class Host:
         if pid == 0:
             try:
                 os.close(report)
-                self.run_program(message, fds, host, report_end)
+                run_program(message, fds, host, report_end)
             finally:
                 os._exit(127)
         os.close(report_end)
@@ -293,49 +200,6 @@ class Host:
         else:
             self.pids[ident], self.ids[pid] = pid, ident
             self.send_pid({"ev": "spawned", "id": ident}, pid)
-
-    def run_program(self, message: dict[str, Any], fds: list[int], host: int, report: int) -> None:
-        """In the new process: set it up, and execute the program. Returns only after an error."""
-        report = fcntl.fcntl(report, fcntl.F_DUPFD_CLOEXEC, 100)
-        try:
-            os.setsid()
-            fds = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100) for fd in fds]
-            for target, fd in enumerate(fds):
-                os.dup2(fd, target)
-            if message["terminal"]:
-                fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != host:
-                return  # the host died before the line above could take effect
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-            soft = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            reset = [signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ]
-            for number in reset:
-                signal.signal(number, signal.SIG_DFL)
-            # The program leads the terminal's session. When a leader ends, Linux sends SIGHUP to
-            # the foreground group, and the program's background processes would die. So
-            # SIGHUP stays ignored, as under nohup.
-            signal.signal(signal.SIGHUP, signal.SIG_IGN if message["terminal"] else signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_SETMASK, [])
-            os.chdir(message["cwd"])
-            self.execute(message["argv"], message["env"])
-        except OSError as exc:
-            name = exc.filename or message["argv"][0]
-            os.write(report, f"{exc.errno} {name}: {os.strerror(exc.errno or 0)}".encode())
-
-    @staticmethod
-    def execute(argv: list[str], env: dict[str, str]) -> None:
-        """execve with the PATH of the new environment; `os.execvpe` would import `warnings`."""
-        if "/" in argv[0]:
-            os.execve(argv[0], argv, env)  # noqa: S606
-        for folder in env.get("PATH", "/usr/bin:/bin").split(":"):
-            try:
-                os.execve(f"{folder or '.'}/{argv[0]}", argv, env)  # noqa: S606
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
 
     def reap(self) -> bool:
         """Collect children that have ended; returns whether there are any left."""
@@ -372,6 +236,7 @@ class Host:
             select.select([self.wakeup], [], [], 0.01)
         scratch = remove_tree(f"{self.root}/work")
         remove_tree(self.root)
+        remove_tree(f"{self.root}.staging")  # in a namespace of its own, it cannot see that
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         return {
             "cpu_ms": int((used.ru_utime + used.ru_stime) * 1000),
@@ -380,7 +245,3 @@ class Host:
             "write_bytes": used.ru_oublock * 512,
             "scratch_bytes": scratch,
         }
-
-
-if __name__ == "__main__":
-    sys.exit(Host(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]).serve())

@@ -1,0 +1,106 @@
+"""Copies of virtual folders. Kernels may change the source at any moment."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+import trio
+
+from ..refusals import Refused
+from .folder_refusals import no_room
+from .vfolder_files import is_folder, measure, open_file, walk
+
+__all__ = ["copy_folder", "copy_steps"]
+
+_CHUNK_BYTES = 1024 * 1024
+_SLICE_SECONDS = 0.1
+"""How long a thread copies before the task is asked whether it was cancelled."""
+
+
+async def copy_folder(source: Path, target: Path, *, room_bytes: int | None) -> None:
+    """Copy the content of a folder; links stay links, devices are left out.
+
+    Args:
+        source: the folder.
+        target: an empty folder that nobody else knows.
+        room_bytes: how many bytes may be copied; None for no limit.
+
+    Raises:
+        Refused: 412, there is less room.
+        OSError: the disk is full, or fails.
+
+    Cancellation: takes effect in a moment; a part of the content has been copied then.
+    """
+    if room_bytes is not None:
+        # What does not fit is refused before anything is copied.
+        _, size = await trio.to_thread.run_sync(measure, source, abandon_on_cancel=True)
+        _check_room(size, room_bytes)
+    steps = copy_steps(source, target, room_bytes)
+    try:
+        while await trio.to_thread.run_sync(_work, steps):
+            pass
+    finally:
+        steps.close()
+
+
+def copy_steps(
+    source: Path, target: Path, room_bytes: int | None = None
+) -> Generator[None, None, None]:
+    """Do the same in small steps, each of which blocks.
+
+    A file is copied as long as it was when it was opened, and at most `room_bytes` are copied of
+    all, whatever is added to the source meanwhile.
+    """
+    copied = 0
+    made = {Path()}
+    for path in walk([source]):
+        yield
+        name = path.relative_to(source)
+        copy = target / name
+        # What is a folder now may have been a link before, and was copied as one: nothing is
+        # written through it.
+        if name.parent not in made or os.path.lexists(copy):
+            continue
+        if (link := _link_of(path)) is not None:
+            copy.symlink_to(link)
+            continue
+        if is_folder(path):
+            copy.mkdir()
+            made.add(name)
+            continue
+        try:
+            file, state = open_file(source, name.as_posix())
+        except (Refused, FileNotFoundError):
+            continue  # a device, or was removed meanwhile
+        with file, copy.open("xb") as written:
+            left = state.st_size
+            while left > 0 and (data := file.read(min(_CHUNK_BYTES, left))):
+                left -= len(data)
+                copied += len(data)
+                _check_room(copied, room_bytes)
+                written.write(data)
+                yield
+            os.fchmod(written.fileno(), stat.S_IMODE(state.st_mode) & 0o777)
+
+
+def _work(steps: Generator[None, None, None]) -> bool:
+    """Go on for a moment; returns whether more is to be done."""
+    end = time.monotonic() + _SLICE_SECONDS
+    return any(time.monotonic() >= end for _ in steps)
+
+
+def _link_of(path: Path) -> str | None:
+    """Where a link leads; None if it is no link, or no longer one."""
+    try:
+        return os.readlink(path)  # noqa: PTH115 (as it is)
+    except OSError:
+        return None
+
+
+def _check_room(size: int, room_bytes: int | None) -> None:
+    if room_bytes is not None and size > room_bytes:
+        raise no_room(room_bytes, "the copy")

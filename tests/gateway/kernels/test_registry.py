@@ -1,0 +1,113 @@
+"""Kernels that end in the middle of something, or fail: no other kernel notices."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import trio
+
+from backendai_trio import (
+    GatewayOptions,
+    InvalidRequest,
+    KernelSpec,
+    NotFound,
+    QuotaExceeded,
+    attach_kernel,
+    open_client,
+    open_gateway,
+    query,
+)
+from backendai_trio.gateway import GatewayLimits
+from backendai_trio.gateway.kernels.queue import QueuedSession
+from backendai_trio.kernels import BatchJob, enqueue_kernel
+from backendai_trio.wire.execution import ExecuteRequest
+
+PYTHON = KernelSpec(runtime="python")
+
+
+async def test_batch_session_that_is_destroyed_while_it_is_started() -> None:
+    """Whenever the destroy comes, the gateway and its other kernels go on."""
+    async with (
+        open_gateway(GatewayOptions(release="23.09")) as gateway,
+        open_client(gateway.config) as client,
+    ):
+        other = await attach_kernel(client, PYTHON, token="other")
+        for number in range(5):
+            # These managers answer before the kernel runs.
+            token = f"job{number}"
+            job = await enqueue_kernel(client, PYTHON, token=token, job=BatchJob("sleep 60"))
+            assert gateway.waiting_tokens() == [token]
+            await job.destroy()
+        assert gateway.tokens() == ["other"]
+        assert (await other.run("print(1)"))["exitCode"] == 0
+
+
+async def test_kernel_whose_task_fails_ends_by_itself(caplog: pytest.LogCaptureFixture) -> None:
+    async with open_gateway() as gateway, open_client(gateway.config) as client:
+        other = await attach_kernel(client, PYTHON, token="other")
+        kernel = await attach_kernel(client, PYTHON, token="failing")
+        session = gateway._sessions.find(gateway.config.access_key, "failing")
+
+        async def fail() -> None:
+            await trio.lowlevel.checkpoint()
+            raise ValueError("of this kernel")
+
+        session.start_soon(fail)
+        await session.gone.wait()
+        assert gateway.tokens() == ["other"]
+        with pytest.raises(NotFound):
+            await kernel.info()
+        text = "query($id: UUID) { compute_session(id: $id) { status status_info } }"
+        row = (await query(client, text, {"id": kernel.kernel_id}))["compute_session"]
+        assert row == {"status": "TERMINATED", "status_info": "failed"}
+        assert "'failing' has failed" in caplog.text
+        assert (await other.run("print(1)"))["exitCode"] == 0
+
+
+async def test_queue_is_limited() -> None:
+    """It is kept in memory."""
+    async with (
+        open_gateway(GatewayOptions(max_sessions=1, max_waiting=2)) as gateway,
+        open_client(gateway.config) as client,
+    ):
+        kernels = [await enqueue_kernel(client, PYTHON, token=f"k{number}") for number in range(3)]
+        with pytest.raises(QuotaExceeded, match="at most 1, and 2 more wait; destroy one"):
+            await enqueue_kernel(client, PYTHON, token="k3")
+        assert (gateway.tokens(), sorted(gateway.waiting_tokens())) == (["k0"], ["k1", "k2"])
+        registry = gateway._sessions
+        last = registry.find_any(gateway.config.access_key, "k2")
+        assert isinstance(last, QueuedSession)
+        assert registry.state_of(last).details.tries == 1
+        await kernels[1].destroy()
+        await enqueue_kernel(client, PYTHON, token="k3")
+        assert sorted(gateway.waiting_tokens()) == ["k2", "k3"]
+        state = registry.state_of(last)
+        assert (state.details.tries, state.ahead) == (2, 0)
+
+
+async def test_variables_that_no_program_could_get() -> None:
+    async with open_gateway() as gateway, open_client(gateway.config) as client:
+        spec = replace(PYTHON, environ={"A": "x" * 2_000_000})
+        with pytest.raises(InvalidRequest, match="2,000,001 characters"):
+            await attach_kernel(client, spec, token="large")
+        assert gateway.tokens() == []
+
+
+async def test_job_is_not_taken_for_abandoned() -> None:
+    """No client polls it, and a run of a client waits for its end."""
+    limits = GatewayLimits(abandoned_seconds=0, poll_seconds=0.2)
+    async with (
+        open_gateway(GatewayOptions(limits=limits)) as gateway,
+        open_client(gateway.config) as client,
+    ):
+        command = "until [ -e go ]; do sleep 0.05; done; echo done; exit 3"
+        await enqueue_kernel(client, PYTHON, token="job1", job=BatchJob(command))
+        session = gateway._sessions.find(gateway.config.access_key, "job1")
+        # A poll takes longer than it takes to interrupt an abandoned run.
+        reply = await session.execute(ExecuteRequest("query", "run1", "print(1)"))
+        assert (reply.status, session.logs()) == ("continued", "")
+        (session.host.work / "go").touch()
+        await session.gone.wait()
+        assert session.job_result is not None
+        assert (session.job_result.exit_code, session.logs()) == (3, "done\n")

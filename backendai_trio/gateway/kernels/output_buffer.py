@@ -26,7 +26,7 @@ class Chunk(NamedTuple):
     """What `ReplayBuffer.read` returns: bytes of one kind, or a mark."""
 
     kind: str
-    """``stdout`` or ``stderr``; ``""`` for a mark."""
+    """``stdout``, ``stderr`` or ``records``; ``""`` for a mark."""
     data: bytes
     mark: Mapping[str, Any] | None
     end: int

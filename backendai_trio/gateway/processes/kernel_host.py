@@ -48,6 +48,7 @@ class KernelHost:
         work: the work folder, with the user's files; programs run in it.
         home: HOME of the programs.
         tmp: TMPDIR of the programs.
+        display: where a socket for their pictures can be made.
         separate: whether it has namespaces of its own.
         usage: resources that the processes used; empty until the host has stopped. ``cpu_ms``;
             ``max_rss_bytes`` of the largest process; ``read_bytes`` and ``write_bytes`` from and to
@@ -69,6 +70,7 @@ class KernelHost:
         self.work = root / "work"
         self.home = root / "home"
         self.tmp = root / "tmp"
+        self.display = root / "display"
         self.usage: Mapping[str, int] = {}
         self.ready = trio.Event()
         """Set when the host has started, or has died (`dead`)."""

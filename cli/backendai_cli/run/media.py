@@ -77,7 +77,7 @@ class MediaPresenter:
                 "name another one with --media-dir, or leave media out with --media skip."
             )
         else:
-            self._status.info(f"Saved {what}: {path}")
+            self._status.result(f"Saved {what}: {path}")
         return b""
 
     def _shown(self, mime_type: str, content: bytes) -> bytes | None:

@@ -1,0 +1,67 @@
+"""Matplotlib's backend in kernels for Python: figures are shown to the client of the run, as PNG.
+
+It is chosen by MPLBACKEND, and so imported only when Matplotlib draws its first figure. ``show``
+shows all figures and closes them, as the windows of other backends are closed by their user; with
+``block=False``, and in interactive mode (``ion``), they stay open.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import matplotlib
+from matplotlib._pylab_helpers import Gcf
+from matplotlib.backend_bases import FigureManagerBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+__all__ = ["FigureCanvas", "FigureManager", "show"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from . import backendai_display
+else:
+    import backendai_display
+
+
+class FigureManager(FigureManagerBase):
+    """Shows a figure; what the client has seen already is not shown again."""
+
+    _seen = b""
+
+    def show(self) -> None:
+        """Show the figure, if it has changed. A warning tells when that is not possible."""
+        buffer = io.BytesIO()
+        self.canvas.figure.savefig(buffer, format="png")
+        content = buffer.getvalue()
+        if content == self._seen:
+            return
+        try:
+            backendai_display.show("image/png", content)
+        except OSError as exc:
+            warnings.warn(f"a figure cannot be shown, save it with savefig(): {exc}", stacklevel=2)
+        else:
+            self._seen = content
+
+
+class FigureCanvas(FigureCanvasAgg):
+    """Draws figures in memory."""
+
+    manager_class = FigureManager
+
+
+def show(block: bool | None = None, **_: Any) -> None:
+    """Show all open figures.
+
+    Args:
+        block: False leaves them open; True closes them. Default: closes them, unless Matplotlib is
+            in interactive mode.
+    """
+    managers = [m for m in Gcf.get_all_fig_managers() if isinstance(m, FigureManager)]
+    stay = matplotlib.is_interactive() if block is None else not block
+    for manager in managers:
+        manager.show()
+        if not stay:
+            Gcf.destroy(manager)

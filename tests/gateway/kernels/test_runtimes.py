@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -227,12 +228,19 @@ def test_the_environment_is_scrubbed(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("RUSTUP_HOME", str(tmp_path))
     given = {"LANG": "de_DE.UTF-8", "MINE": "1"}
     home, tmp = tmp_path / "home", tmp_path / "tmp"
-    environment = kernel_environment(row("python"), home=home, tmp=tmp, user=given)
+    environment_of = partial(kernel_environment, home=home, tmp=tmp, display=tmp_path / "display")
+    environment = environment_of(row("bash"), user=given)
     assert set(environment) == {
         "PATH", "LANG", "HOME", "TMPDIR", "USER", "LOGNAME", "SHELL", "TERM", "MINE",
     }  # fmt: skip
     assert environment["HOME"] == str(home)
     assert environment["LANG"] == "de_DE.UTF-8"
     assert environment["PATH"].startswith(str(Path(sys.executable).parent))
-    rust = kernel_environment(row("rust"), home=home, tmp=tmp, user={})
+    rust = environment_of(row("rust"), user={})
     assert rust["RUSTUP_HOME"] == str(tmp_path)
+    python = environment_of(row("python"), user=given)
+    assert set(python) - set(environment) == {"BACKENDAI_DISPLAY", "MPLBACKEND", "PYTHONPATH"}
+    user = {"PYTHONPATH": "/mine:", "MPLBACKEND": "svg"}
+    python = environment_of(row("python"), user=user)
+    assert python["PYTHONPATH"].startswith("/mine:") and "python_path" in python["PYTHONPATH"]
+    assert python["MPLBACKEND"] == "svg"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import trio
 
 from backendai_trio import (
+    BuildFinished,
     Client,
     Finished,
     Media,
@@ -68,6 +70,23 @@ async def test_media_come_in_order(kernel: TrioKernel) -> None:
         ("text/x", b"data:,\xff"),
         Finished(0),
     ]
+
+
+@pytest.mark.parametrize("mode", ["query", "batch"])
+async def test_order_after_much_output(
+    kernel: TrioKernel, tmp_path: Path, mode: Literal["query", "batch"]
+) -> None:
+    """After some KiB the gateway pauses, to read more at a time."""
+    source = (
+        f"{SHOW}for number in range(30):\n"
+        "    print('x' * 3000, flush=True)\n    print(number)\n    show('image/png', b'')\n"
+    )
+    await kernel.upload(plan_uploads(write(tmp_path, main_py=source)))
+    ran = await run(kernel, source if mode == "query" else "", mode=mode)
+    expected: list[object] = []
+    for number in range(30):
+        expected += [Stdout(f"{'x' * 3000}\n{number}\n"), ("image/png", b"")]
+    assert [event for event in told(ran) if event != BuildFinished(0)] == [*expected, Finished(0)]
 
 
 @every_way

@@ -62,6 +62,7 @@ SLOW = (
     "files/test_tar.py::test_too_many_entries",
     "gateway/processes/test_kernel_end.py::test_nothing_survives_the_gateway",
     "kernels/execution/test_held_batch.py",
+    "kernels/execution/test_matplotlib.py",
     "kernels/test_batch.py",
     "kernels/test_cancel_matrix.py::test_hundred_cancels_at_random_points",
     "kernels/test_queue.py",

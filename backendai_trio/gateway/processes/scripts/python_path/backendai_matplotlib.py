@@ -61,7 +61,10 @@ def show(block: bool | None = None, **_: Any) -> None:
     """
     managers = [m for m in Gcf.get_all_fig_managers() if isinstance(m, FigureManager)]
     stay = matplotlib.is_interactive() if block is None else not block
-    for manager in managers:
-        manager.show()
+    try:
+        for manager in managers:
+            manager.show()
+    finally:  # one that cannot be drawn must not fail again and again
         if not stay:
-            Gcf.destroy(manager)
+            for manager in managers:
+                Gcf.destroy(manager)

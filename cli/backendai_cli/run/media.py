@@ -61,7 +61,7 @@ class MediaPresenter:
             await trio.lowlevel.checkpoint()
             self._status.warn(f"Skipped malformed media: {printable(str(exc))}.")
             return b""
-        what = printable(mime_type) or "media of no type"
+        what = printable(mime_type[:60]) or "media of no type"
         if self._skips:
             await trio.lowlevel.checkpoint()
             self._status.info(f"Skipped {what} ({len(content):,} bytes).")

@@ -44,6 +44,7 @@ _requests = st.builds(
     code=st.text() | _console,
     options=_objects,
     raw_console=st.booleans(),
+    rich_output=st.booleans(),
     eof=st.booleans(),
 )
 _records = (

@@ -222,5 +222,6 @@ def _run_sweep(
         results=arguments.sweep.results,
         resume=arguments.sweep.resume,
         stats=arguments.stats,
+        media=arguments.media,
     )
     return trio.run(run_sweep, request, config, status)

@@ -10,7 +10,7 @@ import trio
 
 from backendai_trio import Html, Media, RemoteProtocolError
 
-from ..console import Status, is_dumb_terminal, printable
+from ..console import Status, count, is_dumb_terminal, printable
 from .media_files import MediaFiles
 from .terminal_graphics import Protocol, drawn, protocol_of
 
@@ -43,13 +43,14 @@ class MediaPresenter:
             chosen = options.media
             self._protocol = chosen if chosen in ("kitty", "iterm2") else protocol_of(os.environ)
 
-    async def present(self, event: Media | Html) -> bytes:
+    async def present(self, event: Media | Html, label: str = "") -> bytes:
         """Save a medium, unless standard output shows it.
 
         What the server sent or the disk refuses breaks no run: a warning tells of it.
 
         Args:
             event: the medium.
+            label: what status lines begin with.
 
         Returns:
             What is to be written to standard output, a terminal; nothing if it was saved.
@@ -59,12 +60,12 @@ class MediaPresenter:
             content = _content(event)
         except RemoteProtocolError as exc:
             await trio.lowlevel.checkpoint()
-            self._status.warn(f"Skipped malformed media: {printable(str(exc))}.")
+            self._status.warn(f"{label}Skipped malformed media: {printable(str(exc))}.")
             return b""
         what = printable(mime_type[:60]) or "media of no type"
         if self._skips:
             await trio.lowlevel.checkpoint()
-            self._status.info(f"Skipped {what} ({len(content):,} bytes).")
+            self._status.info(f"{label}Skipped {what} ({count(len(content), 'byte')}).")
             return b""
         if shown := self._shown(mime_type, content):
             await trio.lowlevel.checkpoint()
@@ -72,12 +73,13 @@ class MediaPresenter:
         try:
             path = await trio.to_thread.run_sync(self._files.save, mime_type, content)
         except OSError as exc:
+            problem = f"in the folder {self._files.folder}: {exc.strerror or exc}"
             self._status.warn(
-                f"Cannot save {what} in the folder {self._files.folder}: {exc.strerror or exc}; "
-                "name another one with --media-dir, or leave media out with --media skip."
+                f"{label}Cannot save {what} {problem}; name another one with --media-dir, or leave "
+                "media out with --media skip."
             )
         else:
-            self._status.result(f"Saved {what}: {path}")
+            self._status.result(f"{label}Saved {what}: {path}")
         return b""
 
     def _shown(self, mime_type: str, content: bytes) -> bytes | None:

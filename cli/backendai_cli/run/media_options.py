@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +21,10 @@ class MediaOptions:
 
     media: Literal["show", "kitty", "iterm2", "save", "skip"] = "show"
     media_dir: Path = Path()
+
+    def undrawn(self) -> MediaOptions:
+        """The same, with files in place of pictures within the text."""
+        return self if self.media == "skip" else replace(self, media="save")
 
 
 def media_options(function: Callable[..., int]) -> Callable[..., int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -82,6 +83,24 @@ async def test_code_in_the_manner_of_notebooks(kernel: TrioKernel) -> None:
     # A figure's own show, and one that the user saves.
     code = "fig, _ = plt.subplots(figsize=(5, 2))\nfig.savefig('x.png')\nfig.show()\nplt.close()"
     assert await shown(kernel, code) == [(500, 200), Finished(0)]
+
+
+@pytest.mark.parametrize("mode", ["query", "batch"])
+async def test_many_updates(
+    kernel: TrioKernel, tmp_path: Path, mode: Literal["query", "batch"]
+) -> None:
+    """The first is shown, the last, and one a second between."""
+    source = (
+        f"import time\n{PLOT}{figure(3)}start = time.monotonic()\nfor n in range(30, 60):\n"
+        "    plt.gcf().set_size_inches(n / 10, 2)\n    plt.pause(0.001)\n"
+        "print(time.monotonic() - start)\n"
+    )
+    await kernel.upload(plan_uploads(write(tmp_path, main_py=source)))
+    ran = await run(kernel, source if mode == "query" else "", mode=mode)
+    seconds = float(ran.stdout)
+    shown_sizes = [size_of(event) for event in ran.events if isinstance(event, Media)]
+    assert (shown_sizes[0], shown_sizes[-1]) == ((300, 200), (590, 200))
+    assert 2 <= len(shown_sizes) <= 2 + seconds
 
 
 async def test_prompt(kernel: TrioKernel) -> None:

@@ -54,9 +54,7 @@ def _exchange(path: str, message: bytes) -> str:
                 connection.sendall(message)
             except BrokenPipeError:
                 pass  # it was refused, and the answer says why
-            parts = []
-            while part := connection.recv(4096):
-                parts.append(part)
-            return b"".join(parts).decode()
+            with connection.makefile("rb") as answer:
+                return answer.read().decode()
     finally:
         os.close(folder)

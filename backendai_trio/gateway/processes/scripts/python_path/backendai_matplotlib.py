@@ -3,11 +3,15 @@
 It is chosen by MPLBACKEND, and so imported only when Matplotlib draws its first figure. ``show``
 shows all figures and closes them, as the windows of other backends are closed by their user; with
 ``block=False``, and in interactive mode (``ion``), they stay open.
+
+Updates with ``block=False``, as in loops with ``pause``, are shown once a second at most: each may
+become a file of its own at the client. The last one is always shown, when the figure is closed.
 """
 
 from __future__ import annotations
 
 import io
+import time
 import warnings
 
 import matplotlib
@@ -18,6 +22,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 __all__ = ["FigureCanvas", "FigureManager", "show"]
 
 TYPE_CHECKING = False
+UPDATE_SECONDS = 1.0
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -30,9 +36,23 @@ class FigureManager(FigureManagerBase):
     """Shows a figure; what the client has seen already is not shown again."""
 
     _seen = b""
+    _shown_at = 0.0
+    _is_behind = False
+
+    def update(self) -> None:
+        """Show the figure soon."""
+        self._is_behind = self._seen != b"" and time.monotonic() - self._shown_at < UPDATE_SECONDS
+        if not self._is_behind:
+            self.show()
+
+    def destroy(self) -> None:
+        """Show the last update, when the figure is closed; Matplotlib closes all at its end."""
+        if self._is_behind:
+            self.show()
 
     def show(self) -> None:
         """Show the figure, if it has changed. A warning tells when that is not possible."""
+        self._is_behind = False
         buffer = io.BytesIO()
         self.canvas.figure.savefig(buffer, format="png")
         content = buffer.getvalue()
@@ -43,7 +63,7 @@ class FigureManager(FigureManagerBase):
         except OSError as exc:
             warnings.warn(f"a figure cannot be shown, save it with savefig(): {exc}", stacklevel=2)
         else:
-            self._seen = content
+            self._seen, self._shown_at = content, time.monotonic()
 
 
 class FigureCanvas(FigureCanvasAgg):
@@ -63,7 +83,10 @@ def show(block: bool | None = None, **_: Any) -> None:
     stay = matplotlib.is_interactive() if block is None else not block
     try:
         for manager in managers:
-            manager.show()
+            if block is False:
+                manager.update()
+            else:
+                manager.show()
     finally:  # one that cannot be drawn must not fail again and again
         if not stay:
             for manager in managers:

@@ -174,7 +174,6 @@ def kernel_environment(
             environment["RUSTUP_HOME"] = rustup
     if runtime.language == "python":
         environment["BACKENDAI_DISPLAY"] = str(display)
-        environment["MPLBACKEND"] = "module://backendai_matplotlib"
         own = user.get("PYTHONPATH")
         user = {**user, "PYTHONPATH": f"{own}{os.pathsep}{PYTHON_PATH}" if own else PYTHON_PATH}
     environment.update(user)

@@ -24,6 +24,7 @@ from backendai_trio.gateway.kernels.runtimes import (
     installed,
     resolve,
 )
+from backendai_trio.gateway.processes.scripts import PYTHON_PATH
 
 VERSION = platform.python_version()
 MINOR = VERSION.rpartition(".")[0]
@@ -239,8 +240,25 @@ def test_the_environment_is_scrubbed(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     rust = environment_of(row("rust"), user={})
     assert rust["RUSTUP_HOME"] == str(tmp_path)
     python = environment_of(row("python"), user=given)
-    assert set(python) - set(environment) == {"BACKENDAI_DISPLAY", "MPLBACKEND", "PYTHONPATH"}
-    user = {"PYTHONPATH": "/mine:", "MPLBACKEND": "svg"}
-    python = environment_of(row("python"), user=user)
-    assert python["PYTHONPATH"].startswith("/mine:") and "python_path" in python["PYTHONPATH"]
-    assert python["MPLBACKEND"] == "svg"
+    assert set(python) - set(environment) == {"BACKENDAI_DISPLAY", "PYTHONPATH"}
+    mine = environment_of(row("python"), user={"PYTHONPATH": "/a:/b"})
+    assert mine["PYTHONPATH"] == f"/a:/b:{python['PYTHONPATH']}"
+
+
+def test_what_distributions_run_at_the_start_of_python_is_run(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print(__name__, __file__)")
+    (tmp_path / "matplotlib.py").write_text("rcParams = {'backend': None}")
+    code = (
+        "import sys, sitecustomize, matplotlib; print(sitecustomize.__file__, matplotlib.rcParams)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": f"{PYTHON_PATH}:{tmp_path}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    path = str(tmp_path / "sitecustomize.py")
+    backend = {"backend": "module://backendai_matplotlib"}
+    assert done.stdout == f"sitecustomize {path}\n{path} {backend}\n"
+    assert done.stderr == ""

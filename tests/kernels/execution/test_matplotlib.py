@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,7 @@ from typing import Literal
 import pytest
 
 from backendai_trio import (
+    BatchOptions,
     Client,
     Event,
     Finished,
@@ -143,20 +145,29 @@ async def test_script(kernel: TrioKernel, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "code"),
+    ("environ", "code", "backend"),
     [
-        ("agg", ""),
-        ("svg", ""),
-        (None, "import os; os.environ['MPLBACKEND'] = 'agg'\n"),
-        (None, "import matplotlib; matplotlib.use('agg')\n"),
+        ({"MPLBACKEND": "svg"}, "", "svg"),
+        ({}, "import os; os.environ['MPLBACKEND'] = 'agg'\n", "agg"),
+        ({}, "import matplotlib; matplotlib.use('agg')\n", "agg"),
+        ({}, "open('matplotlibrc', 'w').write('backend: pdf')\n", "pdf"),
     ],
 )
-async def test_backend_of_the_users_choice(client: Client, variable: str | None, code: str) -> None:
-    environ = {"MPLBACKEND": variable} if variable is not None else {}
+async def test_backend_of_the_users_choice(
+    client: Client, environ: Mapping[str, str], code: str, backend: str
+) -> None:
     async with open_kernel(client, replace(PYTHON, environ=environ)) as kernel:
         code += f"{PLOT}{figure(3)}print(plt.get_backend())\nplt.savefig('x.png')"
-        events = await shown(kernel, code)
-        assert events == [Stdout(f"{variable or 'agg'}\n"), Finished(0)]
+        assert await shown(kernel, code) == [Stdout(f"{backend}\n"), Finished(0)]
+
+
+async def test_python_without_our_modules(kernel: TrioKernel, tmp_path: Path) -> None:
+    """Matplotlib works there as it does everywhere."""
+    source = f"{PLOT}{figure(3)}plt.savefig('x.png')\nprint(plt.get_backend())"
+    await kernel.upload(plan_uploads(write(tmp_path, main_py=source)))
+    command = "python -I main.py; PYTHONPATH=src python main.py; python main.py"
+    ran = await run(kernel, mode="batch", options=BatchOptions(exec=command))
+    assert ran.stdout == "agg\nagg\nmodule://backendai_matplotlib\n"
 
 
 async def test_interrupt_of_a_drawing(kernel: TrioKernel) -> None:

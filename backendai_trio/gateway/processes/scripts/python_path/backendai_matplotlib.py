@@ -1,6 +1,6 @@
 """Matplotlib's backend in kernels for Python: figures are shown to the client of the run, as PNG.
 
-It is chosen by MPLBACKEND, and so imported only when Matplotlib draws its first figure. ``show``
+`sitecustomize` chooses it, and it is imported when Matplotlib makes its first figure. ``show``
 shows all figures and closes them, as the windows of other backends are closed by their user; with
 ``block=False``, and in interactive mode (``ion``), they stay open.
 

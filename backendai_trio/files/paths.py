@@ -225,6 +225,9 @@ class PendingFile:
     def write(self, data: bytes) -> None:
         """Append bytes.
 
+        Args:
+            data: the bytes.
+
         Raises:
             OSError: the disk is full, or fails.
         """

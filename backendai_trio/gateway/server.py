@@ -20,7 +20,7 @@ from .._groups import one_error
 from .._version import __version__
 from ..config.settings import Config
 from ..wire.apps import HALF_CLOSE
-from ..wire.execution import INTERRUPT_RUN, RAW_CONSOLE, SHOW_VALUE, STDIN_EOF
+from ..wire.execution import INTERRUPT_RUN, RAW_CONSOLE, RICH_OUTPUT, SHOW_VALUE, STDIN_EOF
 from ..wire.files import ARCHIVES
 from ..wire.kernel_spec import MOUNT_PERMISSIONS
 from ..wire.listings import LIST_FILTERS
@@ -47,6 +47,7 @@ LAST_MESSAGES_SECONDS = 0.1
 FEATURES = frozenset(
     {
         RAW_CONSOLE,
+        RICH_OUTPUT,
         STDIN_EOF,
         INTERRUPT_RUN,
         SHOW_VALUE,

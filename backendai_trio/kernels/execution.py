@@ -13,7 +13,7 @@ import trio
 from ..errors import BackendError, LocalProtocolError, NotFound
 from ..transport.client import Client
 from ..transport.connection_state import ConnectionState
-from ..wire.execution import RAW_CONSOLE, ExecuteRequest
+from ..wire.execution import RAW_CONSOLE, RICH_OUTPUT, ExecuteRequest
 from ..wire.query_failures import QueryFailure
 from ..wire.run_events import Event, Finished, InputRequest, TimedOut, joined, record_of
 from .run_reader import RunReader
@@ -34,7 +34,8 @@ class ExecutionResult(TypedDict):
     """The run's id, to answer with."""
     console: list[tuple[str, Any]]
     """What was printed, in order, as (kind, payload): ``stdout``, ``stderr``, ``html`` and ``log``
-    with a text, ``media`` with a list of MIME type and data."""
+    with a text, ``media`` with a list of MIME type and data (``Media(*payload).content()`` gives
+    its bytes)."""
     exitCode: int | None
     """Exit code of the program, as in `Finished`."""
     options: dict[str, Any]
@@ -261,6 +262,8 @@ async def open_execution(
     """
     if client.has(RAW_CONSOLE):
         first = replace(first, raw_console=True)
+    if client.has(RICH_OUTPUT):
+        first = replace(first, rich_output=True)
     async with (
         open_turn(client, address, first.run_id) as turn,
         open_run_stream(client, address, first, live=live) as stream,

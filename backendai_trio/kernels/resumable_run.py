@@ -13,7 +13,7 @@ from ..errors import ConnectionFailed, ExecutionError, RemoteProtocolError
 from ..transport.client import Client
 from ..transport.resumable import ResumableStream, open_resumable
 from ..wire.execution import ExecuteRequest
-from ..wire.resumable import Output
+from ..wire.resumable import Output, RecordParser
 from ..wire.run_events import (
     BuildFinished,
     CleanFinished,
@@ -23,6 +23,7 @@ from ..wire.run_events import (
     Stderr,
     Stdout,
     TimedOut,
+    event_of,
 )
 from .poll_run import open_poll_run
 
@@ -47,6 +48,7 @@ class ResumableRun:
         # Incremental: a character may be cut by the frames it came in.
         decoder = codecs.getincrementaldecoder("utf-8")
         self._decoders = {kind: decoder("surrogateescape") for kind in ("stdout", "stderr")}
+        self._records = RecordParser()
 
     async def receive(self) -> list[Event]:
         """See `RunStream.receive`."""
@@ -61,6 +63,11 @@ class ResumableRun:
                 events = self._mark(message.fields)
                 self.asks = isinstance(events[-1], InputRequest)
                 return events
+            if message.kind == "records":
+                if records := self._records.feed(message.data):
+                    self.asks = False
+                    return [event_of(*record) for record in records]
+                continue
             if text := self._decoders[message.kind].decode(message.data):
                 self.asks = False
                 return [_output(message.kind, text)]

@@ -17,6 +17,7 @@ from .json_fields import Fields, encode_json
 __all__ = [
     "INTERRUPT_RUN",
     "RAW_CONSOLE",
+    "RICH_OUTPUT",
     "SHOW_VALUE",
     "STDIN_EOF",
     "BatchOptions",
@@ -27,6 +28,8 @@ __all__ = [
 
 RAW_CONSOLE = "raw-console"
 """Feature: bytes that are not UTF-8 come as lone surrogates (PEP 383) instead of U+FFFD."""
+RICH_OUTPUT = "rich-output"
+"""Feature: resumable streams carry records that are not text of a stream, such as pictures."""
 STDIN_EOF = "stdin-eof"
 """Feature: an answer may say that there is no more input."""
 SHOW_VALUE = "show-value"
@@ -82,6 +85,8 @@ class ExecuteRequest:
     """Ask for `RAW_CONSOLE`; only where the server has it."""
     eof: bool = False
     """With mode ``input``: there is no more input (`STDIN_EOF`)."""
+    rich_output: bool = False
+    """Ask for `RICH_OUTPUT`; only where the server has it."""
 
     def encode(self) -> bytes:
         """JSON body; the run id goes in both spellings (managers changed it in 25.6)."""
@@ -97,6 +102,8 @@ class ExecuteRequest:
             body["rawConsole"] = True
         if self.eof:
             body["eof"] = True
+        if self.rich_output:
+            body["richOutput"] = True
         return encode_json(body)
 
     @classmethod
@@ -119,6 +126,7 @@ class ExecuteRequest:
             options or {},
             top.flag("rawConsole", default=False),
             top.flag("eof", default=False),
+            top.flag("richOutput", default=False),
         )
 
     @property

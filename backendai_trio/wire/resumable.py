@@ -5,7 +5,8 @@ comes back says which position it has; what the client types carries the positio
 server says how much it has. So after a reconnect nothing is missing and nothing comes twice.
 
 ==================  ======  ======================================================================
-server to client    binary  kind (1 byte: 1 stdout, 2 stderr), position behind (8 bytes), data
+server to client    binary  kind (1 byte: 1 stdout, 2 stderr, 3 records), position behind (8
+                            bytes), data
 ..                  text    ``{"end": position, "mark": {...}}``: something between the bytes
 ..                  text    ``{"input": position}``: input received so far. First of all on a
                             connection, unless it begins the stream (query ``new=1``) and nothing
@@ -18,6 +19,10 @@ client to server    binary  position before (8 bytes), data: input
 ==================  ======  ======================================================================
 
 A mark counts one position. Feature name: `RESUMABLE_STREAMS`.
+
+Records are those of a console that are not text of a stream, such as pictures: lines of JSON,
+``[kind, payload]``, cut by frames anywhere. A client gets them if it has asked for
+`backendai_trio.wire.execution.RICH_OUTPUT`.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import RemoteProtocolError
-from .json_fields import Fields, encode_json
+from .json_fields import Fields, decode_json, encode_json
 
 __all__ = [
     "RESUMABLE_STREAMS",
@@ -41,9 +46,11 @@ __all__ = [
     "InputSeen",
     "Mark",
     "Output",
+    "RecordParser",
     "decode_from_client",
     "decode_from_server",
     "encode_frame",
+    "encode_record",
 ]
 
 RESUMABLE_STREAMS = "numbered-streams"
@@ -51,9 +58,10 @@ RESUMABLE_STREAMS = "numbered-streams"
 
 _OUTPUT = struct.Struct(">BQ")
 _INPUT = struct.Struct(">Q")
-_KINDS = {1: "stdout", 2: "stderr"}
+_KINDS = {1: "stdout", 2: "stderr", 3: "records"}
 _NUMBERS = {kind: number for number, kind in _KINDS.items()}
 _MAX_POSITION = 2**63
+_MAX_RECORD_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,7 @@ class Output:
     """Bytes of a program."""
 
     kind: str
-    """``stdout`` (also for terminals) or ``stderr``."""
+    """``stdout`` (also for terminals), ``stderr`` or ``records``."""
     end: int
     """The position behind them."""
     data: bytes
@@ -164,6 +172,45 @@ def decode_from_client(frame: bytes | str) -> FromClient:
     if fields.raw("eof") is not None:
         return EndOfInput(_checked(fields.integer("eof")))
     return Control(fields.nested("control").everything())
+
+
+def encode_record(kind: str, payload: object) -> bytes:
+    """A record of a console, as the bytes of an `Output` of kind ``records``."""
+    return encode_json([kind, payload]) + b"\n"
+
+
+class RecordParser:
+    """Reads records: bytes in, records out, however the bytes are split."""
+
+    def __init__(self) -> None:
+        self._pending: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> list[tuple[str, Any]]:
+        """The records, as (kind, payload), that are complete with these bytes.
+
+        Raises:
+            RemoteProtocolError: a record is malformed, or larger than any gateway sends.
+        """
+        *lines, rest = data.split(b"\n")
+        found = []
+        for line in lines:
+            self._pending.append(line)
+            found.append(_record(b"".join(self._pending)))
+            self._pending, self._size = [], 0
+        self._size += len(rest)
+        if self._size > _MAX_RECORD_BYTES:
+            raise RemoteProtocolError(f"stream: a record exceeds {_MAX_RECORD_BYTES:,} bytes")
+        if rest:
+            self._pending.append(rest)
+        return found
+
+
+def _record(line: bytes) -> tuple[str, Any]:
+    match decode_json(line, "stream: a record"):
+        case [str(kind), payload]:
+            return kind, payload
+    raise RemoteProtocolError("stream: a record must be a pair")
 
 
 def _parse(frame: str) -> Fields:

@@ -5,9 +5,12 @@ Source: docs/protocol.md, section 4.2.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
+from .media import decode_media, is_json
 
 __all__ = [
     "BuildFinished",
@@ -48,7 +51,15 @@ class Media:
 
     mime_type: str
     data: str
-    """Text (SVG) or a ``data:`` URL or base64."""
+    """As the server sent it: text (SVG, JSON), a ``data:`` URL or base64; see `content`."""
+
+    def content(self) -> bytes:
+        """Its bytes: those of a file of this type.
+
+        Raises:
+            RemoteProtocolError: the server sent what can be none.
+        """
+        return decode_media(self.mime_type, self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +142,8 @@ def event_of(kind: str, payload: Any) -> Event:
         mime_type, data = payload
         if isinstance(mime_type, str) and isinstance(data, str):
             return Media(mime_type, data)
+        if isinstance(mime_type, str) and is_json(mime_type):
+            return Media(mime_type, json.dumps(data))
     if isinstance(payload, str):
         match kind:
             case "stdout":

@@ -48,7 +48,7 @@ class Status:
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
         """
         Args:
-            quiet: show warnings and failures only.
+            quiet: show results, warnings and failures only.
             stream: where to write; standard error by default.
         """
         self.line_end = "\n"
@@ -72,6 +72,10 @@ class Status:
         """Show what has succeeded."""
         if not self._quiet:
             self._show(_DONE, message)
+
+    def result(self, message: str) -> None:
+        """Show where a result is. Shown even when quiet."""
+        self._show(_INFO, message)
 
     def warn(self, message: str) -> None:
         """Show a warning: the command goes on. Shown even when quiet."""

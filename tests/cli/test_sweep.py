@@ -107,6 +107,21 @@ def test_what_asks_for_input_gets_its_end(commands: Commands) -> None:
 # -- failures, results, resuming --------------------------------------------------------------
 
 
+def test_media_are_saved(commands: Commands) -> None:
+    code = "import os, backendai_display as d; d.show('image/png', os.environ['N'].encode())"
+    options = ("--env-range", "N=case:a,b", "--media-dir", "pictures")
+    done = commands.run("run", "-q", "python", "-c", code, *options)
+    assert (done.code, done.stdout) == (0, b"")
+    saved = dict(
+        re.findall(r"∙ N=(.): Saved image/png: (pictures/picture-[12].png)\n", done.stderr)
+    )
+    for case in ("a", "b"):
+        assert (commands.work / saved[case]).read_bytes() == case.encode()
+    done = commands.run("run", "python", "-c", code, *options, "--media", "skip")
+    assert "∙ N=a: Skipped image/png (1 byte).\n" in done.stderr
+    assert len(list((commands.work / "pictures").iterdir())) == 2
+
+
 def test_results(commands: Commands) -> None:
     main = failing(commands, 1)
     result = commands.run(

@@ -15,6 +15,7 @@ from backendai_trio import (
     InputRequest,
     InvalidRequest,
     LocalProtocolError,
+    Media,
     NotFound,
     Stdout,
     UploadError,
@@ -235,6 +236,23 @@ async def test_stream_and_interrupt(face: Face) -> None:
                 await run.send_input("typed")
             events.append(event)
         assert Stdout("typed\n") in events
+    await kernel.destroy()
+
+
+@on_each_face
+async def test_media_have_a_type_and_bytes(face: Face) -> None:
+    kernel = await face.get_or_create("python")
+    code = "import backendai_display as d\nprint(1)\nd.show('image/png', b'\\x89PNG\\0')\nprint(2)"
+    async with kernel.stream_execute(code) as run:
+        events = [event async for event in run]
+    picture = events[1]
+    assert isinstance(picture, Media)
+    assert [*events[:1], *events[2:]] == [Stdout("1\n"), Stdout("2\n"), Finished(0)]
+    assert (picture.mime_type, picture.content()) == ("image/png", b"\x89PNG\0")
+    result = await kernel.execute(code)
+    before, (kind, payload), after = result["console"]
+    assert (before, kind, after) == (("stdout", "1\n"), "media", ("stdout", "2\n"))
+    assert Media(*payload).content() == b"\x89PNG\0"
     await kernel.destroy()
 
 

@@ -98,6 +98,7 @@ SEEN = [
     Seen(),
     Seen(r"0 0 train.csv\n\n"),
     Seen(r"your name\? hello, LABLUP!\nexit code 0\n"),
+    Seen(r"image/png \d{4,} bytes\n"),
     Seen(),
     Seen(here=["here/images/1.png"]),
     Seen(r"tcp://127\.0\.0\.1:\d+ leads to port \d+ in the kernel\n"),

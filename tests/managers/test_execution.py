@@ -170,12 +170,17 @@ async def test_interrupt(kernel: TrioKernel) -> None:
 
 @pytest.mark.needs("pictures")
 async def test_picture(kernel: TrioKernel) -> None:
+    png = b"\x89PNG\r\n\x1a\n" + bytes(100)
     code = (
-        "class Picture:\n    def _repr_svg_(self):\n        return '<svg/>'\n"
-        "from IPython.display import display\ndisplay(Picture())"
+        "class Svg:\n    def _repr_svg_(self):\n        return '<svg/>'\n"
+        f"class Png:\n    def _repr_png_(self):\n        return {png!r}\n"
+        "from IPython.display import display\ndisplay(Svg())\ndisplay(Png())"
     )
     ran = await run(kernel, code)
-    assert [e.mime_type for e in ran.events if isinstance(e, Media)] == ["image/svg+xml"]
+    assert [(e.mime_type, e.content()) for e in ran.events if isinstance(e, Media)] == [
+        ("image/svg+xml", b"<svg/>"),
+        ("image/png", png),
+    ]
 
 
 @pytest.mark.needs("html")

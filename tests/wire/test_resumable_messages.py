@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -21,9 +22,11 @@ from backendai_trio.wire.resumable import (
     InputSeen,
     Mark,
     Output,
+    RecordParser,
     decode_from_client,
     decode_from_server,
     encode_frame,
+    encode_record,
 )
 
 from .strategies import json_values, thorough
@@ -33,7 +36,7 @@ DECODERS = [decode_from_server, decode_from_client]
 _positions = st.integers(0, 2**63 - 1)
 _objects = st.dictionaries(st.text(max_size=8), json_values, max_size=3)
 _from_server: st.SearchStrategy[FromServer] = (
-    st.builds(Output, st.sampled_from(["stdout", "stderr"]), _positions, st.binary())
+    st.builds(Output, st.sampled_from(["stdout", "stderr", "records"]), _positions, st.binary())
     | st.builds(Mark, _positions, _objects)
     | st.builds(InputSeen, _positions)
 )
@@ -126,5 +129,45 @@ def test_short_frames_are_refused(decode: Callable[[bytes | str], object], size:
 
 
 def test_unknown_kind_of_output_is_refused() -> None:
-    with pytest.raises(RemoteProtocolError, match="unknown kind 3"):
-        decode_from_server(b"\x03" + bytes(8) + b"data")
+    with pytest.raises(RemoteProtocolError, match="unknown kind 4"):
+        decode_from_server(b"\x04" + bytes(8) + b"data")
+
+
+# --- records -------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.text(), _json), max_size=4), st.data())
+@quick
+def test_records_come_back_however_they_are_cut(
+    records: list[tuple[str, Any]], data: st.DataObject
+) -> None:
+    stream = b"".join(encode_record(kind, payload) for kind, payload in records)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=9)))
+    parser = RecordParser()
+    found = []
+    for start, end in pairwise([0, *cuts, len(stream)]):
+        found += parser.feed(stream[start:end])
+    assert found == records
+
+
+@given(
+    st.binary().map(lambda line: line.replace(b"\n", b"")) | _json.map(json.dumps).map(str.encode)
+)
+@quick
+@example(b'["media"]')
+@example(b"[1, 2]")
+@example(b"\xff")
+def test_malformed_records_are_refused_by_name(line: bytes) -> None:
+    try:
+        ((kind, _),) = RecordParser().feed(line + b"\n")
+    except RemoteProtocolError as exc:
+        assert "a record" in str(exc)
+    else:
+        assert isinstance(kind, str)
+
+
+def test_record_without_an_end_is_refused() -> None:
+    parser = RecordParser()
+    with pytest.raises(RemoteProtocolError, match="a record exceeds 67,108,864 bytes"):
+        for _ in range(70):
+            parser.feed(bytes(1024 * 1024).replace(b"\0", b"x"))

@@ -37,6 +37,7 @@ _requests = st.builds(
     code=st.text() | console_text,
     options=_objects,
     raw_console=st.booleans(),
+    rich_output=st.booleans(),
     eof=st.booleans(),
 )
 _records = (

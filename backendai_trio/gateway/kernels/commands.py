@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..processes.scripts import PYTHON_PATH
 from .runtimes import Runtime, fill
 
 __all__ = [
@@ -139,7 +140,7 @@ def _missing(text: str) -> str:
 
 
 def kernel_environment(
-    runtime: Runtime, *, home: Path, tmp: Path, user: Mapping[str, str]
+    runtime: Runtime, *, home: Path, tmp: Path, display: Path, user: Mapping[str, str]
 ) -> dict[str, str]:
     """The whole environment of a kernel's programs.
 
@@ -151,6 +152,7 @@ def kernel_environment(
         runtime: the kernel's runtime.
         home: HOME of the programs.
         tmp: TMPDIR of the programs.
+        display: the socket that takes their pictures.
         user: variables that the user has set; they override all others.
     """
     path = os.environ.get("PATH", os.defpath)
@@ -170,5 +172,9 @@ def kernel_environment(
         rustup = os.environ.get("RUSTUP_HOME") or str(Path("~/.rustup").expanduser())
         if Path(rustup).is_dir():
             environment["RUSTUP_HOME"] = rustup
+    if runtime.language == "python":
+        environment["BACKENDAI_DISPLAY"] = str(display)
+        own = user.get("PYTHONPATH")
+        user = {**user, "PYTHONPATH": f"{own}{os.pathsep}{PYTHON_PATH}" if own else PYTHON_PATH}
     environment.update(user)
     return environment

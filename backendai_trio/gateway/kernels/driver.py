@@ -17,9 +17,10 @@ from ..._groups import one_error
 from ...errors import GatewayError
 from ..cleanup import clean_up_in_thread
 from ..processes.interpreter import Interpreter, open_interpreter
-from ..processes.process import Process
+from ..processes.process import Ask, Process, Sink
 from ..processes.process_host import KernelHost, ProgramNotStartedError
 from .commands import build_argv, exec_argv, kernel_environment, query_file, query_steps
+from .display import Display, listen_at
 from .input_buffer import InputBuffer
 from .run import Run
 from .runtimes import Runtime
@@ -47,12 +48,20 @@ class Driver:
             runtime: the kernel's runtime.
             host: the kernel's process host.
             environ: variables that the user has asked for.
-            nursery: the interpreter's task lives in it.
+            nursery: the tasks of the interpreter and of the display live in it.
+
+        Raises:
+            OSError: the socket for pictures cannot be made.
         """
         self._runtime = runtime
         self._host = host
         self._argv = runtime.interpreter_argv()
-        self.environ = kernel_environment(runtime, home=host.home, tmp=host.tmp, user=environ)
+        self.environ = kernel_environment(
+            runtime, home=host.home, tmp=host.tmp, display=host.display, user=environ
+        )
+        self._display = Display()
+        if runtime.language == "python":
+            nursery.start_soon(self._display.serve, listen_at(host.display))
         self._nursery = nursery
         self._interpreter: Interpreter | None = None
         self._interpreter_scope = trio.CancelScope()
@@ -105,13 +114,14 @@ class Driver:
             await run.write("stderr", text.encode())
         run.interrupt = interpreter.interrupt
         try:
-            code = await interpreter.execute(
-                run.request.code,
-                run.write,
-                run.ask_line,
-                run.ask_bytes,
-                show_value=run.request.shows_value,
-            )
+            async with self._display.showing(run, partial(interpreter.drain, run.write)):
+                code = await interpreter.execute(
+                    run.request.code,
+                    run.write,
+                    run.ask_line,
+                    run.ask_bytes,
+                    show_value=run.request.shows_value,
+                )
         finally:
             run.interrupt = None
         if not interpreter.alive:
@@ -187,16 +197,12 @@ class Driver:
             if run.interrupted:  # while it was being started
                 process.interrupt()
             try:
-                if not run.live:
-                    return await process.run(write, run.ask_bytes)
-                with one_error():
-                    async with trio.open_nursery() as nursery:
-                        nursery.start_soon(_forward_input, run.input, process)
-                        # On an interactive terminal the user sees that a program waits.
-                        ask = None if interactive else run.ask_eof
-                        code = await process.run(write, ask)
-                        nursery.cancel_scope.cancel()
-                return code
+                async with self._display.showing(run, partial(process.drain, write)):
+                    if not run.live:
+                        return await process.run(write, run.ask_bytes)
+                    # On an interactive terminal the user sees that a program waits.
+                    ask = None if interactive else run.ask_eof
+                    return await _run_with_input(process, run.input, write, ask)
             finally:
                 run.interrupt = run.on_resize = None
 
@@ -228,6 +234,16 @@ class Driver:
         finally:
             self._interpreter = None
             self._interpreter_closed.set()
+
+
+async def _run_with_input(process: Process, typed: InputBuffer, sink: Sink, ask: Ask | None) -> int:
+    """Run a program that gets its input as it arrives; returns its exit code."""
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_forward_input, typed, process)
+            code = await process.run(sink, ask)
+            nursery.cancel_scope.cancel()
+    return code
 
 
 async def _forward_input(typed: InputBuffer, process: Process) -> None:

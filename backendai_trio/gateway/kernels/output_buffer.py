@@ -26,7 +26,7 @@ class Chunk(NamedTuple):
     """What `ReplayBuffer.read` returns: bytes of one kind, or a mark."""
 
     kind: str
-    """``stdout`` or ``stderr``; ``""`` for a mark."""
+    """``stdout``, ``stderr`` or ``records``; ``""`` for a mark."""
     data: bytes
     mark: Mapping[str, Any] | None
     end: int
@@ -50,7 +50,7 @@ _end_of = attrgetter("end")
 
 
 class ReplayBuffer:
-    """Output with positions. It has one writer; readers keep track of their own positions.
+    """Output with positions. Writers wait while it is full; readers keep track of their positions.
 
     Attributes:
         start: the oldest position that is held.

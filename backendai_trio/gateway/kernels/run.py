@@ -14,6 +14,7 @@ from typing import Any, Literal
 import trio
 
 from ...wire.execution import ExecuteReply, ExecuteRequest
+from ...wire.resumable import RecordParser, encode_record
 from .input_buffer import InputBuffer
 from .output_buffer import DEFAULT_CAPACITY, ReplayBuffer
 
@@ -86,6 +87,7 @@ class Run:
         errors = "surrogateescape" if request.raw_console else "replace"
         self._decoders = _decoders(errors)
         self._log_decoders = _decoders("replace")
+        self._records = RecordParser()
 
     # --- the program's side ----------------------------------------------------------------------
 
@@ -96,6 +98,16 @@ class Run:
             await trio.lowlevel.checkpoint()
             return
         await self.output.write(kind, data)
+
+    async def write_record(self, kind: str, payload: object) -> None:
+        """Take output that is not text of a stream; waits while the client is far behind.
+
+        A client that streams, and has not asked for such output, gets none.
+        """
+        if self._is_lost() or (self.live and not self.request.rich_output):
+            await trio.lowlevel.checkpoint()
+            return
+        await self.output.write("records", encode_record(kind, payload))
 
     def stage_finished(self, status: str, exit_code: int) -> None:
         """Report the end of a stage of a batch run, e.g. ``build-finished``."""
@@ -215,7 +227,9 @@ class Run:
         end = position + limit
         while mark is None and (chunk := self.output.read(position, end - position)) is not None:
             position, mark = chunk.end, chunk.mark
-            if mark is None and (text := self._decoders[chunk.kind].decode(chunk.data)):
+            if chunk.kind == "records":
+                console += self._records.feed(chunk.data)
+            elif mark is None and (text := self._decoders[chunk.kind].decode(chunk.data)):
                 _append(console, chunk.kind, text)
         self.output.release(position)
         if mark is None and self.output.start == self.output.end:

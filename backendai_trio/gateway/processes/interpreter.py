@@ -137,6 +137,10 @@ class Interpreter:
                         pass  # the kernel is ending, and has killed the process before
                 raise
 
+    async def drain(self, sink: Sink) -> None:
+        """Deliver everything that running code has written so far."""
+        await self._process.drain(sink)
+
     async def complete(self, code: str, options: Mapping[str, Any]) -> list[str]:
         """Completions of a piece of code.
 

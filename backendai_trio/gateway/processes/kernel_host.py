@@ -50,6 +50,7 @@ class KernelHost:
         tmp: TMPDIR of the programs.
         staging: a folder on the same file system that they cannot reach if the kernel has
             namespaces of its own; for files that are not complete.
+        display: where a socket for their pictures can be made.
         separate: whether it has namespaces of its own.
         usage: resources that the processes used; empty until the host has stopped. ``cpu_ms``;
             ``max_rss_bytes`` of the largest process; ``read_bytes`` and ``write_bytes`` from and to
@@ -72,6 +73,7 @@ class KernelHost:
         self.home = root / "home"
         self.tmp = root / "tmp"
         self.staging = root.with_name(f"{root.name}.staging")
+        self.display = root / "display"
         self.usage: Mapping[str, int] = {}
         self.ready = trio.Event()
         """Set when the host has started, or has died (`dead`)."""

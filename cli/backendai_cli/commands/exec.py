@@ -9,6 +9,7 @@ import click
 from ..console import Status
 from ..keyboard import check_terminal, window_size
 from ..parameters import NAME
+from ..run.media_options import MediaOptions, media_options
 from ..server import configured_server
 
 __all__ = ["command"]
@@ -18,7 +19,8 @@ __all__ = ["command"]
 @click.argument("kernel", metavar="ID", type=NAME)
 @click.argument("arguments", nargs=-1, required=True, metavar="COMMAND...", type=click.UNPROCESSED)
 @click.option("--tty", is_flag=True, help="Connect the command to this terminal (vim, top).")
-def command(kernel: str, arguments: tuple[str, ...], tty: bool) -> int:
+@media_options
+def command(kernel: str, arguments: tuple[str, ...], tty: bool, media: MediaOptions) -> int:
     """Run a COMMAND in the work folder of the running kernel ID.
 
     ID is its token or session id ('backend.ai ps'). A single argument is a line for the kernel's
@@ -53,5 +55,6 @@ def command(kernel: str, arguments: tuple[str, ...], tty: bool) -> int:
         uploads=[],
         options=BatchOptions(build=None, exec=line),
         window=window_size() if tty else None,
+        media=media,
     )
     return trio.run(Runner(request, config, Status(quiet=True)).run)

@@ -14,6 +14,7 @@ from ..options import (
     stats_option,
     token_option,
 )
+from ..run.media_options import MediaOptions, media_options
 from ..server import open_server
 
 __all__ = ["command"]
@@ -26,6 +27,7 @@ __all__ = ["command"]
 @quiet_option
 @keep_option
 @local_option
+@media_options
 @kernel_options
 def command(
     lang: str,
@@ -34,6 +36,7 @@ def command(
     quiet: bool,
     remove: bool | None,
     local: bool,
+    media: MediaOptions,
     kernel: KernelOptions,
 ) -> int:
     """Run code interactively in a kernel of the runtime LANG.
@@ -68,4 +71,4 @@ def command(
             stats=stats,
             max_wait=kernel.max_wait,
         )
-        return trio.run(Repl(request, config, status).run)
+        return trio.run(Repl(request, config, status, media).run)

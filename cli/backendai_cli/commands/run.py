@@ -20,6 +20,7 @@ from ..options import (
     token_option,
 )
 from ..parameters import LocalPath
+from ..run.media_options import MediaOptions, media_options
 from ..run.sweep_options import SweepOptions, sweep_options
 from ..server import open_server
 
@@ -47,6 +48,7 @@ __all__ = ["command"]
 @click.option("--tty", is_flag=True, help="Connect the program to this terminal (vim, top).")
 @local_option
 @click.option("--enqueue-only", is_flag=True, hidden=True)  # the official client's
+@media_options
 @sweep_options
 @kernel_options
 def command(lang: str, **parameters: Any) -> int:
@@ -107,6 +109,7 @@ class _Arguments:
     tty: bool
     local: bool
     enqueue_only: bool
+    media: MediaOptions
     sweep: SweepOptions
     kernel: KernelOptions
 
@@ -193,6 +196,7 @@ def _run_once(arguments: _Arguments, uploads: list[Upload], config: Config, stat
         uploads=uploads,
         options=BatchOptions(build=arguments.build or "*", exec=arguments.execute or "*"),
         window=window_size() if arguments.tty else None,
+        media=arguments.media,
     )
     return trio.run(Runner(request, config, status).run)
 
@@ -218,5 +222,6 @@ def _run_sweep(
         results=arguments.sweep.results,
         resume=arguments.sweep.resume,
         stats=arguments.stats,
+        media=arguments.media,
     )
     return trio.run(run_sweep, request, config, status)

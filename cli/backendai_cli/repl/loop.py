@@ -26,6 +26,7 @@ from ..errors import report_error
 from ..keyboard import Stdin, TerminalMode
 from ..languages import language_of
 from ..run.kernel import KernelRequest, kernel_session
+from ..run.media_options import MediaOptions
 from ..run.output import Output
 from ..run.signals import Interrupts
 from ..run.terminal import report_outages
@@ -44,14 +45,16 @@ _EXIT = re.compile(r"\s*(?:(?:os\.|sys\.)?exit|quit)(?:\((\d{0,3})\))?;?\s*")
 class Repl:
     """One call of `repl`."""
 
-    def __init__(self, request: KernelRequest, config: Config, status: Status) -> None:
+    def __init__(
+        self, request: KernelRequest, config: Config, status: Status, media: MediaOptions
+    ) -> None:
         self._request = request
         self._config = config
         self._status = status
         self._language = language_of(request.spec.runtime)
         self._is_interactive = sys.stdin.isatty() and sys.stdout.isatty()
         self._has_editor = self._is_interactive and not is_dumb_terminal()
-        self._output = Output(status)
+        self._output = Output(status, media)
         self._interrupts = Interrupts(status, keep=request.keep)
 
     async def run(self) -> int:

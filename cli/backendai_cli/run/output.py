@@ -13,6 +13,8 @@ from backendai_trio import BuildFinished, Event, Finished, Html, Log, Media, Std
 from backendai_trio.kernels import Other, TimedOut, is_traceback, without_colors
 
 from ..console import Status, uses_color, write_bytes
+from .media import MediaPresenter
+from .media_options import MediaOptions
 
 __all__ = ["Output", "as_bytes"]
 
@@ -30,10 +32,16 @@ class Output:
             the traceback of code that failed, whoever reads it, and does not end its last line.
     """
 
-    def __init__(self, status: Status) -> None:
+    def __init__(self, status: Status, media: MediaOptions | None = None) -> None:
+        """
+        Args:
+            status: where to tell of what is not text.
+            media: what to do with pictures and the like; default: ``MediaOptions()``.
+        """
         self.mid_line = False
         self.of_managers_query = False
         self._status = status
+        self._media = MediaPresenter(media or MediaOptions(), status)
         self._plain_errors = not uses_color(sys.stderr)
         self._holds = False
         self._held: tuple[TextIO, bytes] | None = None
@@ -41,7 +49,7 @@ class Output:
         self._writing = trio.Lock()  # keeps the order of output; fair
 
     async def show(self, event: Event) -> None:
-        """Show an event, except for an `InputRequest`. Events that are not text are named."""
+        """Show an event, except for an `InputRequest`."""
         match event:
             case Stdout(text):
                 await self._show_text(sys.stdout, text)
@@ -62,10 +70,8 @@ class Output:
                 self._status.fail(f"Build failed (exit code {code}).")
             case Log(text):
                 self._status.info(text)
-            case Media(kind, data):
-                self._status.info(f"[{kind}, {len(data):,} characters]")
-            case Html(text):
-                self._status.info(f"[HTML, {len(text):,} characters]")
+            case Media() | Html():
+                await self._show_media(event)
             case Other(kind, _):
                 self._status.info(f"[output of kind {kind!r}]")
             case TimedOut():
@@ -116,6 +122,13 @@ class Output:
             self._hold_begun.set()
         else:
             await self._write(stream, as_bytes(text))
+
+    async def _show_media(self, event: Media | Html) -> None:
+        if self.mid_line and sys.stdout.isatty():  # as after a progress bar
+            await self._write(sys.stdout, self._status.line_end.encode())
+            self.mid_line = False
+        if drawn := await self._media.present(event):
+            await self._write(sys.stdout, drawn)
 
     async def _write(self, stream: TextIO, data: bytes) -> None:
         async with self._writing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import trio
@@ -35,6 +35,7 @@ from .manager_programs import (
     input_file,
     reads_input,
 )
+from .media_options import MediaOptions
 from .output import Output
 from .signals import Interrupts
 from .terminal import follow_window_size, raw_terminal, report_outages
@@ -54,6 +55,8 @@ class RunRequest:
     options: BatchOptions
     window: tuple[int, int] | None
     """Rows and columns of the user's terminal, if the program gets the terminal."""
+    media: MediaOptions = field(default_factory=MediaOptions)
+    """What to do with pictures and other media."""
 
 
 class Runner:
@@ -66,7 +69,7 @@ class Runner:
         self._stdin = Stdin()
         self._mode = TerminalMode()
         self._input_requested = trio.Event()
-        self._output = Output(status)
+        self._output = Output(status, request.media)
         keep = isinstance(request.kernel, str) or request.kernel.keep
         self._interrupts = Interrupts(status, keep=keep)
 

@@ -20,8 +20,10 @@ from backendai_trio import (
     Case,
     Config,
     Finished,
+    Html,
     KernelSpec,
     Log,
+    Media,
     Stderr,
     Stdout,
     TrioKernel,
@@ -38,6 +40,8 @@ from ..server import journal_for
 from ..tables import statistics_lines
 from ..termination import EndedBySignal, cancel_on_signals
 from .manager_programs import command_of_script, guarded_code
+from .media import MediaPresenter
+from .media_options import MediaOptions
 from .output import as_bytes
 from .sweep_results import Outcome, ResultsFile, read_successes
 
@@ -65,6 +69,7 @@ class SweepRequest:
     results: Path | None
     resume: Path | None
     stats: bool
+    media: MediaOptions
 
 
 class _Name(NamedTuple):
@@ -119,6 +124,7 @@ class _Sweep:
         self._results = results
         self._status = status
         self._names = _names(request.cases)
+        self._media = MediaPresenter(request.media.undrawn(), status)
         self._ended = 0
         self._failed: list[str] = []
         self._send, self._receive = trio.open_memory_channel[_Line](0)
@@ -218,6 +224,8 @@ class _Sweep:
                                 await self._send.send(_Line(stream, name, line))
                         case BuildFinished(code) if code:
                             self._status.fail(f"{name.full}: build failed (exit code {code}).")
+                        case Media() | Html():
+                            await self._media.present(event, f"{name.full}: ")
                         case Log(text):
                             self._status.info(f"{name.full}: {text}")
                         case Finished(code):

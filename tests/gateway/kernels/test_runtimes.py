@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from backendai_trio.gateway.kernels.runtimes import (
     installed,
     resolve,
 )
+from backendai_trio.gateway.processes.scripts import PYTHON_PATH
 
 VERSION = platform.python_version()
 MINOR = VERSION.rpartition(".")[0]
@@ -227,12 +229,36 @@ def test_the_environment_is_scrubbed(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("RUSTUP_HOME", str(tmp_path))
     given = {"LANG": "de_DE.UTF-8", "MINE": "1"}
     home, tmp = tmp_path / "home", tmp_path / "tmp"
-    environment = kernel_environment(row("python"), home=home, tmp=tmp, user=given)
+    environment_of = partial(kernel_environment, home=home, tmp=tmp, display=tmp_path / "display")
+    environment = environment_of(row("bash"), user=given)
     assert set(environment) == {
         "PATH", "LANG", "HOME", "TMPDIR", "USER", "LOGNAME", "SHELL", "TERM", "MINE",
     }  # fmt: skip
     assert environment["HOME"] == str(home)
     assert environment["LANG"] == "de_DE.UTF-8"
     assert environment["PATH"].startswith(str(Path(sys.executable).parent))
-    rust = kernel_environment(row("rust"), home=home, tmp=tmp, user={})
+    rust = environment_of(row("rust"), user={})
     assert rust["RUSTUP_HOME"] == str(tmp_path)
+    python = environment_of(row("python"), user=given)
+    assert set(python) - set(environment) == {"BACKENDAI_DISPLAY", "PYTHONPATH"}
+    mine = environment_of(row("python"), user={"PYTHONPATH": "/a:/b"})
+    assert mine["PYTHONPATH"] == f"/a:/b:{python['PYTHONPATH']}"
+
+
+def test_what_distributions_run_at_the_start_of_python_is_run(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print(__name__, __file__)")
+    (tmp_path / "matplotlib.py").write_text("rcParams = {'backend': None}")
+    code = (
+        "import sys, sitecustomize, matplotlib; print(sitecustomize.__file__, matplotlib.rcParams)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": f"{PYTHON_PATH}:{tmp_path}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    path = str(tmp_path / "sitecustomize.py")
+    backend = {"backend": "module://backendai_matplotlib"}
+    assert done.stdout == f"sitecustomize {path}\n{path} {backend}\n"
+    assert done.stderr == ""

@@ -23,7 +23,9 @@ TALK = Callable[..., Any]
 
 
 def environment(host: KernelHost) -> dict[str, str]:
-    return kernel_environment(resolve("bash"), home=host.home, tmp=host.tmp, user={})
+    return kernel_environment(
+        resolve("bash"), home=host.home, tmp=host.tmp, display=host.display, user={}
+    )
 
 
 async def run(

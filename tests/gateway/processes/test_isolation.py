@@ -60,7 +60,9 @@ def attempt(call, *arguments):
 async def tell(host: KernelHost, talk: Any, source: str) -> Any:
     """What a program in the kernel tells, as JSON."""
     argv = [sys.executable, "-c", PRELUDE + textwrap.dedent(source)]
-    environment = kernel_environment(resolve("bash"), home=host.home, tmp=host.tmp, user={})
+    environment = kernel_environment(
+        resolve("bash"), home=host.home, tmp=host.tmp, display=host.display, user={}
+    )
     async with host.open_process(argv, env=environment, cwd=host.work, stdout="pipe") as child:
         assert await child.run(talk.sink, talk.ask) == 0, talk.text("stderr")
     return json.loads(talk.text("stdout"))

@@ -27,6 +27,7 @@ CO_COROUTINE = 0x80
 """`inspect.CO_COROUTINE`; importing `inspect` takes 10 ms."""
 FOLDER = __file__.rpartition("/")[0]
 INPUT_NAME = "<input "
+INTERRUPTED = 130
 
 
 class LazyModule(types.ModuleType):
@@ -104,7 +105,7 @@ class PythonInterpreter:
             elif frame.f_code is self.execute_code:
                 self.interrupted = True  # user code is about to start, or has just ended
                 return
-            elif frame.f_code is self.call_code:
+            elif frame.f_code in self.USER_CODE:
                 if not deferred:
                     raise KeyboardInterrupt
                 self.control.interrupted = True
@@ -118,8 +119,6 @@ class PythonInterpreter:
             self.run_in_loop(code)
         else:
             exec(code, self.module.__dict__)  # noqa: S102
-
-    call_code = call.__code__
 
     def run_in_loop(self, code: types.CodeType) -> None:
         """Run code in an event loop of asyncio, which is kept between runs.
@@ -166,6 +165,8 @@ class PythonInterpreter:
             status = 0
         except BaseException as exc:  # noqa: ASYNC103 (what ends the user's code is a result)
             status = self.report(exc)
+        if status != INTERRUPTED:
+            status = self.show_figures(at_prompt=show) or status
         with self.input_lock:
             self.running = False
         self.stdio.flush()
@@ -196,6 +197,26 @@ class PythonInterpreter:
             codes.append(compile(shown, name, "single", flags, dont_inherit=True))
         return codes
 
+    def show_figures(self, *, at_prompt: bool) -> int:
+        """Show the figures of Matplotlib that are left open, as notebooks do; at a prompt, only in
+        its interactive mode: a figure may be made by several inputs. Returns the exit code."""
+        backend = sys.modules.get("backendai_matplotlib")
+        if backend is None or not self.control.open:
+            return 0
+        try:
+            self.call_show(backend, at_prompt)
+        except BaseException as exc:  # noqa: ASYNC103 (user code may have put anything there)
+            return self.report(exc)
+        return 0
+
+    def call_show(self, backend: Any, at_prompt: bool) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        if not at_prompt or backend.matplotlib.is_interactive():
+            backend.show()
+
+    USER_CODE = frozenset({call.__code__, call_show.__code__})
+
     def report(self, exc: BaseException) -> int:
         """Print the exception that ended user code; returns the exit code."""
         if isinstance(exc, SystemExit):
@@ -213,7 +234,7 @@ class PythonInterpreter:
             import traceback
 
             self.write_error("".join(traceback.format_exception(type(exc), exc, exc.__traceback__)))
-        return 130 if isinstance(exc, KeyboardInterrupt) else 1
+        return INTERRUPTED if isinstance(exc, KeyboardInterrupt) else 1
 
     def write_error(self, text: str) -> None:
         try:

@@ -29,7 +29,7 @@ from backendai_trio.wire.resumable import (
     encode_record,
 )
 
-from .strategies import json_values, thorough
+from .strategies import json_values, quick, thorough
 
 DECODERS = [decode_from_server, decode_from_client]
 
@@ -136,7 +136,7 @@ def test_unknown_kind_of_output_is_refused() -> None:
 # --- records -------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.tuples(st.text(), _json), max_size=4), st.data())
+@given(st.lists(st.tuples(st.text(), json_values), max_size=4), st.data())
 @quick
 def test_records_come_back_however_they_are_cut(
     records: list[tuple[str, Any]], data: st.DataObject
@@ -151,7 +151,8 @@ def test_records_come_back_however_they_are_cut(
 
 
 @given(
-    st.binary().map(lambda line: line.replace(b"\n", b"")) | _json.map(json.dumps).map(str.encode)
+    st.binary().map(lambda line: line.replace(b"\n", b""))
+    | json_values.map(json.dumps).map(str.encode)
 )
 @quick
 @example(b'["media"]')

@@ -34,6 +34,13 @@ Ask: TypeAlias = Callable[[bool], Awaitable[bytes | None]]
 GATHERED_BYTES = 16 * 1024
 GATHER_SECONDS = 0.001
 
+#: So is each of many short reads of the same output that follow each other within QUICK_SECONDS,
+#: once there were QUICK_READS of them: a loop that prints line by line took five times as long as
+#: the program alone, because the gateway read each line by itself. Fewer, and reads that follow
+#: input or other output, are a conversation and not a loop; a pause there would be a delay.
+QUICK_READS = 16
+QUICK_SECONDS = 0.005
+
 #: More than a pipe (64 KiB) or a terminal (about 68 KiB) can hold. Reading the rest of a program's
 #: output stops here, because a background process may write for ever.
 LEFTOVER_BYTES = 256 * 1024
@@ -89,6 +96,8 @@ class Process:
         # Held from a read until the sink has the output: so output keeps its order.
         self._turn = trio.Lock()
         self._activity = 0
+        self._quick_reads = 0
+        self._last_read: tuple[OutputSource | None, float] = (None, 0.0)
         self._output_read = trio.lowlevel.ParkingLot()
 
     @property
@@ -129,6 +138,7 @@ class Process:
         Returns when the input is in the terminal's buffer. An end of file waits until all input
         before it was read, because it counts only when it is read alone (see `pty.py`).
         """
+        self._quick_reads = 0
         # Linux has no event for "all was read".
         while data is None and self._terminal.has_unread_input():  # noqa: ASYNC110
             await trio.sleep(FIRST_CHECK_SECONDS)
@@ -136,6 +146,7 @@ class Process:
 
     def write_stdin_nowait(self, data: bytes) -> int:
         """Write as much to its terminal as there is room for; returns how many bytes."""
+        self._quick_reads = 0
         return self._terminal.write_nowait(data)
 
     def resize(self, rows: int, columns: int) -> None:
@@ -205,20 +216,39 @@ class Process:
             else:
                 self._turn.acquire_nowait()  # saves a step of the event loop
             try:
-                data = source.read()
-                if data is None:
-                    return
-                if data:
-                    self._note_activity()
-                    await sink(source.name, data)
+                other, _ = self._last_read
+                if other not in (None, source) and self._quick_reads >= QUICK_READS:
+                    # What has gathered there was there before.
+                    await self._pass_on(other, sink)
+                size = await self._pass_on(source, sink)
             finally:
                 self._turn.release()
-            if BURST_BYTES < len(data) < GATHERED_BYTES:
+            if size is None:
+                return
+            quick = self._quick_reads >= QUICK_READS
+            if size < GATHERED_BYTES and (size > BURST_BYTES or quick):
                 await trio.sleep(GATHER_SECONDS)
+
+    async def _pass_on(self, source: OutputSource, sink: Sink) -> int | None:
+        """Deliver what one read returns, and return its size; None at end of file."""
+        data = source.read()
+        if data:
+            self._note_activity()
+            self._note_read(source)
+            await sink(source.name, data)
+        return None if data is None else len(data)
 
     def _note_activity(self) -> None:
         self._activity += 1
         self._output_read.unpark_all()
+
+    def _note_read(self, source: OutputSource) -> None:
+        """Count the short reads that have followed each other."""
+        before, at = self._last_read
+        now = trio.current_time()
+        follows = source is before and now - at < QUICK_SECONDS
+        self._quick_reads = self._quick_reads + 1 if follows else 0
+        self._last_read = (source, now)
 
     async def _watch_for_input_wait(self, sink: Sink, ask: Ask) -> None:
         """Check repeatedly whether the program waits for input, and ask for it.

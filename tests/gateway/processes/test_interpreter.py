@@ -57,6 +57,52 @@ for i in range(50):
     assert talk.said == expected
 
 
+async def test_python_order_where_many_lines_are_read_together(
+    root: Path, conversation: TALK
+) -> None:
+    source = """import sys
+for i in range(400):
+    print("line", i)
+    if i % 100 == 70: print("stream", file=sys.stderr)
+"""
+    async with interpreter(root, "python") as interp:
+        talk = conversation()
+        assert await interp.execute(source, talk.sink, talk.ask) == 0
+    expected = b""
+    for i in range(400):
+        expected += b"line %d\n" % i
+        expected += b"stream\n" if i % 100 == 70 else b""
+    assert b"".join(data for _, data in talk.said) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("x = 1\n1/0", ["    1/0", "    ~^~"]),
+        ("x = 1\n1/0\n", ["    1/0", "    ~^~"]),
+        ("x = 1\r\n1/0\r\n", ["    1/0", "    ~^~"]),
+        ("\f\nx = 1\n1/0", ["    1/0", "    ~^~"]),
+        ("x = '\u2028 \x85 \x1c'\n1/0", ["    1/0", "    ~^~"]),
+        ("def f():\n    1/0\n\nf()\n", ["    f()", "    1/0", "    ~^~"]),
+        ("await undefined", ["    await undefined", "          ^^^^^^^^^"]),
+        ("for i in 1, 2:\nprint(i)", ["    print(i)", "    ^"]),
+        ("print('a", ["    print('a", "          ^"]),
+        ("print(1))", ["    print(1))", "            ^"]),
+        ("x = (1,\n  2", ["    x = (1,", "        ^"]),
+    ],
+)
+async def test_python_errors_show_the_lines_that_were_typed(
+    root: Path, conversation: TALK, source: str, lines: list[str]
+) -> None:
+    async with interpreter(root, "python") as interp:
+        for show in (False, True):
+            talk = conversation()
+            assert await interp.execute(source, talk.sink, talk.ask, show_value=show) == 1
+            shown = iter(talk.text("stderr").decode().splitlines())
+            for line in lines:  # in this order; Python versions mark more or less of a line
+                assert any(found.startswith(line) for found in shown), line
+
+
 async def test_python_errors(root: Path, conversation: TALK) -> None:
     async with interpreter(root, "python") as interp:
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _ast
 import _thread
 import builtins
+import io
 import os
 import sys
 import types
@@ -150,7 +151,7 @@ class PythonInterpreter:
     def execute(self, run: int, source: str, show: bool) -> None:
         self.run = run
         name = f"{INPUT_NAME}{run}>"
-        lines = source.splitlines(keepends=True)
+        lines = source_lines(source)
         # None marks an entry that never expires; tracebacks and `inspect` find the source in it.
         self.sources[name] = (len(source), None, lines, name)
         self.interrupted = self.control.interrupted = False
@@ -309,6 +310,18 @@ class PythonInterpreter:
             # As at a prompt, private names only after an underscore.
             if name.startswith(start) and (start.startswith("_") or not name.startswith("_"))
         ]
+
+
+def source_lines(source: str) -> list[str]:
+    """Lines as the compiler counts them, each with a newline, which `traceback` relies on.
+
+    `str.splitlines` also splits at form feeds and other characters, after which each line number of
+    a traceback would be that of another line.
+    """
+    lines = list(io.StringIO(source, newline=None))
+    if lines and not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
+    return lines
 
 
 def strip(trace: types.TracebackType | None) -> types.TracebackType | None:

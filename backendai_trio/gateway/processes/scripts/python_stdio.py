@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
+from fcntl import ioctl
+from termios import FIONREAD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,12 +22,12 @@ class Stdio:
     def __init__(self) -> None:
         self.out = self.stream(1, "surrogateescape")
         self.err = self.stream(2, "backslashreplace")
-        self.out.buffer.other = self.err  # type: ignore[attr-defined]
-        self.err.buffer.other = self.out  # type: ignore[attr-defined]
+        self.out.buffer.attach(self.err)  # type: ignore[attr-defined]
+        self.err.buffer.attach(self.out)  # type: ignore[attr-defined]
 
     @staticmethod
     def stream(fd: int, errors: str) -> io.TextIOWrapper:
-        # 10 MB in lines of 80 bytes take 0.9 s this way, 1.5 s without a buffer (two writes for
+        # 10 MB in lines of 80 bytes take 0.6 s this way, 1.5 s without a buffer (two writes for
         # each print), and 0.45 s with a block buffer, which shows a loop's output only at its end.
         stream: Any = io.TextIOWrapper(
             OrderedOutput(fd, "w", closefd=False),
@@ -54,15 +56,31 @@ class Stdio:
 class OrderedOutput(io.FileIO):
     """A descriptor that is written when the gateway has read all output of the other one."""
 
-    other: io.TextIOWrapper
+    def attach(self, other: io.TextIOWrapper) -> None:
+        """Set the stream whose output comes first."""
+        self.other = other
+        self.other_fd = other.fileno()
+        self.unread = bytearray(4)
+        self.unread_bytes = memoryview(self.unread).cast("i")
 
     def write(self, data: Any, /) -> int:
-        # FileIO may write a part (after a signal), which TextIOWrapper would not notice.
-        if not self.other.closed:
+        # It is called for each line: a microsecond here is a third of a second of 300,000 prints.
+        try:
             self.other.flush()
-            wait_until_read(self.other.fileno())
+            ioctl(self.other_fd, FIONREAD, self.unread)
+            if self.unread_bytes[0]:
+                wait_until_read(self.other_fd)
+        except (OSError, ValueError):
+            pass  # the other one is closed, or redirected to something other than a pipe
+        done = write_part(self, data)
+        # FileIO may write a part (after a signal), which TextIOWrapper would not notice.
+        return done if done == len(data) else self.write_rest(data, done or 0)
+
+    def write_rest(self, data: Any, done: int) -> int:
         view = memoryview(data).cast("B")
-        done = 0
         while done < len(view):
-            done += super().write(view[done:]) or 0
+            done += write_part(self, view[done:]) or 0
         return done
+
+
+write_part = io.FileIO.write

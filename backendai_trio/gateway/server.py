@@ -20,7 +20,14 @@ from .._groups import one_error
 from .._version import __version__
 from ..config.settings import Config
 from ..wire.apps import HALF_CLOSE
-from ..wire.execution import INTERRUPT_RUN, RAW_CONSOLE, RICH_OUTPUT, SHOW_VALUE, STDIN_EOF
+from ..wire.execution import (
+    INTERRUPT_RUN,
+    RAW_CONSOLE,
+    RICH_OUTPUT,
+    RUN_PROGRAM,
+    SHOW_VALUE,
+    STDIN_EOF,
+)
 from ..wire.files import ARCHIVES
 from ..wire.kernel_spec import MOUNT_PERMISSIONS
 from ..wire.listings import LIST_FILTERS
@@ -50,6 +57,7 @@ FEATURES = frozenset(
         RICH_OUTPUT,
         STDIN_EOF,
         INTERRUPT_RUN,
+        RUN_PROGRAM,
         SHOW_VALUE,
         RESUMABLE_STREAMS,
         TUS_CHECKSUM,

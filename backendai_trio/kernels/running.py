@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..errors import LocalProtocolError
 from ..transport.client import Client
-from ..wire.execution import SHOW_VALUE, BatchOptions, ExecuteRequest, check_run_id
+from ..wire.execution import RUN_PROGRAM, SHOW_VALUE, BatchOptions, ExecuteRequest, check_run_id
 from ..wire.resumable import RESUMABLE_STREAMS
 from .addressed import AddressedKernel
 from .execution import Execution, ExecutionResult, open_execution
@@ -48,7 +48,8 @@ def execute(
         the server does not tell it, `Finished` says.
 
     Raises:
-        LocalProtocolError: the run id is malformed, or the server has no terminals for runs.
+        LocalProtocolError: the run id is malformed; or the server has no terminals for runs, or
+            takes no `BatchOptions.program`.
 
     Cancellation:
         Interrupts the code in the kernel and waits, for the grace time at most, until it has
@@ -71,7 +72,13 @@ def execute(
 def _run_options(
     client: Client, mode: Literal["query", "batch"], options: BatchOptions | None, show_value: bool
 ) -> dict[str, object]:
-    wanted = (options or BatchOptions()).as_json() if mode == "batch" else {}
+    options = options or BatchOptions()
+    if (options.program or options.arguments) and not client.has(RUN_PROGRAM):
+        raise LocalProtocolError(
+            "this server has no rule for a program with a name or with arguments; "
+            "write both into the command, BatchOptions.exec"
+        )
+    wanted = options.as_json() if mode == "batch" else {}
     if show_value and client.has(SHOW_VALUE):
         wanted["showValue"] = True
     return wanted
@@ -100,6 +107,7 @@ async def run(
         `execute` is for more than that.
 
     Raises:
+        LocalProtocolError: the server takes no `BatchOptions.program`.
         ExecutionError: the run ended without an outcome, or asks for more input on a server
             that cannot tell the program that there is none.
         ApiError: the server refused or failed.

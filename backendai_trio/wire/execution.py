@@ -18,6 +18,7 @@ __all__ = [
     "INTERRUPT_RUN",
     "RAW_CONSOLE",
     "RICH_OUTPUT",
+    "RUN_PROGRAM",
     "SHOW_VALUE",
     "STDIN_EOF",
     "BatchOptions",
@@ -34,6 +35,8 @@ STDIN_EOF = "stdin-eof"
 """Feature: an answer may say that there is no more input."""
 SHOW_VALUE = "show-value"
 """Feature: a query may ask for the value of the expression it ends in, as prompts show it."""
+RUN_PROGRAM = "run-program"
+"""Feature: a batch run may name its program among the files, and give it arguments."""
 INTERRUPT_RUN = "interrupt-run"
 """Feature: interrupt takes a run id, and holds even when it overtakes the run's own request."""
 
@@ -54,6 +57,11 @@ class BatchOptions:
     exec: str | None = "*"
     build_log: bool = False
     """Whether the build's standard output is wanted too."""
+    program: str = ""
+    """The file that the runtime's rule executes, relative to the work folder; empty: that of the
+    rule. Only where the server has `RUN_PROGRAM`; elsewhere `exec` is a command with its name."""
+    arguments: tuple[str, ...] = ()
+    """What the program gets as its arguments from the runtime's rule; as for `program`."""
 
     def as_json(self) -> dict[str, object]:
         """The ``options`` object.
@@ -68,6 +76,10 @@ class BatchOptions:
         }
         if self.clean is not None:  # servers before 18.12 do not know it
             options["clean"] = self.clean
+        if self.program:
+            options["program"] = self.program
+        if self.arguments:
+            options["arguments"] = list(self.arguments)
         return options
 
 
@@ -156,6 +168,8 @@ class ExecuteRequest:
             build=options.text("build", default="") or None,
             exec=options.text("exec", default="") or None,
             build_log=options.flag("buildLog", default=False),
+            program=options.text("program", default=""),
+            arguments=tuple(options.texts("arguments")),
         )
 
 

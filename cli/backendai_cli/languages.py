@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 
-__all__ = ["interpreter_of", "language_of", "program_of", "undecided_programs"]
+__all__ = ["command_of", "find_program", "interpreter_of", "language_of"]
 
 # Names of Pygments for runtimes that are called otherwise.
 _LANGUAGES = {"py": "python", "node": "javascript", "nodejs": "javascript", "r-base": "r"}
@@ -21,6 +23,9 @@ _SCRIPTS = {
     "perl": ("perl", ".pl"),
 }
 
+# Languages whose files become a program called main.
+_BUILT = frozenset({"c", "cpp", "c++", "rust", "go"})
+
 
 def language_of(runtime: str) -> str:
     """The language of a runtime or image: ``python`` for ``host/stable/python:3.9-ubuntu``."""
@@ -34,35 +39,59 @@ def interpreter_of(runtime: str) -> str:
     return _SCRIPTS.get(language_of(runtime), ("",))[0]
 
 
-def program_of(runtime: str, names: Sequence[str]) -> str:
-    """The script that is the program: the one called ``main``, or the only one.
+def command_of(runtime: str, program: str) -> str:
+    """The command that runs a program on a manager, for a shell.
 
     Args:
         runtime: runtime or image.
-        names: names of the files in the work folder.
+        program: the script; ``""`` for what the runtime builds.
 
     Returns:
-        Its name; ``""`` if there is none, or if it is undecided.
+        The command; ``""`` if it is not known.
     """
-    scripts = _scripts_of(runtime, names)
-    main = [name for name in scripts if name.startswith("main.")]
-    return main[0] if main else scripts[0] if len(scripts) == 1 else ""
+    if not program:
+        return "./main" if language_of(runtime) in _BUILT else ""
+    interpreter = interpreter_of(runtime)
+    return f"{interpreter} {shlex.quote(_no_option(program))}" if interpreter else ""
 
 
-def undecided_programs(runtime: str, names: Sequence[str]) -> list[str]:
-    """Files of which any could be the program: several scripts, none of them called ``main``.
+def find_program(
+    runtime: str, named: Sequence[str], folders: Mapping[str, Sequence[str]] | None = None
+) -> tuple[str, list[str]]:
+    """Find the script that is the program, among those that are uploaded.
+
+    It is a script that was named, or else one that is directly in a folder: the one called
+    ``main``, or the only one. A package's ``__main__.py`` is the program of its folder.
 
     Args:
         runtime: runtime or image.
-        names: names of the files in the work folder.
+        named: names in the work folder of the files that the user has named.
+        folders: names of the files directly in each folder that the user has named.
 
     Returns:
-        The names; empty if the server knows which file to run, or if it builds the files.
+        Its name, ``""`` if there is none; and the scripts of which any could be the program, if it
+        is undecided.
     """
-    return [] if program_of(runtime, names) else _scripts_of(runtime, names)
+    scripts = _scripts_of(runtime, named)
+    if not scripts:
+        scripts = [
+            name for names in (folders or {}).values() for name in _scripts_of(runtime, names)
+        ]
+    for stem in ("main", "__main__"):
+        main = [name for name in scripts if PurePosixPath(name).stem == stem]
+        if len(main) == 1:
+            return main[0], []
+        if main:
+            return "", main
+    return (scripts[0], []) if len(scripts) == 1 else ("", scripts)
+
+
+def _no_option(name: str) -> str:
+    """A file's name that no program takes for an option."""
+    return f"./{name}" if name.startswith("-") else name
 
 
 def _scripts_of(runtime: str, names: Sequence[str]) -> list[str]:
-    """Files of the work folder that the runtime runs without a build."""
+    """The files that the runtime runs without a build."""
     _, *suffixes = _SCRIPTS.get(language_of(runtime), ("",))
-    return [name for name in names if "/" not in name and name.endswith(tuple(suffixes))]
+    return [name for name in names if suffixes and name.endswith(tuple(suffixes))]

@@ -24,6 +24,13 @@ __all__ = [
 _MAKEFILES = frozenset({"GNUmakefile", "Makefile", "makefile"})
 
 
+class _NothingToRunError(Exception):
+    """The work folder has no program that the runtime's default would execute."""
+
+    def __str__(self) -> str:
+        return f"nothing to run: {self.args[0]}"
+
+
 @dataclass(frozen=True)
 class Steps:
     """The commands that run a query's code: `build`, if there is one, and then `run`."""
@@ -70,9 +77,31 @@ def build_argv(runtime: Runtime, command: str | None, files: Sequence[str]) -> l
     return _shell(_default_build(runtime, files) if command == "*" else command)
 
 
-def exec_argv(runtime: Runtime, command: str | None, files: Sequence[str]) -> list[str] | None:
-    """The command of a batch run's execution step, like `build_argv`."""
-    return _shell(_default_exec(runtime, files) if command == "*" else command)
+def exec_argv(
+    runtime: Runtime,
+    command: str | None,
+    files: Sequence[str],
+    *,
+    program: str = "",
+    arguments: Sequence[str] = (),
+) -> list[str] | None:
+    """The command of a batch run's execution step, like `build_argv`.
+
+    Args:
+        runtime: the runtime.
+        command: as for `build_argv`.
+        files: as for `build_argv`.
+        program: the file that the runtime's default executes, relative to the work folder; empty
+            for its own choice. Built programs have one name, and it does not count there.
+        arguments: of the program, if the runtime's default executes it.
+    """
+    if command != "*":
+        return _shell(command)
+    try:
+        line = _default_exec(runtime, files, program)
+    except _NothingToRunError as exc:
+        return _shell(_missing(str(exc)))
+    return _shell(" ".join(["exec", line, *map(shlex.quote, arguments)]))
 
 
 def _default_build(runtime: Runtime, files: Sequence[str]) -> str | None:
@@ -91,30 +120,33 @@ def _default_build(runtime: Runtime, files: Sequence[str]) -> str | None:
     return "exec " + fill(runtime.build, runtime, files=shlex.join(sources), out="main")
 
 
-def _default_exec(runtime: Runtime, files: Sequence[str]) -> str:
+def _default_exec(runtime: Runtime, files: Sequence[str], program: str) -> str:
     if runtime.name == "java":
         return _default_java(runtime, files)
     if runtime.build is not None:
         if "main" in files:
-            return "exec ./main"
-        return _missing("nothing to run: no ./main in the work folder")
+            return "./main"
+        raise _NothingToRunError("no ./main in the work folder")
+    if program:
+        name = f"./{program}" if program.startswith("-") else program
+        return fill(runtime.run, runtime, file=shlex.quote(name))
     sources = _sources(runtime, files)
     main = [name for name in sources if name.startswith("main.")] or sources
     if len(main) != 1:
         found = f" (there are {', '.join(sources)})" if sources else ""
         usual = query_file(runtime)
-        return _missing(f"nothing to run: no {usual}, nor a single {_patterns(runtime)}{found}")
-    return "exec " + fill(runtime.run, runtime, file=shlex.quote(main[0]))
+        raise _NothingToRunError(f"no {usual}, nor a single {_patterns(runtime)}{found}")
+    return fill(runtime.run, runtime, file=shlex.quote(main[0]))
 
 
 def _default_java(runtime: Runtime, files: Sequence[str]) -> str:
     for name in ("Main", "main"):
         if f"{name}.class" in files:
-            return "exec " + fill(runtime.run, runtime, file=name)
+            return fill(runtime.run, runtime, file=name)
     sources = _sources(runtime, files)
     if len(sources) == 1:
-        return "exec " + fill(runtime.run, runtime, file=shlex.quote(sources[0][: -len(".java")]))
-    return _missing("nothing to run: no Main.class, nor a single *.java")
+        return fill(runtime.run, runtime, file=shlex.quote(sources[0][: -len(".java")]))
+    raise _NothingToRunError("no Main.class, nor a single *.java")
 
 
 def _sources(runtime: Runtime, files: Sequence[str]) -> list[str]:

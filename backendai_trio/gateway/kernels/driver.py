@@ -161,7 +161,13 @@ class Driver:
                 return code
         elif run.stage_gap_seconds:
             run.stage_finished("build-finished", 0)  # agents report what they leave out
-        command = exec_argv(self._runtime, options.exec, await self._files())
+        command = exec_argv(
+            self._runtime,
+            options.exec,
+            await self._files(),
+            program=options.program,
+            arguments=options.arguments,
+        )
         return 0 if command is None else await self._stage(run, command, _stdout_of(run))
 
     async def _files(self) -> list[str]:

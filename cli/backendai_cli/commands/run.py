@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from ..console import Status
 from ..kernel_options import GroupedCommand, KernelOptions, kernel_options
-from ..keyboard import check_terminal, window_size
-from ..languages import interpreter_of, undecided_programs
+from ..keyboard import Stdin, check_terminal, window_size
+from ..languages import find_program, interpreter_of, language_of
+from ..links import LeftOut, upload_links_option
 from ..options import (
     keep_option,
     keeps_kernel,
@@ -21,17 +22,37 @@ from ..options import (
 )
 from ..parameters import LocalPath
 from ..run.media_options import MediaOptions, media_options
+from ..run.program import CommandLine, append_arguments, read_code, split_command_line
 from ..run.sweep_options import SweepOptions, sweep_options
 from ..server import open_server
 
 if TYPE_CHECKING:
-    from backendai_trio import Case, Config
-    from backendai_trio.files import Upload
+    from backendai_trio import BatchOptions, Case, Config
+    from backendai_trio.files import Links, Upload
 
 __all__ = ["command"]
 
 
-@click.command("run", cls=GroupedCommand, context_settings={"show_default": False})
+_COMMAND_LINE = "backendai_cli.run"
+_STDIN = Path("-")
+_SHOWN = 4
+"""How many files an error names."""
+
+
+class RunCommand(GroupedCommand):
+    """A command whose words behind ``--`` are the arguments of the program."""
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Add them to the usage."""
+        return [*super().collect_usage_pieces(ctx), "[-- ARGS...]"]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take them from the words that click parses."""
+        line = ctx.meta[_COMMAND_LINE] = split_command_line(args)
+        return super().parse_args(ctx, line.own)
+
+
+@click.command("run", cls=RunCommand, context_settings={"show_default": False})
 @click.argument("lang")
 @click.argument("files", nargs=-1, type=LocalPath())
 @token_option
@@ -46,24 +67,35 @@ __all__ = ["command"]
 @click.option("-q", "--quiet", is_flag=True, help="Show only the output of the program.")
 @keep_option
 @click.option("--tty", is_flag=True, help="Connect the program to this terminal (vim, top).")
+@upload_links_option
 @local_option
 @click.option("--enqueue-only", is_flag=True, hidden=True)  # the official client's
 @media_options
 @sweep_options
 @kernel_options
-def command(lang: str, **parameters: Any) -> int:
+@click.pass_context
+def command(ctx: click.Context, /, lang: str, **parameters: Any) -> int:
     """Run code or files in a kernel of the runtime LANG ('backend.ai images' lists runtimes).
 
-    Files are uploaded, built and executed. Of several scripts, the one called main is run, or the
-    one that --exec names. The output of the program goes to standard output and standard error, its
-    input is standard input, and its exit code is that of this command. Ctrl-C interrupts the
-    program; another one ends the kernel.
+    Files, and folders with all their content, are uploaded, built and executed. Of several scripts,
+    the one called main is run, or the one that --exec names; scripts that are named come before
+    those of folders. ARGS are the arguments of the program. With - in place of files, or with none,
+    the code is read from standard input.
+
+    The output of the program goes to standard output and standard error, its input is standard
+    input, and its exit code is that of this command. Ctrl-C interrupts the program; another one
+    ends the kernel.
+
+    A script that begins with the line #!/usr/bin/env -S backend.ai run python can be called by its
+    name, with arguments.
 
     \b
     Examples:
       backend.ai run python3 -c "print('hello world')"
       backend.ai run c main.c mylib.c mylib.h
       backend.ai run python train.py helper.py --exec 'python3 train.py'
+      backend.ai run python main.py data -- --epochs 9
+      backend.ai run python - < main.py
       backend.ai run python main.py -e DEBUG=1 --stats
       backend.ai run python -t lab1 -c "x = 1"
       backend.ai run python main.py --env-range SEED=range:0,20
@@ -82,11 +114,12 @@ def command(lang: str, **parameters: Any) -> int:
       127  there is no such runtime
       130  interrupted with Ctrl-C
     """
-    arguments = _Arguments(lang=lang, **parameters)
+    arguments = _Arguments.of(ctx.meta[_COMMAND_LINE], lang=lang, **parameters)
     arguments.check()
     cases = arguments.plan_cases()
-    uploads = arguments.plan_uploads()
     status = Status(quiet=arguments.quiet)
+    uploads = arguments.plan_uploads(status)
+    arguments = arguments.with_program(uploads, status)
     with open_server(status, local=arguments.local, lasting=bool(arguments.kernel.mount)) as config:
         if cases is not None:
             return _run_sweep(arguments, uploads, cases, config, status)
@@ -99,6 +132,12 @@ class _Arguments:
 
     lang: str
     files: tuple[Path, ...]
+    program: str = ""
+    """The name of the script that is run, in the work folder; empty for the runtime's choice."""
+    words: tuple[str, ...] = ()
+    """The arguments of the program."""
+    by_name: bool = False
+    """Whether the file was named in the way in which a program is named before its arguments."""
     client_token: str | None
     code: str | None
     build: str | None
@@ -107,11 +146,25 @@ class _Arguments:
     quiet: bool
     remove: bool | None
     tty: bool
+    links: Links
     local: bool
     enqueue_only: bool
     media: MediaOptions
     sweep: SweepOptions
     kernel: KernelOptions
+
+    @classmethod
+    def of(
+        cls, line: CommandLine, *, files: tuple[Path, ...], code: str | None, **parameters: Any
+    ) -> Self:
+        """Take the program's arguments from the command line, and code from standard input."""
+        words, by_name = line.program, line.by_shebang
+        if not files and code is None and words:
+            # `run python -- script.py ARGS`
+            files, words, by_name = (LocalPath().convert(words[0], None, None),), words[1:], True
+        if code is None and (files == (_STDIN,) or (not files and not Stdin().is_terminal)):
+            files, code = (), read_code()
+        return cls(files=files, code=code, words=tuple(words), by_name=by_name, **parameters)
 
     def check(self) -> None:
         """Refuse options that do not go together.
@@ -121,6 +174,8 @@ class _Arguments:
         """
         if self.code is None and not self.files:
             raise click.UsageError("nothing to run: give code with -c, or name files")
+        if _STDIN in self.files:
+            raise click.UsageError("give either code on standard input (-) or files, not both")
         if self.code is not None and self.files:
             raise click.UsageError("give either code with -c or files, not both")
         if self.code is not None and (self.build is not None or self.execute is not None):
@@ -132,19 +187,10 @@ class _Arguments:
             )
         if self.tty:
             check_terminal()
-        # A kernel or a folder that exists may have a file called main.
-        if (
-            self.execute is None
-            and self.build is None
-            and not (self.client_token or self.kernel.mount)
-        ):
-            names = [path.as_posix() for path in self.files]
-            if programs := undecided_programs(self.lang, names):
-                raise click.UsageError(
-                    f"which file is the program, {' or '.join(programs)}? Call it main"
-                    f"{Path(programs[0]).suffix}, or name the command that runs it, such as "
-                    f"--exec '{interpreter_of(self.lang)} {programs[0]}'"
-                )
+        if self.code is not None and self.words and language_of(self.lang) != "python":
+            raise click.UsageError(
+                "only code of Python gets arguments; save the code in a file, and name that"
+            )
 
     def plan_cases(self) -> list[Case] | None:
         """The cases of a sweep; None for a single run.
@@ -161,7 +207,7 @@ class _Arguments:
             raise click.UsageError("--max-wait is for one kernel, not for those of a sweep")
         return cases
 
-    def plan_uploads(self) -> list[Upload]:
+    def plan_uploads(self, status: Status) -> list[Upload]:
         """The files to upload.
 
         Raises:
@@ -171,14 +217,97 @@ class _Arguments:
             return []
         from backendai_trio.files import plan_uploads
 
-        return plan_uploads(self.files)
+        left_out = LeftOut()
+        uploads = plan_uploads(self.files, recursive=True, links=self.links, on_skip=left_out)
+        left_out.report(status)
+        return uploads
+
+    def with_program(self, uploads: list[Upload], status: Status) -> Self:
+        """The arguments, with the program among the files; says which one it is.
+
+        Raises:
+            click.UsageError: it is undecided.
+        """
+        if self.execute is not None or not uploads:
+            return self
+        if not interpreter_of(self.lang):
+            self._check_sources(uploads)
+            return self
+        named = {upload.path: upload.name for upload in uploads if not upload.is_folder}
+        files = [named[path] for path in self.files if path in named]
+        if self.by_name:
+            return replace(self, program=files[-1])
+        folders = {
+            path.as_posix(): [upload.name for upload in uploads if upload.path.parent == path]
+            for path in self.files
+            if path not in named
+        }
+        program, candidates = find_program(self.lang, files, folders)
+        if not self._joins and self.build is None:
+            if not program and not candidates and len(files) == len(self.files) == 1:
+                program = files[0]  # whatever it is called
+            if not program:
+                raise click.UsageError(self._question(candidates))
+        if program and len(uploads) > 1:
+            status.info(f"The program is {program}.")
+        return replace(self, program=program)
+
+    @property
+    def _joins(self) -> bool:
+        """Whether there may be other files in the kernel, and one called main among them."""
+        return bool(self.client_token or self.kernel.mount)
+
+    def _question(self, candidates: list[str]) -> str:
+        """What to do where the program is undecided."""
+        command = interpreter_of(self.lang)
+        if not candidates:
+            return (
+                "which file is the program? None of them is a script of this runtime; "
+                f"name the command that runs it, such as --exec '{command} FILE'"
+            )
+        shown = candidates[:_SHOWN] + ["another one"] * (len(candidates) > _SHOWN)
+        return (
+            f"which file is the program, {' or '.join(shown)}? Call it main"
+            f"{Path(candidates[0]).suffix}, or name the command that runs it, such as "
+            f"--exec '{command} {candidates[0]}'"
+        )
+
+    def _check_sources(self, uploads: list[Upload]) -> None:
+        """Refuse sources that no build would find: those in folders only.
+
+        Raises:
+            click.UsageError: they are.
+        """
+        if self.build is not None or self._joins:
+            return
+        if all(upload.is_folder or "/" in upload.name for upload in uploads):
+            folder = uploads[0].name.partition("/")[0]
+            raise click.UsageError(
+                f"only files in the work folder itself are built, and these are in {folder}. "
+                f"Call this in {folder}, with the folder '.'; or name the commands that build and "
+                f"run them, such as --build 'make -C {folder}' --exec {folder}/main"
+            )
+
+    def batch_options(self) -> BatchOptions:
+        """The commands of the files, and what the program gets."""
+        from backendai_trio import BatchOptions
+
+        return BatchOptions(
+            build=self.build or "*",
+            exec=self.execute or "*",
+            program=self.program,
+            arguments=() if self.code is not None else self.words,
+        )
+
+    @property
+    def code_arguments(self) -> tuple[str, ...]:
+        """The arguments of the code, in query mode."""
+        return self.words if self.code is not None else ()
 
 
 def _run_once(arguments: _Arguments, uploads: list[Upload], config: Config, status: Status) -> int:
     # Imported here: a gateway loads in its process at the same time.
     import trio
-
-    from backendai_trio import BatchOptions
 
     from ..run.kernel import KernelRequest
     from ..run.runner import Runner, RunRequest
@@ -194,7 +323,8 @@ def _run_once(arguments: _Arguments, uploads: list[Upload], config: Config, stat
         kernel=kernel,
         code=arguments.code,
         uploads=uploads,
-        options=BatchOptions(build=arguments.build or "*", exec=arguments.execute or "*"),
+        options=append_arguments(arguments.batch_options()),
+        arguments=arguments.code_arguments,
         window=window_size() if arguments.tty else None,
         media=arguments.media,
     )
@@ -216,6 +346,8 @@ def _run_sweep(
         spec=arguments.kernel.spec(arguments.lang, environ={}),
         code=arguments.code,
         uploads=uploads,
+        options=arguments.batch_options(),
+        arguments=arguments.code_arguments,
         cases=cases,
         max_parallel=arguments.sweep.parallel,
         fail_fast=bool(arguments.sweep.fail_fast),

@@ -15,15 +15,15 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from backendai_trio import BatchOptions, Client
+from backendai_trio import BatchOptions, Client, LocalProtocolError
 from backendai_trio.files import Upload
 
 from ..keyboard import Stdin
-from ..languages import interpreter_of, language_of, program_of
+from ..languages import command_of, language_of
 
 __all__ = [
     "command_for_input",
-    "command_of_script",
+    "command_of_program",
     "guarded_code",
     "input_file",
     "reads_input",
@@ -34,7 +34,6 @@ _READS_INPUT = re.compile(
     rb"\b(stdin|STDIN|fileinput|scanf|getchar|getline|fgets|cin|readline|readLine|readlines)\b"
     rb"|\bio\.(read|lines)\b|/dev/stdin|\bopen\(0\b|\bread\(0\b"
 )
-_COMPILED = frozenset({"c", "cpp"})
 _EXITS = re.compile(r"\b(exit|quit|SystemExit)\b")
 # It says what other kernels say, which the exit code is read from.
 _GUARD = """\
@@ -60,18 +59,30 @@ def guarded_code(code: str, runtime: str, client: Client) -> str:
     return code
 
 
-def command_of_script(options: BatchOptions, runtime: str, names: Sequence[str]) -> BatchOptions:
-    """The options, with the command for a single script that is not called main.
+def command_of_program(options: BatchOptions, runtime: str) -> BatchOptions:
+    """The options, with a command in place of the program and its arguments.
 
     Args:
         options: from the command line.
         runtime: runtime or image.
-        names: of the files in the work folder.
+
+    Raises:
+        LocalProtocolError: there are arguments, and how the image runs its programs is not known.
     """
-    script = program_of(runtime, names)
-    if (options.build, options.exec) != ("*", "*") or not script or script.startswith("main."):
+    program, arguments = options.program, options.arguments
+    options = replace(options, program="", arguments=())
+    if options.exec != "*" or (program in ("", "main.py") and not arguments):
         return options
-    return replace(options, build=None, exec=f"{interpreter_of(runtime)} {shlex.quote(script)}")
+    command = command_of(runtime, program)
+    if not command:
+        if not arguments:
+            return options
+        raise LocalProtocolError(
+            f"how {runtime} runs its programs is not known here; name the command, "
+            "and the arguments follow it: --exec CMD -- ARGS"
+        )
+    build = None if program and options.build == "*" else options.build
+    return replace(options, build=build, exec=" ".join([command, *map(shlex.quote, arguments)]))
 
 
 def reads_input(uploads: Sequence[Upload]) -> bool:
@@ -88,23 +99,20 @@ def reads_input(uploads: Sequence[Upload]) -> bool:
 
 
 def command_for_input(
-    options: BatchOptions, runtime: str, names: Sequence[str], input_name: str
+    options: BatchOptions, runtime: str, program: str, input_name: str
 ) -> BatchOptions | None:
     """The options, with standard input from a file; None if the program's command is not known.
 
     Args:
-        options: what is to be run.
+        options: what is to be run, from `command_of_program`.
         runtime: runtime or image.
-        names: of the files in the work folder.
+        program: the script that is the program; ``""`` for what the runtime builds.
         input_name: of the file, in the work folder.
     """
     command = options.exec
     if command == "*":
-        if language_of(runtime) in _COMPILED:
-            command = "./main"
-        elif script := program_of(runtime, names):
-            command = f"{interpreter_of(runtime)} {shlex.quote(script)}"
-        else:
+        command = command_of(runtime, program)
+        if not command:
             return None
     # With the variable, Python's `input()` would not read the file but ask the client.
     redirected = f"export _BACKEND_BATCH_MODE=0\n{{\n{command}\n}} <{shlex.quote(input_name)}"

@@ -30,13 +30,14 @@ from ..server import journal_for
 from .kernel import KernelRequest, kernel_session
 from .manager_programs import (
     command_for_input,
-    command_of_script,
+    command_of_program,
     guarded_code,
     input_file,
     reads_input,
 )
 from .media_options import MediaOptions
 from .output import Output
+from .program import argv_code
 from .signals import Interrupts
 from .terminal import follow_window_size, raw_terminal, report_outages
 
@@ -53,6 +54,8 @@ class RunRequest:
     """Code to run in query mode; None to build and run files."""
     uploads: list[Upload]
     options: BatchOptions
+    arguments: tuple[str, ...] = ()
+    """Arguments of the code, in query mode; those of a program are in the options."""
     window: tuple[int, int] | None
     """Rows and columns of the user's terminal, if the program gets the terminal."""
     media: MediaOptions = field(default_factory=MediaOptions)
@@ -95,6 +98,8 @@ class Runner:
                 await kernel.upload(request.uploads)
                 self._status.done("Uploading done.")
                 self._status.wait("Building your code...")
+            if request.arguments:
+                await kernel.run(argv_code(request.arguments))
             if client.hello.features or request.code is not None or not request.uploads:
                 return await self._execute(kernel, request.options)
             return await self._execute_on_manager(kernel)
@@ -118,11 +123,10 @@ class Runner:
         """Run the files on a manager, which has to be told more; returns their exit code."""
         request = self._request
         runtime = self._runtime
-        names = [upload.name for upload in request.uploads]
-        options = command_of_script(request.options, runtime, names)
+        options = command_of_program(request.options, runtime)
         if self._has_input():
             name = f".stdin-{secrets.token_hex(4)}"
-            redirected = command_for_input(options, runtime, names, name)
+            redirected = command_for_input(options, runtime, request.options.program, name)
             if redirected is not None:
                 if not self._stdin.has_unread:
                     self._status.info("Waiting for the end of standard input, to upload it.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,10 +39,11 @@ from ..errors import message_of
 from ..server import journal_for
 from ..tables import statistics_lines
 from ..termination import EndedBySignal, cancel_on_signals
-from .manager_programs import command_of_script, guarded_code
+from .manager_programs import command_of_program, guarded_code
 from .media import MediaPresenter
 from .media_options import MediaOptions
 from .output import as_bytes
+from .program import append_arguments, argv_code
 from .sweep_results import Outcome, ResultsFile, read_successes
 
 __all__ = ["SweepRequest", "run_sweep"]
@@ -62,6 +63,10 @@ class SweepRequest:
     spec: KernelSpec
     code: str | None
     uploads: list[Upload]
+    options: BatchOptions
+    """Of the program; the commands are those of the cases."""
+    arguments: tuple[str, ...]
+    """Arguments of the code, in query mode."""
     cases: Sequence[Case]
     """At least one."""
     max_parallel: int
@@ -204,10 +209,12 @@ class _Sweep:
         name = self._names[case.label]
         if request.uploads:
             await kernel.upload(request.uploads)
-        options = BatchOptions(build=case.build, exec=case.exec)
+        options = replace(request.options, build=case.build, exec=case.exec)
+        options = append_arguments(options)
         if request.uploads and not kernel.client.hello.features:
-            uploaded = [upload.name for upload in request.uploads]
-            options = command_of_script(options, request.spec.runtime, uploaded)
+            options = command_of_program(options, request.spec.runtime)
+        if request.arguments:
+            await kernel.run(argv_code(request.arguments))
         async with kernel.execute(
             guarded_code(request.code or "", request.spec.runtime, kernel.client),
             mode="batch" if request.code is None else "query",

@@ -1,0 +1,105 @@
+"""The program of a run on a command line: its files, its code, and its own arguments."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from backendai_trio import BatchOptions
+
+__all__ = ["CommandLine", "append_arguments", "argv_code", "read_code", "split_command_line"]
+
+_SHEBANG_BYTES = 512
+_SHORTCUTS = ("lcc", "lpython")
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """A command line, and what in it belongs to the program.
+
+    Attributes:
+        own: the arguments of this command.
+        program: the arguments of the program.
+        by_shebang: whether the last word of `own` is a script whose first line has called this
+            command.
+    """
+
+    own: list[str]
+    program: list[str]
+    by_shebang: bool = False
+
+
+def split_command_line(words: Sequence[str]) -> CommandLine:
+    """Split the arguments of a command from those of the program, which are behind ``--``.
+
+    A script that begins with a line such as ``#!/usr/bin/env -S backend.ai run python`` has all
+    words behind it for its arguments: Linux adds its path and its arguments to the words of that
+    line.
+    """
+    for at, word in enumerate(words):
+        if word == "--":
+            return CommandLine([*words[:at]], [*words[at + 1 :]])
+        if _calls_this_command(word, words[:at]):
+            return CommandLine([*words[: at + 1]], [*words[at + 1 :]], by_shebang=True)
+    return CommandLine([*words], [])
+
+
+def _calls_this_command(script: str, words: Sequence[str]) -> bool:
+    """Whether the first line of a file calls this command with `words`."""
+    try:
+        with Path(script).open("rb") as file:
+            line = file.readline(_SHEBANG_BYTES)
+        return line.startswith(b"#!") and _arguments_in(line[2:].decode()) == list(words)
+    except (OSError, ValueError):  # no file, not UTF-8, or an open quote
+        return False
+
+
+def _arguments_in(shebang: str) -> list[str] | None:
+    """The arguments of ``run`` in the first line of a script; None if that is not called there."""
+    words = shlex.split(shebang)
+    for at, word in enumerate(words):
+        name = Path(word).name
+        if name in _SHORTCUTS:
+            return words[at + 1 :]
+        if name == "backend.ai" and "run" in words[at:]:
+            return words[words.index("run", at) + 1 :]
+    return None
+
+
+def read_code() -> str:
+    """Read code from standard input, to its end.
+
+    Raises:
+        click.UsageError: there is none.
+    """
+    if sys.stdin is None:
+        raise click.UsageError("nothing to run: standard input is closed")
+    code = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+    if not code.strip():
+        raise click.UsageError(
+            "nothing to run: give code with -c or on standard input, or name files"
+        )
+    return code
+
+
+def append_arguments(options: BatchOptions) -> BatchOptions:
+    """The options, with the arguments behind the command that the user has given, if there is one.
+
+    Otherwise the server appends them to the command of the runtime (see `BatchOptions.arguments`).
+    """
+    if not options.arguments or options.exec in (None, "*"):
+        return options
+    line = f"{options.exec} {shlex.join(options.arguments)}"
+    return replace(options, exec=line, arguments=())
+
+
+def argv_code(arguments: Sequence[str]) -> str:
+    """Code of Python that sets the arguments of later code, as ``python -c`` sets them."""
+    return f"__import__('sys').argv[1:] = {list(arguments)!r}"

@@ -13,12 +13,12 @@ from backendai_cli.images import similar_names
 from backendai_cli.keyboard import Stdin
 from backendai_cli.run.manager_programs import (
     command_for_input,
-    command_of_script,
+    command_of_program,
     guarded_code,
     input_file,
     reads_input,
 )
-from backendai_trio import BatchOptions, Client
+from backendai_trio import BatchOptions, Client, LocalProtocolError
 from backendai_trio.files import plan_uploads
 from backendai_trio.wire.query_failures import QueryFailure
 from backendai_trio.wire.versions import SEED, SESSION_6
@@ -28,30 +28,41 @@ SEED_CLIENT = cast(Client, SimpleNamespace(era=SEED))
 
 
 @pytest.mark.parametrize(
-    ("runtime", "names", "command"),
+    ("runtime", "program", "arguments", "command"),
     [
-        ("python", ["ask.py"], "python3 ask.py"),
-        ("cr.backend.ai/stable/python:3.9-ubuntu", ["a b.py", "data.csv"], "python3 'a b.py'"),
-        ("python", ["main.py", "ask.py"], "*"),
-        ("python", ["one.py", "two.py"], "*"),
-        ("python", ["lib/ask.py"], "*"),
-        ("c", ["ask.c"], "*"),
+        ("python", "ask.py", (), "python3 ask.py"),
+        ("cr.backend.ai/stable/python:3.9-ubuntu", "a b.py", ("1",), "python3 'a b.py' 1"),
+        ("python", "lib/ask.py", ("$x", "it's"), "python3 lib/ask.py '$x' 'it'\"'\"'s'"),
+        ("python", "main.py", ("1",), "python3 main.py 1"),
+        ("python", "-x.py", (), "python3 ./-x.py"),
+        ("python", "main.py", (), "*"),
+        ("python", "", (), "*"),
+        ("c", "", (), "*"),
+        ("c", "", ("1", "2"), "./main 1 2"),
+        ("rust:1.70", "", ("1",), "./main 1"),
+        ("lua5", "x.lua", ("1",), "lua x.lua 1"),
+        ("julia", "", (), "*"),
     ],
 )
-def test_single_script_is_run_whatever_it_is_called(
-    runtime: str, names: list[str], command: str
+def test_command_of_the_program(
+    runtime: str, program: str, arguments: tuple[str, ...], command: str
 ) -> None:
     """A manager's kernel only runs main.py, and says nothing where there is none."""
-    options = command_of_script(RULE, runtime, names)
-    assert options.exec == command
-    assert options.build == ("*" if command == "*" else None)
+    options = command_of_program(BatchOptions(program=program, arguments=arguments), runtime)
+    build = None if program and command != "*" else "*"
+    assert options == BatchOptions(build=build, exec=command)
 
 
-@pytest.mark.parametrize(
-    "options", [BatchOptions(build="make"), BatchOptions(exec="python ask.py")]
-)
-def test_command_that_was_given_stays(options: BatchOptions) -> None:
-    assert command_of_script(options, "python", ["ask.py"]) == options
+def test_command_that_was_given_stays() -> None:
+    options = command_of_program(BatchOptions(exec="python ask.py", program="x.py"), "python")
+    assert options == BatchOptions(exec="python ask.py")
+    options = command_of_program(BatchOptions(build="make", program="x.py"), "python")
+    assert options == BatchOptions(build="make", exec="python3 x.py")
+
+
+def test_arguments_where_no_command_is_known() -> None:
+    with pytest.raises(LocalProtocolError, match="--exec CMD -- ARGS"):
+        command_of_program(BatchOptions(arguments=("1",)), "julia")
 
 
 @pytest.mark.parametrize(
@@ -70,25 +81,25 @@ def test_source_that_speaks_of_standard_input(tmp_path: Path, source: bytes, rea
 
 
 @pytest.mark.parametrize(
-    ("runtime", "options", "names", "command"),
+    ("runtime", "options", "program", "command"),
     [
-        ("python", RULE, ["main.py", "x.py"], "python3 main.py"),
-        ("c", RULE, ["main.c"], "./main"),
-        ("python", BatchOptions(exec="sort | uniq"), ["x.py"], "sort | uniq"),
+        ("python", RULE, "main.py", "python3 main.py"),
+        ("c", RULE, "", "./main"),
+        ("python", BatchOptions(exec="sort | uniq"), "x.py", "sort | uniq"),
     ],
 )
 def test_command_that_reads_a_file(
-    runtime: str, options: BatchOptions, names: list[str], command: str
+    runtime: str, options: BatchOptions, program: str, command: str
 ) -> None:
-    redirected = command_for_input(options, runtime, names, ".stdin-1")
+    redirected = command_for_input(options, runtime, program, ".stdin-1")
     assert redirected is not None and redirected.build == options.build
     lines = (redirected.exec or "").splitlines()
     assert lines[1:] == ["{", command, "} <.stdin-1"]
 
 
 def test_program_whose_command_is_unknown() -> None:
-    assert command_for_input(RULE, "julia", ["main.jl"], ".stdin-1") is None
-    assert command_for_input(RULE, "python", ["one.py", "two.py"], ".stdin-1") is None
+    assert command_for_input(RULE, "julia", "", ".stdin-1") is None
+    assert command_for_input(RULE, "python", "", ".stdin-1") is None
 
 
 @pytest.mark.parametrize(

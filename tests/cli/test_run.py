@@ -149,7 +149,7 @@ def test_no_such_runtime(commands: Commands) -> None:
         (["python"], "nothing to run"),
         (["python", "-c", "1", "main.py"], "either code with -c or files"),
         (["python", "missing.py"], "missing.py: cannot be uploaded: No such file or directory"),
-        (["python", "folder"], "folder: cannot be uploaded: it is a folder"),
+        (["python", "folder"], "None of them is a script of this runtime"),
         (["python", "-c", "1", "-e", "NAME"], "-e NAME: write it as KEY=VALUE"),
         (["python", "-c", "1", "-e", "=value"], "-e =value: write it as KEY=VALUE"),
         (["python", "-c", "1", "--exec", "true"], "--build and --exec go with files"),

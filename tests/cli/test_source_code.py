@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backendai_cli.languages import language_of, undecided_programs
+from backendai_cli.languages import find_program, language_of
 from backendai_cli.repl.source_code import (
     PythonSplitter,
     WholeInput,
@@ -35,22 +35,46 @@ def test_languages(runtime: str, language: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("runtime", "names", "undecided"),
+    ("runtime", "names", "program", "undecided"),
     [
-        ("python", ["train.py", "helper.py"], ["train.py", "helper.py"]),
-        ("python:3.11", ["train.py", "helper.py", "data.csv"], ["train.py", "helper.py"]),
-        ("node", ["a.js", "b.mjs"], ["a.js", "b.mjs"]),
-        ("lua5", ["a.lua", "b.lua"], ["a.lua", "b.lua"]),
-        ("python", ["main.py", "helper.py"], []),
-        ("python", ["train.py"], []),
-        ("python", ["train.py", "data.csv", "run.sh"], []),
-        ("python", ["train.py", "package/helper.py"], []),
-        ("c", ["a.c", "b.c"], []),
-        ("unknown", ["a.py", "b.py"], []),
+        ("python", ["train.py", "helper.py"], "", ["train.py", "helper.py"]),
+        ("python:3.11", ["train.py", "helper.py", "data.csv"], "", ["train.py", "helper.py"]),
+        ("node", ["a.js", "b.mjs"], "", ["a.js", "b.mjs"]),
+        ("lua5", ["a.lua", "b.lua"], "", ["a.lua", "b.lua"]),
+        ("python", ["a/main.py", "b/main.py", "c.py"], "", ["a/main.py", "b/main.py"]),
+        ("python", ["main.py", "helper.py"], "main.py", []),
+        ("python", ["helper.py", "lib/main.py"], "lib/main.py", []),
+        ("python", ["train.py"], "train.py", []),
+        ("python", ["train.py", "data.csv", "run.sh"], "train.py", []),
+        ("python", ["data.csv"], "", []),
+        ("c", ["a.c", "b.c"], "", []),
+        ("unknown", ["a.py", "b.py"], "", []),
     ],
 )
-def test_undecided_programs(runtime: str, names: list[str], undecided: list[str]) -> None:
-    assert undecided_programs(runtime, names) == undecided
+def test_program_among_files(
+    runtime: str, names: list[str], program: str, undecided: list[str]
+) -> None:
+    assert find_program(runtime, names) == (program, undecided)
+
+
+@pytest.mark.parametrize(
+    ("named", "folders", "program", "undecided"),
+    [
+        ([], {"src": ["src/main.py", "src/x.py"]}, "src/main.py", []),
+        ([], {"tool": ["tool/__main__.py", "tool/x.py"]}, "tool/__main__.py", []),
+        ([], {"src": ["src/main.py"], "lib": ["lib/a.py", "lib/b.py"]}, "src/main.py", []),
+        ([], {"src": ["src/x.py", "src/x.csv"], "lib": []}, "src/x.py", []),
+        (["x.py"], {"src": ["src/main.py"]}, "x.py", []),
+        (["x.csv"], {"src": ["src/main.py"]}, "src/main.py", []),
+        ([], {"a": ["a/main.py"], "b": ["b/main.py"]}, "", ["a/main.py", "b/main.py"]),
+        ([], {"a": ["a/x.py", "a/y.py"]}, "", ["a/x.py", "a/y.py"]),
+        (["x.py", "y.py"], {"src": ["src/main.py"]}, "", ["x.py", "y.py"]),
+    ],
+)
+def test_program_in_folders(
+    named: list[str], folders: dict[str, list[str]], program: str, undecided: list[str]
+) -> None:
+    assert find_program("python", named, folders) == (program, undecided)
 
 
 @pytest.mark.parametrize(

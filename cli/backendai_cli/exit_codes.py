@@ -6,6 +6,8 @@ and `timeout`, so that they are not mistaken for the program's.
 
 from __future__ import annotations
 
+import signal
+
 __all__ = [
     "BROKEN_PIPE",
     "CASE_FAILED",
@@ -15,7 +17,11 @@ __all__ = [
     "REFUSED",
     "SIGNALED",
     "TIMED_OUT",
+    "cause_of",
 ]
+
+_WANTED = ("SIGHUP", "SIGINT", "SIGPIPE", "SIGQUIT")
+"""Signals that end a program because its user, or the reader of its output, wants so."""
 
 CASE_FAILED = 1
 """A case of a sweep failed."""
@@ -32,3 +38,15 @@ SIGNALED = 128
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 """The reader of standard output has closed it."""
+
+
+def cause_of(code: int) -> str:
+    """What killed a program, by its exit code; ``""`` if nothing did, or the user."""
+    try:
+        number = signal.Signals(code - SIGNALED)
+    except ValueError:
+        return ""
+    if number.name in _WANTED:
+        return ""
+    hint = "; perhaps there was too little memory" if number.name == "SIGKILL" else ""
+    return f"killed by {number.name} ({signal.strsignal(number)}){hint}"

@@ -7,7 +7,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
-__all__ = ["command_of", "find_program", "interpreter_of", "language_of"]
+__all__ = ["STATEFUL", "command_of", "find_program", "interpreter_of", "language_of"]
+
+STATEFUL = frozenset({"python", "lua"})
+"""Languages that keep their variables from one execution to the next, on our own gateway."""
 
 # Names of Pygments for runtimes that are called otherwise.
 _LANGUAGES = {"py": "python", "node": "javascript", "nodejs": "javascript", "r-base": "r"}

@@ -129,11 +129,51 @@ def test_a_compile_error(commands: Commands) -> None:
 @pytest.mark.usefixtures("c_compiler")
 def test_a_signal_is_128_and_its_number(commands: Commands, name: str) -> None:
     code = f"#include <signal.h>\nint main(void) {{ raise({name}); return 0; }}"
-    assert commands.run("run", "-q", "c", "-c", code).code == 128 + getattr(signal, name)
+    result = commands.run("run", "-q", "c", "-c", code)
+    assert result.code == 128 + getattr(signal, name)
+    assert result.stderr.startswith(f"✘ The program was killed by {name} (")
 
 
-def test_an_interpreter_that_is_killed(commands: Commands) -> None:
-    assert python(commands, "import os; os.kill(os.getpid(), 9)").code == 137
+@pytest.mark.parametrize(
+    ("files", "code", "said"),
+    [
+        ({"x.py": "import ctypes; ctypes.string_at(0)"}, 139, "killed by SIGSEGV (Segmentation"),
+        ({"x.py": "import os; os.abort()"}, 134, "killed by SIGABRT (Aborted)"),
+        ({"x.sh": "kill -9 $$"}, 137, "killed by SIGKILL (Killed); perhaps there was too little"),
+        ({"x.sh": "kill -BUS $$"}, 135, "killed by SIGBUS (Bus error)"),
+        ({"x.sh": "kill -PIPE $$"}, 141, ""),
+        ({"x.sh": "exit 200"}, 200, ""),
+    ],
+)
+def test_programs_that_are_killed_say_so(
+    commands: Commands, files: dict[str, str], code: int, said: str
+) -> None:
+    (name,) = write(commands, files)
+    result = commands.run("run", "-q", "python" if name == "x.py" else "bash", name)
+    assert result.code == code
+    assert said in result.stderr and bool(said) == bool(result.stderr)
+
+
+def test_an_interpreter_that_is_killed(commands: Commands, served: Mapping[str, str]) -> None:
+    for language, code, number, cause in (
+        ("python", "import os; os.kill(os.getpid(), 9)", 137, "killed by SIGKILL (Killed)"),
+        ("python", "import ctypes; ctypes.string_at(0)", 139, "killed by SIGSEGV (Segmentation"),
+        ("lua", "os.execute('kill -ABRT $PPID')", 134, "killed by SIGABRT (Aborted)"),
+    ):
+
+        def run(code: str, language: str = language) -> Result:
+            token = f"{language}-1"
+            return commands.run("run", "-q", language, "-t", token, "-c", code, env=served)
+
+        assert run("x = 1").code == 0
+        died = run(code)
+        assert died.code == number and cause in died.stderr
+        assert "its variables are lost" in died.stderr
+        told = run("print(1)")
+        assert told.text == "1\n" and told.stderr.startswith("[a new interpreter runs this: ")
+        assert cause in told.stderr
+        assert run("print(2)") == Result(0, b"2\n", "")  # told once
+    commands.run("rm", "python-1", "lua-1", env=served)
 
 
 def test_no_such_runtime(commands: Commands) -> None:

@@ -24,7 +24,7 @@ from .. import exit_codes
 from ..console import Status, is_dumb_terminal
 from ..errors import report_error
 from ..keyboard import Stdin, TerminalMode
-from ..languages import language_of
+from ..languages import STATEFUL, language_of
 from ..run.kernel import KernelRequest, kernel_session
 from ..run.media_options import MediaOptions
 from ..run.output import Output
@@ -36,8 +36,6 @@ from .sources import DumbTerminal, Keyboard, PipedInput, Source
 
 __all__ = ["Repl"]
 
-_STATEFUL = frozenset({"python", "lua"})
-"""Languages that keep their variables from one execution to the next, on our own gateway."""
 _EXIT = re.compile(r"\s*(?:(?:os\.|sys\.)?exit|quit)(?:\((\d{0,3})\))?;?\s*")
 """Code that ends the `repl`. The kernel's interpreter would go on."""
 
@@ -83,7 +81,7 @@ class Repl:
             editor = "Tab completes, Ctrl-C interrupts or clears"
             keys = editor if self._has_editor else "Ctrl-C interrupts"
             self._status.info(f"{keys}, Ctrl-D {leave}.")
-            if client.hello.features and self._language not in _STATEFUL:
+            if client.hello.features and self._language not in STATEFUL:
                 end = " An empty line ends a program." if self._language in PROGRAMS else ""
                 self._status.info(
                     f"Each input in {self._language} is a program of its own: files stay, "
@@ -122,8 +120,9 @@ class Repl:
                 self._output.mid_line = False
             if exit_code == exit_codes.TIMED_OUT:
                 return exit_code  # the kernel is gone as well
-            if exit_code and self._language not in _STATEFUL:
-                self._status.info(f"Exit code {exit_code}.")
+            if exit_code and self._language not in STATEFUL:
+                cause = exit_codes.cause_of(exit_code)
+                self._status.info(f"Exit code {exit_code}{f', {cause}' if cause else ''}.")
         return 0
 
     async def _execute(self, kernel: TrioKernel, source: Source, code: str) -> int:

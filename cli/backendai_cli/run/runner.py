@@ -26,6 +26,7 @@ from backendai_trio.kernels import one_error
 from .. import exit_codes
 from ..console import Status
 from ..keyboard import Stdin, TerminalMode, terminal_name
+from ..languages import STATEFUL, language_of
 from ..server import journal_for
 from .kernel import KernelRequest, kernel_session
 from .manager_programs import (
@@ -169,6 +170,11 @@ class Runner:
         code = self._interrupts.exit_code(run, kernel.client)
         if mode == "batch" and self._input_is_ignored(kernel.client):
             code = self._report_ignored_input(code)
+        # Interpreters of our own gateway say it themselves, and what becomes of their variables.
+        is_told = mode == "query" and language_of(self._runtime) in STATEFUL
+        cause = "" if is_told or self._interrupts.interrupted else exit_codes.cause_of(code)
+        if cause:
+            self._status.fail(f"The program was {cause}.")
         return code
 
     def _input_is_ignored(self, client: Client) -> bool:

@@ -15,6 +15,8 @@ import click
 from backendai_trio import Case
 from backendai_trio.kernels import CaseResult
 
+from .. import exit_codes
+
 __all__ = ["Outcome", "ResultsFile", "read_successes"]
 
 Values = frozenset[tuple[str, str]]
@@ -44,7 +46,10 @@ class Outcome:
         """Why the case failed; ``""`` if it succeeded."""
         if self.timed_out:
             return "the server ended it because it took too long"
-        return f"exit code {self.exit_code}" if self.exit_code else ""
+        if not self.exit_code:
+            return ""
+        cause = exit_codes.cause_of(self.exit_code)
+        return f"exit code {self.exit_code}" + (f", {cause}" if cause else "")
 
     def as_json(self) -> dict[str, object]:
         """The keys of this outcome in the file."""

@@ -7,3 +7,4 @@ from .server import Gateway as Gateway
 from .server import serve_gateway as serve_gateway
 from .settings import Account as Account
 from .settings import stored_config as stored_config
+from .shortages import shortage_of as shortage_of

@@ -7,6 +7,7 @@ client can connect at once; it waits in the listener's queue.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -18,12 +19,16 @@ from dataclasses import replace
 from typing import NoReturn
 
 from ..config.settings import Config
+from ..errors import GatewayError
 from .settings import GatewayOptions, bind, check_platform, client_config, open_store
+from .shortages import shortage_of
 
 __all__ = ["open_gateway_process"]
 
 CLOSE_SECONDS = 10.0
 """How long the gateway may take to end; each step of that has a shorter limit of its own."""
+REASON_SECONDS = 0.2
+"""How long to wait, after an error of the client, for the reason of a gateway that is ending."""
 
 
 @contextmanager
@@ -44,8 +49,10 @@ def open_gateway_process(options: GatewayOptions | None = None) -> Iterator[Conf
         as the gateway is ready.
 
     Raises:
-        GatewayError: this is not Linux, the address or the data folder cannot be used. An error in
-            the new process is printed to standard error; its clients cannot connect any more.
+        GatewayError: this is not Linux, the address or the data folder cannot be used, or the
+            machine lacks something that the gateway needs. In that last case the block has failed
+            with an error of its client. Other errors in the new process are printed to standard
+            error.
     """
     options = options or GatewayOptions()
     check_platform()
@@ -69,9 +76,22 @@ def open_gateway_process(options: GatewayOptions | None = None) -> Iterator[Conf
                 _run_gateway(options, listener, child_end)
         try:
             yield client_config(options, options.port, pair)
+        except Exception:
+            lifeline.settimeout(REASON_SECONDS)
+            if reason := _received_reason(lifeline):
+                raise GatewayError(f"the gateway on this machine has failed: {reason}") from None
+            raise
         finally:
             lifeline.close()
             _wait(pid)
+
+
+def _received_reason(lifeline: socket.socket) -> str:
+    """Why the gateway has ended; ``""`` if it has not, or has printed it."""
+    try:
+        return lifeline.recv(4096).decode()
+    except OSError:
+        return ""
 
 
 def _import_shared_modules() -> None:
@@ -93,6 +113,9 @@ def _run_gateway(
         for fd in (0, 1):
             os.dup2(null, fd)
 
+        # Its only client gets the same as an error.
+        logging.getLogger("backendai_trio.gateway").setLevel(logging.ERROR)
+
         import trio
 
         from .server import open_gateway
@@ -104,8 +127,12 @@ def _run_gateway(
 
         trio.run(serve)
         code = 0
-    except BaseException:  # noqa: ASYNC103 (the process ends here)
-        sys.excepthook(*sys.exc_info())
+    except BaseException as exc:  # noqa: ASYNC103 (the process ends here)
+        reason = str(exc) if isinstance(exc, GatewayError) else shortage_of(exc)
+        if reason:
+            lifeline.sendall(reason.encode())
+        else:
+            sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)
 

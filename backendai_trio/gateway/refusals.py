@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from ..wire.http import Problem
+from .shortages import shortage_of
 
 __all__ = ["Refused", "refusal_of"]
 
@@ -23,17 +24,17 @@ class Refused(Exception):
         self.problem = Problem(status, kind, title, detail)
 
 
-def refusal_of(error: OSError, name: str = "") -> Refused:
-    """The answer to a request that failed because of the gateway's disk.
+def refusal_of(error: OSError | MemoryError | RuntimeError, name: str = "") -> Refused:
+    """The answer to a request that failed because of the gateway's disk, or its machine.
 
     Args:
         error: what the operating system has reported.
         name: the file's name for the client; default: none is mentioned, since the names in `error`
             are the gateway's own.
     """
-    reason = error.strerror or type(error).__name__
+    reported = error.strerror if isinstance(error, OSError) else ""
+    reason = shortage_of(error) or reported or type(error).__name__
     detail = f"{name!r}: {reason}" if name else reason
-    if error.errno in _DISK_FULL:
-        detail += "; remove files, or give the gateway another folder (TMPDIR, or --data)"
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
         return Refused(507, "storage-full", "The gateway's disk is full", detail)
     return Refused(500, "internal-server-error", "The gateway failed", detail)

@@ -101,12 +101,15 @@ def report_error(exc: Exception) -> int:
         The exit code for it.
     """
     from backendai_trio import ApiError, BackendError
+    from backendai_trio.gateway import shortage_of
 
     if isinstance(exc, ApiError):
         message = message_of(exc)
         _show_error(f"{message.rstrip('.')}; {exc.advice}" if exc.advice else message)
         return exit_codes.NOT_FOUND if exc.is_unknown_image else exit_codes.REFUSED
-    if isinstance(exc, BackendError | OSError):
+    if isinstance(exc, BlockingIOError | MemoryError | RuntimeError) and shortage_of(exc):
+        _show_error(f"this machine failed: {shortage_of(exc)}")
+    elif isinstance(exc, BackendError | OSError):
         _show_error(message_of(exc))
     else:
         _show_error(

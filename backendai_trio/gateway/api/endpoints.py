@@ -23,6 +23,7 @@ from ..kernels.registry import SessionRegistry
 from ..kernels.session import Session
 from ..refusals import Refused, refusal_of
 from ..releases import Release
+from ..shortages import shortage_of
 from .auth import authenticate
 from .handlers import Answer, Call, Handler
 from .sockets import GOING_AWAY, NORMAL, close_socket, is_open
@@ -86,6 +87,11 @@ class Endpoints:
                     Problem(400, "invalid-api-params", "Malformed request", str(exc)), era
                 )
             except OSError as exc:
+                _log.warning("%s failed: %s", described, exc)
+                return self._problem(refusal_of(exc).problem, era)
+            except (MemoryError, RuntimeError) as exc:
+                if not shortage_of(exc):
+                    raise
                 _log.warning("%s failed: %s", described, exc)
                 return self._problem(refusal_of(exc).problem, era)
             except sqlite3.OperationalError as exc:  # "database or disk is full", "locked"

@@ -19,6 +19,7 @@ from ..cleanup import clean_up_in_thread
 from ..processes.interpreter import Interpreter, open_interpreter
 from ..processes.process import Ask, Process, Sink
 from ..processes.process_host import KernelHost, ProgramNotStartedError
+from ..shortages import shortage_of
 from .commands import build_argv, exec_argv, kernel_environment, query_file, query_steps
 from .display import Display, listen_at
 from .input_buffer import InputBuffer
@@ -83,8 +84,13 @@ class Driver:
             except GatewayError as exc:
                 await run.write("stderr", f"{exc}\n".encode())
                 code = _NOT_STARTED if isinstance(exc, ProgramNotStartedError) else 1
-            except OSError as exc:
-                await run.write("stderr", f"the gateway cannot run this: {exc}\n".encode())
+            except (OSError, MemoryError, RuntimeError) as exc:
+                reason = shortage_of(exc)
+                if not (reason or isinstance(exc, OSError)):
+                    raise
+                await run.write(
+                    "stderr", f"the gateway cannot run this: {reason or exc}\n".encode()
+                )
                 code = 1
             run.finish(code)
         self._active = None

@@ -17,6 +17,7 @@ from ..limits import GatewayLimits
 from ..processes.isolation import Isolation
 from ..refusals import Refused
 from ..releases import OURS, Release
+from ..shortages import shortage_of
 from ..storage.database import Store
 from ..storage.downloads import DownloadTickets
 from ..storage.tus import TusUploads
@@ -266,8 +267,9 @@ class SessionRegistry:
             await self._runner.run(item, dotfiles, partial(self._index.start, item))
         except Exception as exc:
             if item.session is None:
+                reason = shortage_of(exc) or str(exc)
                 item.failure = Refused(
-                    500, "kernel-creation-failed", "The kernel could not be started", str(exc)
+                    500, "kernel-creation-failed", "The kernel could not be started", reason
                 )
             else:
                 _log.exception("kernel %r has failed", item.token)

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import trio
 
 from ...errors import GatewayError
+from ..shortages import shortage_of
 from .host.serving import MESSAGE_BYTES
 from .output_source import OutputSource
 from .process import Process, ProcessState
@@ -136,7 +137,9 @@ class KernelHost:
                     raise _host_died()
                 await state.started.wait()
                 if state.failure is not None:
-                    raise ProgramNotStartedError(*state.failure)
+                    number, text = state.failure
+                    shortage = shortage_of(OSError(number, text))
+                    raise ProgramNotStartedError(number, shortage or text)
                 if self.dead:
                     raise _host_died()
                 yield Process(

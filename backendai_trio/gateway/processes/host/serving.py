@@ -181,7 +181,14 @@ class Host:
         ident = message["id"]
         report, report_end = os.pipe()
         host = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as exc:  # no more processes
+            for fd in (report, report_end, *fds):
+                os.close(fd)
+            error = os.strerror(exc.errno or 0)
+            self.send({"ev": "failed", "id": ident, "errno": exc.errno, "error": error})
+            return
         if pid == 0:
             try:
                 os.close(report)

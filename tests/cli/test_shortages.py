@@ -1,0 +1,102 @@
+"""No processes, no room, no writing: one line with the cause, and nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping
+
+import pytest
+
+from ..requirements import lacking
+from .commands import Commands, Result
+
+
+@pytest.fixture
+def mounting() -> str:
+    """The command in front of a shell that may mount, for itself only."""
+    for words in (["unshare", "-m"], ["unshare", "-rm"]):
+        if (
+            shutil.which("unshare")
+            and subprocess.run([*words, "true"], check=False).returncode == 0
+        ):
+            return shlex.join(words)
+    raise lacking("unshare cannot make a mount namespace here")
+
+
+@pytest.fixture
+def limited() -> str:
+    """The command in front of one that is run by a user without other processes."""
+    if os.getuid() != 0 or not (shutil.which("setpriv") and shutil.which("prlimit")):
+        raise lacking("this needs root, setpriv and prlimit")
+    # Files of this test are root's; only the limit of processes is to be that of another user.
+    capabilities = "+dac_override,+dac_read_search"
+    return (
+        "setpriv --reuid 64999 --regid 64999 --clear-groups "
+        f"--inh-caps -all,{capabilities} --ambient-caps {capabilities}"
+    )
+
+
+def said(result: Result) -> str:
+    """The one line on standard error."""
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("∙ ")]
+    assert len(lines) == 1, result.stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_no_processes(commands: Commands, limited: str, processes: int) -> None:
+    """Too few for a gateway, for its isolation, and for the threads of both sides."""
+    result = commands.shell(f"{limited} prlimit --nproc={processes} backend.ai run -q python -c 1")
+    assert result.code == 125 and "no more processes or threads can be started" in said(result)
+
+
+@pytest.mark.parametrize(
+    ("mount", "command", "codes", "cause"),
+    [
+        (
+            "size=200k",
+            "TMPDIR=$D backend.ai run -q python main.py big",
+            {125, 126},
+            "No space left",
+        ),
+        ("size=200k", "TMPDIR=$D backend.ai run -q python - <big.py", {1}, "No space left"),
+        ("size=200k", "backend.ai download lab1 big --dest $D", {125}, "No space left"),
+        ("size=200k", "backend.ai cp lab1:big $D/big", {125}, "No space left"),
+        ("ro", "backend.ai cp lab1:big $D/big", {125}, "Read-only file system"),
+        ("ro", "backend.ai serve --port 0 --data $D/data", {125, 126}, "Read-only file system"),
+    ],
+)
+def test_disk(
+    commands: Commands,
+    served: Mapping[str, str],
+    mounting: str,
+    mount: str,
+    command: str,
+    codes: set[int],
+    cause: str,
+) -> None:
+    (commands.work / "main.py").write_text("print(1)")
+    (commands.work / "big").write_bytes(os.urandom(1_000_000))
+    (commands.work / "big.py").write_text("open('new', 'wb').write(bytes(1_000_000))")
+    (commands.work / "disk").mkdir()
+    env = served
+    if "lab1" in command:
+        commands.run("create", "-t", "lab1", "python", env=served)
+        assert commands.run("upload", "lab1", "big", env=served).code == 0
+    else:
+        env = {}
+    script = (
+        f"D=$PWD/disk; export D; mount -t tmpfs -o {mount} none $D && {{ {command}; }}; code=$?; "
+    )
+    result = commands.shell(f"{mounting} sh -c {shlex.quote(script + 'ls $D; exit $code')}", env)
+    assert result.code in codes, result
+    if "big.py" in command:
+        assert cause in result.stderr  # the traceback of the program
+    else:
+        assert cause in said(result)
+        assert result.stdout == b""
+    if env:
+        commands.run("rm", "lab1", env=env)

@@ -185,6 +185,8 @@ class KernelInfo:
     """Requests it has answered."""
     memory_kib: int = 0
     """Memory limit in KiB; 0 if unknown."""
+    memory_used_kib: int = 0
+    """Memory in use in KiB; 0 if unknown, as on all managers."""
     cpu_ms: int = 0
     """CPU time used so far; 0 if unknown."""
     status_info: str = ""
@@ -219,10 +221,12 @@ class KernelInfo:
                     "maxCpuCredit": -1,
                     "numQueriesExecuted": self.queries,
                     "idle": -1,
-                    "memoryUsed": -1,
+                    "memoryUsed": self.memory_used_kib or -1,
                     "cpuCreditUsed": self.cpu_ms,
                 }
             )
+        # Only our own gateway has these, and managers of the seed era the first.
+        used = {"cpuCreditUsed": self.cpu_ms, "memoryUsed": self.memory_used_kib}
         return encode_json(
             {
                 "domainName": "default",
@@ -234,6 +238,7 @@ class KernelInfo:
                 "statusData": self.status_details.as_json() or None,
                 "age": self.age_ms,
                 "numQueriesExecuted": self.queries,
+                **{key: value for key, value in used.items() if value},
             }
         )
 
@@ -257,6 +262,7 @@ class KernelInfo:
             age_ms=int(age) if isinstance(age, int | float) and abs(age) < 1e15 else 0,
             queries=top.integer("numQueriesExecuted", default=0),
             memory_kib=top.integer("memoryLimit", default=0),
+            memory_used_kib=max(top.integer("memoryUsed", default=0), 0),
             cpu_ms=top.integer("cpuCreditUsed", default=0),
             status_info=why if why != "None" else "",
             status_details=StatusDetails.decode(top.raw("statusData")),

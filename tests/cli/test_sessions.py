@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -72,10 +73,41 @@ def test_rm_tries_all(commands: Commands, served: Env, lab: str, word: str) -> N
 
 def test_info(commands: Commands, served: Env, lab: str) -> None:
     shown = commands.run("info", lab, env=served)
-    assert "Runtime  python\n" in shown.text and "Status   RUNNING\n" in shown.text
+    assert re.search(r"^Runtime +python\n", shown.text, re.MULTILINE)
+    assert re.search(r"^Status +RUNNING\n", shown.text, re.MULTILINE)
     told = json.loads(commands.run("info", lab, "--json", env=served).text)
     assert (told["kernel"], told["runtime"]) == ("lab", "python")
     assert "no kernel is named 'nobody'" in commands.run("info", "nobody", env=served).problem(126)
+
+
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [
+        # In the interpreter, in a child that has ended, and in one that goes on.
+        ("python", "import time\nkept = b'x' * (64 << 20)\nwhile time.process_time() < 0.5: pass"),
+        (
+            "python",
+            "import subprocess, sys\nkept = b'x' * (64 << 20)\nloop = 'import time\\n'"
+            "'while time.process_time() < 0.5: pass'\nsubprocess.run([sys.executable, '-c', loop])",
+        ),
+        (
+            "bash",
+            "python3 -c \"import time\nkept = b'x' * (64 << 20)\nwhile time.process_time() < 0.5: pass"
+            '\nprint(flush=True)\ntime.sleep(1000)" >ready & until [ -s ready ]; do sleep .1; done',
+        ),
+    ],
+)
+def test_info_has_what_the_kernel_uses(
+    commands: Commands, served: Env, language: str, code: str
+) -> None:
+    ran = commands.run("run", "-q", language, "-t", "busy", "-c", code, env=served)
+    assert ran.code == 0, ran.stderr
+    told = json.loads(commands.run("info", "busy", "--json", env=served).text)
+    assert 500 <= told["cpu_ms"] < 60_000
+    assert 64 << 10 <= told["memory_used_kib"] < 512 << 10
+    shown = commands.run("info", "busy", env=served).text
+    assert re.search(r"^Memory used +\d+(\.\d+)? MiB\n", shown, re.MULTILINE), shown
+    commands.run("rm", "busy", env=served)
 
 
 def test_state_restart_and_complete(commands: Commands, served: Env, lab: str) -> None:

@@ -91,6 +91,7 @@ def test_any_create_reply_is_read_or_refused(body: bytes) -> None:
         age_ms=st.integers(0, 10**14),
         queries=_counts,
         memory_kib=_counts,
+        memory_used_kib=_counts,
         cpu_ms=_counts,
     ),
     eras,
@@ -98,7 +99,7 @@ def test_any_create_reply_is_read_or_refused(body: bytes) -> None:
 @quick
 def test_info_round_trip(info: KernelInfo, era: Era) -> None:
     if era.names_session:
-        expected = replace(info, memory_kib=0, cpu_ms=0)
+        expected = replace(info, memory_kib=0)
     else:
         expected = replace(info, status="RUNNING")
     assert KernelInfo.decode(info.encode(era)) == expected
@@ -119,6 +120,11 @@ def test_kernels_that_have_ended(status: str, ended: bool) -> None:
         (
             {"lang": "python", "age": 1234.5678, "memoryLimit": 1024, "cpuCreditUsed": 7},
             KernelInfo("python", age_ms=1234, memory_kib=1024, cpu_ms=7),
+        ),
+        ({"lang": "c", "memoryUsed": -1}, KernelInfo("c")),
+        (
+            {"lang": "c", "memoryUsed": 5, "cpuCreditUsed": 3},
+            KernelInfo("c", memory_used_kib=5, cpu_ms=3),
         ),
         (
             {"lang": "old", "image": "new", "status": "PULLING", "statusInfo": "None", "age": 5},

@@ -26,6 +26,7 @@ from ..kernels.queue import QueuedSession
 from ..kernels.registry import SessionRegistry
 from ..kernels.session import Session
 from ..refusals import Refused
+from ..releases import OURS
 from .apps import list_apps, shutdown_app, start_app
 
 __all__ = ["NO_CONTENT", "Answer", "Call", "Handler"]
@@ -87,14 +88,19 @@ async def create(call: Call) -> Answer:
     return Answer(reply.encode(call.era), 201 if created or not call.era.names_session else 200)
 
 
-def info(call: Call) -> Answer:
+async def info(call: Call) -> Answer:
     """``GET /session/{name}``."""
     if call.sessions.release.info_fails:
         raise _failed("get")
     kernel = call.kernel
     if isinstance(kernel, QueuedSession):
+        await trio.lowlevel.checkpoint()
         return Answer(kernel.info(call.sessions.state_of(kernel)).encode(call.era))
-    return Answer(kernel.info().encode(call.era))
+    if call.sessions.release is not OURS:  # managers tell no usage
+        await trio.lowlevel.checkpoint()
+        return Answer(kernel.info().encode(call.era))
+    told = await kernel.info_with_usage()
+    return Answer(told.encode(call.era))
 
 
 def matches(call: Call) -> Answer:

@@ -18,6 +18,7 @@ from ...wire.kernels import KernelInfo, Statistics
 from ..faults import Faults
 from ..limits import GatewayLimits
 from ..processes.process_host import KernelHost
+from ..processes.usage import usage_below
 from ..refusals import Refused
 from .driver import INTERRUPTED, Driver
 from .kernel_terminal import KernelTerminal
@@ -217,11 +218,16 @@ class Session:
         self.terminal.restart()
 
     def info(self) -> KernelInfo:
-        """The reply to ``GET /session/{name}``."""
+        """The reply to ``GET /session/{name}``, without what the kernel uses."""
         age = datetime.now(UTC) - self.created_at
         return KernelInfo(
             runtime=self.runtime.name, age_ms=int(age.total_seconds() * 1000), queries=self.queries
         )
+
+    async def info_with_usage(self) -> KernelInfo:
+        """The reply to ``GET /session/{name}``."""
+        used = await trio.to_thread.run_sync(usage_below, self.host.own_pid)
+        return replace(self.info(), cpu_ms=used.cpu_ms, memory_used_kib=used.memory_kib)
 
     def logs(self) -> str:
         """The end of all output so far."""

@@ -46,6 +46,7 @@ class KernelHost:
     Attributes:
         pid: the host's process id, or that of the bubblewrap around it; all programs of the kernel
             are its descendants.
+        own_pid: the host's own process id; 0 until it is ready.
         work: the work folder, with the user's files; programs run in it.
         home: HOME of the programs.
         tmp: TMPDIR of the programs.
@@ -69,7 +70,7 @@ class KernelHost:
             separate: the host has namespaces of its own, so its process ids are different ones.
             stop_seconds: how long a program may take to end after it was killed.
         """
-        self.pid = 0
+        self.pid = self.own_pid = 0
         self.work = root / "work"
         self.home = root / "home"
         self.tmp = root / "tmp"
@@ -211,6 +212,7 @@ class KernelHost:
 
     def _handle(self, message: dict[str, Any]) -> None:
         if message["ev"] == "ready":
+            self.own_pid = message["pid"]
             if self.separate:
                 self._devpts = _open_devpts_of(message["pid"])
             self.ready.set()

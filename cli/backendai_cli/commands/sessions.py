@@ -17,7 +17,7 @@ from ..kernel_options import GroupedCommand, KernelOptions, kernel_options
 from ..options import new_token_option, quiet_option
 from ..parameters import NAME
 from ..server import call_kernel, call_server, configured_server
-from ..tables import show_record
+from ..tables import amount, show_record
 
 if TYPE_CHECKING:
     from backendai_trio import Client, TrioKernel
@@ -128,7 +128,11 @@ def info(kernel: str, as_json: bool) -> None:
         click.echo(json.dumps(values))
     else:
         # Older servers do not send all values.
-        show_record({key: value for key, value in values.items() if value not in (0, "")})
+        shown = {key: value for key, value in values.items() if value not in (0, "")}
+        for key in ("memory_kib", "memory_used_kib"):
+            if key in shown:
+                shown[key] = amount("mem", int(str(shown[key])) * 1024)
+        show_record({key.removesuffix("_kib"): value for key, value in shown.items()})
 
 
 @click.command("restart")

@@ -92,7 +92,8 @@ def test_info(commands: Commands, served: Env, lab: str) -> None:
         ),
         (
             "bash",
-            "python3 -c \"import time\nkept = b'x' * (64 << 20)\nwhile time.process_time() < 0.5: pass"
+            "python3 -c \"import time\nkept = b'x' * (64 << 20)\n"
+            "while time.process_time() < 0.5: pass"
             '\nprint(flush=True)\ntime.sleep(1000)" >ready & until [ -s ready ]; do sleep .1; done',
         ),
     ],

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import codeop
 import re
 import warnings
-from codeop import compile_command
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,6 +23,8 @@ __all__ = [
 
 PROGRAMS = frozenset({"c", "cpp", "c++", "java", "rust", "go"})
 """Languages whose code is a whole program; an empty line ends it."""
+_INCOMPLETE: int = codeop.PyCF_ALLOW_INCOMPLETE_INPUT | codeop.PyCF_DONT_IMPLY_DEDENT  # type: ignore[attr-defined]
+"""Flags of `compile` under which the beginning of a statement is no statement."""
 _CLAUSES = re.compile(r"(else|elif|except|finally)\b")
 _BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 # Words that open and close blocks.
@@ -100,7 +102,7 @@ class PythonSplitter:
             complete.append(self._pending)
             self._pending = ""
         self._pending += line
-        if _compiles(self._pending) and not _has_block(self._pending):
+        if _is_statement(self._pending):
             complete.append(self._pending)
             self._pending = ""
         return complete
@@ -131,16 +133,33 @@ def _compiles(text: str) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return compile_command(text, "<input>", "exec") is not None
+            return codeop.compile_command(text, "<input>", "exec") is not None
     except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):
         return True
 
 
+def _is_statement(text: str) -> bool:
+    """Whether Python code is complete, and has no block at its end that could go on.
+
+    It is parsed once where that is enough: long lines, such as lists of numbers, take seconds.
+    """
+    try:
+        flags = _INCOMPLETE | ast.PyCF_ONLY_AST
+        tree: ast.Module = compile(text, "<input>", "exec", flags, dont_inherit=True)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return _compiles(text) and not _has_block(text)
+    return not _ends_in_block(tree)
+
+
 def _has_block(text: str) -> bool:
     try:
-        body = ast.parse(text).body
+        return _ends_in_block(ast.parse(text))
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return False
+
+
+def _ends_in_block(tree: ast.Module) -> bool:
+    body = tree.body
     return bool(body) and (hasattr(body[-1], "body") or isinstance(body[-1], ast.Match))
 
 

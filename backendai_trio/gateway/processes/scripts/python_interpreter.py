@@ -5,6 +5,7 @@ from __future__ import annotations
 import _ast
 import _thread
 import builtins
+import gc
 import io
 import os
 import sys
@@ -180,7 +181,19 @@ class PythonInterpreter:
     execute_code = execute.__code__
 
     def compile(self, source: str, name: str, show: bool) -> list[types.CodeType]:
-        """Code objects to run in order; with `show`, a last expression prints its value."""
+        """Code objects to run in order; with `show`, a last expression prints its value.
+
+        Without garbage collections, which take half of the time of a long list of numbers.
+        """
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return self.compile_parts(source, name, show)
+        finally:
+            if collects:
+                gc.enable()
+
+    def compile_parts(self, source: str, name: str, show: bool) -> list[types.CodeType]:
         last: list[_ast.stmt] = []
         first: str | _ast.Module = source
         if show:

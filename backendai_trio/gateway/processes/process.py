@@ -34,12 +34,15 @@ Ask: TypeAlias = Callable[[bool], Awaitable[bytes | None]]
 GATHERED_BYTES = 16 * 1024
 GATHER_SECONDS = 0.001
 
-#: So is each of many short reads of the same output that follow each other within QUICK_SECONDS,
-#: once there were QUICK_READS of them: a loop that prints line by line took five times as long as
-#: the program alone, because the gateway read each line by itself. Fewer, and reads that follow
-#: input or other output, are a conversation and not a loop; a pause there would be a delay.
+#: Reads of less than QUICK_BYTES of the same output that follow each other within QUICK_SECONDS are
+#: followed by a longer pause once there were QUICK_READS of them: a loop that prints line by line
+#: took five times as long as the program alone, because the gateway read each line by itself.
+#: Fewer, and reads that follow input or other output, are a conversation and not a loop; a pause
+#: there would be a delay.
 QUICK_READS = 16
-QUICK_SECONDS = 0.005
+QUICK_BYTES = 32 * 1024
+QUICK_SECONDS = 0.010
+QUICK_GATHER_SECONDS = 0.004
 
 #: More than a pipe (64 KiB) or a terminal (about 68 KiB) can hold. Reading the rest of a program's
 #: output stops here, because a background process may write for ever.
@@ -225,8 +228,9 @@ class Process:
                 self._turn.release()
             if size is None:
                 return
-            quick = self._quick_reads >= QUICK_READS
-            if size < GATHERED_BYTES and (size > BURST_BYTES or quick):
+            if self._quick_reads >= QUICK_READS:
+                await trio.sleep(QUICK_GATHER_SECONDS)
+            elif BURST_BYTES < size < GATHERED_BYTES:
                 await trio.sleep(GATHER_SECONDS)
 
     async def _pass_on(self, source: OutputSource, sink: Sink) -> int | None:
@@ -234,7 +238,7 @@ class Process:
         data = source.read()
         if data:
             self._note_activity()
-            self._note_read(source)
+            self._note_read(source, len(data))
             await sink(source.name, data)
         return None if data is None else len(data)
 
@@ -242,11 +246,11 @@ class Process:
         self._activity += 1
         self._output_read.unpark_all()
 
-    def _note_read(self, source: OutputSource) -> None:
+    def _note_read(self, source: OutputSource, size: int) -> None:
         """Count the short reads that have followed each other."""
         before, at = self._last_read
         now = trio.current_time()
-        follows = source is before and now - at < QUICK_SECONDS
+        follows = source is before and now - at < QUICK_SECONDS and size < QUICK_BYTES
         self._quick_reads = self._quick_reads + 1 if follows else 0
         self._last_read = (source, now)
 

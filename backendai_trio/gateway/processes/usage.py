@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from .host_main import below
+from .host.process_tree import below
 
 __all__ = ["Usage", "usage_below"]
 

@@ -163,6 +163,29 @@ def test_usual_executions(name: str, files: list[str], expected: str) -> None:
     assert shell(exec_argv(row(name), "*", files)).endswith(expected)
 
 
+@pytest.mark.parametrize(
+    ("name", "program", "arguments", "expected"),
+    [
+        ("python", "lib/a b.py", ["1", "$x"], " 'lib/a b.py' 1 '$x'"),
+        ("python", "-x.py", [], " ./-x.py"),
+        ("python", "", ["it's"], " main.py 'it'\"'\"'s'"),
+        ("lua", "other.lua", ["1"], " other.lua 1"),
+        ("c", "", ["1 2"], "exec ./main '1 2'"),
+        ("c", "main.c", ["1"], "exec ./main 1"),
+        ("java", "", ["1"], " Main 1"),
+    ],
+)
+def test_programs_with_arguments(
+    name: str, program: str, arguments: list[str], expected: str
+) -> None:
+    files = ["main.py", "main", "main.lua", "Main.class"]
+    argv = exec_argv(row(name), "*", files, program=program, arguments=arguments)
+    assert shell(argv).endswith(expected)
+    # A command that was given has its own.
+    given = exec_argv(row(name), "./run", files, program=program, arguments=arguments)
+    assert given == ["/bin/sh", "-c", "./run"]
+
+
 def test_own_commands_and_none() -> None:
     assert build_argv(row("c"), "make -j2 && true", []) == ["/bin/sh", "-c", "make -j2 && true"]
     assert exec_argv(row("c"), "./a.out x", []) == ["/bin/sh", "-c", "./a.out x"]

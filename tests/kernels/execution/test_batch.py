@@ -11,11 +11,15 @@ from backendai_trio import (
     BuildFinished,
     Client,
     Finished,
+    GatewayOptions,
     InputRequest,
     KernelSpec,
+    LocalProtocolError,
     Stdout,
     TrioKernel,
     UploadError,
+    open_client,
+    open_gateway,
     open_kernel,
 )
 from backendai_trio.files import plan_uploads
@@ -117,6 +121,27 @@ async def test_commands_of_a_batch(kernel: TrioKernel) -> None:
     ]
     ran = await run(kernel, mode="batch", options=BatchOptions(build="echo b", exec=None))
     assert ran.events == [BuildFinished(0), Finished(0)]
+
+
+async def test_program_with_arguments(kernel: TrioKernel, tmp_path: Path) -> None:
+    source = "import sys; print(sys.argv)"
+    await kernel.upload(plan_uploads(write(tmp_path, main_py="", other_py=source)))
+    options = BatchOptions(program="other.py", arguments=("a b", "$x"))
+    ran = await run(kernel, mode="batch", options=options)
+    assert ran.events == [Stdout("['other.py', 'a b', '$x']\n"), Finished(0)]
+
+
+async def test_program_on_a_server_that_takes_none() -> None:
+    async with (
+        open_gateway(GatewayOptions(release="23.09")) as gateway,
+        open_client(gateway.config) as client,
+        open_kernel(client, KernelSpec(runtime="python")) as kernel,
+    ):
+        for options in (BatchOptions(program="x.py"), BatchOptions(arguments=("1",))):
+            with pytest.raises(LocalProtocolError, match=r"BatchOptions\.exec"):
+                kernel.execute(mode="batch", options=options)
+            with pytest.raises(LocalProtocolError, match=r"BatchOptions\.exec"):
+                await kernel.run(mode="batch", options=options)
 
 
 async def test_batch_with_nothing_to_run(kernel: TrioKernel) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import trio
+
 from ..errors import LocalProtocolError
 from ..transport.client import Client
 from ..wire.batch_jobs import BatchJob, check_job
@@ -24,9 +26,8 @@ def check_enqueues(client: Client) -> None:
         LocalProtocolError: it does not.
     """
     if not client.era.takes_ids:
-        server = client.hello.manager or f"of API {client.hello.version}"
         raise LocalProtocolError(
-            f"the server ({server}) does not tell of kernels before they run; "
+            f"{client.hello.name} does not tell of kernels before they run; "
             "managers do from 20.09 on"
         )
 
@@ -59,6 +60,7 @@ async def enqueue_kernel(
 
     Endpoint: ``POST /session`` with ``enqueueOnly`` (docs/protocol.md, section 3.4).
     """
+    await trio.lowlevel.checkpoint()
     check_enqueues(client)
     check_name(client.hello, token)
     spec = complete_spec(spec, client.config, client.hello)

@@ -19,7 +19,7 @@ from ..errors import (
     ServerError,
 )
 from ..transport.client import Client
-from ..transport.retry import backoff, is_transient
+from ..transport.retry import TWO_TRANSACTIONS, backoff, is_transient
 from ..wire.destroys import Query, destroy_query
 from ..wire.http import Request
 from ..wire.kernel_states import NOT_NOW, KernelState
@@ -43,8 +43,6 @@ long for each waiting session as a destroy does; so many are taken for granted, 
 _UNREACHABLE_SECONDS = 2.0
 """For how long a destroy is tried after a connection that failed. A server that has gone does not
 come back within any time that a person waits at the end of a command."""
-_TWO_AT_ONCE = (500,)
-"""What a manager answers when two of its transactions meet; it has done nothing then."""
 
 
 def address_of(client: Client, token: str, kernel_id: str) -> str:
@@ -109,7 +107,7 @@ async def destroy_kernel(
                 give_up_unreachable = math.inf  # it answers again
             elif give_up_unreachable == math.inf:
                 give_up_unreachable = now + _UNREACHABLE_SECONDS
-            may_pass = _is_not_now(exc) or is_transient(exc, also=_TWO_AT_ONCE)
+            may_pass = _is_not_now(exc) or is_transient(exc, also=TWO_TRANSACTIONS)
             if not may_pass or now > min(give_up, give_up_unreachable):
                 raise
         await trio.sleep(next(pauses))
@@ -235,7 +233,7 @@ async def _follow_to_end(
         try:
             state = await kernel_state(client, token, kernel_id)
         except BackendError as exc:
-            if not is_transient(exc, also=_TWO_AT_ONCE):
+            if not is_transient(exc, also=TWO_TRANSACTIONS):
                 raise
 
 
@@ -258,7 +256,7 @@ async def _try_to_destroy(
         return False, None  # not there yet, or just gone
     except BackendError as exc:
         refused = _is_not_now(exc)
-        if not refused and not is_transient(exc, also=_TWO_AT_ONCE):
+        if not refused and not is_transient(exc, also=TWO_TRANSACTIONS):
             raise
         return refused, None
     return True, Statistics.decode(reply.body)

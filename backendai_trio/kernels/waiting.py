@@ -10,7 +10,7 @@ import trio
 
 from ..errors import BackendError, NotFound, RemoteProtocolError, ServerError
 from ..transport.client import Client
-from ..transport.retry import backoff, is_transient
+from ..transport.retry import TWO_TRANSACTIONS, backoff, is_transient
 from ..wire.kernel_states import DEAD, KernelState
 from ..wire.kernels import CreateReply
 from .lookup import kernel_info, kernel_state
@@ -100,7 +100,7 @@ class StateLooks:
             except BackendError as exc:
                 # A manager that restarts, or what stands before it: the session keeps its place.
                 malformed = isinstance(exc, RemoteProtocolError)
-                if not (is_transient(exc, also=(500,)) or (malformed and self._lasting)):
+                if not (is_transient(exc, also=TWO_TRANSACTIONS) or (malformed and self._lasting)):
                     raise
                 give_up = min(give_up, asked + self._silent_seconds)
                 if trio.current_time() <= give_up or told:

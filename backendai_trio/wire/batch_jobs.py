@@ -96,14 +96,14 @@ def check_job(hello: Hello, era: Era, job: BatchJob) -> None:
     Raises:
         LocalProtocolError: it cannot; says from which release on others can.
     """
-    server = f"manager {hello.manager}" if hello.manager else f"a server of API {hello.version}"
     if not era.takes_ids:
         raise LocalProtocolError(
-            f"{server} cannot run batch sessions that can be followed; managers can from 20.09 on"
+            f"{hello.name} cannot run batch sessions that can be followed; "
+            "managers can from 20.09 on"
         )
     if job.timeout_seconds is not None and not hello.features and hello.release < _TIMEOUTS_SINCE:
         raise LocalProtocolError(
-            f"{server} has no time limit for batch sessions; managers have from 24.12 on"
+            f"{hello.name} has no time limit for batch sessions; managers have from 24.12 on"
         )
 
 

@@ -258,10 +258,12 @@ def test_ssh_key_that_cannot_be_written(commands: Commands, served: Env) -> None
     assert "cannot write id.pub: No space left on device" in public
     assert "private key is in id;" in public
     assert "PRIVATE KEY" in (commands.work / "id").read_text()
-    # A file of no bytes at most.
+    # A file of no bytes at most: that shows before the server replaces the pair that it has.
+    before = commands.run("ssh-key", "show", env=served).text
     script = "ulimit -f 0; backend.ai ssh-key generate --yes other"
     private = commands.shell(script, served).problem(125)
-    assert "cannot write other: File too large" in private and "generate another" in private
+    assert "cannot write other: File too large" in private and "new key pair" not in private
+    assert commands.run("ssh-key", "show", env=served).text == before
     assert sorted(path.name for path in commands.work.iterdir()) == ["id", "id.pub"]
 
 

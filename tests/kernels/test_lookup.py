@@ -13,13 +13,21 @@ import pytest
 import trio
 import trio.testing
 
-from backendai_trio import LocalProtocolError, NotFound, ServerError, TrioKernel, open_client
-from backendai_trio.kernels import list_apps, list_containers, task_log
+from backendai_trio import (
+    KernelSpec,
+    LocalProtocolError,
+    NotFound,
+    ServerError,
+    TrioKernel,
+    open_client,
+)
+from backendai_trio.kernels import enqueue_kernel, list_apps, list_containers, task_log
 from backendai_trio.wire.kernels import CreateReply
 from backendai_trio.wire.versions import Hello
 
 from ..transport.servers import read_head, reply, serving
 
+PYTHON = KernelSpec(runtime="python")
 BEFORE = datetime(2026, 11, 29, 10, tzinfo=UTC)
 
 
@@ -90,6 +98,7 @@ async def test_what_old_managers_cannot_is_told() -> None:
         ("v5.20191215", lambda kernel: list_containers(kernel.client, str(uuid4())), "20.09"),
         ("v6.20200815", lambda kernel: list_containers(kernel.client, "main"), "by its id"),
         ("v6.20200815", lambda kernel: kernel.logs("sub1"), "24.03.7"),
+        ("v5.20191215", lambda kernel: enqueue_kernel(kernel.client, PYTHON, token="a-b"), "20.09"),
     ):
         async with kernel_at(version) as kernel:
             with (

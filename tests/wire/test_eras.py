@@ -237,3 +237,8 @@ def test_what_releases_do(release: str, loses: bool, trash: bool) -> None:
 
 def test_eras_have_the_limits_of_the_contract() -> None:
     assert (SEED.upload_max_files, SESSION_6.upload_max_files) == (19, 20)
+
+
+def test_servers_are_named_by_their_release_where_they_tell_it() -> None:
+    assert Hello("v7.20230615", "23.09.10").name == "manager 23.09.10"
+    assert Hello("v5.20191215").name == "a server of API v5.20191215"

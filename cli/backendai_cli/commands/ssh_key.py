@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -23,6 +24,9 @@ from ..parameters import LocalPath
 from ..server import call_server, configured_server
 
 __all__ = ["command"]
+
+_ROOM_BYTES = 16 * 1024
+"""More than any private key has."""
 
 
 @click.group("ssh-key", cls=Group)
@@ -79,25 +83,46 @@ def generate(file: Path, overwrite: bool, yes: bool, quiet: bool) -> None:
     # Made before the server replaces the old key pair: nothing else has the new private key.
     part = file.with_name(f".{file.name}.part")
     try:
-        part.unlink(missing_ok=True)
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        opened = _open_with_room(part)
     except OSError as exc:
         raise click.ClickException(f"cannot write {file}: {exc.strerror}") from None
     try:
         keypair = call_server(config, generate_ssh_keypair)
     except BaseException:  # Ctrl-C, too: there is no key to keep
-        os.close(handle)
+        opened.close()
         part.unlink(missing_ok=True)
         raise
-    _write(keypair, handle, part, file)
+    _write(keypair, opened, part, file)
     Status(quiet=quiet).done(f"The private key is in {file}, the public key in {public}.")
 
 
-def _write(keypair: SSHKeyPair, handle: int, part: Path, file: Path) -> None:
-    """Write a new key pair to `file` and its public file, by way of `part`, open as `handle`."""
+def _open_with_room(part: Path) -> TextIO:
+    """A new file that only the user can read, with room on the disk for a private key.
+
+    Raises:
+        OSError: it cannot be written; then it is not there.
+    """
+    part.unlink(missing_ok=True)
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as opened:
+        left = _ROOM_BYTES
+        while left:
+            left -= os.write(handle, b"\n" * left)
+        os.fsync(handle)
+        os.lseek(handle, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(handle)
+        part.unlink(missing_ok=True)
+        raise
+    return os.fdopen(handle, "w", encoding="utf-8", newline="\n")
+
+
+def _write(keypair: SSHKeyPair, opened: TextIO, part: Path, file: Path) -> None:
+    """Write a new key pair to `file` and its public file, by way of `part`, which is `opened`."""
+    try:
+        with opened:
             opened.write(keypair.private_key)
+            opened.truncate()
     except OSError as exc:
         part.unlink(missing_ok=True)
         raise click.ClickException(

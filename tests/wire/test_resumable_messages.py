@@ -29,7 +29,7 @@ from backendai_trio.wire.resumable import (
     encode_record,
 )
 
-from .strategies import json_values, quick, thorough
+from .strategies import json_values, thorough
 
 DECODERS = [decode_from_server, decode_from_client]
 
@@ -137,7 +137,7 @@ def test_unknown_kind_of_output_is_refused() -> None:
 
 
 @given(st.lists(st.tuples(st.text(), json_values), max_size=4), st.data())
-@quick
+@thorough
 def test_records_come_back_however_they_are_cut(
     records: list[tuple[str, Any]], data: st.DataObject
 ) -> None:
@@ -154,7 +154,7 @@ def test_records_come_back_however_they_are_cut(
     st.binary().map(lambda line: line.replace(b"\n", b""))
     | json_values.map(json.dumps).map(str.encode)
 )
-@quick
+@thorough
 @example(b'["media"]')
 @example(b"[1, 2]")
 @example(b"\xff")

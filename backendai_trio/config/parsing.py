@@ -157,9 +157,8 @@ def parse_config(
     """Read the settings from variables; explicit arguments win over them.
 
     Each variable is looked up as ``BACKEND_<NAME>`` and then as ``SORNA_<NAME>``, the name of the
-    service before 2017. An empty value counts as not set. An empty endpoint or key above one that is
-    not is an error: the variable that was to fill it is not set, and what lies below is of another
-    server.
+    service before 2017. An empty value counts as not set; but an empty endpoint or key hides no
+    other one in a layer below, since that may be of another server.
 
     Args:
         environ: variable names to values, e.g. ``os.environ``.

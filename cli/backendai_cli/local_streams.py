@@ -15,6 +15,7 @@ import click
 import trio
 
 from .keyboard import Stdin
+from .program_output import STANDARD_OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,5 +114,5 @@ async def write_stream(target: Path, chunks: AsyncIterable[bytes]) -> None:
     except BrokenPipeError:
         raise
     except OSError as exc:
-        name = "standard output" if is_stdout else str(target)
+        name = STANDARD_OUTPUT if is_stdout else str(target)
         raise click.ClickException(f"{name} cannot be written: {exc.strerror}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,6 +114,15 @@ class _Arguments:
     sweep: SweepOptions
     kernel: KernelOptions
 
+    @property
+    def environ(self) -> dict[str, str]:
+        """Variables of the kernel. Programs that have no terminal of their own are told how wide
+        the user's is, if that is where a temporary kernel's output goes."""
+        if self.tty or self.client_token is not None or not sys.stdout.isatty():
+            return self.kernel.environ
+        rows, columns = window_size()
+        return {"COLUMNS": str(columns), "LINES": str(rows)} | self.kernel.environ
+
     def check(self) -> None:
         """Refuse options that do not go together.
 
@@ -184,7 +194,7 @@ def _run_once(arguments: _Arguments, uploads: list[Upload], config: Config, stat
     from ..run.runner import Runner, RunRequest
 
     kernel = KernelRequest(
-        spec=arguments.kernel.spec(arguments.lang),
+        spec=arguments.kernel.spec(arguments.lang, environ=arguments.environ),
         token=arguments.client_token,
         keep=keeps_kernel(arguments.remove, arguments.client_token),
         stats=arguments.stats,

@@ -145,9 +145,9 @@ def kernel_environment(
 ) -> dict[str, str]:
     """The whole environment of a kernel's programs.
 
-    From the gateway's environment, which may have keys, only PATH and the locale are used. Python programs are not
-    made unbuffered: their terminal flushes each line anyway, and a program that prints a lot would
-    take three times as long.
+    From the gateway's environment, which may have keys, only PATH and the locale are used. Python
+    programs are not made unbuffered: their terminal flushes each line anyway, and a program that
+    prints a lot would take three times as long.
 
     Args:
         runtime: the kernel's runtime.

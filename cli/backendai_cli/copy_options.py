@@ -14,6 +14,7 @@ import click
 from backendai_trio.files import Exclusions, Links, Upload, plan_uploads
 
 from .console import Status, count, printable
+from .parameters import NAME
 
 __all__ = [
     "LeftOut",
@@ -67,6 +68,7 @@ def selection_options(*choices: str, help: str) -> Callable[[Callable[..., Any]]
 _exclude_option = click.option(
     "--exclude",
     metavar="PATTERN",
+    type=NAME,
     multiple=True,
     help="Leave out files and folders of this name, such as '*.o' or /build; may be repeated. "
     "Patterns are those of .gitignore files.",

@@ -36,7 +36,7 @@ class _BatchCommand(GroupedCommand):
 
 
 @click.command("batch", cls=_BatchCommand)
-@click.argument("lang")
+@click.argument("lang", type=NAME)
 @click.argument("files", nargs=-1, type=LocalPath())
 @new_token_option
 @click.option(

@@ -20,7 +20,7 @@ from ..options import (
     stats_option,
     token_option,
 )
-from ..parameters import LocalPath
+from ..parameters import NAME, LocalPath
 from ..run.media_options import MediaOptions, media_options
 from ..run.sweep_options import SweepOptions, sweep_options
 from ..server import open_server
@@ -33,7 +33,7 @@ __all__ = ["command"]
 
 
 @click.command("run", cls=GroupedCommand, context_settings={"show_default": False})
-@click.argument("lang")
+@click.argument("lang", type=NAME)
 @click.argument("files", nargs=-1, type=LocalPath())
 @token_option
 @click.option("-c", "--code", metavar="CODE", help="The code to run.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial, wraps
 from os import PathLike, fspath
 from pathlib import Path
@@ -13,7 +13,7 @@ import click
 
 from backendai_trio.files import Exclusions, Links, Upload, plan_uploads
 
-from .console import Status, count, printable
+from .console import Status, printable
 from .parameters import NAME
 
 __all__ = [
@@ -93,27 +93,42 @@ class LeftOut:
     """Counts what is not copied; `report` shows a summary."""
 
     def __init__(self) -> None:
-        self._links: list[str] = []
-        self._excluded: list[str] = []
+        self._links = _Counter()
+        self._excluded = _Counter()
 
     def link(self, path: str | PathLike[str]) -> None:
         """Count a link or a device."""
-        self._links.append(fspath(path))
+        self._links.add(path)
 
     def excluded(self, path: str | PathLike[str]) -> None:
         """Count a file or a folder that is excluded."""
-        self._excluded.append(fspath(path))
+        self._excluded.add(path)
 
     def report(self, status: Status) -> None:
         """Show how much was left out, and the first few names."""
-        kinds = (("link", self._links), ("excluded file or folder", self._excluded))
-        for noun, paths in kinds:
-            if not paths:
-                continue
-            plural = noun if len(paths) == 1 else noun.replace("file or folder", "files or folder")
-            names = ", ".join(map(printable, paths[:_SHOWN]))
-            more = ", ..." if len(paths) > _SHOWN else ""
-            status.info(f"Left out {count(len(paths), plural)}: {names}{more}")
+        self._links.report(status, "link", "links")
+        self._excluded.report(status, "excluded file or folder", "excluded files or folders")
+
+
+class _Counter:
+    """Counts paths, and keeps the first few: a sync that watches looks at them for ever."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._first: list[str] = []
+
+    def add(self, path: str | PathLike[str]) -> None:
+        self._count += 1
+        if len(self._first) < _SHOWN:
+            self._first.append(fspath(path))
+
+    def report(self, status: Status, one: str, many: str) -> None:
+        if not self._count:
+            return
+        names = ", ".join(map(printable, self._first))
+        more = ", ..." if self._count > _SHOWN else ""
+        noun = one if self._count == 1 else many
+        status.info(f"Left out {self._count:,} {noun}: {names}{more}")
 
 
 @dataclass(frozen=True)
@@ -157,7 +172,3 @@ class Selection:
             folder: the local folder.
         """
         return Exclusions(self.exclude, root=folder, ignore_files=self.ignore_files)
-
-    def afresh(self) -> Selection:
-        """The same, with nothing left out so far."""
-        return replace(self, left_out=LeftOut())

@@ -89,10 +89,10 @@ def test_a_reader_of_errors_that_has_gone(
 @pytest.mark.parametrize(
     ("options", "variables", "expected"),
     [
-        ([], {}, "100 40"),
-        (["-e", "COLUMNS=33"], {}, "33 40"),
+        ([], {}, "80 24"),  # where the terminal does not say, as here
+        (["-e", "COLUMNS=33"], {}, "33 24"),
         (["--tty"], {}, "- -"),  # the program sees the terminal itself
-        ([], {"COLUMNS": "7"}, "100 40"),
+        ([], {"COLUMNS": "7"}, "80 24"),
     ],
 )
 def test_programs_know_the_width_of_the_terminal(

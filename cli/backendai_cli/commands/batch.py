@@ -13,7 +13,7 @@ from backendai_trio.kernels import BatchJob
 from ..console import Status
 from ..kernel_options import GroupedCommand, KernelOptions, kernel_options
 from ..options import local_option, new_token_option, quiet_option
-from ..parameters import LocalPath
+from ..parameters import NAME, LocalPath
 from ..server import configured_server, open_server
 
 __all__ = ["command"]

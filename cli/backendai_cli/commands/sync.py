@@ -100,18 +100,18 @@ class Sync:
         self._status = Status(quiet=quiet)
 
     async def __call__(self, kernel: TrioKernel) -> None:
-        sent = await self._list_local(self._selection)
+        sent = await self._list_local()
         self._selection.left_out.report(self._status)
         await self._send(kernel, sent)
         while self._watch:
             await trio.sleep(_LOOK_SECONDS)
-            now = await self._list_local(self._selection.afresh())
+            now = await self._list_local()
             if now != sent:
                 await self._send(kernel, now)
                 sent = now
 
-    async def _list_local(self, selection: Selection) -> list[Upload]:
-        plan = partial(selection.plan, [self._folder], base=self._folder, recursive=True)
+    async def _list_local(self) -> list[Upload]:
+        plan = partial(self._selection.plan, [self._folder], base=self._folder, recursive=True)
         return await trio.to_thread.run_sync(plan)
 
     async def _send(self, kernel: TrioKernel, local: list[Upload]) -> None:

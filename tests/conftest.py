@@ -34,6 +34,7 @@ SLOW = (
     "cli/test_administration.py",
     "cli/test_app_stdio.py",
     "cli/test_batch.py",
+    "cli/test_copies.py",
     "cli/test_events.py",
     "cli/test_examples.py",
     "cli/test_files.py",

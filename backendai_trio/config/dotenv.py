@@ -35,8 +35,15 @@ _OWN_VARIABLE = re.compile(
 )
 
 
+_OWN_PREFIXES = (b"BACKEND_", b"SORNA_")
+
+
 def decode_dotenv(data: bytes) -> str:
     """The text of a ``.env`` file: UTF-8, or what its byte order mark says.
+
+    Returns:
+        The text; ``""`` for a file in another encoding that has ASCII in it and none of our names:
+        it is another program's.
 
     Raises:
         ConfigError: it is not text, or UTF-16 without a byte order mark.
@@ -45,23 +52,36 @@ def decode_dotenv(data: bytes) -> str:
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as exc:
+        if encoding == "utf-8" and _is_foreign(data):
+            return ""
         raise ConfigError(".env", f"cannot be read ({exc}); save it as UTF-8") from None
     if "\0" in text:
         raise ConfigError(".env", "cannot be read (it has NUL characters); save it as UTF-8")
     return text
 
 
+def _is_foreign(data: bytes) -> bool:
+    """Whether a file has assignments in an extension of ASCII, such as Latin-1 or EUC-KR, and none
+    of our names."""
+    has_ascii = b"=" in data and b"\n" in data and b"\0" not in data
+    return has_ascii and not any(prefix in data for prefix in _OWN_PREFIXES)
+
+
 def parse_dotenv(text: str) -> dict[str, str]:
     """The variables of a ``.env`` file: ``KEY=value`` lines, ``#`` comments, ``export``, quotes.
 
-    Other lines are skipped, since files that shells read hold more than assignments.
+    Other lines are skipped, since files that shells read hold more than assignments. A quoted value
+    of another program may have several lines.
 
     Raises:
-        ConfigError: a line names one of our settings and is not an assignment, or its quote is not
-            closed. The message has the number of the line, and never its content.
+        ConfigError: a line names one of our settings and is not an assignment, its quote is not
+            closed, or it stands within another variable's quotes. The message has the number of
+            the line, and never its content.
     """
     found: dict[str, str] = {}
-    for number, raw_line in enumerate(_LINE_END.split(text), start=1):
+    numbered = list(enumerate(_LINE_END.split(text), start=1))[::-1]
+    while numbered:
+        number, raw_line = numbered.pop()
         line = raw_line.lstrip("\ufeff")  # files with a byte order mark, joined by `cat`
         match = _ASSIGNMENT.fullmatch(line)
         if match is None:
@@ -73,9 +93,35 @@ def parse_dotenv(text: str) -> dict[str, str]:
             continue
         name, value = match.groups()
         quoted = _QUOTED.fullmatch(value)
-        if quoted is None and value[:1] in ("'", '"') and _OWN_VARIABLE.fullmatch(name):
-            raise ConfigError(
-                name, f"the quotes in line {number} of .env do not match; write {name}=VALUE"
-            )
+        if quoted is None and value[:1] in ("'", '"'):
+            if _OWN_VARIABLE.fullmatch(name):
+                raise ConfigError(
+                    name, f"the quotes in line {number} of .env do not match; write {name}=VALUE"
+                )
+            if value[0] not in value[1:]:
+                _skip_quoted(numbered, value[0], number)
         found[name] = quoted[2] if quoted else _COMMENT.sub("", value)
     return found
+
+
+def _skip_quoted(numbered: list[tuple[int, str]], quote: str, begin: int) -> None:
+    """Remove the lines up to the closing quote; none if there is no closing quote.
+
+    Args:
+        numbered: the lines that follow, the next one last.
+        quote: the quote.
+        begin: number of the line that opens it.
+
+    Raises:
+        ConfigError: one of our settings is among them, and may be meant or not.
+    """
+    end = next((n for n in reversed(range(len(numbered))) if quote in numbered[n][1]), None)
+    if end is None:
+        return
+    for number, line in reversed(numbered[end:]):
+        if own := _OWN_VARIABLE.search(_COMMENT.sub("", line)):
+            raise ConfigError(
+                own[0],
+                f"line {number} of .env is within the quotes that line {begin} opens; close them",
+            )
+    del numbered[end:]

@@ -77,7 +77,7 @@ def read_config(
     config = parse_config(
         environ,
         dotenv,
-        profile_layer(read_profile_name()),
+        _profile_below(environ, dotenv),
         endpoint=endpoint,
         access_key=access_key,
         secret_key=secret_key,
@@ -91,3 +91,27 @@ def read_config(
     if (proxy := find_proxy(os.environ, config.endpoint)) is not None:
         config = replace(config, proxy=proxy.url, proxy_variable=proxy.variable)
     return config
+
+
+def _profile_below(environ: Mapping[str, str], dotenv: Layer) -> Layer:
+    """The profile to use.
+
+    A file that this user may not read, in a home that is another user's, is passed over if what it
+    could say of server and keys is set above it, and no profile is named.
+
+    Raises:
+        ConfigError: as for `read_profile_name` and `profile_layer`.
+    """
+    name = read_profile_name()
+    try:
+        return profile_layer(name)
+    except ConfigError as exc:
+        variables = {**dotenv.variables, **environ}
+        needed = ("BACKEND_ENDPOINT", "BACKEND_ACCESS_KEY", "BACKEND_SECRET_KEY")
+        if (
+            name is None
+            and isinstance(exc.__context__, PermissionError)
+            and all(variables.get(variable) for variable in needed)
+        ):
+            return Layer({}, "")
+        raise

@@ -16,7 +16,6 @@ from ..errors import ConfigError
 from .settings import ANSWER_SECONDS, CONNECT_SECONDS, DEFAULT_PORTS, Config, Endpoint
 
 __all__ = [
-    "DEFAULT_ENDPOINT",
     "SETTINGS",
     "Layer",
     "check_access_key",
@@ -25,9 +24,6 @@ __all__ = [
     "parse_config",
     "parse_endpoint",
 ]
-
-DEFAULT_ENDPOINT = "https://api.backend.ai"
-"""The official service until 2020; used when a key pair is set and no endpoint is."""
 
 SETTINGS = (
     "endpoint",
@@ -52,6 +48,9 @@ _SECRET_KEY = re.compile(r"[\x21-\x7e]{40}")
 # Characters that a Host header and a request line can carry; an IPv6 address may have a zone.
 _HOST = re.compile(r"[A-Za-z0-9._~-]+|[0-9A-Fa-f:.]+(%\w+)?")
 _PATH = re.compile(r"[!-~]*")
+_ENDPOINT_HINT = "set it to a URL such as https://manager.example.com or http://127.0.0.1:8081"
+# What says who talks to whom: none of them is taken from elsewhere by accident.
+_IDENTIFYING = frozenset({"ENDPOINT", "ACCESS_KEY", "SECRET_KEY"})
 _TRUE = frozenset({"1", "y", "yes", "t", "true", "on"})
 _FALSE = frozenset({"", "0", "n", "no", "f", "false", "off"})
 
@@ -77,7 +76,7 @@ def parse_endpoint(text: str, *, variable: str = "BACKEND_ENDPOINT") -> Endpoint
     """
     # The part before an "@" may be a password: it is never shown.
     shown = repr(text if "@" not in text else "...@" + text.rpartition("@")[2])
-    hint = "set it to a URL such as https://manager.example.com or http://127.0.0.1:8081"
+    hint = _ENDPOINT_HINT
     try:
         parts = urlsplit(text.strip())
         port = parts.port
@@ -158,7 +157,8 @@ def parse_config(
     """Read the settings from variables; explicit arguments win over them.
 
     Each variable is looked up as ``BACKEND_<NAME>`` and then as ``SORNA_<NAME>``, the name of the
-    service before 2017. An empty value counts as not set.
+    service before 2017. An empty value counts as not set; but an empty endpoint or key hides no
+    other one in a layer below, since that may be of another server.
 
     Args:
         environ: variable names to values, e.g. ``os.environ``.
@@ -180,15 +180,20 @@ def parse_config(
     secret_name, secret_text = _lookup(layers, "SECRET_KEY", secret_key)
     if not (endpoint_text or access_text or secret_text):
         return None
-    parsed, *others = _endpoints(endpoint_text or DEFAULT_ENDPOINT, endpoint_name)
-    where = f"for {parsed.url}" + ("" if endpoint_text else " (the default endpoint)")
+    if not endpoint_text:
+        raise ConfigError(
+            endpoint_name,
+            f"not set, but {access_name if access_text else secret_name} is; nothing was sent. "
+            f"{_ENDPOINT_HINT}",
+        )
+    parsed, *others = _endpoints(endpoint_text, endpoint_name)
     endpoint_type = _endpoint_type(*_lookup(layers, "ENDPOINT_TYPE"))
     if endpoint_type == "session":
         access_text = secret_text = ""  # nothing is signed
     elif not access_text:
-        raise ConfigError(access_name, f"not set; an access key is needed {where}")
+        raise ConfigError(access_name, f"not set; an access key is needed for {parsed.url}")
     elif not secret_text:
-        raise ConfigError(secret_name, f"not set; a secret key is needed {where}")
+        raise ConfigError(secret_name, f"not set; a secret key is needed for {parsed.url}")
     return Config(
         endpoint=parsed,
         other_endpoints=tuple(others),
@@ -240,13 +245,27 @@ def check_setting(name: str, value: str) -> str:
 
 
 def _lookup(layers: Sequence[Layer], name: str, explicit: str | None = None) -> tuple[str, str]:
-    """The variable's name as the user wrote it, for messages, and its value: ``""`` if not set."""
+    """The variable's name as the user wrote it, for messages, and its value: ``""`` if not set.
+
+    Raises:
+        ConfigError: it says who talks to whom, and is empty in a layer above the value.
+    """
     if explicit:
         return f"BACKEND_{name}", explicit
+    empty = ""
     for layer in layers:
+        empty_here = ""
         for variable in (f"BACKEND_{name}", f"SORNA_{name}"):
+            where = f"{variable}{layer.origin and f' in {layer.origin}'}"
             if value := layer.variables.get(variable, "").strip():
-                return f"{variable}{layer.origin and f' in {layer.origin}'}", value
+                if empty:
+                    raise ConfigError(
+                        empty, f"empty; set it, or unset it to use the value of {where}"
+                    )
+                return where, value
+            if variable in layer.variables and name in _IDENTIFYING:
+                empty_here = empty_here or where
+        empty = empty or empty_here
     return f"BACKEND_{name}", ""
 
 

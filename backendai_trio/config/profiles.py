@@ -48,6 +48,12 @@ def read_profiles() -> dict[str, dict[str, str]]:
             text = file.read().decode()
     except (FileNotFoundError, NotADirectoryError):
         return {}
+    except PermissionError as exc:
+        raise ConfigError(
+            str(path),
+            f"cannot be read ({exc.strerror}); if HOME is another user's, set it to a folder of "
+            "your own, or set XDG_CONFIG_HOME",
+        ) from None
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(str(path), f"cannot be read ({exc}); mend or remove the file") from None
     if sys.platform != "win32" and mode & 0o077:

@@ -31,6 +31,7 @@ async def upload(
     to: str = "",
     base: Path | None = None,
     links: Links = "follow",
+    preserve: bool = False,
 ) -> None:
     """Upload files and folders to the work folder, and replace files of these names.
 
@@ -41,6 +42,8 @@ async def upload(
         to: folder to upload to, relative to the work folder; it is created.
         base: folder that the names of paths are relative to; None for the current one.
         links: what becomes of symbolic links in folders; see `plan_uploads`.
+        preserve: whether files and folders keep their times of modification, to the second. Then
+            managers get the archive, however small the files are.
 
     Raises:
         UploadError: a file cannot be read, was refused, or could not be unpacked in the kernel; it
@@ -55,7 +58,7 @@ async def upload(
     Endpoint: ``POST /session/{name}/upload`` (docs/protocol.md, section 5.1); our own gateway's
     ``PUT /session/{name}/archive`` (docs/protocol.md, section 13).
     """
-    await kernel.upload(files, to=to, base=base, links=links)
+    await kernel.upload(files, to=to, base=base, links=links, preserve=preserve)
 
 
 @without_progress(TrioKernel.download)
@@ -65,15 +68,25 @@ async def download(
     into: str | os.PathLike[str] = ".",
     *,
     overwrite: bool = False,
+    preserve: bool = False,
+    exclude: Iterable[str] = (),
 ) -> list[Path]:
-    return await kernel.download(paths, into, overwrite=overwrite)
+    return await kernel.download(
+        paths, into, overwrite=overwrite, preserve=preserve, exclude=exclude
+    )
 
 
 @without_progress(TrioKernel.download_as)
 async def download_as(
-    kernel: TrioKernel, path: str, target: str | os.PathLike[str], *, overwrite: bool = False
+    kernel: TrioKernel,
+    path: str,
+    target: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    preserve: bool = False,
+    exclude: Iterable[str] = (),
 ) -> None:
-    await kernel.download_as(path, target, overwrite=overwrite)
+    await kernel.download_as(path, target, overwrite=overwrite, preserve=preserve, exclude=exclude)
 
 
 @without_progress(TrioVFolder.upload)
@@ -95,9 +108,12 @@ async def download_from_folder(
     into: str | os.PathLike[str] = ".",
     *,
     overwrite: bool = False,
+    preserve: bool = False,
     on_skip: Callable[[str], None] | None = None,
 ) -> list[Path]:
-    return await folder.download(paths, into, overwrite=overwrite, on_skip=on_skip)
+    return await folder.download(
+        paths, into, overwrite=overwrite, preserve=preserve, on_skip=on_skip
+    )
 
 
 @without_progress(TrioVFolder.download_archive)

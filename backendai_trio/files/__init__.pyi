@@ -1,3 +1,4 @@
+from .exclusions import Exclusions as Exclusions
 from .paths import PendingFile as PendingFile
 from .progress import Progress as Progress
 from .sources import Links as Links

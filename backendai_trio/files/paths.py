@@ -10,8 +10,9 @@ import os
 import secrets
 import shutil
 import stat
+import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -21,6 +22,7 @@ from ..wire.multipart import check_name
 
 __all__ = [
     "PendingFile",
+    "check_local_name",
     "is_temporary",
     "link_target",
     "pending_folder",
@@ -30,6 +32,24 @@ __all__ = [
 ]
 
 _PREFIX, _SUFFIX = ".backendai-", ".part"
+
+
+def check_local_name(name: str) -> str:
+    """Refuse a name that could leave the folder that it is joined to on this machine.
+
+    Args:
+        name: relative, with forward slashes.
+
+    Returns:
+        The name without empty components and ``.``.
+
+    Raises:
+        LocalProtocolError: the name is hostile (`check_name`), or has a colon on Windows, where
+            that names a drive or a hidden stream of a file.
+    """
+    if sys.platform == "win32" and ":" in name:
+        raise LocalProtocolError(f"{name!r} has a colon in it, which Windows takes for a drive")
+    return check_name(name)
 
 
 def safe_join(root: Path, name: str, *, also: Iterable[Path] = ()) -> Path:
@@ -46,10 +66,10 @@ def safe_join(root: Path, name: str, *, also: Iterable[Path] = ()) -> Path:
         The path. Its last component may be a link, and is not followed.
 
     Raises:
-        LocalProtocolError: the name is hostile (`check_name`), or leads out of `root`.
+        LocalProtocolError: the name is hostile (`check_local_name`), or leads out of `root`.
     """
     root = root.resolve()
-    target = root / check_name(name)
+    target = root / check_local_name(name)
     parent = target.parent.resolve()
     if not any(parent.is_relative_to(folder) for folder in (root, *also)):
         raise LocalProtocolError(f"{name!r} leads out of the folder through a symbolic link")
@@ -85,8 +105,9 @@ def place(source: Path, target: Path, *, overwrite: bool, like_cp: bool = False)
         source: the file, on the same file system as `target`.
         target: its new name.
         overwrite: whether a file of that name may be replaced.
-        like_cp: whether a device, a pipe or a socket is never replaced, and a replaced file's
-            permissions go to the new one: what people expect of their own disk.
+        like_cp: whether a device, a pipe or a socket is never replaced, and the new file gets the
+            permissions of a replaced one, and for root also its owner: what people expect of their
+            own disk.
 
     Raises:
         FileExistsError: `target` exists and may not be replaced.
@@ -96,7 +117,7 @@ def place(source: Path, target: Path, *, overwrite: bool, like_cp: bool = False)
         if like_cp:
             state = _state(str(target))
             _check_replaceable(state, str(target))
-            _keep_mode(str(source), state)
+            _keep_access(str(source), state)
         source.replace(target)
         return
     try:
@@ -147,7 +168,7 @@ def place_tree(source: Path, target: Path, *, overwrite: bool, like_cp: bool = F
             place(Path(moved), Path(destination), overwrite=False)
             continue
         if like_cp and not is_folder:
-            _keep_mode(moved, _state(destination))
+            _keep_access(moved, _state(destination))
         os.replace(moved, destination)  # noqa: PTH105 (pathlib would take half of the time)
 
 
@@ -174,10 +195,17 @@ def _state(path: str) -> os.stat_result | None:
         return None
 
 
-def _keep_mode(path: str, replaced: os.stat_result | None) -> None:
-    """Give a file the permissions of the one that it will replace."""
-    if replaced is not None and stat.S_ISREG(replaced.st_mode):
-        os.chmod(path, stat.S_IMODE(replaced.st_mode))  # noqa: PTH101 (as above)
+def _keep_access(path: str, replaced: os.stat_result | None) -> None:
+    """Give a file the permissions of the one that it will replace; if this is root, its owner, too.
+
+    The owner first: with a new owner, some permissions are lost.
+    """
+    if replaced is None or not stat.S_ISREG(replaced.st_mode):
+        return
+    if sys.platform != "win32" and os.geteuid() == 0:
+        with suppress(OSError):  # e.g. a file system without owners
+            os.chown(path, replaced.st_uid, replaced.st_gid)
+    os.chmod(path, stat.S_IMODE(replaced.st_mode))  # noqa: PTH101 (as above)
 
 
 def _check_replaceable(state: os.stat_result | None, path: str) -> None:
@@ -206,7 +234,8 @@ class PendingFile:
             target: the file's name once it is complete; its folder must exist.
             overwrite: whether a file of that name may be replaced.
             mode: permission bits, less the umask.
-            like_cp: as for `place`; a replaced file's permissions then count, not `mode`.
+            like_cp: as for `place`; a replaced file's permissions then count, not `mode`, and
+                nobody else can read the new one before it has them.
 
         Raises:
             FileExistsError: `target` exists and `overwrite` is False.
@@ -214,6 +243,8 @@ class PendingFile:
         """
         if not overwrite and os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, "exists already", str(target))
+        if like_cp and overwrite and (old := _state(str(target))) and stat.S_ISREG(old.st_mode):
+            mode = 0o600
         self.target = target
         self.size = 0
         self._overwrite = overwrite
@@ -247,14 +278,19 @@ class PendingFile:
         self._file.truncate()
         self.size = 0
 
-    def complete(self) -> None:
+    def complete(self, *, modified: float = 0) -> None:
         """Give the file its name.
+
+        Args:
+            modified: its time of modification, in seconds since 1970; 0 for now.
 
         Raises:
             FileExistsError: a file of that name exists that may not be replaced.
         """
         self._file.close()
         if self._temporary is not None:
+            if modified:
+                os.utime(self._temporary, (modified, modified))
             place(
                 self._temporary,
                 self.target,

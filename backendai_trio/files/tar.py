@@ -11,6 +11,7 @@ import os
 import posixpath
 import shutil
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -18,8 +19,9 @@ from typing import IO
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from ..wire.archives import BLOCK, END, ArchiveDecoder, Entry, encode_entry, encode_seal, padding
-from ..wire.multipart import check_name
 from .chunks import CHUNK_SIZE
+from .exclusions import Exclusions
+from .paths import check_local_name
 
 __all__ = ["MAX_ENTRIES", "Extractor", "archive", "sealed"]
 
@@ -115,17 +117,31 @@ class Extractor:
         size: bytes of their content.
     """
 
-    def __init__(self, folder: Path, *, max_entries: int = MAX_ENTRIES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_entries: int = MAX_ENTRIES,
+        preserve: bool = False,
+        exclusions: Exclusions | None = None,
+    ) -> None:
         """Begin with an empty folder.
 
         Args:
             folder: an existing folder.
             max_entries: the archive is refused when it has more.
+            preserve: whether files and folders get their times of modification.
+            exclusions: patterns of what is not extracted from each folder at the top.
         """
         self.files = 0
         self.size = 0
         self.folder = folder
         self._max_entries = max_entries
+        self._preserve = preserve
+        self._exclusions = exclusions
+        self._path = ""
+        self._modified = 0
+        self._folder_times: dict[str, int] = {}
         self._entries = 0
         self._decoder = ArchiveDecoder()
         self._file: int | None = None
@@ -167,6 +183,7 @@ class Extractor:
         """
         self._decoder.finish(sealed=sealed)
         self._make_links()
+        self._set_folder_times()
 
     def next_archive(self) -> None:
         """Finish one archive and begin another, which goes into the same folder.
@@ -178,6 +195,7 @@ class Extractor:
         self._decoder.finish()
         self._decoder = ArchiveDecoder()
         self._make_links()
+        self._set_folder_times()
 
     def take_progress(self) -> list[tuple[str, int, int]]:
         """Files that have grown since the last call: name, bytes so far, bytes in all."""
@@ -203,6 +221,18 @@ class Extractor:
         if self._file is not None:
             file, self._file = self._file, None
             os.close(file)
+            self._set_time(self._path, self._modified)
+
+    def _set_time(self, path: str, modified: int) -> None:
+        """Set the time of modification, unless the archive does not know it (0)."""
+        if self._preserve and modified:
+            os.utime(path, (modified, modified))
+
+    def _set_folder_times(self) -> None:
+        """Set the times of folders, which change with what is put into them."""
+        for path, modified in self._folder_times.items():
+            self._set_time(path, modified)
+        self._folder_times.clear()
 
     def __enter__(self) -> Extractor:
         return self
@@ -222,10 +252,19 @@ class Extractor:
             )
         if not entry.name:
             return
+        if sys.platform == "win32":
+            _check_local_name(entry.name)
         if entry.more and entry.name != self._last:
             raise RemoteProtocolError(f"archive: {entry.name!r} goes on without a beginning")
         self._last = entry.name if entry.kind == "file" else ""
-        self._tops[entry.name.partition("/")[0]] = None
+        top, _, inner = entry.name.partition("/")
+        self._tops[top] = None
+        if (
+            inner
+            and self._exclusions
+            and self._exclusions.covers(inner, is_folder=entry.kind == "folder")
+        ):
+            return
         if entry.kind == "symlink":
             self._links.append(entry)
             return
@@ -236,9 +275,11 @@ class Extractor:
                 os.makedirs(f"{self.folder}/{folder}", exist_ok=True)  # noqa: PTH103
                 self._made.add(folder)
             if entry.kind == "folder":
+                self._folder_times[path] = entry.modified
                 return
             if entry.kind == "hardlink":
                 self._copy(entry, path)
+                self._set_time(path, entry.modified)
             elif entry.more:
                 self._file = os.open(path, _WRITE | os.O_APPEND)
             else:
@@ -247,6 +288,7 @@ class Extractor:
         except OSError as exc:
             raise self._clash(entry, exc) from None
         self.files += not entry.more
+        self._path, self._modified = path, entry.modified
         self._left = self._size = entry.size
         self._grown[entry.name] = (0, entry.size)
         if not self._left:
@@ -254,7 +296,7 @@ class Extractor:
 
     def _copy(self, entry: Entry, path: str) -> None:
         try:
-            source = self.folder / check_name(entry.target.removeprefix("./"))
+            source = self.folder / check_local_name(entry.target.removeprefix("./"))
             if not stat.S_ISREG(source.lstat().st_mode):
                 raise OSError
         except (OSError, LocalProtocolError):
@@ -282,6 +324,13 @@ class Extractor:
         if isinstance(exc, FileExistsError | NotADirectoryError | IsADirectoryError):
             return RemoteProtocolError(f"archive: {entry.name!r} is in it as two kinds")
         return exc
+
+
+def _check_local_name(name: str) -> None:
+    try:
+        check_local_name(name)
+    except LocalProtocolError as exc:
+        raise RemoteProtocolError(f"archive: {exc}") from None
 
 
 def _stays_inside(link: Entry) -> bool:

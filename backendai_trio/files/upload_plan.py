@@ -14,6 +14,7 @@ import trio
 
 from ..errors import LocalProtocolError, UploadError
 from ..wire.multipart import check_name, check_names
+from .exclusions import Exclusions
 from .sources import Links, Upload, UploadStream
 
 __all__ = ["plan_items", "plan_uploads"]
@@ -56,7 +57,10 @@ def plan_uploads(
     base: Path | None = None,
     recursive: bool = False,
     links: Links = "follow",
+    exclude: Iterable[str] = (),
+    ignore_files: bool = False,
     on_skip: Callable[[Path], None] | None = None,
+    on_exclude: Callable[[Path], None] | None = None,
 ) -> list[Upload]:
     """Plan an upload: look at all files before anything is sent or created. Blocks.
 
@@ -71,26 +75,33 @@ def plan_uploads(
             the folder that a link leads to, if that is inside the same folder, and refuses others.
             ``"keep"`` uploads the links (kernels take them, virtual folders do not), and refuses
             those that lead out of the folder. ``"skip"`` leaves all of them out.
+        exclude: patterns of files and folders to leave out, in the form of a ``.gitignore`` file.
+            They are relative to each folder in `paths`, and count for the names of `paths`, too.
+        ignore_files: whether files called ``.gitignore`` and ``.backendaiignore`` in these folders
+            count likewise, and those above them in the same Git repository. ``.git`` is then left
+            out, too.
         on_skip: called with each link that is left out.
+        on_exclude: called with each file and folder that a pattern leaves out.
 
     Returns:
         The files, and the folders before their content.
 
     Raises:
         UploadError: a path is missing, unreadable, or not a file or folder; a name cannot be sent;
-            two paths get the same name; a link is refused.
-        ValueError: `links` is none of the three words.
+            two paths get the same name; a link is refused; an ignore file is malformed.
+        ValueError: `links` is none of the three words, or a pattern of `exclude` is malformed.
     """
     if links not in get_args(Links):
         raise ValueError(f"links must be 'follow', 'keep' or 'skip', not {links!r}")
-    base = (base or Path.cwd()).resolve()
+    walk = _Walk(recursive, links, check_names(exclude), ignore_files, on_skip, on_exclude)
+    base = _resolved_base(base)
     folders: dict[str, str] = {}
     planned: dict[str, Upload] = {}
     for item in check_names(paths):
         path = item if isinstance(item, Path) else Path(item)
         try:
             name = _name_below(path, base, folders)
-            for upload in _plan(path, name, recursive=recursive, links=links, on_skip=on_skip):
+            for upload in walk.plan(path, name):
                 if upload.name in planned:
                     other = planned[upload.name].path
                     message = f"{other} would be uploaded as {upload.name!r} too"
@@ -101,6 +112,20 @@ def plan_uploads(
             at = getattr(exc, "filename", None) or path
             raise UploadError(str(at), f"cannot be uploaded: {reason}") from None
     return list(planned.values())
+
+
+def _resolved_base(base: Path | None) -> Path:
+    """The folder that names are relative to.
+
+    Raises:
+        UploadError: it is the current one, which has been removed.
+    """
+    try:
+        return (base or Path.cwd()).resolve()
+    except FileNotFoundError:
+        raise UploadError(
+            ".", "cannot be uploaded from: the current folder has been removed; change to another"
+        ) from None
 
 
 def _name_below(path: Path, base: Path, folders: dict[str, str]) -> str:
@@ -121,56 +146,94 @@ def _name_below(path: Path, base: Path, folders: dict[str, str]) -> str:
     return prefix + name
 
 
-def _plan(
-    path: Path,
-    name: str,
-    *,
-    recursive: bool,
-    links: Links,
-    on_skip: Callable[[Path], None] | None,
-) -> Iterator[Upload]:
-    """The uploads of a file, or of a folder and its content."""
-    state = path.stat()
-    if not stat.S_ISDIR(state.st_mode):
-        yield _upload(path, name, state)
-    elif not recursive:
-        raise UploadError(str(path), "cannot be uploaded: it is a folder; name regular files")
-    else:
-        # The base itself is not created: its content goes to the top.
-        if name not in (".", ""):
+class _Walk:
+    """Finds the uploads of files and folders.
+
+    Args:
+        recursive: whether folders are uploaded.
+        links, exclude, ignore_files, on_skip, on_exclude: as for `plan_uploads`.
+    """
+
+    def __init__(
+        self,
+        recursive: bool,
+        links: Links,
+        exclude: Sequence[str],
+        ignore_files: bool,
+        on_skip: Callable[[Path], None] | None,
+        on_exclude: Callable[[Path], None] | None,
+    ) -> None:
+        self._recursive = recursive
+        self._links = links
+        self._exclude = exclude
+        self._ignore_files = ignore_files
+        self._on_skip = on_skip
+        self._on_exclude = on_exclude
+        self._named = Exclusions(exclude)
+
+    def plan(self, path: Path, name: str) -> Iterator[Upload]:
+        """The uploads of a path that the user named, and of its content if it is a folder."""
+        state = path.stat()
+        is_folder = stat.S_ISDIR(state.st_mode)
+        is_base = name in (".", "")
+        if not is_base and self._named.covers(name, is_folder=is_folder):
+            self._leave_out(path)
+        elif not is_folder:
             yield _upload(path, name, state)
-        yield from _walk(path, "" if name in (".", "") else f"{name}/", links, on_skip)
+        elif not self._recursive:
+            raise UploadError(str(path), "cannot be uploaded: it is a folder; name regular files")
+        else:
+            # The base itself is not created: its content goes to the top.
+            if not is_base:
+                yield _upload(path, name, state)
+            yield from self._content(path, "" if is_base else f"{name}/")
 
+    def _content(self, top: Path, prefix: str) -> Iterator[Upload]:
+        """The uploads of a folder's content."""
+        root = top.resolve()
+        exclusions = Exclusions(self._exclude, root=top, ignore_files=self._ignore_files)
+        # Beside each folder: the folders of the links that were followed to it.
+        todo: list[tuple[Path, str, tuple[Path, ...]]] = [(top, prefix, ())]
+        while todo:
+            folder, before, crossed = todo.pop()
+            for entry in self._entries(folder, before[len(prefix) :], exclusions):
+                path, name = folder / entry.name, before + entry.name
+                inner = crossed
+                if not entry.is_symlink():
+                    state = path.lstat()
+                elif self._links == "skip":
+                    if self._on_skip is not None:
+                        self._on_skip(path)
+                    continue
+                elif self._links == "keep":
+                    yield _link(path, name, root)
+                    continue
+                else:
+                    inner = (*crossed, path.parent.resolve())
+                    state = _followed(path, root, inner)
+                yield _upload(path, name, state)
+                if stat.S_ISDIR(state.st_mode):
+                    todo.append((path, f"{name}/", inner))
 
-def _walk(
-    top: Path, prefix: str, links: Links, on_skip: Callable[[Path], None] | None
-) -> Iterator[Upload]:
-    """The uploads of a folder's content."""
-    root = top.resolve()
-    # Beside each folder: the folders of the links that were followed to it.
-    todo: list[tuple[Path, str, tuple[Path, ...]]] = [(top, prefix, ())]
-    while todo:
-        folder, before, crossed = todo.pop()
+    def _entries(
+        self, folder: Path, before: str, exclusions: Exclusions
+    ) -> Iterator[os.DirEntry[str]]:
+        """The entries of a folder that are not excluded, by name."""
         with os.scandir(folder) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
+        if not exclusions:
+            yield from found
+            return
         for entry in found:
-            path, name = folder / entry.name, before + entry.name
-            inner = crossed
-            if not entry.is_symlink():
-                state = path.lstat()
-            elif links == "skip":
-                if on_skip is not None:
-                    on_skip(path)
-                continue
-            elif links == "keep":
-                yield _link(path, name, root)
-                continue
+            is_folder = entry.is_dir(follow_symlinks=self._links == "follow")
+            if exclusions.excludes(before + entry.name, is_folder=is_folder):
+                self._leave_out(folder / entry.name)
             else:
-                inner = (*crossed, path.parent.resolve())
-                state = _followed(path, root, inner)
-            yield _upload(path, name, state)
-            if stat.S_ISDIR(state.st_mode):
-                todo.append((path, f"{name}/", inner))
+                yield entry
+
+    def _leave_out(self, path: Path) -> None:
+        if self._on_exclude is not None:
+            self._on_exclude(path)
 
 
 def _followed(path: Path, root: Path, inside: Sequence[Path]) -> os.stat_result:

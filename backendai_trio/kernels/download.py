@@ -7,7 +7,7 @@ has arrived and been checked. Names in the server's archives are not trusted (`E
 from __future__ import annotations
 
 import posixpath
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -21,6 +21,7 @@ from typing import cast
 import trio
 
 from ..errors import ApiError, DownloadError, LocalProtocolError, RemoteProtocolError
+from ..files.exclusions import Exclusions
 from ..files.paths import link_target, pending_folder, place, place_tree
 from ..files.progress import Progress, ProgressReporter
 from ..files.tar import Extractor
@@ -30,6 +31,7 @@ from ..transport.responses import ResponseStream
 from ..wire.archives import ArchiveDecoder, Entry
 from ..wire.download_parts import decode_archives
 from ..wire.files import ARCHIVES, MAX_DOWNLOADS, PathsRequest
+from ..wire.multipart import check_names
 
 __all__ = ["DownloadStream", "download_file_as", "download_files", "open_file"]
 
@@ -46,6 +48,8 @@ async def download_files(
     into: Path,
     *,
     overwrite: bool,
+    preserve: bool,
+    exclude: Iterable[str],
     reporter: ProgressReporter,
 ) -> list[Path]:
     """Download into a folder; see `TrioKernel.download`."""
@@ -55,7 +59,8 @@ async def download_files(
     names = {_last_component(path) for path in paths}
     if len(names) < len(paths):
         raise DownloadError(paths[0], "two of the paths have the same last component")
-    async with _extracted(client, token, paths, into, reporter) as extractor:
+    make = _extractor_maker(preserve, exclude)
+    async with _extracted(client, token, paths, into, make, reporter) as extractor:
         unexpected = [name for name in extractor.names if name not in names]
         if unexpected:
             raise RemoteProtocolError(f"the server sent {unexpected[0]!r}, which was not requested")
@@ -70,6 +75,8 @@ async def download_file_as(
     target: Path,
     *,
     overwrite: bool,
+    preserve: bool,
+    exclude: Iterable[str],
     reporter: ProgressReporter,
 ) -> None:
     """Download one file or folder under a name of one's own; see `TrioKernel.download_as`."""
@@ -78,7 +85,8 @@ async def download_file_as(
             target = await run_sync(link_target, target)
         except (OSError, RuntimeError) as exc:  # RuntimeError: links in a circle, up to 3.12
             raise DownloadError(str(target), f"cannot be written: {exc}") from exc
-    async with _extracted(client, token, [path], target.parent, reporter) as extractor:
+    make = _extractor_maker(preserve, exclude)
+    async with _extracted(client, token, [path], target.parent, make, reporter) as extractor:
         if extractor.names != [_last_component(path)]:
             raise RemoteProtocolError(f"the server did not send {path!r}")
         source = extractor.folder / extractor.names[0]
@@ -105,9 +113,19 @@ async def _place(move: Callable[..., None], source: Path, target: Path, overwrit
         raise DownloadError(str(path), f"cannot be written: {exc.strerror}") from exc
 
 
+def _extractor_maker(preserve: bool, exclude: Iterable[str]) -> Callable[[Path], Extractor]:
+    exclusions = Exclusions(check_names(exclude))
+    return partial(Extractor, preserve=preserve, exclusions=exclusions)
+
+
 @asynccontextmanager
 async def _extracted(
-    client: Client, token: str, paths: Sequence[str], beside: Path, reporter: ProgressReporter
+    client: Client,
+    token: str,
+    paths: Sequence[str],
+    beside: Path,
+    make_extractor: Callable[[Path], Extractor],
+    reporter: ProgressReporter,
 ) -> AsyncIterator[Extractor]:
     """Download paths to a temporary folder inside `beside`, which is removed with the block."""
     pending = pending_folder(beside)
@@ -116,7 +134,7 @@ async def _extracted(
         folder = await run_sync(pending.__enter__)
     except OSError as exc:
         raise DownloadError(str(beside), f"cannot be written to: {exc.strerror}") from exc
-    extractor = Extractor(folder)
+    extractor = make_extractor(folder)
     try:
         try:
             if client.has(ARCHIVES):

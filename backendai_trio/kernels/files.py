@@ -39,6 +39,7 @@ async def upload(
     to: str = "",
     base: Path | None = None,
     links: Links = "follow",
+    preserve: bool = False,
     progress: trio.MemorySendChannel[Progress] | None = None,
 ) -> None:
     """Upload files, folders and streams to the work folder, and replace files of these names.
@@ -54,6 +55,8 @@ async def upload(
         to: folder to upload to, relative to the work folder; it is created.
         base: folder that the names of paths are relative to; None for the current one.
         links: what becomes of symbolic links in folders; see `plan_uploads`.
+        preserve: whether files and folders keep their times of modification, to the second. Then
+            managers get the archive, however small the files are.
         progress: where to send progress; it stays open. A slow receiver slows the upload.
 
     Raises:
@@ -72,7 +75,9 @@ async def upload(
     """
     planned = await plan_items(items, base=base, links=links)
     reporter = ProgressReporter(progress)
-    await upload_items(kernel.client, kernel.address, planned, to=to, reporter=reporter)
+    await upload_items(
+        kernel.client, kernel.address, planned, to=to, preserve=preserve, reporter=reporter
+    )
 
 
 async def upload_stream(
@@ -103,6 +108,8 @@ async def download(
     into: str | os.PathLike[str] = ".",
     *,
     overwrite: bool = False,
+    preserve: bool = False,
+    exclude: Iterable[str] = (),
     progress: trio.MemorySendChannel[Progress] | None = None,
 ) -> list[Path]:
     """Download files and folders.
@@ -114,6 +121,8 @@ async def download(
         paths: relative to the work folder; each arrives under its last component.
         into: a local folder; it is created.
         overwrite: whether existing files may be replaced. They keep their permissions.
+        preserve: whether files and folders keep their times of modification, to the second.
+        exclude: patterns of what is left out of folders, in the form of a ``.gitignore`` file.
         progress: where to send progress; it stays open.
 
     Returns:
@@ -126,6 +135,7 @@ async def download(
         RemoteProtocolError: what arrived was altered, cut short, or would leave the folder.
         AuthError, NotFound: the key is refused, or there is no such kernel.
         ConnectionFailed: the connection broke.
+        ValueError: a pattern of `exclude` is malformed.
 
     Cancellation:
         Nothing of it is left.
@@ -139,6 +149,8 @@ async def download(
         check_names(paths),
         Path(into),
         overwrite=overwrite,
+        preserve=preserve,
+        exclude=exclude,
         reporter=ProgressReporter(progress),
     )
 
@@ -149,6 +161,8 @@ async def download_as(
     target: str | os.PathLike[str],
     *,
     overwrite: bool = False,
+    preserve: bool = False,
+    exclude: Iterable[str] = (),
     progress: trio.MemorySendChannel[Progress] | None = None,
 ) -> None:
     """Download one file or folder under a name of one's own.
@@ -158,12 +172,15 @@ async def download_as(
         target: the local name. With `overwrite`, a symbolic link is followed; a device, a pipe
             or a socket is never replaced.
         overwrite: whether an existing file may be replaced. It keeps its permissions.
+        preserve: whether files and folders keep their times of modification, to the second.
+        exclude: patterns of what is left out of folders, in the form of a ``.gitignore`` file.
         progress: where to send progress; it stays open.
 
     Raises:
         DownloadError: as for `download`.
         InvalidRequest, RemoteProtocolError, AuthError, NotFound, ConnectionFailed: as for
             `download`.
+        ValueError: as for `download`.
 
     Cancellation:
         Nothing of it is left.
@@ -176,6 +193,8 @@ async def download_as(
         path,
         Path(target),
         overwrite=overwrite,
+        preserve=preserve,
+        exclude=exclude,
         reporter=ProgressReporter(progress),
     )
 

@@ -41,6 +41,7 @@ async def upload_items(
     items: Sequence[Upload | UploadStream],
     *,
     to: str = "",
+    preserve: bool = False,
     reporter: ProgressReporter,
 ) -> None:
     """Upload files, folders and streams to a kernel.
@@ -50,6 +51,7 @@ async def upload_items(
         token: the kernel's token.
         items: with names relative to `to`.
         to: a folder, relative to the work folder.
+        preserve: whether times of modification are kept.
         reporter: where progress goes.
 
     Raises:
@@ -66,11 +68,11 @@ async def upload_items(
         except LocalProtocolError as exc:
             raise UploadError(path, str(exc)) from None
     if client.has(ARCHIVES):
-        await _upload_archive(client, token, items, folder, reporter)
+        await _upload_archive(client, token, items, folder, preserve, reporter)
     else:
         if folder:
             items = [replace(item, name=f"{folder}/{item.name}") for item in items]
-        await upload_in_parts(client, token, items, reporter)
+        await upload_in_parts(client, token, items, reporter, preserve=preserve)
     for item in items:
         if isinstance(item, UploadStream) or not item.is_folder:
             await reporter.complete(item.name)
@@ -81,9 +83,10 @@ async def _upload_archive(
     token: str,
     items: Sequence[Upload | UploadStream],
     to: str,
+    preserve: bool,
     reporter: ProgressReporter,
 ) -> None:
-    query = (("path", to or "."),)
+    query = (("path", to or "."), *([("preserve", "1")] if preserve else []))
     request = Request("PUT", client.era.session_path(token, "archive"), query, content_type=TAR)
     files = [item for item in items if isinstance(item, Upload)]
     # Streams are sent with chunked encoding: their sizes are unknown.

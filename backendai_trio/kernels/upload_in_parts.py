@@ -56,7 +56,7 @@ else fail "it has neither sha256sum nor shasum"; fi
 parts() {{ for p in $d/part.*; do cat "$p" && $1 "$p" || return 1; done; }}
 sent=$(parts : | $sum) || fail "the digest cannot be computed"
 [ "${{sent%% *}}" = {digest} ] || fail "what arrived is not what was sent"
-mkdir $d/tree && parts rm | tar -C $d/tree -xmof - || fail "the archive cannot be unpacked"
+mkdir $d/tree && parts rm | tar -C $d/tree {untar} - || fail "the archive cannot be unpacked"
 # walk check|move FOLDER TARGET: a folder that exists on both sides is merged.
 walk() (
   for f in "$2"/* "$2"/.[!.]* "$2"/..?*; do
@@ -84,6 +84,8 @@ async def upload_in_parts(
     token: str,
     items: Sequence[Upload | UploadStream],
     reporter: ProgressReporter,
+    *,
+    preserve: bool = False,
 ) -> None:
     """Upload by forms: in one request, or as an archive in parts.
 
@@ -95,6 +97,7 @@ async def upload_in_parts(
         token: the kernel's token.
         items: with names relative to the work folder.
         reporter: where progress goes.
+        preserve: whether times of modification are kept, which only the archive can.
 
     Raises:
         UploadError: a file cannot be read, was refused, or the kernel cannot unpack the archive.
@@ -112,7 +115,7 @@ async def upload_in_parts(
             for item in items
         ]
         with upload_errors(paths):
-            if (files := _as_form(client, uploads)) is not None:
+            if not preserve and (files := _as_form(client, uploads)) is not None:
                 try:
                     await _upload_directly(client, token, files, reporter)
                     return
@@ -120,7 +123,8 @@ async def upload_in_parts(
                     # Old managers refuse a file that has not arrived at once.
                     if not client.era.prefix:
                         raise
-            await _StagedArchive(client, token, reporter).upload(uploads, paths)
+            archive = _StagedArchive(client, token, reporter, preserve)
+            await archive.upload(uploads, paths)
 
 
 @asynccontextmanager
@@ -212,8 +216,11 @@ async def _make_folders(client: Client, token: str, folders: set[str]) -> None:
 class _StagedArchive:
     """An archive in a staging folder of the kernel."""
 
-    def __init__(self, client: Client, token: str, reporter: ProgressReporter) -> None:
+    def __init__(
+        self, client: Client, token: str, reporter: ProgressReporter, preserve: bool
+    ) -> None:
         self._client = client
+        self._untar = "-xof" if preserve else "-xmof"
         self._token = token
         self._reporter = reporter
         self._folder = f".backendai-{secrets.token_hex(8)}.part"
@@ -291,7 +298,7 @@ class _StagedArchive:
 
     async def _unpack(self, digest: str, paths: Sequence[str]) -> None:
         """Let the kernel check the archive, unpack it, and move the files to their names."""
-        script = _SCRIPT.format(folder=self._folder, digest=digest)
+        script = _SCRIPT.format(folder=self._folder, digest=digest, untar=self._untar)
         file = FormFile(f"{self._folder}/run", script.encode())
         await send_form(self._client, self._token, [file])
         try:

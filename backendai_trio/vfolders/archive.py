@@ -13,7 +13,7 @@ from pathlib import Path
 import trio
 
 from ..errors import BackendError, DownloadError, LocalProtocolError
-from ..files.paths import PendingFile
+from ..files.paths import PendingFile, link_target
 from ..files.progress import Progress, ProgressReporter
 from ..wire.http import JSON, Request
 from ..wire.multipart import check_names
@@ -46,7 +46,7 @@ async def download_archive(
     Args:
         paths: relative to the virtual folder; ``.`` for all its content.
         target: the archive's local name. It appears when all of it has arrived and is readable.
-        overwrite: whether an existing file may be replaced.
+        overwrite: whether an existing file may be replaced; a symbolic link is then followed.
         progress: where to send progress; it stays open.
 
     Raises:
@@ -73,8 +73,13 @@ async def download_archive(
             "download the files"
         )
     local = Path(target)
+    if overwrite:
+        try:
+            local = await run_sync(link_target, local)
+        except (OSError, RuntimeError) as exc:  # RuntimeError: links in a circle, up to 3.12
+            raise DownloadError(str(local), f"cannot be written: {exc}") from exc
     async with open_pending(local, overwrite=overwrite) as pending:
-        await _receive(folder, ArchiveRequest(names, local.name), pending, progress)
+        await _receive(folder, ArchiveRequest(names, Path(target).name), pending, progress)
         await run_sync(check_archive, pending.path, str(local))
 
 

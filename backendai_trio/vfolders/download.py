@@ -54,6 +54,7 @@ async def download_files(
     into: Path,
     *,
     overwrite: bool,
+    preserve: bool,
     reporter: ProgressReporter,
     on_skip: Callable[[str], None] | None = None,
 ) -> list[Path]:
@@ -64,7 +65,7 @@ async def download_files(
 
     async def work() -> None:
         for file in queue:  # shared by all workers
-            await _download(client, folder, file, targets[file], overwrite, reporter)
+            await _download(client, folder, file, targets[file], overwrite, preserve, reporter)
 
     with one_error():
         async with trio.open_nursery() as nursery:
@@ -79,10 +80,12 @@ async def _download(
     file: RemoteFile,
     target: Path,
     overwrite: bool,
+    preserve: bool,
     reporter: ProgressReporter,
 ) -> None:
     try:
-        async with open_pending(target, overwrite=overwrite) as pending:
+        modified = file.modified if preserve else 0
+        async with open_pending(target, overwrite=overwrite, modified=modified) as pending:
             await _Transfer(client, folder, file, pending, reporter).run()
     except (DownloadError, AuthError, NotFound):
         raise

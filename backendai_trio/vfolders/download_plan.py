@@ -33,6 +33,8 @@ class RemoteFile:
     name: str
     """Below the local folder."""
     size: int
+    modified: float
+    """Seconds since 1970; 0 if the server does not say."""
 
 
 async def find_files(
@@ -100,7 +102,7 @@ def _add(
             "is a link or a device, not a regular file; leave such out (--links skip), or download "
             "what it leads to by name",
         )
-    files[name] = RemoteFile(path, name, found.size)
+    files[name] = RemoteFile(path, name, found.size, found.modified)
     return []
 
 

@@ -200,6 +200,7 @@ async def download(
     into: str | os.PathLike[str] = ".",
     *,
     overwrite: bool = False,
+    preserve: bool = False,
     on_skip: Callable[[str], None] | None = None,
     progress: trio.MemorySendChannel[Progress] | None = None,
 ) -> list[Path]:
@@ -214,6 +215,7 @@ async def download(
         into: local folder, created if it is missing. Each path arrives under its last
             component.
         overwrite: whether existing files may be replaced. They keep their permissions.
+        preserve: whether files keep their times of modification, as far as the server lists them.
         on_skip: called with the path of each symbolic link and device in a folder, which are left
             out then; without it, they are refused.
         progress: where to send progress; it stays open.
@@ -242,6 +244,7 @@ async def download(
         check_names(paths),
         Path(into),
         overwrite=overwrite,
+        preserve=preserve,
         on_skip=on_skip,
         reporter=ProgressReporter(progress),
     )

@@ -21,12 +21,15 @@ run_sync = trio.to_thread.run_sync
 
 
 @asynccontextmanager
-async def open_pending(target: Path, *, overwrite: bool) -> AsyncIterator[PendingFile]:
+async def open_pending(
+    target: Path, *, overwrite: bool, modified: float = 0
+) -> AsyncIterator[PendingFile]:
     """A file that gets its name when the block ends well; else nothing of it remains.
 
     Args:
         target: its name; its folder must exist.
         overwrite: whether a file of that name may be replaced. It keeps its permissions.
+        modified: its time of modification, in seconds since 1970; 0 for now.
 
     Raises:
         DownloadError: there is a file of that name, or it cannot be written. Errors of the system
@@ -39,7 +42,7 @@ async def open_pending(target: Path, *, overwrite: bool) -> AsyncIterator[Pendin
         pending = await run_sync(partial(PendingFile, target, overwrite=overwrite, like_cp=True))
         try:
             yield pending
-            await run_sync(pending.complete)
+            await run_sync(partial(pending.complete, modified=modified))
         finally:
             with trio.move_on_after(_CLEANUP_SECONDS, shield=True):
                 await run_sync(pending.discard, abandon_on_cancel=True)

@@ -23,7 +23,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-_DRIVE = re.compile("[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -70,7 +69,7 @@ def check_name(name: str) -> str:
             a backslash, or a component of more than 255 bytes.
     """
     parts = [part for part in name.split("/") if part not in ("", ".")]
-    if name.startswith("/") or _DRIVE.match(name):
+    if name.startswith("/"):
         raise LocalProtocolError(f"{name!r} is absolute; name it relative to the work folder")
     if ".." in parts:
         raise LocalProtocolError(f"{name!r} climbs out of the work folder with '..'")

@@ -99,10 +99,13 @@ class Status:
 
     def _write(self, text: str) -> None:
         try:
-            self._stream.write(text)
-        except UnicodeEncodeError:  # a terminal that is not UTF-8
-            self._stream.write(text.encode("ascii", "replace").decode())
-        self._stream.flush()
+            try:
+                self._stream.write(text)
+            except UnicodeEncodeError:  # a terminal that is not UTF-8
+                self._stream.write(text.encode("ascii", "replace").decode())
+            self._stream.flush()
+        except OSError:
+            pass  # a full disk, or a reader that has gone: the command itself can go on
 
 
 def uses_color(stream: TextIO) -> bool:

@@ -1,6 +1,6 @@
 """The installed programs: `backend.ai`, `lcc` and `lpython`.
 
-Nothing but the standard library is imported before Ctrl-C is handled: importing the commands takes
+Nothing else is imported before Ctrl-C is handled, not even `typing`: importing the commands takes
 longer than many people wait.
 """
 
@@ -8,19 +8,29 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING, NoReturn
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import NoReturn
 
 __all__ = ["backend_ai", "lcc", "lpython"]
 
 _INTERRUPTED = 130
 
 
+def _exit(_number: int, _frame: FrameType | None) -> NoReturn:
+    os._exit(_INTERRUPTED)
+
+
+# Let Ctrl-C end the process at once, until `main_with_exit_code` handles it. An ignored SIGINT
+# stays ignored: a script starts background commands so.
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, _exit)
+
+
 def backend_ai() -> NoReturn:
     """Run `backend.ai`."""
-    _exit_on_interrupt()
     from .main import main
 
     main()
@@ -28,7 +38,6 @@ def backend_ai() -> NoReturn:
 
 def lcc() -> NoReturn:
     """Run `lcc`: `lcc ...` is `backend.ai run c ...`."""
-    _exit_on_interrupt()
     from .main import run_shortcut
 
     run_shortcut("c", "lcc")
@@ -36,20 +45,6 @@ def lcc() -> NoReturn:
 
 def lpython() -> NoReturn:
     """Run `lpython`: `lpython ...` is `backend.ai run python ...`."""
-    _exit_on_interrupt()
     from .main import run_shortcut
 
     run_shortcut("python", "lpython")
-
-
-def _exit_on_interrupt() -> None:
-    """Let Ctrl-C end the process at once, until `main_with_exit_code` handles it.
-
-    An ignored SIGINT stays ignored: a script starts background commands so.
-    """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _exit)
-
-
-def _exit(_number: int, _frame: FrameType | None) -> NoReturn:
-    os._exit(_INTERRUPTED)

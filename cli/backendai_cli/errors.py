@@ -7,11 +7,13 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import click
 
 from . import exit_codes
+from .program_output import STANDARD_OUTPUT, open_standard_streams
 from .termination import EndedBySignal
 
 __all__ = ["WaitedTooLong", "main_with_exit_code", "message_of", "one_line", "report_error"]
@@ -32,33 +34,32 @@ def main_with_exit_code(command: click.Command, arguments: Sequence[str], name: 
         arguments: the command line without the program.
         name: the program, for help and errors.
     """
-    _open_standard_streams()
-    code = _run(command, arguments, name)
+    open_standard_streams()
+    code = _flush(_run(command, arguments, name))
+    os._exit(code)
+
+
+def _flush(code: int) -> int:
+    """Write what is left in the buffers.
+
+    Args:
+        code: the exit code so far.
+
+    Returns:
+        The exit code.
+    """
     try:
         sys.stdout.flush()
-        sys.stderr.flush()
     except KeyboardInterrupt:
         code = exit_codes.INTERRUPTED
     except BrokenPipeError:
         code = exit_codes.BROKEN_PIPE
-    except OSError as exc:  # the disk is full
+    except OSError as exc:
+        # Unless a full disk is the error that was reported already.
         code = code or report_error(exc)
-    os._exit(code)
-
-
-def _open_standard_streams() -> None:
-    """Open /dev/null in place of standard streams that are closed (`>&-`).
-
-    The next file that is opened would get the number, and what is printed would go into it.
-    """
-    for fd in range(3):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is `fd`
-    for fd, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
-        if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(fd, mode, encoding="utf-8", closefd=False))
+    with suppress(OSError):  # what could not be written there cannot be reported
+        sys.stderr.flush()
+    return code
 
 
 def _run(command: click.Command, arguments: Sequence[str], name: str) -> int:
@@ -109,6 +110,8 @@ def report_error(exc: Exception) -> int:
         return exit_codes.NOT_FOUND if exc.is_unknown_image else exit_codes.REFUSED
     if isinstance(exc, BlockingIOError | MemoryError | RuntimeError) and shortage_of(exc):
         _show_error(f"this machine failed: {shortage_of(exc)}")
+    elif isinstance(exc, OSError) and exc.filename == STANDARD_OUTPUT:
+        _show_error(f"{exc.filename} cannot be written: {exc.strerror}")
     elif isinstance(exc, BackendError | OSError):
         _show_error(message_of(exc))
     else:

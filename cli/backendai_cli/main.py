@@ -16,6 +16,7 @@ from backendai_trio import __version__
 
 from .errors import main_with_exit_code
 from .groups import Group
+from .parameters import NAME
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -197,7 +198,9 @@ def _help(ctx: click.Context, names: tuple[str, ...]) -> None:
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="backend.ai", message="%(prog)s (trio) %(version)s")
-@click.option("--profile", metavar="NAME", help="Profile to use, see 'backend.ai config'.")
+@click.option(
+    "--profile", metavar="NAME", type=NAME, help="Profile to use, see 'backend.ai config'."
+)
 @click.option(
     "-v", "--verbose", is_flag=True, help="Show requests on standard error, and in errors."
 )

@@ -36,8 +36,11 @@ def split_remote(text: str) -> tuple[str, str] | None:
 
 
 @contextmanager
-def suggesting_overwrite() -> Iterator[None]:
+def suggesting_overwrite(overwrite: bool) -> Iterator[None]:
     """Name the option that replaces files in the error for a file that exists.
+
+    Args:
+        overwrite: whether the option was given; then something else is in the way.
 
     Raises:
         click.ClickException: a local file exists.
@@ -45,7 +48,8 @@ def suggesting_overwrite() -> Iterator[None]:
     try:
         yield
     except DownloadError as exc:
-        if not (isinstance(exc.__cause__, FileExistsError) or "nothing was changed" in str(exc)):
+        exists = isinstance(exc.__cause__, FileExistsError) or "nothing was changed" in str(exc)
+        if overwrite or not exists:
             raise
         raise click.ClickException(
             f"{exc.path} exists already, and nothing was changed; -f (--overwrite) replaces files"

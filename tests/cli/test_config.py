@@ -87,7 +87,16 @@ def test_a_dotenv_file_that_is_no_text(commands: Commands) -> None:
         (SOMEWHERE | {"BACKEND_ACCESS_KEY": "AKIA-too-short"}, "BACKEND_ACCESS_KEY"),
         (SOMEWHERE | {"BACKEND_SECRET_KEY": SECRET_KEY[:-1]}, "BACKEND_SECRET_KEY"),
         (SOMEWHERE | {"BACKEND_SECRET_KEY": SECRET_KEY[:-1] + "\t"}, "BACKEND_SECRET_KEY"),
-        ({"SORNA_SECRET_KEY": "x", "SORNA_ACCESS_KEY": ACCESS_KEY}, "SORNA_SECRET_KEY"),
+        (KEYS, "BACKEND_ENDPOINT"),
+        (KEYS | {"BACKEND_ENDPOINT": ""}, "BACKEND_ENDPOINT"),
+        (
+            {
+                "SORNA_ENDPOINT": "http://127.0.0.1:1",
+                "SORNA_SECRET_KEY": "x",
+                "SORNA_ACCESS_KEY": ACCESS_KEY,
+            },
+            "SORNA_SECRET_KEY",
+        ),
         (KEYS | {"BACKEND_ENDPOINT": "manager.example.com"}, "BACKEND_ENDPOINT"),
         (KEYS | {"BACKEND_ENDPOINT": "ftp://manager.example.com"}, "BACKEND_ENDPOINT"),
         (KEYS | {"BACKEND_ENDPOINT": "http://127.0.0.1:99999"}, "BACKEND_ENDPOINT"),

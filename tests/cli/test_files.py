@@ -9,24 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from .commands import Commands, Result
+from .commands import Commands
+from .kernel_files import Here
 from .terminal import eventually
-
-
-class Here:
-    """The commands with a kernel called lab1."""
-
-    def __init__(self, commands: Commands, env: Mapping[str, str]) -> None:
-        self.commands = commands
-        self.env = env
-        self.work = commands.work
-        self("run", "-q", "-t", "lab1", "python", "-c", "pass")
-        (self.there,) = commands.tmp.glob("backendai-gateway-*/*/work")
-
-    def __call__(self, *arguments: str, code: int = 0) -> Result:
-        result = self.commands.run(*arguments, env=self.env)
-        assert result.code == code, result.stderr
-        return result
 
 
 @pytest.fixture

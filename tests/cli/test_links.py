@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from backendai_cli.console import Status
-from backendai_cli.links import LeftOut
+from backendai_cli.copy_options import LeftOut
 
 from .commands import Commands
 
@@ -33,7 +33,7 @@ def test_summary_of_many_links(capsys: pytest.CaptureFixture[str]) -> None:
     tracemalloc.start()
     try:
         for number in range(100_000):
-            left_out(f"folder/link-{number}")
+            left_out.link(f"folder/link-{number}")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

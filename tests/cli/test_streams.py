@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import signal
+import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +38,72 @@ def test_the_exit_code_with_closed_streams(commands: Commands, closed: str) -> N
     script = f"backend.ai run -q lua -c 'print(1); io.stderr:write(2); os.exit(3)' {closed}"
     result = commands.shell(script)
     assert (result.code, "Traceback" in result.stderr) == (3, False)
+
+
+# Of commands that print, fail, and end with the code of a program.
+FULL = [
+    (["--version"], 125, 0, 125),
+    (["config"], 125, 0, 125),
+    (["nonsense"], 125, 125, 125),
+    (["run", "--local", "-q", "lua", "-c", "os.exit(3)"], 3, 3, 3),
+    (["run", "--local", "lua", "-c", "print(1)"], 125, 0, 125),
+]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this platform has no /dev/full")
+@pytest.mark.parametrize(("arguments", "full_output", "full_error", "both"), FULL, ids=str)
+def test_a_full_disk(
+    commands: Commands, arguments: list[str], full_output: int, full_error: int, both: int
+) -> None:
+    """What cannot be printed fails with its name; status lines that cannot are done without."""
+    command = f"backend.ai {shlex.join(arguments)}"
+    output = commands.shell(f"{command} >/dev/full")
+    assert output.code == full_output
+    assert ("standard output cannot be written: No space left" in output.stderr) == (
+        full_output == 125 and "nonsense" not in arguments
+    )
+    error = commands.shell(f"{command} 2>/dev/full")
+    assert (error.code, error.stderr) == (full_error, "")
+    assert commands.shell(f"{command} >/dev/full 2>&1").code == both
+
+
+@pytest.mark.parametrize(("arguments", "_output", "code", "_both"), FULL, ids=str)
+def test_a_reader_of_errors_that_has_gone(
+    commands: Commands, arguments: list[str], _output: int, code: int, _both: int
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        commands.argv(*arguments),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=writing,
+        env=commands.env,
+        cwd=commands.work,
+        check=False,
+    )
+    os.close(writing)
+    assert ended.returncode == code
+
+
+@pytest.mark.parametrize(
+    ("options", "variables", "expected"),
+    [
+        ([], {}, "80 24"),  # where the terminal does not say, as here
+        (["-e", "COLUMNS=33"], {}, "33 24"),
+        (["--tty"], {}, "- -"),  # the program sees the terminal itself
+        ([], {"COLUMNS": "7"}, "80 24"),
+    ],
+)
+def test_programs_know_the_width_of_the_terminal(
+    commands: Commands, options: list[str], variables: Mapping[str, str], expected: str
+) -> None:
+    code = "print((os.getenv('COLUMNS') or '-') .. ' ' .. (os.getenv('LINES') or '-'))"
+    arguments = ["run", "--local", "-q", "lua", *options, "-c", code]
+    with commands.terminal(*arguments, env=variables) as running:
+        running.expect(expected)
+        assert running.wait() == 0
+    assert commands.run("run", "--local", "-q", "lua", "-c", code).text == "- -\n"
 
 
 def test_a_closed_stream_does_not_become_a_file(commands: Commands) -> None:

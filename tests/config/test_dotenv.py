@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -153,6 +156,39 @@ def test_other_lines_are_skipped(line: str) -> None:
     assert parse_dotenv(f"{line}\nA=1") == {"A": "1"}
 
 
+# --- several lines -------------------------------------------------------------------------------
+
+KEY_FILE = "-----BEGIN KEY-----\nA=1\n-----END KEY-----"
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize("rest", ["", "  # a comment", " junk"])
+def test_a_quoted_value_of_several_lines_is_skipped(quote: str, rest: str) -> None:
+    found = parse_dotenv(f"TLS_KEY={quote}{KEY_FILE}{quote}{rest}\nBACKEND_ENDPOINT={URL}\n")
+    assert "A" not in found and found["BACKEND_ENDPOINT"] == URL
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "TLS_KEY='{}'",
+        'NOTE="\nold: {}\n"',
+        "A='\n{}\nB='x'",
+        'export A="\n  {}\n"',
+    ],
+)
+def test_a_setting_within_quotes_of_others_is_an_error(text: str) -> None:
+    """It may be meant or not; the server of an example must not get the requests."""
+    example = "\nBACKEND_ENDPOINT=http://example.net\n"
+    error = refused(f"BACKEND_ENDPOINT={URL}\n{KEYS}" + text.replace("{}", example))
+    assert error.variable == "BACKEND_ENDPOINT" and "quotes" in str(error)
+
+
+@pytest.mark.parametrize("line", ["A='", 'A="open', "A='it's", "A=don't"])
+def test_a_quote_that_nobody_closes_ends_with_its_line(line: str) -> None:
+    assert parse_dotenv(f"{line}\nBACKEND_ENDPOINT={URL}")["BACKEND_ENDPOINT"] == URL
+
+
 # --- encodings -----------------------------------------------------------------------------------
 
 TEXT = f"BACKEND_ENDPOINT={URL}\nNAME=Grüße\n"
@@ -179,6 +215,14 @@ def test_encodings(mark: bytes, encoding: str, line_end: str) -> None:
 def test_encodings_without_a_mark_are_refused(encoding: str) -> None:
     error = refused(TEXT.encode(encoding))
     assert error.variable == ".env" and "UTF-8" in str(error)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "euc-kr", "shift-jis"])
+def test_a_file_of_another_program_in_another_encoding_is_skipped(encoding: str) -> None:
+    letter = {"latin-1": "ü", "cp1252": "€"}.get(encoding, "漢")
+    data = f"# {letter}\nDATABASE_URL=postgres://x\n".encode(encoding)
+    assert decode_dotenv(data) == ""
+    assert refused(data + f"BACKEND_DOMAIN={letter}\n".encode(encoding)).variable == ".env"
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"\xff\xfeB", b"\xef\xbb\xbf\xff", b"\0"])
@@ -224,3 +268,35 @@ def test_a_file_that_cannot_be_opened_is_refused() -> None:
 def test_a_folder_called_env_is_not_a_file_of_settings() -> None:
     Path(".env").mkdir()
     assert read_config() is None
+
+
+# --- a home of another user ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def _locked_settings(tmp_path: Path) -> Iterator[None]:
+    """A folder of settings that this process may not look into; root becomes another user."""
+    (tmp_path / "config").mkdir(mode=0)
+    tmp_path.chmod(0o755)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(user)
+    (tmp_path / "config").chmod(0o700)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
+@pytest.mark.usefixtures("_locked_settings")
+@pytest.mark.parametrize("named", ["ENDPOINT ACCESS_KEY SECRET_KEY", "ACCESS_KEY", ""])
+def test_a_profile_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    """It is passed over only where it cannot change who talks to whom."""
+    values = {"ENDPOINT": URL, "ACCESS_KEY": ACCESS, "SECRET_KEY": SECRET}
+    for name in named.split():
+        monkeypatch.setenv(f"BACKEND_{name}", values[name])
+    if named.startswith("ENDPOINT"):
+        config = read_config()
+        assert config is not None and config.endpoint.url == URL
+        monkeypatch.setenv("BACKEND_PROFILE", "work")
+    with pytest.raises(ConfigError, match="set it to a folder of your own"):
+        read_config()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backendai_trio.config.parsing import DEFAULT_ENDPOINT, Layer, parse_config, parse_endpoint
+from backendai_trio.config.parsing import Layer, parse_config, parse_endpoint
 from backendai_trio.config.settings import Config, Endpoint
 from backendai_trio.errors import ConfigError
 
@@ -27,7 +27,7 @@ def test_nothing_set_is_no_configuration() -> None:
 
 def test_what_lies_below_fills_what_is_not_set() -> None:
     """Both names of a variable are looked up in one layer before the next one is."""
-    dotenv = Layer({"BACKEND_ENDPOINT": "http://dotenv", "BACKEND_ACCESS_KEY": " "}, ".env")
+    dotenv = Layer({"BACKEND_ENDPOINT": "http://dotenv"}, ".env")
     profile = Layer(environ(BACKEND_ENDPOINT="http://profile"), "profile 'x'")
     config = parse_config({"SORNA_ENDPOINT": "http://sorna"}, dotenv, profile)
     assert config is not None
@@ -95,10 +95,35 @@ def test_names_of_old_all_the_way() -> None:
     )
 
 
-def test_keys_without_an_endpoint_go_to_the_official_service() -> None:
-    variables = environ()
-    del variables["BACKEND_ENDPOINT"]
-    assert config_of(variables).endpoint.url == DEFAULT_ENDPOINT
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"BACKEND_ACCESS_KEY": ACCESS, "BACKEND_SECRET_KEY": SECRET},
+        {"SORNA_ACCESS_KEY": ACCESS, "SORNA_SECRET_KEY": SECRET},
+        {"BACKEND_SECRET_KEY": SECRET},
+        {"BACKEND_ACCESS_KEY": ACCESS, "BACKEND_SECRET_KEY": SECRET, "BACKEND_ENDPOINT": ""},
+        {"BACKEND_ACCESS_KEY": ACCESS, "BACKEND_ENDPOINT_TYPE": "session"},
+        {"BACKEND_ACCESS_KEY": ACCESS, "BACKEND_ENDPIONT": URL},
+    ],
+)
+def test_keys_without_an_endpoint_go_nowhere(variables: dict[str, str]) -> None:
+    error = refused(variables)
+    assert error.variable == "BACKEND_ENDPOINT" and "nothing was sent" in str(error)
+    assert any(name in str(error) for name in variables if name.endswith("_KEY"))
+
+
+@pytest.mark.parametrize("unset", ["", "  ", "\t"])
+@pytest.mark.parametrize("name", ["ENDPOINT", "ACCESS_KEY", "SECRET_KEY"])
+@pytest.mark.parametrize("above", [0, 1])
+def test_an_empty_variable_does_not_lead_to_another_server(
+    name: str, unset: str, above: int
+) -> None:
+    layers = [{}, {}, environ()]
+    layers[above] = {f"BACKEND_{name}": unset}
+    origin = ["", " in .env"][above]
+    with pytest.raises(ConfigError, match="in profile 'x'") as caught:
+        parse_config(layers[0], Layer(layers[1], ".env"), Layer(layers[2], "profile 'x'"))
+    assert caught.value.variable == f"BACKEND_{name}{origin}"
 
 
 @pytest.mark.parametrize("name", ["BACKEND_ACCESS_KEY", "BACKEND_SECRET_KEY"])
@@ -108,12 +133,6 @@ def test_endpoint_without_a_key_is_an_error(name: str) -> None:
     error = refused(variables)
     assert error.variable == name
     assert URL in str(error)
-
-
-def test_a_missing_key_says_when_the_endpoint_is_the_default() -> None:
-    error = refused({"BACKEND_ACCESS_KEY": ACCESS})
-    assert error.variable == "BACKEND_SECRET_KEY"
-    assert f"{DEFAULT_ENDPOINT} (the default endpoint)" in str(error)
 
 
 MALFORMED = [

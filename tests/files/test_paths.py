@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
-from backendai_trio.files.paths import PendingFile, link_target, place, place_tree
+from backendai_trio.errors import LocalProtocolError, RemoteProtocolError
+from backendai_trio.files.paths import PendingFile, link_target, place, place_tree, safe_join
+from backendai_trio.files.tar import Extractor
+from backendai_trio.wire.archives import END, Entry, encode_entry
 
 
 @pytest.fixture
@@ -67,3 +71,55 @@ def test_a_link_is_replaced_and_its_target_can_be_asked_for(new: Path, tmp_path:
     place(new, link, overwrite=True)
     assert not link.is_symlink()
     assert (tmp_path / "far" / "file").read_text() == "old"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o640])
+def test_a_private_file_is_readable_by_nobody_else_at_any_time(tmp_path: Path, mode: int) -> None:
+    target = tmp_path / "key"
+    target.write_text("old")
+    target.chmod(mode)
+    with PendingFile(target, overwrite=True, like_cp=True) as pending:
+        pending.write(b"new")
+        assert stat.S_IMODE(pending.path.stat().st_mode) == 0o600
+        pending.complete()
+    assert stat.S_IMODE(target.stat().st_mode) == mode
+    assert target.read_text() == "new"
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root gives files")
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o4755])
+@pytest.mark.parametrize("way", ["place", "place_tree", "PendingFile"])
+def test_the_owner_of_a_replaced_file(tmp_path: Path, mode: int, way: str) -> None:
+    target = tmp_path / "d" / "f"
+    target.parent.mkdir()
+    target.write_text("old")
+    os.chown(target, 12345, 54321)
+    target.chmod(mode)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "f").write_text("new")
+    if way == "place":
+        place(tmp_path / "new" / "f", target, overwrite=True, like_cp=True)
+    elif way == "place_tree":
+        place_tree(tmp_path / "new", target.parent, overwrite=True, like_cp=True)
+    else:
+        with PendingFile(target, overwrite=True, like_cp=True) as pending:
+            pending.write(b"new")
+            pending.complete()
+    state = target.stat()
+    assert (target.read_text(), state.st_uid, state.st_gid) == ("new", 12345, 54321)
+    assert stat.S_IMODE(state.st_mode) == mode
+
+
+@pytest.mark.parametrize("name", ["x:y", "C:", "a/b:c", "nul:$DATA", "C:evil", "12:30.log"])
+def test_names_with_colons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """On Windows a colon names a drive, or a hidden stream of a file."""
+    archive = encode_entry(Entry(name, "file")) + END
+    assert safe_join(tmp_path, name) == tmp_path / name
+    with Extractor(tmp_path) as extractor:
+        extractor.feed(archive)
+    assert (tmp_path / name).is_file()
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(LocalProtocolError, match="colon"):
+        safe_join(tmp_path, name)
+    with Extractor(tmp_path) as extractor, pytest.raises(RemoteProtocolError, match="colon"):
+        extractor.feed(archive)

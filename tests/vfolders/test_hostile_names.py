@@ -168,6 +168,7 @@ async def test_hostile_lists_from_a_server(client: Client, tmp_path: Path, name:
             ["."],
             tmp_path / "into",
             overwrite=True,
+            preserve=False,
             reporter=ProgressReporter(None),
         )
     assert tree(tmp_path / "into") == {} if (tmp_path / "into").exists() else True

@@ -265,8 +265,6 @@ HOSTILE = [
     "..\\x",
     "a\\b",
     "\\\\host\\share",
-    "C:x",
-    "c:/x",
     "C:\\x",
     "a\0b",
     "a\nb",

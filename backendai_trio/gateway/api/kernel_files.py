@@ -33,9 +33,10 @@ async def upload(call: Call) -> Answer:
 
 
 async def upload_archive(call: Call) -> Answer:
-    """``PUT /session/{name}/archive?path=``: a sealed archive of any size."""
-    path = call.request.query_params.get("path", ".")
-    receiver = await run_sync(_workspace(call).receive, path)
+    """``PUT /session/{name}/archive?path=&preserve=``: a sealed archive of any size."""
+    query = call.request.query_params
+    receive = partial(_workspace(call).receive, preserve=query.get("preserve") == "1")
+    receiver = await run_sync(receive, query.get("path", "."))
     await run_sync(receiver.__enter__)
     try:
         async with aclosing(call.request.stream()) as body:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -176,9 +177,9 @@ def kernel_environment(
 ) -> dict[str, str]:
     """The whole environment of a kernel's programs.
 
-    From the gateway's environment, which may have keys, only PATH is used. Python programs are not
-    made unbuffered: their terminal flushes each line anyway, and a program that prints a lot would
-    take three times as long.
+    From the gateway's environment, which may have keys, only PATH and the locale are used. Python
+    programs are not made unbuffered: their terminal flushes each line anyway, and a program that
+    prints a lot would take three times as long.
 
     Args:
         runtime: the kernel's runtime.
@@ -191,7 +192,7 @@ def kernel_environment(
     environment = {
         # So `python` and `pip` in a user's command belong to the Python that runs queries.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{path}",
-        "LANG": "C.UTF-8",
+        **_locale(os.environ),
         "HOME": str(home),
         "TMPDIR": str(tmp),
         "USER": "work",
@@ -210,3 +211,12 @@ def kernel_environment(
         user = {**user, "PYTHONPATH": f"{own}{os.pathsep}{PYTHON_PATH}" if own else PYTHON_PATH}
     environment.update(user)
     return environment
+
+
+def _locale(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables of the locale, if its characters are UTF-8, which output is taken to be in."""
+    chosen = next(filter(None, map(environ.get, ("LC_ALL", "LC_CTYPE", "LANG"))), "")
+    if not re.search(r"\.utf-?8\b", chosen, re.IGNORECASE):
+        return {"LANG": "C.UTF-8"}
+    is_locale = re.compile(r"LANG|LANGUAGE|LC_[A-Z]+")
+    return {name: value for name, value in environ.items() if is_locale.fullmatch(name)}

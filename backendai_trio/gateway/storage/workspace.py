@@ -117,10 +117,15 @@ class Workspace:
                     found.append(_digest(file, file.relative_to(path.resolve()).as_posix()))
         return found
 
-    def receive(self, name: str) -> ArchiveReceiver:
-        """Receive an archive into a folder, which is made when the archive is complete."""
+    def receive(self, name: str, *, preserve: bool = False) -> ArchiveReceiver:
+        """Receive an archive into a folder, which is made when the archive is complete.
+
+        Args:
+            name: the folder.
+            preserve: whether files and folders get their times of modification.
+        """
         self.locate(name)  # refused now, and not when it has arrived
-        return ArchiveReceiver(self, name)
+        return ArchiveReceiver(self, name, preserve=preserve)
 
     def held(self, path: Path, *, make: bool = False) -> AbstractContextManager[Path]:
         """Hold a folder that `locate` has found; see `held_folder`."""
@@ -206,14 +211,15 @@ class Workspace:
 class ArchiveReceiver:
     """Unpacks an archive that arrives in chunks. A context manager; all methods block."""
 
-    def __init__(self, workspace: Workspace, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str, *, preserve: bool) -> None:
         self._workspace = workspace
         self._name = name
+        self._preserve = preserve
         self._pending = pending_folder(workspace.staging)
 
     def __enter__(self) -> ArchiveReceiver:
         self._folder = self._pending.__enter__()
-        self._extractor = Extractor(self._folder, max_entries=1_000_000)
+        self._extractor = Extractor(self._folder, max_entries=1_000_000, preserve=self._preserve)
         return self
 
     def __exit__(self, *exc: object) -> None:

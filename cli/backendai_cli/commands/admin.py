@@ -15,6 +15,7 @@ from backendai_trio.admin import KINDS, MANAGED_KINDS, Kind, list_rows
 from ..console import Status
 from ..groups import Group
 from ..list_options import Columns, Page, column_options, page_options, status_option
+from ..parameters import NAME
 from ..server import call_server, open_server
 from .admin_changes import add_changes
 from .admin_images import image_commands
@@ -86,7 +87,7 @@ def command() -> None:
 
 @command.command("sessions")
 @status_option
-@click.option("--access-key", metavar="KEY", help="Owner; for administrators.")
+@click.option("--access-key", metavar="KEY", type=NAME, help="Owner; for administrators.")
 @page_options
 @column_options
 def sessions(status: str, access_key: str | None, page: Page, columns: Columns) -> None:
@@ -135,7 +136,9 @@ def _listing(kind: Kind) -> click.Command:
         _list(kind, **parameters)
 
     if kind == "vfolders":
-        click.option("--access-key", metavar="KEY", help="Owner; for administrators.")(listing)
+        click.option("--access-key", metavar="KEY", type=NAME, help="Owner; for administrators.")(
+            listing
+        )
     if kind == "agents":
         click.option("-s", "--status", metavar="NAME", help="Status of the agents, e.g. ALIVE.")(
             listing

@@ -39,6 +39,7 @@ def _address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[
 @click.option(
     "-b",
     "--bind",
+    type=NAME,
     callback=_address,
     metavar="[HOST:]PORT",
     default=f"127.0.0.1:{_PORT}",

@@ -13,7 +13,7 @@ from backendai_trio.kernels import BatchJob
 from ..console import Status
 from ..kernel_options import GroupedCommand, KernelOptions, kernel_options
 from ..options import local_option, new_token_option, quiet_option
-from ..parameters import LocalPath
+from ..parameters import NAME, LocalPath
 from ..server import configured_server, open_server
 
 __all__ = ["command"]
@@ -36,7 +36,7 @@ class _BatchCommand(GroupedCommand):
 
 
 @click.command("batch", cls=_BatchCommand)
-@click.argument("lang")
+@click.argument("lang", type=NAME)
 @click.argument("files", nargs=-1, type=LocalPath())
 @new_token_option
 @click.option(

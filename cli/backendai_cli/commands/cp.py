@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import posixpath
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from backendai_trio import LocalProtocolError, TrioKernel
-from backendai_trio.files import Links, Upload, plan_uploads
+from backendai_trio.files import Upload
 
 from ..console import Status
-from ..links import LeftOut, upload_links_option
+from ..copy_options import Selection, kernel_selection_options, preserve_option
+from ..kernel_copies import KernelDownload, KernelUpload, StreamDownload, StreamUpload
+from ..local_streams import STREAM, is_stream
 from ..parameters import REMOTE_PATH
-from ..progress_bars import progress_bars, split_remote, suggesting_overwrite
+from ..progress_bars import split_remote
 from ..server import call_kernel
 
 __all__ = ["command"]
@@ -26,35 +24,44 @@ __all__ = ["command"]
 @click.argument("target", metavar="DST", type=REMOTE_PATH)
 @click.option("-r", "--recursive", is_flag=True, help="Copy folders and their content.")
 @click.option("-f", "--overwrite", is_flag=True, help="Replace local files that exist.")
-@upload_links_option
+@kernel_selection_options
+@preserve_option
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def command(
     sources: tuple[str, ...],
     target: str,
     recursive: bool,
     overwrite: bool,
-    links: Links,
+    selection: Selection,
+    preserve: bool,
     quiet: bool,
 ) -> None:
     """Copy files to or from a kernel. Either SRC or DST is written ID:PATH.
 
     ID is the kernel's token or session id ('backend.ai ps'). As with cp, files are copied into DST
     if it is a folder; otherwise DST is the name of the copy. Links in a kernel's folder stay links.
+    The local path '-' is standard input or output. A local name with a colon is written ./a:b.
 
     \b
     Examples:
       backend.ai cp data.csv lab1:
-      backend.ai cp -r src lab1:project
+      backend.ai cp -r --exclude .venv src lab1:project
       backend.ai cp lab1:result.txt .
+      backend.ai cp lab1:result.txt - | sort
     """
     remote_target = split_remote(target)
     remote_sources = [pair for pair in map(split_remote, sources) if pair is not None]
     if remote_target is not None and not remote_sources:
         token, path = remote_target
-        left_out = LeftOut()
-        upload = _Upload(_plan(sources, recursive, links, left_out), path, quiet)
-        call_kernel(token, f"copy files to the kernel {token}", upload)
-        left_out.report(Status(quiet=quiet))
+        action = f"copy files to the kernel {token}"
+        if STREAM in sources:
+            if len(sources) > 1:
+                raise click.UsageError("'-' (standard input) cannot be copied with other files")
+            call_kernel(token, action, StreamUpload(path))
+            return
+        planned = [_plan(Path(source), recursive, selection) for source in sources]
+        call_kernel(token, action, KernelUpload(planned, path, preserve=preserve, quiet=quiet))
+        selection.left_out.report(Status(quiet=quiet))
     elif (
         remote_target is None
         and len(remote_sources) == len(sources)
@@ -62,98 +69,35 @@ def command(
     ):
         token = remote_sources[0][0]
         names = [path for _, path in remote_sources]
-        download = _Download(names, Path(target), recursive, overwrite, quiet)
-        call_kernel(token, f"copy files from the kernel {token}", download)
-    else:
-        raise click.UsageError("write either SRC or DST as ID:PATH, with one kernel")
-
-
-def _plan(
-    sources: Sequence[str], recursive: bool, links: Links, left_out: LeftOut
-) -> list[list[Upload]]:
-    """The uploads of each source."""
-    return [
-        plan_uploads(
-            [path],
-            base=path.resolve().parent,
+        action = f"copy files from the kernel {token}"
+        if is_stream(Path(target)):
+            if len(names) > 1:
+                raise click.UsageError(f"only one file can be copied to {target}")
+            call_kernel(token, action, StreamDownload(names[0], Path(target)))
+            return
+        download = KernelDownload(
+            names,
+            Path(target),
             recursive=recursive,
-            links=links,
-            on_skip=left_out,
+            overwrite=overwrite,
+            exclude=selection.exclude,
+            preserve=preserve,
+            quiet=quiet,
         )
-        for path in map(Path, sources)
-    ]
+        call_kernel(token, action, download)
+    else:
+        raise click.UsageError(
+            "write either SRC or DST as ID:PATH, with one kernel; "
+            "a local name with a colon is written ./NAME"
+        )
 
 
-class _Upload:
-    """A copy to the kernel."""
-
-    def __init__(self, sources: list[list[Upload]], target: str, quiet: bool) -> None:
-        self._sources = sources
-        self._target = posixpath.normpath(target)
-        self._is_folder = target.endswith("/") or self._target == "."
-        self._quiet = quiet
-
-    async def __call__(self, kernel: TrioKernel) -> None:
-        uploads = [item for planned in self._sources for item in planned]
-        to = self._target
-        if not (self._is_folder or await self._names_folder(kernel)):
-            if len(self._sources) > 1:
-                raise click.UsageError(f"{to} is not a folder in the kernel, so SRC must be one")
-            uploads = [_renamed(item, posixpath.basename(to)) for item in uploads]
-            to = posixpath.dirname(to)
-        total = sum(item.size for item in uploads)
-        async with progress_bars(total, quiet=self._quiet) as progress:
-            await kernel.upload(uploads, to=to, progress=progress)
-
-    async def _names_folder(self, kernel: TrioKernel) -> bool:
-        """Whether the target is a folder already. Managers before 1.4 do not say; there only a
-        slash at the end makes it one."""
-        try:
-            return await _is_folder(kernel, self._target)
-        except LocalProtocolError:
-            return False
-
-
-def _renamed(item: Upload, name: str) -> Upload:
-    """An upload with another first component of its name."""
-    _, slash, rest = item.name.partition("/")
-    return replace(item, name=f"{name}{slash}{rest}")
-
-
-class _Download:
-    """A copy from the kernel."""
-
-    def __init__(
-        self, names: list[str], target: Path, recursive: bool, overwrite: bool, quiet: bool
-    ) -> None:
-        self._names = names
-        self._target = target
-        self._recursive = recursive
-        self._overwrite = overwrite
-        self._quiet = quiet
-
-    async def __call__(self, kernel: TrioKernel) -> None:
-        if not self._recursive:
-            for name in self._names:
-                if await _is_folder(kernel, name):
-                    raise click.UsageError(f"{name} is a folder; copy it with -r (--recursive)")
-        overwrite = self._overwrite
-        with suggesting_overwrite():
-            async with progress_bars(None, quiet=self._quiet) as progress:
-                if self._target.is_dir() or len(self._names) > 1:
-                    await kernel.download(
-                        self._names, self._target, overwrite=overwrite, progress=progress
-                    )
-                else:
-                    await kernel.download_as(
-                        self._names[0], self._target, overwrite=overwrite, progress=progress
-                    )
-
-
-async def _is_folder(kernel: TrioKernel, path: str) -> bool:
-    """Whether a path in the kernel is a folder."""
-    if posixpath.normpath(path) == ".":
-        return True
-    parent, name = posixpath.split(posixpath.normpath(path))
-    listing = await kernel.list_files(parent or ".")
-    return any(file.name == name and file.is_folder for file in listing.files)
+def _plan(path: Path, recursive: bool, selection: Selection) -> list[Upload]:
+    """The uploads of a source."""
+    try:
+        base = path.resolve().parent
+    except FileNotFoundError:
+        raise click.ClickException(
+            f"cannot copy {path}: the current folder has been removed; change to another"
+        ) from None
+    return selection.plan([path], base=base, recursive=recursive)

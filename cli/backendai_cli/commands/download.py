@@ -8,6 +8,9 @@ import click
 
 from backendai_trio import TrioKernel
 
+from ..copy_options import preserve_option
+from ..kernel_copies import StreamDownload
+from ..local_streams import STREAM
 from ..parameters import NAME, REMOTE_PATH, LocalPath
 from ..progress_bars import progress_bars, suggesting_overwrite
 from ..server import call_kernel
@@ -26,11 +29,20 @@ __all__ = ["command"]
     help="Local folder for the files [default: the current one].",
 )
 @click.option("-f", "--overwrite", is_flag=True, help="Replace files that exist.")
+@preserve_option
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-def command(token: str, paths: tuple[str, ...], dest: Path, overwrite: bool, quiet: bool) -> None:
+def command(
+    token: str,
+    paths: tuple[str, ...],
+    dest: Path,
+    overwrite: bool,
+    preserve: bool,
+    quiet: bool,
+) -> None:
     """Download files and folders of the kernel ID. PATHS are relative to its work folder.
 
     ID is its token or session id ('backend.ai ps'). A file appears when it has arrived completely.
+    With --dest -, one file is written to standard output.
 
     \b
     Examples:
@@ -38,9 +50,18 @@ def command(token: str, paths: tuple[str, ...], dest: Path, overwrite: bool, qui
       backend.ai download lab1 models logs/run.txt --dest out
     """
 
-    async def download(kernel: TrioKernel) -> None:
-        with suggesting_overwrite():
-            async with progress_bars(None, quiet=quiet) as progress:
-                await kernel.download(paths, dest, overwrite=overwrite, progress=progress)
+    action = f"download files from the kernel {token}"
+    if str(dest) == STREAM:
+        if len(paths) > 1:
+            raise click.UsageError("standard output takes one file (--dest -)")
+        call_kernel(token, action, StreamDownload(paths[0], dest))
+        return
 
-    call_kernel(token, f"download files from the kernel {token}", download)
+    async def download(kernel: TrioKernel) -> None:
+        with suggesting_overwrite(overwrite):
+            async with progress_bars(None, quiet=quiet) as progress:
+                await kernel.download(
+                    paths, dest, overwrite=overwrite, preserve=preserve, progress=progress
+                )
+
+    call_kernel(token, action, download)

@@ -11,6 +11,7 @@ from backendai_trio import Config
 
 from .. import exit_codes
 from ..console import Status
+from ..parameters import NAME
 from ..server import open_server
 from ..termination import ending_signals
 
@@ -23,6 +24,7 @@ _PORT = 8084
 @click.option(
     "-b",
     "--bind",
+    type=NAME,
     default="localhost",
     show_default=True,
     metavar="HOST",

@@ -14,6 +14,7 @@ from ..options import (
     stats_option,
     token_option,
 )
+from ..parameters import NAME
 from ..run.media_options import MediaOptions, media_options
 from ..server import open_server
 
@@ -21,7 +22,7 @@ __all__ = ["command"]
 
 
 @click.command("repl", cls=GroupedCommand)
-@click.argument("lang")
+@click.argument("lang", type=NAME)
 @token_option
 @stats_option
 @quiet_option

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from ..console import Status
+from ..copy_options import Selection, kernel_selection_options
 from ..kernel_options import GroupedCommand, KernelOptions, kernel_options
 from ..keyboard import Stdin, check_terminal, window_size
 from ..languages import find_program, interpreter_of, language_of
-from ..links import LeftOut, upload_links_option
 from ..options import (
     keep_option,
     keeps_kernel,
@@ -20,7 +21,7 @@ from ..options import (
     stats_option,
     token_option,
 )
-from ..parameters import LocalPath
+from ..parameters import NAME, LocalPath
 from ..run.media_options import MediaOptions, media_options
 from ..run.program import CommandLine, append_arguments, read_code, split_command_line
 from ..run.sweep_options import SweepOptions, sweep_options
@@ -28,7 +29,7 @@ from ..server import open_server
 
 if TYPE_CHECKING:
     from backendai_trio import BatchOptions, Case, Config
-    from backendai_trio.files import Links, Upload
+    from backendai_trio.files import Upload
 
 __all__ = ["command"]
 
@@ -53,7 +54,7 @@ class RunCommand(GroupedCommand):
 
 
 @click.command("run", cls=RunCommand, context_settings={"show_default": False})
-@click.argument("lang")
+@click.argument("lang", type=NAME)
 @click.argument("files", nargs=-1, type=LocalPath())
 @token_option
 @click.option("-c", "--code", metavar="CODE", help="The code to run.")
@@ -67,7 +68,7 @@ class RunCommand(GroupedCommand):
 @click.option("-q", "--quiet", is_flag=True, help="Show only the output of the program.")
 @keep_option
 @click.option("--tty", is_flag=True, help="Connect the program to this terminal (vim, top).")
-@upload_links_option
+@kernel_selection_options
 @local_option
 @click.option("--enqueue-only", is_flag=True, hidden=True)  # the official client's
 @media_options
@@ -146,7 +147,7 @@ class _Arguments:
     quiet: bool
     remove: bool | None
     tty: bool
-    links: Links
+    selection: Selection
     local: bool
     enqueue_only: bool
     media: MediaOptions
@@ -165,6 +166,15 @@ class _Arguments:
         if code is None and (files == (_STDIN,) or (not files and not Stdin().is_terminal)):
             files, code = (), read_code()
         return cls(files=files, code=code, words=tuple(words), by_name=by_name, **parameters)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Variables of the kernel. Programs that have no terminal of their own are told how wide
+        the user's is, if that is where a temporary kernel's output goes."""
+        if self.tty or self.client_token is not None or not sys.stdout.isatty():
+            return self.kernel.environ
+        rows, columns = window_size()
+        return {"COLUMNS": str(columns), "LINES": str(rows)} | self.kernel.environ
 
     def check(self) -> None:
         """Refuse options that do not go together.
@@ -215,11 +225,8 @@ class _Arguments:
         """
         if not self.files:
             return []
-        from backendai_trio.files import plan_uploads
-
-        left_out = LeftOut()
-        uploads = plan_uploads(self.files, recursive=True, links=self.links, on_skip=left_out)
-        left_out.report(status)
+        uploads = self.selection.plan(self.files, base=None, recursive=True)
+        self.selection.left_out.report(status)
         return uploads
 
     def with_program(self, uploads: list[Upload], status: Status) -> Self:
@@ -313,7 +320,7 @@ def _run_once(arguments: _Arguments, uploads: list[Upload], config: Config, stat
     from ..run.runner import Runner, RunRequest
 
     kernel = KernelRequest(
-        spec=arguments.kernel.spec(arguments.lang),
+        spec=arguments.kernel.spec(arguments.lang, environ=arguments.environ),
         token=arguments.client_token,
         keep=keeps_kernel(arguments.remove, arguments.client_token),
         stats=arguments.stats,

@@ -22,7 +22,7 @@ from backendai_trio.kernels import one_error
 
 from .. import exit_codes
 from ..console import Status
-from ..parameters import LocalPath
+from ..parameters import NAME, LocalPath
 from ..termination import ending_signals
 
 __all__ = ["command"]
@@ -35,7 +35,12 @@ _START_SECONDS = 3.0
 
 @click.command("serve")
 @click.option(
-    "--host", metavar="HOST", default=_HOST, show_default=True, help="Address to listen on."
+    "--host",
+    metavar="HOST",
+    type=NAME,
+    default=_HOST,
+    show_default=True,
+    help="Address to listen on.",
 )
 @click.option(
     "--port",
@@ -46,7 +51,10 @@ _START_SECONDS = 3.0
     help="TCP port; 0 is any free port.",
 )
 @click.option(
-    "--access-key", metavar="KEY", help="Access key [default: the one of the first start]."
+    "--access-key",
+    metavar="KEY",
+    type=NAME,
+    help="Access key [default: the one of the first start].",
 )
 @click.option(
     "--secret-key-file",

@@ -28,7 +28,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
 
 
 @click.command("create", cls=GroupedCommand)
-@click.argument("lang")
+@click.argument("lang", type=NAME)
 @new_token_option
 @click.option(
     "--type",

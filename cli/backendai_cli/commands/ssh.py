@@ -31,7 +31,11 @@ _identity = click.option(
 @click.argument("arguments", metavar="[SSH ARGS]...", nargs=-1, type=click.UNPROCESSED)
 @_identity
 @click.option(
-    "-l", "--user", metavar="USER", help="Whom to log in as [default: whom the kernel names]."
+    "-l",
+    "--user",
+    metavar="USER",
+    type=NAME,
+    help="Whom to log in as [default: whom the kernel names].",
 )
 @click.option(
     "--print-config", is_flag=True, help="Print an entry for ~/.ssh/config; do not log in."

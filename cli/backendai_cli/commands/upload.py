@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from backendai_trio import TrioKernel
-from backendai_trio.files import Links, plan_uploads
 
 from ..console import Status
-from ..links import LeftOut, upload_links_option
+from ..copy_options import Selection, kernel_selection_options, preserve_option
+from ..local_streams import STREAM, read_stdin, stream_name
 from ..parameters import NAME, REMOTE_PATH, LocalPath
 from ..progress_bars import progress_bars
 from ..server import call_kernel
@@ -27,26 +27,40 @@ __all__ = ["command"]
     type=REMOTE_PATH,
     help="Folder below the work folder [default: the work folder].",
 )
-@upload_links_option
+@kernel_selection_options
+@preserve_option
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-def command(token: str, paths: tuple[Path, ...], to: str | None, links: Links, quiet: bool) -> None:
+def command(
+    token: str,
+    paths: tuple[Path, ...],
+    to: str | None,
+    selection: Selection,
+    preserve: bool,
+    quiet: bool,
+) -> None:
     """Upload files and folders to the work folder of the kernel ID.
 
     ID is its token or session id ('backend.ai ps'). Paths below the current folder keep their
     names; others are called by their last component. Files that exist are replaced. If one file
-    fails, none of them arrives.
+    fails, none of them arrives. The path '-' is standard input; --to is then the file's name.
 
     \b
     Examples:
       backend.ai upload lab1 data.csv src
       backend.ai upload lab1 data.csv --to input
+      backend.ai upload lab1 . --exclude .venv --exclude '*.log'
+      tar c src | backend.ai upload lab1 - --to src.tar
     """
-    left_out = LeftOut()
-    uploads = plan_uploads(paths, recursive=True, links=links, on_skip=left_out)
+    action = f"upload files to the kernel {token}"
+    if Path(STREAM) in paths:
+        name = stream_name(paths, to)
+        call_kernel(token, action, lambda kernel: kernel.upload_stream(name, read_stdin()))
+        return
+    uploads = selection.plan(paths, base=None, recursive=True)
 
     async def upload(kernel: TrioKernel) -> None:
         async with progress_bars(sum(item.size for item in uploads), quiet=quiet) as progress:
-            await kernel.upload(uploads, to=to or "", progress=progress)
+            await kernel.upload(uploads, to=to or "", preserve=preserve, progress=progress)
 
-    call_kernel(token, f"upload files to the kernel {token}", upload)
-    left_out.report(Status(quiet=quiet))
+    call_kernel(token, action, upload)
+    selection.left_out.report(Status(quiet=quiet))

@@ -49,7 +49,6 @@ async def test_upload(session: Raw, work: Path) -> None:
         "/etc/evil",
         "a/../../evil",
         "a\\..\\evil",
-        "C:evil",
         "a\x01b",
         "",
         ".",

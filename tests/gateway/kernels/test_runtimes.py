@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -246,10 +247,41 @@ def test_lua_scripts(tmp_path: Path) -> None:
     assert text.startswith("lua: main.lua:1: bad\nstack traceback:\n")
 
 
+@pytest.mark.parametrize(
+    ("of_the_user", "expected"),
+    [
+        ({}, {"LANG": "C.UTF-8"}),
+        ({"LANG": "ko_KR.UTF-8"}, {"LANG": "ko_KR.UTF-8"}),
+        (
+            {"LANG": "en_US.utf8", "LC_TIME": "de_DE.UTF-8", "LANGUAGE": "de", "LANGUAGES": "x"},
+            {"LANG": "en_US.utf8", "LC_TIME": "de_DE.UTF-8", "LANGUAGE": "de"},
+        ),
+        ({"LANG": "C", "LC_ALL": "de_DE.UTF-8@euro"}, {"LANG": "C", "LC_ALL": "de_DE.UTF-8@euro"}),
+        # Output is UTF-8 in any case.
+        ({"LANG": "de_DE.UTF-8", "LC_ALL": "C"}, {"LANG": "C.UTF-8"}),
+        ({"LANG": "ko_KR.eucKR"}, {"LANG": "C.UTF-8"}),
+        ({"LC_CTYPE": "POSIX", "LANG": "en_US.UTF-8"}, {"LANG": "C.UTF-8"}),
+    ],
+)
+def test_the_locale_is_that_of_the_user(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    of_the_user: dict[str, str],
+    expected: dict[str, str],
+) -> None:
+    for name in [name for name in os.environ if name.startswith(("LC_", "LANG"))]:
+        monkeypatch.delenv(name)
+    for name, value in of_the_user.items():
+        monkeypatch.setenv(name, value)
+    found = kernel_environment(row("python"), home=tmp_path, tmp=tmp_path, user={})
+    assert {k: v for k, v in found.items() if k.startswith(("LC_", "LANG"))} == expected
+
+
 def test_the_environment_is_scrubbed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BACKEND_SECRET_KEY", "secret")
     monkeypatch.setenv("ANYTHING", "else")
     monkeypatch.setenv("RUSTUP_HOME", str(tmp_path))
+    monkeypatch.setenv("LC_ALL", "C")
     given = {"LANG": "de_DE.UTF-8", "MINE": "1"}
     home, tmp = tmp_path / "home", tmp_path / "tmp"
     environment_of = partial(kernel_environment, home=home, tmp=tmp, display=tmp_path / "display")

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 import click
+import trio
 
 from backendai_trio import Client, TrioVFolder
-from backendai_trio.files import Links, plan_uploads
+from backendai_trio.files import Upload
 from backendai_trio.kernels import FileInfo
 
 from ...console import Status, count, printable
-from ...links import LeftOut, links_option
+from ...copy_options import (
+    LeftOut,
+    Selection,
+    links_option,
+    preserve_option,
+    selection_options,
+)
+from ...local_streams import STREAM, spooled_stdin, stream_name, write_stream
 from ...parameters import NAME, REMOTE_PATH, LocalPath
 from ...progress_bars import progress_bars, suggesting_overwrite
 from .requests import call_vfolders, folder_argument, json_option, quiet_option
 
 __all__ = ["COMMANDS"]
+
+_READ_BYTES = 1024 * 1024
 
 
 @click.command()
@@ -40,7 +52,7 @@ __all__ = ["COMMANDS"]
     type=LocalPath(file_okay=False),
     help="Local folder that names are relative to [default: the current one].",
 )
-@links_option(
+@selection_options(
     "follow", "skip", help="Upload what symbolic links in folders lead to, or leave them out."
 )
 @quiet_option
@@ -50,30 +62,42 @@ def upload(
     recursive: bool,
     to: str | None,
     base_dir: Path | None,
-    links: Links,
+    selection: Selection,
     quiet: bool,
 ) -> None:
     """Upload files to the folder NAME. Files that exist are replaced.
 
     A file appears when it has arrived completely. When a connection breaks, the upload goes on
-    where it stopped. Ctrl-C leaves no partial file.
+    where it stopped. Ctrl-C leaves no partial file. The path '-' is standard input; --to is then
+    the file's name.
 
     \b
     Examples:
       backend.ai vfolder upload data train.csv
       backend.ai vfolder upload data images -r --to raw
+      backend.ai vfolder upload data . -r --exclude .venv
+      tar c images | backend.ai vfolder upload data - --to raw/images.tar
     """
-    left_out = LeftOut()
-    uploads = plan_uploads(paths, base=base_dir, recursive=recursive, links=links, on_skip=left_out)
+    if Path(STREAM) in paths:
+        target = stream_name(paths, to)
+        with spooled_stdin() as path:
+            item = Upload(path, target, path.stat().st_size)
+            _send(name, [item], "", quiet)
+        return
+    uploads = selection.plan(paths, base=base_dir, recursive=recursive)
+    _send(name, uploads, to or "", quiet)
+    selection.left_out.report(Status(quiet=quiet))
+
+
+def _send(name: str, uploads: list[Upload], to: str, quiet: bool) -> None:
     files = [item for item in uploads if not item.is_folder]
 
     async def send(client: Client) -> None:
         async with progress_bars(sum(item.size for item in files), quiet=quiet) as progress:
-            await TrioVFolder(client, name).upload(uploads, to=to or "", progress=progress)
+            await TrioVFolder(client, name).upload(uploads, to=to, progress=progress)
 
     call_vfolders(send, quiet=quiet)
     Status(quiet=quiet).done(f"Uploaded {count(len(files), 'file')} to {name}.")
-    left_out.report(Status(quiet=quiet))
 
 
 @click.command()
@@ -96,6 +120,7 @@ def upload(
     metavar="FILE",
     help="Write one ZIP archive, which the server makes (managers from 26.3 on, and gateways).",
 )
+@preserve_option
 @quiet_option
 def download(
     name: str,
@@ -104,12 +129,13 @@ def download(
     overwrite: bool,
     links: str,
     archive: Path | None,
+    preserve: bool,
     quiet: bool,
 ) -> None:
     """Download files and folders of the folder NAME. The path '.' is the whole folder.
 
     A file appears when it has arrived completely. Files that exist are replaced only with
-    --overwrite.
+    --overwrite. With -b -, one file is written to standard output.
 
     \b
     Examples:
@@ -120,6 +146,9 @@ def download(
     if archive is not None:
         _download_archive(name, paths, archive, overwrite, quiet)
         return
+    if str(base_dir) == STREAM:
+        _download_to_stdout(name, paths)
+        return
     left_out = LeftOut()
 
     async def receive(client: Client) -> list[Path]:
@@ -128,14 +157,39 @@ def download(
                 paths,
                 base_dir,
                 overwrite=overwrite,
-                on_skip=left_out if links == "skip" else None,
+                preserve=preserve,
+                on_skip=left_out.link if links == "skip" else None,
                 progress=progress,
             )
 
-    with suggesting_overwrite():
+    with suggesting_overwrite(overwrite):
         written = call_vfolders(receive, quiet=quiet)
     Status(quiet=quiet).done(f"Downloaded {count(len(written), 'file')} from {name}.")
     left_out.report(Status(quiet=quiet))
+
+
+def _download_to_stdout(name: str, paths: tuple[str, ...]) -> None:
+    """Write a file to standard output, when all of it has arrived in a temporary folder: a download
+    that goes on elsewhere may have to begin anew."""
+    if len(paths) > 1:
+        raise click.UsageError("standard output takes one file (-b -)")
+
+    async def receive(client: Client) -> None:
+        with TemporaryDirectory(prefix="backendai-") as folder:
+            written = await TrioVFolder(client, name).download(paths, folder)
+            if written != [Path(folder, PurePosixPath(paths[0]).name)]:
+                raise click.UsageError(
+                    f"{paths[0]} is a folder; only a file can be a stream (-b -)"
+                )
+            await write_stream(Path(STREAM), _chunks(written[0]))
+
+    call_vfolders(receive, quiet=True)
+
+
+async def _chunks(path: Path) -> AsyncIterator[bytes]:
+    async with await trio.open_file(path, "rb") as file:
+        while data := await file.read(_READ_BYTES):
+            yield data
 
 
 def _download_archive(
@@ -147,7 +201,7 @@ def _download_archive(
                 paths, target, overwrite=overwrite, progress=progress
             )
 
-    with suggesting_overwrite():
+    with suggesting_overwrite(overwrite):
         call_vfolders(receive, quiet=quiet)
     Status(quiet=quiet).done(f"Downloaded {target} from {name}.")
 

@@ -273,7 +273,9 @@ def test_the_locale_is_that_of_the_user(
         monkeypatch.delenv(name)
     for name, value in of_the_user.items():
         monkeypatch.setenv(name, value)
-    found = kernel_environment(row("python"), home=tmp_path, tmp=tmp_path, user={})
+    found = kernel_environment(
+        row("python"), home=tmp_path, tmp=tmp_path, user={}, display=tmp_path
+    )
     assert {k: v for k, v in found.items() if k.startswith(("LC_", "LANG"))} == expected
 
 

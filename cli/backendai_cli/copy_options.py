@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from functools import partial, wraps
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from backendai_trio.files import Exclusions, Links, Upload, plan_uploads
-
 from .console import Status, printable
 from .parameters import NAME
+
+if TYPE_CHECKING:
+    from backendai_trio.files import Exclusions, Links, Upload
 
 __all__ = [
     "LeftOut",
@@ -149,6 +150,8 @@ class Selection:
             click.UsageError: a pattern is malformed.
             UploadError: as for `plan_uploads`.
         """
+        from backendai_trio.files import plan_uploads
+
         plan = partial(
             plan_uploads,
             paths,
@@ -171,4 +174,6 @@ class Selection:
         Args:
             folder: the local folder.
         """
+        from backendai_trio.files import Exclusions
+
         return Exclusions(self.exclude, root=folder, ignore_files=self.ignore_files)

@@ -279,7 +279,7 @@ def test_help_of_the_short_names(commands: Commands, program: str) -> None:
     result = commands.run("--help", program=program)
     assert result.code == 0
     # What it says must work when typed: there is no `lcc run`, and the runtime is given.
-    assert result.text.startswith(f"Usage: {program} [OPTIONS] [FILES]...\n")
+    assert result.text.startswith(f"Usage: {program} [OPTIONS] [FILES]... [-- ARGS...]\n")
 
 
 @pytest.mark.parametrize("words", [("config", "set", "endpoint"), ("login",)])

@@ -107,7 +107,7 @@ async def test_environment_of_a_kernel(client: Client) -> None:
     async with open_kernel(client, spec) as kernel:
         code = "import os; print(os.environ['GREETING'], repr(os.environ['EMPTY']))"
         assert await output_of(kernel, code) == "grüß Gott ''\n"
-        code = "import os; print(any(name.startswith('BACKEND') for name in os.environ))"
+        code = "import os; print(any(name.startswith('BACKEND_') for name in os.environ))"
         assert await output_of(kernel, code) == "False\n"
 
 

@@ -101,50 +101,45 @@ def form_of(*files: tuple[str, bytes]) -> bytes:
 
 
 _unicode = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
-_hostile = st.lists(
-    st.sampled_from(
-        [
-            '"',
-            "\r",
-            "\n",
-            "\r\n",
-            "\r\n\r\n",
-            "--",
-            BOUNDARY,
-            f"\r\n--{BOUNDARY}--\r\n",
-            ";",
-            "; name=other",
-            'filename="y"',
-            "filename*=UTF-8''y",
-            "Content-Type: text/html",
-            ":",
-            "=",
-            "%",
-            "%22",
-            "%0D%0A",
-            "%2522",
-            "\\",
-            '\\"',
-            "/",
-            "..",
-            ".",
-            "~",
-            " ",
-            "\t",
-            "\0",
-            "\x0b",
-            "\x0c",
-            "\x85",
-            "\u2028",
-            "é",
-            "한",
-            "=?utf-8?q?x?=",
-            "a",
-        ]
-    )
-    | _unicode,
-    max_size=8,
-).map("".join)
+_PIECES = [
+    '"',
+    "\r",
+    "\n",
+    "\r\n",
+    "\r\n\r\n",
+    "--",
+    BOUNDARY,
+    f"\r\n--{BOUNDARY}--\r\n",
+    ";",
+    "; name=other",
+    'filename="y"',
+    "filename*=UTF-8''y",
+    "Content-Type: text/html",
+    ":",
+    "=",
+    "%",
+    "%22",
+    "%0D%0A",
+    "%2522",
+    "\\",
+    '\\"',
+    "/",
+    "..",
+    ".",
+    "~",
+    " ",
+    "\t",
+    "\0",
+    "\x0b",
+    "\x0c",
+    "\x85",
+    "\u2028",
+    "é",
+    "한",
+    "=?utf-8?q?x?=",
+    "a",
+]
+_hostile = st.lists(st.sampled_from(_PIECES) | _unicode, max_size=8).map("".join)
 
 
 def is_taken(name: str) -> bool:
@@ -155,7 +150,17 @@ def is_taken(name: str) -> bool:
     return True
 
 
-_names = _hostile.filter(is_taken)
+# Few of those that have been put together from any pieces are taken.
+_names = (
+    st.lists(
+        st.sampled_from([piece for piece in _PIECES if is_taken(f"a{piece}a")])
+        | st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30),
+        min_size=1,
+        max_size=8,
+    )
+    .map("".join)
+    .filter(is_taken)
+)
 
 
 # --- on the wire ---------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ SLOW = (
     "cli/test_app_stdio.py",
     "cli/test_batch.py",
     "cli/test_copies.py",
+    "cli/test_empty_arguments.py",
     "cli/test_events.py",
     "cli/test_examples.py",
     "cli/test_files.py",
@@ -47,12 +48,14 @@ SLOW = (
     "cli/test_memory.py",
     "cli/test_openssh.py",
     "cli/test_outages.py",
+    "cli/test_program.py",
     "cli/test_proxy.py",
     "cli/test_repl.py",
     "cli/test_rm.py",
     "cli/test_serve.py",
     "cli/test_sessions.py",
     "cli/test_shell.py",
+    "cli/test_shortages.py",
     "cli/test_ssh.py",
     "cli/test_streams.py",
     "cli/test_sweep.py",
@@ -63,14 +66,19 @@ SLOW = (
     "faces/test_interruptions.py",
     "files/test_tar.py::test_too_many_entries",
     "gateway/processes/test_kernel_end.py::test_nothing_survives_the_gateway",
+    "gateway/test_platforms.py",
     "kernels/execution/test_held_batch.py",
     "kernels/execution/test_matplotlib.py",
     "kernels/test_batch.py",
+    "kernels/test_batch_outages.py",
     "kernels/test_cancel_matrix.py::test_hundred_cancels_at_random_points",
+    "kernels/test_destroys.py",
     "kernels/test_queue.py",
+    "kernels/test_silent_connections.py",
     "kernels/test_waiting_sessions.py",
     "proxy/test_graphiql.py",
     "proxy/test_memory.py",
+    "vfolders/test_clones.py",
     "vfolders/test_interrupted_transfers.py",
     "vfolders/test_killed_gateways.py",
 )
@@ -90,6 +98,15 @@ def pytest_configure() -> None:
     """A shell that starts tests in the background has them, and all they start, ignore Ctrl-C."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import slow tests where only the others run, as by default."""
+    if config.option.markexpr != "not slow":
+        return None
+    name = collection_path.relative_to(Path(__file__).parent).as_posix()
+    slow = name.startswith(SLOW) or f"{name}/".startswith(SLOW)
+    return True if slow else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -268,9 +268,9 @@ async def open_execution(
         open_turn(client, address, first.run_id) as turn,
         open_run_stream(client, address, first, live=live) as stream,
     ):
-        # Managers tell no exit code of a query run, up to 25.x (docs/protocol.md, section 4.2).
         guesses = first.mode != "batch" and not client.has(RAW_CONSOLE)
-        run = Execution(stream, turn, QueryFailure() if guesses else None)
+        failure = QueryFailure(told=client.hello.tells_query_codes) if guesses else None
+        run = Execution(stream, turn, failure)
         turn.taken(run._reader.read_ahead)
         try:
             yield run

@@ -78,10 +78,8 @@ class RunReader:
         match event:
             case Stderr(text):
                 self._query_failure.see_stderr(text)
-            case Finished(None | 0):
-                self.ended = event = Finished(self._query_failure.exit_code() or event.exit_code)
-            case Finished():
-                self.ended = event
+            case Finished(code):
+                self.ended = event = Finished(self._query_failure.exit_code_of(code))
             case _:
                 self._query_failure.see_stdout()
         return event

@@ -32,9 +32,15 @@ _PLAIN_END = re.compile(r"^([A-Za-z_][\w.]*)(?:: .*)?$")
 
 
 class QueryFailure:
-    """How a query run failed, by its output."""
+    """How a query run failed, by its output.
 
-    def __init__(self) -> None:
+    Args:
+        told: whether the server tells exit codes of such runs (`Hello.tells_query_codes`). Then the
+            output only says whether it was an interrupt that ended the run.
+    """
+
+    def __init__(self, *, told: bool = False) -> None:
+        self._told = told
         self._parts: deque[str] = deque()
         self._size = 0
         self._goes_on = False
@@ -55,9 +61,19 @@ class QueryFailure:
         """Take note of other output: what prints it has not failed before."""
         self._goes_on = True
 
+    def exit_code_of(self, code: int | None) -> int | None:
+        """The exit code that the program would have had by itself, now that its run has ended.
+
+        Args:
+            code: the server's.
+        """
+        if self._told or code:
+            interrupted = code == _FAILED and self.exit_code() == INTERRUPTED
+            return INTERRUPTED if interrupted else code
+        return self.exit_code() or code
+
     def exit_code(self) -> int | None:
-        """The exit code that the program would have had by itself, now that its run has ended; None
-        if nothing speaks for a failure."""
+        """The exit code that the output speaks for; None if nothing speaks for a failure."""
         tail = without_colors("".join(self._parts)).replace("\r\n", "\n")
         if match := _EXIT.search(tail):
             return _code_of(match[1])

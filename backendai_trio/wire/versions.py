@@ -187,6 +187,7 @@ FOLDER_ARCHIVES = "folder-archives"
 
 _RELEASE = re.compile(r"\d{1,4}(\.\d{1,4}){1,3}")
 _UUIDS_ARE_IDS_SINCE = (26, 4, 4)
+_QUERY_CODES_SINCE = (26, 9)
 _TRASH_SINCE = (24, 3)
 _CANCELS_FOR_GOOD_SINCE = (26,)
 _STARTS_SERVICES_SINCE = (21, 9, 3)
@@ -271,6 +272,12 @@ class Hello:
     def starts_services(self) -> bool:
         """Whether the server starts services for an app proxy (docs/protocol.md, section 6.5)."""
         return not self.release or self.release >= _STARTS_SERVICES_SINCE
+
+    @property
+    def tells_query_codes(self) -> bool:
+        """Whether the exit code of a query run is that of its code (docs/protocol.md, section
+        4.2)."""
+        return self.release >= _QUERY_CODES_SINCE
 
     @property
     def loses_batch_ends(self) -> bool:

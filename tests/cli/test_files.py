@@ -95,10 +95,9 @@ def test_ctrl_c_leaves_no_half_file(here: Here) -> None:
     with large.open("wb") as file:
         file.truncate(8 * 1024**3)  # more than is sent before the signal comes
     with here.commands.start("upload", "lab1", "large", env=here.env) as running:
-        host_tmp = here.there.parent / "tmp"
-        assert eventually(
-            lambda: any(file.stat().st_size for file in host_tmp.glob(".backendai-*/*"))
-        )
+        kernel = here.there.parent
+        staging = kernel.with_name(f"{kernel.name}.staging")
+        assert eventually(lambda: any(file.stat().st_size for file in staging.glob("*/*")))
         running.signal(signal.SIGINT)
         assert running.wait() == 130
     assert list(here.there.iterdir()) == []

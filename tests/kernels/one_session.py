@@ -97,6 +97,8 @@ class Manager:
                 return self._json(201, about)
             case "DELETE", _:
                 return self.destroys.pop(0) if len(self.destroys) > 1 else self.destroys[0]
+            case "POST", path if "/admin/" in path and b"keypair" in self.bodies[-1]:
+                return self._json(200, {"data": {"keypair": {"access_key": "AKIAX"}}})
             case "POST", path if "/admin/" in path:
                 self.seen_look.set()
                 return self._state()

@@ -29,6 +29,7 @@ from .one_session import (
     IN_LATE_2023,
     NOT_NOW,
     PYTHON,
+    REFUSED,
     Manager,
     client_of,
 )
@@ -97,11 +98,18 @@ async def test_destroy_whose_failure_may_pass_is_repeated(failure: str) -> None:
     assert manager.asked("DELETE") == [f"/session/{ID}"] * 3
 
 
+class Silent(Manager):
+    """A manager that tells this user no states, one way or the other."""
+
+    async def answer(self, head: str) -> bytes:
+        return REFUSED if head.startswith("GET /session/") else await super().answer(head)
+
+
 async def test_wait_that_is_refused_destroys_the_session() -> None:
     """It may come into being yet, whatever ends the wait."""
-    manager = Manager(states=["forbidden", "CANCELLED"])
+    manager = Silent(states=["forbidden"])
     async with client_of(manager) as client:
-        with pytest.raises(AuthError):
+        with pytest.raises(AuthError), pytest.warns(KernelLeftBehindWarning, match="abc"):
             async with open_kernel(client, PYTHON, token="abc"):
                 pass
     assert manager.asked("DELETE") == [f"/session/{ID}"]

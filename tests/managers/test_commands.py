@@ -305,7 +305,8 @@ async def test_twenty_killed_commands_are_cleaned_up_by_gc(
             break
         assert "may still be started" in done.stderr or done.code, done
         await trio.sleep(10)
-    assert await target.live_sessions() == {}
+    # The fixture waits for those that are being ended.
+    assert set((await target.live_sessions()).values()) <= {"TERMINATING"}
 
 
 async def _interrupted(commands: Commands, seconds: float, *arguments: str) -> int:

@@ -37,6 +37,11 @@ PLAIN = (
     "ZeroDivisionError: division by zero\n"
 )
 
+INTERRUPT, ZERO = (
+    "-" * 75 + f"\n{name}     Traceback (most recent call last)\nCell In[1], line 1\n"
+    for name in ("KeyboardInterrupt", "ZeroDivisionError")
+)
+
 
 @pytest.mark.parametrize(
     ("text", "code"),
@@ -98,3 +103,27 @@ def test_other_output_on_standard_error(text: str) -> None:
 def test_text_without_colors() -> None:
     assert without_colors(DIVISION).startswith("-" * 75 + "\nZeroDivisionError   ")
     assert without_colors("\x1b[2Ka\x1b[38;5;241;43mb\x1b[0m") == "\x1b[2Kab"
+
+
+@pytest.mark.parametrize(
+    ("server", "told", "output", "code"),
+    [
+        (None, False, "", None),
+        (0, False, INTERRUPT, 130),
+        (0, False, ZERO, 1),
+        (None, False, ZERO, 1),
+        (1, False, INTERRUPT, 130),
+        (1, True, INTERRUPT, 130),
+        (1, True, ZERO, 1),
+        (7, True, "", 7),
+        (3, True, INTERRUPT, 3),
+        (0, True, ZERO, 0),  # printed by the program, which went on
+        (0, True, INTERRUPT, 0),
+    ],
+)
+def test_what_the_server_tells(
+    server: int | None, told: bool, output: str, code: int | None
+) -> None:
+    failure = QueryFailure(told=told)
+    failure.see_stderr(output)
+    assert failure.exit_code_of(server) == code

@@ -30,12 +30,16 @@ def delete(name: str, purge: bool, yes: bool) -> None:
       backend.ai vfolder delete data
       backend.ai vfolder delete --purge --yes data
     """
-    keeps = not purge and call_vfolders(_has_trash)
     # Scripts that know no option --yes delete folders where there is no trash: official clients
     # have no question here.
-    if purge or (not keeps and can_ask()):
+    if purge or (can_ask() and not call_vfolders(_has_trash)):
         _confirm(name, yes=yes)
-    call_vfolders(lambda client: TrioVFolder(client, name).delete(purge=purge))
+
+    async def work(client: Client) -> bool:
+        await TrioVFolder(client, name).delete(purge=purge)
+        return not purge and client.hello.has_trash
+
+    keeps = call_vfolders(work)
     if keeps:
         Status().done(
             f"Moved the virtual folder {name} to the trash. It keeps its name and its quota until "

@@ -33,7 +33,12 @@ def check_enqueues(client: Client) -> None:
 
 
 async def enqueue_kernel(
-    client: Client, spec: KernelSpec, *, token: str, job: BatchJob | None = None
+    client: Client,
+    spec: KernelSpec,
+    *,
+    token: str,
+    job: BatchJob | None = None,
+    reuse: bool = True,
 ) -> TrioKernel:
     """Create a kernel without waiting until it runs, or join the one that has this token.
 
@@ -44,7 +49,9 @@ async def enqueue_kernel(
         client: of the server to create it on.
         spec: what to create if it is not there; the runtime must be that of the existing one.
         token: its client token: letters, digits, ``_``, ``.``, ``-``; managers want 4 to 64.
-        job: what it does, if it is a batch session; `run_batch` would follow that.
+        job: what it does, if it is a batch session, which is always new; `run_batch` would follow
+            that.
+        reuse: whether one that exists may be joined; else the token must not be taken.
 
     Returns:
         The kernel. Other requests than `TrioKernel.info` and `TrioKernel.destroy` fail until it
@@ -66,7 +73,7 @@ async def enqueue_kernel(
     spec = complete_spec(spec, client.config, client.hello)
     if job is not None:
         check_job(client.hello, client.era, job)
-    create = CreateRequest(token, spec, reuse=job is None, job=job)
+    create = CreateRequest(token, spec, reuse=reuse and job is None, job=job)
     async with own_kernel(client, create) as (kernel, _):
         kernel.release()
         return kernel

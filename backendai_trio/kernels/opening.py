@@ -126,6 +126,7 @@ async def attach_kernel(
     spec: KernelSpec,
     *,
     token: str,
+    reuse: bool = True,
     progress: trio.MemorySendChannel[KernelState] | None = None,
 ) -> TrioKernel:
     """Join the kernel that has this token, or create it. It stays until it is destroyed.
@@ -134,17 +135,18 @@ async def attach_kernel(
         client: of the kernel's server.
         spec: what to create if it is not there; the runtime must be that of the existing one.
         token: its client token: letters, digits, ``_``, ``.``, ``-``; managers want 4 to 64.
+        reuse: whether one that exists may be joined; else the token must not be taken.
         progress: as for `open_kernel`.
 
     Raises:
-        BackendError: as `open_kernel` does with ``reuse=True``.
+        BackendError: as `open_kernel` does.
 
     Cancellation:
         A kernel that was joined stays; one that was created does not.
 
     Endpoint: ``POST /session`` (docs/protocol.md, section 3.2).
     """
-    async with open_kernel(client, spec, token=token, reuse=True, progress=progress) as kernel:
+    async with open_kernel(client, spec, token=token, reuse=reuse, progress=progress) as kernel:
         kernel.release()
         return kernel
 

@@ -67,6 +67,7 @@ class KernelOptions:
     assign_agent: tuple[str, ...]
     owner: str | None
     max_wait: float | None
+    no_reuse: bool
 
     @property
     def environ(self) -> dict[str, str]:
@@ -197,6 +198,9 @@ _OPTIONS = (
     _option(
         "--max-wait", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
         help="Give the kernel up if it does not run by then [default: wait for it].",
+    ),
+    _option(
+        "--no-reuse", is_flag=True, help="Fail if there is a kernel with the token of -t already."
     ),
     _option("--tag", metavar="TEXT", help="Tag of the kernel in lists."),
     _option("--priority", type=int, metavar="N", help="Priority among kernels that wait."),

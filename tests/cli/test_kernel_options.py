@@ -165,6 +165,36 @@ def test_an_old_manager_is_not_asked_for_what_it_does_not_know(commands: Command
         assert commands.run("run", "-q", "python", "-c", "print(1)", env=env).text == "1\n"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "-c", "print(1)"),
+        ("create",),
+        ("create", "--enqueue-only"),
+        ("repl",),
+        ("shell",),
+    ],
+    ids=" ".join,
+)
+def test_a_token_that_is_taken_is_not_joined(
+    commands: Commands, served: Env, words: tuple[str, ...]
+) -> None:
+    command, *rest = words
+    line = [command, "python", "-q", "-t", "lab1", "--no-reuse", *rest]
+    if command == "create":
+        assert commands.run(*line, env=served).code == 0
+    else:
+        assert commands.run("create", "-q", "python", "-t", "lab1", env=served).code == 0
+    if command == "shell":
+        with commands.terminal(*line, env=served) as running:
+            running.expect("lab1")
+            assert running.wait() == 126
+    else:
+        assert "lab1" in commands.run(*line, env=served).problem(126)
+    rows = json.loads(commands.run("ps", "--json", env=served).text)
+    assert [row["token"] for row in rows] == ["lab1"]
+
+
 def test_help_has_two_sections(commands: Commands) -> None:
     for command in ("run", "create", "shell", "repl"):
         text = commands.run(command, "--help").text

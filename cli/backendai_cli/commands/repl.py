@@ -68,6 +68,7 @@ def command(
         request = KernelRequest(
             spec=spec,
             token=client_token,
+            reuse=not kernel.no_reuse,
             keep=keeps_kernel(remove, client_token),
             stats=stats,
             max_wait=kernel.max_wait,

@@ -322,6 +322,7 @@ def _run_once(arguments: _Arguments, uploads: list[Upload], config: Config, stat
     kernel = KernelRequest(
         spec=arguments.kernel.spec(arguments.lang, environ=arguments.environ),
         token=arguments.client_token,
+        reuse=not arguments.kernel.no_reuse,
         keep=keeps_kernel(arguments.remove, arguments.client_token),
         stats=arguments.stats,
         max_wait=arguments.kernel.max_wait,

@@ -89,9 +89,11 @@ def create(
                     client, spec, token=token, job=BatchJob(startup_command)
                 )
             if enqueue_only:
-                return await enqueue_kernel(client, spec, token=token)
+                return await enqueue_kernel(client, spec, token=token, reuse=not kernel.no_reuse)
             async with waiting_for_kernel(status, kernel.max_wait) as progress:
-                return await attach_kernel(client, spec, token=token, progress=progress)
+                return await attach_kernel(
+                    client, spec, token=token, reuse=not kernel.no_reuse, progress=progress
+                )
 
     made = call_server(configured_server("create a kernel"), make)
     state = "exists already" if not made.created else "is queued" if queued else "is ready"

@@ -50,6 +50,11 @@ def command(
         from ..run.kernel import KernelRequest
         from ..run.terminal import run_shell
 
-        request = KernelRequest(spec=spec, token=client_token, max_wait=kernel.max_wait)
+        request = KernelRequest(
+            spec=spec,
+            token=client_token,
+            reuse=not kernel.no_reuse,
+            max_wait=kernel.max_wait,
+        )
         embedded = local or read_config() is None
         return trio.run(run_shell, config, request, status, embedded)

@@ -23,6 +23,8 @@ class KernelRequest:
     spec: KernelSpec
     token: str | None = None
     """Token of the kernel to join, or to create if there is none; None for a new kernel."""
+    reuse: bool = True
+    """Whether a kernel that has the token already may be joined."""
     keep: bool = False
     """Whether the kernel stays when the command ends."""
     max_wait: float | None = None
@@ -58,7 +60,9 @@ async def kernel_session(
         suggesting_images(client, request.spec.runtime),
         waiting_for_kernel(status, request.max_wait) as progress,
     ):
-        kernel = await attach_kernel(client, request.spec, token=token, progress=progress)
+        kernel = await attach_kernel(
+            client, request.spec, token=token, reuse=request.reuse, progress=progress
+        )
     _report_ready(kernel, status)
     try:
         yield kernel

@@ -66,7 +66,9 @@ async def run_shell(config: Config, request: KernelRequest, status: Status, embe
         spec, token, max_wait = request.spec, request.token, request.max_wait
         if token is not None:
             async with waiting_for_kernel(status, max_wait) as progress:
-                kernel = await attach_kernel(client, spec, token=token, progress=progress)
+                kernel = await attach_kernel(
+                    client, spec, token=token, reuse=request.reuse, progress=progress
+                )
             return await _connect_or_detach(kernel, status, embedded)
         async with AsyncExitStack() as stack:
             async with waiting_for_kernel(status, max_wait) as progress:

@@ -114,7 +114,14 @@ print(listener.getsockname()[1], end="")
 FILES = ["data.csv", "images/1.png", "src/a.py", "train.csv"]
 
 
-@pytest.mark.parametrize("number", range(len(PIECES)))
+@pytest.mark.parametrize(
+    "number",
+    [
+        # What the fast tests have no library for.
+        pytest.param(number, marks=[pytest.mark.slow] if "matplotlib" in piece else [])
+        for number, piece in enumerate(PIECES)
+    ],
+)
 async def test_pieces(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:

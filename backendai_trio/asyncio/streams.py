@@ -9,7 +9,7 @@ from functools import partial
 from types import GenericAlias, TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
-from trio import ClosedResourceError
+from trio import ClosedResourceError  # noqa: ASYNC106 (this module is for asyncio)
 
 from ..errors import BackendError
 from ..faces.base import AppFace, ExecutionFace, KernelFace, TerminalFace

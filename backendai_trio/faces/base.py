@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 
-from trio import ClosedResourceError
+import trio
 
 from ..errors import BackendError
 from ..kernels.apps import App
@@ -164,7 +164,7 @@ class AppFace(StreamFace[App, BackendError]):
         super().__init__(resource, resource.value.problems.receive)
 
     @staticmethod
-    def _check_regular(end: ClosedResourceError) -> None:
+    def _check_regular(end: trio.ClosedResourceError) -> None:
         """Raise the end of an iteration again, unless the port was closed: then it has ended."""
         if end.__cause__ is not None:
             raise end

@@ -21,7 +21,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
-from trio import ClosedResourceError
+import trio
 
 from ..admin import (
     administration,
@@ -225,7 +225,7 @@ class ForwardedApp(_Block, AppFace):
     def __next__(self) -> BackendError:
         try:
             _, problem = wait(self._next())
-        except ClosedResourceError as exc:
+        except trio.ClosedResourceError as exc:
             self._check_regular(exc)
             raise StopIteration from None
         return problem

@@ -67,7 +67,8 @@ async def kernel_session(
     try:
         yield kernel
     finally:
-        if not request.keep and await kernel.destroy_or_warn():
+        # Shielded and bounded in itself.
+        if not request.keep and await kernel.destroy_or_warn():  # noqa: ASYNC102
             _report_end(kernel.statistics, request, status)
 
 

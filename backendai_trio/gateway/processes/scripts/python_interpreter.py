@@ -220,7 +220,7 @@ class PythonInterpreter:
         try:
             self.call_show(backend, at_prompt)
         except BaseException as exc:  # noqa: ASYNC103 (user code may have put anything there)
-            return self.report(exc)
+            return self.report(exc)  # noqa: ASYNC104
         return 0
 
     def call_show(self, backend: Any, at_prompt: bool) -> None:

@@ -181,15 +181,15 @@ def _download_to_stdout(name: str, paths: tuple[str, ...]) -> None:
                 raise click.UsageError(
                     f"{paths[0]} is a folder; only a file can be a stream (-b -)"
                 )
-            await write_stream(Path(STREAM), _chunks(written[0]))
+            async with await trio.open_file(written[0], "rb") as file:
+
+                async def chunks() -> AsyncIterator[bytes]:
+                    while data := await file.read(_READ_BYTES):
+                        yield data
+
+                await write_stream(Path(STREAM), chunks())
 
     call_vfolders(receive, quiet=True)
-
-
-async def _chunks(path: Path) -> AsyncIterator[bytes]:
-    async with await trio.open_file(path, "rb") as file:
-        while data := await file.read(_READ_BYTES):
-            yield data
 
 
 def _download_archive(

@@ -66,7 +66,17 @@ class ConfigError(BackendError):
 
 
 class ConnectionFailed(BackendError):
-    """The server could not be reached, closed the connection, or stayed silent too long."""
+    """The server could not be reached, closed the connection, or stayed silent too long.
+
+    Attributes:
+        reason: the text without the request.
+        request: the request that had begun, e.g. ``POST /session``; ``""`` for none.
+    """
+
+    def __init__(self, reason: str = "", *, request: str = "") -> None:
+        super().__init__(f"{reason} [{request}]" if request else reason)
+        self.reason = reason
+        self.request = request
 
 
 class WebSocketsBlocked(ConnectionFailed):

@@ -36,6 +36,7 @@ SLOW = (
     "cli/test_batch.py",
     "cli/test_copies.py",
     "cli/test_empty_arguments.py",
+    "cli/test_error_texts.py::test_error_text",
     "cli/test_events.py",
     "cli/test_examples.py",
     "cli/test_files.py",

@@ -26,5 +26,5 @@ async def check_release(client: Client, version: str, what: str, since: str) -> 
     await trio.lowlevel.checkpoint()
     if not client.hello.features and client.hello.key < Hello(version).key:
         raise LocalProtocolError(
-            f"{client.hello.name} has no {what}; managers have from {since} on"
+            f"{client.hello.name} has no {what}; managers have that from {since} on"
         )

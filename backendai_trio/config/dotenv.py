@@ -54,7 +54,9 @@ def decode_dotenv(data: bytes) -> str:
     except UnicodeDecodeError as exc:
         if encoding == "utf-8" and _is_foreign(data):
             return ""
-        raise ConfigError(".env", f"cannot be read ({exc}); save it as UTF-8") from None
+        raise ConfigError(
+            ".env", f"not text in UTF-8 (byte {exc.start + 1}); save it in that encoding"
+        ) from None
     if "\0" in text:
         raise ConfigError(".env", "cannot be read (it has NUL characters); save it as UTF-8")
     return text

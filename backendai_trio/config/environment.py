@@ -33,7 +33,7 @@ def read_environ() -> tuple[Mapping[str, str], Layer]:
     except FileNotFoundError:
         if path.is_symlink():
             raise ConfigError(
-                ".env", "is a link to a file that does not exist; mend or remove the link"
+                ".env", "a link to a file that does not exist; mend or remove the link"
             ) from None
         data = b""
     except OSError as exc:
@@ -85,7 +85,10 @@ def read_config(
     if config is None:
         return None
     if config.ca_file is not None and not Path(config.ca_file).is_file():
-        raise ConfigError("BACKEND_CA_FILE", f"{config.ca_file!r} is not a file")
+        raise ConfigError(
+            "BACKEND_CA_FILE",
+            f"{config.ca_file!r} is not a file; set it to a PEM file",
+        )
     if config.endpoint_type == "session" and (login := read_login(config.endpoint.url)):
         config = replace(config, access_key=login.access_key, login=login)
     if (proxy := find_proxy(os.environ, config.endpoint)) is not None:

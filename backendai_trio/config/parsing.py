@@ -183,7 +183,7 @@ def parse_config(
     if not endpoint_text:
         raise ConfigError(
             endpoint_name,
-            f"not set, but {access_name if access_text else secret_name} is; nothing was sent. "
+            f"not set, but {access_name if access_text else secret_name} is, so nothing was sent; "
             f"{_ENDPOINT_HINT}",
         )
     parsed, *others = _endpoints(endpoint_text, endpoint_name)
@@ -191,9 +191,9 @@ def parse_config(
     if endpoint_type == "session":
         access_text = secret_text = ""  # nothing is signed
     elif not access_text:
-        raise ConfigError(access_name, f"not set; an access key is needed for {parsed.url}")
+        raise ConfigError(access_name, f"not set; {_keys_hint(parsed)}")
     elif not secret_text:
-        raise ConfigError(secret_name, f"not set; a secret key is needed for {parsed.url}")
+        raise ConfigError(secret_name, f"not set; {_keys_hint(parsed)}")
     return Config(
         endpoint=parsed,
         other_endpoints=tuple(others),
@@ -208,6 +208,13 @@ def parse_config(
         project=_lookup(layers, "GROUP")[1],
         mounts=tuple(_listed(_lookup(layers, "VFOLDER_MOUNTS")[1])),
         storage_proxies=_storage_proxies(*_lookup(layers, "OVERRIDE_STORAGE_PROXY")),
+    )
+
+
+def _keys_hint(endpoint: Endpoint) -> str:
+    return (
+        f"requests to {endpoint.url} are signed with a key pair: set BACKEND_ACCESS_KEY and "
+        "BACKEND_SECRET_KEY to it"
     )
 
 
@@ -272,7 +279,7 @@ def _lookup(layers: Sequence[Layer], name: str, explicit: str | None = None) -> 
 def _endpoint_type(variable: str, text: str) -> str:
     if text not in ("", "api", "session"):
         raise ConfigError(
-            variable, f"{text!r} is neither 'api' (a manager) nor 'session' (a web server)"
+            variable, f"{text!r} is unknown; set it to api (a manager) or session (a web server)"
         )
     return text or "api"
 

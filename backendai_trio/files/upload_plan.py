@@ -181,7 +181,9 @@ class _Walk:
         elif not is_folder:
             yield _upload(path, name, state)
         elif not self._recursive:
-            raise UploadError(str(path), "cannot be uploaded: it is a folder; name regular files")
+            raise UploadError(
+                str(path), "cannot be uploaded: it is a folder; add -r (recursive=True)"
+            )
         else:
             # The base itself is not created: its content goes to the top.
             if not is_base:

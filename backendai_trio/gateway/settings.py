@@ -164,22 +164,23 @@ def bind(options: GatewayOptions) -> socket.socket:
     try:
         address = ipaddress.ip_address(options.host)
     except ValueError:
-        raise GatewayError(f"{options.host!r} is not an IP address; use e.g. 127.0.0.1") from None
+        raise GatewayError(
+            f"{options.host!r} is not an IP address; set --host to one, e.g. 127.0.0.1"
+        ) from None
     if not address.is_loopback and options.certificate is None:
         raise GatewayError(
             f"{options.host} can be reached from the network, and code and output would travel in "
-            "the clear; give a certificate, or listen on 127.0.0.1"
+            "the clear; give a certificate (--certificate and --certificate-key), or listen on "
+            "127.0.0.1"
         )
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    if options.certificate is not None:
+        _check_certificate(*options.certificate)
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((options.host, options.port))
         listener.listen(128)
-        if options.certificate is not None:
-            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
-                *options.certificate
-            )
     except (OSError, OverflowError) as exc:
         listener.close()
         raise GatewayError(
@@ -187,3 +188,18 @@ def bind(options: GatewayOptions) -> socket.socket:
             "choose another port, or 0 for a free one"
         ) from exc
     return listener
+
+
+def _check_certificate(chain: Path, key: Path) -> None:
+    for path in (chain, key):
+        try:
+            path.read_bytes()
+        except OSError as exc:
+            raise GatewayError(f"{path} (certificate) cannot be read: {exc.strerror}") from exc
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(chain, key)
+    except ssl.SSLError as exc:
+        raise GatewayError(
+            f"{chain} (--certificate) and {key} (--certificate-key) are not a certificate and its "
+            "key; both are PEM files"
+        ) from exc

@@ -39,7 +39,7 @@ async def list_apps(kernel: TrioKernel) -> list[AppInfo]:
     except NotFound as exc:
         if exc.kind in UNKNOWN_ROUTE and not kernel.client.era.names_session:
             raise LocalProtocolError(
-                "this server has no list of services (managers have from 20.03 on); "
+                "this server has no list of services (managers have that from 20.03 on); "
                 "name the service that is wanted"
             ) from exc
         raise
@@ -75,10 +75,11 @@ async def find_app(
             if options:
                 check_service_options(info, options)
             return info
-    names = ", ".join(info.name for info in offered) or "none"
+    names = ", ".join(info.name for info in offered)
+    others = f"it offers {names}" if names else "nor any other"
     raise NotFound(
         404,
         kind="app-not-found",
-        title=f"kernel {kernel.token} offers no service {app!r} (it offers: {names}); "
-        "a program must listen on a port before it can be reached",
+        title=f"kernel {kernel.token} offers no service {app!r} ({others}); a program "
+        "must listen on a port before it can be reached",
     )

@@ -27,8 +27,7 @@ def check_enqueues(client: Client) -> None:
     """
     if not client.era.takes_ids:
         raise LocalProtocolError(
-            f"{client.hello.name} does not tell of kernels before they run; "
-            "managers do from 20.09 on"
+            f"{client.hello.name} does not list kernels that wait; managers do from 20.09 on"
         )
 
 

@@ -69,21 +69,21 @@ async def connect(
     """
     seconds = config.connect_seconds
     with trio.move_on_after(seconds):
-        stream: trio.abc.Stream = await _connect_tcp(endpoint, proxy)
+        stream: trio.abc.Stream = await _connect_tcp(config, endpoint, proxy)
         try:
             for option in socket_options:
                 socket_of(stream).setsockopt(*option)
             if proxy is not None and not proxy.is_socks:
                 if proxy.scheme == "https":
                     context = verifying_context(config.ca_file)
-                    with _named_proxy(proxy):
+                    with _named_proxy(proxy, config):
                         stream = await _secure(stream, context, proxy.host)
                 if tunnel or endpoint.scheme == "https":
                     headers = {"User-Agent": config.user_agent}
                     await open_tunnel(stream, proxy, endpoint, headers)
             if endpoint.scheme == "https":
                 context = tls or verifying_context(config.ca_file)
-                with _named_server(endpoint):
+                with _named_server(endpoint, config):
                     stream = await _secure(stream, context, endpoint.host)
         except BaseException:  # cancelled, too: nobody else would close it
             with trio.move_on_after(_ABORT_SECONDS, shield=True):
@@ -92,22 +92,24 @@ async def connect(
         return stream
     if proxy is not None:
         raise Unreachable(
-            f"{proxy} did not lead to {endpoint.url} within {seconds:g} s; check {proxy.variable}, "
-            "BACKEND_ENDPOINT and the network"
+            f"{proxy} did not lead to {endpoint.url} within {seconds:g} s; check {proxy.variable} "
+            "and BACKEND_ENDPOINT, or set BACKEND_CONNECTION_TIMEOUT to more seconds"
         )
     raise Unreachable(
         f"{endpoint.url} did not take a connection within {seconds:g} s; "
-        "check BACKEND_ENDPOINT and the network"
+        "check BACKEND_ENDPOINT and the network, or set BACKEND_CONNECTION_TIMEOUT to more seconds"
     )
 
 
-async def _connect_tcp(endpoint: Endpoint, proxy: Proxy | None) -> trio.SocketStream:
+async def _connect_tcp(
+    config: Config, endpoint: Endpoint, proxy: Proxy | None
+) -> trio.SocketStream:
     if proxy is None:
-        with _named_server(endpoint):
+        with _named_server(endpoint, config):
             return await trio.open_tcp_stream(endpoint.host, endpoint.port)
     if proxy.is_socks:
         return await open_socks(proxy, endpoint)
-    with _named_proxy(proxy):
+    with _named_proxy(proxy, config):
         return await trio.open_tcp_stream(proxy.host, proxy.port)
 
 
@@ -119,22 +121,23 @@ async def _secure(
     return secure
 
 
-def _named_server(endpoint: Endpoint) -> AbstractContextManager[None]:
-    return _named(endpoint.url, "check BACKEND_ENDPOINT, and that the server is up")
+def _named_server(endpoint: Endpoint, config: Config) -> AbstractContextManager[None]:
+    advice = "check BACKEND_ENDPOINT, and that the server is up"
+    return _named(endpoint.url, "BACKEND_ENDPOINT", advice, config)
 
 
-def _named_proxy(proxy: Proxy) -> AbstractContextManager[None]:
+def _named_proxy(proxy: Proxy, config: Config) -> AbstractContextManager[None]:
     advice = f"check {proxy.variable}, and that the proxy is up; or name the server in NO_PROXY"
-    return _named(str(proxy), advice)
+    return _named(str(proxy), proxy.variable, advice, config)
 
 
 @contextmanager
-def _named(name: str, advice: str) -> Iterator[None]:
+def _named(name: str, variable: str, advice: str, config: Config) -> Iterator[None]:
     try:
         with one_error():  # Trio connects in a nursery: a cancellation comes as a group
             yield
-    except (OSError, trio.BrokenResourceError) as exc:
-        raise connect_error(exc, name, advice) from exc
+    except (OSError, UnicodeError, trio.BrokenResourceError) as exc:
+        raise connect_error(exc, name, variable, advice, ca_file=config.ca_file) from exc
 
 
 def socket_of(stream: trio.abc.Stream) -> trio.socket.SocketType:

@@ -7,6 +7,7 @@ the library, in one place.
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 from types import TracebackType
 
@@ -27,7 +28,10 @@ __all__ = [
     "map_exceptions",
 ]
 
-_HOSTNAME_MISMATCH = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+# Numbers of OpenSSL's X509_V_ERR_ constants.
+_OTHER_NAME = (62, 64)  # HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH
+_NOT_YET_VALID, _EXPIRED = 9, 10
+_SELF_SIGNED = 18  # DEPTH_ZERO_SELF_SIGNED_CERT
 
 
 class TransportError(Exception):
@@ -100,65 +104,104 @@ class map_exceptions:
         match exc:
             case ReadTimeout():
                 raise ConnectionFailed(
-                    f"{url} stopped answering during {request}; try again"
+                    f"{url} stopped answering; try again, and if it needs longer, set "
+                    "BACKEND_READ_TIMEOUT to more seconds",
+                    request=str(request),
                 ) from exc
             case WriteTimeout():
                 raise ConnectionFailed(
-                    f"{url} stopped reading {request}, or the network is down; try again"
+                    f"{url} stopped reading a request, or the network is down; try again",
+                    request=str(request),
                 ) from exc
             case Disconnected():
+                when = "during its answer" if exc.answered else "without an answer"
                 raise ConnectionFailed(
-                    f"{url} closed the connection during {request}; "
-                    "check BACKEND_ENDPOINT, and that the server is up"
+                    f"{url} closed the connection {when}; {self._advice()}", request=str(request)
                 ) from exc
             case NetworkError():
                 raise ConnectionFailed(
-                    f"the connection to {url} broke during {request}: {_reason(exc)[0]}; try again"
+                    f"the connection to {url} broke: {_reason(exc)[0]}; try again",
+                    request=str(request),
                 ) from exc
             case MalformedResponse():
-                raise RemoteProtocolError(
-                    f"{url} does not speak HTTP/1.1 here: {exc}; check BACKEND_ENDPOINT"
-                ) from exc
+                raise RemoteProtocolError(f"{url} does not speak HTTP/1.1 here: {exc}") from exc
             case MalformedRequest():
                 raise LocalProtocolError(f"{request} cannot be sent to {url}: {exc}") from exc
 
+    def _advice(self) -> str:
+        advice = "check BACKEND_ENDPOINT, and that the server is up"
+        if self._endpoint.scheme == "http":
+            return f"{advice}; if its port is one of TLS, write https:// in it"
+        return advice
 
-def connect_error(exc: BaseException, name: str, advice: str) -> Unreachable:
+
+def connect_error(
+    exc: BaseException, name: str, variable: str, advice: str, *, ca_file: str | None = None
+) -> Unreachable:
     """The error for a connection that could not be opened.
 
     Args:
         exc: the failure: an `OSError` or a group of them, or a broken stream with its cause.
         name: what was connected to, for the message.
+        variable: the environment variable that names it.
         advice: what to do about it, where the reason itself does not tell.
+        ca_file: the value of ``BACKEND_CA_FILE``.
     """
-    reason, known = _reason(exc)
+    reason, known = _reason(exc, variable, ca_file)
     return Unreachable(f"cannot connect to {name}: {reason}; {known or advice}")
 
 
-def _reason(exc: BaseException) -> tuple[str, str]:
+def _reason(exc: BaseException, variable: str = "", ca_file: str | None = None) -> tuple[str, str]:
     """Why a connection failed, and what to do about it (``""`` where that is not known)."""
     cause: BaseException | None = exc
     reason = str(exc) or "it was reset"
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            if cause.verify_code in _HOSTNAME_MISMATCH:
-                return (
-                    f"its certificate is for another name ({cause.verify_message})",
-                    "use a name that stands in the certificate",
-                )
-            return (
-                f"its certificate is not trusted ({cause.verify_message})",
-                "if it is your own, name its CA in BACKEND_CA_FILE",
-            )
+            return _certificate_reason(cause, variable, ca_file)
         if isinstance(cause, ssl.SSLError):
             text = cause.reason or str(cause)
-            return f"TLS failed ({text})", "is it http:// instead?"
+            return (
+                f"TLS failed ({text})",
+                f"if its port is one of plain HTTP, write http:// in {variable}",
+            )
         if isinstance(cause, BaseExceptionGroup):  # one for each address; the first will do
             cause = cause.exceptions[0]
             continue
+        if isinstance(cause, socket.gaierror):
+            return _name_reason(cause, variable)
+        if isinstance(cause, UnicodeError):
+            return "its host name is malformed", f"correct {variable}"
         if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
-            # Trio's text repeats the address. A name that is not found has no errno of C's.
-            text = os.strerror(cause.errno) if cause.errno > 0 else cause.strerror
-            reason = text.lower()
+            # Trio's text repeats the address.
+            reason = os.strerror(cause.errno).lower()
         cause = cause.__cause__ or cause.__context__
     return reason, ""
+
+
+def _certificate_reason(
+    exc: ssl.SSLCertVerificationError, variable: str, ca_file: str | None
+) -> tuple[str, str]:
+    if exc.verify_code in _OTHER_NAME:
+        return (
+            f"its certificate is for another name ({exc.verify_message.rstrip('.')})",
+            f"set {variable} to a URL with a name that the certificate has",
+        )
+    if exc.verify_code in (_NOT_YET_VALID, _EXPIRED):
+        fault = "has expired" if exc.verify_code == _EXPIRED else "is not valid yet"
+        return (
+            f"its certificate {fault}",
+            "check the clock of this machine, or ask who runs the server for a new certificate",
+        )
+    if ca_file is not None:
+        advice = f"check that {ca_file} (BACKEND_CA_FILE) holds the CA of this server"
+    elif exc.verify_code == _SELF_SIGNED:
+        advice = "if you know it, save it, and name its file in BACKEND_CA_FILE"
+    else:
+        advice = "if you know its CA, name the file of the CA in BACKEND_CA_FILE"
+    return f"its certificate is not trusted ({exc.verify_message})", advice
+
+
+def _name_reason(exc: socket.gaierror, variable: str) -> tuple[str, str]:
+    if exc.errno == socket.EAI_AGAIN:
+        return "its name could not be looked up", "check that this machine is online, and try again"
+    return "there is no host of this name", f"check the name in {variable}, and that DNS works here"

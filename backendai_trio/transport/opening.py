@@ -11,11 +11,12 @@ from ..config.environment import read_config
 from ..config.kernel_journal import Journal
 from ..config.settings import Config
 from ..errors import ConfigError, RemoteProtocolError
-from ..wire.http import Request, Response
+from ..wire.http import Request, Response, decode_problem
 from ..wire.versions import SEED, Hello, choose_era
 from .client import Client
 from .limits import Limits
 from .pool import ConnectionPool
+from .proxies import proxy_of
 from .retry import is_transient
 from .tls import tls_context
 
@@ -77,37 +78,64 @@ async def _negotiate(client: Client, config: Config) -> None:
 
     Raises:
         ConnectionFailed: it cannot be reached.
-        ServerError: it answers 502, 503 or 504: it starts, or what stands before it cannot reach
-            it.
+        ServerError: it answers 502, 503 or 504: it starts, or a proxy before it cannot reach it.
         ConfigError: what answers there is not a Backend.AI server.
     """
     hello_path = "/"
-    url = config.endpoint.url
     try:
         response = await _probe(client, config, hello_path)
         if response.status in (400, 404):
             # Managers 1.0 to 1.2 know no root; they say hello at /v2 (and check the clock).
             hello_path = SEED.hello_path
             response = await _probe(client, config, hello_path)
-        if response.status in _UNAVAILABLE:
-            error = client.error(Request("GET", "/"), response)
-            error.advice = (
-                f"{url} is not up, or what stands before it cannot reach it; try again later, "
-                "and check BACKEND_ENDPOINT"
-            )
-            raise error
-        if 300 <= response.status < 400:
-            raise RemoteProtocolError(f"it redirects to {response.headers.get('location')!r}")
-        if response.status != 200:
-            raise RemoteProtocolError(f"it answered with HTTP status {response.status}")
-        client.hello = Hello.decode(response.body)
     except RemoteProtocolError as exc:
-        raise ConfigError(
-            "BACKEND_ENDPOINT",
-            f"{url} is not a Backend.AI server ({exc}); check the address and its path",
-        ) from None
+        raise ConfigError("BACKEND_ENDPOINT", f"{exc}; check the address and its path") from None
+    client.hello = _hello_of(client, config, Request("GET", hello_path), response)
     era = choose_era(client.hello) if hello_path == "/" else SEED
     client.era = replace(era, hello_path=hello_path)
+
+
+def _hello_of(client: Client, config: Config, request: Request, response: Response) -> Hello:
+    """The server's version.
+
+    Args:
+        client: what is being opened.
+        config: the settings with the address that was asked.
+        request: what was asked.
+        response: the answer.
+
+    Raises:
+        ServerError, ConfigError: as for `_negotiate`.
+    """
+    url, status = config.endpoint.url, response.status
+    if 300 <= status < 400:
+        raise ConfigError(
+            "BACKEND_ENDPOINT",
+            f"{url} redirects to {response.headers.get('location', '?')}, and requests are not "
+            "sent on; if the server is there, set it to that address",
+        )
+    if status in _UNAVAILABLE:
+        error = client.error(request, response)
+        proxy = proxy_of(config) or "a proxy before it"
+        error.advice = (
+            f"{url} is not up, or {proxy} cannot reach it; try again later, and check "
+            "BACKEND_ENDPOINT"
+        )
+        raise error
+    fault = decode_problem(response).title
+    if status == 200:
+        try:
+            return Hello.decode(response.body)
+        except RemoteProtocolError:
+            if "html" not in response.content_type:
+                fault = "its answer has no version"
+    elif f"{status}" not in fault:
+        fault = f"HTTP status {status}: {fault}"
+    raise ConfigError(
+        "BACKEND_ENDPOINT",
+        f"{url} does not answer as a Backend.AI server does: {fault}; check the address and its "
+        "path",
+    )
 
 
 async def _probe(client: Client, config: Config, path: str) -> Response:

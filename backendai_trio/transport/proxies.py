@@ -12,7 +12,13 @@ import trio
 
 from ..config.settings import Config, Endpoint
 from ..errors import ConfigError, ConnectionFailed
-from .exceptions import Disconnected, MalformedRequest, MalformedResponse, Unreachable
+from .exceptions import (
+    Disconnected,
+    MalformedRequest,
+    MalformedResponse,
+    Unreachable,
+    connect_error,
+)
 from .limits import Limits
 from .requests import encode_head
 from .response_parser import ResponseParser
@@ -105,7 +111,11 @@ def proxy_of(config: Config) -> Proxy | None:
             raise ValueError
         port = parts.port or _PORTS[scheme]
     except ValueError:
-        raise ConfigError(variable, "not a proxy URL such as http://host:port") from None
+        raise ConfigError(
+            variable,
+            "not the URL of a proxy; set it to one such as http://host:port or "
+            "socks5://host:port, or unset it",
+        ) from None
     if not at:
         return Proxy(scheme, parts.hostname, port, variable)
     return Proxy(scheme, parts.hostname, port, variable, unquote(username), unquote(password))
@@ -142,7 +152,7 @@ async def open_tunnel(
         ) from exc
     except (MalformedRequest, MalformedResponse) as exc:
         raise Unreachable(
-            f"what {proxy.variable} names is not an HTTP proxy: {exc}; check {proxy.variable}"
+            f"{proxy} does not answer as an HTTP proxy: {exc}; check {proxy.variable}"
         ) from exc
     if response.status >= 300:
         raise proxy.refusal(response.status, target)
@@ -178,12 +188,11 @@ async def open_socks(proxy: Proxy, endpoint: Endpoint) -> trio.SocketStream:
         # The time to connect is limited by the caller; a minute is python-socks' own limit.
         connected = await socks.connect(endpoint.host, endpoint.port, timeout=math.inf)
     except ProxyConnectionError as exc:
-        raise Unreachable(
-            f"cannot connect to {proxy}: {exc.strerror or exc}; "
-            f"check {proxy.variable}, or name the server in NO_PROXY"
-        ) from None
+        advice = f"check {proxy.variable}, and that the proxy is up; or name the server in NO_PROXY"
+        raise connect_error(exc.__cause__ or exc, str(proxy), proxy.variable, advice) from None
     except (ProxyError, OSError) as exc:  # without their frames, which hold the password
         raise Unreachable(
-            f"{proxy} did not connect to {target}: {exc}; check {proxy.variable}"
+            f"{proxy} did not connect to {target}: {exc}; check {proxy.variable}, "
+            "whose URL may need a user name and a password, or ask who runs the proxy"
         ) from None
     return trio.SocketStream(connected)

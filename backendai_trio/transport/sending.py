@@ -26,6 +26,9 @@ __all__ = ["Sender", "error_of", "outgoing_request"]
 
 T = TypeVar("T")
 
+_UNAVAILABLE = frozenset({502, 503, 504})
+_UNAVAILABLE_ADVICE = "the server is not up, or a proxy before it cannot reach it: try again later"
+
 _CLOCK_ADVICE = (
     "servers take requests whose date is at most 15 minutes away from their own: set the clock of "
     "this machine; 'backend.ai doctor' shows the difference"
@@ -210,8 +213,8 @@ def error_of(request: Request, response: Response, *, login_advice: str) -> ApiE
         where = response.headers.get("location", "?")
         return api_error(
             response.status,
-            title="The server redirects, and signed requests are not sent on; "
-            f"set BACKEND_ENDPOINT to where it points: {where!r}",
+            title=f"The server redirects to {where}, and requests are not sent on; if the server "
+            "is there, set BACKEND_ENDPOINT to that address",
             request=str(request),
         )
     error = decode_problem(response).as_error(str(request))
@@ -219,4 +222,6 @@ def error_of(request: Request, response: Response, *, login_advice: str) -> ApiE
         error.advice = login_advice
     elif error.kind == "invalid-auth-params" and "sync" in error.reason:
         error.advice = _CLOCK_ADVICE
+    elif error.status in _UNAVAILABLE and not error.kind:  # not a problem of the manager's own
+        error.advice = _UNAVAILABLE_ADVICE
     return error

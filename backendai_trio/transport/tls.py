@@ -81,8 +81,12 @@ def _new_context(ca_file: str | None) -> ssl.SSLContext:
     if ca_file is not None:
         try:
             context.load_verify_locations(ca_file)
-        except (OSError, ssl.SSLError) as exc:
+        except ssl.SSLError:
             raise ConfigError(
-                "BACKEND_CA_FILE", f"{ca_file!r} holds no PEM certificates ({exc})"
+                "BACKEND_CA_FILE", f"{ca_file!r} holds no certificates; set it to a PEM file"
+            ) from None
+        except OSError as exc:
+            raise ConfigError(
+                "BACKEND_CA_FILE", f"{ca_file!r} cannot be read: {exc.strerror}"
             ) from None
     return context

@@ -152,13 +152,13 @@ def _map_refusals(client: Client, request: Request, url: str) -> Iterator[None]:
             if status != HTTPStatus.UPGRADE_REQUIRED and error.kind != _NO_UPGRADE_KIND:
                 raise error from None
         raise WebSocketsBlocked(
-            f"{url} answered with HTTP status {status} in place of a WebSocket during {request}; "
-            "a proxy on the way does not pass WebSockets on: let it send the headers Upgrade and "
-            "Connection"
+            f"{url} answered with HTTP status {status} in place of a WebSocket; a proxy on "
+            "the way does not pass WebSockets on: let it send the headers Upgrade and Connection",
+            request=str(request),
         ) from None
     except NotUpgraded as exc:
         raise ConnectionFailed(
-            f"{url} {exc} during {request}; check BACKEND_ENDPOINT, and that the server is up"
+            f"{url} {exc}; check BACKEND_ENDPOINT, and that the server is up", request=str(request)
         ) from exc
 
 

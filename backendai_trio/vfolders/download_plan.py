@@ -66,7 +66,7 @@ async def find_files(
         parent, name = posixpath.split(clean)
         found = next((f for f in await list_files(parent or ".") if f.name == name), None)
         if found is None:
-            raise DownloadError(path, "does not exist in the virtual folder")
+            raise DownloadError(path, "there is no such file in the virtual folder")
         todo += _add(found, parent, "", files, folders)
     while todo:
         path, prefix = todo.pop()

@@ -162,7 +162,7 @@ async def _check_trash(folder: VFolderReference) -> None:
     await trio.lowlevel.checkpoint()
     if not folder.client.hello.has_trash:
         raise LocalProtocolError(
-            "this server has no trash (managers have from 24.03 on): a deleted folder is gone"
+            "this server has no trash (managers have that from 24.03 on): a deleted folder is gone"
         )
 
 

@@ -56,7 +56,7 @@ def listing(kind: Kind, era: Era, hello: Hello | None = None) -> Listing:
     if found is None and generation not in (SEED.name, _BEFORE_LISTS):
         found = by_era[SESSION_6.name]
     if found is None:
-        raise LocalProtocolError(f"servers of API {era.version} have no list of {kind}")
+        raise LocalProtocolError(f"{hello.name} has no list of {kind}")
     keys = _keys(kind)
     found = _of_release(kind, found, hello)
     if not found.paged:

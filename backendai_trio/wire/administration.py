@@ -61,7 +61,7 @@ def release_of(hello: Hello, what: str, since: Release) -> Release:
     if release >= since or (not release and hello.key >= _KNOWN_BY_VERSION):
         return release
     raise LocalProtocolError(
-        f"{hello.name} has no {what}; managers have from {release_text(since)} on"
+        f"{hello.name} has no {what}; managers have that from {release_text(since)} on"
     )
 
 

@@ -103,7 +103,7 @@ def check_job(hello: Hello, era: Era, job: BatchJob) -> None:
         )
     if job.timeout_seconds is not None and not hello.features and hello.release < _TIMEOUTS_SINCE:
         raise LocalProtocolError(
-            f"{hello.name} has no time limit for batch sessions; managers have from 24.12 on"
+            f"{hello.name} has no time limit for batch sessions; managers have that from 24.12 on"
         )
 
 

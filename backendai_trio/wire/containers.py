@@ -45,7 +45,7 @@ def check_container_logs(hello: Hello) -> None:
     """
     if not hello.features and hello.release < _SINCE:
         raise LocalProtocolError(
-            f"{hello.name} has no logs of single containers; managers have from 24.03.7 on"
+            f"{hello.name} has no logs of single containers; managers have that from 24.03.7 on"
         )
 
 

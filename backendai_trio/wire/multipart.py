@@ -72,7 +72,7 @@ def check_name(name: str) -> str:
     if name.startswith("/"):
         raise LocalProtocolError(f"{name!r} is absolute; name it relative to the work folder")
     if ".." in parts:
-        raise LocalProtocolError(f"{name!r} climbs out of the work folder with '..'")
+        raise LocalProtocolError(f"{name!r} leads out of the folder; write it without '..'")
     if not parts or name.endswith("/"):
         raise LocalProtocolError(f"{name!r} does not name a file")
     if _CONTROL.search(name):

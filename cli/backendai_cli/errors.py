@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -16,7 +16,26 @@ from . import exit_codes
 from .program_output import STANDARD_OUTPUT, open_standard_streams
 from .termination import EndedBySignal
 
-__all__ = ["WaitedTooLong", "main_with_exit_code", "message_of", "one_line", "report_error"]
+if TYPE_CHECKING:
+    from backendai_trio import ApiError
+
+__all__ = [
+    "WaitedTooLong",
+    "main_with_exit_code",
+    "message_of",
+    "one_line",
+    "read_failure",
+    "report_error",
+]
+
+
+# How Click calls the types of options, and how people do.
+_NUMBERS = {
+    "integer": "a whole number",
+    "integer range": "a whole number",
+    "float": "a number",
+    "float range": "a number",
+}
 
 
 class WaitedTooLong(click.ClickException):
@@ -78,7 +97,13 @@ def _run(command: click.Command, arguments: Sequence[str], name: str) -> int:
         return exit_codes.INTERRUPTED
     except click.UsageError as exc:
         hint = f" (see '{exc.ctx.command_path} --help')" if exc.ctx is not None else ""
-        _show_error(f"{exc.format_message()}{hint}")
+        message = exc.format_message()
+        if isinstance(exc, click.BadParameter):
+            for kind, noun in _NUMBERS.items():
+                message = message.replace(f"is not a valid {kind}.", f"is not {noun}.")
+        if isinstance(exc, click.NoSuchOption) and exc.possibilities:
+            message = f"{exc.message.rstrip('.')}; did you mean {' or '.join(exc.possibilities)}?"
+        _show_error(f"{message.rstrip('.')}{hint}" if hint else message)
         return exit_codes.FAILED
     except click.ClickException as exc:
         _show_error(exc.format_message())
@@ -101,17 +126,22 @@ def report_error(exc: Exception) -> int:
     Returns:
         The exit code for it.
     """
-    from backendai_trio import ApiError, BackendError
+    from backendai_trio import ApiError, BackendError, RemoteProtocolError
     from backendai_trio.gateway import shortage_of
 
     if isinstance(exc, ApiError):
-        message = message_of(exc)
-        _show_error(f"{message.rstrip('.')}; {exc.advice}" if exc.advice else message)
+        message, advice = message_of(exc), exc.advice or _advice_for(exc)
+        _show_error(f"{message.rstrip('.')}; {advice}" if advice else message)
         return exit_codes.NOT_FOUND if exc.is_unknown_image else exit_codes.REFUSED
     if isinstance(exc, BlockingIOError | MemoryError | RuntimeError) and shortage_of(exc):
         _show_error(f"this machine failed: {shortage_of(exc)}")
     elif isinstance(exc, OSError) and exc.filename == STANDARD_OUTPUT:
         _show_error(f"{exc.filename} cannot be written: {exc.strerror}")
+    elif isinstance(exc, RemoteProtocolError):
+        _show_error(
+            f"the server's answer cannot be understood: {message_of(exc)}; check BACKEND_ENDPOINT, "
+            "or show an administrator the output with 'backend.ai -v'"
+        )
     elif isinstance(exc, BackendError | OSError):
         _show_error(message_of(exc))
     else:
@@ -122,16 +152,36 @@ def report_error(exc: Exception) -> int:
     return exit_codes.FAILED
 
 
+def _advice_for(exc: ApiError) -> str:
+    """What a user at a terminal can do about a refusal; ``""`` where nothing is known."""
+    from backendai_trio.errors import QuotaExceeded
+
+    if exc.status == 403:
+        return "ask an administrator for the permission, or use another profile (--profile)"
+    if isinstance(exc, QuotaExceeded) and exc.status != 429:
+        return "'backend.ai resources' shows your limits"
+    if exc.kind in ("folder-not-found", "vfolder-not-found"):
+        return "'backend.ai vfolder list' lists yours"
+    if exc.title.startswith("No such invitation"):
+        return "'backend.ai vfolder invitations' lists yours"
+    if exc.status == 500 and exc.kind in ("", "internal-server-error"):
+        return (
+            "try again, and if it fails again, show an administrator the output with "
+            "'backend.ai -v'"
+        )
+    return ""
+
+
 def message_of(exc: BaseException) -> str:
     """The text of an error on one line; requests and their status are in it only with -v."""
-    from backendai_trio import ApiError
+    from backendai_trio import ApiError, ConnectionFailed
 
     from .console import requests_are_shown
 
     text = str(exc)
     if not requests_are_shown():
         for cause in _causes_of(exc):
-            if isinstance(cause, ApiError):
+            if isinstance(cause, ApiError | ConnectionFailed):
                 text = text.replace(str(cause), cause.reason)
     return one_line(text)
 
@@ -144,6 +194,11 @@ def _causes_of(exc: BaseException) -> Iterator[BaseException]:
         yield cause
         seen.append(cause)
         cause = cause.__cause__ or cause.__context__
+
+
+def read_failure(exc: OSError | UnicodeDecodeError) -> str:
+    """Why a text file could not be read, without its name."""
+    return "it is not text in UTF-8" if isinstance(exc, UnicodeDecodeError) else f"{exc.strerror}"
 
 
 def one_line(text: str) -> str:

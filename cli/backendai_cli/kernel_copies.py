@@ -41,7 +41,9 @@ class KernelUpload:
         to = posixpath.normpath(self._target)
         if not await _names_folder(kernel, self._target):
             if len(self._sources) > 1:
-                raise click.UsageError(f"{to} is not a folder in the kernel, so SRC must be one")
+                raise click.UsageError(
+                    f"{to} is not a folder in the kernel, so only one SRC can be copied there"
+                )
             uploads = [_renamed(item, posixpath.basename(to)) for item in uploads]
             to = posixpath.dirname(to)
         total = sum(item.size for item in uploads)
@@ -62,7 +64,7 @@ class StreamUpload:
     async def __call__(self, kernel: TrioKernel) -> None:
         if await _names_folder(kernel, self._target):
             raise click.UsageError(
-                f"{self._target} is a folder in the kernel; name the file that standard input "
+                f"{self._target!r} is a folder in the kernel; name the file that standard input "
                 "becomes"
             )
         await kernel.upload_stream(posixpath.normpath(self._target), read_stdin())

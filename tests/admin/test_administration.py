@@ -287,7 +287,7 @@ async def test_before_there_was_any(release: str, gateway_parent: Path) -> None:
     options = GatewayOptions(release=release)
     async with open_gateway(options) as gateway, open_client(gateway.config) as client:
         for kind in MANAGED_KINDS:
-            with pytest.raises(LocalProtocolError, match=r"managers have from 19\.09 on"):
+            with pytest.raises(LocalProtocolError, match=r"managers have that from 19\.09 on"):
                 await create_row(client, kind, "x", FIRST[kind])
-        with pytest.raises(LocalProtocolError, match=r"managers have from 19\.09 on"):
+        with pytest.raises(LocalProtocolError, match=r"managers have that from 19\.09 on"):
             await alias_image(client, "a", "b")

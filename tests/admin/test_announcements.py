@@ -62,7 +62,7 @@ async def test_nothing_is_announced_without_a_message(client: Client) -> None:
 async def test_before_there_were_any(release: str, gateway_parent: Path) -> None:
     options = GatewayOptions(release=release)
     async with open_gateway(options) as gateway, open_client(gateway.config) as client:
-        with pytest.raises(LocalProtocolError, match=r"managers have from 19\.09 on"):
+        with pytest.raises(LocalProtocolError, match=r"managers have that from 19\.09 on"):
             await get_announcement(client)
-        with pytest.raises(LocalProtocolError, match=r"managers have from 19\.09 on"):
+        with pytest.raises(LocalProtocolError, match=r"managers have that from 19\.09 on"):
             await announce(client, "x")

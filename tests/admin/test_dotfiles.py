@@ -60,7 +60,9 @@ async def test_dotfiles_are_kept(release: str, gateway_parent: Path) -> None:
 @pytest.mark.parametrize("release", EARLY)
 async def test_before_there_were_any(release: str, gateway_parent: Path) -> None:
     async with client_of(release) as client:
-        with pytest.raises(LocalProtocolError, match=r"no dotfiles; managers have from 19\.09 on"):
+        with pytest.raises(
+            LocalProtocolError, match=r"no dotfiles; managers have that from 19\.09"
+        ):
             await list_dotfiles(client)
         with pytest.raises(NotFound):
             await client.call(Request("GET", client.era.prefix + "/user-config/dotfiles"))

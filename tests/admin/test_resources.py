@@ -79,7 +79,7 @@ async def test_before_there_were_any(release: str, gateway_parent: Path) -> None
             (key_pair_limits, "19.03"),
             (list_resource_groups, "19.09"),
         ):
-            with pytest.raises(LocalProtocolError, match=f"managers have from {since} on"):
+            with pytest.raises(LocalProtocolError, match=f"managers have that from {since} on"):
                 await call(client)
         for method, path in (("POST", "/resource/check-presets"), ("GET", "/scaling-groups")):
             with pytest.raises(NotFound):

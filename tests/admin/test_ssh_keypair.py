@@ -36,7 +36,7 @@ async def test_key_pair_that_is_given_to_the_server(release: str, gateway_parent
             await upload_ssh_keypair(client, OWN)
             assert await get_ssh_public_key(client) == "ssh-ed25519 AAAA me\n"
         else:
-            with pytest.raises(LocalProtocolError, match=r"managers have from 23\.03 on"):
+            with pytest.raises(LocalProtocolError, match=r"managers have that from 23\.03 on"):
                 await upload_ssh_keypair(client, OWN)
             with pytest.raises(InvalidRequest):
                 await client.call(OWN.upload_request())
@@ -68,7 +68,7 @@ async def test_machine_without_ssh_keygen(
 async def test_before_there_was_one(release: str, gateway_parent: Path) -> None:
     async with client_of(release) as client:
         for call in (get_ssh_public_key, generate_ssh_keypair):
-            with pytest.raises(LocalProtocolError, match=r"managers have from 19\.09 on"):
+            with pytest.raises(LocalProtocolError, match=r"managers have that from 19\.09 on"):
                 await call(client)
 
 

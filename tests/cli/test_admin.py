@@ -106,7 +106,7 @@ def test_ps_tells_why_a_kernel_waits(commands: Commands) -> None:
         ("18.12", ("admin", "images", "-f", "name,registry"), "images has no registry"),
         ("1.3", ("ps", "--all"), "list the sessions of one key pair"),
         ("18.12", ("ps", "--all"), "or those of --access-key"),
-        ("18.12", ("resources",), "has no resource presets; managers have from 19.03 on"),
+        ("18.12", ("resources",), "has no resource presets; managers have that from 19.03 on"),
         ("23.09", ("images", "--order", "name"), "does not sort images"),
         ("23.09", ("admin", "keypairs", "-f", "secret_key"), "secret_key is a secret"),
     ],

@@ -80,7 +80,9 @@ async def test_errors_name_the_address_that_has_answered() -> None:
     page = Address(reply(200, b"<html>", "text/html"))
     async with listening(Address(), page) as (config, endpoints):
         config = replace(config, endpoint=endpoints[0]._replace(port=1))
-        with pytest.raises(ConfigError, match=f"{endpoints[1].url} is not a Backend.AI server"):
+        with pytest.raises(
+            ConfigError, match=f"{endpoints[1].url} does not answer as a Backend.AI server"
+        ):
             async with open_client(config):
                 pass
     async with listening(Address(), Address(reply(502, b"soon"))) as (config, endpoints):

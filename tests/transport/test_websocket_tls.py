@@ -40,9 +40,9 @@ async def test_websockets_have_the_clients_tls_context(
         ("other host", "its certificate is for another name .*not valid for '127.0.0.1'"),
         (
             "other authority",
-            r"its certificate is not trusted .*; if it is your own, name its CA in",
+            r"its certificate is not trusted .*; check that .* \(BACKEND_CA_FILE\) holds the CA",
         ),
-        ("no tls", r"TLS failed .*; is it http:// instead\?"),
+        ("no tls", r"TLS failed .*; if its port is one of plain HTTP, write http://"),
     ],
 )
 async def test_tls_failures(authority: trustme.CA, tmp_path: Path, failure: str, text: str) -> None:

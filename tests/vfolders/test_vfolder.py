@@ -124,7 +124,7 @@ async def test_names_on_managers_with_a_trash(data: Path) -> None:
         folder = await create_vfolder(client, "data")
         for call in (folder.restore(), folder.purge()):
             with pytest.raises(
-                LocalProtocolError, match=r"no trash \(managers have from 24\.03 on"
+                LocalProtocolError, match=r"no trash \(managers have that from 24\.03 on"
             ):
                 await call
         client.hello = replace(client.hello, manager="24.09.6")

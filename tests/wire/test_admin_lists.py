@@ -102,7 +102,7 @@ def test_the_gateway_can_be_asked(era: Era, kind: Kind) -> None:
         kind in {*MANAGED_KINDS} - {"keypairs", "users"} | no_lists.get(era, set())
         and era in no_lists
     ):
-        with pytest.raises(LocalProtocolError, match=f"have no list of {kind}"):
+        with pytest.raises(LocalProtocolError, match=f"has no list of {kind}"):
             listing(kind, era)
         return
     if era in (TRANSITION, SESSION_5) and kind == "sessions":

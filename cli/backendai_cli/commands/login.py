@@ -14,6 +14,7 @@ from backendai_trio.errors import OtpNeeded
 from backendai_trio.login import log_in, log_out
 
 from ..console import Status
+from ..errors import read_failure
 from ..keyboard import ask, ask_secret
 from ..parameters import NAME, LocalPath
 from ..server import call_server
@@ -96,11 +97,15 @@ def _log_in(config: Config, username: str, secrets: Iterator[str], *, force: boo
 def _web_server() -> Config:
     config = read_config()
     if config is None:
-        raise ConfigError("BACKEND_ENDPOINT", "not set; set it to the URL of a web server")
+        raise ConfigError(
+            "BACKEND_ENDPOINT",
+            "not set; set it to the URL of a web server, and BACKEND_ENDPOINT_TYPE to session",
+        )
     if config.endpoint_type != "session":
         raise ConfigError(
             "BACKEND_ENDPOINT_TYPE",
-            f"is not 'session', so {config.endpoint.url} is used with a key pair; set it to log in",
+            f"not 'session', so {config.endpoint.url} is used with a key pair; to log in with a "
+            "password, set it to session",
         )
     return config
 
@@ -111,7 +116,9 @@ def _secrets(path: Path | None) -> Iterator[str]:
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as exc:
-            raise ConfigError("--password-file", f"{path} cannot be read: {exc}") from None
+            raise ConfigError(
+                "--password-file", f"{path} cannot be read: {read_failure(exc)}"
+            ) from None
         return iter(lines)
     if not sys.stdin.isatty():
         return (line.rstrip("\r\n") for line in sys.stdin)

@@ -22,6 +22,7 @@ from backendai_trio.kernels import one_error
 
 from .. import exit_codes
 from ..console import Status
+from ..errors import read_failure
 from ..parameters import NAME, LocalPath
 from ..termination import ending_signals
 
@@ -193,7 +194,7 @@ def _secret(path: Path | None) -> str | None:
 def _password(path: Path) -> str:
     password = _read_secret(path, "--password-file")
     if not password:
-        raise ConfigError("--password-file", f"{path} is empty")
+        raise ConfigError("--password-file", f"the first line of {path} is empty")
     return password
 
 
@@ -202,7 +203,7 @@ def _read_secret(path: Path, option: str) -> str:
     try:
         return path.read_text(encoding="utf-8").partition("\n")[0].strip()
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(option, f"{path} cannot be read: {exc}") from None
+        raise ConfigError(option, f"{path} cannot be read: {read_failure(exc)}") from None
 
 
 async def _serve(options: GatewayOptions, print_env: bool, again: list[str]) -> int:

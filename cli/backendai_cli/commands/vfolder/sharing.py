@@ -141,8 +141,8 @@ def decline(invitation_id: str) -> None:
 def _report(action: str, reached: Sequence[str], requested: Sequence[str]) -> None:
     if not reached:
         raise click.ClickException(
-            f"nothing was changed: the server does not know {', '.join(requested)}, or it was so "
-            "before"
+            f"nothing was changed: the server does not know {', '.join(requested)}, or had "
+            "nothing to change"
         )
     Status().done(f"{action} {', '.join(map(printable, reached))}.")
 

@@ -56,7 +56,8 @@ def listing(kind: Kind, era: Era, hello: Hello | None = None) -> Listing:
     if found is None and generation not in (SEED.name, _BEFORE_LISTS):
         found = by_era[SESSION_6.name]
     if found is None:
-        raise LocalProtocolError(f"{hello.name} has no list of {kind}")
+        server = f"a server of API {era.version}" if hello is None else hello.name
+        raise LocalProtocolError(f"{server} has no list of {kind}")
     keys = _keys(kind)
     found = _of_release(kind, found, hello)
     if not found.paged:

@@ -68,7 +68,7 @@ async def test_server_that_is_not_http() -> None:
         await read_head(stream)
 
     async with serving(ssh) as config:
-        with pytest.raises(ConfigError, match=r"not a Backend\.AI server") as caught:
+        with pytest.raises(ConfigError, match="does not speak HTTP") as caught:
             async with open_client(config):
                 pass
     assert caught.value.variable == "BACKEND_ENDPOINT"
@@ -93,7 +93,7 @@ async def test_server_that_is_not_backend_ai(answer: bytes) -> None:
             await stream.send_all(answer)
 
     async with serving(web) as config:
-        with pytest.raises(ConfigError, match=r"not a Backend\.AI server") as caught:
+        with pytest.raises(ConfigError, match=r"check the address|redirects to") as caught:
             async with open_client(config):
                 pass
     assert caught.value.variable == "BACKEND_ENDPOINT"
@@ -127,7 +127,7 @@ async def test_hello_that_redirects_says_where_to() -> None:
             await stream.send_all(reply(301, b"", "text/plain", "Location: https://b.example/x"))
 
     async with serving(web) as config:
-        with pytest.raises(ConfigError, match=r"redirects to 'https://b\.example/x'"):
+        with pytest.raises(ConfigError, match=r"redirects to https://b\.example/x,"):
             async with open_client(config):
                 pass
 

@@ -148,7 +148,7 @@ async def test_a_login_that_has_expired(gateway_parent: Path) -> None:
 
 async def test_a_server_without_logins(gateway_parent: Path) -> None:
     async with open_gateway() as gateway:
-        with pytest.raises(ConfigError, match=r"is not a Backend\.AI server"):
+        with pytest.raises(ConfigError, match=r"does not answer as a Backend\.AI server"):
             async with open_client(without_login(gateway)):
                 pass
         async with open_client(gateway.config) as client:

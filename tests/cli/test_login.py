@@ -86,7 +86,7 @@ def test_what_is_not_there(commands: Commands, served: Mapping[str, str]) -> Non
     assert "BACKEND_ENDPOINT:" in commands.run("login", NAME, stdin=b"x\n").problem(125)
     assert "BACKEND_ENDPOINT_TYPE" in commands.run("logout", env=served).problem(125)
     session = dict(served) | {"BACKEND_ENDPOINT_TYPE": "session"}
-    assert "not a Backend.AI server" in commands.run(
+    assert "does not answer as a Backend.AI server" in commands.run(
         "login", NAME, stdin=b"x\n", env=session
     ).problem(125)
     assert "'cookie'" in commands.run(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ _RANDOM = (
     (re.compile(r"bt-[0-9a-f]{32}"), "{token}"),
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "{id}"),
     (re.compile(r"127\.0\.0\.1:(?!(?:1|8081)\b)\d+|localhost:\d+"), "{host}"),
+    (re.compile(r"\b\d+(?= ms$)", re.M), "{n}"),
     (re.compile(r"(?<=installed here: )[a-z0-9, ]+"), "{runtimes}"),
     (re.compile(r"(?<=TLS failed \()[\w ]+"), "{reason}"),
     # On a machine without a name server.
@@ -42,8 +41,8 @@ def normalized(text: str, commands: Commands) -> str:
 async def test_error_text(row: Row, commands: Commands, gateway_parent: Path) -> None:
     (commands.work / "empty").touch()
     async with SITUATIONS[row.situation](commands.work) as variables:
-        arguments = shlex.split(row.command)
-        result = await trio.to_thread.run_sync(partial(commands.run, *arguments, env=variables))
+        script = f"backend.ai {row.command}"
+        result = await trio.to_thread.run_sync(commands.shell, script, variables)
     assert normalized(result.stderr, commands) == f"{row.text}\n"
     assert (result.code, result.stdout) == (row.code, b"")
 
@@ -54,4 +53,5 @@ def test_every_situation_is_in_the_table() -> None:
 
 def test_a_request_is_shown_with_v_only() -> None:
     for row in ROWS:
-        assert not re.search(r"\[(GET|POST|DELETE|PATCH|PUT) /", row.text), row
+        shown = re.search(r"\b(GET|POST|DELETE|PATCH|PUT) /", row.text) is not None
+        assert shown == row.command.startswith("-v "), row

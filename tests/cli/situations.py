@@ -1,7 +1,7 @@
 """Situations in which commands fail: servers, proxies and files that are not as they should be.
 
-Each is an async context manager that yields the variables for the command. Further values, such as
-``{port}``, stand for themselves in the table of texts.
+Each is an async context manager that yields the variables for the command. The table is in
+``error_texts.txt``.
 """
 
 from __future__ import annotations

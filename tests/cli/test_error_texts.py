@@ -13,8 +13,6 @@ from .error_texts import ROWS, Row
 from .situations import SITUATIONS
 
 _RANDOM = (
-    (re.compile(r"bt-[0-9a-f]{32}"), "{token}"),
-    (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "{id}"),
     (re.compile(r"127\.0\.0\.1:(?!(?:1|8081)\b)\d+|localhost:\d+"), "{host}"),
     (re.compile(r"\b\d+(?= ms$)", re.M), "{n}"),
     (re.compile(r"(?<=installed here: )[a-z0-9, ]+"), "{runtimes}"),
@@ -31,7 +29,7 @@ _RANDOM = (
 
 def normalized(text: str, commands: Commands) -> str:
     """A text with placeholders."""
-    text = text.replace(str(commands.home), "{home}").replace(str(commands.work), "{work}")
+    text = text.replace(str(commands.home), "{home}")
     for pattern, placeholder in _RANDOM:
         text = pattern.sub(placeholder, text)
     return text

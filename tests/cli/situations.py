@@ -49,9 +49,10 @@ SITUATIONS: dict[str, Situation] = {}
 """By the names that the table has for them."""
 
 
-def situation(make: Callable[[Path], AsyncIterator[Variables]]) -> None:
+def situation(make: Situation) -> Situation:
     """Enter a situation under its name."""
-    SITUATIONS[make.__name__.replace("_", " ")] = asynccontextmanager(make)
+    SITUATIONS[make.__name__.replace("_", " ")] = make  # type: ignore[attr-defined]
+    return make
 
 
 def variables_of(config: Config) -> dict[str, str]:
@@ -67,17 +68,14 @@ def variables_of(config: Config) -> dict[str, str]:
 
 
 @situation
-async def no_server(work: Path) -> AsyncIterator[Variables]:
-    yield {}
-
-
-@situation
+@asynccontextmanager
 async def a_gateway(work: Path) -> AsyncIterator[Variables]:
     async with open_gateway() as gateway:
         yield variables_of(gateway.config)
 
 
 @situation
+@asynccontextmanager
 async def a_kernel(work: Path) -> AsyncIterator[Variables]:
     """It is called lab1 and has a file and a folder; the virtual folder is called data."""
     (work / "here").mkdir()
@@ -95,24 +93,28 @@ async def a_kernel(work: Path) -> AsyncIterator[Variables]:
 
 
 @situation
+@asynccontextmanager
 async def an_old_manager(work: Path) -> AsyncIterator[Variables]:
     async with open_gateway(GatewayOptions(release="1.1")) as gateway:
         yield variables_of(gateway.config)
 
 
 @situation
+@asynccontextmanager
 async def a_wrong_secret_key(work: Path) -> AsyncIterator[Variables]:
     async with open_gateway() as gateway:
         yield {**variables_of(gateway.config), "BACKEND_SECRET_KEY": "x" * 40}
 
 
 @situation
+@asynccontextmanager
 async def an_unknown_access_key(work: Path) -> AsyncIterator[Variables]:
     async with open_gateway() as gateway:
         yield {**variables_of(gateway.config), "BACKEND_ACCESS_KEY": "AKIA" + "Z" * 16}
 
 
 @situation
+@asynccontextmanager
 async def no_upgrades(work: Path) -> AsyncIterator[Variables]:
     """A reverse proxy that does not pass WebSockets on, before a gateway with the kernel lab1."""
     async with (
@@ -140,6 +142,7 @@ _KEYS = {
     "BACKEND_ACCESS_KEY": KEYS.access_key,
     "BACKEND_SECRET_KEY": KEYS.secret_key,
 }
+_settings("no server")
 _settings("an endpoint only", BACKEND_ENDPOINT=_URL)
 _settings("keys only", **_KEYS)
 _settings("no secret key", BACKEND_ENDPOINT=_URL, BACKEND_ACCESS_KEY=KEYS.access_key)
@@ -171,13 +174,17 @@ _dotenv("a torn .env", b"BACKEND_ENDPOINT='http://x\n")
 
 
 @situation
+@asynccontextmanager
 async def a_dangling_env_file(work: Path) -> AsyncIterator[Variables]:
+    await trio.lowlevel.checkpoint()
     (work / ".env").symlink_to("none")
     yield {}
 
 
 @situation
+@asynccontextmanager
 async def a_profile_that_cannot_be_read(work: Path) -> AsyncIterator[Variables]:
+    await trio.lowlevel.checkpoint()
     profiles = work.parent / "home" / ".config" / "backendai-trio"
     profiles.mkdir(parents=True)
     (profiles / "profiles.toml").write_text("[default\n")
@@ -189,6 +196,7 @@ async def a_profile_that_cannot_be_read(work: Path) -> AsyncIterator[Variables]:
 
 
 @situation
+@asynccontextmanager
 async def no_one_listens(work: Path) -> AsyncIterator[Variables]:
     yield {**variables_of(KEYS), "BACKEND_ENDPOINT": f"http://127.0.0.1:{await closed_port()}"}
 
@@ -256,6 +264,7 @@ _answers("JSON that is torn", HELLO, reply(200, b'{"result": ', "application/jso
 
 
 @situation
+@asynccontextmanager
 async def a_silent_server(work: Path) -> AsyncIterator[Variables]:
     async def silent(stream: trio.SocketStream) -> None:
         await trio.sleep_forever()
@@ -265,6 +274,7 @@ async def a_silent_server(work: Path) -> AsyncIterator[Variables]:
 
 
 @situation
+@asynccontextmanager
 async def a_silent_https_server(work: Path) -> AsyncIterator[Variables]:
     async def silent(stream: trio.SocketStream) -> None:
         await trio.sleep_forever()
@@ -314,6 +324,7 @@ async def _secured(
 
 
 @situation
+@asynccontextmanager
 async def TLS_of_another_host(work: Path) -> AsyncIterator[Variables]:
     certificate = authority().issue_cert("manager.example.com")
     async with _secured(work, certificate, trusted=True) as variables:
@@ -321,6 +332,7 @@ async def TLS_of_another_host(work: Path) -> AsyncIterator[Variables]:
 
 
 @situation
+@asynccontextmanager
 async def TLS_of_another_host_by_name(work: Path) -> AsyncIterator[Variables]:
     certificate = authority().issue_cert("manager.example.com")
     async with _secured(work, certificate, trusted=True) as variables:
@@ -329,6 +341,7 @@ async def TLS_of_another_host_by_name(work: Path) -> AsyncIterator[Variables]:
 
 
 @situation
+@asynccontextmanager
 async def TLS_that_has_expired(work: Path) -> AsyncIterator[Variables]:
     yesterday = datetime.now(UTC) - timedelta(days=1)
     certificate = authority().issue_cert("127.0.0.1", not_after=yesterday)
@@ -337,12 +350,14 @@ async def TLS_that_has_expired(work: Path) -> AsyncIterator[Variables]:
 
 
 @situation
+@asynccontextmanager
 async def TLS_of_an_own_authority(work: Path) -> AsyncIterator[Variables]:
     async with _secured(work, authority().issue_cert("127.0.0.1"), trusted=False) as variables:
         yield variables
 
 
 @situation
+@asynccontextmanager
 async def TLS_of_another_authority(work: Path) -> AsyncIterator[Variables]:
     """Than the one that BACKEND_CA_FILE names."""
     async with _secured(work, trustme.CA().issue_cert("127.0.0.1"), trusted=True) as variables:
@@ -350,12 +365,14 @@ async def TLS_of_another_authority(work: Path) -> AsyncIterator[Variables]:
 
 
 @situation
+@asynccontextmanager
 async def TLS_with_a_self_signed_certificate(work: Path) -> AsyncIterator[Variables]:
     async with _secured(work, None, trusted=False) as variables:
         yield variables
 
 
 @situation
+@asynccontextmanager
 async def https_to_a_plain_port(work: Path) -> AsyncIterator[Variables]:
     async with open_gateway() as gateway:
         url = gateway.url.replace("http:", "https:")
@@ -363,6 +380,7 @@ async def https_to_a_plain_port(work: Path) -> AsyncIterator[Variables]:
 
 
 @situation
+@asynccontextmanager
 async def http_to_a_TLS_port(work: Path) -> AsyncIterator[Variables]:
     certificate = authority().issue_cert("127.0.0.1")
     async with _secured(work, certificate, trusted=True, scheme="http") as variables:
@@ -381,6 +399,7 @@ async def _through(handler: Handler, variable: str, **more: str) -> AsyncIterato
 
 
 @situation
+@asynccontextmanager
 async def a_proxy_with_a_password(work: Path) -> AsyncIterator[Variables]:
     proxy = ForwardingProxy()
     proxy.password = "pass-word"
@@ -389,6 +408,7 @@ async def a_proxy_with_a_password(work: Path) -> AsyncIterator[Variables]:
 
 
 @situation
+@asynccontextmanager
 async def a_proxy_with_another_password(work: Path) -> AsyncIterator[Variables]:
     proxy = ForwardingProxy()
     proxy.password = "pass-word"
@@ -397,18 +417,21 @@ async def a_proxy_with_another_password(work: Path) -> AsyncIterator[Variables]:
 
 
 @situation
+@asynccontextmanager
 async def a_proxy_that_is_down(work: Path) -> AsyncIterator[Variables]:
     url = f"http://127.0.0.1:{await closed_port()}"
     yield {**_KEYS, "BACKEND_ENDPOINT": "http://manager.example.com", "HTTP_PROXY": url}
 
 
 @situation
+@asynccontextmanager
 async def a_SOCKS_proxy_that_is_down(work: Path) -> AsyncIterator[Variables]:
     url = f"socks5://127.0.0.1:{await closed_port()}"
     yield {**_KEYS, "BACKEND_ENDPOINT": "http://127.0.0.1:1", "ALL_PROXY": url}
 
 
 @situation
+@asynccontextmanager
 async def a_SOCKS_proxy_that_refuses(work: Path) -> AsyncIterator[Variables]:
     proxy = SocksProxy()
     proxy.refuses = True
@@ -417,6 +440,7 @@ async def a_SOCKS_proxy_that_refuses(work: Path) -> AsyncIterator[Variables]:
 
 
 @situation
+@asynccontextmanager
 async def a_SOCKS_proxy_with_a_password(work: Path) -> AsyncIterator[Variables]:
     proxy = SocksProxy((b"user", b"pass-word"))
     async with _through(proxy.handle, "ALL_PROXY", scheme="socks5") as variables:
@@ -424,6 +448,7 @@ async def a_SOCKS_proxy_with_a_password(work: Path) -> AsyncIterator[Variables]:
 
 
 @situation
+@asynccontextmanager
 async def a_proxy_that_is_silent(work: Path) -> AsyncIterator[Variables]:
     async def silent(stream: trio.SocketStream) -> None:
         await trio.sleep_forever()
@@ -438,6 +463,7 @@ async def a_proxy_that_is_silent(work: Path) -> AsyncIterator[Variables]:
 
 
 @situation
+@asynccontextmanager
 async def a_proxy_that_refuses_to_connect(work: Path) -> AsyncIterator[Variables]:
     proxy = ForwardingProxy()
     proxy.refuses_connect = True
@@ -450,6 +476,7 @@ async def a_proxy_that_refuses_to_connect(work: Path) -> AsyncIterator[Variables
 
 
 @situation
+@asynccontextmanager
 async def a_proxy_with_a_page_of_502(work: Path) -> AsyncIterator[Variables]:
     async def answer(stream: trio.SocketStream) -> None:
         await read_head(stream)
@@ -464,6 +491,7 @@ async def a_proxy_with_a_page_of_502(work: Path) -> AsyncIterator[Variables]:
 
 
 @situation
+@asynccontextmanager
 async def a_proxy_that_is_none(work: Path) -> AsyncIterator[Variables]:
     async def answer(stream: trio.SocketStream) -> None:
         await read_head(stream)

@@ -82,6 +82,8 @@ class Run:
         self.last_seen = trio.current_time()
         self._log = log
         self._input_request: dict[str, Any] | None = None
+        self._polled_request: Mapping[str, Any] | None = None
+        """The last input request that was in the reply to a poll."""
         # Incremental, because a read may end within a character. The log has decoders of its own,
         # since a poll may be far behind it.
         errors = "surrogateescape" if request.raw_console else "replace"
@@ -159,8 +161,13 @@ class Run:
 
     @property
     def waits_for_input(self) -> bool:
-        """Whether the program waits for input and the client got an input request."""
+        """Whether the program waits for input."""
         return self._input_request is not None
+
+    @property
+    def asked_by_poll(self) -> bool:
+        """Whether the program waits for input, and the reply to a poll has said so."""
+        return self.waits_for_input and self._polled_request is self._input_request
 
     async def answer(self, line: str | None) -> None:
         """Give the program a line (without its newline), or None for end of input."""
@@ -242,6 +249,7 @@ class Run:
             self.output.release(self.output.end)
         options: dict[str, Any] = {}
         if status == "waiting-input":
+            self._polled_request = mark
             options["is_password"] = mark["is_password"]
         elif status == "finished":
             for kind, decoder in self._decoders.items():

@@ -238,8 +238,10 @@ class Session:
         run_id = request.run_id or uuid.uuid4().hex
         known = self._runs.get(run_id)
         if known is not None:
-            # Client 1.1.1 repeats its first mode with every call (docs/protocol.md, section 4.5).
-            if request.mode != "continue" and known.waits_for_input:
+            # Client 1.1.1 repeats its first mode with every call, also when it does not know yet
+            # that the program asks (docs/protocol.md, section 4.5).
+            repeated = request.mode in ("query", "batch") and known.asked_by_poll
+            if repeated or (request.mode == "input" and known.waits_for_input):
                 await known.answer(None if request.eof else request.code)
             return known
         if request.mode in ("continue", "input"):

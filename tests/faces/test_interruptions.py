@@ -39,8 +39,10 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestGateway]:
 
 
 def threads() -> set[str]:
-    """Threads by name, without those that Trio keeps for a few seconds to use them again."""
-    return {item.name for item in threading.enumerate() if not item.name.startswith("Trio thread")}
+    """Threads by name, without those of Trio: kept for a few seconds to be used again, or named by
+    what they do, such as the one that waits for the portal's end."""
+    names = {item.name for item in threading.enumerate()}
+    return {name for name in names if not name.startswith("Trio thread") and " from " not in name}
 
 
 class Tally:

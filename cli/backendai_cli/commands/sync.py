@@ -62,7 +62,7 @@ def command(
     if remote is None:
         raise click.UsageError(f"{target}: write it as ID:PATH")
     if target.endswith(":"):  # "lab1:$FOLDER" without a value; --delete would empty the work folder
-        raise click.UsageError(f"{target!r} has no path; the work folder is '{target}.'")
+        raise click.UsageError(f"the path in {target!r} is empty; the work folder is '{target}.'")
     token, path = remote
     sync = Sync(
         folder,

@@ -15,6 +15,7 @@ gateway is started in this process; its kernels and virtual folders end with it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -121,11 +122,11 @@ def _making(
     return cast(Maker[P], classmethod(call))
 
 
-class _Block:
+class _Block(ABC):
     """An iterator that is closed at the end of a ``with`` block."""
 
-    def close(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def close(self) -> None: ...
 
     def __iter__(self) -> Self:
         return self

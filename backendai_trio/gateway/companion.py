@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from ..config.settings import Config
-from ..errors import GatewayError
+from ..errors import ConnectionFailed, ExecutionError, GatewayError
 from .settings import GatewayOptions, bind, check_platform, client_config, open_store
 from .shortages import shortage_of
 
@@ -51,8 +51,8 @@ def open_gateway_process(options: GatewayOptions | None = None) -> Iterator[Conf
     Raises:
         GatewayError: this is not Linux, the address or the data folder cannot be used, or the
             machine lacks something that the gateway needs. In that last case the block has failed
-            with an error of its client. Other errors in the new process are printed to standard
-            error.
+            with a `ConnectionFailed` or an `ExecutionError` of its client. Other errors in the new
+            process are printed to standard error.
     """
     options = options or GatewayOptions()
     check_platform()
@@ -76,7 +76,7 @@ def open_gateway_process(options: GatewayOptions | None = None) -> Iterator[Conf
                 _run_gateway(options, listener, child_end)
         try:
             yield client_config(options, options.port, pair)
-        except Exception:
+        except (ConnectionFailed, ExecutionError):  # what a client sees of a gateway that ends
             lifeline.settimeout(REASON_SECONDS)
             if reason := _received_reason(lifeline):
                 raise GatewayError(f"the gateway on this machine has failed: {reason}") from None

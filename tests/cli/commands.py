@@ -108,7 +108,7 @@ class Commands:
         ) as shell:
             try:
                 stdout, stderr = shell.communicate(timeout=TIMEOUT_SECONDS)
-            except BaseException:
+            except BaseException:  # the time limit, or Ctrl-C; raised again
                 os.killpg(shell.pid, signal.SIGKILL)  # the shell, and all that it started
                 raise
         return Result(shell.returncode, stdout, stderr.decode())

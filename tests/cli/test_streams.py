@@ -8,7 +8,6 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 
@@ -50,7 +49,6 @@ FULL = [
 ]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this platform has no /dev/full")
 @pytest.mark.parametrize(("arguments", "full_output", "full_error", "both"), FULL, ids=str)
 def test_a_full_disk(
     commands: Commands, arguments: list[str], full_output: int, full_error: int, both: int

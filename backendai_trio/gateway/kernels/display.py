@@ -48,7 +48,7 @@ def listen_at(path: Path) -> socket.socket:
         try:
             listener.bind(f"/proc/self/fd/{folder}/{path.name}")
             listener.listen()
-        except BaseException:
+        except BaseException:  # raised again
             listener.close()
             raise
         return listener

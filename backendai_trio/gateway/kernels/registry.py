@@ -280,7 +280,7 @@ class SessionRegistry:
                     self._forget(item)
                 else:
                     self._remove(item.session)
-            except Exception:
+            except Exception:  # such as a full disk: the next one has its turn all the same
                 _log.exception("what kernel %r has left is not recorded", item.token)
             self._start_next()
 

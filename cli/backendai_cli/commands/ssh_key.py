@@ -110,7 +110,7 @@ def _open_with_room(part: Path) -> TextIO:
             left -= os.write(handle, b"\n" * left)
         os.fsync(handle)
         os.lseek(handle, 0, os.SEEK_SET)
-    except BaseException:
+    except BaseException:  # Ctrl-C, too, leaves no file
         os.close(handle)
         part.unlink(missing_ok=True)
         raise

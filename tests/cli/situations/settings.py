@@ -1,0 +1,78 @@
+"""Settings that are missing, malformed or unreadable."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from ...transport.servers import (
+    KEYS,
+)
+from .registry import (
+    KEY_PAIR,
+    SITUATIONS,
+    Variables,
+    situation,
+)
+
+
+def _settings(name: str, **variables: str) -> None:
+    @asynccontextmanager
+    async def settings(work: Path) -> AsyncIterator[Variables]:
+        yield variables
+
+    SITUATIONS[name] = settings
+
+
+_URL = "http://127.0.0.1:1"
+_settings("no server")
+_settings("an endpoint only", BACKEND_ENDPOINT=_URL)
+_settings("keys only", **KEY_PAIR)
+_settings("no secret key", BACKEND_ENDPOINT=_URL, BACKEND_ACCESS_KEY=KEYS.access_key)
+_settings("an endpoint that is no URL", **KEY_PAIR, BACKEND_ENDPOINT="manager.example.com")
+_settings("an endpoint of another scheme", **KEY_PAIR, BACKEND_ENDPOINT="ftp://manager.example.com")
+_settings("a short access key", **KEY_PAIR | {"BACKEND_ACCESS_KEY": "AKIA"}, BACKEND_ENDPOINT=_URL)
+_settings("a limit in words", **KEY_PAIR, BACKEND_ENDPOINT=_URL, BACKEND_CONNECTION_TIMEOUT="x")
+_settings("an unknown endpoint type", **KEY_PAIR, BACKEND_ENDPOINT=_URL, BACKEND_ENDPOINT_TYPE="x")
+_settings("no CA file", **KEY_PAIR, BACKEND_ENDPOINT=_URL, BACKEND_CA_FILE="none.pem")
+_settings("an empty CA file", **KEY_PAIR, BACKEND_ENDPOINT="https://x.y", BACKEND_CA_FILE="empty")
+_settings("an unknown profile", **KEY_PAIR, BACKEND_ENDPOINT=_URL, BACKEND_PROFILE="none")
+_settings("a host name without an address", **KEY_PAIR, BACKEND_ENDPOINT="http://nowhere.invalid")
+_settings("a host name that is too long", **KEY_PAIR, BACKEND_ENDPOINT=f"http://{'a' * 64}.invalid")
+_settings("a proxy that is no URL", **KEY_PAIR, BACKEND_ENDPOINT=_URL, HTTP_PROXY="http://[::1")
+_settings("a proxy of another scheme", **KEY_PAIR, BACKEND_ENDPOINT=_URL, all_proxy="ftp://x:1")
+
+
+def _dotenv(name: str, data: bytes) -> None:
+    @asynccontextmanager
+    async def dotenv(work: Path) -> AsyncIterator[Variables]:
+        (work / ".env").write_bytes(data)
+        yield {}
+
+    SITUATIONS[name] = dotenv
+
+
+_dotenv("a binary .env", b"BACKEND_ENDPOINT=\xff\xfa\xc0\n")
+_dotenv("a torn .env", b"BACKEND_ENDPOINT='http://x\n")
+
+
+@situation
+@asynccontextmanager
+async def a_dangling_env_file(work: Path) -> AsyncIterator[Variables]:
+    await trio.lowlevel.checkpoint()
+    (work / ".env").symlink_to("none")
+    yield {}
+
+
+@situation
+@asynccontextmanager
+async def a_profile_that_cannot_be_read(work: Path) -> AsyncIterator[Variables]:
+    await trio.lowlevel.checkpoint()
+    profiles = work.parent / "home" / ".config" / "backendai-trio"
+    profiles.mkdir(parents=True)
+    (profiles / "profiles.toml").write_text("[default\n")
+    (profiles / "profiles.toml").chmod(0o600)
+    yield {}

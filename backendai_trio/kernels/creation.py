@@ -138,12 +138,14 @@ class _Creation:
         finally:
             call.close()
         if not reply.created and not create.reuse:  # before 20.03 managers join all the same
-            raise InvalidRequest(
+            error = InvalidRequest(
                 400,
                 kind="kernel-already-exists",
-                title=f"The token is taken: a kernel {create.token!r} exists; use another token",
+                title=f"The token is taken: a kernel {create.token!r} exists",
                 request=f"POST {path}",
             )
+            error.advice = advice_for(error, create.spec)
+            raise error
         return reply
 
     async def _undo(self, call: PendingCall) -> None:

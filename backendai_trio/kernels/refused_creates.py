@@ -24,6 +24,7 @@ _NAMES = (
     ("domain", r"domain"),
     ("project", r"group|project"),
 )
+_TAKEN = ("session-already-exists", "kernel-already-exists")
 _SCOPE = re.compile(r"\bon session at scopes \[(project|domain)id")
 """Where a user may not make sessions, in the detail of a 403 of managers from 26.9 on."""
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|\([^)]*\)|\{.*\}", re.DOTALL)
@@ -40,6 +41,8 @@ def advice_for(error: ApiError, spec: KernelSpec) -> str:
             (docs/protocol.md, section 10).
         spec: what was to be created.
     """
+    if error.kind in _TAKEN:
+        return "use another token (-t), or end that kernel first ('backend.ai rm')"
     match _refused(error):
         case "resource group":
             return "name one that you may use with --resource-group (KernelSpec.resource_group)"

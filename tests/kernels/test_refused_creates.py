@@ -34,6 +34,8 @@ _LACKS = "User 1 lacks permission <Permission.CREATE: 4> on session at scopes"
         (403, "not-enough-permission", f"{_LACKS} [ProjectID('1')]", "lab", "'lab' is no project"),
         (403, "not-enough-permission", f"{_LACKS} [DomainID('1')]", "", "BACKEND_DOMAIN"),
         (403, "not-enough-permission", "User 1 lacks permission to open a project", "", ""),
+        (400, "session-already-exists", "No", "", "use another token (-t), or end that kernel"),
+        (400, "kernel-already-exists", "No", "", "use another token (-t), or end that kernel"),
         # Words that are a part of another, or of a failure of another kind, say nothing.
         (404, "image-not-found", "No such image: cr.mydomain.org/python", "", ""),
         (404, "object-not-found", "No such image: cr.domain.org/group", "", ""),

@@ -125,10 +125,7 @@ def check_same_kernel(
         Refused: 400, it is not.
     """
     if kernel.runtime is not runtime or not create.reuse:
-        raise token_is_taken(
-            f"kernel {create.token!r} exists and runs {kernel.runtime.name}; "
-            "use another token, or destroy it first"
-        )
+        raise token_is_taken(f"kernel {create.token!r} exists and runs {kernel.runtime.name}")
     mounted = {folder.folder_id for folder in kernel.mounts}
     missing = [item.folder.name for item in mounts if item.folder.folder_id not in mounted]
     if missing:
@@ -136,8 +133,7 @@ def check_same_kernel(
             400,
             "session-already-exists",
             "The kernel runs without the folder",
-            f"kernel {create.token!r} was created without {', '.join(missing)}; "
-            "use another token, or destroy it first",
+            f"kernel {create.token!r} was created without {', '.join(missing)}",
         )
 
 
@@ -145,6 +141,6 @@ def token_is_taken(detail: str) -> Refused:
     """The answer to a request whose token another kernel has.
 
     Args:
-        detail: what to do.
+        detail: which one.
     """
     return Refused(400, "session-already-exists", "The token is taken", detail)

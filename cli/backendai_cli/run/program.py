@@ -102,4 +102,4 @@ def append_arguments(options: BatchOptions) -> BatchOptions:
 
 def argv_code(arguments: Sequence[str]) -> str:
     """Code of Python that sets the arguments of later code, as ``python -c`` sets them."""
-    return f"__import__('sys').argv[1:] = {list(arguments)!r}"
+    return f"__import__('sys').argv[:] = {['-c', *arguments]!r}"

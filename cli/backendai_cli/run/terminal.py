@@ -101,8 +101,8 @@ async def connect(kernel: TrioKernel, status: Status) -> int:
     """
     detached = False
     code = exit_codes.FAILED
-    status.info("Connected; Ctrl-] detaches.")
     async with open_terminal(kernel, term=terminal_name()) as terminal:
+        status.info("Connected; Ctrl-] detaches.")
         with _library_errors(), raw_terminal(TerminalMode(), status), one_error():
             async with trio.open_nursery() as nursery:
 

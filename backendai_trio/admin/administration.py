@@ -8,10 +8,11 @@ from typing import Any
 
 import trio
 
-from ..errors import ApiError, InvalidRequest, LocalProtocolError, NotFound, api_error
+from ..errors import ApiError, AuthError, LocalProtocolError, api_error
 from ..transport.client import Client
 from ..transport.graphql import ask
 from ..transport.projects import project_id
+from ..transport.retry import is_refusal
 from ..wire.admin_kinds import ManagedKindName, kind_of
 from ..wire.admin_settings import Action, ManagedKind, Release
 from ..wire.administration import (
@@ -298,7 +299,9 @@ async def _check_new(client: Client, mutation: Mutation, release: Release) -> No
         return
     try:
         await _row(client, kind, mutation.key, release)
-    except (InvalidRequest, NotFound):
+    except ApiError as exc:
+        if isinstance(exc, AuthError) or not is_refusal(exc):
+            raise
         return  # older managers refuse to look for what is not there
     raise api_error(400, title=f"there is a {kind.noun} {mutation.key} already")
 

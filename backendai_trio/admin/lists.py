@@ -9,10 +9,11 @@ from typing import Any
 
 import trio
 
-from ..errors import ApiError, AuthError, InvalidRequest, LocalProtocolError
+from ..errors import ApiError, LocalProtocolError
 from ..transport.client import Client
 from ..transport.graphql import ask
 from ..transport.own_account import own_access_key
+from ..transport.retry import is_refusal
 from ..wire.admin_lists import Kind, SessionRow, listing, only_living
 from ..wire.graphql import GraphQLQuery
 from ..wire.http import Request
@@ -168,8 +169,8 @@ async def list_rows(
         )
         try:
             data = await ask(client, query)
-        except (AuthError, InvalidRequest):
-            if question.own is None:
+        except ApiError as exc:
+            if question.own is None or not is_refusal(exc):
                 raise
             question = question.own
             continue

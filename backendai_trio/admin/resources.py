@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import trio
 
-from ..errors import ApiError, LocalProtocolError, RemoteProtocolError
+from ..errors import ApiError, LocalProtocolError
 from ..transport.client import Client
 from ..transport.graphql import ask
 from ..transport.own_account import own_projects
+from ..transport.retry import is_refusal
 from ..wire.json_fields import Fields
 from ..wire.own_projects import DEFAULT_PROJECT
 from ..wire.resources import (
@@ -110,8 +111,10 @@ async def _project(client: Client, name: str) -> str:
         return name or client.config.project
     try:
         own = await own_projects(client)
-    except (ApiError, RemoteProtocolError):  # the server need not say: the default may be right
-        return DEFAULT_PROJECT
+    except ApiError as exc:
+        if not is_refusal(exc):
+            raise
+        return DEFAULT_PROJECT  # the server need not say: the default may be right
     if not own.names or DEFAULT_PROJECT in own.names:
         return DEFAULT_PROJECT
     if len(own.names) > 1:

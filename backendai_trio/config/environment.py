@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import ConfigError
 from .dotenv import decode_dotenv, parse_dotenv
 from .parsing import Layer, parse_config
-from .profiles import profile_layer
+from .profiles import ForbiddenProfiles, profile_layer
 from .proxies import find_proxy
 from .saved_logins import read_login
 from .settings import Config
@@ -108,13 +108,9 @@ def _profile_below(environ: Mapping[str, str], dotenv: Layer) -> Layer:
     name = read_profile_name()
     try:
         return profile_layer(name)
-    except ConfigError as exc:
+    except ForbiddenProfiles:
         variables = {**dotenv.variables, **environ}
         needed = ("BACKEND_ENDPOINT", "BACKEND_ACCESS_KEY", "BACKEND_SECRET_KEY")
-        if (
-            name is None
-            and isinstance(exc.__context__, PermissionError)
-            and all(variables.get(variable) for variable in needed)
-        ):
+        if name is None and all(variables.get(variable) for variable in needed):
             return Layer({}, "")
         raise

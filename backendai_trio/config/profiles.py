@@ -20,10 +20,21 @@ from ..errors import ConfigError
 from .parsing import SETTINGS, Layer, check_setting
 from .user_dirs import config_folder, write_private
 
-__all__ = ["DEFAULT_PROFILE", "profile_layer", "profiles_file", "read_profiles", "save_setting"]
+__all__ = [
+    "DEFAULT_PROFILE",
+    "ForbiddenProfiles",
+    "profile_layer",
+    "profiles_file",
+    "read_profiles",
+    "save_setting",
+]
 
 DEFAULT_PROFILE = "default"
 """The profile that is used when none is named. It need not exist."""
+
+
+class ForbiddenProfiles(ConfigError):
+    """This user may not read the file."""
 
 
 def profiles_file() -> Path:
@@ -38,6 +49,7 @@ def read_profiles() -> dict[str, dict[str, str]]:
         Settings by name, by the name of the profile; empty if there is no file.
 
     Raises:
+        ForbiddenProfiles: this user may not read the file.
         ConfigError: other users may read the file, it is not TOML, or it holds something that is
             not a setting.
     """
@@ -49,7 +61,7 @@ def read_profiles() -> dict[str, dict[str, str]]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except PermissionError as exc:
-        raise ConfigError(
+        raise ForbiddenProfiles(
             str(path),
             f"cannot be read ({exc.strerror}); if HOME is another user's, set it to a folder of "
             "your own, or set XDG_CONFIG_HOME",

@@ -10,6 +10,7 @@ from typing import NamedTuple
 __all__ = ["Exclusions"]
 
 _IGNORE_FILES = (".gitignore", ".backendaiignore")  # where they differ, the last one counts
+_OUTER_SPACE = re.compile(r"^\s+|\s+$")
 _REPOSITORY = ".git"
 _FOLDER_MARK = "ps_d"
 
@@ -132,7 +133,7 @@ def _read_rules(folder: Path) -> list[_Rule]:
         path = folder / name
         if path.is_file():
             text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
-            lines += text.splitlines()
+            lines += (line.removesuffix("\r") for line in text.split("\n"))
             names.append(str(path))
     return _compile(lines, " or ".join(names))
 
@@ -152,9 +153,11 @@ def _compile(lines: Iterable[str], origin: str) -> list[_Rule]:
 def _compile_line(line: str) -> _Rule | None:
     from pathspec import GitIgnoreSpec  # imported here, since few transfers need it
 
-    stripped = line.rstrip()
-    if stripped.endswith("\\"):  # an escaped space
-        stripped = line
+    stripped = line.rstrip(" ")
+    if stripped.endswith("\\") and stripped != line:  # the first space is escaped
+        stripped = f"{stripped[:-1]}[ ]"
+    # `GitIgnoreSpec` strips all kinds of space, and Git none but that at the end.
+    stripped = _OUTER_SPACE.sub(lambda match: "".join(f"[{c}]" for c in match[0]), stripped)
     # `GitIgnoreSpec` lets a pattern of a folder match all that is in it, so that ``!a/`` includes
     # what Git leaves out. Git, and this module, ask for each folder on the way instead.
     only_folders = stripped.endswith("/")

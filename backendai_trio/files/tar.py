@@ -257,13 +257,8 @@ class Extractor:
         if entry.more and entry.name != self._last:
             raise RemoteProtocolError(f"archive: {entry.name!r} goes on without a beginning")
         self._last = entry.name if entry.kind == "file" else ""
-        top, _, inner = entry.name.partition("/")
-        self._tops[top] = None
-        if (
-            inner
-            and self._exclusions
-            and self._exclusions.covers(inner, is_folder=entry.kind == "folder")
-        ):
+        self._tops[entry.name.partition("/")[0]] = None
+        if self._is_excluded(entry.name, is_folder=entry.kind == "folder"):
             return
         if entry.kind == "symlink":
             self._links.append(entry)
@@ -294,9 +289,22 @@ class Extractor:
         if not self._left:
             self.close()
 
+    def _is_excluded(self, name: str, *, is_folder: bool) -> bool:
+        inner = name.partition("/")[2]
+        if not inner or not self._exclusions:
+            return False
+        return self._exclusions.covers(inner, is_folder=is_folder)
+
     def _copy(self, entry: Entry, path: str) -> None:
+        target = entry.target.removeprefix("./")
+        if self._is_excluded(target, is_folder=False):
+            # Its content was in the archive only once, and has been passed over.
+            raise RemoteProtocolError(
+                f"archive: {entry.name!r} is a hard link to {target!r}, which is excluded; "
+                "exclude both of them, or none"
+            )
         try:
-            source = self.folder / check_local_name(entry.target.removeprefix("./"))
+            source = self.folder / check_local_name(target)
             if not stat.S_ISREG(source.lstat().st_mode):
                 raise OSError
         except (OSError, LocalProtocolError):

@@ -55,6 +55,8 @@ class BatchResult:
     """Of the server, in a word: ``task-finished``, ``task-failed``, ``task-timeout`` and others."""
     log: str
     """What the command has printed, both streams as they came, as far as the server keeps it."""
+    log_complete: bool
+    """Whether the server has shown the log after the command's end; else its end may be missing."""
 
     @property
     def timed_out(self) -> bool:
@@ -266,6 +268,7 @@ class _Following:
             exit_code=code,
             reason=reason,
             log=self._output.text,
+            log_complete=self._output.complete,
         )
 
 

@@ -27,6 +27,9 @@ class BatchOutput:
         kernel: the session.
         log: finds the command's output in the session's log.
         channel: where to send the output; it stays open. None: nowhere.
+
+    Attributes:
+        complete: whether the log was seen after the command's end.
     """
 
     def __init__(
@@ -35,7 +38,10 @@ class BatchOutput:
         self._kernel = kernel
         self._log = log
         self._channel = channel
+        self.complete = False
         self._pieces: list[str] = []
+        self._look = trio.CancelScope()
+        """The present one."""
         self._wanted = trio.Event()
         self._finishing = False
 
@@ -50,13 +56,15 @@ class BatchOutput:
         return self._log.exit_code
 
     def look_now(self) -> None:
-        """Have `follow` look at the log at once."""
+        """Have `follow` look at the log at once, in place of a look that is under way: its answer
+        would be older, and may be long in coming."""
         self._wanted.set()
+        self._look.cancel()
 
     def finish(self) -> None:
         """Have `follow` look at the log for the last time, and end."""
         self._finishing = True
-        self._wanted.set()
+        self.look_now()
 
     async def follow(self) -> None:
         """Send what is added to the log, until `finish` is called and all is sent."""
@@ -69,9 +77,12 @@ class BatchOutput:
 
     async def _show(self, *, last: bool = False) -> None:
         """Look at the log, and send what was added to it."""
-        added = ""
-        with trio.move_on_after(_LAST_LOOK_SECONDS if last else float("inf")):
+        added = None
+        with trio.CancelScope() as self._look:
+            if last:
+                self._look.deadline = trio.current_time() + _LAST_LOOK_SECONDS
             added = await self._read(retries=4 if last else 0)
+        self.complete = last and added is not None
         if not added:
             return
         self._pieces.append(added)
@@ -81,14 +92,14 @@ class BatchOutput:
             except trio.BrokenResourceError:
                 self._channel = None
 
-    async def _read(self, *, retries: int) -> str:
-        """What was added to the log; ``""`` if the server does not show it: a log is not worth
-        the session's end."""
+    async def _read(self, *, retries: int) -> str | None:
+        """What was added to the log; None if the server does not show it: a log is not worth the
+        session's end."""
         pauses = backoff(0.2, longest=2.0, retries=retries)
         while True:
             try:
                 return self._log.feed(await self._kernel.logs())
             except BackendError as exc:
                 if not is_transient(exc) or (pause := next(pauses, None)) is None:
-                    return ""
+                    return None
             await trio.sleep(pause)

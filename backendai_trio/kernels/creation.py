@@ -109,13 +109,14 @@ class _Creation:
             waited for, since only that says what has become of the create: a kernel may come up
             long after a destroy found nothing.
         """
-        spec = with_known_project(self._client, self._create.spec)
-        self._create = replace(self._create, spec=spec)
+        spec = self._create.spec
+        sent = with_known_project(self._client, spec)
+        self._create = replace(self._create, spec=sent)
         try:
             return await self._send()
         except ApiError as exc:
             refusal = exc
-        other = await with_own_project(self._client, spec, refusal)
+        other = await with_own_project(self._client, spec, sent, refusal)
         if other is None:
             raise refusal
         self._create = replace(self._create, spec=other)

@@ -197,7 +197,8 @@ class TrioKernel:
             ConnectionFailed: it could not be reached.
 
         Cancellation:
-            Is raised when the kernel has ended all the same, or after the grace time.
+            Is raised when the kernel has ended all the same, or after the grace time; six times as
+            long if it has not been started.
 
         Endpoint: ``DELETE /session/{name}`` (docs/protocol.md, section 3.6).
         """

@@ -6,8 +6,6 @@ from datetime import UTC, datetime
 
 from ..errors import (
     ApiError,
-    AuthError,
-    InvalidRequest,
     NotFound,
     RemoteProtocolError,
     ServerError,
@@ -86,8 +84,10 @@ async def kernel_state(client: Client, token: str, kernel_id: str) -> KernelStat
         query = state_query(kernel_id, with_position=with_position)
         try:
             return KernelState.decode(await ask(client, query, repeat=True))
-        except (AuthError, InvalidRequest, NotFound):  # no such query, or not for this user
-            pass
+        except ApiError as exc:
+            if not is_refusal(exc):
+                raise
+            # There is no such query, or it is not for this user.
     try:
         return (await kernel_info(client, kernel_id)).state
     except NotFound:

@@ -37,7 +37,7 @@ def with_known_project(client: Client, spec: KernelSpec) -> KernelSpec:
 
 
 async def with_own_project(
-    client: Client, spec: KernelSpec, refusal: ApiError
+    client: Client, spec: KernelSpec, sent: KernelSpec, refusal: ApiError
 ) -> KernelSpec | None:
     """What to create instead, after a create was refused.
 
@@ -47,6 +47,7 @@ async def with_own_project(
     Args:
         client: of the server.
         spec: what was to be created.
+        sent: the same as `with_known_project` had completed it: what was refused.
         refusal: the server's. If the user has several projects, its advice names them.
 
     Returns:
@@ -62,7 +63,8 @@ async def with_own_project(
         await trio.lowlevel.checkpoint()
         return None
     try:
-        own = await own_projects(client)
+        # Anew: the refusal may be the sign that the user is in other projects by now.
+        own = await own_projects(client, since=trio.current_time())
     except (ApiError, RemoteProtocolError):
         return None  # the refusal says what is wrong, too
     other = with_known_project(client, spec)
@@ -71,7 +73,7 @@ async def with_own_project(
             f"your projects in the domain {own.domain} are {', '.join(own.names)}: name one with "
             "-g, BACKEND_GROUP or KernelSpec.project"
         )
-    return None if other == spec or _asked_already(spec, other) else other
+    return None if other in (spec, sent) or _asked_already(spec, other) else other
 
 
 def _asked_already(spec: KernelSpec, other: KernelSpec) -> bool:

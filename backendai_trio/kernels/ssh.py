@@ -53,16 +53,13 @@ async def ssh_login(kernel: TrioKernel, *, fetch_key: bool = True) -> SshLogin:
     Endpoint: ``GET /stream/session/{name}/apps``, a WebSocket
     ``/stream/session/{name}/tcpproxy?app=sshd``, then a download (docs/protocol.md, section 6.6).
     """
-    user, unknown = "", None
     try:
         user = (await find_app(kernel, ssh.APP)).user
     except NotFound as exc:
-        if exc.kind != "app-not-found":
-            raise
-        unknown = exc
-    await _check_identification(kernel)  # a server that offers none knows why
-    if unknown is not None:
-        raise unknown
+        if exc.kind == "app-not-found":
+            await _check_identification(kernel)  # the server knows why there is none
+        raise
+    await _check_identification(kernel)
     key = await private_key_of(kernel) if fetch_key else ""
     return SshLogin(user or ssh.USER, key)
 

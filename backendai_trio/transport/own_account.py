@@ -1,6 +1,8 @@
-"""Who asks: the key pair and the projects that the server sees. Each is asked for once."""
+"""Who asks: the key pair and the projects that the server sees, found out once for a client."""
 
 from __future__ import annotations
+
+import math
 
 import trio
 
@@ -20,8 +22,11 @@ class _Account:
     """What was found out for a client."""
 
     def __init__(self) -> None:
+        self.lock = trio.Lock()
+        """Of tasks that want to know at the same time, one asks."""
         self.access_key = ""
         self.projects: OwnProjects | None = None
+        self.projects_asked_at = -math.inf
 
 
 async def own_access_key(client: Client) -> str | None:
@@ -45,19 +50,19 @@ async def own_access_key(client: Client) -> str | None:
     if client.hello.features or not listing("sessions", client.era).paged:
         await trio.lowlevel.checkpoint()
         return None
-    if not known.access_key:
-        found = Fields(await ask(client, _OWN_KEY_PAIR, repeat=True), "own key pair")
-        known.access_key = found.nested("keypair").text("access_key")
-    else:
-        await trio.lowlevel.checkpoint()
+    async with known.lock:
+        if not known.access_key:
+            found = Fields(await ask(client, _OWN_KEY_PAIR, repeat=True), "own key pair")
+            known.access_key = found.nested("keypair").text("access_key")
     return known.access_key
 
 
-async def own_projects(client: Client) -> OwnProjects:
+async def own_projects(client: Client, *, since: float = -math.inf) -> OwnProjects:
     """The user's domain, and the projects there.
 
     Args:
         client: of the server.
+        since: on Trio's clock; what was asked for before is too old.
 
     Raises:
         ApiError: the server has no such query, does not answer this user, or failed.
@@ -67,13 +72,13 @@ async def own_projects(client: Client) -> OwnProjects:
     Endpoint: GraphQL ``user`` (docs/protocol.md, section 8.3).
     """
     known = client.extension(_Account)
-    if known.projects is None:
-        known.projects = OwnProjects.decode(
-            await ask(client, own_projects_query(client.hello), repeat=True)
-        )
-    else:
-        await trio.lowlevel.checkpoint()
-    return known.projects
+    async with known.lock:
+        if known.projects is None or known.projects_asked_at < since:
+            asked_at = trio.current_time()
+            answer = await ask(client, own_projects_query(client.hello), repeat=True)
+            known.projects = OwnProjects.decode(answer)
+            known.projects_asked_at = asked_at
+        return known.projects
 
 
 def known_projects(client: Client) -> OwnProjects | None:

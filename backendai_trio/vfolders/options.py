@@ -177,13 +177,14 @@ class CopyWatch:
         self._was_listed, self._unlisted_since = True, None
         # The state of a copy in progress is that of the source up to 23.09.
         return not any(
-            row.status in _COPIES and row.folder_id in (copy.folder_id, self._source_id)
+            row.status in _COPIES
+            and any(_is_same(row.folder_id, known) for known in (copy.folder_id, self._source_id))
             for row in rows
         )
 
     def _found_in(self, rows: Sequence[VFolderInfo]) -> VFolderInfo | None:
         for row in rows:
-            if is_same_uuid(row.folder_id, self._folder_id):
+            if _is_same(row.folder_id, self._folder_id):
                 return row
         # Other users may share folders of the name, and the trash may have some.
         named = (row for row in rows if row.name == self._name)
@@ -195,6 +196,10 @@ class CopyWatch:
             title=f"the files could not be copied to the folder {self._name!r}: {reason}",
             request=self._request,
         )
+
+
+def _is_same(one: str, other: str) -> bool:
+    return one == other or is_same_uuid(one, other)
 
 
 async def _check_proxy_era(folder: VFolderReference, action: str) -> None:

@@ -146,6 +146,8 @@ class Listing:
 
 
 # Storage proxies' names of the kinds of files, and the letters that `ls -l` has for them.
+_LATEST = 253_402_300_799.0
+"""The last second of the year 9999: what systems can set as a file's time."""
 _TYPES = {"-": "FILE", "d": "DIRECTORY", "l": "SYMLINK"}
 _ST_KINDS = {"-": stat.S_IFREG, "d": stat.S_IFDIR, "l": stat.S_IFLNK}
 _LETTERS = {name: letter for letter, name in _TYPES.items()}
@@ -186,11 +188,13 @@ def _moment(text: str) -> float:
 
 def _file(row: Fields) -> FileInfo:
     modified = row.raw("mtime")
+    if not isinstance(modified, int | float) or not abs(modified) <= _LATEST:
+        modified = 0.0  # no time, or not a number
     return FileInfo(
         row.text("filename"),
         row.text("mode", default="?"),
         row.integer("size", default=0),
-        float(modified) if isinstance(modified, int | float) else 0.0,
+        float(modified),
     )
 
 

@@ -59,6 +59,8 @@ class OwnProjects:
             RemoteProtocolError: it is malformed.
         """
         top = Fields(answer, "own projects")
+        if "user" in answer and answer["user"] is None:
+            return cls("", ())  # it tells nothing of this user
         user = top.nested("user")
         own = [Fields(item, "project") for item in user.items("groups")]
         if "groups" in answer:

@@ -19,6 +19,8 @@ from backendai_trio import (
     KernelSpec,
     LocalProtocolError,
     NotFound,
+    RemoteProtocolError,
+    ServerError,
     open_client,
     open_gateway,
     open_kernel,
@@ -96,7 +98,6 @@ async def test_before_there_were_any(release: str, gateway_parent: Path) -> None
         ("", ["physics", "biology"], None),
         ("", reply(400, b'{"type": "x", "title": "no"}', PROBLEM), "default"),
         ("", reply(403, b'{"type": "x", "title": "no"}', PROBLEM), "default"),
-        ("", reply(500, b'{"type": "x", "title": "no"}', PROBLEM), "default"),
         ("", reply(200, b'{"user": null}', JSON), "default"),
     ],
 )
@@ -136,3 +137,27 @@ async def test_project_that_counts(setting: str, own: list[str] | bytes, expecte
                 assert await list_resource_groups(client) == ["a"]
         assert asked == ["x"] + [expected] * 2 if expected else ["x"]
         assert len(queries) == (not setting and not isinstance(own, bytes))
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (reply(500, b'{"type": "x", "title": "no"}', PROBLEM), ServerError),
+        (reply(200, b"<html>Back soon</html>", "text/html"), RemoteProtocolError),
+    ],
+)
+async def test_failure_to_tell_the_projects_is_one(answer: bytes, error: type[Exception]) -> None:
+    """The default project would be refused, or be the wrong one, and the cause would be hidden."""
+
+    async def handle(stream: trio.SocketStream) -> None:
+        while head := await read_head(stream):
+            if head.startswith(b"GET / "):
+                await stream.send_all(HELLO)
+            else:
+                while b"}}" not in head.partition(b"\r\n\r\n")[2]:
+                    head += await stream.receive_some(65536)
+                await stream.send_all(answer)
+
+    async with serving(handle) as config, open_client(config) as client:
+        with pytest.raises(error):
+            await list_resource_groups(client)

@@ -128,12 +128,13 @@ def test_a_malformed_pattern_is_an_error_or_matches_nothing(tmp_path: Path, patt
             sent(tmp_path, ignore_files=True)
 
 
-NAMES = ["a", "b", "ab", "a.o", ".x"]
+NAMES = ["a", "b", "ab", "a.o", ".x", " a", "a ", "a\u2028b"]
 LINES = st.lists(
     st.sampled_from(
         [
             "a", "/a", "a/", "!a", "b", "!b/", "*.o", "!*.o", "a*", "?b", "[ab]", "*/a", "/a/b",
             "**/b", "a/**", "a/**/b", "!a/", ".x", "*", "!*/", "#a", "\\#a", "a ", "/*", "!/b",
+            "a\t", " a", "\ta", "a\\ ", "a\\   ", "a\r", "a\u2028b", "a\x0bb", " ", "\t", "! a",
         ]
     ),
     max_size=4,
@@ -160,7 +161,8 @@ def test_git_leaves_out_the_same(
             for second in NAMES:
                 make(root, f"{first}/{second}/ab", f"{first}/{second}/a.o", f"d/{first}/{second}")
         for place, lines in ((".", outer), ("a", inner), ("a/b", nested)):
-            (root / place / ".gitignore").write_text("".join(f"{line}\n" for line in lines))
+            text = "".join(f"{line}\n" for line in lines)
+            (root / place / ".gitignore").write_bytes(text.encode())
         subprocess.run(["git", "init", "-q"], cwd=root, env=git, check=True)
         command = ["git", "ls-files", "-z", "--others", "--exclude-standard"]
         listed = subprocess.run(command, cwd=root, env=git, check=True, capture_output=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from backendai_trio.errors import LocalProtocolError, RemoteProtocolError
+from backendai_trio.files.exclusions import Exclusions
 from backendai_trio.files.paths import PendingFile, pending_folder, place_tree, safe_join
 from backendai_trio.files.tar import Extractor, archive, sealed
 
@@ -97,6 +98,22 @@ def test_hard_links_become_copies(tmp_path: Path) -> None:
     extract(made(("a", FILE, ""), ("b", HARD, "a")), tmp_path)
     assert (tmp_path / "b").read_bytes() == b"content"
     assert (tmp_path / "a").stat().st_nlink == 1
+
+
+def test_hard_link_to_what_is_excluded(tmp_path: Path) -> None:
+    """The content was in the archive only once: nobody has altered it, so the text does not say so."""
+    data = made(("out/a.txt", FILE, ""), ("out/b.txt", HARD, "out/a.txt"))
+    exclusions = Exclusions(["a.txt"], root=tmp_path, ignore_files=False)
+    with (
+        Extractor(tmp_path, exclusions=exclusions) as extractor,
+        pytest.raises(RemoteProtocolError, match="'out/a.txt', which is excluded; exclude both"),
+    ):
+        extractor.feed(data)
+    both = Exclusions(["*.txt"], root=tmp_path, ignore_files=False)
+    with Extractor(tmp_path, exclusions=both) as extractor:
+        extractor.feed(data)
+        extractor.finish()
+    assert not (tmp_path / "out/b.txt").exists()
 
 
 def test_too_many_entries(tmp_path: Path) -> None:

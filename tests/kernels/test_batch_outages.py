@@ -109,7 +109,28 @@ async def test_log_that_is_not_shown_does_not_end_the_session(failure: str) -> N
     async with client_of(manager) as client:
         result = await run_batch(client, PYTHON, BatchJob("true"), token="abc")
     assert (result.succeeded, result.exit_code, result.log) == (True, 0, "one\n")
+    assert result.log_complete
     assert manager.asked("DELETE") == []
+
+
+class HangingLog(BatchManager):
+    """The first answer with the log never comes; the command ends when it is asked for."""
+
+    async def answer(self, head: str) -> bytes:
+        if head.endswith("/logs") and not self.looks:
+            self.looks += 1
+            self.states = ["TERMINATED"]
+            self.successful.set()
+            await trio.sleep_forever()
+        return await super().answer(head)
+
+
+async def test_look_that_hangs_does_not_hold_the_result_up() -> None:
+    """The test would be ended at its limit, which is shorter than the client's for an answer."""
+    manager = HangingLog(logs=["{begin}one\n{end}0\n"])
+    async with client_of(manager) as client:
+        result = await run_batch(client, PYTHON, BatchJob("true"), token="abc")
+    assert (result.log, result.log_complete) == ("one\n", True)
 
 
 async def test_result_counts_when_its_log_is_lost() -> None:
@@ -118,6 +139,7 @@ async def test_result_counts_when_its_log_is_lost() -> None:
     async with client_of(manager) as client:
         result = await run_batch(client, PYTHON, BatchJob("true"), token="abc")
     assert (result.succeeded, result.exit_code, result.log) == (True, 0, "")
+    assert not result.log_complete
     assert manager.asked("DELETE") == []
 
 

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, replace
 
 import pytest
+import trio
+import trio.testing
 
 from backendai_trio import ApiError, open_kernel
 from backendai_trio.wire.own_projects import OwnProjects
@@ -41,6 +43,7 @@ class Site(Manager):
             if not self.tells:
                 return FAILED
             own = OwnProjects(self.domain, self.projects)
+            await trio.testing.wait_all_tasks_blocked(0.02)  # what else is on its way has arrived
             return reply(200, json.dumps({"data": own.encode()}).encode(), "application/json")
         return await super().answer(head)
 
@@ -53,6 +56,42 @@ async def test_the_only_project_is_found_out_once(refusal: str) -> None:
             async with open_kernel(client, PYTHON, token="abc"):
                 pass
     assert site.asked("POST").count("/session") == 3
+
+
+async def test_user_who_is_moved_to_another_project() -> None:
+    """What was found out for the client is no longer true: the refusal is the sign of that."""
+    site = Site("RUNNING")
+    async with client_of(site) as client:
+        for project in ("physics", "biology"):
+            site.projects = (project,)
+            async with open_kernel(client, PYTHON, token="abc"):
+                pass
+        site.projects, creates = (), site.asked("POST").count("/session")
+        with pytest.raises(ApiError):
+            async with open_kernel(client, PYTHON, token="abc"):
+                pass
+        # What was refused is not sent once more.
+        assert site.asked("POST").count("/session") == creates + 1
+        site.projects = ("art", "music")
+        with pytest.raises(ApiError) as caught:
+            async with open_kernel(client, PYTHON, token="abc"):
+                pass
+        assert "art, music" in caught.value.advice
+
+
+async def test_creates_that_are_refused_together_ask_together() -> None:
+    site = Site("RUNNING")
+    async with client_of(site) as client, trio.open_nursery() as nursery:
+        for _ in range(8):
+
+            @nursery.start_soon
+            async def create() -> None:
+                async with open_kernel(client, PYTHON, token="abc"):
+                    pass
+
+    asked = [body for body in site.bodies if b"groups" in body]
+    # The first one that is refused, and one for all that were refused after it had asked.
+    assert 1 <= len(asked) <= 2
 
 
 async def test_project_of_the_users_own_domain() -> None:

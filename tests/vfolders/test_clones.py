@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import trio
@@ -169,6 +169,18 @@ async def test_a_copy_that_never_comes(rows: Rows | bytes) -> None:
         copy = CopyWatch(data.client, "copy", COPY, SOURCE, "POST /", unlisted_seconds=0.1)
         with pytest.raises(ServerError):
             await wait_for_task(data.client, "", is_done=copy.is_done)
+
+
+async def test_ids_with_dashes_in_one_answer_and_without_in_another() -> None:
+    """The source shows that the copy is in progress, whichever form its id has in the list."""
+    busy, copied = (
+        [folder(COPY, "copy"), folder(str(UUID(SOURCE)), "data", status)]
+        for status in ("performing", "ready")
+    )
+    manager = Manager([NO_EVENTS], [busy, busy, copied])
+    async with cloneable_at(manager) as data:
+        assert await data.clone("copy") == "copy"
+    assert manager.lists == [copied]
 
 
 async def test_other_folders_of_the_name() -> None:

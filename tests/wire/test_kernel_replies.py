@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backendai_trio.errors import RemoteProtocolError
+from backendai_trio.wire.files import Listing
 from backendai_trio.wire.json_fields import encode_json
 from backendai_trio.wire.kernels import (
     CreateReply,
@@ -242,3 +243,17 @@ def test_any_statistics_are_read_or_refused(body: bytes) -> None:
         return
     if statistics is not None:
         assert all(type(getattr(statistics, name)) is int for name in NAMES)
+
+
+@given(st.floats() | st.integers() | st.none() | st.text(max_size=3))
+@example(1e300)
+@example(float("nan"))
+@example(10**400)
+@example(-(2**63))
+def test_times_of_files_can_be_set(moment: object) -> None:
+    """A server may list any number; downloads keep the times."""
+    rows = json.dumps([{"filename": "a", "mode": "-rw-r--r--", "size": 1, "mtime": moment}])
+    (found,) = Listing.decode(
+        json.dumps({"files": rows, "errors": "", "abspath": "/"}).encode()
+    ).files
+    assert abs(found.modified) < 2**38

@@ -64,6 +64,11 @@ async def follow_job(request: JobRequest, config: Config, status: Status) -> int
         suggesting_images(client, request.spec.runtime),
     ):
         result = await _Follower(request, client, status).run()
+    if not result.log_complete:
+        status.warn(
+            "The end of the output may be missing: the server did not show the log after the "
+            f"command's end. 'backend.ai logs {result.kernel_id}' may show it later"
+        )
     if result.succeeded:
         status.done("The command has succeeded.")
         return 0

@@ -101,7 +101,7 @@ def test_hard_links_become_copies(tmp_path: Path) -> None:
 
 
 def test_hard_link_to_what_is_excluded(tmp_path: Path) -> None:
-    """The content was in the archive only once. That is no hostile archive, and is not called one."""
+    """The content was in the archive only once. That is no hostile archive, nor called one."""
     data = made(("out/a.txt", FILE, ""), ("out/b.txt", HARD, "out/a.txt"))
     exclusions = Exclusions(["a.txt"], root=tmp_path, ignore_files=False)
     with (

@@ -21,6 +21,7 @@ __all__ = [
     "check_access_key",
     "check_secret_key",
     "check_setting",
+    "encode_host",
     "parse_config",
     "parse_endpoint",
 ]
@@ -47,6 +48,7 @@ _ACCESS_KEY = re.compile(r"AKIA[A-Z0-9]{16}")
 _SECRET_KEY = re.compile(r"[\x21-\x7e]{40}")
 # Characters that a Host header and a request line can carry; an IPv6 address may have a zone.
 _HOST = re.compile(r"[A-Za-z0-9._~-]+|[0-9A-Fa-f:.]+(%\w+)?")
+_LONGEST_HOST = 253  # RFC 1035 has 255 bytes, with a length before each label and an empty one last
 _PATH = re.compile(r"[!-~]*")
 _ENDPOINT_HINT = "set it to a URL such as https://manager.example.com or http://127.0.0.1:8081"
 # What says who talks to whom: none of them is taken from elsewhere by accident.
@@ -63,6 +65,22 @@ class Layer(NamedTuple):
     """The source, for messages: ``.env`` or ``profile 'work'``; ``""`` for the environment."""
 
 
+def encode_host(name: str) -> str:
+    """A host name as DNS, TLS and proxies take it: in ASCII, by IDNA 2003.
+
+    Args:
+        name: host name, or an IP address; ``""`` stays as it is.
+
+    Raises:
+        ValueError: one of its labels is empty or has more than 63 characters, all of them together
+            have too many, or IDNA has no form of it.
+    """
+    host = name.encode("idna").decode()  # UnicodeError is a ValueError
+    if len(host.removesuffix(".")) > _LONGEST_HOST:
+        raise ValueError("a host name has 253 characters at most")
+    return host
+
+
 def parse_endpoint(text: str, *, variable: str = "BACKEND_ENDPOINT") -> Endpoint:
     """Parse the URL of a server.
 
@@ -71,18 +89,21 @@ def parse_endpoint(text: str, *, variable: str = "BACKEND_ENDPOINT") -> Endpoint
         variable: where it was set, for messages.
 
     Raises:
-        ConfigError: it is not an http or https URL with a host, or it has a user name, a query or
-            a fragment.
+        ConfigError: it is not an http or https URL with a host, its host name cannot be one, or it
+            has a user name, a query or a fragment.
     """
     # The part before an "@" may be a password: it is never shown.
     shown = repr(text if "@" not in text else "...@" + text.rpartition("@")[2])
     hint = _ENDPOINT_HINT
     try:
         parts = urlsplit(text.strip())
-        port = parts.port
-        host = (parts.hostname or "").encode("ascii" if text.isascii() else "idna").decode()
-    except ValueError:  # bad port or bracket, or a host name that IDNA refuses
+        port, name = parts.port, parts.hostname or ""
+    except ValueError:  # bad port or bracket
         raise ConfigError(variable, f"{shown} is not a URL; {hint}") from None
+    try:
+        host = encode_host(name)
+    except ValueError:
+        raise ConfigError(variable, f"the host name of {shown} is malformed; {hint}") from None
     if "@" in text:
         raise ConfigError(variable, f"the URL must not hold a user name or password; {hint}")
     if parts.scheme not in DEFAULT_PORTS or not _HOST.fullmatch(host) or port == 0:

@@ -7,31 +7,14 @@ async with open_events(client) as events:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 
-import trio
-
-from ..errors import ConnectionFailed, RemoteProtocolError, ServerError
 from ..transport.client import Client
-from ..transport.responses import ResponseStream
-from ..transport.retry import backoff
-from ..wire.events import (
-    CONTENT_TYPE,
-    RECONNECTED,
-    SERVER_CLOSE,
-    EventParser,
-    SessionEvent,
-    events_request,
-    session_id_of,
-)
+from ..transport.event_source import SILENCE_SECONDS, EventSource
+from ..wire.events import RECONNECTED, SessionEvent, events_request, session_id_of
 
 __all__ = ["EventStream", "open_events"]
-
-SILENCE_SECONDS = 45.0
-"""After this time without a byte the server counts as dead: it sends a keep-alive every 15 s."""
-_FIRST_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 30.0
 
 
 class EventStream:
@@ -43,24 +26,19 @@ class EventStream:
     Attributes:
         reconnects: how many broken connections were replaced. Events from the time between are
             missing; the iteration gives an event named ``stream_reconnected`` in their place.
-        closed_by_server: whether the server has ended the stream on purpose; then the iteration
-            ends.
     """
 
     def __init__(self, client: Client, token: str | None, silence_seconds: float) -> None:
         self.reconnects = 0
-        self.closed_by_server = False
-        self._client = client
         self._token = token
         self._session_id = session_id_of(client.era, token).lower()
-        self._silence_seconds = silence_seconds
-        self._request = events_request(client.era, token)
-        self._connection: AsyncExitStack | None = None
-        self._response: ResponseStream | None = None
-        self._parser = EventParser()
-        self._connected_at = 0.0
-        self._pauses: Iterator[float] | None = None
-        self._retry_seconds = 0.0
+        request = events_request(client.era, token)
+        self._source = EventSource(client, request, silence_seconds=silence_seconds)
+
+    @property
+    def closed_by_server(self) -> bool:
+        """Whether the server has ended the stream on purpose; then the iteration ends."""
+        return self._source.closed_by_server
 
     def __aiter__(self) -> EventStream:
         return self
@@ -70,80 +48,30 @@ class EventStream:
 
         Raises:
             StopAsyncIteration: the server has ended the stream on purpose.
-            ApiError: after a break, the server refuses to go on (5xx are tried again).
+            ApiError: after a break, the server refuses to go on. Failures that may pass are waited
+                out.
             RemoteProtocolError: the server's messages are not session events.
+            trio.ClosedResourceError: the stream was closed.
 
         Cancellation: loses no event.
         """
-        await trio.lowlevel.checkpoint()  # before an event is taken out: a cancel loses none
-        while not self.closed_by_server:
-            if self._response is None:
-                await self._reconnect()
-                return SessionEvent(RECONNECTED, token=self._token or "")
-            message = self._parser.next_message()
-            if message is None:
-                await self._receive(self._response)
-            elif message.event == SERVER_CLOSE:
-                self.closed_by_server = True
-                await self.aclose()
-            else:
-                self._pauses = None
-                event = SessionEvent.decode(message)
-                # Managers from 25.15 on ignore the id in the query (docs/protocol.md, section 6.3).
-                if not self._session_id or event.session_id.lower() in ("", self._session_id):
-                    return event
-        raise StopAsyncIteration
-
-    async def _receive(self, response: ResponseStream) -> None:
-        """Receive more data. A connection that is of no more use is closed."""
-        try:
-            data = await response.receive_some()
-        except ConnectionFailed:
-            data = b""
-        if self._parser.retry_seconds is not None:
-            self._retry_seconds = self._parser.retry_seconds
-        if data:
-            self._parser.feed(data)
-        else:  # the end
-            await self.aclose()
-
-    async def _reconnect(self) -> None:
-        if trio.current_time() - self._connected_at > _LONGEST_PAUSE_SECONDS:
-            self._pauses = None  # the last connection held
-        if self._pauses is None:
-            first = max(_FIRST_PAUSE_SECONDS, self._retry_seconds)
-            self._pauses = backoff(first, longest=_LONGEST_PAUSE_SECONDS)
-        for pause in self._pauses:
-            await trio.sleep(pause)
-            try:
-                await self._connect()
-            except (ConnectionFailed, ServerError):
-                continue  # for as long as the caller waits: deadlines are cancel scopes
-            self.reconnects += 1
-            return
-
-    async def _connect(self) -> None:
-        async with AsyncExitStack() as stack:
-            streaming = self._client.request(self._request, answer_seconds=self._silence_seconds)
-            response = await stack.enter_async_context(streaming)
-            if response.content_type != CONTENT_TYPE:
-                raise RemoteProtocolError(
-                    f"{self._request}: expected {CONTENT_TYPE}, got {response.content_type!r}; "
-                    "check BACKEND_ENDPOINT, and proxies on the way"
-                )
-            self._parser = EventParser()
-            self._response = response
-            self._connected_at = trio.current_time()
-            self._connection = stack.pop_all()
+        while (message := await self._source.next_message()) is not None:
+            event = SessionEvent.decode(message)
+            # Managers from 25.15 on ignore the id in the query (docs/protocol.md, section 6.3).
+            if not self._session_id or event.session_id.lower() in ("", self._session_id):
+                return event
+        if self.closed_by_server:
+            raise StopAsyncIteration
+        await self._source.reconnect()
+        self.reconnects += 1
+        return SessionEvent(RECONNECTED, token=self._token or "")
 
     async def aclose(self) -> None:
         """Close the connection. May be repeated; the end of the `open_events` block does it.
 
-        Raises: no error.
+        Raises: nothing.
         """
-        connection, self._connection, self._response = self._connection, None, None
-        if connection is not None:
-            await connection.aclose()
+        await self._source.aclose()
 
 
 @asynccontextmanager
@@ -173,5 +101,5 @@ async def open_events(
     (docs/protocol.md, section 6.3).
     """
     async with aclosing(EventStream(client, token, silence_seconds)) as stream:
-        await stream._connect()
+        await stream._source.connect()
         yield stream

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 import trio
 
-from ..errors import ApiError, ConnectionFailed, RemoteProtocolError, ServerError, api_error
+from ..errors import ApiError, ConnectionFailed, RemoteProtocolError, api_error
 from ..wire.background_tasks import TaskEvent, task_events_request
-from ..wire.events import CONTENT_TYPE, SERVER_CLOSE, EventParser
 from .client import Client
+from .event_source import EventSource
 from .retry import backoff, is_transient
 
 __all__ = ["TaskChannel", "follow_task", "wait_for_task"]
 
 TaskChannel = trio.MemorySendChannel[TaskEvent]
 _SHOWN = 500
-_SILENCE_SECONDS = 45.0
-"""Servers send a keep-alive every 15 s; after a longer silence a connection counts as broken."""
-_FIRST_PAUSE_SECONDS = 0.3
-_LONGEST_PAUSE_SECONDS = 30.0
+_FIRST_POLL_PAUSE_SECONDS = 0.3
 _LONGEST_POLL_PAUSE_SECONDS = 5.0
 
 
@@ -29,8 +26,8 @@ async def follow_task(
 ) -> TaskEvent:
     """Wait until a background task has ended.
 
-    A connection that breaks is replaced, for as long as the caller waits: managers keep results
-    for 24 hours.
+    A connection that breaks is replaced, for as long as the caller waits
+    (`EventSource.reconnect`): managers keep results for 24 hours.
 
     Args:
         client: of the server.
@@ -43,7 +40,7 @@ async def follow_task(
 
     Raises:
         ServerError: the task failed, or was cancelled at the server.
-        NotFound: there is no such task.
+        ApiError: the server refuses to tell of the task; `NotFound` if there is none.
         ConnectionFailed: the server cannot be reached at first.
         RemoteProtocolError: what the server sends are no events of a task.
 
@@ -52,12 +49,10 @@ async def follow_task(
 
     Endpoint: ``GET /events/background-task`` (docs/protocol.md, section 6.4).
     """
-    event = await _last_event(client, task_id, progress)
-    pauses = backoff(_FIRST_PAUSE_SECONDS, longest=_LONGEST_PAUSE_SECONDS)
-    while event is None:
-        await trio.sleep(next(pauses))
-        with suppress(ConnectionFailed, ServerError):
-            event = await _last_event(client, task_id, progress)
+    async with aclosing(_source(client, task_id)) as source:
+        await source.connect()
+        while (event := await _last_event(source, progress)) is None:
+            await source.reconnect()
     _check(client, event, task_id)
     return event
 
@@ -85,10 +80,12 @@ async def wait_for_task(
     Endpoint: as for `follow_task`.
     """
     has_events = bool(task_id)
-    for pause in backoff(_FIRST_PAUSE_SECONDS, longest=_LONGEST_POLL_PAUSE_SECONDS):
+    for pause in backoff(_FIRST_POLL_PAUSE_SECONDS, longest=_LONGEST_POLL_PAUSE_SECONDS):
         if has_events:
             try:
-                event = await _last_event(client, task_id, None)
+                async with aclosing(_source(client, task_id)) as source:
+                    await source.connect()
+                    event = await _last_event(source, None)
             except (ApiError, ConnectionFailed, RemoteProtocolError) as exc:
                 has_events = is_transient(exc)
             else:
@@ -100,34 +97,22 @@ async def wait_for_task(
         await trio.sleep(pause)
 
 
-async def _last_event(
-    client: Client, task_id: str, progress: TaskChannel | None
-) -> TaskEvent | None:
+def _source(client: Client, task_id: str) -> EventSource:
+    return EventSource(client, task_events_request(client.era, task_id))
+
+
+async def _last_event(source: EventSource, progress: TaskChannel | None) -> TaskEvent | None:
     """The event that ends a task; None if the connection has ended before it."""
-    request = task_events_request(client.era, task_id)
-    parser = EventParser()
-    async with client.request(request, answer_seconds=_SILENCE_SECONDS) as response:
-        if response.content_type != CONTENT_TYPE:
-            raise RemoteProtocolError(
-                f"{request}: expected {CONTENT_TYPE}, got {response.content_type!r}"
-            )
-        while True:
-            try:
-                data = await response.receive_some()
-            except ConnectionFailed:
-                return None
-            if not data:
-                return None
-            parser.feed(data)
-            while (message := parser.next_message()) is not None:
-                event = TaskEvent.decode(message)
-                if event is not None and (event.succeeded or event.failed):
-                    return event
-                if message.event == SERVER_CLOSE:
-                    return None
-                if event is not None and progress is not None:
-                    with suppress(trio.BrokenResourceError):
-                        await progress.send(event)
+    while (message := await source.next_message()) is not None:
+        event = TaskEvent.decode(message)
+        if event is None:
+            continue
+        if event.succeeded or event.failed:
+            return event
+        if progress is not None:
+            with suppress(trio.BrokenResourceError):
+                await progress.send(event)
+    return None
 
 
 def _check(client: Client, event: TaskEvent, task_id: str) -> None:

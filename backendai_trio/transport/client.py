@@ -173,8 +173,9 @@ class Client:
 
         Args:
             request: what to send.
-            at: another server, such as a storage proxy, where a token in the query lets the request
-                in. It is not signed then, and no key is sent. None: the client's server.
+            at: a storage proxy, by the address that the server gives for it (it is reached as
+                `Config.storage_proxy` says), where a token in the query lets the request in. It is
+                not signed then, and no key is sent. None: the client's server.
             api: False for a path of a web server itself, and not of the API that it leads to.
             sign: False for a request to the client's server that is not signed.
             body_digest: as for `signed_headers`.

@@ -136,7 +136,7 @@ def _named(name: str, variable: str, advice: str, config: Config) -> Iterator[No
     try:
         with one_error():  # Trio connects in a nursery: a cancellation comes as a group
             yield
-    except (OSError, UnicodeError, trio.BrokenResourceError) as exc:
+    except (OSError, trio.BrokenResourceError) as exc:
         raise connect_error(exc, name, variable, advice, ca_file=config.ca_file) from exc
 
 

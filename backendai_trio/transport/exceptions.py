@@ -169,8 +169,6 @@ def _reason(exc: BaseException, variable: str = "", ca_file: str | None = None) 
             continue
         if isinstance(cause, socket.gaierror):
             return _name_reason(cause, variable)
-        if isinstance(cause, UnicodeError):
-            return "its host name is malformed", f"correct {variable}"
         if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
             # Trio's text repeats the address.
             reason = os.strerror(cause.errno).lower()

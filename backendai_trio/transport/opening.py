@@ -18,6 +18,7 @@ from .limits import Limits
 from .pool import ConnectionPool
 from .proxies import proxy_of
 from .retry import is_transient
+from .sending import outgoing_request
 from .tls import tls_context
 
 __all__ = ["open_client"]
@@ -139,9 +140,25 @@ def _hello_of(client: Client, config: Config, request: Request, response: Respon
 
 
 async def _probe(client: Client, config: Config, path: str) -> Response:
-    """Ask at this address; which one comes next if that fails is decided above."""
-    date = {"Date": client.date()}
-    async with client.request(
-        Request("GET", path), at=config.api, headers=date, check_status=False
-    ) as stream:
+    """Ask at this address, without a signature; which address comes next if that fails is decided
+    above."""
+    request, endpoint = Request("GET", path), config.api
+    headers = {
+        "Host": endpoint.host_header,
+        "User-Agent": config.user_agent,
+        "Date": client.date(),
+    }
+    outgoing = outgoing_request(
+        request,
+        endpoint,
+        headers,
+        head_seconds=config.answer_seconds,
+        body_seconds=config.answer_seconds,
+    )
+    stream = await client.sender.open_response(
+        request, lambda _: outgoing, elsewhere=True, waits=True, check_status=False
+    )
+    try:
         return await stream.read_all()
+    finally:
+        stream.close()

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import trio
 
+from ..config.parsing import encode_host
 from ..config.settings import Config, Endpoint
 from ..errors import ConfigError, ConnectionFailed
 from .exceptions import (
@@ -32,6 +33,7 @@ _PORTS = {
 _LOCAL_NAMES = frozenset({"socks4", "socks", "socks5"})
 """Host names are looked up here, and the proxy is told an address, as curl does. The other two
 leave that to the proxy."""
+_SOCKS_CREDENTIAL_BYTES = 255
 _READ_BYTES = 64 * 1024
 
 
@@ -51,6 +53,16 @@ class Proxy:
     def is_socks(self) -> bool:
         """Whether it speaks SOCKS, and not HTTP."""
         return self.scheme.startswith("socks")
+
+    @property
+    def can_log_in(self) -> bool:
+        """Whether the user name and the password can be sent to it."""
+        for text in (self.username or "", self.password):
+            if self.is_socks and not (text.isascii() and len(text) <= _SOCKS_CREDENTIAL_BYTES):
+                return False
+            if any("\ud800" <= character <= "\udfff" for character in text):  # no UTF-8
+                return False
+        return True
 
     @property
     def headers(self) -> dict[str, str]:
@@ -95,7 +107,7 @@ def proxy_of(config: Config) -> Proxy | None:
     User name and password are percent-decoded.
 
     Raises:
-        ConfigError: it is not the URL of one.
+        ConfigError: it is not the URL of one, or its user name or password cannot be sent.
     """
     if config.proxy is None:
         return None
@@ -107,7 +119,8 @@ def proxy_of(config: Config) -> Proxy | None:
     username, _, password = credentials.partition(":")
     try:
         parts = urlsplit(f"//{address}")
-        if scheme not in _PORTS or not parts.hostname:
+        host = encode_host(parts.hostname or "")
+        if scheme not in _PORTS or not host:
             raise ValueError
         port = parts.port or _PORTS[scheme]
     except ValueError:
@@ -117,8 +130,15 @@ def proxy_of(config: Config) -> Proxy | None:
             "socks5://host:port, or unset it",
         ) from None
     if not at:
-        return Proxy(scheme, parts.hostname, port, variable)
-    return Proxy(scheme, parts.hostname, port, variable, unquote(username), unquote(password))
+        return Proxy(scheme, host, port, variable)
+    proxy = Proxy(scheme, host, port, variable, unquote(username), unquote(password))
+    if not proxy.can_log_in:
+        raise ConfigError(
+            variable,
+            "its user name or password cannot be sent to a proxy; a SOCKS proxy takes at most 255 "
+            "ASCII characters of each",
+        )
+    return proxy
 
 
 async def open_tunnel(

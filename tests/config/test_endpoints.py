@@ -83,6 +83,31 @@ def test_host_must_fit_a_header(host: str) -> None:
         parse_endpoint(f"https://{host}.example.com")
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "a..b",
+        ".a",
+        ".",
+        "a..",
+        "ü..b",
+        "1.2.3..",
+        "a" * 64,
+        f"b.{'a' * 64}.c",
+        ".".join(["a" * 60] * 5),
+    ],
+)
+def test_host_name_that_dns_cannot_hold(host: str) -> None:
+    """What looks it up, and what hands it to a proxy, would each fail in a way of its own."""
+    with pytest.raises(ConfigError, match=r"the host name of .* is malformed"):
+        parse_endpoint(f"https://{host}:443/path")
+
+
+@pytest.mark.parametrize("host", ["a.", "a" * 63, ".".join(["a" * 49] * 5), "under_score.x"])
+def test_host_name_that_dns_can_hold(host: str) -> None:
+    assert parse_endpoint(f"https://{host}").host == host
+
+
 def test_port_zero_is_no_port() -> None:
     with pytest.raises(ConfigError):
         parse_endpoint("http://127.0.0.1:0")

@@ -383,6 +383,26 @@ async def test_refusal_after_a_break() -> None:
             await anext(events)
 
 
+@pytest.mark.parametrize("status", [b"200 OK", b"408 Request Timeout"])
+async def test_page_of_a_proxy_after_a_break(status: bytes) -> None:
+    page = b"HTTP/1.1 %s\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nhi" % status
+    async with (
+        scripted(STREAM, page, STREAM + ONE + CLOSE) as (client, _),
+        open_events(client) as events,
+    ):
+        assert names([event async for event in events]) == [RECONNECTED, "session_started"]
+        assert events.reconnects == 1
+
+
+async def test_stream_does_not_connect_after_its_block() -> None:
+    async with scripted(STREAM + ONE, STREAM + TWO) as (client, asked):
+        async with open_events(client) as events:
+            pass
+        with pytest.raises(trio.ClosedResourceError):
+            await anext(events)
+        assert len(asked) == 2
+
+
 async def test_not_a_stream_of_events() -> None:
     page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nhi"
     async with scripted(page) as (client, _):

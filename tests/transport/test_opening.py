@@ -76,6 +76,34 @@ async def test_address_that_answers_badly_is_left(answers: tuple[bytes, ...]) ->
     assert [address.connections for address in addresses] == [1, 1]
 
 
+@pytest.mark.parametrize("endpoint_type", ["api", "session"])
+async def test_hello_goes_to_the_server_itself_where_its_storage_proxy_has_the_same_address(
+    endpoint_type: str,
+) -> None:
+    """One web server in front of both; the storage proxy is to be reached elsewhere."""
+    manager, storage = Address(HELLO, DONE), Address(HELLO)
+    async with listening(manager, storage) as (config, (shared, elsewhere)):
+        config = replace(
+            config,
+            other_endpoints=(),
+            endpoint_type=endpoint_type,
+            storage_proxies=((shared, elsewhere),),
+        )
+        async with open_client(config) as client, client.request(INFO, sign=False) as stream:
+            await stream.read_all()
+    assert [address.connections for address in (manager, storage)] == [1, 0]
+
+
+async def test_hello_of_the_oldest_managers_goes_to_the_server_itself() -> None:
+    manager, storage = Address(reply(404, b"no root"), HELLO), Address(HELLO, HELLO)
+    async with listening(manager, storage) as (config, (shared, elsewhere)):
+        proxies = ((shared, elsewhere),)
+        config = replace(config, other_endpoints=(), storage_proxies=proxies)
+        async with open_client(config):
+            pass
+    assert [address.connections for address in (manager, storage)] == [1, 0]
+
+
 async def test_errors_name_the_address_that_has_answered() -> None:
     page = Address(reply(200, b"<html>", "text/html"))
     async with listening(Address(), page) as (config, endpoints):

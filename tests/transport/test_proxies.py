@@ -188,6 +188,36 @@ async def test_proxy_that_is_no_url(proxy_url: str) -> None:
     assert caught.value.variable == "HTTP_PROXY"
 
 
+@pytest.mark.parametrize("scheme", ["http", "https", "socks4", "socks4a", "socks5", "socks5h"])
+@pytest.mark.parametrize("host", ["a..b", "a" * 64])
+async def test_proxy_whose_host_name_is_malformed(scheme: str, host: str) -> None:
+    with pytest.raises(ConfigError, match="not the URL of a proxy"):
+        async with open_client(replace(KEYS, proxy=f"{scheme}://{host}:1")):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("proxy_url", "good"),
+    [
+        ("socks5://user:p%C3%A4ss@127.0.0.1:1", False),
+        ("socks5h://us%C3%A9r:pass@127.0.0.1:1", False),
+        (f"socks5://user:{'p' * 256}@127.0.0.1:1", False),
+        (f"socks5://user:{'p' * 255}@127.0.0.1:1", True),
+        ("socks4://us%C3%A9r@127.0.0.1:1", False),
+        ("http://user:p\udcffss@127.0.0.1:1", False),
+        ("http://user:p%C3%A4ss@127.0.0.1:1", True),
+    ],
+)
+def test_password_that_cannot_be_sent_to_a_proxy(proxy_url: str, good: bool) -> None:
+    config = replace(KEYS, proxy=proxy_url)
+    if good:
+        assert proxy_of(config) is not None
+        return
+    with pytest.raises(ConfigError, match="its user name or password cannot be sent") as caught:
+        proxy_of(config)
+    assert "ss@" not in str(caught.value) and "ppp" not in str(caught.value)
+
+
 # --- WebSockets ----------------------------------------------------------------------------------
 
 

@@ -1,0 +1,168 @@
+"""Server-sent events: following a stream of them over one connection after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+
+import trio
+
+from ..errors import BackendError, ConnectionFailed, RemoteProtocolError
+from ..wire.events import CONTENT_TYPE, KEEPALIVE_SECONDS, SERVER_CLOSE, EventParser, Message
+from ..wire.http import Request
+from .client import Client
+from .responses import ResponseStream
+from .retry import backoff, is_transient
+
+__all__ = ["SILENCE_SECONDS", "EventSource"]
+
+SILENCE_SECONDS = 3 * KEEPALIVE_SECONDS
+"""After this time without a byte a connection counts as broken: servers send keep-alives."""
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 30.0
+
+
+class EventSource:
+    """A stream of server-sent events. It has no task of its own; one task at a time uses it.
+
+    Args:
+        client: of the server.
+        request: for the stream.
+        silence_seconds: how long the server may send nothing.
+        first_pause_seconds: before the first attempt to connect again, unless the server asks for
+            a longer pause (``retry``). Chance shortens each pause by up to a half.
+
+    Attributes:
+        closed_by_server: whether the server has ended the stream on purpose.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        request: Request,
+        *,
+        silence_seconds: float = SILENCE_SECONDS,
+        first_pause_seconds: float = _FIRST_PAUSE_SECONDS,
+    ) -> None:
+        self.closed_by_server = False
+        self._client = client
+        self._request = request
+        self._silence_seconds = silence_seconds
+        self._first_pause_seconds = first_pause_seconds
+        self._closed = False
+        self._connection: AsyncExitStack | None = None
+        self._response: ResponseStream | None = None
+        self._parser = EventParser()
+        self._connected_at = 0.0
+        self._retry_seconds = 0.0
+        self._pauses: Iterator[float] | None = None
+
+    async def connect(self) -> None:
+        """Connect, in one attempt. There must be no connection.
+
+        Raises:
+            ApiError: the server refuses, or fails.
+            ConnectionFailed: it cannot be reached.
+            RemoteProtocolError: the answer is not a stream of events.
+            trio.ClosedResourceError: the source was closed.
+        """
+        self._check_open()
+        assert self._connection is None
+        async with AsyncExitStack() as stack:
+            streaming = self._client.request(self._request, answer_seconds=self._silence_seconds)
+            response = await stack.enter_async_context(streaming)
+            if response.content_type != CONTENT_TYPE:
+                raise RemoteProtocolError(
+                    f"{self._request}: expected {CONTENT_TYPE}, got {response.content_type!r}; "
+                    "check BACKEND_ENDPOINT, and proxies on the way"
+                )
+            self._parser = EventParser()
+            self._response = response
+            self._connected_at = trio.current_time()
+            self.closed_by_server = False
+            self._connection = stack.pop_all()
+
+    async def next_message(self) -> Message | None:
+        """The next message; None when the connection has ended.
+
+        Raises:
+            RemoteProtocolError: what the server sends is not HTTP, or are no events.
+            trio.ClosedResourceError: the source was closed.
+
+        Cancellation:
+            Loses no message.
+        """
+        await trio.lowlevel.checkpoint()  # before a message is taken out
+        self._check_open()
+        while self._response is not None:
+            message = self._parser.next_message()
+            if message is None:
+                await self._receive(self._response)
+            elif message.event == SERVER_CLOSE:
+                self.closed_by_server = True
+                await self._disconnect()
+            else:
+                self._pauses = None
+                return message
+        return None
+
+    async def _receive(self, response: ResponseStream) -> None:
+        """Receive more data. A connection that is of no more use is closed."""
+        try:
+            data = await response.receive_some()
+        except ConnectionFailed:
+            data = b""
+        if self._parser.retry_seconds is not None:
+            self._retry_seconds = self._parser.retry_seconds
+        if data:
+            self._parser.feed(data)
+        else:  # the end
+            await self._disconnect()
+
+    async def reconnect(self) -> None:
+        """Connect again, after a pause, and for as long as the caller waits.
+
+        Attempts go on after what may pass: failed connections, the HTTP statuses of `is_transient`
+        and 500, and answers that are no events, such as a proxy's page. The pauses between them
+        grow up to 30 s, and begin anew after a connection that has brought a message, or held for
+        longer than that.
+
+        Raises:
+            ApiError: the server refuses to go on.
+            trio.ClosedResourceError: the source was closed.
+        """
+        if trio.current_time() - self._connected_at > _LONGEST_PAUSE_SECONDS:
+            self._pauses = None
+        if self._pauses is None:
+            first = max(self._first_pause_seconds, self._retry_seconds)
+            self._pauses = backoff(first, longest=_LONGEST_PAUSE_SECONDS)
+        for pause in self._pauses:
+            await trio.sleep(pause)
+            try:
+                await self.connect()
+            except BackendError as exc:
+                if not _may_pass(exc):
+                    raise
+            else:
+                return
+
+    async def _disconnect(self) -> None:
+        connection, self._connection, self._response = self._connection, None, None
+        if connection is not None:
+            await connection.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection; there is none after it. May be repeated.
+
+        Raises: nothing.
+        """
+        self._closed = True
+        await self._disconnect()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError("this stream of events was closed")
+
+
+def _may_pass(exc: BackendError) -> bool:
+    return is_transient(exc, also={500}) or isinstance(exc, RemoteProtocolError)

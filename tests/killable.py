@@ -19,6 +19,7 @@ from typing import Any
 import trio
 
 from backendai_trio import GatewayOptions, TrioVFolder, open_client, open_gateway
+from backendai_trio.config.layers import Layer
 from backendai_trio.config.parsing import parse_config
 from backendai_trio.files import plan_uploads
 from backendai_trio.gateway.api import app  # noqa: F401 (loaded before forking)
@@ -111,7 +112,7 @@ async def serve_folders(request: dict[str, Any], ready: int) -> None:
 
 
 async def upload(request: dict[str, Any], ready: int) -> None:
-    config = parse_config(request["environ"])
+    config = parse_config(Layer(request["environ"]))
     assert config is not None
     os.write(ready, b".")
     async with open_client(config) as opened:

@@ -1,5 +1,6 @@
 from .._version import API_VERSIONS as API_VERSIONS
 from .environment import read_profile_name as read_profile_name
+from .environment import read_settings as read_settings
 from .kernel_journal import Journal as Journal
 from .kernel_journal import LeftKernel as LeftKernel
 from .kernel_journal import journal_folder as journal_folder

@@ -15,9 +15,11 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 
 from ..errors import ConfigError
-from .parsing import SETTINGS, Layer, check_setting
+from .layers import Layer
+from .parsing import SETTINGS, check_setting
 from .user_dirs import config_folder, write_private
 
 __all__ = [
@@ -83,11 +85,12 @@ def read_profiles() -> dict[str, dict[str, str]]:
     return {name: _settings_of(path, name, table) for name, table in tables.items()}
 
 
-def profile_layer(name: str | None) -> Layer:
+def profile_layer(name: str | None, *, named_by: str = "BACKEND_PROFILE") -> Layer:
     """A profile as a layer of variables.
 
     Args:
         name: name of the profile; None for `DEFAULT_PROFILE`, which need not exist.
+        named_by: what names it, for messages.
 
     Raises:
         ConfigError: there is no such profile, or the file cannot be used.
@@ -96,13 +99,13 @@ def profile_layer(name: str | None) -> Layer:
     if name is not None and name not in profiles:
         known = f"the profiles are {', '.join(sorted(profiles))}" if profiles else "there are none"
         raise ConfigError(
-            "BACKEND_PROFILE",
+            named_by,
             f"there is no profile {name!r} ({known}); make it with "
-            f"'backend.ai --profile {name} config set endpoint URL'",
+            f"'backend.ai --profile {quote(name)} config set endpoint URL'",
         )
     settings = profiles.get(name or DEFAULT_PROFILE, {})
     variables = {f"BACKEND_{setting.upper()}": value for setting, value in settings.items()}
-    return Layer(variables, f"profile {name or DEFAULT_PROFILE!r}")
+    return Layer(variables, profile=name or DEFAULT_PROFILE)
 
 
 def save_setting(profile: str, name: str, value: str | None) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import trio
 
-from ..config.parsing import encode_host
+from ..config.endpoints import encode_host
 from ..config.settings import Config, Endpoint
 from ..errors import ConfigError, ConnectionFailed
 from .exceptions import (

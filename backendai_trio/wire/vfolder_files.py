@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..config.parsing import parse_endpoint
+from ..config.endpoints import parse_endpoint
 from ..config.settings import Endpoint
 from ..errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from .json_fields import Fields, encode_json

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from copy import copy
 from functools import partial
@@ -199,7 +198,10 @@ def _help(ctx: click.Context, names: tuple[str, ...]) -> None:
 )
 @click.version_option(__version__, prog_name="backend.ai", message="%(prog)s (trio) %(version)s")
 @click.option(
-    "--profile", metavar="NAME", type=NAME, help="Profile to use, see 'backend.ai config'."
+    "--profile",
+    metavar="NAME",
+    type=NAME,
+    help="Profile to use, whatever the environment says; see 'backend.ai config'.",
 )
 @click.option(
     "-v", "--verbose", is_flag=True, help="Show requests on standard error, and in errors."
@@ -222,21 +224,8 @@ def cli(ctx: click.Context, profile: str | None, verbose: bool) -> None:
         from .console import show_requests
 
         show_requests()
-    if profile is not None:
-        _choose_profile(profile)
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
-
-
-def _choose_profile(name: str) -> None:
-    """Set BACKEND_PROFILE for this process, and name the variables that override the profile."""
-    from .console import Status
-
-    os.environ["BACKEND_PROFILE"] = name
-    for setting in ("ENDPOINT", "ACCESS_KEY", "SECRET_KEY"):
-        for variable in (f"BACKEND_{setting}", f"SORNA_{setting}"):
-            if os.environ.get(variable):
-                Status().warn(f"{variable} is set, and overrides the profile {name!r}.")
 
 
 def main() -> NoReturn:

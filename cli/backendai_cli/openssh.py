@@ -26,6 +26,7 @@ from backendai_trio import TrioKernel
 from backendai_trio.config import read_profile_name, state_folder, write_private
 from backendai_trio.kernels import ssh_login
 
+from .configuration import chosen_profile
 from .server import call_kernel
 
 __all__ = ["Connection", "connect", "host_block", "replace_process", "ssh_options", "touch_key"]
@@ -95,7 +96,7 @@ def touch_key(kernel: TrioKernel) -> None:
 
 def host_block(connection: Connection) -> str:
     """An entry of ``~/.ssh/config`` for the kernel."""
-    settings = ssh_options(connection, profile=read_profile_name())
+    settings = ssh_options(connection, profile=chosen_profile() or read_profile_name())
     settings = {"HostName": connection.name, **settings}
     lines = [f"    {name} {value}\n" for name, value in settings.items()]
     return f"Host {connection.name}\n{''.join(lines)}"
@@ -118,7 +119,8 @@ def replace_process(program: str, connection: Connection, arguments: Sequence[st
     path = shutil.which(program)
     if path is None:
         raise click.ClickException(f"there is no {program} on PATH; install the OpenSSH client")
-    settings = [f"-o{name}={value}" for name, value in ssh_options(connection).items()]
+    options = ssh_options(connection, profile=chosen_profile())
+    settings = [f"-o{name}={value}" for name, value in options.items()]
     argv = [program, *settings, *arguments]
     sys.stdout.flush()
     sys.stderr.flush()

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from backendai_trio import Config, ConfigError, read_config
+from backendai_trio import Config, ConfigError
 from backendai_trio.config import Journal, journal_folder
 
+from .configuration import command_config
 from .console import Status, show_warnings
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def open_server(status: Status, *, local: bool = False, lasting: bool = False) -
         lasting: whether the gateway has what `backend.ai serve` keeps, such as virtual folders.
     """
     show_warnings()
-    config = None if local else read_config()
+    config = None if local else command_config()
     if config is not None:
         yield config
         return
@@ -52,7 +53,7 @@ def open_server(status: Status, *, local: bool = False, lasting: bool = False) -
 def journal_for(config: Config) -> Journal | None:
     """The journal that `gc` reads; None for a gateway of this command, which ends its kernels."""
     try:
-        configured = read_config()
+        configured = command_config()
     except ConfigError:
         return None  # with --local, settings may be wrong
     return Journal(journal_folder()) if config == configured else None
@@ -68,7 +69,7 @@ def configured_server(action: str) -> Config:
         click.ClickException: no server is configured.
     """
     show_warnings()
-    config = read_config()
+    config = command_config()
     if config is None:
         raise click.ClickException(
             f"cannot {action}: no server is configured. Set BACKEND_ENDPOINT, BACKEND_ACCESS_KEY "

@@ -11,6 +11,8 @@ from pathlib import Path
 import click
 import pytest
 
+from backendai_trio.config import SETTINGS
+
 from .commands import ACCESS_KEY, SECRET_KEY, Commands
 from .walk import EVERY, each
 
@@ -215,8 +217,65 @@ def test_what_wins(commands: Commands, lab: Path) -> None:
     sorna = {"SORNA_ENDPOINT": "http://127.0.0.1:3"}
     assert endpoint(sorna) == "http://127.0.0.1:3"
     assert endpoint({**sorna, "BACKEND_ENDPOINT": "http://127.0.0.1:4"}) == "http://127.0.0.1:4"
-    told = commands.run("--profile", "lab", "config", env=sorna)
-    assert told.stderr == "! SORNA_ENDPOINT is set, and overrides the profile 'lab'.\n"
+
+
+def test_a_profile_that_is_named_beats_the_surroundings(commands: Commands, lab: Path) -> None:
+    """Its server and its keys: none of another server goes to it, and no key of it to another."""
+    other = {"BACKEND_ENDPOINT": "http://127.0.0.1:4", "SORNA_ACCESS_KEY": "AKIA" + "X" * 16}
+    (commands.work / ".env").write_text("BACKEND_SECRET_KEY='torn'\nBACKEND_GROUP=physics\n")
+    found = commands.run("--profile", "lab", "config", "--json", env=other)
+    assert json.loads(found.stdout)["endpoint"] == "http://127.0.0.1:1"
+    assert json.loads(found.stdout)["access_key"] == ACCESS_KEY and found.stderr == ""
+    got = commands.run("--profile", "lab", "config", "get", "group", env=other)
+    assert got.text == "physics\n"
+    assert commands.run("--profile", "lab", "config", "unset", "access_key", env=other).code == 0
+    problem = commands.run("--profile", "lab", "ps", env=other).problem(125)
+    assert problem.startswith("✘ access_key of the profile 'lab': not set")
+    assert "'backend.ai --profile lab config set access_key'" in problem
+
+
+def test_a_profile_without_a_server(commands: Commands) -> None:
+    """No gateway is started in its place."""
+    assert commands.run("--profile", "new", "config", "set", "group", "physics").code == 0
+    for named in (("--profile", "new"), ()):
+        result = commands.run(*named, "run", "python", "-c", "1", env={"BACKEND_PROFILE": "new"})
+        problem = result.problem(125)
+        assert problem.startswith("✘ endpoint of the profile 'new': not set")
+        assert "'backend.ai --profile new config set endpoint'" in problem
+
+
+def test_settings_are_shown_though_one_is_missing(commands: Commands, lab: Path) -> None:
+    for name in ("access_key", "group"):
+        commands.run("--profile", "lab", "config", "unset", name)
+    commands.run("--profile", "lab", "config", "set", "group", "physics")
+    result = commands.run("--profile", "lab", "config", env={"BACKEND_DOMAIN": "science"})
+    masked = f"{SECRET_KEY[:4]}{'*' * 32}{SECRET_KEY[-4:]}"
+    assert result.code == 125 and "access_key of the profile 'lab': not set" in result.stderr
+    assert result.text.splitlines() == [
+        "endpoint: \"http://127.0.0.1:1\" (endpoint of the profile 'lab')",
+        f"secret_key: \"{masked}\" (secret_key of the profile 'lab')",
+        'domain: "science" (BACKEND_DOMAIN)',
+        "group: \"physics\" (group of the profile 'lab')",
+    ]
+    assert commands.run("--profile", "lab", "config", "get", "group").text == "physics\n"
+
+
+def test_every_setting_can_be_got_and_is_in_the_help(commands: Commands, lab: Path) -> None:
+    values = {
+        "ca_file": str(lab),
+        "read_timeout": "0",
+        "domain": "science",
+        "group": "physics",
+        "vfolder_mounts": "data,models:/models",
+        "override_storage_proxy": "http://10.0.0.5:6021=https://storage.example.com",
+    }
+    for name, value in values.items():
+        assert commands.run("--profile", "lab", "config", "set", name, value).code == 0
+    help_text = commands.run("config", "--help").text
+    for name in SETTINGS:
+        got = commands.run("--profile", "lab", "config", "get", name)
+        assert got.code == 0, got
+        assert got.text.strip() == values.get(name, got.text.strip()) and name in help_text
 
 
 def test_the_default_profile(commands: Commands, lab: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from backendai_trio.config.parsing import check_setting, parse_endpoint
+from backendai_trio.config.endpoints import parse_endpoint
+from backendai_trio.config.parsing import check_setting
 from backendai_trio.config.settings import Endpoint
 from backendai_trio.errors import ConfigError
 

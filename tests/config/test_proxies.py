@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backendai_trio.config.parsing import parse_endpoint
+from backendai_trio.config.endpoints import parse_endpoint
 from backendai_trio.config.proxies import Proxy, bypasses_proxy, find_proxy
 
 

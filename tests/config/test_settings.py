@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backendai_trio.config.parsing import Layer, parse_config, parse_endpoint
+from backendai_trio.config.endpoints import parse_endpoint
+from backendai_trio.config.layers import Layer
+from backendai_trio.config.parsing import parse_config
 from backendai_trio.config.settings import Config, Endpoint
 from backendai_trio.errors import ConfigError
 
@@ -18,29 +20,29 @@ from .variables import ACCESS, PASSWORD, SECRET, URL, config_of, environ, quick,
 
 
 def test_nothing_set_is_no_configuration() -> None:
-    assert parse_config({}) is None
-    assert parse_config({"PATH": "/bin", "BACKEND_CONNECTION_TIMEOUT": "5"}) is None
+    assert parse_config(Layer({})) is None
+    assert parse_config(Layer({"PATH": "/bin", "BACKEND_CONNECTION_TIMEOUT": "5"})) is None
     empty = {f"{era}_{name}": " " for era in ("BACKEND", "SORNA") for name in ("ENDPOINT",)}
-    assert parse_config(empty) is None
-    assert parse_config({}, endpoint="", access_key="", secret_key="") is None
+    assert parse_config(Layer(empty)) is None
+    assert parse_config(Layer({}), endpoint="", access_key="", secret_key="") is None
 
 
 def test_what_lies_below_fills_what_is_not_set() -> None:
     """Both names of a variable are looked up in one layer before the next one is."""
     dotenv = Layer({"BACKEND_ENDPOINT": "http://dotenv"}, ".env")
-    profile = Layer(environ(BACKEND_ENDPOINT="http://profile"), "profile 'x'")
-    config = parse_config({"SORNA_ENDPOINT": "http://sorna"}, dotenv, profile)
+    profile = Layer(environ(BACKEND_ENDPOINT="http://profile"), profile="x")
+    config = parse_config(Layer({"SORNA_ENDPOINT": "http://sorna"}), dotenv, profile)
     assert config is not None
     assert (config.endpoint.host, config.access_key) == ("sorna", ACCESS)
-    config = parse_config({}, dotenv, profile)
+    config = parse_config(dotenv, profile)
     assert config is not None and config.endpoint.host == "dotenv"
 
 
 def test_an_error_says_where_the_setting_stands() -> None:
-    below = Layer(environ(BACKEND_ACCESS_KEY="short"), "profile 'x'")
+    below = Layer(environ(BACKEND_ACCESS_KEY="short"), profile="x")
     with pytest.raises(ConfigError) as caught:
-        parse_config({}, below)
-    assert caught.value.variable == "BACKEND_ACCESS_KEY in profile 'x'"
+        parse_config(Layer({}), below)
+    assert caught.value.variable == "access_key of the profile 'x'"
 
 
 def test_all_set() -> None:
@@ -70,7 +72,7 @@ def test_precedence(name: str, read: Callable[[Config], str], values: list[str])
     variables = environ()
     variables[f"SORNA_{name}"] = url.format(sorna)
     variables[f"BACKEND_{name}"] = url.format(backend)
-    chosen = parse_config(variables, **{name.lower(): url.format(explicit)})
+    chosen = parse_config(Layer(variables), **{name.lower(): url.format(explicit)})
     assert chosen is not None
     assert read(chosen) == explicit
     assert read(config_of(variables)) == backend
@@ -121,8 +123,8 @@ def test_an_empty_variable_does_not_lead_to_another_server(
     layers = [{}, {}, environ()]
     layers[above] = {f"BACKEND_{name}": unset}
     origin = ["", " in .env"][above]
-    with pytest.raises(ConfigError, match="in profile 'x'") as caught:
-        parse_config(layers[0], Layer(layers[1], ".env"), Layer(layers[2], "profile 'x'"))
+    with pytest.raises(ConfigError, match="of the profile 'x'") as caught:
+        parse_config(Layer(layers[0]), Layer(layers[1], ".env"), Layer(layers[2], profile="x"))
     assert caught.value.variable == f"BACKEND_{name}{origin}"
 
 
@@ -269,7 +271,7 @@ def test_secret_never_shows(secret: str) -> None:
 def test_secret_stands_in_no_error(secret: str, variables: dict[str, str], name: str) -> None:
     secret = f"\u2318{secret}"  # found nowhere by chance
     try:
-        config = parse_config(variables | {name: secret})
+        config = parse_config(Layer(variables | {name: secret}))
     except ConfigError as exc:
         assert secret not in str(exc)
         assert ascii(secret)[1:-1] not in ascii(str(exc))

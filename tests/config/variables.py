@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
+from backendai_trio.config.layers import Layer
 from backendai_trio.config.parsing import parse_config
 from backendai_trio.config.settings import Config
 from backendai_trio.errors import ConfigError
@@ -27,12 +28,12 @@ def environ(**changes: str) -> dict[str, str]:
 
 
 def config_of(variables: dict[str, str]) -> Config:
-    config = parse_config(variables)
+    config = parse_config(Layer(variables))
     assert config is not None
     return config
 
 
 def refused(variables: dict[str, str]) -> ConfigError:
     with pytest.raises(ConfigError) as caught:
-        parse_config(variables)
+        parse_config(Layer(variables))
     return caught.value

@@ -32,7 +32,7 @@ from backendai_trio import (
     open_kernel,
     run_kernel,
 )
-from backendai_trio.config.parsing import parse_endpoint
+from backendai_trio.config.endpoints import parse_endpoint
 from backendai_trio.gateway import Gateway
 from backendai_trio.transport.connect import open_stream
 from backendai_trio.wire.versions import SESSION_6, Hello

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from backendai_trio import Config, ConfigError, KernelSpec, LocalProtocolError
+from backendai_trio.config.layers import Layer
 from backendai_trio.config.parsing import parse_config
 from backendai_trio.kernels.defaults import complete_spec
 from backendai_trio.wire.versions import Hello
@@ -19,16 +20,15 @@ PYTHON = KernelSpec(runtime="python")
 
 @pytest.fixture
 def config() -> Config:
-    found = parse_config(
-        {
-            "BACKEND_ENDPOINT": "http://manager.example.com",
-            "BACKEND_ACCESS_KEY": "AKIA" + "E" * 16,
-            "BACKEND_SECRET_KEY": "s" * 40,
-            "BACKEND_DOMAIN": "science",
-            "BACKEND_GROUP": "physics",
-            "BACKEND_VFOLDER_MOUNTS": "data, models:/models,",
-        }
-    )
+    variables = {
+        "BACKEND_ENDPOINT": "http://manager.example.com",
+        "BACKEND_ACCESS_KEY": "AKIA" + "E" * 16,
+        "BACKEND_SECRET_KEY": "s" * 40,
+        "BACKEND_DOMAIN": "science",
+        "BACKEND_GROUP": "physics",
+        "BACKEND_VFOLDER_MOUNTS": "data, models:/models,",
+    }
+    found = parse_config(Layer(variables))
     assert found is not None
     return found
 

@@ -28,7 +28,7 @@ from backendai_trio import (
     open_gateway,
     open_kernel,
 )
-from backendai_trio.config.parsing import parse_endpoint
+from backendai_trio.config.endpoints import parse_endpoint
 from backendai_trio.gateway import Gateway, GatewayLimits
 from backendai_trio.gateway.kernels.events import QUEUE_LENGTH
 from backendai_trio.gateway.storage.database import KeyPair, SqliteStore

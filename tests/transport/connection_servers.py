@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import trio
 import trio.testing
 
-from backendai_trio.config.parsing import parse_endpoint
+from backendai_trio.config.endpoints import parse_endpoint
 from backendai_trio.config.settings import Config, Endpoint
 from backendai_trio.transport.limits import Limits
 from backendai_trio.transport.pool import ConnectionPool

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from backendai_trio import Client, Config, open_client
-from backendai_trio.config.parsing import parse_endpoint
+from backendai_trio.config.endpoints import parse_endpoint
 from backendai_trio.gateway import Gateway
 from backendai_trio.wire.http import Request
 from backendai_trio.wire.versions import SESSION_6, Hello

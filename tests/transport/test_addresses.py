@@ -25,7 +25,7 @@ from backendai_trio import (
     open_client,
     open_kernel,
 )
-from backendai_trio.config.parsing import parse_endpoint
+from backendai_trio.config.endpoints import parse_endpoint
 from backendai_trio.config.settings import Endpoint
 from backendai_trio.gateway import Gateway
 from backendai_trio.kernels.poll_run import open_poll_run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backendai_trio.config.parsing import parse_endpoint
+from backendai_trio.config.endpoints import parse_endpoint
 from backendai_trio.config.settings import Config, Endpoint
 from backendai_trio.transport.auth import authorization_of
 from backendai_trio.wire.http import JSON, OCTETS, Request

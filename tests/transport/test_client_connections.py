@@ -18,7 +18,7 @@ from backendai_trio import (
     ServerError,
     open_client,
 )
-from backendai_trio.config.parsing import parse_endpoint
+from backendai_trio.config.endpoints import parse_endpoint
 from backendai_trio.gateway import Gateway
 from backendai_trio.transport.limits import Limits
 

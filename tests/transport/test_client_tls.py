@@ -11,7 +11,7 @@ import trio
 import trustme
 
 from backendai_trio import ConfigError, ConnectionFailed, KernelSpec, open_client, open_kernel
-from backendai_trio.config.parsing import parse_endpoint
+from backendai_trio.config.endpoints import parse_endpoint
 from backendai_trio.errors import InsecureConnectionWarning
 from backendai_trio.gateway import Gateway
 from backendai_trio.transport.tls import tls_context

@@ -149,7 +149,7 @@ async def test_dead_peers_are_noticed_by_tcp() -> None:
 VANISHING = """
 import math, subprocess, trio
 from backendai_trio.config.settings import Config
-from backendai_trio.config.parsing import parse_endpoint
+from backendai_trio.config.endpoints import parse_endpoint
 from backendai_trio.transport.exceptions import NetworkError
 from backendai_trio.transport.limits import Limits
 from backendai_trio.transport.pool import ConnectionPool

@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from backendai_trio import BackendError, Client, TrioVFolder, create_vfolder, open_client
+from backendai_trio.config.layers import Layer
 from backendai_trio.config.parsing import parse_config
 from backendai_trio.config.settings import Config
 from backendai_trio.files import plan_uploads
@@ -48,7 +49,7 @@ def environ(port: int) -> dict[str, str]:
 
 
 def config_of(environ: dict[str, str]) -> Config:
-    config = parse_config(environ)
+    config = parse_config(Layer(environ))
     assert config is not None
     return config
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 
 import click
 
-from backendai_trio import Config, read_config
+from backendai_trio import Config, ConfigError
 from backendai_trio.config import (
     API_VERSIONS,
     DEFAULT_PROFILE,
@@ -15,9 +16,11 @@ from backendai_trio.config import (
     profiles_file,
     read_profile_name,
     read_profiles,
+    read_settings,
     save_setting,
 )
 
+from ..configuration import chosen_profile, command_config
 from ..console import Status
 from ..groups import Group
 from ..keyboard import ask, ask_secret
@@ -34,9 +37,11 @@ def command(ctx: click.Context, as_json: bool) -> None:
     """Show the settings in use, with the secret key masked, or change a profile.
 
     Settings come from BACKEND_* variables, then SORNA_* variables, then a .env file in the current
-    folder, then the profile that --profile or BACKEND_PROFILE names, or the profile 'default'.
-    They are endpoint, endpoint_type, access_key, secret_key, ca_file,
-    skip_sslcert_validation and connection_timeout.
+    folder, then the profile that BACKEND_PROFILE names, or the profile 'default'. With --profile,
+    that profile comes first, and is the only source of server and key pair.
+
+    They are endpoint, endpoint_type, access_key, secret_key, ca_file, skip_sslcert_validation,
+    connection_timeout, read_timeout, domain, group, vfolder_mounts and override_storage_proxy.
 
     \b
     Examples:
@@ -48,7 +53,12 @@ def command(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    config = read_config()
+    try:
+        config = command_config()
+    except ConfigError:
+        if not as_json:
+            _show_found()
+        raise
     if config is None:
         if as_json:
             click.echo(json.dumps({"endpoint": None}))
@@ -94,7 +104,14 @@ def get(name: str) -> None:
       backend.ai config get endpoint
       backend.ai --profile lab config get connection_timeout
     """
-    config = read_config()
+    found = read_settings(chosen_profile())
+    try:
+        config = command_config()
+    except ConfigError:
+        if name not in found:
+            raise
+        click.echo(_shown(name, found[name].text))
+        return
     if config is None:
         raise click.ClickException(
             f"cannot get {name}: no server is configured; see 'backend.ai config --help'"
@@ -126,7 +143,7 @@ def set_(name: str, value: str | None) -> None:
         value = ask_secret(name) if name == _SECRET else ask(name)
     elif value is None:
         value = sys.stdin.readline()
-    profile = read_profile_name() or DEFAULT_PROFILE
+    profile = _profile()
     save_setting(profile, name, value)
     Status().done(f"Set {name} in the profile {profile!r} ({profiles_file()}).")
 
@@ -140,7 +157,7 @@ def unset(name: str) -> None:
     Examples:
       backend.ai config unset ca_file
     """
-    profile = read_profile_name() or DEFAULT_PROFILE
+    profile = _profile()
     save_setting(profile, name, None)
     Status().done(f"Removed {name} from the profile {profile!r}.")
 
@@ -158,9 +175,9 @@ def list_(as_json: bool) -> None:
       backend.ai config list --json
     """
     profiles = read_profiles()
-    used = read_profile_name() or DEFAULT_PROFILE
+    used = _profile()
     shown = {
-        name: {key: _masked(value) if key == _SECRET else value for key, value in settings.items()}
+        name: {key: _shown(key, value) for key, value in settings.items()}
         for name, settings in profiles.items()
     }
     if as_json:
@@ -175,18 +192,42 @@ def list_(as_json: bool) -> None:
             click.echo(f"    {key} = {value}")
 
 
+def _profile() -> str:
+    """The profile in use."""
+    return chosen_profile() or read_profile_name() or DEFAULT_PROFILE
+
+
+def _show_found() -> None:
+    """Print the settings that are set, and where, though they are not all or not all right."""
+    for name, setting in read_settings(chosen_profile()).items():
+        click.echo(f'{name}: "{_shown(name, setting.text)}" ({setting.where})')
+
+
 def _values(config: Config) -> dict[str, str]:
+    proxies = (f"{given.url}={reached.url}" for given, reached in config.storage_proxies)
     return {
-        "endpoint": config.endpoint.url,
+        "endpoint": ",".join(endpoint.url for endpoint in config.endpoints),
         "endpoint_type": config.endpoint_type,
         "access_key": config.access_key,
         _SECRET: config.masked_secret_key,
         "ca_file": config.ca_file or "",
         "skip_sslcert_validation": "0" if config.verify_tls else "1",
-        "connection_timeout": f"{config.connect_seconds:g}",
+        "connection_timeout": _seconds(config.connect_seconds),
+        "read_timeout": _seconds(config.answer_seconds),
+        "domain": config.domain,
+        "group": config.project,
+        "vfolder_mounts": ",".join(config.mounts),
+        "override_storage_proxy": ",".join(proxies),
     }
 
 
-def _masked(secret: str) -> str:
-    """A secret key as `Config.masked_secret_key` shows it; a malformed one is hidden completely."""
-    return f"{secret[:4]}{'*' * 32}{secret[-4:]}" if len(secret) == 40 else "*" * 40
+def _seconds(limit: float) -> str:
+    """A limit as its setting has it, where 0 is none."""
+    return "0" if math.isinf(limit) else f"{limit:g}"
+
+
+def _shown(name: str, value: str) -> str:
+    """A value to show: a secret key as `Config.masked_secret_key`, a malformed one not at all."""
+    if name != _SECRET:
+        return value
+    return f"{value[:4]}{'*' * 32}{value[-4:]}" if len(value) == 40 else "*" * 40

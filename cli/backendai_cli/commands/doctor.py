@@ -19,11 +19,11 @@ from backendai_trio import (
     ConfigError,
     __version__,
     open_client,
-    read_config,
 )
 from backendai_trio.admin import authorize, list_rows
 
 from .. import exit_codes
+from ..configuration import command_config
 from ..console import Status
 from ..errors import message_of
 
@@ -73,7 +73,7 @@ def _check(local: bool) -> Iterator[Finding]:
     python = ".".join(map(str, sys.version_info[:3]))
     yield Finding("Client", True, f"backendai-trio {__version__}, Python {python}, {sys.platform}")
     try:
-        config = None if local else read_config()
+        config = None if local else command_config()
     except ConfigError as exc:
         yield Finding("Settings", False, message_of(exc), "Correct the setting, or remove it.")
         return

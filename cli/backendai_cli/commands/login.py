@@ -8,11 +8,12 @@ from pathlib import Path
 
 import click
 
-from backendai_trio import Client, Config, ConfigError, read_config
+from backendai_trio import Client, Config, ConfigError
 from backendai_trio.config import Login, forget_login, save_login
 from backendai_trio.errors import OtpNeeded
 from backendai_trio.login import log_in, log_out
 
+from ..configuration import command_config
 from ..console import Status
 from ..errors import read_failure
 from ..keyboard import ask, ask_secret
@@ -95,7 +96,7 @@ def _log_in(config: Config, username: str, secrets: Iterator[str], *, force: boo
 
 
 def _web_server() -> Config:
-    config = read_config()
+    config = command_config()
     if config is None:
         raise ConfigError(
             "BACKEND_ENDPOINT",

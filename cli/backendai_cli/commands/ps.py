@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from backendai_trio import list_kernels, read_config
+from backendai_trio import list_kernels
 from backendai_trio.admin import LIVE, SessionRow, lists_everybody
 
+from ..configuration import command_config
 from ..console import Status
 from ..list_options import ALL, Columns, Page, column_options, page_options, status_option
 from ..server import call_server
@@ -74,7 +75,7 @@ def list_sessions(
             has no such list, if ``"where listed"``.
     """
     columns.check([field.name for field in fields(SessionRow)])
-    config = read_config()
+    config = command_config()
     if config is None:
         Status(quiet=columns.as_json).info("No server is configured (BACKEND_ENDPOINT).")
     rows: list[SessionRow] = []

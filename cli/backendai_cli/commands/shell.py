@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..configuration import command_config
 from ..console import Status
 from ..kernel_options import GroupedCommand, KernelOptions, kernel_options
 from ..keyboard import check_terminal
@@ -45,8 +46,6 @@ def command(
         # Imported here: a gateway loads in its process at the same time.
         import trio
 
-        from backendai_trio import read_config
-
         from ..run.kernel import KernelRequest
         from ..run.terminal import run_shell
 
@@ -56,5 +55,5 @@ def command(
             reuse=not kernel.no_reuse,
             max_wait=kernel.max_wait,
         )
-        embedded = local or read_config() is None
+        embedded = local or command_config() is None
         return trio.run(run_shell, config, request, status, embedded)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, TextIO
 
 import click
 
@@ -67,14 +71,30 @@ def ask_secret(label: str) -> str:
     Raises:
         click.Abort: the input ended.
     """
-    import getpass
+    with TerminalMode() as mode, _prompt_stream() as prompts:
 
-    try:
-        while not (answer := getpass.getpass(f"{label}: ")):
-            pass
-    except EOFError:
-        raise click.Abort from None
-    return answer
+        def show() -> None:
+            prompts.write(f"{label}: ")
+            prompts.flush()
+
+        mode.hide()
+        show()
+        mode.on_continue = show
+        while line := sys.stdin.readline():
+            if answer := line.rstrip("\n"):
+                return answer
+            show()
+        raise click.Abort
+
+
+@contextmanager
+def _prompt_stream() -> Iterator[TextIO]:
+    """The terminal, also where standard error is redirected."""
+    with ExitStack() as stack:
+        stream: TextIO = sys.stderr
+        with suppress(OSError):
+            stream = stack.enter_context(Path("/dev/tty").open("w", encoding="utf-8"))
+        yield stream
 
 
 class Stdin:
@@ -151,20 +171,37 @@ class Stdin:
 
 
 class TerminalMode:
-    """The modes of the terminal; restored at the end of the block."""
+    """The modes of the terminal; restored at the end of the block.
+
+    A shell has modes of its own while the program is stopped (Ctrl-Z). Those of the block are set
+    again when it goes on in the foreground.
+
+    Attributes:
+        on_continue: called when they have been; it may be set at any time.
+    """
 
     def __init__(self, fd: int = 0) -> None:
+        self.on_continue: Callable[[], None] = lambda: None
         self._fd = fd
         self._saved: list[Any] | None = None
+        self._set: Callable[[], None] = lambda: None
+        self._handler: Any = None
 
     def __enter__(self) -> TerminalMode:
         if sys.platform != "win32" and Stdin(self._fd).is_terminal:
+            import signal
             import termios
 
             self._saved = termios.tcgetattr(self._fd)
+            if threading.current_thread() is threading.main_thread():
+                self._handler = signal.signal(signal.SIGCONT, self._continue)
         return self
 
     def __exit__(self, *exc: object) -> None:
+        if sys.platform != "win32" and self._handler is not None:
+            import signal
+
+            signal.signal(signal.SIGCONT, self._handler)
         self.restore()
 
     def hide(self) -> None:
@@ -172,6 +209,7 @@ class TerminalMode:
         if sys.platform != "win32" and self._saved is not None:
             import termios
 
+            self._set = self.hide
             mode = [*self._saved]
             mode[3] = (mode[3] & ~termios.ECHO) | termios.ECHONL
             termios.tcsetattr(self._fd, termios.TCSANOW, mode)
@@ -182,6 +220,7 @@ class TerminalMode:
             import termios
             import tty
 
+            self._set = self.raw
             # Not with a flush, as is usual: what was typed already is input of the program.
             tty.setraw(self._fd, termios.TCSADRAIN)
 
@@ -190,4 +229,11 @@ class TerminalMode:
         if sys.platform != "win32" and self._saved is not None:
             import termios
 
+            self._set = lambda: None
             termios.tcsetattr(self._fd, termios.TCSADRAIN, self._saved)
+
+    def _continue(self, *_: object) -> None:
+        # In the background, whoever changes the modes is stopped.
+        if sys.platform != "win32" and os.tcgetpgrp(self._fd) == os.getpgrp():
+            self._set()
+            self.on_continue()

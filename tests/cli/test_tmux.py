@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from .commands import Commands
-from .tmux import Tmux, open_tmux
+from .tmux import PROMPT, Tmux, open_tmux
 
 ASK = """
 import getpass
@@ -44,6 +44,29 @@ def test_prompts_and_a_password(commands: Commands, tmux: Tmux) -> None:
     # The terminal shows what is typed again.
     tmux.enter("echo vis''ible")
     tmux.shows("visible")
+
+
+@pytest.mark.parametrize("command", ["config set secret_key", "run -q python ask.py"])
+def test_stopped_at_a_password(commands: Commands, tmux: Tmux, command: str) -> None:
+    """The local shell shows what is typed meanwhile; what goes on after it does not."""
+    (commands.work / "ask.py").write_text(
+        "import getpass\nprint(len(getpass.getpass('secret_key: ')))"
+    )
+    tmux.enter(f"PS1='{PROMPT} ' exec bash --norc -i")
+    tmux.enter(f"clear; backend.ai {command}")
+    tmux.shows("secret_key:")
+    tmux.hides_typing()
+    tmux.press("C-z")
+    tmux.shows("Stopped")
+    tmux.enter("echo vis''ible")
+    tmux.shows("visible")
+    tmux.enter("fg")
+    tmux.hides_typing()
+    tmux.enter("never-to-be-seen-0123456789-abcdefghijkl")
+    tmux.shows_prompt()
+    assert "never-to-be-seen" not in tmux.everything()
+    tmux.enter("echo again vis''ible")
+    tmux.shows("again visible")
 
 
 def test_shell_with_full_screen_programs(

@@ -184,7 +184,8 @@ def bind(options: GatewayOptions) -> socket.socket:
     except (OSError, OverflowError) as exc:
         listener.close()
         raise GatewayError(
-            f"cannot serve on {options.host} port {options.port}: {exc}; "
+            f"cannot serve on {options.host} port {options.port}: "
+            f"{getattr(exc, 'strerror', None) or exc}; "
             "choose another port, or 0 for a free one"
         ) from exc
     return listener

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,9 +18,10 @@ _SUGGESTIONS = 3
 
 @asynccontextmanager
 async def suggesting_images(client: Client, wanted: str) -> AsyncIterator[None]:
-    """Add similar names to the error of a block whose image the server does not know.
+    """Say in the error of a block whose image the server does not know what was meant.
 
-    Our own gateway names similar runtimes itself.
+    That is the kernel of this name, if there is one, or images of similar names. Our own gateway
+    names similar runtimes itself.
 
     Args:
         client: of the server.
@@ -28,20 +29,34 @@ async def suggesting_images(client: Client, wanted: str) -> AsyncIterator[None]:
     """
     import trio
 
-    from backendai_trio import BackendError, NotFound
-    from backendai_trio.admin import list_rows
+    from backendai_trio import NotFound
 
     try:
         yield
     except NotFound as exc:
-        if exc.is_unknown_image and not client.hello.features:
+        if exc.is_unknown_image:
             with trio.move_on_after(_ASKING_SECONDS):
-                try:
-                    rows = await list_rows(client, "images")  # noqa: ASYNC120 (raised below)
-                except BackendError:
-                    rows = []  # not for this user, or not in this release
-                exc.advice = _advice(similar_names(wanted, rows))
+                advice = await _advice(client, wanted)  # noqa: ASYNC120 (raised below)
+                exc.advice = advice or exc.advice
         raise
+
+
+async def _advice(client: Client, wanted: str) -> str:
+    """What was meant by the name of an image that is none; ``""`` where the server has said it."""
+    from backendai_trio import BackendError, find_kernel
+    from backendai_trio.admin import list_rows
+
+    with suppress(BackendError):
+        runtime = (await (await find_kernel(client, wanted)).info()).runtime
+        return f"{wanted} is a kernel that runs: write {runtime} -t {wanted} in its place"
+    if client.hello.features:
+        return ""
+    rows: Sequence[object] = []
+    with suppress(BackendError):  # not for this user, or not in this release
+        rows = await list_rows(client, "images")
+    names = similar_names(wanted, rows)
+    every = "'backend.ai images' lists all"
+    return f"did you mean {' or '.join(names)}? {every}" if names else every
 
 
 def similar_names(wanted: str, rows: Iterable[object]) -> list[str]:
@@ -62,8 +77,3 @@ def similar_names(wanted: str, rows: Iterable[object]) -> list[str]:
             names.setdefault(short.lower(), aliases[0] if aliases else name)
     close = difflib.get_close_matches(wanted.lower(), names, _SUGGESTIONS)
     return list(dict.fromkeys(names[name] for name in close))
-
-
-def _advice(names: list[str]) -> str:
-    every = "'backend.ai images' lists all"
-    return f"did you mean {' or '.join(names)}? {every}" if names else every

@@ -70,6 +70,7 @@ def test_limit_that_an_older_manager_lacks_creates_nothing(commands: Commands, s
     )
     if result.code == 124:  # our own gateway
         assert result.text == ""
+        assert "The command was ended at its time limit of 0.5 s (--timeout)." in result.stderr
     else:
         assert "managers have that from 24.12 on" in result.problem(125)
     assert json.loads(commands.run("ps", "--json", env=server).text) == []

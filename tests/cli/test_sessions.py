@@ -61,6 +61,39 @@ def test_create_in_which_something_is_wrong(commands: Commands, served: Env) -> 
     assert tokens(commands, served) == []
 
 
+@pytest.mark.parametrize(
+    ("resource", "said"),
+    [
+        ("foo=4", "There is no resource slot 'foo'; this machine has cpu and mem"),
+        ("mem=4q", "'4q' is no amount of mem"),
+        ("cpu=-1", "'-1' is no amount of cpu"),
+    ],
+)
+def test_resources_that_this_machine_does_not_have(
+    commands: Commands, served: Env, resource: str, said: str
+) -> None:
+    for command in (("create", "python"), ("run", "-q", "python", "-c", "1")):
+        result = commands.run(command[0], "-r", resource, *command[1:], env=served)
+        assert said in result.problem(126)
+    assert tokens(commands, served) == []
+
+
+def test_resources_that_it_has(commands: Commands, served: Env) -> None:
+    for amount in ("mem=512", "mem=1.5g", "mem=2GiB", "cpu=0.5"):
+        done = commands.run("run", "-q", "-r", amount, "python", "-c", "print(1)", env=served)
+        assert done.stdout == b"1\n", done
+
+
+@pytest.mark.parametrize(
+    "command", [("run", "-q", "lab", "-c", "1"), ("create", "lab"), ("batch", "lab", "--", "true")]
+)
+def test_a_kernel_in_place_of_a_runtime(
+    commands: Commands, served: Env, lab: str, command: tuple[str, ...]
+) -> None:
+    problem = commands.run(*command, env=served).problem(127)
+    assert "lab is a kernel that runs: write python -t lab in its place" in problem
+
+
 @pytest.mark.parametrize("word", ["rm", "kill", "destroy"])
 def test_rm_tries_all(commands: Commands, served: Env, lab: str, word: str) -> None:
     result = commands.run(word, "nobody", lab, "-s", env=served)
@@ -75,6 +108,7 @@ def test_info(commands: Commands, served: Env, lab: str) -> None:
     shown = commands.run("info", lab, env=served)
     assert re.search(r"^Runtime +python\n", shown.text, re.MULTILINE)
     assert re.search(r"^Status +RUNNING\n", shown.text, re.MULTILINE)
+    assert re.search(r"^Age +[0-9.]+ s\n", shown.text, re.MULTILINE)
     told = json.loads(commands.run("info", lab, "--json", env=served).text)
     assert (told["kernel"], told["runtime"]) == ("lab", "python")
     assert "no kernel is named 'nobody'" in commands.run("info", "nobody", env=served).problem(126)

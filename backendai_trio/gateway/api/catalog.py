@@ -10,8 +10,10 @@ import hashlib
 import json
 import os
 import platform
+import re
 import socket
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -20,6 +22,7 @@ from ..._version import __version__
 from ...wire.resources import ClusterResources, Quota, ResourceGroup
 from ..kernels.registry import SessionRegistry
 from ..kernels.runtimes import installed_versions
+from ..refusals import Refused
 
 __all__ = [
     "AGENT",
@@ -29,6 +32,7 @@ __all__ = [
     "POLICY",
     "SCALING_GROUP",
     "agent",
+    "check_resources",
     "domain",
     "group",
     "images",
@@ -44,6 +48,11 @@ AGENT = "i-local"
 DOMAIN = GROUP = POLICY = SCALING_GROUP = "default"
 GROUP_ID = str(uuid.uuid5(uuid.NAMESPACE_DNS, "group.backendai-trio"))
 _STARTED = datetime.now(UTC).isoformat()
+_AMOUNTS = {
+    "cpu": re.compile(r"\d+(\.\d+)?"),
+    "mem": re.compile(r"\d+(\.\d+)?([kmgtpe]i?)?b?", re.I),
+}
+"""The slots of resources, and how amounts of them are written."""
 _MIB = 1 << 20
 
 
@@ -204,6 +213,24 @@ def resource_policy(sessions: SessionRegistry) -> Row:
         "max_vfolder_size": 0,
         "allowed_vfolder_hosts": json.dumps({"local": []}),
     }
+
+
+def check_resources(wanted: Mapping[str, str]) -> None:
+    """Check the resources that a create asks for. Kernels here are not limited to them.
+
+    Args:
+        wanted: amounts by slot.
+
+    Raises:
+        Refused: there is no such slot, or an amount is malformed.
+    """
+    for slot, amount in wanted.items():
+        if slot not in _AMOUNTS:
+            text = f"There is no resource slot {slot!r}; this machine has {' and '.join(_AMOUNTS)}"
+            raise Refused(400, "invalid-api-params", text)
+        if not _AMOUNTS[slot].fullmatch(amount):
+            text = f"{amount!r} is no amount of {slot}"
+            raise Refused(400, "invalid-api-params", text)
 
 
 def resources(sessions: SessionRegistry) -> ClusterResources:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -128,7 +127,7 @@ _START_SECONDS = 3.0
 @click.option(
     "--print-env",
     is_flag=True,
-    help="Print the variables that lead to the gateway, as lines for a shell.",
+    help="Print the variables that lead to the gateway that runs, as lines for a shell.",
 )
 def command(
     host: str,
@@ -151,13 +150,13 @@ def command(
     """Serve the Backend.AI API on this machine until Ctrl-C.
 
     Kernels are local processes. A key pair is made on the first start, and kept in a file that only
-    you can read. With --print-env, the variables for a running gateway are printed; if there is
-    none within 3 seconds, a gateway is started, and its variables are printed.
+    you can read. With --print-env, nothing is served: the variables for a running gateway are
+    printed, or for one that has started within 3 seconds.
 
     \b
     Examples:
-      backend.ai serve
-      eval "$(backend.ai serve --print-env)"     # in another terminal
+      backend.ai serve &
+      eval "$(backend.ai serve --print-env)"     # also in other terminals
       backend.ai serve --login me --password-file password.txt
     """
     if (certificate is None) != (certificate_key is None):
@@ -179,8 +178,10 @@ def command(
         manager_limits=manager_limits,
         release=era or "",
     )
+    if print_env:
+        return trio.run(_print_env, options)
     again = _print_env_command(options, secret_key_file)
-    return trio.run(_serve, options, print_env, again)
+    return trio.run(_serve, options, again)
 
 
 def _secret(path: Path | None) -> str | None:
@@ -206,11 +207,8 @@ def _read_secret(path: Path, option: str) -> str:
         raise ConfigError(option, f"{path} cannot be read: {read_failure(exc)}") from None
 
 
-async def _serve(options: GatewayOptions, print_env: bool, again: list[str]) -> int:
+async def _serve(options: GatewayOptions, again: list[str]) -> int:
     status = Status()
-    if print_env and (running := await _running(options)) is not None:
-        _print_env(running)
-        return 0
     with one_error(), trio.open_signal_receiver(*ending_signals()) as received:
         async with trio.open_nursery() as nursery:
             gateway: Gateway = await nursery.start(serve_gateway, options)
@@ -218,15 +216,7 @@ async def _serve(options: GatewayOptions, print_env: bool, again: list[str]) -> 
             if options.release:
                 manager = RELEASES[options.release].hello.manager or options.release
                 status.info(f"It behaves as manager {manager} does, its faults included.")
-            if print_env:
-                _print_env(gateway.config)
-                if not sys.stdout.isatty():  # probably in $(...), which waits for the end
-                    status.info(
-                        "No gateway was running, so this one serves. For eval, press Ctrl-C, start "
-                        "one with 'backend.ai serve &', and try again."
-                    )
-            else:
-                _print_hint(status, options, again, gateway)
+            _print_hint(status, options, again, gateway)
             status.info("Ctrl-C ends the gateway and its kernels.")
             number = await anext(received)
             nursery.cancel_scope.cancel()
@@ -234,11 +224,26 @@ async def _serve(options: GatewayOptions, print_env: bool, again: list[str]) -> 
     return 0 if number == signal.SIGINT else exit_codes.SIGNALED + number
 
 
-async def _running(options: GatewayOptions) -> Config | None:
-    """Settings of the gateway that serves at this address or is starting; None without one."""
-    if options.port == 0:
-        return None
+async def _print_env(options: GatewayOptions) -> int:
+    """Print the variables that lead to the gateway that serves at this address or is starting.
+
+    Raises:
+        click.ClickException: there is none.
+    """
     config = stored_config(options)
+    if options.port == 0 or not await _is_served(config):
+        where = "a port that is not known" if options.port == 0 else config.endpoint.url
+        raise click.ClickException(
+            f"no gateway of this data folder serves on {where}; start one with 'backend.ai serve "
+            "&', or name its --port, --host and --data"
+        )
+    click.echo(f"export BACKEND_ENDPOINT={shlex.quote(config.endpoint.url)}")
+    click.echo(f"export BACKEND_ACCESS_KEY={shlex.quote(config.access_key)}")
+    click.echo(f"export BACKEND_SECRET_KEY={shlex.quote(config.secret_key)}")
+    return 0
+
+
+async def _is_served(config: Config) -> bool:
     # Whether it answers is all that matters: its certificate may be one that only clients trust.
     probe = replace(config, verify_tls=False)
     warnings.simplefilter("ignore", InsecureConnectionWarning)
@@ -246,16 +251,10 @@ async def _running(options: GatewayOptions) -> Config | None:
         while True:
             try:
                 async with open_client(probe):
-                    return config
+                    return True
             except BackendError:
                 await trio.sleep(0.1)
-    return None
-
-
-def _print_env(config: Config) -> None:
-    click.echo(f"export BACKEND_ENDPOINT={shlex.quote(config.endpoint.url)}")
-    click.echo(f"export BACKEND_ACCESS_KEY={shlex.quote(config.access_key)}")
-    click.echo(f"export BACKEND_SECRET_KEY={shlex.quote(config.secret_key)}")
+    return False
 
 
 def _print_env_command(options: GatewayOptions, secret_key_file: Path | None) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -131,10 +132,12 @@ def info(kernel: str, as_json: bool) -> None:
     else:
         # Older servers do not send all values.
         shown = {key: value for key, value in values.items() if value not in (0, "")}
-        for key in ("memory_kib", "memory_used_kib"):
-            if key in shown:
-                shown[key] = amount("mem", int(str(shown[key])) * 1024)
-        show_record({key.removesuffix("_kib"): value for key, value in shown.items()})
+        show_record(
+            {
+                key.removesuffix("_kib").removesuffix("_ms"): _for_people(key, value)
+                for key, value in shown.items()
+            }
+        )
 
 
 @click.command("restart")
@@ -214,3 +217,13 @@ def complete(kernel: str, code: str, as_json: bool) -> None:
     else:
         for completion in completions:
             click.echo(completion)
+
+
+def _for_people(key: str, value: object) -> object:
+    """A value of a kernel's information, in the unit that people read it in."""
+    if key.endswith("_kib"):
+        return amount("mem", int(str(value)) * 1024)
+    if key.endswith("_ms"):
+        seconds = int(str(value)) / 1000
+        return str(timedelta(seconds=round(seconds))) if seconds >= 60 else f"{seconds:.3g} s"
+    return value

@@ -72,10 +72,13 @@ async def follow_job(request: JobRequest, config: Config, status: Status) -> int
     if result.succeeded:
         status.done("The command has succeeded.")
         return 0
+    if result.timed_out:
+        limit = request.job.timeout_seconds
+        told = f" of {limit:g} s (--timeout)" if limit is not None else ", which the server sets"
+        status.info(f"The command was ended at its time limit{told}.")
+        return exit_codes.TIMED_OUT
     told = f" with exit code {result.exit_code}" if result.exit_code is not None else ""
     status.info(f"The command has failed{told} ({result.reason}).")
-    if result.timed_out:
-        return exit_codes.TIMED_OUT
     return (result.exit_code or 1) & 0xFF or 1
 
 

@@ -80,7 +80,15 @@ class ConnectionFailed(BackendError):
 
 
 class WebSocketsBlocked(ConnectionFailed):
-    """Requests reach the server, but something on the way does not pass WebSocket upgrades on."""
+    """Requests reach the server, but something on the way does not pass WebSocket upgrades on.
+
+    Attributes:
+        url: the address of the server where that is so.
+    """
+
+    def __init__(self, reason: str = "", *, request: str = "", url: str = "") -> None:
+        super().__init__(reason, request=request)
+        self.url = url
 
 
 class RemoteProtocolError(BackendError):

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 
 from ..errors import WebSocketsBlocked
 from ..transport.client import Client
+from ..transport.responses import log
 from ..wire.execution import ExecuteRequest
 from ..wire.resumable import RESUMABLE_STREAMS
 from .held_batch import HeldBatch, hold_batch
@@ -19,10 +20,23 @@ __all__ = ["loses_batch_ends", "open_run_stream"]
 
 
 class _Blocked:
-    """Whether a client has found out that no WebSocket gets through to its server."""
+    """The addresses of a client's server that no WebSocket has reached."""
 
     def __init__(self) -> None:
-        self.found = False
+        self._urls: set[str] = set()
+
+    def __contains__(self, url: str) -> bool:
+        return url in self._urls
+
+    def note(self, refusal: WebSocketsBlocked) -> None:
+        """Remember an address, and log that the first time.
+
+        Args:
+            refusal: how the upgrade was answered there.
+        """
+        if refusal.url not in self._urls:
+            self._urls.add(refusal.url)
+            log.warning("from now on runs are polled, which is slower: %s", refusal.reason)
 
 
 @asynccontextmanager
@@ -42,18 +56,20 @@ async def open_run_stream(
     Raises:
         ApiError: the server refused the run.
         ConnectionFailed: it could not be reached.
+        WebSocketsBlocked: no WebSocket gets through, and a run with a terminal cannot be polled.
     """
     blocked = client.extension(_Blocked)
+    is_blocked = client.config.api.url in blocked
     can_poll = "tty" not in (first.options or {})
     async with AsyncExitStack() as stack:
         try:
             stream = await stack.enter_async_context(
-                _open(client, address, first, live=live and not (blocked.found and can_poll))
+                _open(client, address, first, live=live and not (is_blocked and can_poll))
             )
-        except WebSocketsBlocked:
+        except WebSocketsBlocked as exc:
             if not can_poll:
                 raise
-            blocked.found = True
+            blocked.note(exc)
             stream = await stack.enter_async_context(_open(client, address, first, live=False))
         yield stream
 

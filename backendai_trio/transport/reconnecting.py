@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import trio
 
-from ..errors import BackendError, ConnectionFailed
+from ..errors import BackendError, ConnectionFailed, WebSocketsBlocked
 from .retry import backoff, is_transient
 
 __all__ = ["Reconnecting"]
@@ -63,7 +63,8 @@ class Reconnecting:
             try:
                 await connect()
             except BackendError as exc:
-                if not is_transient(exc, also={500}):
+                # The first WebSocket got through, so a refusal to upgrade may pass as well.
+                if not is_transient(exc, also={500}) and not isinstance(exc, WebSocketsBlocked):
                     raise
                 pause = next(pauses)
                 if trio.current_time() + pause > self._give_up_at:

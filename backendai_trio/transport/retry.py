@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Container, Iterator
 
 import trio
 
-from ..errors import ApiError, BackendError, ConnectionFailed
+from ..errors import ApiError, BackendError, ConnectionFailed, WebSocketsBlocked
 
 __all__ = ["TWO_TRANSACTIONS", "backoff", "is_refusal", "is_transient", "with_retries"]
 
@@ -54,8 +54,9 @@ def backoff(
 def is_transient(exc: BaseException, *, also: Container[int] = ()) -> bool:
     """Whether the same request may succeed a little later.
 
-    True for a connection that failed, and for HTTP statuses 408, 425, 429, 502, 503 and 504. It
-    says nothing of whether the request may be sent twice: the caller knows that.
+    True for a connection that failed, unless the way to the server passes no WebSockets on, and for
+    HTTP statuses 408, 425, 429, 502, 503 and 504. It says nothing of whether the request may be
+    sent twice: the caller knows that.
 
     Args:
         exc: how an attempt failed.
@@ -63,7 +64,7 @@ def is_transient(exc: BaseException, *, also: Container[int] = ()) -> bool:
     """
     if isinstance(exc, ApiError):
         return exc.status in _TRANSIENT_STATUSES or exc.status in also
-    return isinstance(exc, ConnectionFailed)
+    return isinstance(exc, ConnectionFailed) and not isinstance(exc, WebSocketsBlocked)
 
 
 def is_refusal(exc: ApiError) -> bool:

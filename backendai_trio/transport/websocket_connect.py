@@ -155,6 +155,7 @@ def _map_refusals(client: Client, request: Request, url: str) -> Iterator[None]:
             f"{url} answered with HTTP status {status} in place of a WebSocket; a proxy on "
             "the way does not pass WebSockets on: let it send the headers Upgrade and Connection",
             request=str(request),
+            url=url,
         ) from None
     except NotUpgraded as exc:
         raise ConnectionFailed(

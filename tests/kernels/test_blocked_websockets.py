@@ -19,7 +19,9 @@ from backendai_trio import (
 from backendai_trio.errors import WebSocketsBlocked
 from backendai_trio.gateway import Gateway
 from backendai_trio.kernels import open_app_stream
-from backendai_trio.wire.execution import BatchOptions
+from backendai_trio.kernels.poll_run import open_poll_run
+from backendai_trio.kernels.run_streams import open_run_stream
+from backendai_trio.wire.execution import BatchOptions, ExecuteRequest
 from backendai_trio.wire.run_events import Finished, InputRequest, Stdout
 
 from ..proxies import open_proxy_without_upgrades
@@ -77,3 +79,34 @@ async def test_what_cannot_be_polled_says_what_is_in_the_way(behind: Client) -> 
                 async with open_app_stream(kernel, "8000"):
                     pass
             assert await _answer_questions(kernel, "print(1)") == "1\n0"
+
+
+async def _is_polled(kernel: TrioKernel, run_id: str) -> bool:
+    first = ExecuteRequest("query", run_id, "print(1)")
+    async with open_run_stream(kernel.client, kernel.token, first, live=True) as run:
+        polled = isinstance(run, open_poll_run)
+        while run.outcome is None:
+            await run.receive()
+    return polled
+
+
+@newest
+async def test_address_without_websockets_is_remembered_and_logged_once(
+    gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    direct = gateway.config.endpoint
+    async with open_proxy_without_upgrades(direct.port) as port:
+        blocked = direct._replace(port=port)
+        config = replace(gateway.config, endpoint=blocked, other_endpoints=(direct,))
+        async with (
+            open_client(config) as client,
+            open_kernel(client, KernelSpec(runtime="python")) as kernel,
+        ):
+            assert [await _is_polled(kernel, run_id) for run_id in ("a1", "a2")] == [True, True]
+            (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+            assert blocked.url in warning.getMessage() and "polled" in warning.getMessage()
+            client.sender.addresses.config = replace(config, endpoint=direct)
+            assert [await _is_polled(kernel, run_id) for run_id in ("b1", "b2")] == [False, False]
+            client.sender.addresses.config = config
+            assert await _is_polled(kernel, "a3")
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == [warning]

@@ -10,10 +10,13 @@ from backendai_trio.errors import (
     BackendError,
     ConfigError,
     ConnectionFailed,
+    InvalidRequest,
     LocalProtocolError,
     RemoteProtocolError,
+    WebSocketsBlocked,
     api_error,
 )
+from backendai_trio.transport.reconnecting import Reconnecting
 from backendai_trio.transport.retry import backoff, is_transient, with_retries
 
 
@@ -39,6 +42,7 @@ def test_transient_failures() -> None:
     assert is_transient(api_error(409), also=(409,))
     for error in (
         RemoteProtocolError("x"), LocalProtocolError("x"), ConfigError("X", "y"), ValueError("x"),
+        WebSocketsBlocked("x"),
     ):  # fmt: skip
         assert not is_transient(error)
 
@@ -71,3 +75,18 @@ async def test_with_retries(
         with pytest.raises(type(failures[-1])):
             await with_retries(attempt)
     assert made == attempts
+
+
+async def test_stream_outlasts_a_page_in_place_of_its_websocket(autojump_clock: object) -> None:
+    """The way has passed its first WebSocket on."""
+    left: list[BackendError] = [WebSocketsBlocked("back soon"), api_error(500), api_error(400)]
+
+    async def connect() -> None:  # noqa: ASYNC124
+        if left:
+            raise left.pop(0)
+
+    with pytest.raises(InvalidRequest):
+        await Reconnecting(60.0).run(connect)
+    left.append(WebSocketsBlocked("back soon"))
+    await Reconnecting(60.0).run(connect)
+    assert not left

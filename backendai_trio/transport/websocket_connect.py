@@ -21,11 +21,11 @@ from .websocket import NotUpgraded, Upgrade, WebSocket
 
 __all__ = ["connect_websocket", "open_websocket"]
 
+_NO_UPGRADE_KIND = "generic-bad-request"
+"""Of the answer to a stream without an upgrade (docs/protocol.md, section 6)."""
 # In seconds: TCP notices within 25 s that a server is gone. Pings would not do: managers answer
 # none while they execute code, and send nothing while a run waits for its turn (docs/protocol.md,
 # section 4.3).
-_NO_UPGRADE_KIND = "generic-bad-request"
-"""Of the answer to a stream without an upgrade (docs/protocol.md, section 6)."""
 _IDLE, _INTERVAL, _PROBES = 10, 5, 3
 _PING_SECONDS = 30.0
 _RECEIVE_BYTES = 64 * 1024

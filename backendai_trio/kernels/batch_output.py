@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from ..errors import BackendError
-from ..transport.retry import backoff, is_transient
+from ..transport.retry import with_retries
 from ..wire.batch_jobs import JobLog
 from .kernel import TrioKernel
 
@@ -95,11 +95,7 @@ class BatchOutput:
     async def _read(self, *, retries: int) -> str | None:
         """What was added to the log; None if the server does not show it: a log is not worth the
         session's end."""
-        pauses = backoff(0.2, longest=2.0, retries=retries)
-        while True:
-            try:
-                return self._log.feed(await self._kernel.logs())
-            except BackendError as exc:
-                if not is_transient(exc) or (pause := next(pauses, None)) is None:
-                    return None
-            await trio.sleep(pause)
+        try:
+            return self._log.feed(await with_retries(self._kernel.logs, retries=retries, first=0.2))
+        except BackendError:
+            return None

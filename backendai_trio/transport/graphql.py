@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-import trio
-
-from ..errors import BackendError, InvalidRequest, api_error
+from ..errors import InvalidRequest, api_error
 from ..wire.graphql import GraphQLQuery, decode_answer, status_of
 from ..wire.http import JSON, Request, Response
 from ..wire.resumable import RESUMABLE_STREAMS
 from .client import AnswerSeconds, Client
-from .retry import TWO_TRANSACTIONS, backoff, is_transient
+from .retry import TWO_TRANSACTIONS, with_retries
 
 __all__ = ["ask", "call_again"]
 
@@ -86,13 +85,9 @@ async def call_again(
         ApiError, ConnectionFailed, RemoteProtocolError: as for `Client.call`, the last time.
     """
     repeats = client.era.takes_ids and not client.has(RESUMABLE_STREAMS)
-    pauses = backoff(_FIRST_PAUSE_SECONDS, retries=_RETRIES if repeats else 0)
-    while True:
-        try:
-            return await client.call(request, answer_seconds=answer_seconds)
-        except BackendError as exc:
-            if not is_transient(exc, also=TWO_TRANSACTIONS):
-                raise
-            if (pause := next(pauses, None)) is None:
-                raise
-        await trio.sleep(pause)
+    return await with_retries(
+        partial(client.call, request, answer_seconds=answer_seconds),
+        also=TWO_TRANSACTIONS,
+        retries=_RETRIES if repeats else 0,
+        first=_FIRST_PAUSE_SECONDS,
+    )

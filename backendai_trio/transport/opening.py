@@ -18,12 +18,10 @@ from .limits import Limits
 from .pool import ConnectionPool
 from .proxies import proxy_of
 from .retry import is_transient
-from .sending import outgoing_request
+from .sending import UNAVAILABLE, outgoing_request, unavailable_advice
 from .tls import tls_context
 
 __all__ = ["open_client"]
-
-_UNAVAILABLE = frozenset({502, 503, 504})
 
 
 @asynccontextmanager
@@ -115,13 +113,10 @@ def _hello_of(client: Client, config: Config, request: Request, response: Respon
             f"{url} redirects to {response.headers.get('location', '?')}, and requests are not "
             "sent on; if the server is there, set it to that address",
         )
-    if status in _UNAVAILABLE:
+    if status in UNAVAILABLE:
         error = client.error(request, response)
-        proxy = proxy_of(config) or "a proxy before it"
-        error.advice = (
-            f"{url} is not up, or {proxy} cannot reach it; try again later, and check "
-            "BACKEND_ENDPOINT"
-        )
+        advice = unavailable_advice(url, str(proxy_of(config) or "a proxy before it"))
+        error.advice = f"{advice}, and check BACKEND_ENDPOINT"
         raise error
     fault = decode_problem(response).title
     if status == 200:

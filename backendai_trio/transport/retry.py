@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Container, Iterator
+from typing import TypeVar
 
 import trio
 
 from ..errors import ApiError, BackendError, ConnectionFailed, WebSocketsBlocked
 
 __all__ = ["TWO_TRANSACTIONS", "backoff", "is_refusal", "is_transient", "with_retries"]
+
+T = TypeVar("T")
 
 # Request Timeout, Too Early, Too Many Requests, and the three that gateways and proxies give while
 # the server behind them restarts.
@@ -76,23 +79,33 @@ def is_refusal(exc: ApiError) -> bool:
     return exc.status < 500 and not is_transient(exc)
 
 
-async def with_retries(send: Callable[[], Awaitable[None]]) -> None:
-    """Run an attempt that may be repeated, up to three times more while its failure is transient.
-
-    Uploads of files may be repeated: a file that arrives a second time replaces the first.
+async def with_retries(
+    attempt: Callable[[], Awaitable[T]],
+    *,
+    also: Container[int] = (),
+    retries: int = 3,
+    first: float = 0.5,
+) -> T:
+    """Run an attempt that may be repeated, and again while its failure is transient.
 
     Args:
-        send: one attempt.
+        attempt: what to do. Reads may be repeated, and so may uploads of files: a file that arrives
+            a second time replaces the first.
+        also: further HTTP statuses that are transient, as for `is_transient`.
+        retries: how many attempts may follow the first.
+        first: the first pause, in seconds, as for `backoff`.
+
+    Returns:
+        The result of the attempt that succeeded.
 
     Raises:
         Exception: the failure of the last attempt.
     """
-    pauses = backoff(retries=3)
+    pauses = backoff(first, retries=retries)
     while True:
         try:
-            await send()
-            return
+            return await attempt()
         except BackendError as exc:
-            if not is_transient(exc) or (pause := next(pauses, None)) is None:
+            if not is_transient(exc, also=also) or (pause := next(pauses, None)) is None:
                 raise
         await trio.sleep(pause)

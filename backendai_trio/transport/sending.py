@@ -22,12 +22,12 @@ from .rate_limit import RateLimitPauses
 from .requests import OutgoingRequest
 from .responses import ResponseStream, log_response
 
-__all__ = ["Sender", "error_of", "outgoing_request"]
+__all__ = ["UNAVAILABLE", "Sender", "error_of", "outgoing_request", "unavailable_advice"]
 
 T = TypeVar("T")
 
-_UNAVAILABLE = frozenset({502, 503, 504})
-_UNAVAILABLE_ADVICE = "the server is not up, or a proxy before it cannot reach it: try again later"
+UNAVAILABLE = frozenset({502, 503, 504})
+"""Statuses of a server that starts, or of a proxy that cannot reach it."""
 
 _CLOCK_ADVICE = (
     "servers take requests whose date is at most 15 minutes away from their own: set the clock of "
@@ -222,6 +222,16 @@ def error_of(request: Request, response: Response, *, login_advice: str) -> ApiE
         error.advice = login_advice
     elif error.kind == "invalid-auth-params" and "sync" in error.reason:
         error.advice = _CLOCK_ADVICE
-    elif error.status in _UNAVAILABLE and not error.kind:  # not a problem of the manager's own
-        error.advice = _UNAVAILABLE_ADVICE
+    elif error.status in UNAVAILABLE and not error.kind:  # not a problem of the manager's own
+        error.advice = unavailable_advice()
     return error
+
+
+def unavailable_advice(server: str = "the server", proxy: str = "a proxy before it") -> str:
+    """What to do about a status of `UNAVAILABLE`.
+
+    Args:
+        server: what was asked.
+        proxy: what may have answered in its place.
+    """
+    return f"{server} is not up, or {proxy} cannot reach it; try again later"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import Any
 
 import pytest
+import trio
 
 from backendai_trio.errors import (
     BackendError,
@@ -17,7 +19,12 @@ from backendai_trio.errors import (
     api_error,
 )
 from backendai_trio.transport.reconnecting import Reconnecting
-from backendai_trio.transport.retry import backoff, is_transient, with_retries
+from backendai_trio.transport.retry import (
+    TWO_TRANSACTIONS,
+    backoff,
+    is_transient,
+    with_retries,
+)
 
 
 def test_pauses_double_up_to_the_longest_with_jitter() -> None:
@@ -48,33 +55,50 @@ def test_transient_failures() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failures", "attempts"),
+    ("failures", "options", "attempts"),
     [
-        ([], 1),
-        ([ConnectionFailed("gone"), api_error(503)], 3),
-        ([ConnectionFailed("gone")] * 4, 4),
-        ([api_error(400)], 1),
-        ([RemoteProtocolError("x")], 1),
+        ([], {}, 1),
+        ([ConnectionFailed("gone"), api_error(503)], {}, 3),
+        ([ConnectionFailed("gone")] * 4, {}, 4),
+        ([ConnectionFailed("gone")] * 2, {"retries": 1}, 2),
+        ([ConnectionFailed("gone")], {"retries": 0}, 1),
+        ([api_error(400)], {}, 1),
+        ([api_error(500)], {}, 1),
+        ([api_error(500), api_error(503)], {"also": TWO_TRANSACTIONS}, 3),
+        ([RemoteProtocolError("x")], {}, 1),
     ],
 )
 async def test_with_retries(
-    autojump_clock: object, failures: list[BackendError], attempts: int
+    autojump_clock: object, failures: list[BackendError], options: dict[str, Any], attempts: int
 ) -> None:
     made = 0
     left = list(failures)
 
-    async def attempt() -> None:  # noqa: ASYNC124
+    async def attempt() -> int:  # noqa: ASYNC124
         nonlocal made
         made += 1
         if left:
             raise left.pop(0)
+        return made
 
     if len(failures) < attempts:
-        await with_retries(attempt)
+        assert await with_retries(attempt, **options) == attempts
     else:
         with pytest.raises(type(failures[-1])):
-            await with_retries(attempt)
+            await with_retries(attempt, **options)
     assert made == attempts
+
+
+async def test_with_retries_begins_with_the_given_pause(autojump_clock: object) -> None:
+    left = [ConnectionFailed("gone")]
+
+    async def attempt() -> float:  # noqa: ASYNC124
+        if left:
+            raise left.pop()
+        return trio.current_time()
+
+    start = trio.current_time()
+    assert 2.0 <= await with_retries(attempt, first=4.0) - start <= 4.0
 
 
 async def test_stream_outlasts_a_page_in_place_of_its_websocket(autojump_clock: object) -> None:

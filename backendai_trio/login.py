@@ -51,7 +51,7 @@ async def log_in(
     request = Request("POST", LOGIN_PATH, (), body, JSON)
     headers = {"Date": client.date(), "Content-Type": request.content_type}
     async with client.request(
-        request, api=False, sign=False, headers=headers, check_status=False
+        request, to="anonymous", headers=headers, check_status=False
     ) as stream:
         cookies = [value for name, value in stream.header_list if name == "set-cookie"]
         reply = await stream.read_all()
@@ -99,7 +99,7 @@ async def log_out(client: Client) -> None:
     Endpoint: ``POST /server/logout`` (docs/protocol.md, section 2.4).
     """
     request = Request("POST", LOGOUT_PATH)
-    async with client.request(request, api=False, check_status=False) as stream:
+    async with client.request(request, to="server", check_status=False) as stream:
         reply = await stream.read_all()
     if reply.status >= 300:
         error = decode_problem(reply).as_error(str(request))

@@ -163,7 +163,7 @@ async def test_the_cookie_is_for_its_paths_alone(gateway: Gateway, client: Clien
         headers = mine.signed_headers(request)
         assert "Cookie" in headers
         async with mine.request(
-            request, at=gateway.config.endpoint, headers=headers, check_status=False
+            request, to=gateway.config.endpoint, headers=headers, check_status=False
         ) as reply:
             assert reply.status == 401
 

@@ -40,7 +40,7 @@ async def rescan_images(
     """
     # Before 20.03 the reply comes when all is read.
     values = {"registry": registry, "project": project}
-    reply = await send_call(client, "rescan_images", values, answer_seconds=None)
+    reply = await send_call(client, "rescan_images", values, head_seconds=None)
     task_id = reply.text("task_id", default="")
     if task_id:
         return await follow_task(client, task_id, progress=progress)

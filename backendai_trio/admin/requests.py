@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import trio
 
-from ..transport.client import AnswerSeconds, Client
+from ..transport.client import Client, WaitSeconds
 from ..transport.graphql import ask
 from ..wire.admin_calls import CALLS
 from ..wire.administration import decode_outcome, release_of
@@ -20,7 +20,7 @@ async def send_call(
     name: str,
     values: Mapping[str, str],
     *,
-    answer_seconds: AnswerSeconds = "ordinary",
+    head_seconds: WaitSeconds = "ordinary",
 ) -> Fields:
     """Send a mutation of `CALLS`.
 
@@ -28,7 +28,7 @@ async def send_call(
         client: of the server.
         name: of the mutation.
         values: of its arguments; empty ones are left out.
-        answer_seconds: as for `Client.call`.
+        head_seconds: as for `Client.call`.
 
     Returns:
         The reply.
@@ -41,5 +41,5 @@ async def send_call(
     await trio.lowlevel.checkpoint()
     call = CALLS[name]
     release = release_of(client.hello, f"way to {call.about}", call.since)
-    data = await ask(client, call.query(values, release), answer_seconds=answer_seconds)
+    data = await ask(client, call.query(values, release), head_seconds=head_seconds)
     return decode_outcome(data, name)

@@ -127,7 +127,7 @@ class _Creation:
         path = client.era.create_path
         request = Request("POST", path, (), create.encode(client.era), JSON)
         # No limit: some managers hold the answer back until the kernel runs.
-        call = client.start_call(request, answer_seconds=None)
+        call = client.start_call(request, head_seconds=None)
         try:
             reply = CreateReply.decode((await call.wait()).body, create.token)
         except BaseException as exc:
@@ -213,7 +213,7 @@ async def _keep_destroying(client: Client, token: str) -> None:
     request = Request("DELETE", client.era.session_path(token))
     for pause in backoff(0.1, longest=0.5):
         try:
-            await client.call(request, answer_seconds=None)
+            await client.call(request, head_seconds=None)
         except BackendError:
             pass  # not there yet, or not to be destroyed yet
         await trio.sleep(pause)
@@ -226,7 +226,7 @@ async def _destroy_unanswered(client: Client, token: str) -> None:
     pauses = backoff(0.05, longest=0.5)
     while True:
         try:
-            reply = await client.call(request, answer_seconds=None)
+            reply = await client.call(request, head_seconds=None)
         except NotFound:
             gone = True
         except AuthError as exc:

@@ -203,14 +203,14 @@ async def _managers_archives(client: Client, token: str, paths: Sequence[str]) -
         requested = PathsRequest(tuple(paths[start : start + MAX_DOWNLOADS]))
         path = client.era.session_path(token, "download")
         try:
-            reply = await client.call(requested.request("POST", path, "files"), answer_seconds=None)
+            reply = await client.call(requested.request("POST", path, "files"), head_seconds=None)
         except ApiError as exc:
             # Up to 24.03.6 the method is GET, and any other is unknown at this path.
             if exc.status != 405:
                 raise _refused(requested.paths, exc) from exc
             try:
                 reply = await client.call(
-                    requested.request("GET", path, "files"), answer_seconds=None
+                    requested.request("GET", path, "files"), head_seconds=None
                 )
             except ApiError as second:
                 raise _refused(requested.paths, second) from second

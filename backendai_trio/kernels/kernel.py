@@ -94,7 +94,7 @@ class TrioKernel:
         Endpoint: ``PATCH /session/{name}`` (docs/protocol.md, section 3.1).
         """
         try:
-            await self.client.call(self._request("PATCH"), answer_seconds=None)
+            await self.client.call(self._request("PATCH"), head_seconds=None)
         except ServerError as exc:
             if exc.status == 501:
                 exc.advice = "end the kernel and create another; managers restart none since 26.4.4"

@@ -119,7 +119,7 @@ async def _destroy_once(
     path = client.era.session_path(address_of(client, token, kernel_id))
     try:
         # No limit: managers answer when all that runs in the kernel has ended.
-        reply = await client.call(Request("DELETE", path, query), answer_seconds=None)
+        reply = await client.call(Request("DELETE", path, query), head_seconds=None)
     except NotFound:
         await _confirm_gone(client, token, kernel_id)
         return None
@@ -251,7 +251,7 @@ async def _try_to_destroy(
     """
     path = client.era.session_path(address_of(client, token, kernel_id))
     try:
-        reply = await client.call(Request("DELETE", path, query), answer_seconds=None)
+        reply = await client.call(Request("DELETE", path, query), head_seconds=None)
     except NotFound:
         return False, None  # not there yet, or just gone
     except BackendError as exc:

@@ -146,7 +146,7 @@ class open_poll_run(AskedInput):
             await self._interrupt()
         if self._poll is None:
             request = Request("POST", self._path, (), self._state.request().encode(), JSON)
-            self._poll = self._client.start_call(request, answer_seconds=_POLL_SECONDS)
+            self._poll = self._client.start_call(request, head_seconds=_POLL_SECONDS)
         try:
             reply = await self._poll.wait()
         except BackendError as exc:

@@ -38,7 +38,7 @@ async def list_digests(client: Client, token: str, path: str) -> list[FileDigest
     if client.has(ARCHIVES):
         endpoint = client.era.session_path(token, "files", "digests")
         request = PathsRequest((path,)).request("POST", endpoint, "path")
-        return decode_digests((await client.call(request, answer_seconds=None)).body)
+        return decode_digests((await client.call(request, head_seconds=None)).body)
     folder = shell_word(path)
     output = await run_shell(
         client,

@@ -81,7 +81,7 @@ async def start_service(
     path = client.era.session_path(kernel.address, "start-service")
     body = StartService(app, options or ServiceOptions()).encode()
     try:
-        reply = await client.call(Request("POST", path, (), body, JSON), answer_seconds=None)
+        reply = await client.call(Request("POST", path, (), body, JSON), head_seconds=None)
     except ServerError as exc:
         if exc.status == 503:
             exc.advice = (

@@ -105,7 +105,7 @@ async def _upload_archive(
         with one_error():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(pack, chunks)
-                await client.call(request, content=body, content_length=length, answer_seconds=None)
+                await client.call(request, content=body, content_length=length, head_seconds=None)
 
     with upload_errors([item.error_path for item in items]):
         # A stream cannot be iterated over a second time.

@@ -63,7 +63,7 @@ async def send_form(client: Client, token: str, files: Sequence[FormFile]) -> No
 
     async def send() -> None:
         async with aclosing(_form_body(files, boundary)) as body:
-            await client.call(request, content=body, content_length=length, answer_seconds=None)
+            await client.call(request, content=body, content_length=length, head_seconds=None)
 
     await with_retries(send)
 

@@ -25,12 +25,23 @@ from .requests import OutgoingRequest
 from .responses import ResponseStream
 from .sending import Sender, error_of, outgoing_request
 
-__all__ = ["Client"]
+__all__ = ["Client", "Destination", "WaitSeconds"]
 
 T = TypeVar("T")
 
-AnswerSeconds = float | Literal["ordinary"] | None
-"""Limit for each wait on a response: in seconds, that of the settings, or none."""
+Destination = Endpoint | Literal["api", "server", "anonymous"]
+"""Where a request goes, and how it is authorized there:
+
+- ``api``: to the API of the client's server, signed;
+- ``server``: to the client's server itself, signed. It differs from its API only where it is a web
+  server (`Config.endpoint_type`), which has paths of its own;
+- ``anonymous``: to the client's server itself, without a signature or a key;
+- an `Endpoint`: to a storage proxy, by the address that the server gives for it (it is reached as
+  `Config.storage_proxy` says), without a signature or a key: a token in the query lets it in.
+"""
+
+WaitSeconds = float | Literal["ordinary"] | None
+"""Limit for a wait: in seconds, ``ordinary`` for `Config.answer_seconds`, None for no limit."""
 
 
 class Client:
@@ -102,7 +113,7 @@ class Client:
         *,
         content: AsyncIterator[bytes] | None = None,
         content_length: int | None = None,
-        answer_seconds: AnswerSeconds = "ordinary",
+        head_seconds: WaitSeconds = "ordinary",
     ) -> Response:
         """Sign a request, send it, and return the response if it is a success.
 
@@ -113,9 +124,9 @@ class Client:
             request: what to send.
             content: the body as a stream, instead of `request.body`.
             content_length: its size in bytes; None sends it chunked.
-            answer_seconds: limit for the response to begin, by default `Config.answer_seconds`;
-                None for one that may take minutes, such as that to a create. TCP then notices a
-                dead peer. For each wait on more of it the limit is always `Config.answer_seconds`.
+            head_seconds: limit for the head of the response; None where that may take minutes, as
+                for a create. TCP then notices a dead peer. For each wait on the body the limit is
+                `Config.answer_seconds`.
 
         Raises:
             ApiError: the server answered with an error (its subclasses say which kind).
@@ -132,7 +143,7 @@ class Client:
             request,
             content=content,
             content_length=content_length,
-            head_seconds=answer_seconds,
+            head_seconds=head_seconds,
         )
         stream = await self.sender.open_response(request, outgoing, waits=content is None)
         try:
@@ -141,15 +152,15 @@ class Client:
             stream.close()
 
     def start_call(
-        self, request: Request, *, answer_seconds: AnswerSeconds = "ordinary"
+        self, request: Request, *, head_seconds: WaitSeconds = "ordinary"
     ) -> PendingCall:
         """A call whose answer is not lost when the wait for it is cancelled.
 
         Args:
             request: what to send, by the first `PendingCall.wait`.
-            answer_seconds: as for `call`.
+            head_seconds: as for `call`.
         """
-        outgoing = partial(self._outgoing, request, head_seconds=answer_seconds)
+        outgoing = partial(self._outgoing, request, head_seconds=head_seconds)
         return self.sender.pending_call(request, outgoing)
 
     @asynccontextmanager
@@ -157,15 +168,13 @@ class Client:
         self,
         request: Request,
         *,
-        at: Endpoint | None = None,
-        api: bool = True,
-        sign: bool = True,
+        to: Destination = "api",
         body_digest: str | None = None,
         headers: Mapping[str, str] | None = None,
         content: AsyncIterator[bytes] | None = None,
         content_length: int | None = None,
-        answer_seconds: AnswerSeconds = "ordinary",
-        head_seconds: float | None = None,
+        head_seconds: WaitSeconds = "ordinary",
+        body_seconds: WaitSeconds = "ordinary",
         check_status: bool = True,
         decode: bool = True,
     ) -> AsyncIterator[ResponseStream]:
@@ -173,19 +182,14 @@ class Client:
 
         Args:
             request: what to send.
-            at: a storage proxy, by the address that the server gives for it (it is reached as
-                `Config.storage_proxy` says), where a token in the query lets the request in. It is
-                not signed then, and no key is sent. None: the client's server.
-            api: False for a path of a web server itself, and not of the API that it leads to.
-            sign: False for a request to the client's server that is not signed.
+            to: where to, and how it is authorized there.
             body_digest: as for `signed_headers`.
             headers: further ones; they replace those of the same name.
             content: the body as a stream, instead of `request.body`.
             content_length: its size in bytes; None sends it chunked.
-            answer_seconds: limit for each wait on the response, its head or a part of its body, by
-                default `Config.answer_seconds`; None for none.
-            head_seconds: another limit for its head, if the server may work for long before it
-                answers; None for `answer_seconds`.
+            head_seconds: limit for the head of the response; None if the server may work for long
+                before it answers. TCP then notices a dead peer.
+            body_seconds: limit for each wait on more of the body.
             check_status: False gives a response of any status.
             decode: False gives the body as it came, in the coding of its ``Content-Encoding``.
 
@@ -197,25 +201,23 @@ class Client:
         Cancellation:
             The request may have reached the server or not.
         """
-        if at is not None:
-            at = self.config.storage_proxy(at)
+        if isinstance(to, Endpoint):
+            to = self.config.storage_proxy(to)
         outgoing = partial(
             self._outgoing,
             request,
-            at=at,
-            api=api,
-            sign=sign,
+            to=to,
             body_digest=body_digest,
             headers=headers,
             content=content,
             content_length=content_length,
-            head_seconds=answer_seconds if head_seconds is None else head_seconds,
-            body_seconds=answer_seconds,
+            head_seconds=head_seconds,
+            body_seconds=body_seconds,
         )
         stream = await self.sender.open_response(
             request,
             outgoing,
-            elsewhere=at is not None,
+            elsewhere=isinstance(to, Endpoint),
             waits=content is None,
             check_status=check_status,
             decode=decode,
@@ -224,6 +226,16 @@ class Client:
             yield stream
         finally:
             stream.close()
+
+    def seconds(self, limit: WaitSeconds) -> float:
+        """A limit in seconds, infinite for none.
+
+        Args:
+            limit: as the methods take it.
+        """
+        if limit is None:
+            return math.inf
+        return self.config.answer_seconds if limit == "ordinary" else limit
 
     def date(self) -> str:
         """The Date header of a request that is sent now."""
@@ -257,19 +269,20 @@ class Client:
         request: Request,
         config: Config,
         *,
-        at: Endpoint | None = None,
-        api: bool = True,
-        sign: bool = True,
+        to: Destination = "api",
         body_digest: str | None = None,
         headers: Mapping[str, str] | None = None,
         content: AsyncIterator[bytes] | None = None,
         content_length: int | None = None,
-        head_seconds: AnswerSeconds,
-        body_seconds: AnswerSeconds = "ordinary",
+        head_seconds: WaitSeconds,
+        body_seconds: WaitSeconds = "ordinary",
     ) -> OutgoingRequest:
         """A request as it is sent now, to the address in use or elsewhere; see `request`."""
-        endpoint = at or (config.api if api else config.endpoint)
-        if sign and at is None:
+        if isinstance(to, Endpoint):
+            endpoint = to
+        else:
+            endpoint = config.api if to == "api" else config.endpoint
+        if to in ("api", "server"):
             base = self.signed_headers(request, body_digest=body_digest)
         else:
             self._check_open()
@@ -280,14 +293,9 @@ class Client:
             base | dict(headers or {}),
             content=content,
             content_length=content_length,
-            head_seconds=self._limit(head_seconds),
-            body_seconds=self._limit(body_seconds),
+            head_seconds=self.seconds(head_seconds),
+            body_seconds=self.seconds(body_seconds),
         )
-
-    def _limit(self, seconds: AnswerSeconds) -> float:
-        if seconds is None:
-            return math.inf
-        return self.config.answer_seconds if seconds == "ordinary" else seconds
 
     def _check_open(self) -> None:
         if self.closed:

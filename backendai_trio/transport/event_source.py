@@ -69,7 +69,10 @@ class EventSource:
         self._check_open()
         assert self._connection is None
         async with AsyncExitStack() as stack:
-            streaming = self._client.request(self._request, answer_seconds=self._silence_seconds)
+            silence = self._silence_seconds
+            streaming = self._client.request(
+                self._request, head_seconds=silence, body_seconds=silence
+            )
             response = await stack.enter_async_context(streaming)
             if response.content_type != CONTENT_TYPE:
                 raise RemoteProtocolError(

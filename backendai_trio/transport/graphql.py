@@ -10,7 +10,7 @@ from ..errors import InvalidRequest, api_error
 from ..wire.graphql import GraphQLQuery, decode_answer, status_of
 from ..wire.http import JSON, Request, Response
 from ..wire.resumable import RESUMABLE_STREAMS
-from .client import AnswerSeconds, Client
+from .client import Client, WaitSeconds
 from .retry import TWO_TRANSACTIONS, with_retries
 
 __all__ = ["ask", "call_again"]
@@ -25,7 +25,7 @@ async def ask(
     question: GraphQLQuery,
     *,
     repeat: bool = False,
-    answer_seconds: AnswerSeconds = "ordinary",
+    head_seconds: WaitSeconds = "ordinary",
 ) -> Mapping[str, Any]:
     """Send a query or mutation.
 
@@ -34,7 +34,7 @@ async def ask(
         question: what to send.
         repeat: whether it is sent again after a failure that may pass: right for what changes
             nothing.
-        answer_seconds: as for `Client.call`.
+        head_seconds: as for `Client.call`.
 
     Returns:
         The data of the reply, without the envelope of newer servers.
@@ -52,7 +52,7 @@ async def ask(
     request = Request("POST", client.era.graphql_path, (), question.encode(), JSON)
     call = call_again if repeat else Client.call
     try:
-        reply = await call(client, request, answer_seconds=answer_seconds)
+        reply = await call(client, request, head_seconds=head_seconds)
         return decode_answer(reply.body, str(request))
     except InvalidRequest as exc:
         status = status_of(exc.reason)
@@ -69,7 +69,7 @@ async def ask(
 
 
 async def call_again(
-    client: Client, request: Request, *, answer_seconds: AnswerSeconds = "ordinary"
+    client: Client, request: Request, *, head_seconds: WaitSeconds = "ordinary"
 ) -> Response:
     """Send a request that changes nothing, and again after a failure that may pass.
 
@@ -79,14 +79,14 @@ async def call_again(
     Args:
         client: of the server.
         request: what to send.
-        answer_seconds: as for `Client.call`.
+        head_seconds: as for `Client.call`.
 
     Raises:
         ApiError, ConnectionFailed, RemoteProtocolError: as for `Client.call`, the last time.
     """
     repeats = client.era.takes_ids and not client.has(RESUMABLE_STREAMS)
     return await with_retries(
-        partial(client.call, request, answer_seconds=answer_seconds),
+        partial(client.call, request, head_seconds=head_seconds),
         also=TWO_TRANSACTIONS,
         retries=_RETRIES if repeats else 0,
         first=_FIRST_PAUSE_SECONDS,

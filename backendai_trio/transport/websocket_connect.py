@@ -14,7 +14,7 @@ from .._groups import one_error
 from ..config.settings import Config
 from ..errors import ConnectionFailed, WebSocketsBlocked
 from ..wire.http import Request, Response
-from .client import Client
+from .client import Client, WaitSeconds
 from .connect import SocketOption, keepalive_options, open_stream
 from .responses import log
 from .websocket import NotUpgraded, Upgrade, WebSocket
@@ -40,7 +40,7 @@ async def open_websocket(
     query: tuple[tuple[str, str], ...] = (),
     subprotocols: Sequence[str] = (),
     tunnel: bool = False,
-    answer_seconds: float | None = None,
+    answer_seconds: WaitSeconds = "ordinary",
     ping_seconds: float = _PING_SECONDS,
     waits: bool = True,
 ) -> AsyncIterator[WebSocket]:
@@ -54,9 +54,8 @@ async def open_websocket(
         tunnel: the messages are chunks of a stream between two programs. Much is read at once, and
             what is sent may have to wait for long until a program reads it; so TCP notices within
             25 s that the server is gone only while nothing is being sent.
-        answer_seconds: limit for the server's answer to the upgrade, once it is connected; None for
-            `Config.answer_seconds`. Managers work before they answer. `Config.connect_seconds`
-            limits the time until then.
+        answer_seconds: limit for the server's answer to the upgrade, once it is connected. Managers
+            work before they answer. `Config.connect_seconds` limits the time until then.
         ping_seconds: how often to send a ping. Proxies on the way close idle connections, and
             managers end idle sessions.
         waits: whether to ask again, for `Limits.rate_limited_seconds`, if the server takes no more
@@ -93,7 +92,7 @@ async def connect_websocket(
     query: tuple[tuple[str, str], ...] = (),
     subprotocols: Sequence[str] = (),
     tunnel: bool = False,
-    answer_seconds: float | None = None,
+    answer_seconds: WaitSeconds = "ordinary",
     ping_seconds: float = _PING_SECONDS,
     waits: bool = True,
 ) -> WebSocket:
@@ -126,7 +125,7 @@ async def connect_websocket(
         run = partial(
             websocket.run,
             upgrade,
-            answer_seconds=config.answer_seconds if answer_seconds is None else answer_seconds,
+            answer_seconds=client.seconds(answer_seconds),
             ping_seconds=ping_seconds,
             receive_bytes=_TUNNEL_RECEIVE_BYTES if tunnel else _RECEIVE_BYTES,
         )

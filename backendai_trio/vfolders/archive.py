@@ -23,10 +23,6 @@ from .reference import VFolderReference, call_since, path_of
 
 __all__ = ["check_archive", "download_archive"]
 
-_HEAD_SECONDS = 600.0
-"""Limit for an archive to begin: the storage proxy may have many files to find first. For each wait
-on more of it the limit is the ordinary one."""
-
 run_sync = trio.to_thread.run_sync
 
 
@@ -93,13 +89,12 @@ async def _receive(
     body = request.encode(client.hello.release)
     asked = Request("POST", path_of(folder, "request-download-archive"), (), body, JSON)
     ticket = Ticket.decode((await call_since(folder, asked, "archive files", "26.3")).body)
-    at, path = ticket.place
+    to, path = ticket.place
     download = Request("GET", path, (("token", ticket.token),))
     headers = {"Accept-Encoding": "identity"}
     try:
-        async with client.request(
-            download, at=at, headers=headers, head_seconds=_HEAD_SECONDS
-        ) as reply:
+        # The storage proxy may have many files to find before the archive begins.
+        async with client.request(download, to=to, headers=headers, head_seconds=None) as reply:
             while data := await reply.receive_some():
                 await run_sync(pending.write, data)
                 await reporter.report(Progress(name, pending.size, None))

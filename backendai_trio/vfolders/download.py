@@ -11,7 +11,6 @@ from pathlib import Path
 import trio
 
 from .._groups import one_error
-from ..config.settings import Endpoint
 from ..errors import (
     ApiError,
     AuthError,
@@ -24,7 +23,7 @@ from ..errors import (
 from ..files.chunks import CHUNK_SIZE
 from ..files.paths import PendingFile
 from ..files.progress import Progress, ProgressReporter
-from ..transport.client import Client
+from ..transport.client import Client, Destination
 from ..transport.responses import ResponseStream
 from ..transport.retry import backoff, is_transient
 from ..wire.content_coding import ContentDecoder
@@ -110,7 +109,7 @@ class _Transfer:
         self._file = file
         self._pending = pending
         self._reporter = reporter
-        self._source: tuple[Endpoint | None, Request] | None = None
+        self._source: tuple[Destination, Request] | None = None
         self._version = ""
         """The server's name for this version of the content: an ETag or a date."""
 
@@ -138,11 +137,11 @@ class _Transfer:
         """Receive the bytes that are missing."""
         if self._source is None:
             self._source = await self._request_download()
-        at, request = self._source
+        to, request = self._source
         headers = {"Accept-Encoding": "identity"}
         if self._pending.size and self._version:
             headers |= {"Range": f"bytes={self._pending.size}-", "If-Range": self._version}
-        async with self._client.request(request, at=at, headers=headers, decode=False) as reply:
+        async with self._client.request(request, to=to, headers=headers, decode=False) as reply:
             size = await self._begin(reply)
             content = _Content(reply, self._file, size, in_parts=bool(request.body))
             if not content.is_identity:
@@ -175,12 +174,12 @@ class _Transfer:
         length = reply.headers.get("content-length", "")
         return int(length) if length.isascii() and length.isdigit() else None
 
-    async def _request_download(self) -> tuple[Endpoint | None, Request]:
-        """The request for the content, and the server to send it to; None for the manager."""
+    async def _request_download(self) -> tuple[Destination, Request]:
+        """The request for the content, and where to send it."""
         era = self._client.era
         if era.folder_files_in_parts:
             path = era.folder_path(self._folder, "download")
-            return None, PathsRequest((self._file.path,)).request("GET", path, "files")
+            return "api", PathsRequest((self._file.path,)).request("GET", path, "files")
         tail = "request-download" if era.folder_transfer == "proxy" else "request_download"
         body = FileRequest(self._file.path).encode(era)
         path = era.folder_path(self._folder, tail)
@@ -188,9 +187,9 @@ class _Transfer:
         ticket = Ticket.decode(reply.body)
         query = (("token", ticket.token),)
         if not ticket.url:
-            return None, Request("GET", era.path("folders", "_", "download_with_token"), query)
-        at, path = ticket.place
-        return at, Request("GET", path, query)
+            return "api", Request("GET", era.path("folders", "_", "download_with_token"), query)
+        to, path = ticket.place
+        return to, Request("GET", path, query)
 
 
 class _Content:

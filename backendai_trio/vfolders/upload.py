@@ -14,7 +14,6 @@ from contextlib import aclosing
 import trio
 
 from .._groups import one_error
-from ..config.settings import Endpoint
 from ..errors import (
     ApiError,
     BackendError,
@@ -28,7 +27,7 @@ from ..files.chunks import chunk_ranges
 from ..files.progress import Progress, ProgressReporter
 from ..files.sources import Upload
 from ..files.upload_errors import upload_errors
-from ..transport.client import Client
+from ..transport.client import Client, Destination
 from ..transport.retry import backoff, is_transient
 from ..wire.http import JSON, UNKNOWN_ROUTE, Request
 from ..wire.multipart import check_name, encode_part_head, multipart_type, part_end
@@ -226,9 +225,7 @@ class _Sender:
         )
         length = len(head) + upload.size + len(tail)
         async with aclosing(form()) as body:
-            await self._client.call(
-                request, content=body, content_length=length, answer_seconds=None
-            )
+            await self._client.call(request, content=body, content_length=length, head_seconds=None)
 
 
 def _raced(exc: BackendError) -> bool:
@@ -248,10 +245,10 @@ class _Tus:
 
     def __init__(self, client: Client, ticket: Ticket) -> None:
         self._client = client
-        self._at: Endpoint | None = None
+        self._to: Destination = "api"
         self._query: tuple[tuple[str, str], ...] = ()
         if ticket.url:
-            self._at, self._path = ticket.place
+            self._to, self._path = ticket.place
             self._query = (("token", ticket.token),)
         else:
             self._path = client.era.path("folders", "_", "tus", "upload", ticket.token)
@@ -259,7 +256,7 @@ class _Tus:
     async def offset(self) -> int:
         """How many bytes the server has."""
         request = Request("HEAD", self._path, self._query)
-        async with self._client.request(request, at=self._at) as reply:
+        async with self._client.request(request, to=self._to) as reply:
             return TusState.decode(reply.headers).offset
 
     async def send(self, upload: Upload, offset: int, size: int) -> int:
@@ -279,7 +276,7 @@ class _Tus:
         async with (
             aclosing(_read(upload, offset, end)) as body,
             self._client.request(
-                request, at=self._at, headers=head, content=body, content_length=end - offset
+                request, to=self._to, headers=head, content=body, content_length=end - offset
             ) as reply,
         ):
             reached = TusState.decode(reply.headers).offset

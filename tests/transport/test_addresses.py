@@ -73,7 +73,7 @@ async def test_calls_go_to_the_address_that_can_be_reached(
     async with open_kernel(client, PYTHON) as kernel:
         await first.listen()
         second.go_down()
-        async with client.request(Request("GET", "/"), sign=False) as response:
+        async with client.request(Request("GET", "/"), to="anonymous") as response:
             assert response.status == 200
         assert client.config.endpoint.port == first.port
         assert (await kernel.run("print(1)"))["console"]

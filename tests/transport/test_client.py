@@ -92,7 +92,9 @@ async def send(client: Client, headers: dict[str, str], body: bytes = b"") -> Re
     path = SEED.path("authorize") if client.era == SEED else "/auth"
     method = "GET" if client.era == SEED else "POST"
     request = Request(method, path, (), body, "application/json")
-    async with client.request(request, sign=False, headers=headers, check_status=False) as answer:
+    async with client.request(
+        request, to="anonymous", headers=headers, check_status=False
+    ) as answer:
         return await answer.read_all()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -174,27 +173,27 @@ async def test_server_that_falls_silent() -> None:
 
     async with serving(silent) as config, open_client(config) as client:
         with pytest.raises(ConnectionFailed, match="stopped answering"):
-            await client.call(INFO, answer_seconds=0.1)
+            await client.call(INFO, head_seconds=0.1)
         async with open_client(replace(config, answer_seconds=0.1)) as hasty:
             with pytest.raises(ConnectionFailed, match="stopped answering"):
                 await hasty.call(INFO)
         # No limit means none; only a cancel ends it.
         with trio.move_on_after(0.2) as scope:
-            await client.call(INFO, answer_seconds=None)
+            await client.call(INFO, head_seconds=None)
         assert scope.cancelled_caught
 
 
 async def call(client: Client) -> None:
-    await client.call(INFO, answer_seconds=None)
+    await client.call(INFO, head_seconds=None)
 
 
 async def stream(client: Client) -> None:
-    async with client.request(INFO, head_seconds=math.inf) as response:
+    async with client.request(INFO, head_seconds=None) as response:
         await response.read_all()
 
 
 async def pending(client: Client) -> None:
-    call = client.start_call(INFO, answer_seconds=None)
+    call = client.start_call(INFO, head_seconds=None)
     await call.wait()
 
 
@@ -216,6 +215,23 @@ async def test_server_that_falls_silent_within_a_body(
             await ask(client)
 
 
+async def test_limit_for_the_body_only() -> None:
+    async def half(stream: trio.SocketStream) -> None:
+        while head := await read_head(stream):
+            await stream.send_all(HELLO if head.startswith(b"GET / ") else reply(200, b"{}")[:-1])
+
+    async with serving(half) as config:
+        async with open_client(config) as client:
+            with pytest.raises(ConnectionFailed, match="stopped answering"):
+                async with client.request(INFO, body_seconds=0.1) as response:
+                    await response.read_all()
+        async with open_client(replace(config, answer_seconds=0.1)) as hasty:
+            with trio.move_on_after(0.2) as scope:
+                async with hasty.request(INFO, head_seconds=None, body_seconds=None) as response:
+                    await response.read_all()
+            assert scope.cancelled_caught
+
+
 async def test_limit_for_the_head_only() -> None:
     async def silent(stream: trio.SocketStream) -> None:
         while head := await read_head(stream):
@@ -224,7 +240,7 @@ async def test_limit_for_the_head_only() -> None:
 
     async with serving(silent) as config, open_client(config) as client:
         with pytest.raises(ConnectionFailed, match="stopped answering"):
-            async with client.request(INFO, answer_seconds=None, head_seconds=0.1):
+            async with client.request(INFO, head_seconds=0.1, body_seconds=None):
                 pass
 
 

@@ -89,7 +89,7 @@ async def test_hello_goes_to_the_server_itself_where_its_storage_proxy_has_the_s
             endpoint_type=endpoint_type,
             storage_proxies=((shared, elsewhere),),
         )
-        async with open_client(config) as client, client.request(INFO, sign=False) as stream:
+        async with open_client(config) as client, client.request(INFO, to="anonymous") as stream:
             await stream.read_all()
     assert [address.connections for address in (manager, storage)] == [1, 0]
 

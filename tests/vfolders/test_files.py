@@ -192,7 +192,7 @@ async def test_a_folder_as_zip(client: Client, local: Path) -> None:
     ticket = Ticket.decode(reply.body)
     address, path = ticket.place
     async with client.request(
-        Request("GET", path, (("token", ticket.token),)), at=address
+        Request("GET", path, (("token", ticket.token),)), to=address
     ) as stream:
         archive = ZipFile(io.BytesIO((await stream.read_all()).body))
     assert archive.testzip() is None

@@ -106,12 +106,12 @@ async def test_tus_as_it_stands(data: Path) -> None:
             await patch(client, piece, address, b"def", wrong)
         assert caught.value.status == 460
         assert not (files_in(data) / "file").exists()
-        async with client.request(head, at=address) as reply:  # type: ignore[arg-type]
+        async with client.request(head, to=address) as reply:  # type: ignore[arg-type]
             assert TusState.decode(reply.headers) == TusState(3, 6)
         right = PatchHead(3, hashlib.sha256(b"def").digest())
         assert await patch(client, piece, address, b"def", right) == 6
         assert (files_in(data) / "file").read_bytes() == b"abcdef"
-        async with client.request(head, at=address) as reply:  # type: ignore[arg-type]
+        async with client.request(head, to=address) as reply:  # type: ignore[arg-type]
             assert TusState.decode(reply.headers) == TusState(6, 6)
 
 

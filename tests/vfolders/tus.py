@@ -38,7 +38,7 @@ async def patch(
 ) -> int:
     async with client.request(
         request,
-        at=address,  # type: ignore[arg-type]
+        to=address,  # type: ignore[arg-type]
         headers=head.encode(),
         content=bytes_of(data),
         content_length=len(data),

@@ -210,8 +210,7 @@ class ForwardedApp(AppFace):
     async def __anext__(self) -> BackendError:
         try:
             _, problem = await wait(self._next())
-        except ClosedResourceError as exc:
-            self._check_regular(exc)
+        except ClosedResourceError:
             raise StopAsyncIteration from None
         return problem
 

@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 
-import trio
-
 from ..errors import BackendError
 from ..kernels.apps import App
 from ..kernels.execution import Execution
@@ -162,12 +160,6 @@ class AppFace(StreamFace[App, BackendError]):
 
     def __init__(self, resource: Resource[App]) -> None:
         super().__init__(resource, resource.value.problems.receive)
-
-    @staticmethod
-    def _check_regular(end: trio.ClosedResourceError) -> None:
-        """Raise the end of an iteration again, unless the port was closed: then it has ended."""
-        if end.__cause__ is not None:
-            raise end
 
     @property
     def info(self) -> AppInfo:

@@ -226,8 +226,7 @@ class ForwardedApp(_Block, AppFace):
     def __next__(self) -> BackendError:
         try:
             _, problem = wait(self._next())
-        except trio.ClosedResourceError as exc:
-            self._check_regular(exc)
+        except trio.ClosedResourceError:
             raise StopIteration from None
         return problem
 

@@ -101,10 +101,8 @@ class Call(Generic[T]):
     def _start(self) -> None:
         self._started = True
         nursery = self._portal.calls if self._resource is None else self._resource.calls
-        if self._portal.calls is None:
-            self._fail(self._portal.ended())
-        elif nursery is None:
-            self._fail(self._closed())
+        if self._portal.calls is None or nursery is None:
+            self._fail(self._ended())
         else:
             nursery.start_soon(self._run)
 
@@ -123,8 +121,8 @@ class Call(Generic[T]):
                 self._values.append(await self._work())
         except trio.Cancelled:
             # A caller that has cancelled the call raises an error of its own; others learn from
-            # this one that the resource was closed, or that the interpreter ends.
-            self._error = self._portal.ended() if self._resource is None else self._closed()
+            # this one why the resource, or the thread, has ended.
+            self._error = self._ended()
             raise
         except StopAsyncIteration as exc:
             self._error = exc
@@ -163,10 +161,15 @@ class Call(Generic[T]):
         self._over = True
         self._wake()
 
-    def _closed(self) -> trio.ClosedResourceError:
-        error = trio.ClosedResourceError("it was closed")
-        if self._resource is not None:
-            error.__cause__ = self._resource.error
+    def _ended(self) -> Exception:
+        """The error of a call that has nothing to work on, or no thread to run in."""
+        resource = self._resource
+        if resource is None or self._portal.calls is None:
+            return self._portal.ended()
+        if resource.closing:
+            return trio.ClosedResourceError("it was closed")
+        error = trio.BrokenResourceError("it has broken; close it, which raises the reason")
+        error.__cause__ = resource.error  # none yet for calls that end with it
         return error
 
 

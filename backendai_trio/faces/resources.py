@@ -28,7 +28,7 @@ class Resource(Generic[T]):
 
     Attributes:
         value: the object.
-        calls: nursery of the calls on it; None when it was closed.
+        calls: nursery of the calls on it; None when it was closed, or has broken.
         error: what ended the block, if nobody closed it.
         failure: the error of the last call on it that has failed.
     """
@@ -43,6 +43,11 @@ class Resource(Generic[T]):
         self._close_seconds = close_seconds
         self._release = trio.Event()
         self._ended = trio.Event()
+
+    @property
+    def closing(self) -> bool:
+        """Whether it was asked to close; False for one that has broken."""
+        return self._release.is_set()
 
     async def live(self, *, task_status: trio.TaskStatus[None]) -> None:
         """The object's life, as a task."""

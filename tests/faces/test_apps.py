@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import trio
 
 from backendai_trio import BackendError, GatewayOptions, Kernel, NotFound, ServerError
 from backendai_trio.asyncio import AsyncKernel
 from backendai_trio.asyncio import ForwardedApp as AsyncForwardedApp
+from backendai_trio.faces import calls, waiting
+from backendai_trio.faces.blocking import ForwardedApp
+from backendai_trio.kernels.apps import App
 from backendai_trio.testing import TestGateway, gateway_in_thread
+from backendai_trio.wire.apps import AppInfo
 
 from ..app_servers import SERVER
 from ..ssh_programs import KEY, install_server
@@ -80,6 +86,37 @@ def test_problems_end_with_the_port(gateway: TestGateway) -> None:
 
 async def collected(app: AsyncForwardedApp) -> list[BackendError]:
     return [problem async for problem in app]
+
+
+@asynccontextmanager
+async def breaking_port() -> AsyncIterator[App]:
+    """It breaks when something waits for a problem."""
+    _, problems = trio.open_memory_channel[BackendError](1)
+
+    async def breaks() -> None:
+        while not problems.statistics().tasks_waiting_receive:  # noqa: ASYNC110
+            await trio.sleep(0.01)
+        raise OSError("too many open files")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(breaks)
+        yield App(AppInfo("web", "http"), ("127.0.0.1", 1), problems)
+
+
+def test_problems_of_a_port_that_breaks_have_no_regular_end() -> None:
+    app = ForwardedApp(waiting.wait(calls.open_resource(breaking_port, close_seconds=60)))
+    for _ in range(2):
+        with pytest.raises(trio.BrokenResourceError):
+            list(app)
+    with pytest.raises(OSError, match="too many"):
+        app.close()
+    assert list(app) == []
+
+
+def test_problems_of_a_port_that_breaks_in_asyncio() -> None:
+    resource = waiting.wait(calls.open_resource(breaking_port, close_seconds=60))
+    with pytest.raises(trio.BrokenResourceError):
+        asyncio.run(collected(AsyncForwardedApp(resource)))
 
 
 def test_in_asyncio(gateway: TestGateway) -> None:

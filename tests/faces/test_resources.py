@@ -57,17 +57,21 @@ def test_block_that_breaks_ends_the_calls_on_it() -> None:
     call.submit(over.set)
     running_portal().post(resource.value.set)
     over.wait()
-    with pytest.raises(trio.ClosedResourceError):
+    with pytest.raises(trio.BrokenResourceError):
         call.result()
 
     async def ended() -> None:
         await resource._ended.wait()
 
     in_trio(ended)
-    with pytest.raises(trio.ClosedResourceError) as caught:
+    with pytest.raises(trio.BrokenResourceError) as caught:
         waiting.wait(calls.Call(trio.lowlevel.checkpoint, resource=resource))
     assert isinstance(caught.value.__cause__, ExceptionGroup)
     assert caught.value.__cause__.exceptions == (error,)
+    with pytest.raises(ValueError, match="of the block"):
+        waiting.wait(calls.Call(resource.close))
+    with pytest.raises(trio.ClosedResourceError):
+        waiting.wait(calls.Call(trio.lowlevel.checkpoint, resource=resource))
 
 
 def test_block_that_does_not_open() -> None:

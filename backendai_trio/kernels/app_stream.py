@@ -160,8 +160,6 @@ class AppStream(trio.abc.HalfCloseableStream):
     async def aclose(self) -> None:
         """Close both directions. May be repeated. Calls that wait raise `trio.ClosedResourceError`.
 
-        Raises: no error.
-
         Cancellation: closes the connection all the same, within a bounded time.
         """
         self._closed = True

@@ -31,7 +31,7 @@ from .defaults import complete_spec
 from .events import EventStream, open_events
 from .kernel import TrioKernel
 from .opening import new_token
-from .waiting import StateLooks, StateReporter
+from .waiting import StatePoller, StateReporter
 
 __all__ = ["BatchResult", "run_batch"]
 
@@ -152,7 +152,7 @@ class _Following:
         self._reporter = reporter
         self._output = output
         self._event: SessionEvent | None = None
-        self._looking = trio.CancelScope()
+        self._polling = trio.CancelScope()
 
     async def run(self, events: EventStream, files: Sequence[Upload], order: str) -> KernelState:
         """Follow it to its end.
@@ -170,9 +170,9 @@ class _Following:
         with one_error():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._receive_events, events)
-                looks = self._looks()
+                poller = self._poller()
                 while state.is_coming:
-                    state = await looks.next()
+                    state = await poller.poll()
                     await self._reporter.report(state)
                 self._check_started(state)
                 self._kernel.started = True
@@ -185,24 +185,24 @@ class _Following:
                 nursery.cancel_scope.cancel()
         return state
 
-    def _looks(self) -> StateLooks:
+    def _poller(self) -> StatePoller:
         # Lasting: a command of many hours must not end with a connection to its server.
-        return StateLooks(self._client, self._reply, longest=_LONGEST_PAUSE_SECONDS, lasting=True)
+        return StatePoller(self._client, self._reply, longest=_LONGEST_PAUSE_SECONDS, lasting=True)
 
     async def _follow_to_end(self, state: KernelState) -> KernelState:
         """Follow the states until the session has ended, or should have: its result is there.
 
-        Only looks are ended by the event or the time limit, and no report: each state that was
-        seen is reported.
+        The event and the time limit end a poll, and never a report: each state that was seen is
+        reported.
         """
-        looks, give_up = self._looks(), math.inf
+        poller, give_up = self._poller(), math.inf
         while not state.ended:
             if give_up == math.inf and (self._event is not None or _has_result(state)):
                 give_up = trio.current_time() + _ENDING_SECONDS
-                looks = self._looks()  # with short pauses again
-            with trio.CancelScope(deadline=give_up) as self._looking:
-                state = await looks.next()
-            if not self._looking.cancelled_caught:
+                poller = self._poller()  # with short pauses again
+            with trio.CancelScope(deadline=give_up) as self._polling:
+                state = await poller.poll()
+            if not self._polling.cancelled_caught:
                 await self._reporter.report(state)
             elif trio.current_time() >= give_up:
                 break
@@ -211,7 +211,7 @@ class _Following:
     def _check_started(self, state: KernelState) -> None:
         if state.result in (SUCCESS, FAILURE) or state.status not in ("CANCELLED", "ERROR", ""):
             return
-        if self._event is not None:  # it has come and gone between two looks
+        if self._event is not None:  # it has come and gone between two polls
             return
         raise ServerError(
             201,
@@ -228,11 +228,11 @@ class _Following:
                 mine = event.session_id == self._reply.kernel_id
                 if mine and event.name in ("session_success", "session_failure"):
                     self._event = event
-                    self._looking.cancel()
-                    self._output.look_now()  # while the container may still be there
+                    self._polling.cancel()
+                    self._output.poll_now()  # while the container may still be there
                     return
         except BackendError:
-            pass  # the states are looked at all the same
+            pass  # the states are polled all the same
 
     def result(self, state: KernelState) -> BatchResult:
         """The result.

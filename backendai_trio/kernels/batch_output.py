@@ -12,9 +12,9 @@ from .kernel import TrioKernel
 __all__ = ["BatchOutput"]
 
 _LOG_SECONDS = 1.0
-"""Time between two looks at the log."""
-_LAST_LOOK_SECONDS = 30.0
-"""How long the last look at the log may take."""
+"""Time between two polls of the log."""
+_LAST_POLL_SECONDS = 30.0
+"""How long the last poll of the log may take."""
 
 
 class BatchOutput:
@@ -40,7 +40,7 @@ class BatchOutput:
         self._channel = channel
         self.complete = False
         self._pieces: list[str] = []
-        self._look = trio.CancelScope()
+        self._poll = trio.CancelScope()
         """The present one."""
         self._wanted = trio.Event()
         self._finishing = False
@@ -55,16 +55,16 @@ class BatchOutput:
         """Of the command; None if the log does not show it (yet)."""
         return self._log.exit_code
 
-    def look_now(self) -> None:
-        """Have `follow` look at the log at once, in place of a look that is under way: its answer
-        would be older, and may be long in coming."""
+    def poll_now(self) -> None:
+        """Have `follow` poll the log at once, in place of a poll that is under way: the answer to
+        that would be older, and may be long in coming."""
         self._wanted.set()
-        self._look.cancel()
+        self._poll.cancel()
 
     def finish(self) -> None:
-        """Have `follow` look at the log for the last time, and end."""
+        """Have `follow` poll the log for the last time, and end."""
         self._finishing = True
-        self.look_now()
+        self.poll_now()
 
     async def follow(self) -> None:
         """Send what is added to the log, until `finish` is called and all is sent."""
@@ -76,11 +76,11 @@ class BatchOutput:
         await self._show(last=True)
 
     async def _show(self, *, last: bool = False) -> None:
-        """Look at the log, and send what was added to it."""
+        """Poll the log, and send what was added to it."""
         added = None
-        with trio.CancelScope() as self._look:
+        with trio.CancelScope() as self._poll:
             if last:
-                self._look.deadline = trio.current_time() + _LAST_LOOK_SECONDS
+                self._poll.deadline = trio.current_time() + _LAST_POLL_SECONDS
             added = await self._read(retries=4 if last else 0)
         self.complete = last and added is not None
         if not added:

@@ -67,10 +67,7 @@ class EventStream:
         return SessionEvent(RECONNECTED, token=self._token or "")
 
     async def aclose(self) -> None:
-        """Close the connection. May be repeated; the end of the `open_events` block does it.
-
-        Raises: nothing.
-        """
+        """Close the connection. May be repeated; the end of the `open_events` block does it."""
         await self._source.aclose()
 
 

@@ -232,8 +232,6 @@ class TrioKernel:
         Returns:
             Whether it has ended. If not, a `KernelLeftBehindWarning` says why.
 
-        Raises: no error.
-
         Cancellation:
             Is not raised. It leaves the kernel the grace time, or six times as long if it has not
             been started.

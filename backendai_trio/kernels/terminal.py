@@ -177,8 +177,6 @@ class Terminal(trio.abc.HalfCloseableStream):
     async def aclose(self) -> None:
         """Detach. May be repeated. Calls that wait raise `trio.ClosedResourceError`.
 
-        Raises: no error.
-
         Cancellation: closes the connection all the same, within a bounded time.
         """
         self.closed = True

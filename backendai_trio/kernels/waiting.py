@@ -15,7 +15,7 @@ from ..wire.kernel_states import DEAD, KernelState
 from ..wire.kernels import CreateReply
 from .lookup import kernel_info, kernel_state
 
-__all__ = ["StateLooks", "StateReporter", "wait_until_up"]
+__all__ = ["StatePoller", "StateReporter", "wait_until_up"]
 
 _SILENT_SECONDS = 60.0
 """For how long a server may fail to say how a session stands."""
@@ -52,8 +52,8 @@ class StateReporter:
             self._channel = None
 
 
-class StateLooks:
-    """Looks at the state of a session, one after the other, with pauses between them.
+class StatePoller:
+    """Polls the state of a session, with pauses between the requests.
 
     Args:
         client: of the session's server.
@@ -79,8 +79,8 @@ class StateLooks:
         self._lasting = lasting
         self._silent_seconds = silent_seconds
 
-    async def next(self) -> KernelState:
-        """Pause, and look at the state.
+    async def poll(self) -> KernelState:
+        """Pause, and ask for the state.
 
         Returns:
             The state.
@@ -91,7 +91,7 @@ class StateLooks:
             ConnectionFailed: without `lasting`, it could not be reached for that long.
             RemoteProtocolError: without `lasting`, the answer is malformed.
         """
-        give_up, told = math.inf, False
+        give_up, warned = math.inf, False
         while True:
             await trio.sleep(next(self._pauses))
             asked = trio.current_time()
@@ -103,13 +103,13 @@ class StateLooks:
                 if not (is_transient(exc, also=TWO_TRANSACTIONS) or (malformed and self._lasting)):
                     raise
                 give_up = min(give_up, asked + self._silent_seconds)
-                if trio.current_time() <= give_up or told:
+                if trio.current_time() <= give_up or warned:
                     continue
                 if not self._lasting:
                     raise
-                told = True
+                warned = True
                 warnings.warn(
-                    f"the server has not told the state of session {self._reply.token} for "
+                    f"the server has not given the state of session {self._reply.token} for "
                     f"{self._silent_seconds:g} s, and is asked again until it does: {exc}",
                     RuntimeWarning,
                     stacklevel=2,
@@ -137,9 +137,9 @@ async def wait_until_up(
     if state.is_coming:
         reporter = StateReporter(progress)
         await reporter.report(state)
-        looks = StateLooks(client, reply, longest=1.0)
+        poller = StatePoller(client, reply, longest=1.0)
         while state.is_coming:
-            state = await looks.next()
+            state = await poller.poll()
             await reporter.report(state)
     elif state.status in DEAD and client.era.takes_ids:
         state = replace(await _state(client, reply), status=state.status)

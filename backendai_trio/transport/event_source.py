@@ -155,10 +155,7 @@ class EventSource:
             await connection.aclose()
 
     async def aclose(self) -> None:
-        """Close the connection; there is none after it. May be repeated.
-
-        Raises: nothing.
-        """
+        """Close the connection; there is none after it. May be repeated."""
         self._closed = True
         await self._disconnect()
 

@@ -13,7 +13,7 @@ import trio
 
 from backendai_trio import Client, ServerError
 from backendai_trio.kernels import BatchJob, BatchResult, KernelState, run_batch
-from backendai_trio.kernels.waiting import StateLooks, StateReporter
+from backendai_trio.kernels.waiting import StatePoller, StateReporter
 from backendai_trio.wire.kernels import CreateReply
 
 from .one_session import FAILED, FAILURES, ID, PYTHON, REFUSED, Manager, client_of
@@ -30,18 +30,18 @@ BROKEN = b""
 class BatchManager(Manager):
     """A manager with a batch session.
 
-    Each look at the log gets the next of `logs`, the last one for ever: a text with places for the
+    Each poll of the log gets the next of `logs`, the last one for ever: a text with places for the
     marks, or a whole answer.
     """
 
     created: str = "RUNNING"
     logs: list[str | bytes] = field(default_factory=lambda: ["{begin}{end}0\n"])
-    looks: int = 0
+    polls: int = 0
     """At the log."""
     successful: trio.Event = field(default_factory=trio.Event)
     """When the event of the command's end is sent."""
-    looked: trio.Event = field(default_factory=trio.Event)
-    """There was a look at the log after that."""
+    polled: trio.Event = field(default_factory=trio.Event)
+    """There was a poll of the log after that."""
     ended: trio.Event = field(default_factory=trio.Event)
     """A client has seen the session's end."""
 
@@ -62,9 +62,9 @@ class BatchManager(Manager):
         return answer
 
     def _log(self) -> bytes:
-        self.looks += 1
+        self.polls += 1
         if self.successful.is_set():
-            self.looked.set()
+            self.polled.set()
         log = self.logs.pop(0) if len(self.logs) > 1 else self.logs[0]
         if isinstance(log, bytes):
             return log
@@ -85,7 +85,7 @@ FAILED_LOOKS = {
 
 
 class FailingLogs(BatchManager):
-    """The command ends when the log could not be shown once, and the session with a further look.
+    """The command ends when the log could not be shown once, and the session with a further poll.
 
     After its end the log is there, but for one connection that breaks.
     """
@@ -93,10 +93,10 @@ class FailingLogs(BatchManager):
     failure: bytes = b""
 
     def _log(self) -> bytes:
-        if self.looks < 2:
-            self.looks += 1
+        if self.polls < 2:
+            self.polls += 1
             self.successful.set()
-            if self.looks == 2:
+            if self.polls == 2:
                 self.states = ["TERMINATED"]
             return self.failure
         return super()._log()
@@ -117,15 +117,15 @@ class HangingLog(BatchManager):
     """The first answer with the log never comes; the command ends when it is asked for."""
 
     async def answer(self, head: str) -> bytes:
-        if head.endswith("/logs") and not self.looks:
-            self.looks += 1
+        if head.endswith("/logs") and not self.polls:
+            self.polls += 1
             self.states = ["TERMINATED"]
             self.successful.set()
             await trio.sleep_forever()
         return await super().answer(head)
 
 
-async def test_look_that_hangs_does_not_hold_the_result_up() -> None:
+async def test_poll_that_hangs_does_not_hold_the_result_up() -> None:
     """The test would be ended at its limit, which is shorter than the client's for an answer."""
     manager = HangingLog(logs=["{begin}one\n{end}0\n"])
     async with client_of(manager) as client:
@@ -144,12 +144,12 @@ async def test_result_counts_when_its_log_is_lost() -> None:
 
 
 @asynccontextmanager
-async def looks_of(
+async def poller_of(
     manager: Manager, *, lasting: bool, silent_seconds: float
-) -> AsyncIterator[StateLooks]:
+) -> AsyncIterator[StatePoller]:
     created = CreateReply.decode(json.dumps({"sessionId": ID}).encode(), "abc")
     async with client_of(manager) as client:
-        yield StateLooks(
+        yield StatePoller(
             client, created, longest=0.1, lasting=lasting, silent_seconds=silent_seconds
         )
 
@@ -157,22 +157,22 @@ async def looks_of(
 @pytest.mark.parametrize("lasting", [True, False])
 async def test_server_that_is_silent_for_too_long(lasting: bool) -> None:
     """It ends a wait for a kernel, and not the wait for a batch session: that is told once."""
-    failing = ["gone away"] * (4 * 3)  # each look is repeated three times
+    failing = ["gone away"] * (4 * 3)  # each poll is repeated three times
     manager = Manager(states=[*failing, "RUNNING"])
-    async with looks_of(manager, lasting=lasting, silent_seconds=0.0) as looks:
+    async with poller_of(manager, lasting=lasting, silent_seconds=0.0) as poller:
         if not lasting:
             with pytest.raises(ServerError):
-                await looks.next()
+                await poller.poll()
             return
         with pytest.warns(RuntimeWarning, match="state of session abc for 0 s") as told:
-            assert (await looks.next()).status == "RUNNING"
+            assert (await poller.poll()).status == "RUNNING"
         assert len(told) == 1
 
 
 async def test_server_that_is_silent_for_a_while() -> None:
     manager = Manager(states=[*["gone away"] * 4, "RUNNING"])
-    async with looks_of(manager, lasting=False, silent_seconds=600.0) as looks:
-        assert (await looks.next()).status == "RUNNING"
+    async with poller_of(manager, lasting=False, silent_seconds=600.0) as poller:
+        assert (await poller.poll()).status == "RUNNING"
 
 
 async def test_batch_session_that_is_not_told_of_lives_on() -> None:
@@ -227,7 +227,7 @@ async def test_states_are_complete_when_their_receiver_is_slow() -> None:
             await trio.sleep(0.01)
         manager.states = ["TERMINATED"]
         manager.successful.set()
-        await manager.looked.wait()
+        await manager.polled.wait()
         seen = [state.status async for state in receive]
     assert seen == ["RUNNING_DEGRADED", "TERMINATED"]
     assert results[0].succeeded

@@ -19,6 +19,8 @@ __all__ = ["ResponseParser"]
 
 _START = b"HTTP/1."
 _BODILESS = frozenset({204, 304})
+# They would say how to read what is behind them already (RFC 9110, section 6.5.1).
+_NO_TRAILERS = frozenset({b"content-length", b"transfer-encoding"})
 # A last chunk or trailer, and the empty line; nothing behind it.
 _CHUNKED_END = re.compile(rb"[^\r\n]\r\n\r\n")
 
@@ -63,6 +65,7 @@ class ResponseParser:
         self._ended_in_head = False
         self._began = False
         self._chunked = False
+        self._framed_late = False
         self._tail = b""
         self._parser: httptools.HttpResponseParser
 
@@ -193,6 +196,8 @@ class ResponseParser:
             if not self.complete:
                 raise MalformedResponse(str(exc)) from exc
             self.reusable = False  # it choked on what came behind the response
+        if self._framed_late:
+            raise MalformedResponse("a trailer of its answer says how the answer is framed")
         if self.complete and self._line_breaks_follow(data, before):
             self.reusable = False
         if len(self.pieces) > before:
@@ -222,6 +227,8 @@ class ResponseParser:
         """A header; in the body, a trailer."""
         if not self._in_body:
             self.headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+        elif not self.complete and name.lower() in _NO_TRAILERS:
+            self._framed_late = True
 
     def on_body(self, piece: bytes) -> None:
         """A piece of the body."""

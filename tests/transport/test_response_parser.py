@@ -178,6 +178,8 @@ BAD: dict[str, bytes] = {
     "chunk size that is none": OK + CHUNKED + b"\r\nxyz\r\nhi\r\n0\r\n\r\n",
     "chunk size below 0": OK + CHUNKED + b"\r\n-2\r\nhi\r\n0\r\n\r\n",
     "chunk size that is huge": OK + CHUNKED + b"\r\nfffffffffffffffff\r\nhi",
+    "trailer that frames": OK + CHUNKED + b"\r\n" + HI + b"Transfer-Encoding: identity\r\n\r\n",
+    "trailer that tells a length": OK + CHUNKED + b"\r\n" + HI + b"content-length: 2\r\n\r\n",
     "chunk longer than its size": OK + CHUNKED + b"\r\n2\r\nhiX\r\n0\r\n\r\n",
 }
 

@@ -14,6 +14,7 @@ from ...wire.files import PathsRequest, encode_digests
 from ...wire.json_fields import Fields
 from ..bodies import StreamedResponse
 from ..cleanup import clean_up_in_thread
+from ..processes.isolation import Share
 from ..storage.multipart import UploadLimits, receive_form
 from ..storage.workspace import Workspace
 from .handlers import NO_CONTENT, Answer, Call
@@ -98,5 +99,6 @@ def _paths(call: Call) -> tuple[str, ...]:
 
 def _workspace(call: Call) -> Workspace:
     session = call.session
-    mounted = [call.sessions.folders.files_of(folder) for folder in session.mounts]
-    return Workspace(session.host.work, session.host.staging, mounted)
+    files_of = call.sessions.folders.files_of
+    mounts = [Share(files_of(item.folder), item.writable) for item in session.mount_points]
+    return Workspace(session.host.work, session.host.staging, mounts)

@@ -61,8 +61,9 @@ class Session:
         self.access_key = requested.access_key
         self.runtime = requested.runtime
         self.created_at = requested.created_at
+        self.mount_points = requested.mount_points
         self.mounts = requested.mounts
-        """Virtual folders in its work folder, each under its name."""
+        """The virtual folders in its work folder."""
         self.job = create.job
         """What it does, if it is a batch session."""
         self.job_result: JobResult | None = None

@@ -14,24 +14,29 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["held_folder", "merge_tree"]
+__all__ = ["READ_ONLY", "held_folder", "merge_tree"]
+
+READ_ONLY = "the kernel has this folder mounted read-only"
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
-def held_folder(path: Path, roots: Sequence[Path], *, make: bool = False) -> Iterator[Path]:
+def held_folder(
+    path: Path, roots: Sequence[Path], *, read_only: Sequence[Path] = (), make: bool = False
+) -> Iterator[Path]:
     """Hold a folder: the path that this gives leads to it, wherever it is moved. Blocks.
 
     Args:
         path: the folder. Links on the way are followed, as they are at this moment.
         roots: folders of which one must contain it. They are no links themselves, and neither is
             anything above them.
+        read_only: those of the roots that must not contain it.
         make: make the folder, and those above it, if need be.
 
     Raises:
-        OSError: it is in none of the roots (``EXDEV``), is no folder, does not exist, or changes at
-            this moment.
+        OSError: it is in none of the roots (``EXDEV``), is read-only (``EROFS``), is no folder,
+            does not exist, or changes at this moment.
     """
     try:
         real = path.resolve()
@@ -40,6 +45,8 @@ def held_folder(path: Path, roots: Sequence[Path], *, make: bool = False) -> Ite
     root = next((root for root in roots if real.is_relative_to(root)), None)
     if root is None:
         raise OSError(errno.EXDEV, "it leads out of the folder through a link", path.name)
+    if root in read_only:
+        raise OSError(errno.EROFS, READ_ONLY, path.name)
     held = os.open(root, _OPEN)
     try:
         for name in real.relative_to(root).parts:

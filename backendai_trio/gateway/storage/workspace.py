@@ -24,8 +24,9 @@ from ...wire.files import (
     Listing,
 )
 from ...wire.kernel_spec import WORK_FOLDER
+from ..processes.isolation import Share
 from ..refusals import Refused
-from .held_folders import held_folder, merge_tree
+from .held_folders import READ_ONLY, held_folder, merge_tree
 
 __all__ = ["ArchiveReceiver", "Workspace"]
 
@@ -39,14 +40,16 @@ class Workspace:
         root: the folder.
         staging: a folder on the same file system, for incomplete files, which the kernel's programs
             cannot reach.
-        also: mounted folders, which links in `root` may lead to.
+        mounts: mounted folders, which links in `root` may lead to. Those that are read-only are not
+            changed.
     """
 
-    def __init__(self, root: Path, staging: Path, also: Sequence[Path] = ()) -> None:
+    def __init__(self, root: Path, staging: Path, mounts: Sequence[Share] = ()) -> None:
         # Not resolved itself: a program may have put a link in its place.
         self.root = root.parent.resolve() / root.name
         self.staging = staging
-        self._also = [folder.resolve() for folder in also]
+        self._mounts = [mount.path.resolve() for mount in mounts]
+        self._read_only = [mount.path.resolve() for mount in mounts if not mount.writable]
 
     def locate(self, name: str) -> Path:
         """The path of a file, which need not exist. If it is a symbolic link, it is not followed.
@@ -63,7 +66,7 @@ class Workspace:
         if inner == ".":
             return self.root
         try:
-            return safe_join(self.root, inner, also=self._also)
+            return safe_join(self.root, inner, also=self._mounts)
         except (LocalProtocolError, OSError, RuntimeError) as exc:
             raise _refused(str(exc)) from None
 
@@ -80,7 +83,7 @@ class Workspace:
             raise Refused(
                 400, "invalid-api-params", "No such file", f"the kernel has no {name!r}"
             ) from None
-        if not any(real.is_relative_to(root) for root in (self.root, *self._also)):
+        if not any(real.is_relative_to(root) for root in (self.root, *self._mounts)):
             raise _refused(f"{name!r} leads out of the work folder")
         return real
 
@@ -123,13 +126,17 @@ class Workspace:
         Args:
             name: the folder.
             preserve: whether files and folders get their times of modification.
+
+        Raises:
+            Refused: 500, the folder is outside of the work folder, or read-only.
         """
-        self.locate(name)  # refused now, and not when it has arrived
+        self._check_writable(name, self.locate(name))  # refused now, and not when it has arrived
         return ArchiveReceiver(self, name, preserve=preserve)
 
     def held(self, path: Path, *, make: bool = False) -> AbstractContextManager[Path]:
-        """Hold a folder that `locate` has found; see `held_folder`."""
-        return held_folder(path, (self.root, *self._also), make=make)
+        """Hold a folder that `locate` has found, to change what is in it; see `held_folder`."""
+        roots = (self.root, *self._mounts)
+        return held_folder(path, roots, read_only=self._read_only, make=make)
 
     def archive(self, names: Sequence[str]) -> Iterator[bytes]:
         """A sealed archive of files and folders, each under the last component of its name."""
@@ -172,7 +179,7 @@ class Workspace:
 
         Raises:
             Refused: 404, one does not exist; 400, one is a folder and `recursive` is False; 500,
-                one is the work folder or outside of it.
+                one is the work folder, outside of it, or in a mounted folder that is read-only.
         """
         paths = []
         for name in names:
@@ -181,6 +188,7 @@ class Workspace:
                 raise Refused(404, "object-not-found", "No such file", repr(name))
             if path == self.root:
                 raise _refused("the work folder itself cannot be removed")
+            self._check_writable(name, path.parent)
             if path.is_dir() and not path.is_symlink() and not recursive:
                 raise Refused(400, "invalid-api-params", "It is a folder", repr(name))
             paths.append(path)
@@ -202,6 +210,14 @@ class Workspace:
             raise Refused(
                 400, "invalid-api-params", "The folder cannot be made", f"{name!r}: {exc.strerror}"
             ) from None
+
+    def _check_writable(self, name: str, folder: Path) -> None:
+        try:
+            real = folder.resolve()
+        except RuntimeError as exc:  # links that lead to each other, before Python 3.13
+            raise _refused(str(exc)) from None
+        if any(real.is_relative_to(root) for root in self._read_only):
+            raise _refused(f"{name!r}: {READ_ONLY}")
 
     def _name_of(self, name: str) -> str:
         path = self.locate(name)

@@ -14,7 +14,7 @@ from ...wire.files import PathsRequest, encode_digests
 from ...wire.json_fields import Fields
 from ..bodies import StreamedResponse
 from ..cleanup import clean_up_in_thread
-from ..processes.isolation import Share
+from ..shares import Share
 from ..storage.multipart import UploadLimits, receive_form
 from ..storage.workspace import Workspace
 from .handlers import NO_CONTENT, Answer, Call

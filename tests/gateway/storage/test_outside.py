@@ -17,7 +17,8 @@ from backendai_trio import (
     open_kernel,
 )
 from backendai_trio.gateway.processes.isolation import Isolation
-from backendai_trio.gateway.storage.held_folders import held_folder, merge_tree
+from backendai_trio.gateway.storage.held_folders import held_folder
+from backendai_trio.gateway.storage.held_trees import merge_tree
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from backendai_trio import (
     open_gateway,
     open_kernel,
 )
-from backendai_trio.gateway.processes.isolation import Share
 from backendai_trio.gateway.refusals import Refused
+from backendai_trio.gateway.shares import Share
 from backendai_trio.gateway.storage.workspace import Workspace
 from backendai_trio.vfolders import accept_invitation, list_invitations
 

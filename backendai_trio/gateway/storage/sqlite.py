@@ -56,11 +56,17 @@ def all_rows(database: sqlite3.Connection, text: str, *values: object) -> list[t
 
 @contextmanager
 def transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """Do all that is in the block, or nothing of it; no other gateway changes the database."""
+    """Do all that is in the block, or nothing of it; no other gateway changes the database.
+
+    Raises:
+        sqlite3.Error: the transaction cannot begin, or not be committed.
+    """
     database.execute("BEGIN IMMEDIATE")
     try:
         yield
+        database.execute("COMMIT")
     except BaseException:  # after any error the database must not stay locked
-        database.execute("ROLLBACK")
+        # After some errors, such as a full disk, SQLite has rolled back by itself.
+        if database.in_transaction:
+            database.execute("ROLLBACK")
         raise
-    database.execute("COMMIT")

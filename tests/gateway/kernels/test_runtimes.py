@@ -302,6 +302,26 @@ def test_the_environment_is_scrubbed(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert mine["PYTHONPATH"] == f"/a:/b:{python['PYTHONPATH']}"
 
 
+def test_libraries_may_look_whether_matplotlib_is_there(tmp_path: Path) -> None:
+    """It gets the backend when it is imported after that, and each time that it is loaded."""
+    (tmp_path / "matplotlib.py").write_text("rcParams = {'backend': None}")
+    code = (
+        "import importlib.util as util, importlib, sys\n"
+        "print(util.find_spec('matplotlib').name, 'matplotlib' in sys.modules)\n"
+        "import matplotlib; print(matplotlib.rcParams['backend'])\n"
+        "importlib.reload(matplotlib); print(matplotlib.rcParams['backend'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": f"{PYTHON_PATH}:{tmp_path}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    backend = "module://backendai_matplotlib\n"
+    assert done.stdout == f"matplotlib False\n{backend}{backend}"
+
+
 def test_what_distributions_run_at_the_start_of_python_is_run(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("print(__name__, __file__)")
     (tmp_path / "matplotlib.py").write_text("rcParams = {'backend': None}")

@@ -21,14 +21,13 @@ BACKEND = "module://backendai_matplotlib"
 
 
 class MatplotlibFinder:
-    """Finds Matplotlib, once, and gives it the backend when it is loaded."""
+    """Finds Matplotlib, and gives it the backend when it is loaded."""
 
     @classmethod
     def find_spec(cls, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """As finders on `sys.meta_path` do; None for all other modules."""
         if name != "matplotlib":
             return None
-        sys.meta_path.remove(cls)
         spec: ModuleSpec | None = PathFinder.find_spec(name)
         if spec is not None and spec.loader is not None:
             load = spec.loader.exec_module

@@ -39,5 +39,8 @@ class GatewayLimits:
     """How long a service of a kernel that the gateway starts may take to listen."""
     keygen_seconds: float = 60.0
     """How long it may take to make an SSH key pair; usually a moment."""
+    sweep_seconds: float = 3600.0
+    """Time between two sweeps of what has stayed on the disk of deleted virtual folders, of uploads
+    that nobody goes on with, and of gateways that were killed."""
     close_seconds: float = 5.0
     """How long all kernels together may take to end when the gateway closes."""

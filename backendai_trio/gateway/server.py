@@ -240,6 +240,7 @@ async def _serve(parts: _Parts) -> AsyncIterator[Gateway]:
                 certificate = parts.options.certificate
                 serve = partial(serve_app, log=_log, certificate=certificate)
                 await nursery.start(serve, app, parts.listener)
+                nursery.start_soon(_keep_swept, parts)
                 gateways.append(Gateway(parts.config, parts.isolation.name, sessions))
                 ready.set()
                 await close.wait()
@@ -265,6 +266,12 @@ async def _close(sessions: SessionRegistry, parts: _Parts) -> None:
     if had_kernels:
         await trio.sleep(LAST_MESSAGES_SECONDS)
     drop_connections(parts.config.endpoint.port)
+
+
+async def _keep_swept(parts: _Parts) -> None:
+    from .storage.folder_sweep import keep_swept
+
+    await keep_swept(parts.folders, every_seconds=parts.options.limits.sweep_seconds)
 
 
 def _make_registry(parts: _Parts, nursery: trio.Nursery) -> SessionRegistry:

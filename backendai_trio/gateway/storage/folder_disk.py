@@ -1,14 +1,16 @@
 """Where the files of virtual folders are on the disk.
 
-Each folder has one named by its id. In it, ``files`` is what users see and kernels mount, and
-``uploads`` has incomplete uploads.
+Each folder has one named by its id. In it, ``files`` is what users see and kernels mount,
+``uploads`` has incomplete uploads, and ``copying`` is locked while a gateway copies to it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -41,26 +43,56 @@ class FolderDisk:
         """Remove an incomplete upload."""
         (self.root / folder_id / "uploads" / key).unlink(missing_ok=True)
 
-    def sweep(self, known_ids: Callable[[], Collection[str]], before: datetime) -> None:
-        """Remove what deleted folders, and gateways that were killed, have left.
+    @contextmanager
+    def copying(self, folder_id: str) -> Iterator[Path]:
+        """The path of a folder's files, which belongs to this gateway until it ends or is killed.
 
-        Args:
-            known_ids: gives the ids of all folders.
-            before: forms that were begun after this may still arrive.
+        Raises:
+            OSError: the folder cannot be made or locked.
         """
-        # The disk first, because a folder is added to the index before it is made.
-        found = self._ids()
-        for folder_id in set(found).difference(known_ids()):
-            self.remove(folder_id)
-        for folder_id in found:
-            _remove_forms(self.root / folder_id / "uploads", before.timestamp())
+        files = self.files_of(folder_id)
+        lock = os.open(self._lock_of(folder_id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield files
+        finally:
+            self._lock_of(folder_id).unlink(missing_ok=True)
+            os.close(lock)
 
-    def _ids(self) -> list[str]:
+    def is_being_copied(self, folder_id: str) -> bool:
+        """Whether a gateway copies to a folder."""
+        try:
+            lock = os.open(self._lock_of(folder_id), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
+    def ids(self) -> set[str]:
+        """The ids of all folders that are on the disk."""
         try:
             with os.scandir(self.root) as entries:
-                return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+                return {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
         except FileNotFoundError:
-            return []
+            return set()
+
+    def remove_forms(self, folder_ids: Iterable[str], before: datetime) -> None:
+        """Remove the staging folders of forms whose gateway was killed: no index has them.
+
+        Args:
+            folder_ids: the folders that the forms were to be stored in.
+            before: forms that were begun after this may still arrive.
+        """
+        for folder_id in folder_ids:
+            _remove_forms(self.root / folder_id / "uploads", before.timestamp())
+
+    def _lock_of(self, folder_id: str) -> Path:
+        return self.root / folder_id / "copying"
 
     def _made(self, folder_id: str, name: str) -> Path:
         path = self.root / folder_id / name
@@ -69,7 +101,6 @@ class FolderDisk:
 
 
 def _remove_forms(staging: Path, before: float) -> None:
-    """Remove staging folders of forms whose gateway was killed; the index does not have them."""
     try:
         with os.scandir(staging) as entries:
             for entry in entries:

@@ -130,11 +130,19 @@ class FolderIndex:
         self._insert(folder_id, replace(request, name=folder_id), _NOBODY)
         return folder_id
 
-    def expire_copies(self, before: datetime) -> None:
-        """Remove copies that were begun before, and never completed."""
-        self._db.execute(
-            "DELETE FROM vfolders WHERE owner=? AND created_at<?", (_NOBODY, before.isoformat())
+    def incomplete_copies(self, before: datetime) -> list[str]:
+        """The ids of copies that were begun before, and are not complete."""
+        rows = all_rows(
+            self._db,
+            "SELECT folder_id FROM vfolders WHERE owner=? AND created_at<?",
+            _NOBODY,
+            before.isoformat(),
         )
+        return [row[0] for row in rows]
+
+    def remove_incomplete(self, folder_id: str) -> None:
+        """Remove a copy, unless it has become complete."""
+        self._db.execute("DELETE FROM vfolders WHERE owner=? AND folder_id=?", (_NOBODY, folder_id))
 
     def _insert(self, folder_id: str, request: CreateVFolder, owner: str) -> None:
         self._db.execute(

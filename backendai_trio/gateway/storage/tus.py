@@ -65,7 +65,6 @@ class TusUploads:
             raise Refused(
                 400, "vfolder-operation-failed", "It is a folder", f"{path!r} names no file"
             )
-        self._folders.expire_uploads()
         room = await self._folders.room_in(folder, path)
         # The file that it replaces makes room.
         if room is not None and size > room + (target.stat().st_size if target.is_file() else 0):

@@ -29,9 +29,6 @@ from .vfolder_copy import copy_folder
 
 __all__ = ["VFolders"]
 
-UPLOAD_EXPIRES = timedelta(days=1)
-"""An upload that was not continued for this long is deleted, and so is a copy that was begun so
-long ago: its gateway was killed."""
 UPLOAD_PAUSES = timedelta(minutes=5)
 """An upload that was not continued for this long does not count for the quota."""
 
@@ -57,7 +54,7 @@ class VFolders:
         self.in_use: Callable[[str], list[str]] = lambda _folder_id: []
         self.trash: set[str] = set()
         self.disk = FolderDisk(root)
-        self._lasting = lasting
+        self._path = root / "index.sqlite3" if lasting else None
         self._max_folders = max_folders
         self._index: FolderIndex | None = None
         self.tasks = FinishedTasks()
@@ -66,10 +63,13 @@ class VFolders:
     def index(self) -> FolderIndex:
         """The database, which is opened when it is used for the first time."""
         if self._index is None:
-            path = self.disk.root / "index.sqlite3" if self._lasting else None
-            self._index = FolderIndex(path)
-            self._sweep(self._index)
+            self._index = FolderIndex(self._path)
         return self._index
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there has been a request about folders, of this gateway or an earlier one."""
+        return self._index is not None or (self._path is not None and self._path.exists())
 
     def close(self) -> None:
         """Close the database; may be repeated."""
@@ -188,7 +188,7 @@ class VFolders:
             await trio.lowlevel.checkpoint()
             return
         self.trash.discard(folder.folder_id)
-        # From the index first: then it cannot be found, and `_sweep` removes what is left of it.
+        # From the index first: then it cannot be found, and `sweep` removes what is left of it.
         self.index.remove(folder.folder_id)
         remove = partial(self.disk.remove, folder.folder_id)
         await trio.to_thread.run_sync(remove, abandon_on_cancel=True)
@@ -227,11 +227,12 @@ class VFolders:
         # in it that lead the copy out of it.
         folder_id = self.index.begin_copy(spec)
         try:
-            source, target = self.files_of(folder), self.disk.files_of(folder_id)
-            await copy_folder(source, target, room_bytes=self.max_bytes or None)
-            self.find(folder.owner, folder.folder_id, in_trash=None)  # it may have been deleted
-            with self._adding(spec.name):
-                return self.index.add(spec, user, self._max_folders, copy=folder_id)
+            with self.disk.copying(folder_id) as target:
+                source = self.files_of(folder)
+                await copy_folder(source, target, room_bytes=self.max_bytes or None)
+                self.find(folder.owner, folder.folder_id, in_trash=None)  # it may have been deleted
+                with self._adding(spec.name):
+                    return self.index.add(spec, user, self._max_folders, copy=folder_id)
         except BaseException:
             # Of a copy that is not complete, nothing is left.
             self.index.remove(folder_id)
@@ -267,20 +268,3 @@ class VFolders:
         since = datetime.now(UTC) - UPLOAD_PAUSES
         pending = self.index.uploads.pending_bytes(folder.folder_id, but=path, since=since)
         return max(quota - used - pending, 0)
-
-    # ---------------------------------------------------------------------------------------------
-
-    def expire_uploads(self) -> None:
-        """Delete uploads that were not continued."""
-        self._expire_uploads(self.index)
-
-    def _expire_uploads(self, index: FolderIndex) -> None:
-        for folder_id, key in index.uploads.expire(datetime.now(UTC) - UPLOAD_EXPIRES):
-            self.disk.remove_upload(folder_id, key)
-
-    def _sweep(self, index: FolderIndex) -> None:
-        """Remove what is left of deleted folders, uploads and copies."""
-        self._expire_uploads(index)
-        before = datetime.now(UTC) - UPLOAD_EXPIRES
-        index.expire_copies(before)
-        self.disk.sweep(index.ids, before)

@@ -1,0 +1,145 @@
+"""What deleted folders, old uploads and killed gateways have left on the disk."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import trio
+
+from backendai_trio import GatewayOptions, open_gateway
+from backendai_trio.gateway.limits import GatewayLimits
+from backendai_trio.gateway.storage.folder_sweep import keep_swept, sweep
+from backendai_trio.gateway.storage.index import Folder
+from backendai_trio.gateway.storage.vfolders import VFolders
+from backendai_trio.wire.vfolders import CreateVFolder
+
+USER = "AKIAUSER"
+DAYS_AGO = 3 * 86400
+KILLED = """
+import sys, time
+from pathlib import Path
+from backendai_trio.gateway.storage.vfolders import VFolders
+from backendai_trio.wire.vfolders import CreateVFolder
+
+folders = VFolders(Path(sys.argv[1]), lasting=True, max_folders=5, max_bytes=0)
+folder_id = folders.index.begin_copy(CreateVFolder(name="copy"))
+with folders.disk.copying(folder_id) as files:
+    (files / "file").write_text("x")
+    print(folder_id, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Iterator[VFolders]:
+    found = VFolders(tmp_path / "vfolders", lasting=True, max_folders=5, max_bytes=0)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def folder(folders: VFolders) -> Folder:
+    return folders.create(CreateVFolder(name="data"), USER)
+
+
+def leave(root: Path) -> Path:
+    """What a delete that was killed leaves."""
+    left = root / ("0" * 32)
+    (left / "files").mkdir(parents=True)
+    (left / "files" / "file").write_text("x")
+    return left
+
+
+async def wait_for(condition: Callable[[], object]) -> None:
+    with trio.fail_after(30):
+        while True:
+            if condition():
+                return
+            await trio.sleep(0.01)
+
+
+async def wait_gone(path: Path) -> None:
+    await wait_for(lambda: not path.exists())
+
+
+async def test_nothing_is_made_for_a_gateway_without_folders(tmp_path: Path) -> None:
+    folders = VFolders(tmp_path / "vfolders", lasting=True, max_folders=5, max_bytes=0)
+    await sweep(folders)
+    assert os.listdir(tmp_path) == []
+
+
+async def test_requests_remove_nothing(folders: VFolders, folder: Folder) -> None:
+    """They would stop everything else of the gateway for as long as it takes."""
+    left = leave(folders.disk.root)
+    folders.close()
+    assert folders.of_user(USER) == [folder]
+    assert left.exists()
+    await sweep(folders)
+    assert not left.exists() and folders.files_of(folder).exists()
+
+
+async def test_gateway_that_runs_for_long(tmp_path: Path) -> None:
+    """It sweeps at its start and later, without any request."""
+    folders = VFolders(tmp_path / "vfolders", lasting=True, max_folders=5, max_bytes=0)
+    folders.create(CreateVFolder(name="data"), USER)
+    folders.close()
+    left = leave(folders.disk.root)
+    limits = GatewayLimits(sweep_seconds=0.01)
+    async with open_gateway(GatewayOptions(data=tmp_path, limits=limits)):
+        await wait_gone(left)
+        await wait_gone(leave(folders.disk.root))
+
+
+async def test_index_that_cannot_be_opened(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The gateway goes on, and so do the sweeps."""
+    folders = VFolders(tmp_path / "vfolders", lasting=True, max_folders=5, max_bytes=0)
+    left = leave(folders.disk.root)
+    index = folders.disk.root / "index.sqlite3"
+    index.mkdir()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: keep_swept(folders, every_seconds=0.01))
+        await wait_for(lambda: caplog.records)
+        index.rename(folders.disk.root.parent / "away")
+        index.touch()
+        await wait_gone(left)
+        nursery.cancel_scope.cancel()
+    folders.close()
+
+
+async def test_copy_of_a_gateway_that_was_killed(folders: VFolders, folder: Folder) -> None:
+    command = [sys.executable, "-c", KILLED, str(folders.disk.root)]
+    process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        copy = (await process.stdout.receive_some()).decode().strip()
+        await sweep(folders, copy_begins=timedelta())
+        assert folders.index.ids() == folders.disk.ids() == {folder.folder_id, copy}
+    finally:
+        process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+    await sweep(folders)  # it might have been about to be locked
+    assert folders.index.ids() == folders.disk.ids() == {folder.folder_id, copy}
+    await sweep(folders, copy_begins=timedelta())
+    assert folders.index.ids() == folders.disk.ids() == {folder.folder_id}
+
+
+async def test_forms_and_uploads(folders: VFolders, folder: Folder) -> None:
+    staging = folders.disk.staging_of(folder.folder_id)
+    old, new = staging / "old", staging / "new"
+    for form in (old, new):
+        form.mkdir()
+        (form / "0").write_text("x")
+    os.utime(old, (DAYS_AGO, DAYS_AGO))
+    token = folders.index.uploads.begin(folder.folder_id, "file", 5)
+    await sweep(folders)
+    assert new.exists() and not old.exists()
+    assert folders.index.uploads.find(token) is not None

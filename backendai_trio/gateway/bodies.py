@@ -39,7 +39,8 @@ async def read_body(request: Request, limit: int) -> bytes:
         async for chunk in chunks:
             body += chunk
             if len(body) > limit:
-                raise Refused(400, "invalid-api-params", "The body is too large")
+                detail = f"it has more than {limit:,} bytes"
+                raise Refused(400, "invalid-api-params", "The body is too large", detail)
     return bytes(body)
 
 

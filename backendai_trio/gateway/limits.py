@@ -18,6 +18,9 @@ class GatewayLimits:
 
     max_body_bytes: int = 64 * 1024 * 1024
     """Largest request body that is read into memory. Files are streamed and not limited by this."""
+    max_create_bytes: int = 1024 * 1024
+    """Largest body of a request that creates a kernel: kernels that wait are kept in memory with
+    theirs, and no program could be started with much more (its variables, its command)."""
     poll_seconds: float = 2.0
     """How long a poll for a run's output waits (docs/protocol.md, section 4.3)."""
     abandoned_seconds: float = 10.0

@@ -25,7 +25,7 @@ from ..refusals import Refused, refusal_of
 from ..releases import Release
 from ..shortages import shortage_of
 from .auth import authenticate
-from .handlers import Answer, Call, Handler
+from .handlers import Answer, Call, Handler, create
 from .sockets import GOING_AWAY, NORMAL, close_socket, is_open
 
 __all__ = ["Endpoints", "SocketHandler", "problem_response", "response_of"]
@@ -107,7 +107,8 @@ class Endpoints:
     ) -> Response:
         request_era = self._era_of(request, era)
         streamed = request.headers.get("content-type", "").lower().startswith(_STREAMED)
-        limit = self.sessions.limits.max_body_bytes
+        limits = self.sessions.limits
+        limit = limits.max_create_bytes if handler is create else limits.max_body_bytes
         body = b"" if streamed else await read_body(request, limit)
         access_key = ""
         if signed:

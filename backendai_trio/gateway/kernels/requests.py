@@ -17,8 +17,6 @@ from .runtimes import Runtime
 
 __all__ = ["MountedFolder", "RequestedKernel", "check_supported", "mounted_folders"]
 
-_MAX_ENVIRON = 1024 * 1024
-"""Programs cannot be started with much more, and kernels that wait are kept in memory."""
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
@@ -64,10 +62,6 @@ def check_supported(create: CreateRequest) -> None:
     if spec.resource_group not in ("", "default"):
         detail = f"this gateway has the one called 'default' only, not {spec.resource_group!r}"
         raise Refused(404, "scaling-group-not-found", "No such resource group", detail)
-    size = sum(len(name) + len(value) for name, value in spec.environ.items())
-    if size > _MAX_ENVIRON:
-        detail = f"they have {size:,} characters; no more than {_MAX_ENVIRON:,} can be passed on"
-        raise Refused(400, "invalid-api-params", "The environment variables are too large", detail)
     own = platform.machine()
     if spec.architecture and spec.architecture not in (own, _ARCHITECTURES.get(own, own)):
         detail = f"this gateway runs on {own}, not on {spec.architecture}"

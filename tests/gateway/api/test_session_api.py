@@ -166,8 +166,10 @@ async def test_only_the_asked_for_eras_are_served(gateway_parent: Path) -> None:
         assert (await raw("GET", "/v2/kernel/lab1")).status == 404
 
 
-@pytest.mark.parametrize("limits", [GatewayLimits(max_body_bytes=1000)])
-async def test_body_that_is_too_large(session: Raw) -> None:
-    answer = await session("POST", "/session", b" " * 1001)
+@pytest.mark.parametrize("limits", [GatewayLimits(max_body_bytes=1000, max_create_bytes=500)])
+@pytest.mark.parametrize(("path", "limit"), [("/auth", 1000), ("/session", 500)])
+async def test_body_that_is_too_large(session: Raw, path: str, limit: int) -> None:
+    answer = await session("POST", path, b" " * (limit + 1))
     assert (answer.status, answer.kind) == (400, "invalid-api-params")
+    assert f"more than {limit:,} bytes" in answer.json()["msg"]
     assert (await session("POST", "/auth", {"echo": "x"})).status == 200

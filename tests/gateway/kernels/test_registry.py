@@ -86,12 +86,26 @@ async def test_queue_is_limited() -> None:
         assert (state.details.tries, state.ahead) == (2, 0)
 
 
-async def test_variables_that_no_program_could_get() -> None:
-    async with open_gateway() as gateway, open_client(gateway.config) as client:
-        spec = replace(PYTHON, environ={"A": "x" * 2_000_000})
-        with pytest.raises(InvalidRequest, match="2,000,001 characters"):
-            await attach_kernel(client, spec, token="large")
-        assert gateway.tokens() == []
+@pytest.mark.parametrize(
+    ("spec", "job"),
+    [
+        (replace(PYTHON, environ={"A": "x" * 2_000_000}), None),
+        (replace(PYTHON, tag="x" * 2_000_000), None),
+        (PYTHON, BatchJob("x" * 2_000_000)),
+    ],
+)
+@pytest.mark.parametrize("release", ["", "23.09"])
+async def test_large_creates_are_refused(
+    spec: KernelSpec, job: BatchJob | None, release: str
+) -> None:
+    """Kernels that wait are kept in memory, and no program could get so much."""
+    async with (
+        open_gateway(GatewayOptions(release=release)) as gateway,
+        open_client(gateway.config) as client,
+    ):
+        with pytest.raises(InvalidRequest, match="more than 1,048,576 bytes"):
+            await enqueue_kernel(client, spec, token="large", job=job)
+        assert (gateway.tokens(), gateway.waiting_tokens()) == ([], [])
 
 
 async def test_job_is_not_taken_for_abandoned() -> None:

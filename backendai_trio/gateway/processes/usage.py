@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from .host.process_tree import below
+from .host.process_tree import below, fields_of
 
 __all__ = ["Usage", "usage_below"]
 
@@ -37,12 +37,7 @@ def usage_below(host: int) -> Usage:
 
 def _ticks(pid: int) -> list[int]:
     """CPU time of a process, and of its children that have ended: user, system, user, system."""
-    try:
-        # The name before the other fields may have spaces and parentheses.
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return []  # it has just ended
-    return [int(field) for field in fields[11:15]]
+    return [int(field) for field in fields_of(pid)[11:15]]
 
 
 def _memory_kib(pid: int) -> int:

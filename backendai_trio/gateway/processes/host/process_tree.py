@@ -11,8 +11,12 @@ else:
     import _signal as signal
 
 
-def _fields(pid: int) -> list[bytes]:
-    """The fields of /proc/PID/stat from the state on: state, ppid, pgrp, session, ..."""
+def fields_of(pid: int) -> list[bytes]:
+    """The fields of /proc/PID/stat from the state on: state, ppid, pgrp, session, ...
+
+    Returns:
+        An empty list if there is no such process.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 (pathlib costs 10 ms)
             # The name before the state may have spaces and parentheses.
@@ -26,7 +30,7 @@ def below(root: int, *, session: bool = False) -> list[int]:
     parents: dict[int, int] = {}
     found: set[int] = set()
     for name in os.listdir("/proc"):  # noqa: PTH208
-        if name.isdigit() and (fields := _fields(int(name))) and fields[0] not in b"ZX":
+        if name.isdigit() and (fields := fields_of(int(name))) and fields[0] not in b"ZX":
             parents[int(name)] = int(fields[1])
             if session and int(fields[3]) == root:
                 found.add(int(name))

@@ -77,8 +77,8 @@ class _Screen:
             nonlocal shown
             try:
                 await self.drain()
-                await self.run.write_record("media", [mime_type, encode_media(mime_type, content)])
-                shown = True
+                payload = [mime_type, encode_media(mime_type, content)]
+                shown = await self.run.write_record("media", payload)
             finally:
                 done.set()
 
@@ -137,8 +137,10 @@ class Display:
                 mime_type, content = await _receive(stream)
             if timeout.cancelled_caught:
                 raise _RefusedError(f"it did not arrive within {RECEIVE_SECONDS:g} s")
-            if self._screen is None or not await self._screen.show(mime_type, content):
+            if self._screen is None:
                 raise _RefusedError("the program does not belong to a run that a client follows")
+            if not await self._screen.show(mime_type, content):
+                raise _RefusedError("the client of the run does not take it")
             answer = "ok"
         except _RefusedError as exc:
             answer = str(exc)

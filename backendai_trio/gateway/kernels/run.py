@@ -101,15 +101,18 @@ class Run:
             return
         await self.output.write(kind, data)
 
-    async def write_record(self, kind: str, payload: object) -> None:
+    async def write_record(self, kind: str, payload: object) -> bool:
         """Take output that is not text of a stream; waits while the client is far behind.
 
-        A client that streams, and has not asked for such output, gets none.
+        Returns:
+            Whether it was taken: a client that streams, and has not asked for such output, gets
+            none.
         """
         if self._is_lost() or (self.live and not self.request.rich_output):
             await trio.lowlevel.checkpoint()
-            return
+            return False
         await self.output.write("records", encode_record(kind, payload))
+        return True
 
     def stage_finished(self, status: str, exit_code: int) -> None:
         """Report the end of a stage of a batch run, e.g. ``build-finished``."""

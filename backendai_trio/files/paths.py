@@ -11,16 +11,17 @@ import secrets
 import shutil
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, NamedTuple
 
 from ..errors import LocalProtocolError
 from ..wire.multipart import check_name
 
 __all__ = [
+    "Move",
     "PendingFile",
     "check_local_name",
     "is_temporary",
@@ -28,6 +29,7 @@ __all__ = [
     "pending_folder",
     "place",
     "place_tree",
+    "plan_moves",
     "safe_join",
 ]
 
@@ -151,40 +153,68 @@ def place_tree(source: Path, target: Path, *, overwrite: bool, like_cp: bool = F
             replaced by a file.
         NotADirectoryError: a file would have to be replaced by a folder.
     """
-    moves = list(_moves(str(source), str(target)))
-    for _, is_folder, destination in moves:
-        if (state := _state(destination)) is None:
-            continue
-        if is_folder:
-            raise NotADirectoryError(errno.ENOTDIR, "a file is in the way", destination)
-        if stat.S_ISDIR(state.st_mode):
-            raise FileExistsError(errno.EEXIST, "a folder is in the way", destination)
-        if not overwrite:
-            raise FileExistsError(errno.EEXIST, "exists already", destination)
+    top = str(target)
+    moves = plan_moves(str(source), lambda inner: _state(f"{top}/{inner}"), shown=f"{top}/")
+    for inner, _, replaced in moves:
+        if replaced is not None and not overwrite:
+            raise FileExistsError(errno.EEXIST, "exists already", f"{top}/{inner}")
         if like_cp:
-            _check_replaceable(state, destination)
-    for moved, is_folder, destination in moves:
+            _check_replaceable(replaced, f"{top}/{inner}")
+    for inner, is_folder, replaced in moves:
+        moved, destination = f"{source}/{inner}", f"{top}/{inner}"
         if not (is_folder or overwrite):
             place(Path(moved), Path(destination), overwrite=False)
             continue
         if like_cp and not is_folder:
-            _keep_access(moved, _state(destination))
+            _keep_access(moved, replaced)
         os.replace(moved, destination)  # noqa: PTH105 (pathlib would take half of the time)
 
 
-def _moves(source: str, target: str) -> Iterator[tuple[str, bool, str]]:
-    """What to rename, whether it is a folder, and its new name; a folder goes as a whole where
-    `target` has none of its name."""
-    with os.scandir(source) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    for entry in found:
-        destination = f"{target}/{entry.name}"
-        is_folder = entry.is_dir(follow_symlinks=False)
-        state = _state(destination) if is_folder else None
-        if state is not None and stat.S_ISDIR(state.st_mode):
-            yield from _moves(entry.path, destination)
-        else:
-            yield entry.path, is_folder, destination
+class Move(NamedTuple):
+    """A file or folder that goes from one tree to another one."""
+
+    inner: str
+    """Its path in both, with forward slashes."""
+    is_folder: bool
+    replaced: os.stat_result | None
+    """The file or link that is in its place; None if there is nothing."""
+
+
+def plan_moves(
+    source: str, state_of: Callable[[str], os.stat_result | None], *, shown: str = ""
+) -> list[Move]:
+    """What to rename to merge a tree into another one, to which a folder goes as a whole where it
+    has nothing of that name.
+
+    Args:
+        source: the folder whose content is to be moved.
+        state_of: examines what has a path in the other tree, and follows no link; None for nothing.
+        shown: the other tree in errors, with a slash at its end.
+
+    Raises:
+        FileExistsError: a folder would have to be replaced by a file.
+        NotADirectoryError: a file would have to be replaced by a folder.
+    """
+    moves: list[Move] = []
+    todo = [""]
+    while todo:
+        inside = todo.pop()
+        with os.scandir(f"{source}/{inside}" if inside else source) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        for entry in found:
+            inner = f"{inside}/{entry.name}" if inside else entry.name
+            is_folder = entry.is_dir(follow_symlinks=False)
+            state = state_of(inner)
+            meets_folder = state is not None and stat.S_ISDIR(state.st_mode)
+            if is_folder and meets_folder:
+                todo.append(inner)
+            elif is_folder and state is not None:
+                raise NotADirectoryError(errno.ENOTDIR, "a file is in the way", shown + inner)
+            elif meets_folder:
+                raise FileExistsError(errno.EEXIST, "a folder is in the way", shown + inner)
+            else:
+                moves.append(Move(inner, is_folder, state))
+    return moves
 
 
 def _state(path: str) -> os.stat_result | None:

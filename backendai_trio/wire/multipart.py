@@ -66,7 +66,7 @@ def check_name(name: str) -> str:
 
     Raises:
         LocalProtocolError: it is absolute, climbs with ``..``, is empty, has a control character or
-            a backslash, or a component of more than 255 bytes.
+            a backslash, a component of more than 255 bytes, or more than 128 components.
     """
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -123,3 +124,19 @@ def test_names_with_colons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name
         safe_join(tmp_path, name)
     with Extractor(tmp_path) as extractor, pytest.raises(RemoteProtocolError, match="colon"):
         extractor.feed(archive)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its paths are too short for this")
+def test_deep_trees(tmp_path: Path) -> None:
+    """Deeper than Python calls itself."""
+    inner = "d/" * 1200
+    try:
+        for name in ("source", "target"):
+            for depth in range(0, len(inner) + 1, 2):  # `mkdir` makes parents by recursion
+                (tmp_path / name / inner[:depth]).mkdir()
+            (tmp_path / name / inner / name).write_text("x")
+        place_tree(tmp_path / "source", tmp_path / "target", overwrite=False)
+        assert sorted(os.listdir(tmp_path / "target" / inner)) == ["source", "target"]
+    finally:
+        # Python cannot remove them.
+        subprocess.run(["rm", "-r", tmp_path / "source", tmp_path / "target"], check=True)

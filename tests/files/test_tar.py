@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from backendai_trio.errors import LocalProtocolError, RemoteProtocolError
+from backendai_trio.files.archives import archive, sealed
 from backendai_trio.files.exclusions import Exclusions
 from backendai_trio.files.paths import PendingFile, pending_folder, place_tree, safe_join
-from backendai_trio.files.tar import Extractor, archive, sealed
+from backendai_trio.files.tar import Extractor
 
 
 def made(*members: tuple[str, bytes, str]) -> bytes:

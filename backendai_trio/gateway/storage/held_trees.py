@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ...files.tar import Found
+from ...files.archives import Found
+from ...files.paths import plan_moves
 from .held_folders import descend, hold, open_folder
 
 __all__ = ["is_left_out", "merge_tree", "walk_held"]
@@ -63,28 +63,20 @@ def walk_held(path: Path, roots: Sequence[Path], *, strict: bool = False) -> Ite
 
 def _walk_below(top: Found, *, strict: bool) -> Iterator[Found]:
     base = open_folder(top.folder, top.name)
-    held, here = os.dup(base), ""  # the folder of what was found last
-    try:
+    with _Below(base) as below:
         todo = _names_in(base)
         while todo:
             inner = todo.pop()
             parent, _, name = inner.rpartition("/")
             try:
-                if parent != here:
-                    # From the top: the folder that is held may have been moved elsewhere.
-                    found = descend(base, parent.split("/") if parent else ())
-                    os.close(held)
-                    held, here = found, parent
-                one = Found(inner, held, name, _state(held, name))
-                yield one
-                if one.is_folder:
-                    todo += [f"{inner}/{child}" for child in _names_below(one)]
+                folder = below.folder(parent)
+                found = Found(inner, folder, name, _state(folder, name))
+                yield found
+                if found.is_folder:
+                    todo += [f"{inner}/{child}" for child in _names_below(found)]
             except OSError as exc:
                 if strict or not is_left_out(exc):
                     raise
-    finally:
-        os.close(held)
-        os.close(base)
 
 
 def is_left_out(exc: OSError) -> bool:
@@ -110,44 +102,61 @@ def merge_tree(source: Path, target: Path) -> None:
         NotADirectoryError: a file would have to be replaced by a folder.
     """
     base = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for inner, names in _moves(source, base):
-            folder = descend(base, inner)
-            try:
-                for name in names:
-                    os.replace(source.joinpath(*inner, name), name, dst_dir_fd=folder)
-            finally:
-                os.close(folder)
-    finally:
-        os.close(base)
+    with _Below(base) as below:
+        for inner, _, _ in plan_moves(str(source), below.state):
+            parent, _, name = inner.rpartition("/")
+            os.replace(source / inner, name, dst_dir_fd=below.folder(parent))
 
 
-def _moves(source: Path, base: int) -> list[tuple[tuple[str, ...], list[str]]]:
-    """What to move from each folder below `source`; a folder goes as a whole where there is none of
-    its name below `base`."""
-    found: list[tuple[tuple[str, ...], list[str]]] = []
-    todo: list[tuple[str, ...]] = [()]
-    while todo:
-        inner = todo.pop()
-        names: list[str] = []
-        folder = descend(base, inner)
+class _Below:
+    """The folders below one that is open; one of them is open at a time.
+
+    A context manager, which closes all of them in the end.
+    """
+
+    def __init__(self, base: int) -> None:
+        self._base = base
+        self._folder = base
+        self._inner = ""
+
+    def __enter__(self) -> _Below:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._close()
+        os.close(self._base)
+
+    def folder(self, inner: str) -> int:
+        """The descriptor of a folder, by its path below the first one; open until the next call.
+
+        Raises:
+            OSError: it is no folder, or not there.
+        """
+        if inner != self._inner:
+            self._close()
+            if inner:
+                # From the top: the folder that was open may have been moved elsewhere.
+                self._folder = descend(self._base, inner.split("/"))
+            self._inner = inner
+        return self._folder
+
+    def state(self, inner: str) -> os.stat_result | None:
+        """The state of a file or folder; None if there is nothing of that path.
+
+        Raises:
+            OSError: it cannot be examined.
+        """
+        parent, _, name = inner.rpartition("/")
+        folder = self.folder(parent)
         try:
-            with os.scandir(source.joinpath(*inner)) as entries:
-                for entry in entries:
-                    is_folder = entry.is_dir(follow_symlinks=False)
-                    mode = _mode_of(entry.name, folder)
-                    if is_folder and mode is not None and stat.S_ISDIR(mode):
-                        todo.append((*inner, entry.name))
-                    elif is_folder and mode is not None:
-                        raise NotADirectoryError(errno.ENOTDIR, "a file is in the way", entry.name)
-                    elif mode is not None and stat.S_ISDIR(mode):
-                        raise FileExistsError(errno.EEXIST, "a folder is in the way", entry.name)
-                    else:
-                        names.append(entry.name)
-        finally:
-            os.close(folder)
-        found.append((inner, names))
-    return found
+            return _state(folder, name)
+        except FileNotFoundError:
+            return None
+
+    def _close(self) -> None:
+        if self._folder != self._base:
+            os.close(self._folder)
+        self._folder, self._inner = self._base, ""
 
 
 def _names_below(found: Found) -> list[str]:
@@ -167,10 +176,3 @@ def _names_in(folder: int) -> list[str]:
 
 def _state(folder: int, name: str) -> os.stat_result:
     return os.stat(name, dir_fd=folder, follow_symlinks=False)
-
-
-def _mode_of(name: str, folder: int) -> int | None:
-    try:
-        return _state(folder, name).st_mode
-    except FileNotFoundError:
-        return None

@@ -127,22 +127,29 @@ class _Form:
         }
 
     def place(self, workspace: Workspace) -> None:
-        """Rename the complete files into place; folders are made (as agents do since 1.3)."""
-        # A symbolic link that the kernel has made must not lead out of the work folder.
-        folders: dict[str, Path] = {}
-        sources: dict[str, list[tuple[Path, str]]] = {}
+        """Rename the complete files into place; folders are made (as agents do since 1.3).
+
+        Every conflict is found before anything is made or moved.
+        """
+        located: dict[str, Path] = {}
+        files: dict[Path, dict[str, Path]] = {}
         for name, source in self.files:
             folder, _, last = name.rpartition("/")
-            if folder not in folders:
-                folders[folder] = workspace.locate(name).parent
-            target = folders[folder] / last
-            if target.is_dir() and not target.is_symlink():
-                raise _not_stored(f"{name!r} is a folder there")
-            sources.setdefault(folder, []).append((source, last))
+            if folder not in located:
+                located[folder] = workspace.locate(name).parent
+            files.setdefault(located[folder], {})[last] = source
+        for place, sources in files.items():
+            for above in place.parents:
+                if (file := place.relative_to(above).parts[0]) in files.get(above, ()):
+                    raise _not_stored(f"{file!r} is in the form as a file and as a folder")
+            try:
+                workspace.check_stored(place, sources)
+            except OSError as exc:
+                raise _not_stored(f"{exc.filename!r}: {exc.strerror}") from None
         try:
-            for folder, found in sources.items():
-                with workspace.held(folders[folder], make=True) as held:
-                    for source, last in found:
+            for place, sources in files.items():
+                with workspace.held(place, make=True) as held:
+                    for last, source in sources.items():
                         source.replace(held / last)
         except OSError as exc:
             raise _not_stored(f"{exc.filename2 or exc.filename}: {exc.strerror}") from None

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
-from ...files.tar import Found
+from ...files.archives import Found
 from ..refusals import Refused
 from .held_folders import open_in
 from .held_trees import is_left_out, walk_held

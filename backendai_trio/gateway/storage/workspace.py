@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import posixpath
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ...errors import LocalProtocolError
+from ...files.archives import Found, archive, sealed
 from ...files.paths import pending_folder, safe_join
-from ...files.tar import Extractor, Found, archive, sealed
+from ...files.tar import Extractor
 from ...wire.archives import TAR
 from ...wire.files import (
     MAX_ARCHIVE_BYTES,
@@ -133,6 +135,22 @@ class Workspace:
         """Hold a folder that `locate` has found, to change what is in it; see `held_folder`."""
         roots = (self.root, *self._mounts)
         return held_folder(path, roots, read_only=self._read_only, make=make)
+
+    def check_stored(self, folder: Path, names: Iterable[str]) -> None:
+        """Check that files can be stored in a folder that `locate` has found, and that need not
+        exist.
+
+        Raises:
+            OSError: a file is in the place of a folder or the other way round, or the folder is
+                read-only.
+        """
+        there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+        with self.held(there) as held:
+            if there != folder:
+                return
+            for name in names:
+                if (held / name).is_dir() and not (held / name).is_symlink():
+                    raise IsADirectoryError(errno.EISDIR, "a folder is in the way", name)
 
     def archive(self, names: Sequence[str]) -> Iterator[bytes]:
         """A sealed archive of files and folders, each under the last component of its name."""

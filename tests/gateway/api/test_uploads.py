@@ -43,6 +43,29 @@ async def test_upload(session: Raw, work: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["a/new", "file/new"], "'file': "),
+        (["a/new", "file/b/new"], "'file': "),
+        (["a/new", "folder"], "'folder': a folder is in the way"),
+        (["a", "a/new"], "'a' is in the form as a file and as a folder"),
+        (["b/a/c/new", "new", "b/a"], "'a' is in the form as a file and as a folder"),
+    ],
+)
+async def test_conflicts_are_found_before_anything_is_stored(
+    session: Raw, work: Path, names: list[str], text: str
+) -> None:
+    (work / "file").write_text("old")
+    (work / "folder").mkdir()
+    (work / "folder" / "file").write_text("old")
+    answer = await upload(session, "/session/lab1", *((name, b"new") for name in names))
+    assert answer.status == 500
+    assert text in answer.json()["msg"]
+    assert files_below(work) == ["file", "folder/file"]
+    assert sorted(os.listdir(work)) == ["file", "folder"]
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "../evil",

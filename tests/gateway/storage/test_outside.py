@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from backendai_trio import (
 from backendai_trio.gateway.processes.isolation import Isolation
 from backendai_trio.gateway.storage.held_folders import held_folder
 from backendai_trio.gateway.storage.held_trees import merge_tree
+from backendai_trio.gateway.storage.vfolder_files import measure
 
 
 @pytest.fixture
@@ -145,3 +147,20 @@ def test_merged_trees(tmp_path: Path) -> None:
     with held_folder(target, [tmp_path]) as held, pytest.raises(NotADirectoryError):
         merge_tree(source, held)
     assert (target / "a" / "file").read_text() == "old"
+
+
+def test_deep_trees(tmp_path: Path) -> None:
+    """Deeper than Python calls itself."""
+    inner = "d/" * 1200
+    try:
+        for name in ("source", "target"):
+            for depth in range(0, len(inner) + 1, 2):  # `mkdir` makes parents by recursion
+                (tmp_path / name / inner[:depth]).mkdir()
+            (tmp_path / name / inner / name).write_text("x")
+        with held_folder(tmp_path / "target", [tmp_path]) as held:
+            merge_tree(tmp_path / "source", held)
+        assert names_in(tmp_path / "target" / inner) == ["source", "target"]
+        assert measure(tmp_path / "target") == (2, 2)
+    finally:
+        # Python cannot remove them.
+        subprocess.run(["rm", "-r", tmp_path / "source", tmp_path / "target"], check=True)

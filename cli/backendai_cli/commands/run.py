@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -49,8 +51,28 @@ class RunCommand(GroupedCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take them from the words that click parses."""
-        line = ctx.meta[_COMMAND_LINE] = split_command_line(args)
+        line = ctx.meta[_COMMAND_LINE] = split_command_line(args, self.first_file(ctx, args))
         return super().parse_args(ctx, line.own)
+
+    def first_file(self, ctx: click.Context, words: Sequence[str]) -> int | None:
+        """Index of the first word that names a file; None if there is none, or before it is an
+        option that the command does not have."""
+        only_options = copy(self)
+        only_options.params = [item for item in self.params if isinstance(item, click.Option)]
+        parser = only_options.make_parser(ctx)
+        parser.allow_interspersed_args = False  # it stops at what is no option
+        arguments_before = len(self.params) - len(only_options.params) - 1
+        skipped = 0
+        for _ in range(arguments_before + 1):
+            rest = [*words[skipped:]]
+            try:
+                _, rest, _ = parser.parse_args(rest)
+            except click.UsageError:  # raised again where all words are parsed
+                return None
+            if not rest:
+                return None
+            skipped = len(words) - len(rest) + 1
+        return skipped - 1
 
 
 @click.command("run", cls=RunCommand, context_settings={"show_default": False})

@@ -13,6 +13,7 @@ from backendai_trio import LocalProtocolError, TrioKernel
 from backendai_trio.files import Upload
 
 from .local_streams import read_stdin, write_stream
+from .parameters import Stream
 from .progress_bars import progress_bars, suggesting_overwrite
 
 __all__ = ["KernelDownload", "KernelUpload", "StreamDownload", "StreamUpload"]
@@ -143,7 +144,7 @@ class StreamDownload:
         target: where the content is written.
     """
 
-    def __init__(self, name: str, target: Path) -> None:
+    def __init__(self, name: str, target: Path | Stream) -> None:
         self._name = name
         self._target = target
 

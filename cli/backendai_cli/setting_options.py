@@ -14,7 +14,7 @@ import click
 from backendai_trio.admin import HIDDEN, Action, ManagedKind, Setting, release_text
 
 from .keyboard import ask_secret
-from .parameters import LocalPath
+from .parameters import LocalPath, Stream
 
 __all__ = ["Decorator", "read_values", "setting_options"]
 
@@ -179,7 +179,7 @@ def _secret_options(setting: Setting, names: Sequence[str], action: Action) -> l
     file = click.option(
         f"{setting.name}_file",
         f"{name}-file",
-        type=LocalPath(dir_okay=False, allow_dash=True),
+        type=LocalPath(dir_okay=False, or_stream=True),
         metavar="FILE",
         help=f"File with the {what} in its first line; - for standard input.",
     )
@@ -215,9 +215,9 @@ def _secret(
     return secret
 
 
-def _first_line(file: Path | None, label: str) -> str:
+def _first_line(file: Path | Stream | None, label: str) -> str:
     try:
-        if file is None or str(file) == "-":
+        if not isinstance(file, Path):
             return sys.stdin.readline().rstrip("\r\n")
         with file.open(encoding="utf-8") as opened:
             return opened.readline().rstrip("\r\n")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .commands import Commands
+from .commands import Commands, Result
 from .kernel_files import Here
 
 CONTENTS = [b"", b"text\n", bytes(range(256)) * 20_000]
@@ -97,7 +97,38 @@ def test_a_file_called_dash(here: Here) -> None:
     (here.work / "-").write_text("dash")
     here("cp", "./-", "lab1:")
     assert here("cp", "lab1:-", "-").text == "dash"
-    here("cp", "-f", "lab1:-", "./-")
+    (here.work / "-").write_text("other")
+    assert here("cp", "-f", "lab1:-", "./-").stdout == b""
+    assert (here.work / "-").read_text() == "dash"
+    here("upload", "lab1", "./-", "--to", "sub")
+    assert (here.there / "sub/-").read_text() == "dash"
+    (here.work / "-").unlink()
+    assert here("download", "lab1", "sub/-", "--dest", "./-").stdout == b""
+    assert (here.work / "-/-").read_text() == "dash"
+
+
+def test_a_file_called_dash_in_a_virtual_folder(
+    commands: Commands, served: Mapping[str, str]
+) -> None:
+    def vfolder(*arguments: str) -> Result:
+        result = commands.run("vfolder", *arguments, env=served)
+        assert result.code == 0, result.stderr
+        return result
+
+    vfolder("create", "data")
+    (commands.work / "-").write_text("dash")
+    vfolder("upload", "data", "./-", "--to", "sub")
+    assert vfolder("download", "data", "sub/-", "-b", "-").text == "dash"
+    (commands.work / "-").unlink()
+    assert vfolder("download", "data", "sub/-", "-b", "./-").stdout == b""
+    assert (commands.work / "-/-").read_text() == "dash"
+
+
+def test_a_file_called_dash_that_is_run(here: Here) -> None:
+    (here.work / "-").write_text("import sys\nprint(sys.argv[1:])\n")
+    assert here("run", "-q", "python", "./-", "--", "a").text == "['a']\n"
+    assert here("run", "-q", "python", "--", "./-", "a").text == "['a']\n"
+    assert here("run", "-q", "python", "-", stdin=b"print('stream')").text == "stream\n"
 
 
 @pytest.mark.parametrize("overwrite", [[], ["-f"]])

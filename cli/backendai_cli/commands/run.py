@@ -23,7 +23,7 @@ from ..options import (
     stats_option,
     token_option,
 )
-from ..parameters import NAME, LocalPath
+from ..parameters import NAME, STREAM, LocalPath, Stream
 from ..run.media_options import MediaOptions, media_options
 from ..run.program import CommandLine, append_arguments, read_code, split_command_line
 from ..run.sweep_options import SweepOptions, sweep_options
@@ -37,9 +37,9 @@ __all__ = ["command"]
 
 
 _COMMAND_LINE = "backendai_cli.run"
-_STDIN = Path("-")
 _SHOWN = 4
 """How many files an error names."""
+_FILE = LocalPath(or_stream=True)
 
 
 class RunCommand(GroupedCommand):
@@ -77,7 +77,7 @@ class RunCommand(GroupedCommand):
 
 @click.command("run", cls=RunCommand, context_settings={"show_default": False})
 @click.argument("lang", type=NAME)
-@click.argument("files", nargs=-1, type=LocalPath())
+@click.argument("files", nargs=-1, type=_FILE)
 @token_option
 @click.option("-c", "--code", metavar="CODE", help="The code to run.")
 @click.option(
@@ -178,16 +178,28 @@ class _Arguments:
 
     @classmethod
     def of(
-        cls, line: CommandLine, *, files: tuple[Path, ...], code: str | None, **parameters: Any
+        cls,
+        line: CommandLine,
+        *,
+        files: tuple[Path | Stream, ...],
+        code: str | None,
+        **parameters: Any,
     ) -> Self:
-        """Take the program's arguments from the command line, and code from standard input."""
+        """Take the program's arguments from the command line, and code from standard input.
+
+        Raises:
+            click.UsageError: there is no code on standard input, or there are files beside it.
+        """
         words, by_name = line.program, line.by_shebang
         if not files and code is None and words:
             # `run python -- script.py ARGS`
-            files, words, by_name = (LocalPath().convert(words[0], None, None),), words[1:], True
-        if code is None and (files == (_STDIN,) or (not files and not Stdin().is_terminal)):
+            files, words, by_name = (_FILE.convert(words[0], None, None),), words[1:], True
+        if code is None and (files == (STREAM,) or (not files and not Stdin().is_terminal)):
             files, code = (), read_code()
-        return cls(files=files, code=code, words=tuple(words), by_name=by_name, **parameters)
+        paths = tuple(file for file in files if isinstance(file, Path))
+        if len(paths) < len(files):
+            raise click.UsageError("give either code on standard input (-) or files, not both")
+        return cls(files=paths, code=code, words=tuple(words), by_name=by_name, **parameters)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -206,8 +218,6 @@ class _Arguments:
         """
         if self.code is None and not self.files:
             raise click.UsageError("nothing to run: give code with -c, or name files")
-        if _STDIN in self.files:
-            raise click.UsageError("give either code on standard input (-) or files, not both")
         if self.code is not None and self.files:
             raise click.UsageError("give either code with -c or files, not both")
         if self.code is not None and (self.build is not None or self.execute is not None):

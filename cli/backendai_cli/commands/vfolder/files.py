@@ -24,8 +24,8 @@ from ...copy_options import (
     preserve_option,
     selection_options,
 )
-from ...local_streams import STREAM, spooled_stdin, stream_name, write_stream
-from ...parameters import NAME, REMOTE_PATH, LocalPath
+from ...local_streams import spooled_stdin, stream_name, write_stream
+from ...parameters import NAME, REMOTE_PATH, STREAM, LocalPath, Stream
 from ...progress_bars import progress_bars, suggesting_overwrite
 from .requests import call_vfolders, folder_argument, json_option, quiet_option
 
@@ -36,7 +36,7 @@ _READ_BYTES = 1024 * 1024
 
 @click.command()
 @folder_argument
-@click.argument("paths", nargs=-1, required=True, type=LocalPath())
+@click.argument("paths", nargs=-1, required=True, type=LocalPath(or_stream=True))
 @click.option("-r", "--recursive", is_flag=True, help="Upload folders and their content.")
 @click.option(
     "-d",
@@ -58,7 +58,7 @@ _READ_BYTES = 1024 * 1024
 @quiet_option
 def upload(
     name: str,
-    paths: tuple[Path, ...],
+    paths: tuple[Path | Stream, ...],
     recursive: bool,
     to: str | None,
     base_dir: Path | None,
@@ -78,13 +78,14 @@ def upload(
       backend.ai vfolder upload data . -r --exclude .venv
       tar c images | backend.ai vfolder upload data - --to raw/images.tar
     """
-    if Path(STREAM) in paths:
+    files = [path for path in paths if isinstance(path, Path)]
+    if len(files) < len(paths):
         target = stream_name(paths, to)
         with spooled_stdin() as path:
             item = Upload(path, target, path.stat().st_size)
             _send(name, [item], "", quiet)
         return
-    uploads = selection.plan(paths, base=base_dir, recursive=recursive)
+    uploads = selection.plan(files, base=base_dir, recursive=recursive)
     _send(name, uploads, to or "", quiet)
     selection.left_out.report(Status(quiet=quiet))
 
@@ -107,7 +108,7 @@ def _send(name: str, uploads: list[Upload], to: str, quiet: bool) -> None:
     "-b",
     "--base-dir",
     default=".",
-    type=LocalPath(file_okay=False),
+    type=LocalPath(file_okay=False, or_stream=True),
     help="Local folder for the files [default: the current one].",
 )
 @click.option("-f", "--overwrite", is_flag=True, help="Replace files that exist.")
@@ -125,7 +126,7 @@ def _send(name: str, uploads: list[Upload], to: str, quiet: bool) -> None:
 def download(
     name: str,
     paths: tuple[str, ...],
-    base_dir: Path,
+    base_dir: Path | Stream,
     overwrite: bool,
     links: str,
     archive: Path | None,
@@ -146,7 +147,7 @@ def download(
     if archive is not None:
         _download_archive(name, paths, archive, overwrite, quiet)
         return
-    if str(base_dir) == STREAM:
+    if not isinstance(base_dir, Path):
         _download_to_stdout(name, paths)
         return
     left_out = LeftOut()
@@ -187,7 +188,7 @@ def _download_to_stdout(name: str, paths: tuple[str, ...]) -> None:
                     while data := await file.read(_READ_BYTES):
                         yield data
 
-                await write_stream(Path(STREAM), chunks())
+                await write_stream(STREAM, chunks())
 
     call_vfolders(receive, quiet=True)
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from typing import IO
 
 import trio
 
 from .keyboard import Stdin
 
-__all__ = ["StandardStreams"]
+__all__ = ["StandardStreams", "is_pipe"]
+
+
+def is_pipe(stream: IO[str]) -> bool:
+    """Whether a standard stream is a pipe: no terminal, file, device or socket."""
+    return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
 
 
 class StandardStreams(trio.abc.HalfCloseableStream):
@@ -63,7 +69,7 @@ class StandardStreams(trio.abc.HalfCloseableStream):
 
         Elsewhere that shows only when something is written; then this waits for ever.
         """
-        if sys.platform == "win32" or not stat.S_ISFIFO(os.fstat(self._output).st_mode):
+        if sys.platform == "win32" or not is_pipe(sys.stdout):
             await trio.sleep_forever()
         try:
             # An error is the only thing that can be "read" from this end of a pipe.

@@ -117,6 +117,23 @@ def test_code_from_standard_input(commands: Commands, server: Mapping[str, str])
     assert failed.code == 1 and "line 2" in failed.stderr
 
 
+def test_code_gets_the_arguments_of_its_own_call(
+    commands: Commands, server: Mapping[str, str]
+) -> None:
+    """A kernel that stays has those of the call before."""
+
+    def run(*arguments: str) -> Result:
+        return commands.run("run", "-q", "-t", "lab1", "python", *arguments, env=server)
+
+    show = ("-c", SHOW_ARGUMENTS)
+    assert run(*show, "--", "a", "b").text == "['-c', 'a', 'b']\n"
+    assert run(*show).text == "['-c']\n"
+    assert run("-c", "sys.argv = ()").code == 0
+    for arguments in ((), ("--", "c")):
+        assert "earlier code has replaced the list" in run(*show, *arguments).problem(125)
+    assert commands.run("rm", "lab1", env=server).code == 0
+
+
 def test_script_calls_run_in_its_first_line(commands: Commands, server: Mapping[str, str]) -> None:
     write(
         commands,

@@ -14,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from backendai_trio import BatchOptions
 
-__all__ = ["CommandLine", "append_arguments", "argv_code", "read_code", "split_command_line"]
+__all__ = ["CommandLine", "append_arguments", "read_code", "split_command_line"]
 
 _SHEBANG_BYTES = 512
 _SHORTCUTS = ("lcc", "lpython")
@@ -108,8 +108,3 @@ def append_arguments(options: BatchOptions) -> BatchOptions:
         return options
     line = f"{options.exec} {shlex.join(options.arguments)}"
     return replace(options, exec=line, arguments=())
-
-
-def argv_code(arguments: Sequence[str]) -> str:
-    """Code of Python that sets the arguments of later code, as ``python -c`` sets them."""
-    return f"__import__('sys').argv[:] = {['-c', *arguments]!r}"

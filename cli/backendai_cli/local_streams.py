@@ -16,7 +16,7 @@ import trio
 
 from .keyboard import Stdin
 from .parameters import STREAM, Stream
-from .program_output import STANDARD_OUTPUT
+from .program_output import STANDARD_OUTPUT, read_some, write_some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +80,7 @@ def spooled_stdin() -> Iterator[Path]:
     """
     with NamedTemporaryFile(prefix="backendai-") as file:
         try:
-            while data := os.read(0, _READ_BYTES):
+            while data := read_some(0, _READ_BYTES):
                 file.write(data)
             file.flush()
         except OSError as exc:
@@ -105,7 +105,7 @@ async def write_stream(target: Path | Stream, chunks: AsyncIterable[bytes]) -> N
             async for chunk in chunks:
                 view = memoryview(chunk)
                 while view:
-                    view = view[await _in_thread(os.write, fd, view) :]
+                    view = view[await _in_thread(write_some, fd, view) :]
         finally:
             if not is_stdout:
                 os.close(fd)

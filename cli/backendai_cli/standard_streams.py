@@ -10,6 +10,7 @@ from typing import IO
 import trio
 
 from .keyboard import Stdin
+from .program_output import write_some
 
 __all__ = ["StandardStreams", "is_pipe"]
 
@@ -22,7 +23,7 @@ def is_pipe(stream: IO[str]) -> bool:
 class StandardStreams(trio.abc.HalfCloseableStream):
     """Standard input and output, byte for byte.
 
-    Neither is made non-blocking: other processes share them.
+    Neither is made non-blocking, or blocking: other processes share them.
     """
 
     def __init__(self) -> None:
@@ -43,7 +44,7 @@ class StandardStreams(trio.abc.HalfCloseableStream):
         while view:
             try:
                 written = await trio.to_thread.run_sync(
-                    os.write, self._output, view, abandon_on_cancel=True
+                    write_some, self._output, view, abandon_on_cancel=True
                 )
             except OSError as exc:
                 raise trio.BrokenResourceError(f"standard output: {exc.strerror}") from exc

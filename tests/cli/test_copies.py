@@ -63,8 +63,12 @@ def test_streams_of_a_virtual_folder(
     assert commands.run(*upload, stdin=content, env=served).code == 0
     result = commands.run("vfolder", "download", "data", "raw/x", "-b", "-", env=served)
     assert (result.code, result.stdout) == (0, content)
-    folder = commands.run("vfolder", "download", "data", "raw", "-b", "-", env=served)
-    assert "is a folder" in folder.problem(125)
+    for path in ("raw", "raw/", "."):
+        folder = commands.run("-v", "vfolder", "download", "data", path, "-b", "-", env=served)
+        assert (folder.code, folder.stdout) == (125, b"") and "is a folder" in folder.stderr
+        assert "/download" not in folder.stderr  # none of its files
+    missing = commands.run("vfolder", "download", "data", "no/x", "-b", "-", env=served)
+    assert "'no' is not in the folder" in missing.problem(126)
     assert not [path for path in commands.tmp.iterdir() if "gateway" not in path.name]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import datetime
@@ -12,7 +13,7 @@ from tempfile import TemporaryDirectory
 import click
 import trio
 
-from backendai_trio import Client, TrioVFolder
+from backendai_trio import ApiError, Client, LocalProtocolError, TrioVFolder
 from backendai_trio.files import Upload
 from backendai_trio.kernels import FileInfo
 
@@ -174,14 +175,17 @@ def _download_to_stdout(name: str, paths: tuple[str, ...]) -> None:
     that goes on elsewhere may have to begin anew."""
     if len(paths) > 1:
         raise click.UsageError("standard output takes one file (-b -)")
+    path = paths[0]
+    refusal = click.UsageError(f"{path} is a folder; only a file can be a stream (-b -)")
 
     async def receive(client: Client) -> None:
+        vfolder = TrioVFolder(client, name)
+        if await _is_folder(vfolder, path):
+            raise refusal
         with TemporaryDirectory(prefix="backendai-") as folder:
-            written = await TrioVFolder(client, name).download(paths, folder)
-            if written != [Path(folder, PurePosixPath(paths[0]).name)]:
-                raise click.UsageError(
-                    f"{paths[0]} is a folder; only a file can be a stream (-b -)"
-                )
+            written = await vfolder.download([path], folder)
+            if written != [Path(folder, PurePosixPath(path).name)]:
+                raise refusal
             async with await trio.open_file(written[0], "rb") as file:
 
                 async def chunks() -> AsyncIterator[bytes]:
@@ -191,6 +195,21 @@ def _download_to_stdout(name: str, paths: tuple[str, ...]) -> None:
                 await write_stream(STREAM, chunks())
 
     call_vfolders(receive, quiet=True)
+
+
+async def _is_folder(folder: TrioVFolder, path: str) -> bool:
+    """Whether a path is known to be a folder.
+
+    Where it cannot be listed, its download says why; managers before 1.4 list nothing.
+    """
+    parent, name = posixpath.split(posixpath.normpath(path))
+    if name in ("", "."):
+        return True
+    try:
+        files = await folder.list_files(parent or ".")
+    except (ApiError, LocalProtocolError):
+        return False
+    return any(file.name == name and file.is_folder for file in files)
 
 
 def _download_archive(

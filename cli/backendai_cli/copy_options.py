@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from backendai_trio.files import Exclusions, Links, Upload
 
 __all__ = [
+    "SELECTION",
     "LeftOut",
     "Selection",
     "kernel_selection_options",
     "links_option",
     "preserve_option",
+    "refuse_options",
     "selection_options",
 ]
 
@@ -88,6 +90,27 @@ kernel_selection_options = selection_options(
 preserve_option = click.option(
     "-p", "--preserve", is_flag=True, help="Keep the times of modification."
 )
+
+
+SELECTION = ("links", "exclude", "exclude_ignored")
+"""Names of the parameters of `selection_options`."""
+
+
+def refuse_options(copy: str, *names: str) -> None:
+    """Refuse options of the current command that a copy of some kind would leave out.
+
+    Args:
+        copy: the kind, as the subject of a sentence.
+        names: of the parameters.
+
+    Raises:
+        click.UsageError: one of them was given.
+    """
+    ctx = click.get_current_context()
+    for param in ctx.command.params:
+        given = ctx.get_parameter_source(str(param.name))
+        if param.name in names and given is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{copy} takes no {max(param.opts, key=len)}", ctx)
 
 
 class LeftOut:

@@ -86,6 +86,16 @@ def test_streams_of_a_virtual_folder(
         (["upload", "lab1", "-", "--to", "x/"], "--to NAME"),
         (["download", "lab1", "f", "f", "--dest", "-"], "one file"),
         (["download", "lab1", "folder", "--dest", "-"], "is a folder"),
+        (["cp", "--links", "keep", "-", "lab1:x"], "a copy of standard input takes no --links"),
+        (["cp", "-p", "lab1:f", "-"], "a copy to - takes no --preserve"),
+        (["cp", "--exclude=x", "lab1:f", "/dev/null"], "a copy to /dev/null takes no --exclude"),
+        (["cp", "-r", "--links=skip", "lab1:folder", "new"], "a copy from a kernel takes no --l"),
+        (["cp", "--exclude-ignored", "lab1:f", "new"], "takes no --exclude-ignored"),
+        (["upload", "lab1", "-p", "-", "--to", "x"], "standard input takes no --preserve"),
+        (["download", "lab1", "-p", "f", "--dest", "-"], "standard output takes no --preserve"),
+        (["vfolder", "upload", "x", "-", "--to=x", "-b", "."], "input takes no --base-dir"),
+        (["vfolder", "download", "x", "f", "-b", "-", "--links=skip"], "output takes no --links"),
+        (["vfolder", "download", "x", "f", "--archive=f.zip", "-p"], "archive takes no --preserve"),
     ],
 )
 def test_what_is_no_stream(here: Here, arguments: list[str], problem: str) -> None:

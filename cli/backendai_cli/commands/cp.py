@@ -9,7 +9,13 @@ import click
 from backendai_trio.files import Upload
 
 from ..console import Status
-from ..copy_options import Selection, kernel_selection_options, preserve_option
+from ..copy_options import (
+    SELECTION,
+    Selection,
+    kernel_selection_options,
+    preserve_option,
+    refuse_options,
+)
 from ..kernel_copies import KernelDownload, KernelUpload, StreamDownload, StreamUpload
 from ..local_streams import is_stream
 from ..parameters import REMOTE_PATH, local_path
@@ -59,6 +65,7 @@ def command(
         if len(files) < len(paths):
             if len(paths) > 1:
                 raise click.UsageError("'-' (standard input) cannot be copied with other files")
+            refuse_options("a copy of standard input", "preserve", *SELECTION)
             call_kernel(token, action, StreamUpload(path))
             return
         planned = [_plan(path, recursive, selection) for path in files]
@@ -76,8 +83,10 @@ def command(
         if not isinstance(local_target, Path) or is_stream(local_target):
             if len(names) > 1:
                 raise click.UsageError(f"only one file can be copied to {target}")
+            refuse_options(f"a copy to {target}", "preserve", *SELECTION)
             call_kernel(token, action, StreamDownload(names[0], local_target))
             return
+        refuse_options("a copy from a kernel", "links", "exclude_ignored")
         download = KernelDownload(
             names,
             local_target,

@@ -8,7 +8,7 @@ import click
 
 from backendai_trio import TrioKernel
 
-from ..copy_options import preserve_option
+from ..copy_options import preserve_option, refuse_options
 from ..kernel_copies import StreamDownload
 from ..parameters import NAME, REMOTE_PATH, LocalPath, Stream
 from ..progress_bars import progress_bars, suggesting_overwrite
@@ -53,6 +53,7 @@ def command(
     if not isinstance(dest, Path):
         if len(paths) > 1:
             raise click.UsageError("standard output takes one file (--dest -)")
+        refuse_options("a download to standard output", "preserve")
         call_kernel(token, action, StreamDownload(paths[0], dest))
         return
 

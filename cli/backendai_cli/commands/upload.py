@@ -9,7 +9,13 @@ import click
 from backendai_trio import TrioKernel
 
 from ..console import Status
-from ..copy_options import Selection, kernel_selection_options, preserve_option
+from ..copy_options import (
+    SELECTION,
+    Selection,
+    kernel_selection_options,
+    preserve_option,
+    refuse_options,
+)
 from ..local_streams import read_stdin, stream_name
 from ..parameters import NAME, REMOTE_PATH, LocalPath, Stream
 from ..progress_bars import progress_bars
@@ -55,6 +61,7 @@ def command(
     files = [path for path in paths if isinstance(path, Path)]
     if len(files) < len(paths):
         name = stream_name(paths, to)
+        refuse_options("an upload of standard input", "preserve", *SELECTION)
         call_kernel(token, action, lambda kernel: kernel.upload_stream(name, read_stdin()))
         return
     uploads = selection.plan(files, base=None, recursive=True)

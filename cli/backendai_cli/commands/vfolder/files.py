@@ -19,10 +19,12 @@ from backendai_trio.kernels import FileInfo
 
 from ...console import Status, count, printable
 from ...copy_options import (
+    SELECTION,
     LeftOut,
     Selection,
     links_option,
     preserve_option,
+    refuse_options,
     selection_options,
 )
 from ...local_streams import spooled_stdin, stream_name, write_stream
@@ -82,6 +84,7 @@ def upload(
     files = [path for path in paths if isinstance(path, Path)]
     if len(files) < len(paths):
         target = stream_name(paths, to)
+        refuse_options("an upload of standard input", "base_dir", *SELECTION)
         with spooled_stdin() as path:
             item = Upload(path, target, path.stat().st_size)
             _send(name, [item], "", quiet)
@@ -146,9 +149,11 @@ def download(
       backend.ai vfolder download data images --archive images.zip
     """
     if archive is not None:
+        refuse_options("a download of an archive", "base_dir", "links", "preserve")
         _download_archive(name, paths, archive, overwrite, quiet)
         return
     if not isinstance(base_dir, Path):
+        refuse_options("a download to standard output", "links", "preserve")
         _download_to_stdout(name, paths)
         return
     left_out = LeftOut()

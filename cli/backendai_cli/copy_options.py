@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial, wraps
+from functools import wraps
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -68,11 +68,26 @@ def selection_options(*choices: str, help: str) -> Callable[[Callable[..., Any]]
     return decorate
 
 
+def _check_patterns(
+    _ctx: click.Context, _param: click.Parameter, patterns: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Refuse patterns that no copy can be made with."""
+    if patterns:
+        from backendai_trio.files import Exclusions
+
+        try:
+            Exclusions(patterns)
+        except ValueError as exc:
+            raise click.BadParameter(str(exc)) from None
+    return patterns
+
+
 _exclude_option = click.option(
     "--exclude",
     metavar="PATTERN",
     type=NAME,
     multiple=True,
+    callback=_check_patterns,
     help="Leave out files and folders of this name, such as '*.o' or /build; may be repeated. "
     "Patterns are those of .gitignore files.",
 )
@@ -157,7 +172,7 @@ class _Counter:
 
 @dataclass(frozen=True)
 class Selection:
-    """What of a local folder is sent."""
+    """What of a local folder is sent; its patterns are well formed."""
 
     links: Links
     exclude: tuple[str, ...]
@@ -170,13 +185,11 @@ class Selection:
         """Plan an upload, and count what is left out; see `plan_uploads`.
 
         Raises:
-            click.UsageError: a pattern is malformed.
             UploadError: as for `plan_uploads`.
         """
         from backendai_trio.files import plan_uploads
 
-        plan = partial(
-            plan_uploads,
+        return plan_uploads(
             paths,
             base=base,
             recursive=recursive,
@@ -186,10 +199,6 @@ class Selection:
             on_skip=self.left_out.link,
             on_exclude=self.left_out.excluded,
         )
-        try:
-            return plan()
-        except ValueError as exc:
-            raise click.UsageError(f"--exclude: {exc}") from None
 
     def exclusions(self, folder: Path) -> Exclusions:
         """What counts in a folder.

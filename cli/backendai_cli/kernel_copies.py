@@ -79,7 +79,7 @@ class KernelDownload:
         target: DST on this machine.
         recursive: whether folders are copied.
         overwrite: whether files that exist are replaced.
-        exclude: patterns of what is left out of folders.
+        exclude: patterns of what is left out of folders, which are well formed.
         preserve: whether times of modification are kept.
         quiet: show no progress.
     """
@@ -108,11 +108,8 @@ class KernelDownload:
             for name in self._names:
                 if await _is_folder(kernel, name):
                     raise click.UsageError(f"{name} is a folder; copy it with -r (--recursive)")
-        try:
-            with suggesting_overwrite(self._overwrite):
-                await self._download(kernel)
-        except ValueError as exc:
-            raise click.UsageError(f"--exclude: {exc}") from None
+        with suggesting_overwrite(self._overwrite):
+            await self._download(kernel)
 
     async def _download(self, kernel: TrioKernel) -> None:
         async with progress_bars(None, quiet=self._quiet) as progress:

@@ -62,7 +62,9 @@ _START_SECONDS = 3.0
     help="File with the secret key; - for standard input [default: BACKEND_SECRET_KEY, or the one "
     "of the first start].",
 )
-@click.option("--login", metavar="USER", help="Let this user log in with a password, too.")
+@click.option(
+    "--login", metavar="USER", type=NAME, help="Let this user log in with a password, too."
+)
 @click.option(
     "--password-file",
     type=SECRET_FILE,

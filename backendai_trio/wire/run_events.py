@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .media import decode_media, is_json
+from .media import decode_media, is_json, plain_type
 
 __all__ = [
     "BuildFinished",
@@ -61,12 +61,36 @@ class Media:
         """
         return decode_media(self.mime_type, self.data)
 
+    @property
+    def plain_type(self) -> str:
+        """Its type in lower case and without parameters: ``image/png``."""
+        return plain_type(self.mime_type)
+
+    @property
+    def is_json(self) -> bool:
+        """Whether it is JSON, of any type: ``application/json``, ``application/geo+json``."""
+        return is_json(self.mime_type)
+
 
 @dataclass(frozen=True, slots=True)
 class Html:
-    """A fragment of HTML."""
+    """A fragment of HTML. It can be taken as `Media`, too."""
 
     text: str
+
+    def content(self) -> bytes:
+        """Its bytes: those of a file, in UTF-8."""
+        return self.text.encode("utf-8", "replace")
+
+    @property
+    def plain_type(self) -> str:
+        """Its type: ``text/html``."""
+        return "text/html"
+
+    @property
+    def is_json(self) -> bool:
+        """Whether it is JSON: never."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)

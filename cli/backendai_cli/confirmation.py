@@ -11,14 +11,9 @@ import sys
 
 import click
 
-__all__ = ["can_ask", "check_can_ask", "confirm", "yes_option"]
+__all__ = ["check_can_ask", "confirm", "yes_option"]
 
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-
-
-def can_ask() -> bool:
-    """Whether there is a terminal to ask at."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def check_can_ask(what: str, *, yes: bool) -> None:
@@ -31,7 +26,7 @@ def check_can_ask(what: str, *, yes: bool) -> None:
     Raises:
         click.UsageError: there is no terminal to ask at.
     """
-    if not yes and not can_ask():
+    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError(f"{what} There is no terminal to ask at: confirm it with --yes")
 
 

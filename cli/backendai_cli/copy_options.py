@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial, wraps
+from functools import wraps
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from backendai_trio.files import Exclusions, Links, Upload
 
 __all__ = [
+    "SELECTION",
     "LeftOut",
     "Selection",
     "kernel_selection_options",
     "links_option",
     "preserve_option",
+    "refuse_options",
     "selection_options",
 ]
 
@@ -66,11 +68,26 @@ def selection_options(*choices: str, help: str) -> Callable[[Callable[..., Any]]
     return decorate
 
 
+def _check_patterns(
+    _ctx: click.Context, _param: click.Parameter, patterns: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Refuse patterns that no copy can be made with."""
+    if patterns:
+        from backendai_trio.files import Exclusions
+
+        try:
+            Exclusions(patterns)
+        except ValueError as exc:
+            raise click.BadParameter(str(exc)) from None
+    return patterns
+
+
 _exclude_option = click.option(
     "--exclude",
     metavar="PATTERN",
     type=NAME,
     multiple=True,
+    callback=_check_patterns,
     help="Leave out files and folders of this name, such as '*.o' or /build; may be repeated. "
     "Patterns are those of .gitignore files.",
 )
@@ -88,6 +105,27 @@ kernel_selection_options = selection_options(
 preserve_option = click.option(
     "-p", "--preserve", is_flag=True, help="Keep the times of modification."
 )
+
+
+SELECTION = ("links", "exclude", "exclude_ignored")
+"""Names of the parameters of `selection_options`."""
+
+
+def refuse_options(copy: str, *names: str) -> None:
+    """Refuse options of the current command that a copy of some kind would leave out.
+
+    Args:
+        copy: the kind, as the subject of a sentence.
+        names: of the parameters.
+
+    Raises:
+        click.UsageError: one of them was given.
+    """
+    ctx = click.get_current_context()
+    for param in ctx.command.params:
+        given = ctx.get_parameter_source(str(param.name))
+        if param.name in names and given is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{copy} takes no {max(param.opts, key=len)}", ctx)
 
 
 class LeftOut:
@@ -134,7 +172,7 @@ class _Counter:
 
 @dataclass(frozen=True)
 class Selection:
-    """What of a local folder is sent."""
+    """What of a local folder is sent; its patterns are well formed."""
 
     links: Links
     exclude: tuple[str, ...]
@@ -147,13 +185,11 @@ class Selection:
         """Plan an upload, and count what is left out; see `plan_uploads`.
 
         Raises:
-            click.UsageError: a pattern is malformed.
             UploadError: as for `plan_uploads`.
         """
         from backendai_trio.files import plan_uploads
 
-        plan = partial(
-            plan_uploads,
+        return plan_uploads(
             paths,
             base=base,
             recursive=recursive,
@@ -163,10 +199,6 @@ class Selection:
             on_skip=self.left_out.link,
             on_exclude=self.left_out.excluded,
         )
-        try:
-            return plan()
-        except ValueError as exc:
-            raise click.UsageError(f"--exclude: {exc}") from None
 
     def exclusions(self, folder: Path) -> Exclusions:
         """What counts in a folder.

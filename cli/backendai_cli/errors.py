@@ -133,10 +133,10 @@ def report_error(exc: Exception) -> int:
         message, advice = message_of(exc), exc.advice or _advice_for(exc)
         _show_error(f"{message.rstrip('.')}; {advice}" if advice else message)
         return exit_codes.NOT_FOUND if exc.is_unknown_image else exit_codes.REFUSED
-    if isinstance(exc, BlockingIOError | MemoryError | RuntimeError) and shortage_of(exc):
-        _show_error(f"this machine failed: {shortage_of(exc)}")
-    elif isinstance(exc, OSError) and exc.filename == STANDARD_OUTPUT:
+    if isinstance(exc, OSError) and exc.filename == STANDARD_OUTPUT:
         _show_error(f"{exc.filename} cannot be written: {exc.strerror}")
+    elif isinstance(exc, BlockingIOError | MemoryError | RuntimeError) and shortage_of(exc):
+        _show_error(f"this machine failed: {shortage_of(exc)}")
     elif isinstance(exc, RemoteProtocolError):
         _show_error(
             f"the server's answer cannot be understood: {message_of(exc)}; check BACKEND_ENDPOINT, "

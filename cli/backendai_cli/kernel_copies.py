@@ -13,6 +13,7 @@ from backendai_trio import LocalProtocolError, TrioKernel
 from backendai_trio.files import Upload
 
 from .local_streams import read_stdin, write_stream
+from .parameters import Stream
 from .progress_bars import progress_bars, suggesting_overwrite
 
 __all__ = ["KernelDownload", "KernelUpload", "StreamDownload", "StreamUpload"]
@@ -78,7 +79,7 @@ class KernelDownload:
         target: DST on this machine.
         recursive: whether folders are copied.
         overwrite: whether files that exist are replaced.
-        exclude: patterns of what is left out of folders.
+        exclude: patterns of what is left out of folders, which are well formed.
         preserve: whether times of modification are kept.
         quiet: show no progress.
     """
@@ -107,11 +108,8 @@ class KernelDownload:
             for name in self._names:
                 if await _is_folder(kernel, name):
                     raise click.UsageError(f"{name} is a folder; copy it with -r (--recursive)")
-        try:
-            with suggesting_overwrite(self._overwrite):
-                await self._download(kernel)
-        except ValueError as exc:
-            raise click.UsageError(f"--exclude: {exc}") from None
+        with suggesting_overwrite(self._overwrite):
+            await self._download(kernel)
 
     async def _download(self, kernel: TrioKernel) -> None:
         async with progress_bars(None, quiet=self._quiet) as progress:
@@ -143,7 +141,7 @@ class StreamDownload:
         target: where the content is written.
     """
 
-    def __init__(self, name: str, target: Path) -> None:
+    def __init__(self, name: str, target: Path | Stream) -> None:
         self._name = name
         self._target = target
 

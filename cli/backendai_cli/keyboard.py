@@ -159,15 +159,19 @@ class Stdin:
             return await trio.to_thread.run_sync(
                 os.read, self._fd, _READ_BYTES, abandon_on_cancel=True
             )
-        try:
-            # Level-triggered: after this, a read does not block.
-            await trio.lowlevel.wait_readable(self._fd)
-        except PermissionError:
-            # A regular file: epoll refuses it, and reading it never waits long.
-            await trio.lowlevel.checkpoint()
-        except OSError:
-            return b""  # closed
-        return os.read(self._fd, _READ_BYTES)
+        while True:
+            try:
+                # Level-triggered: after this, a read does not block.
+                await trio.lowlevel.wait_readable(self._fd)
+            except PermissionError:
+                # A regular file: epoll refuses it, and reading it never waits long.
+                await trio.lowlevel.checkpoint()
+            except OSError:
+                return b""  # closed
+            try:
+                return os.read(self._fd, _READ_BYTES)
+            except BlockingIOError:  # another process was faster
+                continue
 
 
 class TerminalMode:

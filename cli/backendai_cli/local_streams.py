@@ -15,13 +15,13 @@ import click
 import trio
 
 from .keyboard import Stdin
-from .program_output import STANDARD_OUTPUT
+from .parameters import STREAM, Stream
+from .program_output import STANDARD_OUTPUT, read_some, write_some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
-    "STREAM",
     "is_stream",
     "read_stdin",
     "spooled_stdin",
@@ -29,18 +29,16 @@ __all__ = [
     "write_stream",
 ]
 
-STREAM = "-"
-"""The path that means standard input or output. A file of this name is ``./-``."""
 _READ_BYTES = 1024 * 1024
 _STDOUT = 1
 _in_thread = partial(trio.to_thread.run_sync, abandon_on_cancel=True)
 
 
-def is_stream(target: Path) -> bool:
+def is_stream(target: Path | Stream) -> bool:
     """Whether a copy is written into what has this name, and does not replace it: standard output,
     a pipe, or a device such as ``/dev/null``. A disk is not; that would be a mistake more often
     than not."""
-    if str(target) == STREAM:
+    if target is STREAM:
         return True
     try:
         mode = target.stat().st_mode
@@ -49,7 +47,7 @@ def is_stream(target: Path) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
 
 
-def stream_name(paths: Sequence[Path], to: str | None) -> str:
+def stream_name(paths: Sequence[Path | Stream], to: str | None) -> str:
     """The name of the file that standard input becomes, of a command with the option ``--to``.
 
     Args:
@@ -82,7 +80,7 @@ def spooled_stdin() -> Iterator[Path]:
     """
     with NamedTemporaryFile(prefix="backendai-") as file:
         try:
-            while data := os.read(0, _READ_BYTES):
+            while data := read_some(0, _READ_BYTES):
                 file.write(data)
             file.flush()
         except OSError as exc:
@@ -93,21 +91,21 @@ def spooled_stdin() -> Iterator[Path]:
         yield Path(file.name)
 
 
-async def write_stream(target: Path, chunks: AsyncIterable[bytes]) -> None:
+async def write_stream(target: Path | Stream, chunks: AsyncIterable[bytes]) -> None:
     """Write to what `is_stream` has found. Opening a pipe waits for its reader, as always.
 
     Raises:
         BrokenPipeError: the reader has gone.
         click.ClickException: it cannot be written.
     """
-    is_stdout = str(target) == STREAM
+    is_stdout = target is STREAM
     try:
-        fd = _STDOUT if is_stdout else await _in_thread(os.open, target, os.O_WRONLY)
+        fd = _STDOUT if target is STREAM else await _in_thread(os.open, target, os.O_WRONLY)
         try:
             async for chunk in chunks:
                 view = memoryview(chunk)
                 while view:
-                    view = view[await _in_thread(os.write, fd, view) :]
+                    view = view[await _in_thread(write_some, fd, view) :]
         finally:
             if not is_stdout:
                 os.close(fd)

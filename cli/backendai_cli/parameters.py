@@ -5,12 +5,31 @@ The empty path would mean the current folder, and the empty name no particular k
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
-__all__ = ["NAME", "REMOTE_PATH", "LocalPath"]
+__all__ = ["NAME", "REMOTE_PATH", "STREAM", "LocalPath", "Stream", "local_path"]
+
+
+class Stream(Enum):
+    """What stands for standard input or output where a path on this machine is given."""
+
+    STANDARD = "-"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+STREAM: Final = Stream.STANDARD
+"""The path ``-``. A file of this name is ``./-``, and both are the same `Path`."""
+
+
+def local_path(text: str) -> Path | Stream:
+    """A path on this machine, or `STREAM`."""
+    return STREAM if text == str(STREAM) else Path(text)
 
 
 class _NonEmpty(click.types.StringParamType):
@@ -27,14 +46,22 @@ class _NonEmpty(click.types.StringParamType):
 
 
 class LocalPath(click.Path):
-    """A path on this machine."""
+    """A path on this machine.
 
-    def __init__(self, **options: Any) -> None:
+    Args:
+        or_stream: whether ``-`` is `STREAM`, and not the file of this name.
+        options: those of `click.Path`.
+    """
+
+    def __init__(self, *, or_stream: bool = False, **options: Any) -> None:
         super().__init__(path_type=Path, **options)
+        self._or_stream = or_stream
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
             self.fail("the path is empty; the current folder is '.'", param, ctx)
+        if self._or_stream and value == str(STREAM):
+            return STREAM
         return super().convert(value, param, ctx)
 
 

@@ -1,4 +1,8 @@
-"""The standard streams of this process, made sure of before anything else."""
+"""The standard streams of this process, made sure of before anything else.
+
+Any of them can be non-blocking: other processes share the terminal or pipe, and Node.js and OpenSSH
+make theirs so. It stays so, and what reads or writes here waits for it.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,11 @@ import os
 import sys
 from typing import Any
 
-__all__ = ["STANDARD_OUTPUT", "open_standard_streams"]
+__all__ = ["STANDARD_OUTPUT", "open_standard_streams", "read_some", "write_some"]
 
 STANDARD_OUTPUT = "standard output"
 """`OSError.filename` of an error in writing to it."""
+_READ_BYTES = 1024 * 1024
 
 
 def open_standard_streams() -> None:
@@ -29,22 +34,64 @@ def open_standard_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(fd, mode, encoding="utf-8", closefd=False))
     if sys.platform != "win32":  # where a console has a stream of its own kind
-        sys.stdout = _named(sys.stdout)
+        sys.stdin = _text(sys.stdin, io.BufferedReader(_Stream(0, "rb", closefd=False)))
+        sys.stdout = _text(sys.stdout, io.BufferedWriter(_Output(1, "wb", closefd=False)))
+        sys.stderr = _text(sys.stderr, io.BufferedWriter(_Stream(2, "wb", closefd=False)))
 
 
-def _named(stdout: Any) -> io.TextIOWrapper:
-    """The same stream, with errors that name it."""
-    stdout.flush()
+def read_some(fd: int, size: int) -> bytes:
+    """At least a byte of a standard stream, or ``b""`` at its end. Blocks."""
+    while True:
+        try:
+            return os.read(fd, size)
+        except BlockingIOError:
+            _wait([fd], [])
+
+
+def write_some(fd: int, data: bytes | memoryview) -> int:
+    """Write to a standard stream; returns how many bytes, at least one. Blocks."""
+    while True:
+        try:
+            return os.write(fd, data)
+        except BlockingIOError:
+            _wait([], [fd])
+
+
+def _wait(readable: list[int], writable: list[int]) -> None:
+    import select
+
+    select.select(readable, writable, [])
+
+
+def _text(stream: Any, buffer: Any) -> io.TextIOWrapper:
+    """A stream of text as this one, on another buffer."""
+    if stream.writable():
+        stream.flush()
     return io.TextIOWrapper(
-        io.BufferedWriter(_Output(stdout.fileno(), "wb", closefd=False)),
-        encoding=stdout.encoding,
-        errors=stdout.errors,
-        line_buffering=stdout.line_buffering,
-        write_through=stdout.write_through,
+        buffer,
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
     )
 
 
-class _Output(io.FileIO):
+class _Stream(io.FileIO):
+    """A standard stream, which waits also where it is non-blocking."""
+
+    def readinto(self, buffer: Any) -> int:
+        data = read_some(self.fileno(), len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        return b"".join(iter(lambda: read_some(self.fileno(), _READ_BYTES), b""))
+
+    def write(self, data: Any) -> int:
+        return write_some(self.fileno(), data)
+
+
+class _Output(_Stream):
     """Standard output. `OSError.filename` of its errors is `STANDARD_OUTPUT`."""
 
     def write(self, data: Any) -> int:

@@ -14,7 +14,8 @@ import click
 from backendai_trio.admin import HIDDEN, Action, ManagedKind, Setting, release_text
 
 from .keyboard import ask_secret
-from .parameters import LocalPath
+from .parameters import STREAM
+from .secret_files import SECRET_FILE, secret_lines
 
 __all__ = ["Decorator", "read_values", "setting_options"]
 
@@ -179,7 +180,7 @@ def _secret_options(setting: Setting, names: Sequence[str], action: Action) -> l
     file = click.option(
         f"{setting.name}_file",
         f"{name}-file",
-        type=LocalPath(dir_okay=False, allow_dash=True),
+        type=SECRET_FILE,
         metavar="FILE",
         help=f"File with the {what} in its first line; - for standard input.",
     )
@@ -201,30 +202,18 @@ def _secret(
     if dry_run:
         return HIDDEN
     label = setting.about.rstrip(".")
-    if file is None and sys.stdin.isatty():
+    if not isinstance(file, Path) and sys.stdin.isatty():
         secret = ask_secret(label)
         if ask_secret(f"{label} again") != secret:
             raise click.UsageError("these were two different ones")
         return secret
-    secret = _first_line(file, label)
+    option = f"--{setting.name.replace('_', '-')}-file"
+    secret = next(secret_lines(file or STREAM, option), "")
     if not secret:
-        option = f"--{setting.name.replace('_', '-')}-file"
         raise click.UsageError(
             f"a {label.lower()} is needed; give it with {option} or on standard input"
         )
     return secret
-
-
-def _first_line(file: Path | None, label: str) -> str:
-    try:
-        if file is None or str(file) == "-":
-            return sys.stdin.readline().rstrip("\r\n")
-        with file.open(encoding="utf-8") as opened:
-            return opened.readline().rstrip("\r\n")
-    except OSError as exc:
-        raise click.UsageError(f"cannot read {file}: {exc.strerror}") from None
-    except UnicodeDecodeError:
-        raise click.UsageError(f"the {label.lower()} is not UTF-8") from None
 
 
 class _Option(click.Option):

@@ -5,18 +5,25 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from typing import IO
 
 import trio
 
 from .keyboard import Stdin
+from .program_output import write_some
 
-__all__ = ["StandardStreams"]
+__all__ = ["StandardStreams", "is_pipe"]
+
+
+def is_pipe(stream: IO[str]) -> bool:
+    """Whether a standard stream is a pipe: no terminal, file, device or socket."""
+    return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
 
 
 class StandardStreams(trio.abc.HalfCloseableStream):
     """Standard input and output, byte for byte.
 
-    Neither is made non-blocking: other processes share them.
+    Neither is made non-blocking, or blocking: other processes share them.
     """
 
     def __init__(self) -> None:
@@ -37,7 +44,7 @@ class StandardStreams(trio.abc.HalfCloseableStream):
         while view:
             try:
                 written = await trio.to_thread.run_sync(
-                    os.write, self._output, view, abandon_on_cancel=True
+                    write_some, self._output, view, abandon_on_cancel=True
                 )
             except OSError as exc:
                 raise trio.BrokenResourceError(f"standard output: {exc.strerror}") from exc
@@ -63,7 +70,7 @@ class StandardStreams(trio.abc.HalfCloseableStream):
 
         Elsewhere that shows only when something is written; then this waits for ever.
         """
-        if sys.platform == "win32" or not stat.S_ISFIFO(os.fstat(self._output).st_mode):
+        if sys.platform == "win32" or not is_pipe(sys.stdout):
             await trio.sleep_forever()
         try:
             # An error is the only thing that can be "read" from this end of a pipe.

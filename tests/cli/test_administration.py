@@ -203,7 +203,8 @@ def test_rescan(commands: Commands, manager: SmallManager, env: Env) -> None:
     ("words", "reason"),
     [
         (("users", "create", "a@b.c"), "a password is needed; give it with --password-file"),
-        (("users", "create", "a@b.c", "--password-file", "x"), "cannot read x: No such file"),
+        (("users", "create", "a@b.c", "--password-file", "x"), "x cannot be read: No such file"),
+        (("users", "create", "a@b.c", "--password-file", "./-"), "./- cannot be read: No such"),
         (("users", "create", "a@b.c", "b"), "unexpected extra argument"),
         (("users", "--json", "create", "a@b.c"), "the options of users are for its list"),
         (("users", "creat"), "did you mean 'create'?"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import random
 import signal
 import socket
@@ -14,6 +15,7 @@ import pytest
 
 from ..app_servers import SERVER
 from .commands import ACCESS_KEY, SECRET_KEY, Commands, variables_of
+from .terminal import eventually
 
 
 @pytest.fixture
@@ -99,6 +101,39 @@ def test_ctrl_c_is_left_to_the_other_program(commands: Commands, port: str) -> N
         running.expect("y")
         running.signal(signal.SIGTERM)
         assert running.wait() == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("stdout", ["terminal", "file", "socket"])
+def test_ctrl_c_ends_what_is_no_proxy_command(commands: Commands, port: str, stdout: str) -> None:
+    """OpenSSH gives its ProxyCommand two pipes; of others, the end of the reader may not show."""
+    shown = commands.work / "shown"
+    if stdout == "terminal":
+        reading, writing = pty.openpty()
+    elif stdout == "file":
+        shown.touch()
+        reading, writing = (os.open(shown, flag) for flag in (os.O_RDONLY, os.O_WRONLY))
+    else:
+        reading, writing = (end.detach() for end in socket.socketpair())
+    with subprocess.Popen(
+        commands.argv("app", "lab1", port, "--stdio"),
+        stdin=subprocess.PIPE,
+        stdout=writing,
+        env=commands.env,
+        cwd=commands.work,
+    ) as process:
+        os.close(writing)
+        giving_up = threading.Timer(30, process.kill)
+        giving_up.start()
+        try:
+            assert process.stdin is not None
+            process.stdin.write(b"echo!x")
+            process.stdin.flush()
+            assert eventually(lambda: os.read(reading, 1) == b"x", 20)
+            process.send_signal(signal.SIGINT)
+            assert process.wait() == 130
+        finally:
+            giving_up.cancel()
+            os.close(reading)
 
 
 def test_ended_while_it_connects(commands: Commands) -> None:

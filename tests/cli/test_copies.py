@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .commands import Commands
+from .commands import Commands, Result
 from .kernel_files import Here
 
 CONTENTS = [b"", b"text\n", bytes(range(256)) * 20_000]
@@ -63,8 +63,12 @@ def test_streams_of_a_virtual_folder(
     assert commands.run(*upload, stdin=content, env=served).code == 0
     result = commands.run("vfolder", "download", "data", "raw/x", "-b", "-", env=served)
     assert (result.code, result.stdout) == (0, content)
-    folder = commands.run("vfolder", "download", "data", "raw", "-b", "-", env=served)
-    assert "is a folder" in folder.problem(125)
+    for path in ("raw", "raw/", "."):
+        folder = commands.run("-v", "vfolder", "download", "data", path, "-b", "-", env=served)
+        assert (folder.code, folder.stdout) == (125, b"") and "is a folder" in folder.stderr
+        assert "/download" not in folder.stderr  # none of its files
+    missing = commands.run("vfolder", "download", "data", "no/x", "-b", "-", env=served)
+    assert "'no' is not in the folder" in missing.problem(126)
     assert not [path for path in commands.tmp.iterdir() if "gateway" not in path.name]
 
 
@@ -82,6 +86,16 @@ def test_streams_of_a_virtual_folder(
         (["upload", "lab1", "-", "--to", "x/"], "--to NAME"),
         (["download", "lab1", "f", "f", "--dest", "-"], "one file"),
         (["download", "lab1", "folder", "--dest", "-"], "is a folder"),
+        (["cp", "--links", "keep", "-", "lab1:x"], "a copy of standard input takes no --links"),
+        (["cp", "-p", "lab1:f", "-"], "a copy to - takes no --preserve"),
+        (["cp", "--exclude=x", "lab1:f", "/dev/null"], "a copy to /dev/null takes no --exclude"),
+        (["cp", "-r", "--links=skip", "lab1:folder", "new"], "a copy from a kernel takes no --l"),
+        (["cp", "--exclude-ignored", "lab1:f", "new"], "takes no --exclude-ignored"),
+        (["upload", "lab1", "-p", "-", "--to", "x"], "standard input takes no --preserve"),
+        (["download", "lab1", "-p", "f", "--dest", "-"], "standard output takes no --preserve"),
+        (["vfolder", "upload", "x", "-", "--to=x", "-b", "."], "input takes no --base-dir"),
+        (["vfolder", "download", "x", "f", "-b", "-", "--links=skip"], "output takes no --links"),
+        (["vfolder", "download", "x", "f", "--archive=f.zip", "-p"], "archive takes no --preserve"),
     ],
 )
 def test_what_is_no_stream(here: Here, arguments: list[str], problem: str) -> None:
@@ -97,7 +111,38 @@ def test_a_file_called_dash(here: Here) -> None:
     (here.work / "-").write_text("dash")
     here("cp", "./-", "lab1:")
     assert here("cp", "lab1:-", "-").text == "dash"
-    here("cp", "-f", "lab1:-", "./-")
+    (here.work / "-").write_text("other")
+    assert here("cp", "-f", "lab1:-", "./-").stdout == b""
+    assert (here.work / "-").read_text() == "dash"
+    here("upload", "lab1", "./-", "--to", "sub")
+    assert (here.there / "sub/-").read_text() == "dash"
+    (here.work / "-").unlink()
+    assert here("download", "lab1", "sub/-", "--dest", "./-").stdout == b""
+    assert (here.work / "-/-").read_text() == "dash"
+
+
+def test_a_file_called_dash_in_a_virtual_folder(
+    commands: Commands, served: Mapping[str, str]
+) -> None:
+    def vfolder(*arguments: str) -> Result:
+        result = commands.run("vfolder", *arguments, env=served)
+        assert result.code == 0, result.stderr
+        return result
+
+    vfolder("create", "data")
+    (commands.work / "-").write_text("dash")
+    vfolder("upload", "data", "./-", "--to", "sub")
+    assert vfolder("download", "data", "sub/-", "-b", "-").text == "dash"
+    (commands.work / "-").unlink()
+    assert vfolder("download", "data", "sub/-", "-b", "./-").stdout == b""
+    assert (commands.work / "-/-").read_text() == "dash"
+
+
+def test_a_file_called_dash_that_is_run(here: Here) -> None:
+    (here.work / "-").write_text("import sys\nprint(sys.argv[1:])\n")
+    assert here("run", "-q", "python", "./-", "--", "a").text == "['a']\n"
+    assert here("run", "-q", "python", "--", "./-", "a").text == "['a']\n"
+    assert here("run", "-q", "python", "-", stdin=b"print('stream')").text == "stream\n"
 
 
 @pytest.mark.parametrize("overwrite", [[], ["-f"]])

@@ -34,6 +34,7 @@ REFUSED = [
     ["batch", "", "ls"],
     ["serve", "--host", ""],
     ["serve", "--access-key", ""],
+    ["serve", "--login", "", "--password-file", "x"],
     ["proxy", "--bind", ""],
     ["--profile", "", "ps"],
     ["admin", "sessions", "--access-key", ""],

@@ -108,19 +108,22 @@ def test_names_of_files(tmp_path: Path) -> None:
     (tmp_path / "picture-2.png").symlink_to("nowhere")
     files = MediaFiles(tmp_path)
     saved = [
-        files.save(mime_type, b"x").name
+        files.save(Media(mime_type, ""), b"x").name
         for mime_type in [
             "image/png", "image/png", "image/svg+xml", "image/jpeg", "text/html",
             "application/vnd.plotly.v1+json", "image/x-nobody-knows", "../../etc/passwd", "",
+            "IMAGE/PNG; q=1", "text/json",
         ]
     ]  # fmt: skip
     assert saved == [
         "picture-3.png", "picture-4.png", "picture-1.svg", "picture-1.jpg", "output-1.html",
         "output-1.json", "picture-1.bin", "output-1.bin", "output-2.bin",
+        "picture-5.png", "output-2.json",
     ]  # fmt: skip
     assert (tmp_path / "picture-1.png").read_bytes() == b"mine"
     assert not (tmp_path / "nowhere").exists()
-    assert MediaFiles(tmp_path).save("image/png", b"y").name == "picture-5.png"
+    assert files.save(Html("<b>"), b"x").name == "output-2.html"
+    assert MediaFiles(tmp_path).save(Media("image/png", ""), b"y").name == "picture-6.png"
 
 
 # --- the output of a run -------------------------------------------------------------------------

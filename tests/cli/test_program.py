@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
+from copy import copy
 from pathlib import Path
 
+import click
 import pytest
 
+from backendai_cli.commands.run import RunCommand
+from backendai_cli.commands.run import command as run_command
 from backendai_cli.run.program import CommandLine, append_arguments, split_command_line
 from backendai_trio import BatchOptions
 
@@ -112,6 +117,23 @@ def test_code_from_standard_input(commands: Commands, server: Mapping[str, str])
     assert failed.code == 1 and "line 2" in failed.stderr
 
 
+def test_code_gets_the_arguments_of_its_own_call(
+    commands: Commands, server: Mapping[str, str]
+) -> None:
+    """A kernel that stays has those of the call before."""
+
+    def run(*arguments: str) -> Result:
+        return commands.run("run", "-q", "-t", "lab1", "python", *arguments, env=server)
+
+    show = ("-c", SHOW_ARGUMENTS)
+    assert run(*show, "--", "a", "b").text == "['-c', 'a', 'b']\n"
+    assert run(*show).text == "['-c']\n"
+    assert run("-c", "sys.argv = ()").code == 0
+    for arguments in ((), ("--", "c")):
+        assert "earlier code has replaced the list" in run(*show, *arguments).problem(125)
+    assert commands.run("rm", "lab1", env=server).code == 0
+
+
 def test_script_calls_run_in_its_first_line(commands: Commands, server: Mapping[str, str]) -> None:
     write(
         commands,
@@ -164,7 +186,7 @@ def test_words_behind_two_dashes(tmp_path: Path) -> None:
 
     def by_shebang(shebang: str, *words: str) -> bool:
         script.write_text(f"{shebang}\n")
-        return split_command_line([*words, str(script), "--x"]).by_shebang
+        return split_command_line([*words, str(script), "--x"], len(words)).by_shebang
 
     assert by_shebang("#!/usr/bin/env -S backend.ai run python", "python")
     assert by_shebang("#!/opt/venv/bin/lpython")
@@ -176,7 +198,49 @@ def test_words_behind_two_dashes(tmp_path: Path) -> None:
     assert not by_shebang("#!/usr/bin/env python3", "python")
     assert not by_shebang("#!/usr/bin/env -S backend.ai run 'python", "python")
     assert not by_shebang("", "python")
-    assert not split_command_line(["python", "a\0b", str(tmp_path)]).by_shebang
+    for at in (1, 2):
+        assert not split_command_line(["python", "a\0b", str(tmp_path)], at).by_shebang
+    line = split_command_line(["--", str(script)], 1)
+    assert line == CommandLine([], [str(script)])
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [
+        (["python", "x.py", "y.py"], "x.py"),
+        (["-q", "python", "x.py", "-c"], "x.py"),
+        (["-t", "lab1", "python", "-qe", "A=1", "--exec=a", "--build", "b", "x.py", "--z"], "x.py"),
+        (["-tlab1", "python", "-"], "-"),
+        (["python", "-c", "code"], None),
+        (["python", "--bootstrap-script", "b.sh"], None),
+        (["python", "--nonsense", "x.py"], None),
+        (["python", "-c"], None),
+        (["-q"], None),
+    ],
+)
+def test_first_file_of_a_command_line(words: list[str], file: str | None) -> None:
+    assert isinstance(run_command, RunCommand)
+    shortcut = copy(run_command)
+    shortcut.params = [item for item in run_command.params if item.name != "lang"]
+    without_lang = [word for word in words if word != "python"]
+    for command, line in ((run_command, words), (shortcut, without_lang)):
+        at = command.first_file(click.Context(command), line)
+        assert (None if at is None else line[at]) == file
+
+
+def test_pipes_on_the_command_line_are_read_once(
+    commands: Commands, served: Mapping[str, str]
+) -> None:
+    """They are not opened to look for a shebang."""
+    os.mkfifo(commands.work / "pipe")
+    for words in (["pipe"], ["main.py", "pipe"]):
+        write(commands, {"main.py": ""})
+        said = commands.run("run", "python", *words, env=served, seconds=30)
+        assert "not a regular file" in said.problem(125)
+    # A gateway has no bootstrap scripts, and refuses all but an empty one.
+    script = "echo true | backend.ai run -q bash --bootstrap-script /dev/stdin -c 'echo never'"
+    said = commands.shell(script, env=served)
+    assert "bootstrap script" in said.problem(126)
 
 
 def test_arguments_follow_a_command_that_was_given() -> None:

@@ -8,6 +8,7 @@ import shlex
 import signal
 import socket
 import stat
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -215,6 +216,22 @@ def test_a_secret_from_a_file(commands: Commands) -> None:
     path.chmod(0o600)
     with commands.serve("--access-key", ACCESS_KEY, "--secret-key-file", str(path)) as gateway:
         assert commands.run("ps", env=variables_of(gateway)).code == 0
+
+
+def test_the_secret_from_standard_input(commands: Commands) -> None:
+    options = ("--port", "0", "--access-key", ACCESS_KEY, "--secret-key-file", "-")
+    with commands.start("serve", *options, stdin=subprocess.PIPE) as gateway:
+        gateway.send(f"{SECRET_KEY}\n")
+        gateway.expect("--secret-key-file -", on="stderr")
+        variables = {"BACKEND_ACCESS_KEY": ACCESS_KEY, "BACKEND_SECRET_KEY": SECRET_KEY}
+        env = {"BACKEND_ENDPOINT": url_of(gateway), **variables}
+        assert commands.run("ps", "--json", env=env).text == "[]\n"
+    with commands.terminal("serve", *options) as gateway:
+        gateway.expect("Secret key: ")
+        assert eventually(lambda: not gateway.echoes())
+        gateway.send(f"{SECRET_KEY}\n")
+        gateway.expect("Serving on")
+        assert SECRET_KEY not in gateway.text()
 
 
 def test_there_is_no_option_for_the_secret(commands: Commands) -> None:

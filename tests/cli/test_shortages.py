@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -100,3 +101,23 @@ def test_disk(
         assert result.stdout == b""
     if env:
         commands.run("rm", "lab1", env=env)
+
+
+@pytest.mark.usefixtures("ssh_keygen")
+def test_private_keys_of_a_busy_file_stay(
+    commands: Commands, served: Mapping[str, str], mounting: str
+) -> None:
+    """Nothing else has them: another attempt leaves alone what the one before has written."""
+    (commands.work / "id").touch()
+    script = (
+        "mount --bind id id || exit 3; for room in unlimited unlimited 0; do (ulimit -f $room; "
+        "backend.ai ssh-key generate --yes -f id); done; true"
+    )
+    result = commands.shell(f"{mounting} sh -c {shlex.quote(script)}", served)
+    assert result.code == 0, result
+    first, second, third = result.stderr.splitlines()
+    kept = sorted(commands.work.glob(".id.*"))
+    named = re.compile(r"cannot write id: Device or resource busy; .* key is in (\S+);")
+    assert sorted(named.findall(first) + named.findall(second)) == [str(path) for path in kept]
+    assert len(kept) == 2 and all("PRIVATE KEY" in path.read_text() for path in kept)
+    assert "File too large" in third

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import select
 import shlex
 import signal
 import subprocess
+import sys
+import termios
 from collections.abc import Mapping
 
 import pytest
@@ -110,6 +114,91 @@ def test_a_closed_stream_does_not_become_a_file(commands: Commands) -> None:
     result = commands.shell("backend.ai run -q lua main.lua >&-")
     assert result.code == 0, result.stderr
     assert (commands.work / "main.lua").read_text() == "print('in the program')"
+
+
+# -- non-blocking streams -------------------------------------------------------------------------
+
+
+def unread(fd: int) -> int:
+    """How many bytes are in a pipe."""
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def has_room(fd: int) -> bool:
+    """Whether a pipe takes more."""
+    return bool(select.select([], [fd], [], 0)[1])
+
+
+PRINTS = "run -q -t lab1 python -c"
+
+
+@pytest.mark.parametrize(
+    ("stream", "command"),
+    [
+        ("stdout", [*PRINTS.split(), "print('x' * 299_999)"]),
+        ("stderr", [*PRINTS.split(), "import sys; print('x' * 299_999, file=sys.stderr)"]),
+        ("stdout", ["cp", "lab1:big", "-"]),
+        ("stdout", ["logs", "lab1"]),
+    ],
+    ids=str,
+)
+def test_nothing_of_the_output_is_lost_in_a_non_blocking_pipe(
+    commands: Commands, served: Mapping[str, str], stream: str, command: list[str]
+) -> None:
+    """As programs such as Node.js make theirs: writing waits until the pipe has room."""
+    code = "print('x' * 299_999, file=open('big', 'w')); print('x' * 299_999)"
+    assert commands.run(*PRINTS.split(), code, env=served).code == 0
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with subprocess.Popen(
+        commands.argv(*command),
+        env=commands.env | served,
+        cwd=commands.work,
+        stdin=subprocess.DEVNULL,
+        **{stream: writing},  # type: ignore[call-overload]
+    ) as process:
+        full = eventually(lambda: not has_room(writing) or process.poll() is not None, 30)
+        os.close(writing)
+        with open(reading, "rb") as file:
+            data = file.read()
+    assert full and (process.returncode, len(data)) == (0, 300_000)
+    commands.run("rm", "lab1", env=served)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["run -q -t lab1 bash", "upload lab1 - --to f", "vfolder upload -q data - --to f"],
+)
+def test_input_of_a_non_blocking_pipe_is_read_to_its_end(
+    commands: Commands, served: Mapping[str, str], command: str
+) -> None:
+    """Where nothing is there yet, it has not ended."""
+    assert commands.run("create", "-q", "-t", "lab1", "bash", env=served).code == 0
+    commands.run("vfolder", "create", "data", env=served)
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with subprocess.Popen(
+        commands.argv(*command.split()),
+        env=commands.env | served,
+        cwd=commands.work,
+        stdin=reading,
+        stdout=subprocess.PIPE,
+    ) as process:
+        os.close(reading)
+        for line in (b"echo 1\n", b"echo 2\n"):
+            os.write(writing, line)
+            assert eventually(lambda: unread(writing) == 0 or process.poll() is not None, 30)
+        os.close(writing)
+        printed, _ = process.communicate(timeout=30)
+    if "upload" in command:
+        copy = ["vfolder", "download", "data"] if "vfolder" in command else ["download", "lab1"]
+        target = "-b" if "vfolder" in command else "--dest"
+        printed = commands.run(*copy, "f", target, "-", env=served).stdout
+    assert (process.returncode, printed) == (
+        0,
+        b"echo 1\necho 2\n" if "upload" in command else b"1\n2\n",
+    )
+    commands.run("rm", "lab1", env=served)
 
 
 # -- escape sequences -----------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import pytest
 from backendai_trio.testing import gateway_in_thread
 
 from .commands import ACCESS_KEY, NO_SERVER, SECRET_KEY, Commands, variables_of
+from .terminal import on_terminal
 
 MIB = 1024 * 1024
 
@@ -163,6 +164,14 @@ def test_what_is_removed_for_good(commands: Commands, has_trash: bool) -> None:
             assert "data is about to be removed for good" in problem and "--yes" in problem
             assert kept()
         # Without a terminal as official clients do it: test_trash, test_a_life.
+        if not has_trash:  # a person who cannot be asked
+            script = '"$0" vfolder delete data 2>log'
+            words = ["sh", "-c", script, *commands.argv()]
+            environ = commands.env | gateway.environ
+            with on_terminal(words, env=environ, cwd=commands.work) as shown:
+                assert shown.wait() == 125
+            assert "There is no terminal to ask at" in (commands.work / "log").read_text()
+            assert kept()
         with commands.terminal("vfolder", "delete", "data", env=gateway.environ) as shown:
             if not has_trash:
                 shown.expect("Go on? [y/N]")

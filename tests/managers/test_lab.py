@@ -105,13 +105,14 @@ def test_folder_that_sessions_do_not_see(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_what_is_missing_is_said_before_anything_is_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """With an exit code that a failure of the lab does not have."""
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     lab = lab_of("1.3.12")
     monkeypatch.setattr(type(lab), "python", "3.1")
-    with pytest.raises(LabError, match=r"1\.3\.12 needs Python 3\.1, which was not found"):
-        lab.check()
+    assert main(["1.3.12", "check"]) == 77
+    assert "1.3.12 needs Python 3.1, which was not found" in capsys.readouterr().err
     assert not lab.folder.exists()
 
 
@@ -134,8 +135,10 @@ echo "$2" >>actions
     ("failing", "code", "expected", "actions"),
     [
         ("", 1, 0, ["check", "install", "start", "tests", "stop"]),
-        ("check", 1, 0, ["check"]),
+        ("check", 77, 0, ["check"]),
+        ("check", 1, 1, ["check"]),
         ("check", 2, 2, ["check"]),
+        ("install", 77, 77, ["check", "install", "stop"]),
         ("install", 1, 1, ["check", "install", "stop"]),
         ("start", 1, 1, ["check", "install", "start", "stop"]),
         ("tests", 1, 1, ["check", "install", "start", "tests", "tests", "stop"]),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from backendai_trio.errors import RemoteProtocolError
 from backendai_trio.wire.media import decode_media, encode_media, is_json, is_text, plain_type
-from backendai_trio.wire.run_events import Event, Media, Other, event_of
+from backendai_trio.wire.run_events import Event, Html, Media, Other, event_of
 
 PNG = b"\x89PNG\r\n\x1a\n\xff\xfe"
 SVG = "<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'>\u00e9</svg>\n"
@@ -134,3 +134,23 @@ def test_types() -> None:
     assert not is_json("application/jsonx")
     assert is_text("image/svg+xml")
     assert not is_text("image/png")
+
+
+def test_a_fragment_of_html_is_a_medium() -> None:
+    """Its text is its content, whatever it begins with; bytes that were no text become a mark."""
+    html = Html("data:,<b>\udcff")
+    assert (html.plain_type, html.is_json, html.content()) == ("text/html", False, b"data:,<b>?")
+
+
+@pytest.mark.parametrize(
+    ("mime_type", "plain", "is_json"),
+    [
+        ("Image/PNG; q=1", "image/png", False),
+        ("application/geo+JSON", "application/geo+json", True),
+        ("text/json ; charset=utf-8", "text/json", True),
+        ("", "", False),
+    ],
+)
+def test_type_of_a_medium(mime_type: str, plain: str, is_json: bool) -> None:
+    medium = Media(mime_type, "")
+    assert (medium.plain_type, medium.is_json) == (plain, is_json)

@@ -17,7 +17,7 @@ from ..openssh import touch_key
 from ..parameters import NAME
 from ..server import configured_server
 from ..service_options import service_options
-from ..standard_streams import StandardStreams
+from ..standard_streams import StandardStreams, is_pipe
 from ..termination import cancel_on_signals
 
 __all__ = ["command"]
@@ -103,10 +103,11 @@ async def _serve(
 async def _connect_standard_streams(session: str, name: str, options: ServiceOptions | None) -> int:
     """Connect the standard streams to a service, until either side ends.
 
-    In pipes, Ctrl-C is left to the program that reads them: sftp goes on after it, and ssh would
-    report that the connection broke if its ProxyCommand ended first.
+    Between pipes, Ctrl-C is left to the program at their other ends: sftp goes on after it, and ssh
+    would report that the connection broke if its ProxyCommand ended first. If that program ends,
+    this command notices it.
     """
-    if not sys.stdin.isatty():
+    if is_pipe(sys.stdin) and is_pipe(sys.stdout):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     config = configured_server(f"connect to the service {name} of {session}")
     local = StandardStreams()

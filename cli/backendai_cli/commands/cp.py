@@ -9,10 +9,16 @@ import click
 from backendai_trio.files import Upload
 
 from ..console import Status
-from ..copy_options import Selection, kernel_selection_options, preserve_option
+from ..copy_options import (
+    SELECTION,
+    Selection,
+    kernel_selection_options,
+    preserve_option,
+    refuse_options,
+)
 from ..kernel_copies import KernelDownload, KernelUpload, StreamDownload, StreamUpload
-from ..local_streams import STREAM, is_stream
-from ..parameters import REMOTE_PATH
+from ..local_streams import is_stream
+from ..parameters import REMOTE_PATH, local_path
 from ..progress_bars import split_remote
 from ..server import call_kernel
 
@@ -54,12 +60,15 @@ def command(
     if remote_target is not None and not remote_sources:
         token, path = remote_target
         action = f"copy files to the kernel {token}"
-        if STREAM in sources:
-            if len(sources) > 1:
+        paths = [local_path(source) for source in sources]
+        files = [path for path in paths if isinstance(path, Path)]
+        if len(files) < len(paths):
+            if len(paths) > 1:
                 raise click.UsageError("'-' (standard input) cannot be copied with other files")
+            refuse_options("a copy of standard input", "preserve", *SELECTION)
             call_kernel(token, action, StreamUpload(path))
             return
-        planned = [_plan(Path(source), recursive, selection) for source in sources]
+        planned = [_plan(path, recursive, selection) for path in files]
         call_kernel(token, action, KernelUpload(planned, path, preserve=preserve, quiet=quiet))
         selection.left_out.report(Status(quiet=quiet))
     elif (
@@ -70,14 +79,17 @@ def command(
         token = remote_sources[0][0]
         names = [path for _, path in remote_sources]
         action = f"copy files from the kernel {token}"
-        if is_stream(Path(target)):
+        local_target = local_path(target)
+        if not isinstance(local_target, Path) or is_stream(local_target):
             if len(names) > 1:
                 raise click.UsageError(f"only one file can be copied to {target}")
-            call_kernel(token, action, StreamDownload(names[0], Path(target)))
+            refuse_options(f"a copy to {target}", "preserve", *SELECTION)
+            call_kernel(token, action, StreamDownload(names[0], local_target))
             return
+        refuse_options("a copy from a kernel", "links", "exclude_ignored")
         download = KernelDownload(
             names,
-            Path(target),
+            local_target,
             recursive=recursive,
             overwrite=overwrite,
             exclude=selection.exclude,

@@ -8,10 +8,9 @@ import click
 
 from backendai_trio import TrioKernel
 
-from ..copy_options import preserve_option
+from ..copy_options import preserve_option, refuse_options
 from ..kernel_copies import StreamDownload
-from ..local_streams import STREAM
-from ..parameters import NAME, REMOTE_PATH, LocalPath
+from ..parameters import NAME, REMOTE_PATH, LocalPath, Stream
 from ..progress_bars import progress_bars, suggesting_overwrite
 from ..server import call_kernel
 
@@ -25,7 +24,7 @@ __all__ = ["command"]
     "--dest",
     default=".",
     metavar="DIR",
-    type=LocalPath(),
+    type=LocalPath(or_stream=True),
     help="Local folder for the files [default: the current one].",
 )
 @click.option("-f", "--overwrite", is_flag=True, help="Replace files that exist.")
@@ -34,7 +33,7 @@ __all__ = ["command"]
 def command(
     token: str,
     paths: tuple[str, ...],
-    dest: Path,
+    dest: Path | Stream,
     overwrite: bool,
     preserve: bool,
     quiet: bool,
@@ -51,9 +50,10 @@ def command(
     """
 
     action = f"download files from the kernel {token}"
-    if str(dest) == STREAM:
+    if not isinstance(dest, Path):
         if len(paths) > 1:
             raise click.UsageError("standard output takes one file (--dest -)")
+        refuse_options("a download to standard output", "preserve")
         call_kernel(token, action, StreamDownload(paths[0], dest))
         return
 

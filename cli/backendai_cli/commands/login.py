@@ -15,9 +15,9 @@ from backendai_trio.login import log_in, log_out
 
 from ..configuration import command_config
 from ..console import Status
-from ..errors import read_failure
 from ..keyboard import ask, ask_secret
-from ..parameters import NAME, LocalPath
+from ..parameters import NAME, STREAM, Stream
+from ..secret_files import SECRET_FILE, secret_lines
 from ..server import call_server
 
 __all__ = ["command", "logout"]
@@ -27,13 +27,14 @@ __all__ = ["command", "logout"]
 @click.argument("username", required=False, type=NAME)
 @click.option(
     "--password-file",
-    type=LocalPath(dir_okay=False),
-    help="File with the password, and a one-time password on the second line.",
+    type=SECRET_FILE,
+    help="File with the password, and a one-time password on the second line; - for standard "
+    "input.",
 )
 @click.option(
     "--force", is_flag=True, help="End an older login if the server allows no more at a time."
 )
-def command(username: str | None, password_file: Path | None, force: bool) -> None:
+def command(username: str | None, password_file: Path | Stream | None, force: bool) -> None:
     """Log in to the web server as USERNAME.
 
     The server must be set with BACKEND_ENDPOINT_TYPE=session (or 'backend.ai config set
@@ -111,19 +112,11 @@ def _web_server() -> Config:
     return config
 
 
-def _secrets(path: Path | None) -> Iterator[str]:
+def _secrets(file: Path | Stream | None) -> Iterator[str]:
     """The password, then the one-time password; nothing where the input ends."""
-    if path is not None:
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as exc:
-            raise ConfigError(
-                "--password-file", f"{path} cannot be read: {read_failure(exc)}"
-            ) from None
-        return iter(lines)
-    if not sys.stdin.isatty():
-        return (line.rstrip("\r\n") for line in sys.stdin)
-    return _asked_secrets()
+    if not isinstance(file, Path) and sys.stdin.isatty():
+        return _asked_secrets()
+    return secret_lines(file or STREAM, "--password-file")
 
 
 def _asked_secrets() -> Iterator[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -21,7 +23,7 @@ from ..options import (
     stats_option,
     token_option,
 )
-from ..parameters import NAME, LocalPath
+from ..parameters import NAME, STREAM, LocalPath, Stream
 from ..run.media_options import MediaOptions, media_options
 from ..run.program import CommandLine, append_arguments, read_code, split_command_line
 from ..run.sweep_options import SweepOptions, sweep_options
@@ -35,9 +37,9 @@ __all__ = ["command"]
 
 
 _COMMAND_LINE = "backendai_cli.run"
-_STDIN = Path("-")
 _SHOWN = 4
 """How many files an error names."""
+_FILE = LocalPath(or_stream=True)
 
 
 class RunCommand(GroupedCommand):
@@ -49,13 +51,33 @@ class RunCommand(GroupedCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take them from the words that click parses."""
-        line = ctx.meta[_COMMAND_LINE] = split_command_line(args)
+        line = ctx.meta[_COMMAND_LINE] = split_command_line(args, self.first_file(ctx, args))
         return super().parse_args(ctx, line.own)
+
+    def first_file(self, ctx: click.Context, words: Sequence[str]) -> int | None:
+        """Index of the first word that names a file; None if there is none, or before it is an
+        option that the command does not have."""
+        only_options = copy(self)
+        only_options.params = [item for item in self.params if isinstance(item, click.Option)]
+        parser = only_options.make_parser(ctx)
+        parser.allow_interspersed_args = False  # it stops at what is no option
+        arguments_before = len(self.params) - len(only_options.params) - 1
+        skipped = 0
+        for _ in range(arguments_before + 1):
+            rest = [*words[skipped:]]
+            try:
+                _, rest, _ = parser.parse_args(rest)
+            except click.UsageError:  # raised again where all words are parsed
+                return None
+            if not rest:
+                return None
+            skipped = len(words) - len(rest) + 1
+        return skipped - 1
 
 
 @click.command("run", cls=RunCommand, context_settings={"show_default": False})
 @click.argument("lang", type=NAME)
-@click.argument("files", nargs=-1, type=LocalPath())
+@click.argument("files", nargs=-1, type=_FILE)
 @token_option
 @click.option("-c", "--code", metavar="CODE", help="The code to run.")
 @click.option(
@@ -156,16 +178,28 @@ class _Arguments:
 
     @classmethod
     def of(
-        cls, line: CommandLine, *, files: tuple[Path, ...], code: str | None, **parameters: Any
+        cls,
+        line: CommandLine,
+        *,
+        files: tuple[Path | Stream, ...],
+        code: str | None,
+        **parameters: Any,
     ) -> Self:
-        """Take the program's arguments from the command line, and code from standard input."""
+        """Take the program's arguments from the command line, and code from standard input.
+
+        Raises:
+            click.UsageError: there is no code on standard input, or there are files beside it.
+        """
         words, by_name = line.program, line.by_shebang
         if not files and code is None and words:
             # `run python -- script.py ARGS`
-            files, words, by_name = (LocalPath().convert(words[0], None, None),), words[1:], True
-        if code is None and (files == (_STDIN,) or (not files and not Stdin().is_terminal)):
+            files, words, by_name = (_FILE.convert(words[0], None, None),), words[1:], True
+        if code is None and (files == (STREAM,) or (not files and not Stdin().is_terminal)):
             files, code = (), read_code()
-        return cls(files=files, code=code, words=tuple(words), by_name=by_name, **parameters)
+        paths = tuple(file for file in files if isinstance(file, Path))
+        if len(paths) < len(files):
+            raise click.UsageError("give either code on standard input (-) or files, not both")
+        return cls(files=paths, code=code, words=tuple(words), by_name=by_name, **parameters)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -184,8 +218,6 @@ class _Arguments:
         """
         if self.code is None and not self.files:
             raise click.UsageError("nothing to run: give code with -c, or name files")
-        if _STDIN in self.files:
-            raise click.UsageError("give either code on standard input (-) or files, not both")
         if self.code is not None and self.files:
             raise click.UsageError("give either code with -c or files, not both")
         if self.code is not None and (self.build is not None or self.execute is not None):

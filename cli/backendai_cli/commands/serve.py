@@ -13,7 +13,7 @@ from typing import Literal
 import click
 import trio
 
-from backendai_trio import BackendError, Config, ConfigError, GatewayOptions, open_client
+from backendai_trio import BackendError, Config, GatewayOptions, open_client
 from backendai_trio.config import check_access_key, check_secret_key, data_folder
 from backendai_trio.errors import InsecureConnectionWarning
 from backendai_trio.gateway import RELEASES, Account, Gateway, serve_gateway, stored_config
@@ -21,8 +21,8 @@ from backendai_trio.kernels import one_error
 
 from .. import exit_codes
 from ..console import Status
-from ..errors import read_failure
-from ..parameters import NAME, LocalPath
+from ..parameters import NAME, STREAM, LocalPath, Stream
+from ..secret_files import SECRET_FILE, read_secret
 from ..termination import ending_signals
 
 __all__ = ["command"]
@@ -58,14 +58,17 @@ _START_SECONDS = 3.0
 )
 @click.option(
     "--secret-key-file",
-    type=LocalPath(dir_okay=False),
-    help="File with the secret key [default: BACKEND_SECRET_KEY, or the one of the first start].",
+    type=SECRET_FILE,
+    help="File with the secret key; - for standard input [default: BACKEND_SECRET_KEY, or the one "
+    "of the first start].",
 )
-@click.option("--login", metavar="USER", help="Let this user log in with a password, too.")
+@click.option(
+    "--login", metavar="USER", type=NAME, help="Let this user log in with a password, too."
+)
 @click.option(
     "--password-file",
-    type=LocalPath(dir_okay=False),
-    help="File with the password of --login.",
+    type=SECRET_FILE,
+    help="File with the password of --login; - for standard input.",
 )
 @click.option(
     "--data",
@@ -133,9 +136,9 @@ def command(
     host: str,
     port: int,
     access_key: str | None,
-    secret_key_file: Path | None,
+    secret_key_file: Path | Stream | None,
     login: str | None,
-    password_file: Path | None,
+    password_file: Path | Stream | None,
     data: Path | None,
     certificate: Path | None,
     certificate_key: Path | None,
@@ -163,6 +166,13 @@ def command(
         raise click.UsageError("--certificate and --certificate-key go together")
     if (login is None) != (password_file is None):
         raise click.UsageError("--login and --password-file go together")
+    if secret_key_file is STREAM and password_file is STREAM:
+        raise click.UsageError(
+            "only one of --secret-key-file and --password-file can be '-' (standard input)"
+        )
+    account = None
+    if login is not None and password_file is not None:
+        account = Account(login, read_secret(password_file, "--password-file", "Password"))
     options = GatewayOptions(
         host=host,
         port=port,
@@ -170,7 +180,7 @@ def command(
         data=data or data_folder(),
         access_key=access_key and check_access_key(access_key, variable="--access-key"),
         secret_key=_secret(secret_key_file),
-        account=Account(login, _password(password_file)) if login and password_file else None,
+        account=account,
         idle_seconds=idle_timeout,
         max_sessions=max_sessions,
         max_vfolder_bytes=folder_quota,
@@ -184,27 +194,13 @@ def command(
     return trio.run(_serve, options, again)
 
 
-def _secret(path: Path | None) -> str | None:
+def _secret(file: Path | Stream | None) -> str | None:
     """The secret key from its file or variable; never from an argument, which others could see."""
-    if path is None:
+    if file is None:
         secret = os.environ.get("BACKEND_SECRET_KEY")
         return check_secret_key(secret) if secret else None
-    return check_secret_key(_read_secret(path, "--secret-key-file"), variable="--secret-key-file")
-
-
-def _password(path: Path) -> str:
-    password = _read_secret(path, "--password-file")
-    if not password:
-        raise ConfigError("--password-file", f"the first line of {path} is empty")
-    return password
-
-
-def _read_secret(path: Path, option: str) -> str:
-    """The first line of a file."""
-    try:
-        return path.read_text(encoding="utf-8").partition("\n")[0].strip()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(option, f"{path} cannot be read: {read_failure(exc)}") from None
+    option = "--secret-key-file"
+    return check_secret_key(read_secret(file, option, "Secret key").strip(), variable=option)
 
 
 async def _serve(options: GatewayOptions, again: list[str]) -> int:
@@ -257,7 +253,7 @@ async def _is_served(config: Config) -> bool:
     return False
 
 
-def _print_env_command(options: GatewayOptions, secret_key_file: Path | None) -> list[str]:
+def _print_env_command(options: GatewayOptions, secret_key_file: Path | Stream | None) -> list[str]:
     """The command that prints the variables of this gateway, in any folder; without the port."""
     found = ["backend.ai", "serve", "--print-env"]
     if options.host != _HOST:
@@ -267,7 +263,8 @@ def _print_env_command(options: GatewayOptions, secret_key_file: Path | None) ->
     if options.access_key is not None:
         found += ["--access-key", options.access_key]
     if secret_key_file is not None:
-        found += ["--secret-key-file", str(secret_key_file.resolve())]
+        path = secret_key_file
+        found += ["--secret-key-file", str(path.resolve() if isinstance(path, Path) else path)]
     if options.certificate is not None:
         certificate, key = options.certificate
         found += ["--certificate", str(certificate.resolve())]

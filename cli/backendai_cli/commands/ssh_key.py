@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import mkstemp
 from typing import TextIO
 
 import click
@@ -81,9 +82,8 @@ def generate(file: Path, overwrite: bool, yes: bool, quiet: bool) -> None:
     if call_server(config, get_ssh_public_key):
         _confirm(yes=yes)
     # Made before the server replaces the old key pair: nothing else has the new private key.
-    part = file.with_name(f".{file.name}.part")
     try:
-        opened = _open_with_room(part)
+        opened, part = _open_with_room(file)
     except OSError as exc:
         raise click.ClickException(f"cannot write {file}: {exc.strerror}") from None
     try:
@@ -96,14 +96,16 @@ def generate(file: Path, overwrite: bool, yes: bool, quiet: bool) -> None:
     Status(quiet=quiet).done(f"The private key is in {file}, the public key in {public}.")
 
 
-def _open_with_room(part: Path) -> TextIO:
-    """A new file that only the user can read, with room on the disk for a private key.
+def _open_with_room(file: Path) -> tuple[TextIO, Path]:
+    """A new file next to `file` that only the user can read, with room for a private key.
+
+    Its name is new as well: one that could not be given its name may have the only copy of a key.
 
     Raises:
         OSError: it cannot be written; then it is not there.
     """
-    part.unlink(missing_ok=True)
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    handle, name = mkstemp(prefix=f".{file.name}.", suffix=".part", dir=file.parent)
+    part = Path(name)
     try:
         left = _ROOM_BYTES
         while left:
@@ -114,7 +116,7 @@ def _open_with_room(part: Path) -> TextIO:
         os.close(handle)
         part.unlink(missing_ok=True)
         raise
-    return os.fdopen(handle, "w", encoding="utf-8", newline="\n")
+    return os.fdopen(handle, "w", encoding="utf-8", newline="\n"), part
 
 
 def _write(keypair: SSHKeyPair, opened: TextIO, part: Path, file: Path) -> None:

@@ -9,9 +9,15 @@ import click
 from backendai_trio import TrioKernel
 
 from ..console import Status
-from ..copy_options import Selection, kernel_selection_options, preserve_option
-from ..local_streams import STREAM, read_stdin, stream_name
-from ..parameters import NAME, REMOTE_PATH, LocalPath
+from ..copy_options import (
+    SELECTION,
+    Selection,
+    kernel_selection_options,
+    preserve_option,
+    refuse_options,
+)
+from ..local_streams import read_stdin, stream_name
+from ..parameters import NAME, REMOTE_PATH, LocalPath, Stream
 from ..progress_bars import progress_bars
 from ..server import call_kernel
 
@@ -20,7 +26,7 @@ __all__ = ["command"]
 
 @click.command("upload")
 @click.argument("token", metavar="ID", type=NAME)
-@click.argument("paths", nargs=-1, required=True, type=LocalPath())
+@click.argument("paths", nargs=-1, required=True, type=LocalPath(or_stream=True))
 @click.option(
     "--to",
     metavar="DIR",
@@ -32,7 +38,7 @@ __all__ = ["command"]
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def command(
     token: str,
-    paths: tuple[Path, ...],
+    paths: tuple[Path | Stream, ...],
     to: str | None,
     selection: Selection,
     preserve: bool,
@@ -52,11 +58,13 @@ def command(
       tar c src | backend.ai upload lab1 - --to src.tar
     """
     action = f"upload files to the kernel {token}"
-    if Path(STREAM) in paths:
+    files = [path for path in paths if isinstance(path, Path)]
+    if len(files) < len(paths):
         name = stream_name(paths, to)
+        refuse_options("an upload of standard input", "preserve", *SELECTION)
         call_kernel(token, action, lambda kernel: kernel.upload_stream(name, read_stdin()))
         return
-    uploads = selection.plan(paths, base=None, recursive=True)
+    uploads = selection.plan(files, base=None, recursive=True)
 
     async def upload(kernel: TrioKernel) -> None:
         async with progress_bars(sum(item.size for item in uploads), quiet=quiet) as progress:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MediaPresenter"]
 
-_PRINTED = frozenset({"application/json", "text/latex", "text/markdown", "text/plain"})
-"""Types that a person can read on a terminal."""
+_PRINTED = frozenset({"text/latex", "text/markdown", "text/plain"})
+"""Types that a person can read on a terminal, as JSON."""
 
 
 class MediaPresenter:
@@ -55,9 +55,9 @@ class MediaPresenter:
         Returns:
             What is to be written to standard output, a terminal; nothing if it was saved.
         """
-        mime_type = "text/html" if isinstance(event, Html) else _plain(event.mime_type)
+        mime_type = event.plain_type
         try:
-            content = _content(event)
+            content = event.content()
         except RemoteProtocolError as exc:
             await trio.lowlevel.checkpoint()
             self._status.warn(f"{label}Skipped malformed media: {printable(str(exc))}.")
@@ -67,11 +67,11 @@ class MediaPresenter:
             await trio.lowlevel.checkpoint()
             self._status.info(f"{label}Skipped {what} ({count(len(content), 'byte')}).")
             return b""
-        if shown := self._shown(mime_type, content):
+        if shown := self._shown(event, content):
             await trio.lowlevel.checkpoint()
             return shown + self._status.line_end.encode()
         try:
-            path = await trio.to_thread.run_sync(self._files.save, mime_type, content)
+            path = await trio.to_thread.run_sync(self._files.save, event, content)
         except OSError as exc:
             problem = f"in the folder {self._files.folder}: {exc.strerror or exc}"
             self._status.warn(
@@ -82,21 +82,13 @@ class MediaPresenter:
             self._status.result(f"{label}Saved {what}: {path}")
         return b""
 
-    def _shown(self, mime_type: str, content: bytes) -> bytes | None:
+    def _shown(self, event: Media | Html, content: bytes) -> bytes | None:
         """What the terminal is sent; None if it is no terminal, or cannot show this."""
         if not self._on_terminal:
             return None
-        if mime_type in _PRINTED or mime_type.endswith("+json"):
+        if event.is_json or event.plain_type in _PRINTED:
             lines = content.rstrip(b"\n").splitlines()
             return self._status.line_end.encode().join(lines)
-        return drawn(self._protocol, mime_type, content) if self._protocol is not None else None
-
-
-def _content(event: Media | Html) -> bytes:
-    if isinstance(event, Html):
-        return event.text.encode("utf-8", "replace")
-    return event.content()
-
-
-def _plain(mime_type: str) -> str:
-    return mime_type.partition(";")[0].strip().lower()
+        if self._protocol is None:
+            return None
+        return drawn(self._protocol, event.plain_type, content)

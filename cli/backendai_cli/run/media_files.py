@@ -5,12 +5,12 @@ from __future__ import annotations
 import mimetypes
 from pathlib import Path
 
+from backendai_trio import Html, Media
 from backendai_trio.files import PendingFile
 
 __all__ = ["MediaFiles"]
 
 _SUFFIXES = {
-    "application/json": ".json",
     "application/pdf": ".pdf",
     "image/gif": ".gif",
     "image/jpeg": ".jpg",
@@ -37,18 +37,18 @@ class MediaFiles:
         self.folder = folder
         self._numbers: dict[str, int] = {}
 
-    def save(self, mime_type: str, content: bytes) -> Path:
+    def save(self, medium: Media | Html, content: bytes) -> Path:
         """Save a medium; returns its path.
 
         Args:
-            mime_type: its type, in lower case and without parameters.
-            content: its bytes.
+            medium: the medium.
+            content: its bytes, which are known already.
 
         Raises:
             OSError: the file cannot be written; nothing is left of it.
         """
-        stem = "picture" if mime_type.startswith("image/") else "output"
-        suffix = _suffix_of(mime_type)
+        stem = "picture" if medium.plain_type.startswith("image/") else "output"
+        suffix = _suffix_of(medium)
         self.folder.mkdir(parents=True, exist_ok=True)
         number = self._numbers.get(stem + suffix, 0)
         while True:
@@ -64,9 +64,7 @@ class MediaFiles:
             return path
 
 
-def _suffix_of(mime_type: str) -> str:
-    if (suffix := _SUFFIXES.get(mime_type)) is not None:
+def _suffix_of(medium: Media | Html) -> str:
+    if (suffix := _SUFFIXES.get(medium.plain_type)) is not None:
         return suffix
-    if mime_type.endswith("+json"):
-        return ".json"
-    return mimetypes.guess_extension(mime_type) or ".bin"
+    return ".json" if medium.is_json else mimetypes.guess_extension(medium.plain_type) or ".bin"

@@ -14,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from backendai_trio import BatchOptions
 
-__all__ = ["CommandLine", "append_arguments", "argv_code", "read_code", "split_command_line"]
+__all__ = ["CommandLine", "append_arguments", "read_code", "split_command_line"]
 
 _SHEBANG_BYTES = 512
 _SHORTCUTS = ("lcc", "lpython")
@@ -36,24 +36,34 @@ class CommandLine:
     by_shebang: bool = False
 
 
-def split_command_line(words: Sequence[str]) -> CommandLine:
+def split_command_line(words: Sequence[str], first_file: int | None = None) -> CommandLine:
     """Split the arguments of a command from those of the program, which are behind ``--``.
 
     A script that begins with a line such as ``#!/usr/bin/env -S backend.ai run python`` has all
     words behind it for its arguments: Linux adds its path and its arguments to the words of that
     line.
+
+    Args:
+        words: the command line.
+        first_file: index of the first word that names a file, and is no value of an option; None
+            if there is none. No other word is opened: a pipe can be read only once.
     """
-    for at, word in enumerate(words):
-        if word == "--":
-            return CommandLine([*words[:at]], [*words[at + 1 :]])
-        if _calls_this_command(word, words[:at]):
-            return CommandLine([*words[: at + 1]], [*words[at + 1 :]], by_shebang=True)
-    return CommandLine([*words], [])
+    end = words.index("--") if "--" in words else len(words)
+    if (
+        first_file is not None
+        and first_file < end
+        and _calls_this_command(words[first_file], words[:first_file])
+    ):
+        behind = first_file + 1
+        return CommandLine([*words[:behind]], [*words[behind:]], by_shebang=True)
+    return CommandLine([*words[:end]], [*words[end + 1 :]])
 
 
 def _calls_this_command(script: str, words: Sequence[str]) -> bool:
     """Whether the first line of a file calls this command with `words`."""
     try:
+        if not Path(script).is_file():
+            return False  # to open a pipe would wait for its writer, or end it
         with Path(script).open("rb") as file:
             line = file.readline(_SHEBANG_BYTES)
         return line.startswith(b"#!") and _arguments_in(line[2:].decode()) == list(words)
@@ -98,8 +108,3 @@ def append_arguments(options: BatchOptions) -> BatchOptions:
         return options
     line = f"{options.exec} {shlex.join(options.arguments)}"
     return replace(options, exec=line, arguments=())
-
-
-def argv_code(arguments: Sequence[str]) -> str:
-    """Code of Python that sets the arguments of later code, as ``python -c`` sets them."""
-    return f"__import__('sys').argv[:] = {['-c', *arguments]!r}"

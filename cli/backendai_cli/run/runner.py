@@ -28,6 +28,7 @@ from ..console import Status
 from ..keyboard import Stdin, TerminalMode, terminal_name
 from ..languages import STATEFUL, language_of
 from ..server import journal_for
+from .code_arguments import set_arguments
 from .kernel import KernelRequest, kernel_session
 from .manager_programs import (
     command_for_input,
@@ -38,7 +39,6 @@ from .manager_programs import (
 )
 from .media_options import MediaOptions
 from .output import Output
-from .program import argv_code
 from .signals import Interrupts
 from .terminal import follow_window_size, raw_terminal, report_outages
 
@@ -99,8 +99,8 @@ class Runner:
                 await kernel.upload(request.uploads)
                 self._status.done("Uploading done.")
                 self._status.wait("Building your code...")
-            if request.arguments:
-                await kernel.run(argv_code(request.arguments))
+            if request.code is not None:
+                await set_arguments(kernel, self._runtime, request.arguments)
             if client.hello.features or request.code is not None or not request.uploads:
                 return await self._execute(kernel, request.options)
             return await self._execute_on_manager(kernel)

@@ -39,11 +39,12 @@ from ..errors import message_of
 from ..server import journal_for
 from ..tables import statistics_lines
 from ..termination import EndedBySignal, cancel_on_signals
+from .code_arguments import set_arguments
 from .manager_programs import command_of_program, guarded_code
 from .media import MediaPresenter
 from .media_options import MediaOptions
 from .output import as_bytes
-from .program import append_arguments, argv_code
+from .program import append_arguments
 from .sweep_results import Outcome, ResultsFile, read_successes
 
 __all__ = ["SweepRequest", "run_sweep"]
@@ -213,8 +214,8 @@ class _Sweep:
         options = append_arguments(options)
         if request.uploads and not kernel.client.hello.features:
             options = command_of_program(options, request.spec.runtime)
-        if request.arguments:
-            await kernel.run(argv_code(request.arguments))
+        if request.code is not None:
+            await set_arguments(kernel, request.spec.runtime, request.arguments)
         async with kernel.execute(
             guarded_code(request.code or "", request.spec.runtime, kernel.client),
             mode="batch" if request.code is None else "query",

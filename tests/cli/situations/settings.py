@@ -37,6 +37,7 @@ _settings("an endpoint of another scheme", **KEY_PAIR, BACKEND_ENDPOINT="ftp://m
 _settings("a short access key", **KEY_PAIR | {"BACKEND_ACCESS_KEY": "AKIA"}, BACKEND_ENDPOINT=_URL)
 _settings("a limit in words", **KEY_PAIR, BACKEND_ENDPOINT=_URL, BACKEND_CONNECTION_TIMEOUT="x")
 _settings("an unknown endpoint type", **KEY_PAIR, BACKEND_ENDPOINT=_URL, BACKEND_ENDPOINT_TYPE="x")
+_settings("a web server for logins", BACKEND_ENDPOINT=_URL, BACKEND_ENDPOINT_TYPE="session")
 _settings("no CA file", **KEY_PAIR, BACKEND_ENDPOINT=_URL, BACKEND_CA_FILE="none.pem")
 _settings("an empty CA file", **KEY_PAIR, BACKEND_ENDPOINT="https://x.y", BACKEND_CA_FILE="empty")
 _settings("an unknown profile", **KEY_PAIR, BACKEND_ENDPOINT=_URL, BACKEND_PROFILE="none")

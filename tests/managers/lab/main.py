@@ -15,6 +15,9 @@ from .releases import RELEASES, lab_of
 
 __all__ = ["main"]
 
+_LEFT_OUT = 77
+"""Exit code of ``check`` where the machine lacks something: no other failure has it."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; returns the exit code.
@@ -29,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "action",
         choices=["check", "install", "start", "stop", "restart", "status", "env", "logs", "wipe"],
-        help="check says what is missing on this machine; env prints variables for a shell; wipe "
-        "stops, and forgets all but the packages",
+        help=f"check says what is missing on this machine, with exit code {_LEFT_OUT}; env prints "
+        "variables for a shell; wipe stops, and forgets all but the packages",
     )
     parser.add_argument(
         "--user", choices=list(ACCOUNTS), default="admin", help="whose variables env prints"
@@ -39,12 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         lab = lab_of(options.release)
     except LabError as exc:
-        parser.error(str(exc))  # with another exit code than what the machine lacks
+        parser.error(str(exc))
     try:
         return _act(lab, options.action, options.user)
     except LabError as exc:
         print(f"manager.py: {exc}", file=sys.stderr)
-        return 1
+        return _LEFT_OUT if options.action == "check" else 1
 
 
 def _act(lab: Lab, action: str, user: str) -> int:

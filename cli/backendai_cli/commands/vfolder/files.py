@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import datetime
@@ -12,20 +13,22 @@ from tempfile import TemporaryDirectory
 import click
 import trio
 
-from backendai_trio import Client, TrioVFolder
+from backendai_trio import ApiError, Client, LocalProtocolError, TrioVFolder
 from backendai_trio.files import Upload
 from backendai_trio.kernels import FileInfo
 
 from ...console import Status, count, printable
 from ...copy_options import (
+    SELECTION,
     LeftOut,
     Selection,
     links_option,
     preserve_option,
+    refuse_options,
     selection_options,
 )
-from ...local_streams import STREAM, spooled_stdin, stream_name, write_stream
-from ...parameters import NAME, REMOTE_PATH, LocalPath
+from ...local_streams import spooled_stdin, stream_name, write_stream
+from ...parameters import NAME, REMOTE_PATH, STREAM, LocalPath, Stream
 from ...progress_bars import progress_bars, suggesting_overwrite
 from .requests import call_vfolders, folder_argument, json_option, quiet_option
 
@@ -36,7 +39,7 @@ _READ_BYTES = 1024 * 1024
 
 @click.command()
 @folder_argument
-@click.argument("paths", nargs=-1, required=True, type=LocalPath())
+@click.argument("paths", nargs=-1, required=True, type=LocalPath(or_stream=True))
 @click.option("-r", "--recursive", is_flag=True, help="Upload folders and their content.")
 @click.option(
     "-d",
@@ -58,7 +61,7 @@ _READ_BYTES = 1024 * 1024
 @quiet_option
 def upload(
     name: str,
-    paths: tuple[Path, ...],
+    paths: tuple[Path | Stream, ...],
     recursive: bool,
     to: str | None,
     base_dir: Path | None,
@@ -78,13 +81,15 @@ def upload(
       backend.ai vfolder upload data . -r --exclude .venv
       tar c images | backend.ai vfolder upload data - --to raw/images.tar
     """
-    if Path(STREAM) in paths:
+    files = [path for path in paths if isinstance(path, Path)]
+    if len(files) < len(paths):
         target = stream_name(paths, to)
+        refuse_options("an upload of standard input", "base_dir", *SELECTION)
         with spooled_stdin() as path:
             item = Upload(path, target, path.stat().st_size)
             _send(name, [item], "", quiet)
         return
-    uploads = selection.plan(paths, base=base_dir, recursive=recursive)
+    uploads = selection.plan(files, base=base_dir, recursive=recursive)
     _send(name, uploads, to or "", quiet)
     selection.left_out.report(Status(quiet=quiet))
 
@@ -107,7 +112,7 @@ def _send(name: str, uploads: list[Upload], to: str, quiet: bool) -> None:
     "-b",
     "--base-dir",
     default=".",
-    type=LocalPath(file_okay=False),
+    type=LocalPath(file_okay=False, or_stream=True),
     help="Local folder for the files [default: the current one].",
 )
 @click.option("-f", "--overwrite", is_flag=True, help="Replace files that exist.")
@@ -125,7 +130,7 @@ def _send(name: str, uploads: list[Upload], to: str, quiet: bool) -> None:
 def download(
     name: str,
     paths: tuple[str, ...],
-    base_dir: Path,
+    base_dir: Path | Stream,
     overwrite: bool,
     links: str,
     archive: Path | None,
@@ -144,9 +149,11 @@ def download(
       backend.ai vfolder download data images --archive images.zip
     """
     if archive is not None:
+        refuse_options("a download of an archive", "base_dir", "links", "preserve")
         _download_archive(name, paths, archive, overwrite, quiet)
         return
-    if str(base_dir) == STREAM:
+    if not isinstance(base_dir, Path):
+        refuse_options("a download to standard output", "links", "preserve")
         _download_to_stdout(name, paths)
         return
     left_out = LeftOut()
@@ -173,23 +180,41 @@ def _download_to_stdout(name: str, paths: tuple[str, ...]) -> None:
     that goes on elsewhere may have to begin anew."""
     if len(paths) > 1:
         raise click.UsageError("standard output takes one file (-b -)")
+    path = paths[0]
+    refusal = click.UsageError(f"{path} is a folder; only a file can be a stream (-b -)")
 
     async def receive(client: Client) -> None:
+        vfolder = TrioVFolder(client, name)
+        if await _is_folder(vfolder, path):
+            raise refusal
         with TemporaryDirectory(prefix="backendai-") as folder:
-            written = await TrioVFolder(client, name).download(paths, folder)
-            if written != [Path(folder, PurePosixPath(paths[0]).name)]:
-                raise click.UsageError(
-                    f"{paths[0]} is a folder; only a file can be a stream (-b -)"
-                )
+            written = await vfolder.download([path], folder)
+            if written != [Path(folder, PurePosixPath(path).name)]:
+                raise refusal
             async with await trio.open_file(written[0], "rb") as file:
 
                 async def chunks() -> AsyncIterator[bytes]:
                     while data := await file.read(_READ_BYTES):
                         yield data
 
-                await write_stream(Path(STREAM), chunks())
+                await write_stream(STREAM, chunks())
 
     call_vfolders(receive, quiet=True)
+
+
+async def _is_folder(folder: TrioVFolder, path: str) -> bool:
+    """Whether a path is known to be a folder.
+
+    Where it cannot be listed, its download says why; managers before 1.4 list nothing.
+    """
+    parent, name = posixpath.split(posixpath.normpath(path))
+    if name in ("", "."):
+        return True
+    try:
+        files = await folder.list_files(parent or ".")
+    except (ApiError, LocalProtocolError):
+        return False
+    return any(file.name == name and file.is_folder for file in files)
 
 
 def _download_archive(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 import trio
 
 from backendai_trio import Client, TrioVFolder
 
-from ...confirmation import can_ask, confirm, yes_option
+from ...confirmation import confirm, yes_option
 from ...console import Status, printable
 from ...list_options import Columns, column_options
 from .requests import call_vfolders, folder_argument, show_folders
@@ -31,8 +33,9 @@ def delete(name: str, purge: bool, yes: bool) -> None:
       backend.ai vfolder delete --purge --yes data
     """
     # Scripts that know no option --yes delete folders where there is no trash: official clients
-    # have no question here.
-    if purge or (can_ask() and not call_vfolders(_has_trash)):
+    # have no question here. A person who cannot be asked, since standard error goes elsewhere, is
+    # refused.
+    if purge or (sys.stdin.isatty() and not call_vfolders(_has_trash)):
         _confirm(name, yes=yes)
 
     async def work(client: Client) -> bool:

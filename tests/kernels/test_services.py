@@ -164,7 +164,7 @@ async def test_no_server(
         open_kernel(client, PYTHON) as kernel,
     ):
         assert await list_apps(kernel) == []
-        with pytest.raises(NotFound, match="sshd") as refused:
+        with pytest.raises(NotFound, match="ssh-keygen is not installed") as refused:
             await ssh_login(kernel)
         assert refused.value.kind == "app-not-found"
         with pytest.raises(NotFound, match="there is no SSH server") as refused:

@@ -151,18 +151,13 @@ def _find(session: Session, name: str) -> _Address:
             return address
     found = {address.port for address in listening} - {session.ssh.occupied_port}
     ports = ", ".join(map(str, sorted(found)))
-    raise Refused(
-        404,
-        "app-not-found",
-        "No such app",
-        f"no program in this kernel listens on port {name!r}; its programs listen on: "
-        f"{ports or 'no port'}{_no_ssh(session, name)}",
+    reason = (
+        f"there is no SSH server: {session.ssh.lacking}"
+        if name == SSH
+        else f"no program in this kernel listens on port {name!r}; its programs listen on: "
+        f"{ports or 'no port'}"
     )
-
-
-def _no_ssh(session: Session, name: str) -> str:
-    """What explains that there is no SSH server."""
-    return f"; there is no SSH server: {session.ssh.lacking}" if name == SSH else ""
+    raise Refused(404, "app-not-found", "No such app", reason)
 
 
 async def _tunnel(websocket: WebSocket, stream: trio.SocketStream, half_close: bool) -> None:

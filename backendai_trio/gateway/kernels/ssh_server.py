@@ -233,10 +233,8 @@ def _find_server(*, separate: bool) -> tuple[str, str]:
             the server gives up when it cannot drop them.
     """
     if separate and os.geteuid() == 0:
-        return (
-            "",
-            "a gateway that root runs has one only with 'backend.ai serve --isolation process-group'",
-        )
+        command = "backend.ai serve --isolation process-group"
+        return "", f"a gateway that root runs has one only with '{command}'"
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_FOLDERS))
     server = shutil.which("sshd", path=path)
     if server and shutil.which("ssh-keygen"):

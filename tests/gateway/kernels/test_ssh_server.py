@@ -103,7 +103,5 @@ async def test_root_is_told_how_to_have_a_server(bubblewrap: Isolation) -> None:
         open_client(gateway.config) as client,
         open_kernel(client, PYTHON) as kernel,
     ):
-        with pytest.raises(
-            NotFound, match="only with 'backend.ai serve --isolation process-group'"
-        ):
+        with pytest.raises(NotFound, match="serve --isolation process-group'"):
             await ssh_login(kernel)

@@ -278,6 +278,12 @@ def test_every_setting_can_be_got_and_is_in_the_help(commands: Commands, lab: Pa
         assert got.text.strip() == values.get(name, got.text.strip()) and name in help_text
 
 
+def test_a_value_that_is_not_utf_8(commands: Commands) -> None:
+    result = commands.run("config", "set", "domain", stdin=b"caf\xe9\n")
+    assert "standard input cannot be read" in result.problem(125)
+    assert commands.run("config", "list").text.startswith("There are no profiles.")
+
+
 def test_the_default_profile(commands: Commands, lab: Path) -> None:
     assert json.loads(commands.run("config", "--json").stdout) == {"endpoint": None}
     lab.write_text("# mine\n" + lab.read_text().replace("[lab]", "[default]  # as well"))

@@ -24,6 +24,8 @@ from ..configuration import chosen_profile, command_config
 from ..console import Status
 from ..groups import Group
 from ..keyboard import ask, ask_secret
+from ..parameters import STREAM
+from ..secret_files import secret_lines
 
 __all__ = ["command"]
 
@@ -142,7 +144,7 @@ def set_(name: str, value: str | None) -> None:
     if value is None and sys.stdin.isatty():
         value = ask_secret(name) if name == _SECRET else ask(name)
     elif value is None:
-        value = sys.stdin.readline()
+        value = next(secret_lines(STREAM, name), "")
     profile = _profile()
     save_setting(profile, name, value)
     Status().done(f"Set {name} in the profile {profile!r} ({profiles_file()}).")

@@ -106,7 +106,7 @@ async def test_folder_of_a_project(target: Target) -> None:
     """Named by its name, where managers take only ids; and deleted, though no list has it."""
     name = new_folder_name()
     async with open_client(target.config("admin")) as client:
-        with pytest.raises(NotFound, match="no project 'nowhere'"):
+        with pytest.raises(NotFound, match="no project nowhere"):
             await create_vfolder(client, name, group="nowhere")
         folder = await create_vfolder(client, name, group="default")
         info = await folder.info()
@@ -293,7 +293,7 @@ async def test_list_of_a_project(client: Client) -> None:
     """By name; an unknown project is said to be one."""
     assert all(row.project for row in await list_vfolders(client, project="default"))
     assert (await list_hosts(client, project="default")).allowed
-    with pytest.raises(NotFound, match="no project 'nonesuch'"):
+    with pytest.raises(NotFound, match="no project nonesuch"):
         await list_vfolders(client, project="nonesuch")
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "check_terminal",
     "terminal_name",
     "window_size",
+    "window_size_at",
 ]
 
 _READ_BYTES = 65536
@@ -37,7 +38,12 @@ def check_terminal() -> None:
 
 def window_size() -> tuple[int, int]:
     """Rows and columns of the window; 24 and 80 for a terminal without size (a serial line)."""
-    columns, rows = os.get_terminal_size(sys.stdout.fileno())
+    return window_size_at(sys.stdout.fileno())
+
+
+def window_size_at(fd: int) -> tuple[int, int]:
+    """Like `window_size`, of the terminal that a descriptor leads to."""
+    columns, rows = os.get_terminal_size(fd)
     return rows or 24, columns or 80
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,6 +16,7 @@ from backendai_trio import (
     Config,
     Execution,
     InputRequest,
+    LocalProtocolError,
     TrioKernel,
     find_kernel,
     open_client,
@@ -40,6 +41,7 @@ from .manager_programs import (
 from .media_options import MediaOptions
 from .output import Output
 from .signals import Interrupts
+from .stdio import terminal_fds, user_stdio
 from .terminal import follow_window_size, raw_terminal, report_outages
 
 __all__ = ["RunRequest", "Runner"]
@@ -152,6 +154,7 @@ class Runner:
                     options=options,
                     window=request.window,
                     term=terminal_name() if owns_terminal else None,
+                    stdio=None if owns_terminal else user_stdio(),
                 ) as run,
                 trio.open_nursery() as nursery,
             ):
@@ -160,6 +163,8 @@ class Runner:
                 nursery.start_soon(self._output.release_held)
                 if owns_terminal:
                     nursery.start_soon(follow_window_size, run)
+                elif kernel.client.hello.features:
+                    nursery.start_soon(_follow_window, run)
                 with self._interrupts.of(run):
                     async for event in run:
                         if isinstance(event, InputRequest):
@@ -223,3 +228,10 @@ class Runner:
             if self._request.window is None:
                 self._mode.restore()  # after a password
         await run.close_stdin()
+
+
+async def _follow_window(run: Execution) -> None:
+    """Give a program the size of the window, if a standard stream of the user is a terminal."""
+    if terminals := terminal_fds():
+        with suppress(LocalProtocolError):  # polled: its terminal keeps the size from its beginning
+            await follow_window_size(run, terminals[-1])

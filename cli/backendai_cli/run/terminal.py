@@ -26,7 +26,7 @@ from backendai_trio.transport import ConnectionState
 
 from .. import exit_codes
 from ..console import Status, write_bytes
-from ..keyboard import Stdin, TerminalMode, terminal_name, window_size
+from ..keyboard import Stdin, TerminalMode, terminal_name, window_size_at
 from ..server import journal_for
 from ..termination import cancel_on_signals
 from ..waiting import waiting_for_kernel
@@ -136,14 +136,19 @@ async def connect(kernel: TrioKernel, status: Status) -> int:
     return code
 
 
-async def follow_window_size(terminal: Terminal | Execution) -> None:
-    """Send the size of the window, now and whenever it changes."""
-    await terminal.resize(*window_size())
+async def follow_window_size(terminal: Terminal | Execution, fd: int = 1) -> None:
+    """Send the size of the window, now and whenever it changes.
+
+    Args:
+        terminal: whose size it is.
+        fd: descriptor of the user's terminal.
+    """
+    await terminal.resize(*window_size_at(fd))
     if not hasattr(signal, "SIGWINCH"):
         return
     with trio.open_signal_receiver(signal.SIGWINCH) as changes:
         async for _ in changes:
-            await terminal.resize(*window_size())
+            await terminal.resize(*window_size_at(fd))
 
 
 async def report_outages(connection: ConnectionState, status: Status) -> None:

@@ -14,15 +14,15 @@ from ..options import (
     stats_option,
     token_option,
 )
-from ..parameters import NAME
 from ..run.media_options import MediaOptions, media_options
+from ..runtime_argument import RUNTIME
 from ..server import open_server
 
 __all__ = ["command"]
 
 
 @click.command("repl", cls=GroupedCommand)
-@click.argument("lang", type=NAME)
+@click.argument("lang", type=RUNTIME)
 @token_option
 @stats_option
 @quiet_option

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..languages import language_of_file
+from ..languages import is_language, language_of_file
 
 if TYPE_CHECKING:
     from backendai_trio import BatchOptions
@@ -116,8 +116,9 @@ def explain_unknown_option(
 
 def _names_program(words: Sequence[str], *, is_typo: bool) -> bool:
     """Whether the program is among the words before an option that is unknown."""
-    if any(language_of_file(word) or Path(word).is_file() for word in words):
-        return True
+    for word in words:
+        if language_of_file(word) or (Path(word).is_file() and not is_language(word)):
+            return True
     return not is_typo and bool({"-c", "--code"} & {*words})
 
 

@@ -46,7 +46,11 @@ class Stdio:
 
     @classmethod
     def from_json(cls, value: object) -> Stdio:
-        """Read a ``stdio`` object. What is missing or unknown there is the default."""
+        """Read a ``stdio`` object. What is missing or unknown there is the default.
+
+        Args:
+            value: the JSON value.
+        """
         if not isinstance(value, dict):
             return cls()
         default = cls()

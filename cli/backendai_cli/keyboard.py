@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import click
 
 __all__ = [
+    "CTRL_C",
     "Stdin",
     "TerminalMode",
     "ask",
@@ -23,6 +24,8 @@ __all__ = [
     "window_size_at",
 ]
 
+CTRL_C = b"\x03"
+"""What a terminal in raw mode sends for it."""
 _READ_BYTES = 65536
 
 

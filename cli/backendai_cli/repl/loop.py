@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import partial
 from importlib import import_module
 
 import click
@@ -139,7 +140,10 @@ class Repl:
             ):
                 answers = _Answers(source, self._output, mode)
                 nursery.start_soon(answers.send, run)
-                nursery.start_soon(report_outages, run.connection, self._status)
+                url = kernel.client.config.endpoint.url
+                leave = "Ctrl-C twice leaves" if self._interrupts.at_prompt else "Ctrl-C leaves"
+                report = partial(report_outages, leave=leave)
+                nursery.start_soon(report, run.connection, url, self._status)
                 nursery.start_soon(self._output.release_held)
                 with self._interrupts.of(run):
                     async for event in run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from backendai_trio.kernels import one_error
 
 from .. import exit_codes
 from ..console import Status
-from ..keyboard import Stdin, TerminalMode, terminal_name
+from ..keyboard import CTRL_C, Stdin, TerminalMode, terminal_name
 from ..languages import STATEFUL, language_of
 from ..server import journal_for
 from .code_arguments import set_arguments
@@ -159,7 +160,8 @@ class Runner:
                 trio.open_nursery() as nursery,
             ):
                 nursery.start_soon(self._send_input, run)
-                nursery.start_soon(report_outages, run.connection, self._status)
+                url = kernel.client.config.endpoint.url
+                nursery.start_soon(report_outages, run.connection, url, self._status)
                 nursery.start_soon(self._output.release_held)
                 if owns_terminal:
                     nursery.start_soon(follow_window_size, run)
@@ -224,6 +226,8 @@ class Runner:
         if not self._stdin.is_terminal:
             await self._input_requested.wait()
         while data := await self._stdin.read():
+            if CTRL_C in data and self._request.window is not None and not run.connection.up:
+                signal.raise_signal(signal.SIGINT)  # the program cannot get it
             await run.send_stdin(data)
             if self._request.window is None:
                 self._mode.restore()  # after a password

@@ -82,7 +82,9 @@ class Interrupts:
                 run = self._run
                 if number == signal.SIGINT and run is None and self.at_prompt:
                     continue
-                if number == signal.SIGINT and run is not None and not self._warned:
+                if run is not None and not run.connection.up and not self.at_prompt:
+                    self._status.info("The server is not reached: leaving without it.")
+                elif number == signal.SIGINT and run is not None and not self._warned:
                     self.interrupted = True
                     nursery.start_soon(self._interrupt, run)
                     if self.at_prompt:
@@ -111,4 +113,9 @@ class Interrupts:
 
     def _warn(self) -> None:
         self._warned = True
-        self._status.info("Interrupting the program; Ctrl-C again ends the kernel.")
+        if self._run is not None and not self._run.connection.up:
+            self._status.info(
+                "The program is interrupted once the connection is back; Ctrl-C again leaves."
+            )
+        else:
+            self._status.info("Interrupting the program; Ctrl-C again ends the kernel.")

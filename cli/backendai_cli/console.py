@@ -91,6 +91,22 @@ class Status:
             self._waiting.discard(self._stream)
             self._write(_ERASE_LINE)
 
+    def leave_interrupted_line(self) -> None:
+        """Begin a new line after Ctrl-C, which the terminal has shown as ``^C``; a "wait" line is
+        erased with it."""
+        if not self._stream.isatty():
+            return
+        if self._stream in self._waiting:
+            self._waiting.discard(self._stream)
+            self._write(f"\r{_ERASE_LINE}")
+        else:
+            self._write(self.line_end)
+
+    def ended(self, message: str) -> None:
+        """Show on a terminal that the command has been ended by a signal, even when quiet."""
+        if self._stream.isatty():
+            self._show(_INFO, message)
+
     def _show(self, kind: tuple[str, str], message: str, end: str | None = None) -> None:
         self.clear()
         color, mark = kind

@@ -32,6 +32,7 @@ from ..run.output import Output
 from ..run.signals import Interrupts
 from ..run.terminal import report_outages
 from ..server import journal_for
+from ..termination import EndedBySignal
 from .source_code import PROGRAMS
 from .sources import DumbTerminal, Keyboard, PipedInput, Source
 
@@ -57,7 +58,11 @@ class Repl:
         self._interrupts = Interrupts(status, keep=request.keep)
 
     async def run(self) -> int:
-        """Run it; returns the exit code of the command."""
+        """Run it; returns the exit code of the command.
+
+        Raises:
+            EndedBySignal: a signal has ended the command.
+        """
         code = exit_codes.FAILED
         with one_error():
             async with trio.open_nursery() as nursery:
@@ -67,8 +72,9 @@ class Repl:
                     nursery.start_soon(trio.to_thread.run_sync, _load_editor)
                 code = await self._run()
                 nursery.cancel_scope.cancel()
-        number = self._interrupts.number
-        return exit_codes.SIGNALED + number if number is not None else code
+        if self._interrupts.number is not None:
+            raise EndedBySignal(self._interrupts.number)
+        return code
 
     async def _run(self) -> int:
         async with (

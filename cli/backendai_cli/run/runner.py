@@ -30,6 +30,7 @@ from ..console import Status
 from ..keyboard import CTRL_C, Stdin, TerminalMode, terminal_name
 from ..languages import STATEFUL, language_of
 from ..server import journal_for
+from ..termination import EndedBySignal
 from .code_arguments import set_arguments
 from .kernel import KernelRequest, kernel_session
 from .manager_programs import (
@@ -81,15 +82,20 @@ class Runner:
         self._interrupts = Interrupts(status, keep=keep)
 
     async def run(self) -> int:
-        """Run it; returns the exit code of the command."""
+        """Run it; returns the exit code of the command.
+
+        Raises:
+            EndedBySignal: a signal has ended the command.
+        """
         code = exit_codes.FAILED
         with one_error():
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._interrupts.watch, nursery)
                 code = await self._run()
                 nursery.cancel_scope.cancel()
-        number = self._interrupts.number
-        return exit_codes.SIGNALED + number if number is not None else code
+        if self._interrupts.number is not None:
+            raise EndedBySignal(self._interrupts.number)
+        return code
 
     async def _run(self) -> int:
         request = self._request

@@ -80,6 +80,8 @@ class Interrupts:
             task_status.started()
             async for number in received:
                 run = self._run
+                if number == signal.SIGINT:
+                    self._status.leave_interrupted_line()
                 if number == signal.SIGINT and run is None and self.at_prompt:
                     continue
                 if run is not None and not run.connection.up and not self.at_prompt:
@@ -93,7 +95,7 @@ class Interrupts:
                         self._warn()
                     continue
                 self.number = number
-                if run is None and not self._keep:
+                if not self._keep:
                     self._status.wait("Ending the kernel; Ctrl-C again leaves it to 'gc'...")
                 if run is not None and not self._keep:
                     run.abandon()  # the end of its kernel ends it

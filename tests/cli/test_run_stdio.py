@@ -89,6 +89,18 @@ def test_c_prompts_without_a_flush(commands: Commands) -> None:
         assert run.wait() == 0
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_program_that_is_typed(commands: Commands, quiet: bool) -> None:
+    options = ["-q"] if quiet else []
+    with commands.terminal("run", *options, "python", "-") as run:
+        if not quiet:
+            run.expect("∙ Reading the program from the terminal; Ctrl-D ends it.")
+        run.send("print('ty' + 'ped')\n\x04")
+        run.expect("typed")
+        assert run.wait() == 0
+        assert ("Reading the program" in run.text()) is not quiet
+
+
 def test_the_window_is_the_users_own(commands: Commands) -> None:
     code = """
 import os, signal

@@ -210,6 +210,9 @@ class _Arguments:
             # `run python -- script.py ARGS`
             files, words, by_name = (_FILE.convert(words[0], None, None),), words[1:], True
         if code is None and (files == (STREAM,) or (not files and not Stdin().is_terminal)):
+            if Stdin().is_terminal:
+                status = Status(quiet=parameters["quiet"])
+                status.info("Reading the program from the terminal; Ctrl-D ends it.")
             files, code = (), read_code()
         paths = tuple(file for file in files if isinstance(file, Path))
         if len(paths) < len(files):

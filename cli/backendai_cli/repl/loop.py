@@ -84,16 +84,16 @@ class Repl:
             self._output.of_managers_query = not client.hello.features
             if not self._is_interactive:
                 return await self._run_all(kernel, PipedInput(self._language))
-            leave = "leaves" if self._request.keep else "leaves, and ends the kernel"
+            leave = "leaves" if self._request.keep else "ends it and the kernel"
             editor = "Tab completes, Ctrl-C interrupts or clears"
             keys = editor if self._has_editor else "Ctrl-C interrupts"
             self._status.info(f"{keys}, Ctrl-D {leave}.")
             if client.hello.features and self._language not in STATEFUL:
-                end = " An empty line ends a program." if self._language in PROGRAMS else ""
                 self._status.info(
-                    f"Each input in {self._language} is a program of its own: files stay, "
-                    f"variables do not.{end}"
+                    "Each input is a program of its own: files stay, variables do not."
                 )
+                if self._language in PROGRAMS:
+                    self._status.info("An empty line ends a program.")
             self._interrupts.at_prompt = True
             if self._has_editor:
                 return await self._converse(kernel, Keyboard(self._language, kernel, self._status))

@@ -91,9 +91,9 @@ class Status:
             self._waiting.discard(self._stream)
             self._write(_ERASE_LINE)
 
-    def leave_interrupted_line(self) -> None:
-        """Begin a new line after Ctrl-C, which the terminal has shown as ``^C``; a "wait" line is
-        erased with it."""
+    def begin_line(self) -> None:
+        """Begin a new line of the terminal, after what was written within one: the ``^C`` that it
+        shows for Ctrl-C, or a prompt. A "wait" line is erased instead."""
         if not self._stream.isatty():
             return
         if self._stream in self._waiting:

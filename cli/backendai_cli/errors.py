@@ -97,12 +97,12 @@ def _run(command: click.Command, arguments: Sequence[str], name: str) -> int:
         _show_end("Interrupted." if name == "SIGINT" else f"Ended by {name}.")
         return exit_codes.SIGNALED + exc.number
     except KeyboardInterrupt:
-        _leave_interrupted_line()
+        _begin_line()
         _show_end("Interrupted.")
         return exit_codes.INTERRUPTED
     except click.Abort as exc:
         if not isinstance(exc, Declined):  # within the line of a question
-            _leave_interrupted_line()
+            _begin_line()
         _show_end("Cancelled.")
         return exit_codes.INTERRUPTED
     except click.UsageError as exc:
@@ -232,10 +232,10 @@ def _show_warning(message: Warning | str, *_details: object, **_options: object)
     Status().warn(one_line(str(message)))
 
 
-def _leave_interrupted_line() -> None:
+def _begin_line() -> None:
     from .console import Status
 
-    Status().leave_interrupted_line()
+    Status().begin_line()
 
 
 def _show_end(message: str) -> None:

@@ -46,7 +46,10 @@ def window_size() -> tuple[int, int]:
 
 def window_size_at(fd: int) -> tuple[int, int]:
     """Like `window_size`, of the terminal that a descriptor leads to."""
-    columns, rows = os.get_terminal_size(fd)
+    try:
+        columns, rows = os.get_terminal_size(fd)
+    except OSError:  # a terminal that cannot tell, such as standard input on Windows
+        columns = rows = 0
     return rows or 24, columns or 80
 
 

@@ -50,7 +50,7 @@ async def cancel_on_signals() -> AsyncIterator[None]:
             task_status.started()
             async for number in received:
                 if number == signal.SIGINT:
-                    Status().leave_interrupted_line()
+                    Status().begin_line()
                 raise EndedBySignal(number)
 
     with one_error():

@@ -83,6 +83,8 @@ def test_the_server_is_killed_under_a_shell(commands: Commands, server: Running)
     with commands.terminal("shell", "bash", env=variables_of(server)) as shell:
         shell.expect("work")
         server.signal(signal.SIGKILL)
+        before = shell.expect("! The connection to")
+        assert before.partition("\x1b[93m")[0].endswith("\r\n"), before  # not within the prompt
         shell.expect("Ctrl-] leaves.")
         shell.send("\x1d")
         assert shell.wait() == 0

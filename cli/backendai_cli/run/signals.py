@@ -81,7 +81,7 @@ class Interrupts:
             async for number in received:
                 run = self._run
                 if number == signal.SIGINT:
-                    self._status.leave_interrupted_line()
+                    self._status.begin_line()
                 if number == signal.SIGINT and run is None and self.at_prompt:
                     continue
                 if run is not None and not run.connection.up and not self.at_prompt:

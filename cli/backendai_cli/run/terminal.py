@@ -180,6 +180,8 @@ async def report_outages(
     while True:
         await connection.wait_lost()
         seconds = connection.outage_seconds
+        if status.line_end != "\n":  # a raw terminal: most probably within a prompt or a picture
+            status.begin_line()
         status.warn(f"The connection to {url} is lost; trying again for {seconds:g} s. {leave}.")
         shown = ""
         with trio.move_on_after(_REASON_SECONDS):

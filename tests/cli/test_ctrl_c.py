@@ -9,7 +9,7 @@ import pytest
 
 from .commands import ACCESS_KEY, SECRET_KEY, Commands, variables_of
 from .runs import FOREVER
-from .terminal import Running
+from .terminal import Running, eventually
 
 INTERRUPTED = "∙ Interrupted.\n"
 STUBBORN = """
@@ -85,7 +85,7 @@ def test_during_an_upload(commands: Commands) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "end"), [("\x03", "Go on? [y/N]: ^C\n∙ Cancelled.\n"), ("n\r", "n\n∙ Cancelled.\n")]
+    ("answer", "end"), [("\x03", "\n∙ Cancelled.\n"), ("n\r", "n\n∙ Cancelled.\n")]
 )
 def test_at_a_question(
     commands: Commands, served: Mapping[str, str], answer: str, end: str
@@ -94,6 +94,9 @@ def test_at_a_question(
     with commands.terminal("vfolder", "delete", "data", env=served) as run:
         run.expect("[y/N]: ")
         run.send(answer)
+        # A signal that comes just before Python blocks in a read is not heard until the next one.
+        while not eventually(lambda: run.ended, 1.0):
+            run.send(answer)
         assert run.wait() == 130
     assert run.text().endswith(end)
 

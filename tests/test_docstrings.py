@@ -20,6 +20,7 @@ _NEVER_FAIL = frozenset(
     {
         "AppStream.aclose",
         "ConnectionState.wait_back",
+        "ConnectionState.wait_changed",
         "ConnectionState.wait_lost",
         "EventStream.aclose",
         "Terminal.aclose",

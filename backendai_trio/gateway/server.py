@@ -32,6 +32,7 @@ from ..wire.files import ARCHIVES
 from ..wire.kernel_spec import MOUNT_PERMISSIONS
 from ..wire.listings import LIST_FILTERS
 from ..wire.resumable import RESUMABLE_STREAMS
+from ..wire.stdio import CHOOSE_STDIO
 from ..wire.storage_proxy import TUS_CHECKSUM
 from ..wire.versions import FOLDER_ARCHIVES, POSITIONS, Era, Hello
 from .cleanup import clean_up_in_thread
@@ -59,6 +60,7 @@ FEATURES = frozenset(
         INTERRUPT_RUN,
         RUN_PROGRAM,
         SHOW_VALUE,
+        CHOOSE_STDIO,
         RESUMABLE_STREAMS,
         TUS_CHECKSUM,
         HALF_CLOSE,

@@ -56,9 +56,8 @@ class ResumableRun:
             try:
                 message = await self._stream.receive()
             except (trio.EndOfChannel, ConnectionFailed) as exc:
-                raise ExecutionError(
-                    f"run {self.run_id} has no outcome: {str(exc) or 'the server ended its stream'}"
-                ) from exc
+                reason = str(exc) or f"{self._client.config.endpoint.url} ended the stream early"
+                raise ExecutionError(f"the outcome of the run is not known: {reason}") from exc
             if not isinstance(message, Output):
                 events = self._mark(message.fields)
                 self.asks = isinstance(events[-1], InputRequest)

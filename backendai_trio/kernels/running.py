@@ -10,6 +10,7 @@ from ..errors import LocalProtocolError
 from ..transport.client import Client
 from ..wire.execution import RUN_PROGRAM, SHOW_VALUE, BatchOptions, ExecuteRequest, check_run_id
 from ..wire.resumable import RESUMABLE_STREAMS
+from ..wire.stdio import CHOOSE_STDIO, Stdio
 from .addressed import AddressedKernel
 from .execution import Execution, ExecutionResult, open_execution
 from .run_streams import loses_batch_ends
@@ -26,6 +27,7 @@ def execute(
     run_id: str | None = None,
     window: tuple[int, int] | None = None,
     term: str | None = None,
+    stdio: Stdio | None = None,
     show_value: bool = False,
 ) -> AbstractAsyncContextManager[Execution]:
     """Run code; use as ``async with kernel.execute(...) as run: async for event in run: ...``
@@ -40,6 +42,9 @@ def execute(
             what is typed, and gets all output as `Stdout`. Only our own gateway has that.
         term: TERM of a program with a `window`, such as ``screen``; default:
             ``xterm-256color``.
+        stdio: the standard streams of a program without a `window`; default: ``Stdio()``. On
+            servers other than our own gateway, and for code in the kernel's interpreter, the
+            kernel decides.
         show_value: in query mode, print the value of the expression that the code ends in, as
             a prompt does. On servers other than our own gateway, the kernel's image decides.
 
@@ -65,6 +70,8 @@ def execute(
         wanted["tty"] = list(window)
         if term:
             wanted["term"] = term
+    if stdio is not None and kernel.client.has(CHOOSE_STDIO):
+        wanted["stdio"] = stdio.as_json()
     first = ExecuteRequest(mode, run_id or secrets.token_hex(8), code, wanted)
     return open_execution(kernel.client, kernel.address, first)
 

@@ -15,11 +15,15 @@ class ConnectionState:
 
     Attributes:
         up: whether the connection is up; False while it is lost and being replaced.
+        outage_seconds: for how long a lost connection is tried to be replaced.
+        failure: why the last attempt to replace it has failed; ``""`` while none has.
         replaced: how often a lost connection was replaced.
     """
 
     def __init__(self) -> None:
         self.up = True
+        self.outage_seconds = 0.0
+        self.failure = ""
         self.replaced = 0
         self._changed = trio.lowlevel.ParkingLot()
 
@@ -35,10 +39,31 @@ class ConnectionState:
         while not self.up:
             await self._changed.park()
 
-    def set_lost(self) -> None:
-        """The stream has lost its connection."""
+    async def wait_changed(self) -> None:
+        """Wait until an attempt to connect again has failed in a new way, or succeeded."""
+        await self._changed.park()
+
+    def set_lost(self, outage_seconds: float) -> None:
+        """The stream has lost its connection, and tries to replace it.
+
+        Args:
+            outage_seconds: for how long.
+        """
+        if self.up:
+            self.failure = ""
         self.up = False
+        self.outage_seconds = outage_seconds
         self._changed.unpark_all()
+
+    def note_failure(self, failure: str) -> None:
+        """An attempt to connect again has failed.
+
+        Args:
+            failure: why.
+        """
+        if failure != self.failure:
+            self.failure = failure
+            self._changed.unpark_all()
 
     def set_back(self) -> None:
         """The stream has received a message."""

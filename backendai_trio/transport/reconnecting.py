@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import trio
 
-from ..errors import BackendError, ConnectionFailed, WebSocketsBlocked
+from ..errors import ApiError, BackendError, ConnectionFailed, WebSocketsBlocked
+from .connection_state import ConnectionState
 from .retry import backoff, is_transient
 
 __all__ = ["Reconnecting"]
@@ -22,10 +23,14 @@ class Reconnecting:
 
     Args:
         outage_seconds: how long a stream may be without a message over a new connection.
+        url: of the server, for errors.
+        state: is told of attempts that fail.
     """
 
-    def __init__(self, outage_seconds: float) -> None:
+    def __init__(self, outage_seconds: float, url: str, state: ConnectionState) -> None:
         self._outage_seconds = outage_seconds
+        self._url = url
+        self._state = state
         # When the outage has lasted for too long. A message over a new connection ends it.
         self._give_up_at: float | None = None
         # Between connections that break before they carry anything new.
@@ -69,12 +74,14 @@ class Reconnecting:
                 pause = next(pauses)
                 if trio.current_time() + pause > self._give_up_at:
                     raise self._outage(exc) from exc
+                if isinstance(exc, ApiError | ConnectionFailed):
+                    self._state.note_failure(exc.reason)
                 await trio.sleep(pause)
             else:
                 return
 
     def _outage(self, reason: object) -> ConnectionFailed:
         return ConnectionFailed(
-            "the connection broke and did not come back within "
+            f"the connection to {self._url} broke and did not come back within "
             f"{self._outage_seconds:g} s; output may be missing ({reason})"
         )

@@ -73,7 +73,8 @@ class ResumableStream:
         self._acknowledged = 0
         self._input = StreamInput(self._send)
         self._state: dict[str, Any] = {}
-        self._reconnecting = Reconnecting(limits.outage_seconds)
+        self._url = client.config.endpoint.url
+        self._reconnecting = Reconnecting(limits.outage_seconds, self._url, self.connection)
         self._closing = False
         self._attempt: trio.CancelScope | None = None
 
@@ -96,7 +97,7 @@ class ResumableStream:
             frame = await self._next_frame()
             if frame is None:
                 with trio.CancelScope() as self._attempt:
-                    self.connection.set_lost()
+                    self.connection.set_lost(self.limits.outage_seconds)
                     await self._abort()
                     await self._reconnecting.run(self.connect)
                 self._attempt = None
@@ -215,9 +216,9 @@ class ResumableStream:
         if code == _NORMAL:
             raise trio.EndOfChannel
         if code == _GOING_AWAY:
-            raise ConnectionFailed(f"the server closed the stream: {reason}")
+            raise ConnectionFailed(f"{self._url} closed the stream: {reason}")
         if code == _POLICY:
-            raise RemoteProtocolError(f"the server refused the stream: {reason}")
+            raise RemoteProtocolError(f"{self._url} refused the stream: {reason}")
         return None
 
     # --- messages --------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .json_fields import Fields, encode_json
+from .stdio import Stdio, window_size_of
 
 __all__ = [
     "INTERRUPT_RUN",
@@ -42,7 +43,6 @@ INTERRUPT_RUN = "interrupt-run"
 
 Mode = Literal["query", "batch", "continue", "input", "complete"]
 _MODES: Mapping[str, Mode] = {mode: mode for mode in get_args(Mode)}
-_MAX_WINDOW = 10_000
 
 
 # --- requests ------------------------------------------------------------------------------------
@@ -147,13 +147,12 @@ class ExecuteRequest:
 
         Our own gateway's; ``tty`` in the options.
         """
-        size = self.options.get("tty")
-        if not (isinstance(size, list) and len(size) == 2):
-            return None
-        rows, columns = size
-        if type(rows) is not int or type(columns) is not int:
-            return None
-        return min(max(rows, 1), _MAX_WINDOW), min(max(columns, 1), _MAX_WINDOW)
+        return window_size_of(self.options.get("tty"))
+
+    @property
+    def stdio(self) -> Stdio:
+        """What the standard streams of a program without a `window` shall be (`CHOOSE_STDIO`)."""
+        return Stdio.from_json(self.options.get("stdio"))
 
     @property
     def shows_value(self) -> bool:

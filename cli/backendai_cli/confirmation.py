@@ -30,6 +30,10 @@ def check_can_ask(what: str, *, yes: bool) -> None:
         raise click.UsageError(f"{what} There is no terminal to ask at: confirm it with --yes")
 
 
+class Declined(click.Abort):
+    """The answer to a question was no."""
+
+
 def confirm(what: str, *, yes: bool) -> None:
     """Ask on standard error whether something is to be done.
 
@@ -39,8 +43,9 @@ def confirm(what: str, *, yes: bool) -> None:
 
     Raises:
         click.UsageError: there is no terminal to ask at.
-        click.Abort: the user has not confirmed it.
+        Declined: the user has not confirmed it.
+        click.Abort: the input ended, or Ctrl-C was pressed.
     """
     check_can_ask(what, yes=yes)
-    if not yes:
-        click.confirm(f"{what} Go on?", err=True, abort=True)
+    if not yes and not click.confirm(f"{what} Go on?", err=True):
+        raise Declined

@@ -91,6 +91,22 @@ class Status:
             self._waiting.discard(self._stream)
             self._write(_ERASE_LINE)
 
+    def begin_line(self) -> None:
+        """Begin a new line of the terminal, after what was written within one: the ``^C`` that it
+        shows for Ctrl-C, or a prompt. A "wait" line is erased instead."""
+        if not self._stream.isatty():
+            return
+        if self._stream in self._waiting:
+            self._waiting.discard(self._stream)
+            self._write(f"\r{_ERASE_LINE}")
+        else:
+            self._write(self.line_end)
+
+    def ended(self, message: str) -> None:
+        """Show on a terminal that the command has been ended by a signal, even when quiet."""
+        if self._stream.isatty():
+            self._show(_INFO, message)
+
     def _show(self, kind: tuple[str, str], message: str, end: str | None = None) -> None:
         self.clear()
         color, mark = kind

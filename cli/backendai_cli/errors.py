@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from . import exit_codes
+from .confirmation import Declined
 from .program_output import STANDARD_OUTPUT, open_standard_streams
 from .termination import EndedBySignal
 
@@ -92,8 +93,17 @@ def _run(command: click.Command, arguments: Sequence[str], name: str) -> int:
         # Click raises SystemExit for a broken pipe, and with `standalone_mode=False` only then.
         return exit_codes.BROKEN_PIPE
     except EndedBySignal as exc:
+        name = signal.Signals(exc.number).name
+        _show_end("Interrupted." if name == "SIGINT" else f"Ended by {name}.")
         return exit_codes.SIGNALED + exc.number
-    except (KeyboardInterrupt, click.Abort):
+    except KeyboardInterrupt:
+        _begin_line()
+        _show_end("Interrupted.")
+        return exit_codes.INTERRUPTED
+    except click.Abort as exc:
+        if not isinstance(exc, Declined):  # within the line of a question
+            _begin_line()
+        _show_end("Cancelled.")
         return exit_codes.INTERRUPTED
     except click.UsageError as exc:
         hint = f" (see '{exc.ctx.command_path} --help')" if exc.ctx is not None else ""
@@ -220,6 +230,18 @@ def _show_warning(message: Warning | str, *_details: object, **_options: object)
     from .console import Status
 
     Status().warn(one_line(str(message)))
+
+
+def _begin_line() -> None:
+    from .console import Status
+
+    Status().begin_line()
+
+
+def _show_end(message: str) -> None:
+    from .console import Status
+
+    Status().ended(message)
 
 
 def _show_error(message: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import click
 
 __all__ = [
+    "CTRL_C",
     "Stdin",
     "TerminalMode",
     "ask",
@@ -20,8 +21,11 @@ __all__ = [
     "check_terminal",
     "terminal_name",
     "window_size",
+    "window_size_at",
 ]
 
+CTRL_C = b"\x03"
+"""What a terminal in raw mode sends for it."""
 _READ_BYTES = 65536
 
 
@@ -37,7 +41,15 @@ def check_terminal() -> None:
 
 def window_size() -> tuple[int, int]:
     """Rows and columns of the window; 24 and 80 for a terminal without size (a serial line)."""
-    columns, rows = os.get_terminal_size(sys.stdout.fileno())
+    return window_size_at(sys.stdout.fileno())
+
+
+def window_size_at(fd: int) -> tuple[int, int]:
+    """Like `window_size`, of the terminal that a descriptor leads to."""
+    try:
+        columns, rows = os.get_terminal_size(fd)
+    except OSError:  # a terminal that cannot tell, such as standard input on Windows
+        columns = rows = 0
     return rows or 24, columns or 80
 
 

@@ -5,9 +5,18 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-__all__ = ["STATEFUL", "command_of", "find_program", "interpreter_of", "language_of"]
+__all__ = [
+    "STATEFUL",
+    "command_of",
+    "find_program",
+    "interpreter_of",
+    "is_language",
+    "language_of",
+    "language_of_file",
+    "language_of_shebang",
+]
 
 STATEFUL = frozenset({"python", "lua"})
 """Languages that keep their variables from one execution to the next, on our own gateway."""
@@ -28,6 +37,11 @@ _SCRIPTS = {
 
 # Languages whose files become a program called main.
 _BUILT = frozenset({"c", "cpp", "c++", "rust", "go"})
+_BUILT_SUFFIXES = {
+    ".c": "c", ".cpp": "cpp", ".cc": "cpp", ".cxx": "cpp", ".rs": "rust", ".go": "go",
+    ".java": "java",
+}  # fmt: skip
+_SHEBANG_BYTES = 256
 
 
 def language_of(runtime: str) -> str:
@@ -40,6 +54,41 @@ def language_of(runtime: str) -> str:
 def interpreter_of(runtime: str) -> str:
     """The command that runs a script in the runtime; ``""`` if it is not known."""
     return _SCRIPTS.get(language_of(runtime), ("",))[0]
+
+
+def is_language(runtime: str) -> bool:
+    """Whether the name is that of a language, or of a runtime whose language is known."""
+    language = language_of(runtime)
+    return language in _SCRIPTS or language in _BUILT or language == "java"
+
+
+def language_of_file(name: str) -> str:
+    """The language of a file of this name, by its suffix; ``""`` if it is not known.
+
+    Args:
+        name: path of the file, which need not exist.
+    """
+    suffix = PurePosixPath(name).suffix
+    for language, (_, *suffixes) in _SCRIPTS.items():
+        if suffix and suffix in suffixes:
+            return language
+    return _BUILT_SUFFIXES.get(suffix, "")
+
+
+def language_of_shebang(path: Path) -> str:
+    """The language of the interpreter that the first line of a file names; ``""`` if none is known.
+
+    Args:
+        path: the file.
+    """
+    try:
+        with path.open("rb") as file:
+            line = file.readline(_SHEBANG_BYTES).decode()
+        words = shlex.split(line.removeprefix("#!")) if line.startswith("#!") else []
+    except (OSError, ValueError):  # it cannot be read, is not UTF-8, or has an open quote
+        return ""
+    names = [PurePosixPath(word).name for word in words if not word.startswith("-")]
+    return next((language_of(name) for name in names if is_language(name)), "")
 
 
 def command_of(runtime: str, program: str) -> str:

@@ -43,10 +43,14 @@ async def cancel_on_signals() -> AsyncIterator[None]:
 
     from backendai_trio.kernels import one_error
 
+    from .console import Status
+
     async def watch(*, task_status: trio.TaskStatus[None]) -> None:
         with trio.open_signal_receiver(*ending_signals()) as received:
             task_status.started()
             async for number in received:
+                if number == signal.SIGINT:
+                    Status().begin_line()
                 raise EndedBySignal(number)
 
     with one_error():

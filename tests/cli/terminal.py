@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import select
+import struct
 import subprocess
 import termios
 import time
@@ -80,6 +82,10 @@ class Running:
         """The terminal's modes."""
         flags: list[int] = termios.tcgetattr(self._keyboard)[:4]
         return flags
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Change the size of the window; the kernel tells the foreground program."""
+        fcntl.ioctl(self._keyboard, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     @property
     def ended(self) -> bool:

@@ -100,6 +100,33 @@ def test_questions_and_interrupts(commands: Commands) -> None:
     assert "geheim" not in history_of(commands).read_text()
 
 
+def test_ctrl_d_runs_unfinished_code(commands: Commands) -> None:
+    with commands.terminal("repl", "-q", "python") as running:
+        give(running, "for i in range(2):")
+        running.send("print('it', i)\r\x04")
+        running.expect("it 0\r\nit 1\r\n")
+        give(running, "print((1 +")
+        running.send("\x04")
+        running.expect("SyntaxError")
+        ready(running)
+        running.send("1 +\x042\r")  # within a line it deletes, as in shells
+        running.expect("3\r\n")
+        ready(running)
+        running.send("\x04")
+        assert running.wait() == 0
+
+
+@pytest.mark.parametrize("language", ["python", "bash"])
+def test_the_banner_fits_a_terminal(commands: Commands, language: str) -> None:
+    with commands.terminal("repl", language) as running:
+        ready(running, ">>>" if language == "python" else f"{language}>")
+        running.send("\x04")
+        assert running.wait() == 0
+    lines = running.text().splitlines()
+    assert any("Ctrl-D ends it and the kernel." in line for line in lines)
+    assert all(len(line) < 80 for line in lines if line.startswith("∙")), lines
+
+
 def test_output_is_live(commands: Commands) -> None:
     with commands.terminal("repl", "-q", "python") as running:
         give(running, "print('fir'+'st'); input('go on? ')")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
-import struct
-import termios
 from collections.abc import Mapping
 
 import pytest
 
 from .commands import Commands
-from .terminal import Running
 
 # The handler writes past `print`, which it may have interrupted. And `input` waits only for what is
 # there: a signal that comes just before Python blocks in a read is not heard until the next one.
@@ -34,11 +30,6 @@ except KeyboardInterrupt:
 """
 
 
-def resize(run: Running, rows: int, columns: int) -> None:
-    """Change the size of the window; the kernel tells the foreground program."""
-    fcntl.ioctl(run._keyboard, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-
 def test_the_program_has_the_terminal(commands: Commands) -> None:
     with commands.terminal("run", "--tty", "python3", "-c", SCREEN) as run:
         before = run.modes()
@@ -46,7 +37,7 @@ def test_the_program_has_the_terminal(commands: Commands) -> None:
         run.expect("? ")
         run.send("ünï\r")
         run.expect("got '\\xfcn\\xef'")
-        resize(run, 40, 132)
+        run.resize(40, 132)
         run.expect("now 132 40")
         run.send("\x03")  # belongs to the program, not to us
         run.expect("interrupted")

@@ -170,9 +170,19 @@ class Endpoints:
                     await socket.send_denial_response(self._problem(exc.problem, era))
                     return
                 await close_socket(socket, GOING_AWAY, exc.problem.detail)
-            await close_socket(socket, GOING_AWAY, "the kernel has ended")
+                return
+            await close_socket(socket, GOING_AWAY, _end_of(session))
 
         return respond
+
+
+def _end_of(session: Session) -> str:
+    """How a kernel has ended, for the reason of a close frame."""
+    return {
+        "gateway-closed": "the server was stopped, and has ended its kernels",
+        "user-requested": "the kernel was ended by a request",
+        "idle-timeout": "the kernel was ended, because it was idle",
+    }.get(session.end_reason, "the kernel has ended")
 
 
 async def _cancel_when_ended(session: Session, scope: trio.CancelScope) -> None:

@@ -27,6 +27,7 @@ from ...wire.resumable import (
     decode_from_client,
     encode_frame,
 )
+from ...wire.stdio import window_size_of
 from ..kernels.input_buffer import InputBuffer
 from ..kernels.output_buffer import ReplayBuffer
 from ..kernels.session import Session
@@ -274,4 +275,4 @@ def _is_new(socket: WebSocket) -> bool:
 
 def _size_in(fields: Mapping[str, Any]) -> tuple[int, int] | None:
     """The window's rows and columns in a control message; None if it has none."""
-    return ExecuteRequest("query", None, options={"tty": fields.get("resize")}).window
+    return window_size_of(fields.get("resize"))

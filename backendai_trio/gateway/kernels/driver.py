@@ -19,6 +19,7 @@ from ..cleanup import clean_up_in_thread
 from ..processes.interpreter import Interpreter, open_interpreter
 from ..processes.process import Ask, Process, Sink
 from ..processes.process_host import KernelHost, ProgramNotStartedError
+from ..processes.program_streams import INTERACTIVE, PIPED, ProgramStdio
 from ..shortages import shortage_of
 from .commands import build_argv, exec_argv, kernel_environment, query_file, query_steps
 from .display import Display, listen_at
@@ -77,7 +78,7 @@ class Driver:
             try:
                 if run.request.mode == "batch":
                     code = await self._batch(run)
-                elif self._argv is not None and run.window is None:
+                elif self._argv is not None and run.request.window is None:
                     code = await self._query(run)
                 else:
                     code = await self._program(run)
@@ -146,9 +147,9 @@ class Driver:
             code = run.request.code.encode("utf-8", "surrogateescape")
             await trio.to_thread.run_sync(source.write_bytes, code)
             steps = query_steps(self._runtime, folder.name)
-            if steps.build is not None and (failed := await self._stage(run, steps.build, "pipe")):
+            if steps.build is not None and (failed := await self._stage(run, steps.build, PIPED)):
                 return failed
-            return await self._stage(run, steps.run, _stdout_of(run))
+            return await self._stage(run, steps.run, _stdio_of(run))
         finally:
             remove = partial(shutil.rmtree, folder, ignore_errors=True)
             await clean_up_in_thread(remove)  # noqa: ASYNC102 (bounded there)
@@ -157,11 +158,11 @@ class Driver:
         """Clean, build and execute the files in the work folder."""
         options = run.request.batch_options()
         if options.clean not in (None, "*"):  # no runtime has a default clean command
-            code = await self._stage(run, ("/bin/sh", "-c", options.clean or ""), "pipe")
+            code = await self._stage(run, ("/bin/sh", "-c", options.clean or ""), PIPED)
             run.stage_finished("clean-finished", code)
         command = build_argv(self._runtime, options.build, await self._files())
         if command is not None:
-            code = await self._stage(run, command, "pipe", show_output=options.build_log)
+            code = await self._stage(run, command, PIPED, show_output=options.build_log)
             run.stage_finished("build-finished", code)
             if code != 0:
                 return code
@@ -174,7 +175,7 @@ class Driver:
             program=options.program,
             arguments=options.arguments,
         )
-        return 0 if command is None else await self._stage(run, command, _stdout_of(run))
+        return 0 if command is None else await self._stage(run, command, _stdio_of(run))
 
     async def _files(self) -> list[str]:
         return await trio.to_thread.run_sync(os.listdir, self._host.work)
@@ -183,7 +184,7 @@ class Driver:
         self,
         run: Run,
         command: Sequence[str],
-        stdout: Literal["terminal", "pipe", "interactive"],
+        stdio: ProgramStdio,
         *,
         show_output: bool = True,
     ) -> int:
@@ -195,16 +196,16 @@ class Driver:
 
         if run.interrupted:
             return INTERRUPTED
-        interactive = stdout == "interactive"
+        interactive = stdio == INTERACTIVE
         env = dict(self.environ)
         if interactive:
             env["TERM"] = term_of(run.request.options.get("term"))
         async with self._host.open_process(
-            command, env=env, cwd=self._host.work, stdout=stdout
+            command, env=env, cwd=self._host.work, stdio=stdio
         ) as process:
             run.interrupt = process.interrupt
-            if interactive and run.window is not None:
-                run.on_resize = process.resize
+            run.on_resize = process.resize
+            if run.window is not None:
                 process.resize(*run.window)
             if run.interrupted:  # while it was being started
                 process.interrupt()
@@ -266,9 +267,9 @@ async def _forward_input(typed: InputBuffer, process: Process) -> None:
     await process.write_stdin(None)
 
 
-def _stdout_of(run: Run) -> Literal["terminal", "interactive"]:
-    """What a program of this run writes to."""
-    return "terminal" if run.window is None else "interactive"
+def _stdio_of(run: Run) -> ProgramStdio:
+    """The standard streams of a program of this run."""
+    return run.request.stdio if run.request.window is None else INTERACTIVE
 
 
 def _crash_of(exit_code: int) -> str:

@@ -40,7 +40,7 @@ class Run:
         interrupt: interrupts the running program; None while none runs.
         interrupted: whether a client has interrupted the run.
         interrupts: how many interrupts its stream's client has sent.
-        window: rows and columns of the program's terminal; None if it has no terminal.
+        window: rows and columns of the program's terminal; None for the usual ones.
         on_resize: tells the program about a new window size; None while none runs.
         stage_gap_seconds: for how long output is lost when a poll has reported the end of a stage;
             see `Faults`.
@@ -75,7 +75,7 @@ class Run:
         self.interrupt: Callable[[], None] | None = None
         self.interrupted = False
         self.interrupts = 0
-        self.window = request.window
+        self.window = request.window or request.stdio.size
         self.on_resize: Callable[[int, int], None] | None = None
         self.stage_gap_seconds = 0.0
         self._lost_until = -math.inf

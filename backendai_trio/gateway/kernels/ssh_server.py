@@ -23,6 +23,7 @@ from ...errors import GatewayError
 from ...wire.ssh import KEY_FILE
 from ..limits import GatewayLimits
 from ..processes.process_host import KernelHost
+from ..processes.program_streams import PIPED
 
 __all__ = ["SshServer"]
 
@@ -177,7 +178,7 @@ class SshServer:
         try:
             with server.scope:
                 async with self._host.open_process(
-                    command, env=environment, cwd=self._host.work, stdout="pipe"
+                    command, env=environment, cwd=self._host.work, stdio=PIPED
                 ) as process:
                     await process.run(watch, None)
         except GatewayError:

@@ -16,6 +16,7 @@ from ...errors import GatewayError
 from ..limits import GatewayLimits
 from ..processes.process import Process
 from ..processes.process_host import KernelHost
+from ..processes.program_streams import INTERACTIVE
 from .input_buffer import InputBuffer
 from .output_buffer import ReplayBuffer
 
@@ -195,7 +196,7 @@ async def run_terminal(
     try:
         while code is None:
             async with host.open_process(
-                [shell], env=environment, cwd=Path(host.work), stdout="interactive"
+                [shell], env=environment, cwd=Path(host.work), stdio=INTERACTIVE
             ) as process:
                 if not started:
                     task_status.started(terminal)

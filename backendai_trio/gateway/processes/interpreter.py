@@ -13,6 +13,7 @@ import trio
 from ...errors import GatewayError
 from .kernel_host import KernelHost
 from .process import Ask, Process, Sink
+from .program_streams import PIPED
 
 __all__ = ["Interpreter", "open_interpreter"]
 
@@ -39,7 +40,7 @@ async def open_interpreter(
         GatewayError: the process host has died.
     """
     async with host.open_process(
-        argv, env=env, cwd=host.work, stdout="pipe", control=True
+        argv, env=env, cwd=host.work, stdio=PIPED, control=True
     ) as process:
         yield Interpreter(process)
 

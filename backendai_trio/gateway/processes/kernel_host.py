@@ -10,20 +10,18 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import trio
 
 from ...errors import GatewayError
 from ..shortages import shortage_of
 from .host.serving import MESSAGE_BYTES
-from .output_source import OutputSource
 from .process import Process, ProcessState
-from .pty import PseudoTerminal
+from .program_streams import INTERACTIVE, ProgramStdio, open_streams
 
-__all__ = ["KernelHost", "ProgramNotStartedError", "Stdout"]
+__all__ = ["KernelHost", "ProgramNotStartedError"]
 
-Stdout = Literal["terminal", "pipe", "interactive"]
 _STOP_ID = 0
 """The host's own end is reported like that of a program with this id."""
 
@@ -94,21 +92,19 @@ class KernelHost:
         *,
         env: Mapping[str, str],
         cwd: str | Path,
-        stdout: Stdout,
+        stdio: ProgramStdio,
         control: bool = False,
     ) -> AsyncIterator[Process]:
         """Start a program; kill it at the end of the block if it still runs then.
 
-        Standard input is a terminal and standard error a pipe. Background processes that an ended
-        program has left go on until the kernel ends.
+        Background processes that an ended program has left go on until the kernel ends.
 
         Args:
             argv: the program and its arguments; searched in the PATH of `env`.
             env: the whole environment.
             cwd: the folder it runs in.
-            stdout: "terminal" makes C programs flush their prompts before they read. "pipe" lets
-                the program see when its output was read. "interactive" is for shells: an ordinary
-                terminal, which is standard error as well.
+            stdio: its standard streams. If its input is a terminal, that is its controlling
+                terminal.
             control: give the program a socket as descriptor 3; its other end is `Process.control`.
 
         Raises:
@@ -123,12 +119,12 @@ class KernelHost:
             "argv": list(argv),
             "env": dict(env),
             "cwd": str(cwd),
-            "terminal": True,
+            "terminal": stdio == INTERACTIVE or stdio.stdin == "terminal",
         }
         with ExitStack() as gateway_ends:
             with ExitStack() as program_ends:
-                streams = _open_streams(
-                    gateway_ends, program_ends, stdout, self._devpts, control=control
+                streams = open_streams(
+                    gateway_ends, program_ends, stdio, self._devpts, control=control
                 )
                 self.send(request, streams.fds)
             state = self._states[process_id] = ProcessState()
@@ -143,9 +139,7 @@ class KernelHost:
                     raise ProgramNotStartedError(number, shortage or text)
                 if self.dead:
                     raise _host_died()
-                yield Process(
-                    state, notify_host, streams.terminal, streams.sources, streams.control
-                )
+                yield Process(state, notify_host, streams)
             finally:
                 # Also when its start was not reported yet: the host handles messages in order.
                 if not state.ended.is_set():
@@ -243,58 +237,6 @@ class KernelHost:
         except GatewayError:
             state.ended.set()  # it has died; `reap_host` cleans up
         await state.ended.wait()
-
-
-class _Streams(NamedTuple):
-    """A program's terminal and pipes."""
-
-    terminal: PseudoTerminal
-    sources: list[OutputSource]
-    control: trio.SocketStream | None
-    fds: list[int]
-    """The program's descriptors 0, 1, 2 and perhaps 3."""
-
-
-def _open_streams(
-    gateway_ends: ExitStack,
-    program_ends: ExitStack,
-    stdout: Stdout,
-    devpts: int | None,
-    *,
-    control: bool,
-) -> _Streams:
-    """Open a program's terminal and pipes; each stack closes its own ends."""
-    interactive = stdout == "interactive"
-    terminal = gateway_ends.enter_context(
-        PseudoTerminal.open(interactive=interactive, devpts=devpts)
-    )
-    sources = [OutputSource("stdout", terminal.master, is_terminal=True)]
-    fds = [terminal.slave, terminal.slave, terminal.slave]
-    if stdout == "pipe":
-        source, fds[1] = _open_pipe("stdout", gateway_ends, program_ends)
-        # Before the terminal: a prompt on /dev/tty comes after what was printed before it.
-        sources.insert(0, source)
-    if not interactive:
-        source, fds[2] = _open_pipe("stderr", gateway_ends, program_ends)
-        sources.append(source)
-    stream: trio.SocketStream | None = None
-    if control:
-        near, far = socket.socketpair()
-        program_ends.callback(far.close)
-        gateway_ends.callback(near.close)
-        stream = trio.SocketStream(trio.socket.from_stdlib_socket(near))
-        fds.append(far.fileno())
-    return _Streams(terminal, sources, stream, fds)
-
-
-def _open_pipe(
-    name: Literal["stdout", "stderr"], gateway_ends: ExitStack, program_ends: ExitStack
-) -> tuple[OutputSource, int]:
-    near, far = os.pipe()
-    gateway_ends.callback(os.close, near)
-    program_ends.callback(os.close, far)
-    os.set_blocking(near, False)
-    return OutputSource(name, near), far
 
 
 def _host_died() -> GatewayError:

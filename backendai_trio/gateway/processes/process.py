@@ -17,7 +17,7 @@ import trio
 from ..._groups import one_error
 from ...errors import GatewayError
 from .output_source import BURST_BYTES, OutputSource
-from .pty import PseudoTerminal
+from .program_streams import ProgramStreams
 
 __all__ = ["Ask", "Process", "ProcessState", "Sink"]
 
@@ -25,7 +25,7 @@ __all__ = ["Ask", "Process", "ProcessState", "Sink"]
 #: is never called twice at a time.
 Sink: TypeAlias = Callable[[Literal["stdout", "stderr"], bytes], Awaitable[None]]
 
-#: Called (with "is it a password?") when the program waits for input on its terminal. Returns a
+#: Called (with "is it a password?") when the program waits for standard input. Returns a
 #: line with its newline, or None for end of file.
 Ask: TypeAlias = Callable[[bool], Awaitable[bytes | None]]
 
@@ -87,15 +87,14 @@ class Process:
         self,
         state: ProcessState,
         notify_host: Callable[[dict[str, object]], None],
-        terminal: PseudoTerminal,
-        sources: list[OutputSource],
-        control: trio.SocketStream | None,
+        streams: ProgramStreams,
     ) -> None:
-        self.control = control
+        self.control = streams.control
         self._state = state
         self._notify_host = notify_host
-        self._terminal = terminal
-        self._sources = sources
+        self._stdin = streams.stdin
+        self._terminal = streams.terminal
+        self._sources = streams.sources
         # Held from a read until the sink has the output: so output keeps its order.
         self._turn = trio.Lock()
         self._activity = 0
@@ -136,25 +135,23 @@ class Process:
         return self._state.exit_code
 
     async def write_stdin(self, data: bytes | None) -> None:
-        """Write to its terminal, whether or not it waits for input; None for end of file.
+        """Write to its standard input, whether or not it waits for input; None for end of file.
 
-        Returns when the input is in the terminal's buffer. An end of file waits until all input
-        before it was read, because it counts only when it is read alone (see `pty.py`).
+        Returns when the input is in the buffer of its terminal or pipe.
         """
         self._quick_reads = 0
-        # Linux has no event for "all was read".
-        while data is None and self._terminal.has_unread_input():  # noqa: ASYNC110
-            await trio.sleep(FIRST_CHECK_SECONDS)
-        await self._terminal.write(data)
+        await self._stdin.write(data)
 
     def write_stdin_nowait(self, data: bytes) -> int:
-        """Write as much to its terminal as there is room for; returns how many bytes."""
+        """Write as much to its standard input as there is room for; returns how many bytes."""
         self._quick_reads = 0
-        return self._terminal.write_nowait(data)
+        return self._stdin.write_nowait(data)
 
     def resize(self, rows: int, columns: int) -> None:
-        """Set its terminal's size in characters; it gets SIGWINCH if the size is new."""
-        self._terminal.resize(rows, columns)
+        """Set its terminal's size in characters; it gets SIGWINCH if the size is new. Does nothing
+        to a program without a terminal."""
+        if self._terminal is not None:
+            self._terminal.resize(rows, columns)
 
     async def run(self, sink: Sink, ask: Ask | None) -> int:
         """Deliver its output and answer its requests for input until it ends.
@@ -257,7 +254,7 @@ class Process:
     async def _watch_for_input_wait(self, sink: Sink, ask: Ask) -> None:
         """Check repeatedly whether the program waits for input, and ask for it.
 
-        There is no other way: Linux has no event for "a process reads this terminal".
+        There is no other way: Linux has no event for "a process reads this terminal or pipe".
         """
         delay, seen, checked_at = FIRST_CHECK_SECONDS, self._activity, trio.current_time()
         while True:
@@ -270,18 +267,18 @@ class Process:
             else:
                 delay = min(delay * 1.4, MAX_CHECK_SECONDS)
             checked_at = trio.current_time()
-            if not self._terminal.is_awaited_by(self.pid):
+            if not self._stdin.is_awaited_by(self.pid):
                 continue
             await self.drain(sink)
             # While the sink was busy, a signal may have ended the read.
-            if not self._terminal.is_awaited_by(self.pid):
+            if not self._stdin.is_awaited_by(self.pid):
                 continue
             answer = await self._ask_while_waiting(ask)
-            if answer is None and not self._terminal.is_awaited_by(self.pid):
+            if answer is None and not self._stdin.is_awaited_by(self.pid):
                 # `write_stdin` has just written end of file, and a second one would be data.
                 continue
             if not isinstance(answer, _NoLongerWaiting):
-                await self._terminal.write(answer)
+                await self._stdin.write(answer)
             self._activity += 1
 
     async def _ask_while_waiting(self, ask: Ask) -> bytes | _NoLongerWaiting | None:
@@ -292,7 +289,7 @@ class Process:
         end one wait and begin the next between two checks.
         """
         answer: bytes | _NoLongerWaiting | None = _NoLongerWaiting()
-        hidden = self._terminal.hides_input()
+        hidden = self._stdin.hides_input()
 
         async def call_ask() -> None:
             nonlocal answer
@@ -305,11 +302,11 @@ class Process:
             while misses < 2:  # one may be a thread that woke up for a moment
                 with trio.move_on_after(REQUEST_CHECK_SECONDS) as unchanged:
                     # A prompt for the next input is output, so a change is seen at once.
-                    while self._terminal.hides_input() == hidden:
+                    while self._stdin.hides_input() == hidden:
                         await self._output_read.park()
                 if not unchanged.cancelled_caught:
                     break
-                waits = self._terminal.is_awaited_by(self.pid)
+                waits = self._stdin.is_awaited_by(self.pid)
                 misses = 0 if waits else misses + 1
             nursery.cancel_scope.cancel()
         return answer

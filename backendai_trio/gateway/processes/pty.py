@@ -1,10 +1,11 @@
 """A program's pseudo terminal.
 
-Standard input of every program is a pseudo terminal in "external processing" mode (EXTPROC, which
-telnetd uses). In that mode Linux neither echoes nor edits lines, has no limit on the length of a
-line, and turns each end-of-file character that is written alone into a read of zero bytes; and a
-program that switches echo off (getpass) can be seen from the gateway's side. What remains is a pipe
-that every libc treats as a terminal, so that it flushes its prompts before it reads.
+Standard input of a program is a pseudo terminal, unless its client asks for a pipe. It is in
+"external processing" mode (EXTPROC, which telnetd uses): Linux neither echoes nor edits lines, has
+no limit on the length of a line, and turns each end-of-file character that is written alone into a
+read of zero bytes; and a program that switches echo off (getpass) can be seen from the gateway's
+side. What remains is a pipe that every libc treats as a terminal, so that it flushes its prompts
+before it reads.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from contextlib import contextmanager
 
 import trio
 
-from .stdin_wait import link_of, waits_for_terminal
+from .stdin_wait import link_of, waits_for_input
 
 __all__ = ["EXTPROC", "PseudoTerminal"]
 
@@ -37,6 +38,9 @@ CHUNK_BYTES = 4000
 
 #: The time between two attempts to write when there is no room: grows while nothing is read.
 FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.0002, 0.02
+
+#: The time between two checks whether all input was read, before an end of file.
+END_CHECK_SECONDS = 0.002
 
 
 class PseudoTerminal:
@@ -114,16 +118,21 @@ class PseudoTerminal:
         a thread that sleeps in a read after that waits for more. The other way round, a thread that
         is about to wake up for the input just written would count as waiting for the next.
         """
-        return not self.has_unread_input() and waits_for_terminal(pid, self.name)
+        return not self.has_unread_input() and waits_for_input(pid, self.name, "/dev/tty")
 
     async def write(self, data: bytes | None) -> None:
         """Write input (a line with its newline, usually), or end of file for None.
 
         Returns when all of it is in the terminal's buffer; the program may not have read it yet.
+        An end of file waits until all input before it was read, because it counts only when it is
+        read alone (see above).
 
         Cancellation: a part of the input may have been written.
         """
         if data is None:
+            # Linux has no event for "all was read".
+            while self.has_unread_input():  # noqa: ASYNC110
+                await trio.sleep(END_CHECK_SECONDS)
             data = termios.tcgetattr(self.master)[6][termios.VEOF]
         rest = memoryview(data)
         delay = FIRST_RETRY_SECONDS

@@ -1,7 +1,7 @@
-"""Detects that a program waits for input on its terminal, from /proc.
+"""Detects that a program waits for input on its terminal or pipe, from /proc.
 
 A program waits when one of its threads sleeps in a system call that waits for a descriptor, and
-that descriptor is the terminal. Nothing is traced or slowed down.
+that descriptor is the terminal or pipe. Nothing is traced or slowed down.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["descendants", "link_of", "waits_for_terminal"]
+__all__ = ["descendants", "link_of", "waits_for_input"]
 
 #: System calls that wait for input, by machine: number -> kind.
 _SYSTEM_CALLS: dict[str, dict[int, str]] = {
@@ -37,14 +37,13 @@ def descendants(pid: int) -> Iterator[int]:
             todo.extend(int(child) for child in children.split())
 
 
-def waits_for_terminal(pid: int, terminal: str) -> bool:
-    """Whether a thread of `pid` or of a process below it sleeps until input arrives on a terminal.
+def waits_for_input(pid: int, *names: str) -> bool:
+    """Whether a thread of `pid` or of a process below it sleeps until input arrives on a file.
 
     Args:
         pid: the process.
-        terminal: the terminal's name, as the process sees it (``/dev/pts/3``).
+        names: the file's names, as the process sees them (``/dev/pts/3``, ``pipe:[12345]``).
     """
-    names = (terminal, "/dev/tty")
     return any(
         _thread_waits(process, thread, names)
         for process in descendants(pid)
@@ -60,7 +59,7 @@ def link_of(pid: int, fd: int) -> str:
         return ""
 
 
-def _thread_waits(pid: int, thread: int, names: tuple[str, str]) -> bool:
+def _thread_waits(pid: int, thread: int, names: tuple[str, ...]) -> bool:
     # The file reads "running" unless the thread sleeps.
     fields = _read_text(f"/proc/{pid}/task/{thread}/syscall").split()
     if len(fields) < 7:

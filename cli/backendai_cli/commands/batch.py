@@ -11,14 +11,17 @@ from backendai_trio import LocalProtocolError
 from backendai_trio.kernels import BatchJob
 
 from ..console import Status
+from ..copy_options import Selection, kernel_selection_options
 from ..kernel_options import GroupedCommand, KernelOptions, kernel_options
 from ..options import local_option, new_token_option, quiet_option
-from ..parameters import NAME, LocalPath
+from ..parameters import LocalPath
+from ..run.program import no_such_option
+from ..runtime_argument import RUNTIME, WORDS
 from ..server import configured_server, open_server
 
 __all__ = ["command"]
 
-_WORDS = "backendai_cli.batch"
+_COMMAND = "backendai_cli.batch"
 _FORM = "write the command behind --: backend.ai batch LANG [FILES] -- COMMAND"
 
 
@@ -29,14 +32,18 @@ class _BatchCommand(GroupedCommand):
         return [*super().collect_usage_pieces(ctx), "--", "COMMAND..."]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[WORDS] = [*args]
         if "--" in args:
             at = args.index("--")
-            args, ctx.meta[_WORDS] = args[:at], args[at + 1 :]
-        return super().parse_args(ctx, args)
+            args, ctx.meta[_COMMAND] = args[:at], args[at + 1 :]
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as exc:
+            raise click.UsageError(f"{no_such_option(exc)}; {_FORM}", ctx) from None
 
 
 @click.command("batch", cls=_BatchCommand)
-@click.argument("lang", type=NAME)
+@click.argument("lang", type=RUNTIME)
 @click.argument("files", nargs=-1, type=LocalPath())
 @new_token_option
 @click.option(
@@ -56,6 +63,7 @@ class _BatchCommand(GroupedCommand):
     "--enqueue-only", is_flag=True, help="Leave it in the queue of the server, and print its token."
 )
 @quiet_option
+@kernel_selection_options
 @local_option
 @kernel_options
 @click.pass_context
@@ -68,15 +76,16 @@ def command(
     starts_at: str,
     enqueue_only: bool,
     quiet: bool,
+    selection: Selection,
     local: bool,
     kernel: KernelOptions,
 ) -> int:
     """Run a COMMAND in a session of its own, which ends with it, and follow it to its result.
 
-    FILES are uploaded before the command begins. A single word behind -- is a line for the
-    session's shell; several are a program and its arguments. The output goes to standard output,
-    both streams as the server's log has them; the exit code is that of the command. There is no
-    input. Ctrl-C ends the session.
+    FILES, and folders with all their content, are uploaded before the command begins. A single word
+    behind -- is a line for the session's shell; several are a program and its arguments. The output
+    goes to standard output, both streams as the server's log has them; the exit code is that of the
+    command. There is no input. Ctrl-C ends the session.
 
     \b
     Examples:
@@ -92,7 +101,7 @@ def command(
       127  there is no such runtime
       130  interrupted with Ctrl-C
     """
-    words: list[str] = ctx.meta.get(_WORDS, [])
+    words: list[str] = ctx.meta.get(_COMMAND, [])
     if not words:
         raise click.UsageError(_FORM)
     if enqueue_only and (files or local or kernel.max_wait is not None):
@@ -108,18 +117,18 @@ def command(
 
         config = configured_server("leave a batch session in the queue")
         return enqueue_job(config, spec, _job(line, timeout, starts_at), client_token, status)
+    uploads = selection.plan(files, base=None, recursive=True) if files else []
+    selection.left_out.report(status)
     with open_server(status, local=local, lasting=bool(spec.mounts)) as config:
         # Imported here: a gateway loads in its process at the same time.
         import trio
-
-        from backendai_trio.files import plan_uploads
 
         from ..run.batch import JobRequest, follow_job
 
         request = JobRequest(
             spec=spec,
             job=_job(line, timeout, starts_at),
-            uploads=plan_uploads(files) if files else [],
+            uploads=uploads,
             token=client_token,
             max_wait=kernel.max_wait,
         )

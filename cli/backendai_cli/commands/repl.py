@@ -14,15 +14,15 @@ from ..options import (
     stats_option,
     token_option,
 )
-from ..parameters import NAME
 from ..run.media_options import MediaOptions, media_options
+from ..runtime_argument import RUNTIME
 from ..server import open_server
 
 __all__ = ["command"]
 
 
 @click.command("repl", cls=GroupedCommand)
-@click.argument("lang", type=NAME)
+@click.argument("lang", type=RUNTIME)
 @token_option
 @stats_option
 @quiet_option
@@ -45,7 +45,8 @@ def command(
     Enter runs complete code, and continues incomplete code on the next line. An empty line ends a
     block of Python, and a program in C and the like. Alt-Enter runs the code as it is. Tab
     completes. The arrow keys recall earlier code, also of earlier sessions. Ctrl-C interrupts the
-    code that runs, or clears what was entered. Ctrl-D leaves.
+    code that runs, or clears what was entered. Ctrl-D leaves; on a new line of unfinished code, it
+    runs the code as it is.
 
     From a pipe or file, code is run without prompts: Python statement by statement, other languages
     as a whole. The first failure ends the command with its exit code.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from copy import copy
@@ -23,10 +24,18 @@ from ..options import (
     stats_option,
     token_option,
 )
-from ..parameters import NAME, STREAM, LocalPath, Stream
+from ..parameters import STREAM, LocalPath, Stream
 from ..run.media_options import MediaOptions, media_options
-from ..run.program import CommandLine, append_arguments, read_code, split_command_line
+from ..run.program import (
+    CommandLine,
+    append_arguments,
+    explain_missing_files,
+    explain_unknown_option,
+    read_code,
+    split_command_line,
+)
 from ..run.sweep_options import SweepOptions, sweep_options
+from ..runtime_argument import RUNTIME, WORDS
 from ..server import open_server
 
 if TYPE_CHECKING:
@@ -51,8 +60,12 @@ class RunCommand(GroupedCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take them from the words that click parses."""
+        ctx.meta[WORDS] = args
         line = ctx.meta[_COMMAND_LINE] = split_command_line(args, self.first_file(ctx, args))
-        return super().parse_args(ctx, line.own)
+        try:
+            return super().parse_args(ctx, [*line.own])
+        except click.NoSuchOption as exc:
+            raise explain_unknown_option(exc, line, ctx) from None
 
     def first_file(self, ctx: click.Context, words: Sequence[str]) -> int | None:
         """Index of the first word that names a file; None if there is none, or before it is an
@@ -76,7 +89,7 @@ class RunCommand(GroupedCommand):
 
 
 @click.command("run", cls=RunCommand, context_settings={"show_default": False})
-@click.argument("lang", type=NAME)
+@click.argument("lang", type=RUNTIME)
 @click.argument("files", nargs=-1, type=_FILE)
 @token_option
 @click.option("-c", "--code", metavar="CODE", help="The code to run.")
@@ -139,6 +152,8 @@ def command(ctx: click.Context, /, lang: str, **parameters: Any) -> int:
     """
     arguments = _Arguments.of(ctx.meta[_COMMAND_LINE], lang=lang, **parameters)
     arguments.check()
+    if missing := arguments.missing_files():
+        raise explain_missing_files(missing, ctx.meta[_COMMAND_LINE], ctx)
     cases = arguments.plan_cases()
     status = Status(quiet=arguments.quiet)
     uploads = arguments.plan_uploads(status)
@@ -195,6 +210,9 @@ class _Arguments:
             # `run python -- script.py ARGS`
             files, words, by_name = (_FILE.convert(words[0], None, None),), words[1:], True
         if code is None and (files == (STREAM,) or (not files and not Stdin().is_terminal)):
+            if Stdin().is_terminal:
+                status = Status(quiet=parameters["quiet"])
+                status.info("Reading the program from the terminal; Ctrl-D ends it.")
             files, code = (), read_code()
         paths = tuple(file for file in files if isinstance(file, Path))
         if len(paths) < len(files):
@@ -233,6 +251,11 @@ class _Arguments:
             raise click.UsageError(
                 "only code of Python gets arguments; save the code in a file, and name that"
             )
+
+    def missing_files(self) -> list[Path]:
+        """Files behind the first one that do not exist, if that one does."""
+        missing = [path for path in self.files if not os.path.lexists(path)]
+        return [] if self.files[:1] == tuple(missing[:1]) else missing
 
     def plan_cases(self) -> list[Case] | None:
         """The cases of a sweep; None for a single run.

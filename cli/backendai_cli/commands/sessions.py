@@ -17,6 +17,7 @@ from ..images import suggesting_images
 from ..kernel_options import GroupedCommand, KernelOptions, kernel_options
 from ..options import new_token_option, quiet_option
 from ..parameters import NAME
+from ..runtime_argument import RUNTIME
 from ..server import call_kernel, call_server, configured_server
 from ..tables import amount, show_record
 
@@ -29,7 +30,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
 
 
 @click.command("create", cls=GroupedCommand)
-@click.argument("lang", type=NAME)
+@click.argument("lang", type=RUNTIME)
 @new_token_option
 @click.option(
     "--type",

@@ -9,14 +9,14 @@ from ..console import Status
 from ..kernel_options import GroupedCommand, KernelOptions, kernel_options
 from ..keyboard import check_terminal
 from ..options import local_option, quiet_option, token_option
-from ..parameters import NAME
+from ..runtime_argument import RUNTIME
 from ..server import open_server
 
 __all__ = ["command"]
 
 
 @click.command("shell", cls=GroupedCommand)
-@click.argument("lang", type=NAME)
+@click.argument("lang", type=RUNTIME)
 @token_option
 @quiet_option
 @local_option

@@ -162,6 +162,13 @@ class LineEditor:
         def _(event: KeyPressEvent) -> None:
             event.current_buffer.complete_state = None
 
+        @Condition
+        def at_new_line() -> bool:
+            document = self._session.default_buffer.document
+            line = document.text_before_cursor.rpartition("\n")
+            return bool(line[1]) and not (line[2] + document.text_after_cursor).strip()
+
+        @keys.add("c-d", filter=at_new_line)
         @keys.add("escape", "enter")
         def _(event: KeyPressEvent) -> None:
             event.current_buffer.validate_and_handle()  # even if it seems incomplete

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import partial
 from importlib import import_module
 
 import click
@@ -31,6 +32,7 @@ from ..run.output import Output
 from ..run.signals import Interrupts
 from ..run.terminal import report_outages
 from ..server import journal_for
+from ..termination import EndedBySignal
 from .source_code import PROGRAMS
 from .sources import DumbTerminal, Keyboard, PipedInput, Source
 
@@ -56,7 +58,11 @@ class Repl:
         self._interrupts = Interrupts(status, keep=request.keep)
 
     async def run(self) -> int:
-        """Run it; returns the exit code of the command."""
+        """Run it; returns the exit code of the command.
+
+        Raises:
+            EndedBySignal: a signal has ended the command.
+        """
         code = exit_codes.FAILED
         with one_error():
             async with trio.open_nursery() as nursery:
@@ -66,8 +72,9 @@ class Repl:
                     nursery.start_soon(trio.to_thread.run_sync, _load_editor)
                 code = await self._run()
                 nursery.cancel_scope.cancel()
-        number = self._interrupts.number
-        return exit_codes.SIGNALED + number if number is not None else code
+        if self._interrupts.number is not None:
+            raise EndedBySignal(self._interrupts.number)
+        return code
 
     async def _run(self) -> int:
         async with (
@@ -77,16 +84,16 @@ class Repl:
             self._output.of_managers_query = not client.hello.features
             if not self._is_interactive:
                 return await self._run_all(kernel, PipedInput(self._language))
-            leave = "leaves" if self._request.keep else "leaves, and ends the kernel"
+            leave = "leaves" if self._request.keep else "ends it and the kernel"
             editor = "Tab completes, Ctrl-C interrupts or clears"
             keys = editor if self._has_editor else "Ctrl-C interrupts"
             self._status.info(f"{keys}, Ctrl-D {leave}.")
             if client.hello.features and self._language not in STATEFUL:
-                end = " An empty line ends a program." if self._language in PROGRAMS else ""
                 self._status.info(
-                    f"Each input in {self._language} is a program of its own: files stay, "
-                    f"variables do not.{end}"
+                    "Each input is a program of its own: files stay, variables do not."
                 )
+                if self._language in PROGRAMS:
+                    self._status.info("An empty line ends a program.")
             self._interrupts.at_prompt = True
             if self._has_editor:
                 return await self._converse(kernel, Keyboard(self._language, kernel, self._status))
@@ -139,7 +146,10 @@ class Repl:
             ):
                 answers = _Answers(source, self._output, mode)
                 nursery.start_soon(answers.send, run)
-                nursery.start_soon(report_outages, run.connection, self._status)
+                url = kernel.client.config.endpoint.url
+                leave = "Ctrl-C twice leaves" if self._interrupts.at_prompt else "Ctrl-C leaves"
+                report = partial(report_outages, leave=leave)
+                nursery.start_soon(report, run.connection, url, self._status)
                 nursery.start_soon(self._output.release_held)
                 with self._interrupts.of(run):
                     async for event in run:

@@ -11,10 +11,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..languages import is_language, language_of_file
+
 if TYPE_CHECKING:
     from backendai_trio import BatchOptions
 
-__all__ = ["CommandLine", "append_arguments", "read_code", "split_command_line"]
+__all__ = [
+    "CommandLine",
+    "append_arguments",
+    "explain_missing_files",
+    "explain_unknown_option",
+    "no_such_option",
+    "read_code",
+    "split_command_line",
+]
 
 _SHEBANG_BYTES = 512
 _SHORTCUTS = ("lcc", "lpython")
@@ -81,6 +91,54 @@ def _arguments_in(shebang: str) -> list[str] | None:
         if name == "backend.ai" and "run" in words[at:]:
             return words[words.index("run", at) + 1 :]
     return None
+
+
+def no_such_option(exc: click.NoSuchOption) -> str:
+    """What is said of an option that this command does not have, without an end."""
+    text = exc.message.rstrip(".")
+    if exc.possibilities:
+        text += f"; did you mean {' or '.join(exc.possibilities)}?"
+    return text
+
+
+def explain_unknown_option(
+    exc: click.NoSuchOption, line: CommandLine, ctx: click.Context
+) -> click.UsageError:
+    """The error for an option that this command does not have, and the program may have."""
+    name = exc.option_name
+    for at, word in enumerate(line.own):
+        is_option = word.partition("=")[0] == name or (len(name) == 2 and word.startswith(name))
+        if is_option and _names_program(line.own[:at], is_typo=bool(exc.possibilities)):
+            program = [*line.own[at:], *line.program]
+            return _belongs_to_program(no_such_option(exc), line.own[:at], program, ctx)
+    return exc
+
+
+def _names_program(words: Sequence[str], *, is_typo: bool) -> bool:
+    """Whether the program is among the words before an option that is unknown."""
+    for word in words:
+        if language_of_file(word) or (Path(word).is_file() and not is_language(word)):
+            return True
+    return not is_typo and bool({"-c", "--code"} & {*words})
+
+
+def explain_missing_files(
+    missing: Sequence[Path], line: CommandLine, ctx: click.Context
+) -> click.UsageError:
+    """The error for files that do not exist, and may be arguments of the program."""
+    words = [word for word in line.own if Path(word) in missing]
+    own = [word for word in line.own if word not in words]
+    text = f"{missing[0]}: no such file"
+    return _belongs_to_program(text, own, [*words, *line.program], ctx)
+
+
+def _belongs_to_program(
+    text: str, own: Sequence[str], program: Sequence[str], ctx: click.Context
+) -> click.UsageError:
+    corrected = shlex.join([*own, "--", *program])
+    return click.UsageError(
+        f"{text}; the program's own arguments go behind --: {ctx.command_path} {corrected}", ctx
+    )
 
 
 def read_code() -> str:

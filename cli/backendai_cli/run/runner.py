@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,6 +17,7 @@ from backendai_trio import (
     Config,
     Execution,
     InputRequest,
+    LocalProtocolError,
     TrioKernel,
     find_kernel,
     open_client,
@@ -25,9 +27,10 @@ from backendai_trio.kernels import one_error
 
 from .. import exit_codes
 from ..console import Status
-from ..keyboard import Stdin, TerminalMode, terminal_name
+from ..keyboard import CTRL_C, Stdin, TerminalMode, terminal_name
 from ..languages import STATEFUL, language_of
 from ..server import journal_for
+from ..termination import EndedBySignal
 from .code_arguments import set_arguments
 from .kernel import KernelRequest, kernel_session
 from .manager_programs import (
@@ -40,6 +43,7 @@ from .manager_programs import (
 from .media_options import MediaOptions
 from .output import Output
 from .signals import Interrupts
+from .stdio import terminal_fds, user_stdio
 from .terminal import follow_window_size, raw_terminal, report_outages
 
 __all__ = ["RunRequest", "Runner"]
@@ -78,15 +82,20 @@ class Runner:
         self._interrupts = Interrupts(status, keep=keep)
 
     async def run(self) -> int:
-        """Run it; returns the exit code of the command."""
+        """Run it; returns the exit code of the command.
+
+        Raises:
+            EndedBySignal: a signal has ended the command.
+        """
         code = exit_codes.FAILED
         with one_error():
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._interrupts.watch, nursery)
                 code = await self._run()
                 nursery.cancel_scope.cancel()
-        number = self._interrupts.number
-        return exit_codes.SIGNALED + number if number is not None else code
+        if self._interrupts.number is not None:
+            raise EndedBySignal(self._interrupts.number)
+        return code
 
     async def _run(self) -> int:
         request = self._request
@@ -152,14 +161,18 @@ class Runner:
                     options=options,
                     window=request.window,
                     term=terminal_name() if owns_terminal else None,
+                    stdio=None if owns_terminal else user_stdio(),
                 ) as run,
                 trio.open_nursery() as nursery,
             ):
                 nursery.start_soon(self._send_input, run)
-                nursery.start_soon(report_outages, run.connection, self._status)
+                url = kernel.client.config.endpoint.url
+                nursery.start_soon(report_outages, run.connection, url, self._status)
                 nursery.start_soon(self._output.release_held)
                 if owns_terminal:
                     nursery.start_soon(follow_window_size, run)
+                elif kernel.client.hello.features:
+                    nursery.start_soon(_follow_window, run)
                 with self._interrupts.of(run):
                     async for event in run:
                         if isinstance(event, InputRequest):
@@ -219,7 +232,16 @@ class Runner:
         if not self._stdin.is_terminal:
             await self._input_requested.wait()
         while data := await self._stdin.read():
+            if CTRL_C in data and self._request.window is not None and not run.connection.up:
+                signal.raise_signal(signal.SIGINT)  # the program cannot get it
             await run.send_stdin(data)
             if self._request.window is None:
                 self._mode.restore()  # after a password
         await run.close_stdin()
+
+
+async def _follow_window(run: Execution) -> None:
+    """Give a program the size of the window, if a standard stream of the user is a terminal."""
+    if terminals := terminal_fds():
+        with suppress(LocalProtocolError):  # polled: its terminal keeps the size from its beginning
+            await follow_window_size(run, terminals[-1])

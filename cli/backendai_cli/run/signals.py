@@ -80,9 +80,13 @@ class Interrupts:
             task_status.started()
             async for number in received:
                 run = self._run
+                if number == signal.SIGINT:
+                    self._status.begin_line()
                 if number == signal.SIGINT and run is None and self.at_prompt:
                     continue
-                if number == signal.SIGINT and run is not None and not self._warned:
+                if run is not None and not run.connection.up and not self.at_prompt:
+                    self._status.info("The server is not reached: leaving without it.")
+                elif number == signal.SIGINT and run is not None and not self._warned:
                     self.interrupted = True
                     nursery.start_soon(self._interrupt, run)
                     if self.at_prompt:
@@ -91,7 +95,7 @@ class Interrupts:
                         self._warn()
                     continue
                 self.number = number
-                if run is None and not self._keep:
+                if not self._keep:
                     self._status.wait("Ending the kernel; Ctrl-C again leaves it to 'gc'...")
                 if run is not None and not self._keep:
                     run.abandon()  # the end of its kernel ends it
@@ -111,4 +115,9 @@ class Interrupts:
 
     def _warn(self) -> None:
         self._warned = True
-        self._status.info("Interrupting the program; Ctrl-C again ends the kernel.")
+        if self._run is not None and not self._run.connection.up:
+            self._status.info(
+                "The program is interrupted once the connection is back; Ctrl-C again leaves."
+            )
+        else:
+            self._status.info("Interrupting the program; Ctrl-C again ends the kernel.")

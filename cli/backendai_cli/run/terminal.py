@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 
 import click
 import trio
@@ -26,7 +27,8 @@ from backendai_trio.transport import ConnectionState
 
 from .. import exit_codes
 from ..console import Status, write_bytes
-from ..keyboard import Stdin, TerminalMode, terminal_name, window_size
+from ..errors import one_line
+from ..keyboard import Stdin, TerminalMode, terminal_name, window_size_at
 from ..server import journal_for
 from ..termination import cancel_on_signals
 from ..waiting import waiting_for_kernel
@@ -44,6 +46,11 @@ __all__ = [
 
 DETACH = b"\x1d"
 """Ctrl-], as in telnet: hardly any program uses it."""
+
+
+_REASON_SECONDS = 1.0
+"""How long the connection is lost before the reason is shown: most outages are over by then, and a
+server that has been killed first answers in several ways."""
 
 
 class Detached(Exception):
@@ -129,29 +136,61 @@ async def connect(kernel: TrioKernel, status: Status) -> int:
                 nursery.start_soon(show_output)
                 nursery.start_soon(send_keys)
                 nursery.start_soon(follow_window_size, terminal)
-                nursery.start_soon(report_outages, terminal.connection, status)
+                nursery.start_soon(
+                    partial(
+                        report_outages,
+                        terminal.connection,
+                        kernel.client.config.endpoint.url,
+                        status,
+                        leave="Ctrl-] leaves",
+                    )
+                )
     click.echo(err=True)
     if detached:
         raise Detached
     return code
 
 
-async def follow_window_size(terminal: Terminal | Execution) -> None:
-    """Send the size of the window, now and whenever it changes."""
-    await terminal.resize(*window_size())
+async def follow_window_size(terminal: Terminal | Execution, fd: int = 1) -> None:
+    """Send the size of the window, now and whenever it changes.
+
+    Args:
+        terminal: whose size it is.
+        fd: descriptor of the user's terminal.
+    """
+    await terminal.resize(*window_size_at(fd))
     if not hasattr(signal, "SIGWINCH"):
         return
     with trio.open_signal_receiver(signal.SIGWINCH) as changes:
         async for _ in changes:
-            await terminal.resize(*window_size())
+            await terminal.resize(*window_size_at(fd))
 
 
-async def report_outages(connection: ConnectionState, status: Status) -> None:
-    """Report that the connection is lost, and that it is back."""
+async def report_outages(
+    connection: ConnectionState, url: str, status: Status, *, leave: str = "Ctrl-C leaves"
+) -> None:
+    """Report that the connection is lost, why it does not come back, and that it is back.
+
+    Args:
+        connection: of a run or a terminal.
+        url: of the server.
+        status: where to report.
+        leave: how the user can leave meanwhile.
+    """
     while True:
         await connection.wait_lost()
-        status.warn("The connection is lost; trying again...")
-        await connection.wait_back()
+        seconds = connection.outage_seconds
+        if status.line_end != "\n":  # a raw terminal: most probably within a prompt or a picture
+            status.begin_line()
+        status.warn(f"The connection to {url} is lost; trying again for {seconds:g} s. {leave}.")
+        shown = ""
+        with trio.move_on_after(_REASON_SECONDS):
+            await connection.wait_back()
+        while not connection.up:
+            if connection.failure != shown:
+                shown = connection.failure
+                status.info(f"Not back yet: {one_line(shown)}")
+            await connection.wait_changed()
         status.done("The connection is back.")
 
 

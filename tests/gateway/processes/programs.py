@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import trio
@@ -17,6 +17,7 @@ from backendai_trio.gateway.kernels.runtimes import resolve
 from backendai_trio.gateway.processes.host.process_tree import below
 from backendai_trio.gateway.processes.interpreter import Interpreter, open_interpreter
 from backendai_trio.gateway.processes.process_host import KernelHost, open_host
+from backendai_trio.wire.stdio import Stdio
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="kernels run on Linux only")
 TALK = Callable[..., Any]
@@ -28,11 +29,12 @@ def environment(host: KernelHost) -> dict[str, str]:
     )
 
 
-async def run(
-    host: KernelHost, argv: list[str], talk: Any, stdout: Literal["terminal", "pipe"] = "terminal"
-) -> int:
+ON_TERMINAL = Stdio()
+
+
+async def run(host: KernelHost, argv: list[str], talk: Any, stdio: Stdio = ON_TERMINAL) -> int:
     async with host.open_process(
-        argv, env=environment(host), cwd=host.work, stdout=stdout
+        argv, env=environment(host), cwd=host.work, stdio=stdio
     ) as process:
         return await process.run(talk.sink, talk.ask)
 

@@ -38,6 +38,7 @@ from backendai_trio.gateway.processes.isolation import (
     try_isolation,
 )
 from backendai_trio.gateway.processes.process_host import KernelHost, open_host
+from backendai_trio.gateway.processes.program_streams import PIPED
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels run on Linux only")
 
@@ -63,7 +64,7 @@ async def tell(host: KernelHost, talk: Any, source: str) -> Any:
     environment = kernel_environment(
         resolve("bash"), home=host.home, tmp=host.tmp, display=host.display, user={}
     )
-    async with host.open_process(argv, env=environment, cwd=host.work, stdout="pipe") as child:
+    async with host.open_process(argv, env=environment, cwd=host.work, stdio=PIPED) as child:
         assert await child.run(talk.sink, talk.ask) == 0, talk.text("stderr")
     return json.loads(talk.text("stdout"))
 

@@ -18,6 +18,7 @@ from backendai_trio.gateway.limits import GatewayLimits
 from backendai_trio.gateway.processes.host.process_tree import below
 from backendai_trio.gateway.processes.isolation import Isolation
 from backendai_trio.gateway.processes.process_host import open_host
+from backendai_trio.gateway.processes.program_streams import PIPED
 
 from .programs import (
     TALK,
@@ -90,7 +91,7 @@ async def test_the_death_of_the_host(root: Path, conversation: TALK, isolation: 
                 ["sh", "-c", "setsid sleep 1000 & echo $!; exec cat"],
                 env=environment(host),
                 cwd=host.work,
-                stdout="pipe",
+                stdio=PIPED,
             ) as process:
                 host_pid = parent(process.pid)
 
@@ -127,6 +128,7 @@ import sys, trio
 from pathlib import Path
 from backendai_trio.gateway.processes.isolation import try_isolation
 from backendai_trio.gateway.processes.process_host import open_host
+from backendai_trio.wire.stdio import Stdio
 
 async def sink(kind, data):
     print(data.decode().strip(), flush=True)
@@ -139,7 +141,7 @@ async def main(root, daemon, name):
         isolation = trial.result()
     async with open_host(Path(root), isolation) as host:
         async with host.open_process(
-            [sys.executable, "-c", daemon + "input()"], env={}, cwd=host.work, stdout="terminal"
+            [sys.executable, "-c", daemon + "input()"], env={}, cwd=host.work, stdio=Stdio()
         ) as process:
             print(process.pid, flush=True)
             await process.run(sink, ask)

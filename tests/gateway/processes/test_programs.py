@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import pytest
 import trio
 
 from backendai_trio.gateway.processes.output_source import READ_BYTES
 from backendai_trio.gateway.processes.process_host import ProgramNotStartedError, open_host
+from backendai_trio.gateway.processes.program_streams import PIPED
+from backendai_trio.wire.stdio import Stdio
 
 from .programs import TALK, alive, compile_c, environment, exists, linux_only, python, run
 
 pytestmark = linux_only
 
 
-@pytest.mark.parametrize("stdout", ["terminal", "pipe"])
-async def test_10_mb_through_a_slow_sink_arrive_whole(
-    root: Path, stdout: Literal["terminal", "pipe"]
-) -> None:
+@pytest.mark.parametrize("stdio", [Stdio(), PIPED], ids=["terminal", "pipe"])
+async def test_10_mb_through_a_slow_sink_arrive_whole(root: Path, stdio: Stdio) -> None:
     source = "for i in range(125_000): print('%079d' % i)"
     got = bytearray()
 
@@ -39,7 +38,7 @@ async def test_10_mb_through_a_slow_sink_arrive_whole(
         async with (
             open_host(root) as host,
             host.open_process(
-                python(source), env=environment(host), cwd=host.work, stdout=stdout
+                python(source), env=environment(host), cwd=host.work, stdio=stdio
             ) as process,
         ):
             assert await process.run(sink, ask) == 0
@@ -78,7 +77,7 @@ async def test_errors_of_the_sink_come_out_bare(root: Path, conversation: TALK) 
         async with open_host(root) as host:
             with pytest.raises(LookupError, match="full"):
                 async with host.open_process(
-                    ["yes"], env=environment(host), cwd=host.work, stdout="pipe"
+                    ["yes"], env=environment(host), cwd=host.work, stdio=PIPED
                 ) as process:
                     await process.run(sink, conversation().ask)
             assert not alive(process.pid)
@@ -95,7 +94,7 @@ async def test_a_cancelled_kernel_ends_at_once(root: Path, conversation: TALK) -
         async with (
             open_host(root) as host,
             host.open_process(
-                ["yes"], env=environment(host), cwd=host.work, stdout="terminal"
+                ["yes"], env=environment(host), cwd=host.work, stdio=Stdio()
             ) as process,
         ):
             await process.run(sink, talk.ask)
@@ -126,7 +125,7 @@ async def test_interrupt_and_kill(root: Path, conversation: TALK, c_compiler: st
             program = await compile_c(host, c_compiler, source, talk)
             for stop, code in (("interrupt", 130), ("kill", 137)):
                 async with host.open_process(
-                    [program], env=environment(host), cwd=host.work, stdout="terminal"
+                    [program], env=environment(host), cwd=host.work, stdio=Stdio()
                 ) as process:
 
                     async def sink(kind: str, data: bytes) -> None:

@@ -13,7 +13,9 @@ import pytest
 import trio
 
 from backendai_trio.gateway.processes.process_host import open_host
+from backendai_trio.gateway.processes.program_streams import PIPED
 from backendai_trio.gateway.processes.pty import PseudoTerminal
+from backendai_trio.wire.stdio import Stdio
 
 from .programs import TALK, compile_c, environment, linux_only, python, run
 
@@ -151,7 +153,7 @@ async def test_a_question_is_dropped_when_the_program_stops_waiting(
         async with (
             open_host(root) as host,
             host.open_process(
-                python(source), env=environment(host), cwd=host.work, stdout="terminal"
+                python(source), env=environment(host), cwd=host.work, stdio=Stdio()
             ) as process,
         ):
             assert await process.run(talk.sink, ask) == 0
@@ -171,7 +173,7 @@ async def test_input_before_the_program_reads_is_kept(root: Path, conversation: 
     async with open_host(root) as host:
         talk = conversation()
         async with host.open_process(
-            python(textwrap.dedent(source)), env=environment(host), cwd=host.work, stdout="pipe"
+            python(textwrap.dedent(source)), env=environment(host), cwd=host.work, stdio=PIPED
         ) as process:
             with trio.fail_after(30):
                 async with process.streaming(talk.sink, None), trio.open_nursery() as nursery:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .config.settings import Login
 from .errors import AuthError, OtpNeeded, RemoteProtocolError, api_error
 from .transport.client import Client
+from .transport.responses import answer_of
 from .wire.http import JSON, Request, decode_problem
 from .wire.logins import (
     LOGIN_EXISTS,
@@ -91,6 +92,7 @@ async def log_out(client: Client) -> None:
     Raises:
         ConfigError: the client has no login.
         ApiError: the server failed.
+        RemoteProtocolError: a web page came in place of its answer.
         ConnectionFailed: the server cannot be reached.
 
     Cancellation:
@@ -105,3 +107,4 @@ async def log_out(client: Client) -> None:
         error = decode_problem(reply).as_error(str(request))
         if not isinstance(error, AuthError):
             raise error
+    answer_of(request, reply)

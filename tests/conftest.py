@@ -18,6 +18,7 @@ import trio
 from backendai_trio import Client, GatewayOptions, open_client, open_gateway
 from backendai_trio.gateway import Gateway, GatewayLimits
 
+from .faults.report import pytest_terminal_summary as pytest_terminal_summary
 from .requirements import lacking
 
 HANG_SECONDS = 30
@@ -65,6 +66,8 @@ SLOW = (
     "cli/test_vfolder.py",
     "cli/test_waiting.py",
     "faces/test_interruptions.py",
+    "faults/test_matrix.py::test_row",
+    "faults/test_namespaces.py",
     "files/test_tar.py::test_too_many_entries",
     "gateway/processes/test_kernel_end.py::test_nothing_survives_the_gateway",
     "gateway/test_platforms.py",

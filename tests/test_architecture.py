@@ -75,9 +75,10 @@ SCRIPTS = {
     "gateway.processes.scripts.lua_interpreter": frozenset({"lupa"}),
 }
 PUBLIC_PACKAGES = (
-    "", "admin", "config", "faces", "files", "gateway", "kernels", "proxy", "transport", "vfolders",
+    "", "admin", "config", "faces", "files", "gateway", "kernels", "proxy", "testing", "transport",
+    "vfolders",
 )  # fmt: skip
-PUBLIC_MODULES = ("asyncio", "errors", "login", "testing")
+PUBLIC_MODULES = ("asyncio", "errors", "login")
 
 
 def names_of_packages() -> dict[str, frozenset[str]]:
@@ -194,7 +195,7 @@ def test_public_names_are_there(package: str) -> None:
             "else:\n    from interpreter_control import Control\nimport asyncio",
         ),
         ("gateway.processes.host.host_main", "import fcntl"),
-        ("testing", "import pytest\nfrom .gateway.server import open_gateway"),
+        ("testing.plugin", "import pytest\nfrom ..gateway.server import open_gateway"),
         ("kernels.terminal", "def f():\n    import termios"),
         ("kernels.terminal", "import sys\nif sys.platform != 'win32':\n    import termios"),
     ],
@@ -240,7 +241,7 @@ def test_the_rules_let_pass(name: str, source: str) -> None:
         ("gateway.processes.scripts.interpreter_main", "from ....wire.http import Problem"),
         ("gateway.processes.scripts.interpreter_main", "from .. import pty"),
         ("gateway.processes.scripts.python_interpreter", "import lupa"),
-        ("testing", "from .faces.blocking import Kernel"),
+        ("testing.plugin", "from ..faces.blocking import Kernel"),
     ],
 )
 def test_the_rules_find(name: str, source: str) -> None:

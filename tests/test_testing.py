@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -83,8 +84,12 @@ def test_kernels_that_a_test_forgets(backendai_gateway):
 """
 
 
-def test_fixture_in_other_peoples_tests(tmp_path: Path, gateway_parent: Path) -> None:
-    (tmp_path / "conftest.py").write_text('pytest_plugins = ["backendai_trio.testing"]\n')
+@pytest.mark.parametrize("by_name", [False, True], ids=["found", "by name"])
+def test_fixture_in_other_peoples_tests(
+    tmp_path: Path, gateway_parent: Path, by_name: bool
+) -> None:
+    if by_name:
+        (tmp_path / "conftest.py").write_text('pytest_plugins = ["backendai_trio.testing"]\n')
     (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\nfilterwarnings = error\n")
     (tmp_path / "test_theirs.py").write_text(OTHER_PEOPLES_TESTS)
     done = subprocess.run(
@@ -100,6 +105,71 @@ def test_fixture_in_other_peoples_tests(tmp_path: Path, gateway_parent: Path) ->
     assert "5 passed" in done.stdout
     # Nothing of any kernel is left, not even of the forgotten one.
     assert list(gateway_parent.glob("backendai-gateway-*")) == []
+
+
+def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A pytest run of somebody's project."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_example_of_the_documentation(tmp_path: Path) -> None:
+    document = Path(__file__).parent.parent.joinpath("docs", "testing.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+    (tmp_path / "test_example.py").write_text(example)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    done = run_pytest(tmp_path, "test_example.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
+
+
+@pytest.mark.parametrize("by_name", [False, True], ids=["found", "by name"])
+def test_projects_that_do_not_use_it_pay_nothing(tmp_path: Path, by_name: bool) -> None:
+    """The plugin is loaded at each start of pytest: no event loop is, nor is pytest-trio needed."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    (tmp_path / "test_theirs.py").write_text(
+        "import sys\n\ndef test_modules():\n"
+        "    assert 'backendai_trio.testing.plugin' in sys.modules\n"
+        "    assert not {'trio', 'anyio', 'h11', 'starlette'} & sys.modules.keys()\n"
+    )
+    options = ["-p", "backendai_trio.testing.plugin"] if by_name else []
+    environ = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if by_name else {}
+    blocked = ["-p", "no:trio", "-p", "no:anyio", "-p", "no:xdist", "-p", "no:hypothesispytest"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *blocked, *options, "test_theirs.py"],
+        cwd=tmp_path,
+        env=os.environ | environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_fixtures_are_typed(tmp_path: Path) -> None:
+    (tmp_path / "test_typed.py").write_text(
+        "from backendai_trio.testing import Cut, FaultyGateway, Stall, TestGateway\n\n"
+        "def test_a(backendai_faulty_gateway: FaultyGateway) -> None:\n"
+        "    backendai_faulty_gateway.network.inject(Cut(20, 'body'), matching='x')\n"
+        "    kernels: list[str] = backendai_faulty_gateway.tokens()\n"
+        "    backendai_faulty_gateway.network.inject(Stall(of='head'))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "test_typed.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Found 1 error" in done.stdout and "incompatible type \"Literal['head']\"" in done.stdout
 
 
 def test_environment_and_repr() -> None:

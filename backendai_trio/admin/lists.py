@@ -17,6 +17,7 @@ from ..transport.retry import is_refusal
 from ..wire.admin_lists import Kind, SessionRow, listing, only_living
 from ..wire.graphql import GraphQLQuery
 from ..wire.http import Request
+from ..wire.json_fields import decode_json
 from ..wire.kernel_states import LIVE
 
 __all__ = ["authorize", "list_kernels", "list_rows", "lists_everybody", "query"]
@@ -194,6 +195,7 @@ async def authorize(client: Client) -> timedelta | None:
 
     Raises:
         AuthError: it refuses them, perhaps since the clocks differ by more than 15 minutes.
+        RemoteProtocolError: what answers is not a server of this kind.
         ConnectionFailed: the server cannot be reached.
 
     Endpoint: ``POST /auth``; in the seed era ``GET /v2/authorize``, or ``POST /v2/auth/test`` from
@@ -211,6 +213,7 @@ async def authorize(client: Client) -> timedelta | None:
         if not client.era.prefix or exc.status >= 400:
             raise
         reply = await client.call(Request.of_json("POST", client.era.path("auth", "test"), body))
+    decode_json(reply.body, f"answer to {request}")
     try:
         return parsedate_to_datetime(reply.headers.get("date", "")) - datetime.now(UTC)
     except (TypeError, ValueError):  # no date, a malformed one, or one without a zone

@@ -25,5 +25,8 @@ class Faults:
     """What a batch run prints within this time after a stage's end was reported is lost, and so is
     its own end, as with the agents of managers from 24.09.12 on (docs/protocol.md, section 4.7).
     Only for clients that do not use resumable streams."""
+    clock_skew_seconds: float = 0.0
+    """How far the gateway's clock is ahead of the machine's, when it judges the date of requests
+    (docs/protocol.md, section 2.1)."""
     start_failure: str = ""
     """Why kernels cannot be started; empty if they can."""

@@ -19,10 +19,6 @@ from .run_stream import STOP_ATTEMPTS, AskedInput, end_of_input_error, interrupt
 
 __all__ = ["open_poll_run"]
 
-_POLL_SECONDS = 330.0
-"""Limit for a poll. One comes back after about 2 s; a manager may wait up to 300 s for its agent
-(docs/protocol.md, section 4.3)."""
-
 
 class open_poll_run(AskedInput):
     """A run followed by polls, for a block; see `RunStream`.
@@ -146,9 +142,11 @@ class open_poll_run(AskedInput):
             await self._interrupt()
         if self._poll is None:
             request = Request("POST", self._path, (), self._state.request().encode(), JSON)
-            self._poll = self._client.start_call(request, head_seconds=_POLL_SECONDS)
+            limit = self._client.limits.poll_seconds
+            self._poll = self._client.start_call(request, head_seconds=limit)
         try:
             reply = await self._poll.wait()
+            events = self._state.feed(ExecuteReply.decode(reply.body))
         except BackendError as exc:
             self._poll = None
             if isinstance(exc, ApiError) and exc.status < 500:  # it has brought nothing
@@ -157,7 +155,6 @@ class open_poll_run(AskedInput):
                 self._lost = True
             raise
         self._poll, self._answered = None, True
-        events = self._state.feed(ExecuteReply.decode(reply.body))
         if self._state.outcome is not None:
             self.end()
         return events

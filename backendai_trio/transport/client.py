@@ -22,7 +22,7 @@ from .limits import Limits
 from .pending_call import PendingCall
 from .pool import ConnectionPool
 from .requests import OutgoingRequest
-from .responses import ResponseStream
+from .responses import ResponseStream, answer_of
 from .sending import Sender, error_of, outgoing_request
 
 __all__ = ["Client", "Destination", "WaitSeconds"]
@@ -131,7 +131,8 @@ class Client:
         Raises:
             ApiError: the server answered with an error (its subclasses say which kind).
             ConnectionFailed: no connection, or no response in time.
-            RemoteProtocolError: the response is not HTTP, or exceeds `Limits.max_body_bytes`.
+            RemoteProtocolError: the response is not HTTP, exceeds `Limits.max_body_bytes`, or is a
+                web page, of which the API has none.
             LocalProtocolError: the request cannot be sent.
             Exception: what `content` raised.
 
@@ -147,7 +148,7 @@ class Client:
         )
         stream = await self.sender.open_response(request, outgoing, waits=content is None)
         try:
-            return await stream.read_all()
+            return answer_of(request, await stream.read_all())
         finally:
             stream.close()
 

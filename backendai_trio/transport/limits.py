@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-__all__ = ["Limits"]
+__all__ = ["Limits", "StreamLimits"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """Time limits of a resumable stream, such as that of a run or terminal, in seconds.
+
+    A silent connection counts as dead after `check_seconds` + `silence_seconds` + `pong_seconds` at
+    most.
+    """
+
+    check_seconds: float = 5.0
+    """How often to look for silence. When the wall clock goes ahead by more than this, the machine
+    has slept, and a ping is sent at once."""
+    silence_seconds: float = 10.0
+    """After this time without a byte from the server, a ping is sent."""
+    pong_seconds: float = 10.0
+    """After this time without a byte since the ping, the connection counts as dead."""
+    answer_seconds: float = 15.0
+    """For the server's answer to the upgrade."""
+    outage_seconds: float = 60.0
+    """For a message over a new connection. The gateway keeps a stream's output for as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Limits of a client's HTTP connections. The time to connect is `Config.connect_seconds`, the
+    """Limits of a client's connections. The time to connect is `Config.connect_seconds`, the
     time to wait for a response an argument of each request."""
 
     max_connections: int = 100
@@ -30,3 +51,8 @@ class Limits:
     between two pieces of a chunked body, trailers included."""
     max_body_bytes: int = 256 * 1024 * 1024
     """For a response that is read whole."""
+    poll_seconds: float = 330.0
+    """For the answer to a poll of a run. One comes after about 2 s; a manager may wait up to 300 s
+    for its agent (docs/protocol.md, section 4.3)."""
+    streams: StreamLimits = field(default_factory=StreamLimits)
+    """Time limits of resumable streams."""

@@ -46,6 +46,7 @@ async def open_client(
         ConfigError: nothing is configured, or what answers there is not a Backend.AI server.
         ConnectionFailed: the server cannot be reached.
         ServerError: it is not available now (HTTP status 502, 503 or 504).
+        QuotaExceeded: it takes no more requests for now (429).
 
     Endpoint: ``GET /``, and ``GET /v2`` where that is not known (docs/protocol.md, section 1.3).
     """
@@ -78,6 +79,7 @@ async def _negotiate(client: Client, config: Config) -> None:
     Raises:
         ConnectionFailed: it cannot be reached.
         ServerError: it answers 502, 503 or 504: it starts, or a proxy before it cannot reach it.
+        QuotaExceeded: it answers 429.
         ConfigError: what answers there is not a Backend.AI server.
     """
     hello_path = "/"
@@ -104,7 +106,7 @@ def _hello_of(client: Client, config: Config, request: Request, response: Respon
         response: the answer.
 
     Raises:
-        ServerError, ConfigError: as for `_negotiate`.
+        ServerError, QuotaExceeded, ConfigError: as for `_negotiate`.
     """
     url, status = config.endpoint.url, response.status
     if 300 <= status < 400:
@@ -118,6 +120,8 @@ def _hello_of(client: Client, config: Config, request: Request, response: Respon
         advice = unavailable_advice(url, str(proxy_of(config) or "a proxy before it"))
         error.advice = f"{advice}, and check BACKEND_ENDPOINT"
         raise error
+    if status == 429:
+        raise client.error(request, response)
     fault = decode_problem(response).title
     if status == 200:
         try:

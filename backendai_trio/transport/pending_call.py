@@ -11,7 +11,7 @@ from ..wire.http import Request, Response
 from .exceptions import ReadTimeout, map_exceptions
 from .incoming import IncomingResponse
 from .rate_limit import RateLimitPauses
-from .responses import log_response, response_of
+from .responses import answer_of, log_response, response_of
 
 __all__ = ["PendingCall"]
 
@@ -135,7 +135,7 @@ class PendingCall:
         response = response_of(self._request, incoming, bytes(self._body), self._max_bytes)
         if response.status >= 300:
             raise self._error_of(self._request, response)
-        return response
+        return answer_of(self._request, response)
 
     def _check_proxy(self, incoming: IncomingResponse) -> None:
         try:

@@ -14,7 +14,7 @@ from ..wire.http import OCTETS, Request, Response
 from .exceptions import map_exceptions
 from .incoming import IncomingResponse
 
-__all__ = ["ResponseStream", "log", "log_response", "response_of"]
+__all__ = ["ResponseStream", "answer_of", "log", "log_response", "response_of"]
 
 # Requests, a line each. Headers, query and body are left out: they may hold secrets.
 log = logging.getLogger("backendai_trio.http")
@@ -54,6 +54,27 @@ def response_of(
     if coding := headers.get("content-encoding", ""):
         body = decode_content(body, coding, str(request), max_bytes=max_bytes)
     return Response(incoming.status, content_type_of(headers), body, headers)
+
+
+def answer_of(request: Request, response: Response) -> Response:
+    """A successful response, if it is the server's.
+
+    Networks that want a login, and proxies, answer any request with a web page and status 200. To
+    a request whose answer says nothing but that it was done, that would look like success.
+
+    Args:
+        request: what was asked of the API, none of whose answers is a web page.
+        response: what came.
+
+    Raises:
+        RemoteProtocolError: it is a web page.
+    """
+    if response.content_type == "text/html" and response.body:
+        raise RemoteProtocolError(
+            f"{request}: a web page came in place of an answer of the API, so it is not known "
+            "whether this was done; check BACKEND_ENDPOINT, and whether the network wants a login"
+        )
+    return response
 
 
 def content_type_of(headers: Mapping[str, str]) -> str:

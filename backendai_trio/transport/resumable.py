@@ -23,9 +23,10 @@ from ..wire.resumable import (
 )
 from .client import Client
 from .connection_state import ConnectionState
+from .limits import StreamLimits
 from .reconnecting import Reconnecting
 from .resumable_input import StreamInput
-from .silence import StreamLimits, drop_when_silent
+from .silence import drop_when_silent
 from .websocket import CLOSE_SECONDS, ConnectionClosed, WebSocket
 from .websocket_connect import connect_websocket
 
@@ -288,7 +289,7 @@ async def open_resumable(
         again: a message that begins each connection from then on.
         is_new: whether `first` begins the stream, so that its input is at position 0; the server
             need not say so.
-        limits: time limits; None for the defaults.
+        limits: time limits; None for those of the client (`Limits.streams`).
 
     Raises:
         ApiError: the server refused it.
@@ -297,7 +298,7 @@ async def open_resumable(
     with one_error():
         async with trio.open_nursery() as nursery:
             stream = ResumableStream(
-                nursery, client, path, query, first, again, is_new, limits or StreamLimits()
+                nursery, client, path, query, first, again, is_new, limits or client.limits.streams
             )
             await stream.connect()
             nursery.start_soon(drop_when_silent, lambda: stream.websocket, stream.limits)

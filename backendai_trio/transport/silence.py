@@ -4,34 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import trio
 
+from .limits import StreamLimits
 from .websocket import WebSocket
 
-__all__ = ["StreamLimits", "drop_when_silent"]
-
-
-@dataclass(frozen=True, slots=True)
-class StreamLimits:
-    """Time limits of a resumable stream, in seconds.
-
-    A silent connection counts as dead after `check_seconds` + `silence_seconds` + `pong_seconds` at
-    most.
-    """
-
-    check_seconds: float = 5.0
-    """How often to look for silence. When the wall clock goes ahead by more than this, the machine
-    has slept, and a ping is sent at once."""
-    silence_seconds: float = 10.0
-    """After this time without a byte from the server, a ping is sent."""
-    pong_seconds: float = 10.0
-    """After this time without a byte since the ping, the connection counts as dead."""
-    answer_seconds: float = 15.0
-    """For the server's answer to the upgrade."""
-    outage_seconds: float = 60.0
-    """For a message over a new connection. The gateway keeps a stream's output for as long."""
+__all__ = ["drop_when_silent"]
 
 
 async def drop_when_silent(current: Callable[[], WebSocket | None], limits: StreamLimits) -> None:

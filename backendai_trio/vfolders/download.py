@@ -146,6 +146,7 @@ class _Transfer:
             content = _Content(reply, self._file, size, in_parts=bool(request.body))
             if not content.is_identity:
                 self._version, size = "", None  # bytes of the file cannot be counted in the reply
+            self._check_size(size, reply)
             while data := await reply.receive_some():
                 received, length = [data], len(data)
                 while length < CHUNK_SIZE and (data := await reply.receive_some()):
@@ -173,6 +174,21 @@ class _Transfer:
         await run_sync(self._pending.restart)
         length = reply.headers.get("content-length", "")
         return int(length) if length.isascii() and length.isdigit() else None
+
+    def _check_size(self, size: int | None, reply: ResponseStream) -> None:
+        """Refuse what is not the file that was listed. One that has grown since is fine.
+
+        Raises:
+            RemoteProtocolError: it is a web page, such as the login page of a network, or shorter.
+        """
+        if size is None or size == self._file.size:
+            return
+        if size < self._file.size or reply.content_type == "text/html":
+            raise RemoteProtocolError(
+                f"it was listed with {self._file.size:,} bytes, and {size:,} come, as "
+                f"{reply.content_type}: it has changed meanwhile, or something on the way answers "
+                "in the server's place; try again"
+            )
 
     async def _request_download(self) -> tuple[Destination, Request]:
         """The request for the content, and where to send it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from starlette.requests import HTTPConnection
 
@@ -20,7 +20,14 @@ _DATE_HEADERS = ("date", "x-backendai-date", "x-sorna-date")
 _VERSION_HEADERS = ("x-backendai-version", "x-sorna-version")
 
 
-def authenticate(request: HTTPConnection, method: str, body: bytes, store: Store) -> str:
+def authenticate(
+    request: HTTPConnection,
+    method: str,
+    body: bytes,
+    store: Store,
+    *,
+    clock_skew_seconds: float = 0.0,
+) -> str:
     """Check a request's signature or login.
 
     Args:
@@ -29,6 +36,7 @@ def authenticate(request: HTTPConnection, method: str, body: bytes, store: Store
         method: its method.
         body: its body; empty for a form, since no API version signs a form's body.
         store: has the key pairs.
+        clock_skew_seconds: how far the gateway's clock is ahead (`Faults.clock_skew_seconds`).
 
     Returns:
         The access key.
@@ -70,7 +78,7 @@ def authenticate(request: HTTPConnection, method: str, body: bytes, store: Store
                 body,
             ),
             headers.get("authorization"),
-            now=datetime.now(UTC),
+            now=datetime.now(UTC) + timedelta(seconds=clock_skew_seconds),
             secret_key_of=store.secret_key_of,
         )
     except SignatureRefused as exc:

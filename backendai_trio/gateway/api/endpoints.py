@@ -112,11 +112,20 @@ class Endpoints:
         body = b"" if streamed else await read_body(request, limit)
         access_key = ""
         if signed:
-            access_key = authenticate(request, request.method, body, self.sessions.store)
+            access_key = self._authenticate(request, request.method, body)
         answer = handler(Call(request, body, access_key, request_era, self.sessions))
         if not isinstance(answer, Answer | Response):
             answer = await answer
         return response_of(answer) if isinstance(answer, Answer) else answer
+
+    def _authenticate(self, request: HTTPConnection, method: str, body: bytes) -> str:
+        return authenticate(
+            request,
+            method,
+            body,
+            self.sessions.store,
+            clock_skew_seconds=self.sessions.faults.clock_skew_seconds,
+        )
 
     def _era_of(self, request: HTTPConnection, era: Era) -> Era:
         """The API version of a request: where two versions share a path, its header decides.
@@ -157,7 +166,7 @@ class Endpoints:
         async def respond(socket: WebSocket) -> None:
             try:
                 self._era_of(socket, era)
-                access_key = authenticate(socket, "GET", b"", self.sessions.store)
+                access_key = self._authenticate(socket, "GET", b"")
                 session = self.sessions.find(access_key, socket.path_params["name"])
                 with one_error():
                     async with trio.open_nursery() as nursery:

@@ -1,44 +1,30 @@
-"""pytest fixtures for programs that use Backend.AI: a real gateway instead of a mock.
-
-In a ``conftest.py``::
-
-    pytest_plugins = ["backendai_trio.testing"]
-
-and in a test, which may be blocking or use asyncio or Trio::
-
-    def test_something(backendai_gateway, monkeypatch):
-        for name, value in backendai_gateway.environ.items():
-            monkeypatch.setenv(name, value)
-        ...
-        assert backendai_gateway.tokens() == []
-
-The gateway needs Linux; on other systems tests that use the fixture are skipped.
-"""
+"""A gateway in a thread of its own, for tests that are blocking, or use asyncio or Trio."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from threading import Thread
 from typing import NamedTuple
 
-import pytest
 import trio
 
-from .config.settings import Config
-from .gateway.faults import Faults
-from .gateway.server import Gateway, open_gateway
-from .gateway.settings import GatewayOptions
+from ..config.settings import Config
+from ..gateway.faults import Faults
+from ..gateway.server import Gateway, open_gateway
+from ..gateway.settings import GatewayOptions
+from .faulty_network import FaultyNetwork
+from .opening import open_faulty_network
 
-__all__ = ["TestGateway", "backendai_gateway", "gateway_in_thread"]
+__all__ = ["FaultyGateway", "TestGateway", "faulty_gateway_in_thread", "gateway_in_thread"]
 
 
 class _Running(NamedTuple):
     """The gateway in the thread, as soon as it is open."""
 
     gateway: Gateway
+    network: FaultyNetwork | None
     token: trio.lowlevel.TrioToken
     stop: trio.Event
 
@@ -59,7 +45,7 @@ class TestGateway:
         self._running = running
 
     def __repr__(self) -> str:
-        return f"<TestGateway at {self.config.endpoint.url}>"
+        return f"<{type(self).__name__} at {self.config.endpoint.url}>"
 
     @property
     def environ(self) -> Mapping[str, str]:
@@ -88,6 +74,25 @@ class TestGateway:
         return answer.result()
 
 
+class FaultyGateway(TestGateway):
+    """A gateway behind a network with faults. Made by `faulty_gateway_in_thread`.
+
+    Attributes:
+        config: settings for a client whose requests go through the network.
+        direct_config: settings for a client whose requests do not.
+        network: the network; tell it what to do wrong with `FaultyNetwork.inject`.
+    """
+
+    __test__ = False
+
+    def __init__(self, running: _Running) -> None:
+        super().__init__(running)
+        assert running.network is not None
+        self.network: FaultyNetwork = running.network
+        self.direct_config: Config = self.config
+        self.config = self.network.config
+
+
 @contextmanager
 def gateway_in_thread(options: GatewayOptions | None = None) -> Iterator[TestGateway]:
     """Run a gateway in a thread until the block ends; for fixtures of other scopes.
@@ -98,18 +103,39 @@ def gateway_in_thread(options: GatewayOptions | None = None) -> Iterator[TestGat
     Raises:
         GatewayError: the gateway cannot be opened; see `open_gateway`.
     """
+    with _running(options, with_network=False) as running:
+        yield TestGateway(running)
+
+
+@contextmanager
+def faulty_gateway_in_thread(options: GatewayOptions | None = None) -> Iterator[FaultyGateway]:
+    """Run a gateway behind a network with faults, as `gateway_in_thread` runs one without.
+
+    Args:
+        options: the gateway's options, without a certificate; default: `GatewayOptions()`.
+
+    Raises:
+        GatewayError: the gateway cannot be opened; see `open_gateway`.
+        ValueError: it has a certificate.
+    """
+    with _running(options, with_network=True) as running:
+        yield FaultyGateway(running)
+
+
+@contextmanager
+def _running(options: GatewayOptions | None, *, with_network: bool) -> Iterator[_Running]:
     opened: Future[_Running] = Future()
     closed: Future[None] = Future()
     thread = Thread(
         target=trio.run,
-        args=(_serve, options, opened, closed),
+        args=(_serve, options, with_network, opened, closed),
         name="backendai-gateway",
         daemon=True,  # if the test run is killed, it must not wait; kernels end by themselves
     )
     thread.start()
     running = opened.result()
     try:
-        yield TestGateway(running)
+        yield running
     finally:
         try:
             running.token.run_sync_soon(running.stop.set)
@@ -120,24 +146,23 @@ def gateway_in_thread(options: GatewayOptions | None = None) -> Iterator[TestGat
 
 
 async def _serve(
-    options: GatewayOptions | None, opened: Future[_Running], closed: Future[None]
+    options: GatewayOptions | None,
+    with_network: bool,
+    opened: Future[_Running],
+    closed: Future[None],
 ) -> None:
     """Run a gateway until `stop` is set; errors leave this thread through the futures only."""
     try:
-        async with open_gateway(options) as gateway:
+        async with AsyncExitStack() as stack:
+            gateway = await stack.enter_async_context(open_gateway(options))
+            network: FaultyNetwork | None = None
+            if with_network:
+                network = await stack.enter_async_context(open_faulty_network(gateway.config))
             stop = trio.Event()
-            opened.set_result(_Running(gateway, trio.lowlevel.current_trio_token(), stop))
+            token = trio.lowlevel.current_trio_token()
+            opened.set_result(_Running(gateway, network, token, stop))
             await stop.wait()
     except BaseException as exc:  # noqa: ASYNC103 (the block's thread raises it)
         (closed if opened.done() else opened).set_exception(exc)
     else:
         closed.set_result(None)
-
-
-@pytest.fixture
-def backendai_gateway() -> Iterator[TestGateway]:
-    """A new gateway, with real kernels as local processes, until the test ends."""
-    if sys.platform != "linux":  # a test of somebody's program, who may run it elsewhere as well
-        pytest.skip("the embedded gateway needs Linux")
-    with gateway_in_thread() as gateway:
-        yield gateway

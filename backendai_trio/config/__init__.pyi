@@ -7,6 +7,7 @@ from .kernel_journal import journal_folder as journal_folder
 from .parsing import SETTINGS as SETTINGS
 from .parsing import check_access_key as check_access_key
 from .parsing import check_secret_key as check_secret_key
+from .parsing import check_setting as check_setting
 from .profiles import DEFAULT_PROFILE as DEFAULT_PROFILE
 from .profiles import profiles_file as profiles_file
 from .profiles import read_profiles as read_profiles

@@ -118,8 +118,16 @@ def test_a_wrong_setting(
 
 def test_a_password_in_the_endpoint_is_not_shown(commands: Commands) -> None:
     settings = KEYS | {"BACKEND_ENDPOINT": "https://me:xyzzy@manager.example.com"}
-    problem = commands.run("config", env=settings).problem(125)
-    assert "BACKEND_ENDPOINT" in problem and "xyzzy" not in problem
+    result = commands.run("config", env=settings)
+    assert "BACKEND_ENDPOINT" in result.problem(125) and "xyzzy" not in result.stderr
+
+
+def test_a_secret_key_in_the_wrong_place_is_not_shown(commands: Commands) -> None:
+    settings = {"BACKEND_ENDPOINT": "http://127.0.0.1:1", "BACKEND_ACCESS_KEY": SECRET_KEY}
+    result = commands.run("config", env=settings)
+    assert "BACKEND_SECRET_KEY: not set" in result.problem(125)
+    assert "BACKEND_ACCESS_KEY: (malformed)" in result.stderr
+    assert SECRET_KEY not in result.stderr
 
 
 # -- what is wrong with servers -----------------------------------------------------------------

@@ -13,6 +13,7 @@ from backendai_trio.config import (
     API_VERSIONS,
     DEFAULT_PROFILE,
     SETTINGS,
+    check_setting,
     profiles_file,
     read_profile_name,
     read_profiles,
@@ -200,9 +201,9 @@ def _profile() -> str:
 
 
 def _show_found() -> None:
-    """Print the settings that are set, and where, though they are not all or not all right."""
+    """Say which settings are set, and where, though they are not all or not all right."""
     for name, setting in read_settings(chosen_profile()).items():
-        click.echo(f'{name}: "{_shown(name, setting.text)}" ({setting.where})')
+        Status().info(f"{setting.where}: {_shown(name, setting.text)}")
 
 
 def _values(config: Config) -> dict[str, str]:
@@ -229,7 +230,9 @@ def _seconds(limit: float) -> str:
 
 
 def _shown(name: str, value: str) -> str:
-    """A value to show: a secret key as `Config.masked_secret_key`, a malformed one not at all."""
-    if name != _SECRET:
-        return value
-    return f"{value[:4]}{'*' * 32}{value[-4:]}" if len(value) == 40 else "*" * 40
+    """A value to show: a secret key as `Config.masked_secret_key`, a malformed value not at all."""
+    try:
+        value = check_setting(name, value)
+    except ConfigError:  # it may hold a password, or be a key that belongs elsewhere
+        return "(malformed)"
+    return f"{value[:4]}{'*' * 32}{value[-4:]}" if name == _SECRET else value

@@ -18,6 +18,7 @@ from backendai_trio import (
     Execution,
     InputRequest,
     LocalProtocolError,
+    Stderr,
     TrioKernel,
     find_kernel,
     open_client,
@@ -109,7 +110,9 @@ class Runner:
                 self._status.done("Uploading done.")
                 self._status.wait("Building your code...")
             if request.code is not None:
-                await set_arguments(kernel, self._runtime, request.arguments)
+                said = await set_arguments(kernel, self._runtime, request.arguments)
+                if said:
+                    await self._output.show(Stderr(said))
             if client.hello.features or request.code is not None or not request.uploads:
                 return await self._execute(kernel, request.options)
             return await self._execute_on_manager(kernel)

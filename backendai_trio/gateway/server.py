@@ -19,6 +19,7 @@ from .._asgi import drop_connections, serve_app
 from .._groups import one_error
 from .._version import __version__
 from ..config.settings import Config
+from ..errors import GatewayError
 from ..wire.apps import HALF_CLOSE
 from ..wire.execution import (
     INTERRUPT_RUN,
@@ -120,8 +121,8 @@ async def open_gateway(
 
     Raises:
         GatewayError: this is not Linux, the address cannot be used, it can be reached from the
-            network and there is no certificate, the data folder cannot be used, or the isolation in
-            the options does not work here.
+            network and there is no certificate, the data folder cannot be used, the isolation in
+            the options does not work here, or a path that is to be readable does not exist.
         OSError: the folder for kernels cannot be made.
 
     Cancellation: clients are still told that their kernels have ended. The end is shielded, and
@@ -197,15 +198,38 @@ class _Parts:
 
 
 async def _choose_isolation(options: GatewayOptions) -> Isolation:
-    """Test which isolation works here, and load the rest of the gateway meanwhile."""
+    """Test which isolation works here, and load the rest of the gateway meanwhile.
+
+    Raises:
+        GatewayError: the isolation in the options does not work here, or a path that is to be
+            readable does not exist.
+    """
     # These modules can be imported on Linux only.
     from .processes.isolation import try_isolation
 
     with try_isolation(options.isolation) as trial:
         from .api import app, logins  # noqa: F401
         from .kernels import registry  # noqa: F401
+        from .kernels.runtime_files import runtime_files
 
-        return await trio.to_thread.run_sync(trial.result)
+        def choose() -> Isolation:
+            isolation = trial.result()
+            if not isolation.separates:
+                return isolation
+            return isolation.reading(*runtime_files(), *_readable_paths(options))
+
+        return await trio.to_thread.run_sync(choose)
+
+
+def _readable_paths(options: GatewayOptions) -> list[Path]:
+    paths = [path.absolute() for path in options.readable]
+    for path in paths:
+        if not path.exists():
+            raise GatewayError(
+                f"{path} does not exist, so kernels cannot read it; name existing files and "
+                "folders in --readable"
+            )
+    return paths
 
 
 def _make_kernels_folder() -> Path:

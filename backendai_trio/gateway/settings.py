@@ -83,6 +83,10 @@ class GatewayOptions:
     isolation: RequestedIsolation = "auto"
     """How kernels are kept apart from the machine: "bubblewrap" (namespaces of their own) or
     "process-group" (nothing else). "auto" is bubblewrap where it is installed and works."""
+    readable: Sequence[Path] = ()
+    """Files and folders of the machine that kernels may read under bubblewrap, in addition to the
+    operating system's and to those of the runtimes. In a process group they read what the
+    gateway's user can."""
     manager_limits: bool = False
     """Keep a manager's limits for files: 20 of less than 1 MiB in an upload (19 in the seed era), 5
     archives of 1 MiB in a download; and do not offer the gateway's own requests without limits."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..processes.scripts import PYTHON_PATH
-from .runtimes import Runtime, fill
+from .runtimes import Runtime, fill, rustup_home
 
 __all__ = [
     "Steps",
@@ -200,11 +200,8 @@ def kernel_environment(
         "SHELL": "/bin/sh",
         "TERM": "dumb",
     }
-    if runtime.name == "rust":
-        # rustup's rustc is a proxy, which finds the compiler in the home of its installer.
-        rustup = os.environ.get("RUSTUP_HOME") or str(Path("~/.rustup").expanduser())
-        if Path(rustup).is_dir():
-            environment["RUSTUP_HOME"] = rustup
+    if runtime.name == "rust" and (rustup := rustup_home()) is not None:
+        environment["RUSTUP_HOME"] = rustup
     if runtime.language == "python":
         environment["BACKENDAI_DISPLAY"] = str(display)
         own = user.get("PYTHONPATH")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib.util
+import os
 import platform
 import re
 import shlex
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from ...errors import GatewayError
@@ -27,6 +29,8 @@ __all__ = [
     "installed",
     "installed_versions",
     "resolve",
+    "rustup_home",
+    "table_programs",
 ]
 
 #: How long a `--version` command may take; a cold JVM needs about a second.
@@ -119,6 +123,20 @@ _BY_NAME = {name: row for row in _TABLE for name in (row.name, *row.aliases)}
 def installed() -> list[str]:
     """The names of the runtimes that this machine has."""
     return [runtime.name for runtime in _TABLE if _is_installed(runtime)]
+
+
+def table_programs() -> list[str]:
+    """The names of all programs that the runtimes of the table use, installed or not."""
+    return [name for runtime in _TABLE for group in runtime.programs for name in group]
+
+
+def rustup_home() -> str | None:
+    """Where rustup keeps the compilers; None without rustup.
+
+    Its rustc is a proxy, which finds the compiler in the home of its installer.
+    """
+    rustup = os.environ.get("RUSTUP_HOME") or str(Path("~/.rustup").expanduser())
+    return rustup if Path(rustup).is_dir() else None
 
 
 def installed_versions() -> list[tuple[Runtime, str]]:

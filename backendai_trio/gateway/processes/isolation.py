@@ -2,10 +2,10 @@
 
 With bubblewrap a kernel's process host, and with it all its programs, runs in user, mount, process
 and IPC namespaces of its own, without privileges. It can write to its own folder and to virtual
-folders that are mounted writable. It can read the rest of the machine's files as the user can,
-except the data of gateways and clients of this library: key pairs, other kernels, and virtual
-folders that it has not mounted. It sees no other processes and none of the user's terminals. The
-network is the machine's, and the use of CPU, memory and disk is not limited.
+folders that are mounted writable. Of the machine's files it can read those of the operating system,
+of the runtimes, and what the gateway was told to make readable (`file_view.py`); not the homes of
+users. It sees no other processes and none of the user's terminals. The network is the machine's,
+and the use of CPU, memory and disk is not limited.
 
 The host is process 1 of its namespace: Linux ends all other processes with it, and they cannot
 harm it.
@@ -19,7 +19,8 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import get_args
 
@@ -27,6 +28,7 @@ from ...config.user_dirs import config_folder, data_folder, state_folder
 from ...errors import GatewayError
 from ..settings import RequestedIsolation
 from ..shares import Share
+from .file_view import Mount, files_of_root, machine_mounts, options, own_mount
 from .host.serving import ORPHANED
 
 __all__ = ["PROCESS_GROUP", "Isolation", "Trial", "try_isolation"]
@@ -45,23 +47,8 @@ _NAMESPACES = (
     "--cap-drop",
     "ALL",
 )
-#: A fresh /dev has no terminals except the kernel's own. Files in /proc that belong to root are
-#: writable for a root without privileges, too.
-_MACHINE = (
-    *("--ro-bind", "/", "/"),
-    *("--dev", "/dev"),
-    *("--proc", "/proc"),
-    *(
-        argument
-        for name in ("/proc/sys", "/proc/sysrq-trigger", "/proc/mtrr")
-        for argument in ("--ro-bind-try", name, name)
-    ),
-)
-#: Accelerators.
-_DEVICES = ("nvidia*", "dri", "kfd", "dxg")
-#: Folders with things that kernels must not reach: sockets of the user's session, of its agents and
-#: of powerful daemons such as Docker's; and other kernels.
-_HIDDEN = ("/run", "/tmp", "/var/tmp")  # noqa: S108
+#: For the trial.
+_WHOLE_MACHINE = ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
 
 #: Runs outside of the namespaces: inside, a kernel's folder is a mount point, which cannot be
 #: removed. After a gateway was killed, its last kernel removes the gateway's folder as well.
@@ -80,22 +67,29 @@ class Isolation:
     Attributes:
         name: "bubblewrap" or "process-group".
         program: bubblewrap's path; empty for a process group.
-        hidden: folders whose contents kernels cannot see.
+        hidden: files and folders that kernels cannot read, wherever they are.
+        readable: files and folders that they can read, in addition to the operating system's and to
+            those of the gateway's Python.
     """
 
     name: str
     program: str = ""
     hidden: tuple[Path, ...] = ()
+    readable: tuple[Path, ...] = ()
 
     @property
     def separates(self) -> bool:
         """Whether kernels have namespaces of their own."""
         return bool(self.program)
 
-    def hiding(self, *folders: Path | None) -> Isolation:
-        """The same isolation with more hidden folders."""
-        more = tuple(folder for folder in folders if folder is not None)
-        return Isolation(self.name, self.program, self.hidden + more)
+    def hiding(self, *paths: Path | None) -> Isolation:
+        """The same isolation with more hidden files and folders."""
+        more = tuple(path for path in paths if path is not None)
+        return replace(self, hidden=self.hidden + more)
+
+    def reading(self, *paths: Path) -> Isolation:
+        """The same isolation with more readable files and folders (absolute paths)."""
+        return replace(self, readable=self.readable + paths)
 
     def command(self, argv: Sequence[str], root: Path, shares: Iterable[Share]) -> list[str]:
         """The command that starts a process host with this isolation.
@@ -107,47 +101,34 @@ class Isolation:
         """
         if not self.program:
             return list(argv)
-        # Sorted by depth: the option for a deeper folder overrides those for the folders above.
-        views = sorted(self._views(root, shares), key=lambda view: len(view[0].parts))
-        places = [word for path, words in views for word in (*words, str(path))]
-        inside = [self.program, *_NAMESPACES, *_MACHINE, *_devices(), *places, "--", *argv]
+        mounts = [own_mount(share.path, writable=share.writable) for share in shares]
+        files = options([*self._machine, *mounts, own_mount(root, writable=True)])
+        inside = [self.program, *_NAMESPACES, *files, "--", *argv]
         return ["/bin/sh", "-c", _REMOVER, "sh", str(root), *inside]
 
-    def _views(self, root: Path, shares: Iterable[Share]) -> Iterator[tuple[Path, tuple[str, ...]]]:
-        """Folders, with bubblewrap's options for each (all but the last word: the folder)."""
-        # Resolved, because bubblewrap does not mount over symbolic links, which stay as they are.
-        hidden = {folder.resolve() for folder in self.hidden if folder.is_dir()}
-        for folder in hidden:
-            yield folder, ("--tmpfs",)
-        for path in _needed_paths():
-            if any(folder in path.parents for folder in hidden) and path.exists():
-                yield path, ("--ro-bind", str(path))
-        for share in shares:
-            path = share.path.resolve()
-            yield path, ("--bind" if share.writable else "--ro-bind", str(path))
-        root = root.resolve()
-        yield root, ("--bind", str(root))
+    @cached_property
+    def _machine(self) -> list[Mount]:
+        return machine_mounts([*_needed_paths(), *map(str, self.readable)], self.hidden)
 
 
 PROCESS_GROUP = Isolation("process-group")
 
 
-def _devices() -> list[str]:
-    found = [path for pattern in _DEVICES for path in Path("/dev").glob(pattern)]
-    return [word for path in found for word in ("--dev-bind", str(path), str(path))]
-
-
-def _needed_paths() -> set[Path]:
-    """Files and folders that programs need to start; visible even inside of hidden folders."""
-    needed = {
+def _needed_paths() -> set[str]:
+    """Absolute paths of files and folders that programs need to start."""
+    home = Path.home()
+    return {
+        sys.executable,
         sys.prefix,
         sys.base_prefix,
         str(Path(__file__).parents[2]),
         "/etc/resolv.conf",
-        *os.environ.get("PATH", "").split(os.pathsep),
+        *(
+            path
+            for path in os.environ.get("PATH", "").split(os.pathsep)
+            if Path(path).is_absolute() and not home.is_relative_to(path)
+        ),
     }
-    paths = {Path(name) for name in needed if os.path.isabs(name)}  # noqa: PTH117 (of a string)
-    return paths | {path.resolve() for path in paths}
 
 
 # -- the choice -----------------------------------------------------------------------------------
@@ -162,7 +143,7 @@ class Trial:
         self._program = "" if requested == "process-group" else shutil.which(_PROGRAM) or ""
         if self._program:
             self._process = subprocess.Popen(
-                [self._program, *_NAMESPACES, *_MACHINE, "--", "/bin/sh", "-c", ":"],
+                [self._program, *_NAMESPACES, *_WHOLE_MACHINE, "--", "/bin/sh", "-c", ":"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -178,8 +159,8 @@ class Trial:
             return PROCESS_GROUP
         problem = self._problem()
         if not problem:
-            folders = (*map(Path, _HIDDEN), config_folder(), data_folder(), state_folder())
-            return Isolation("bubblewrap", self._program, folders)
+            hidden = (config_folder(), data_folder(), state_folder(), *files_of_root())
+            return Isolation("bubblewrap", self._program, hidden)
         if self._requested == "auto":
             return PROCESS_GROUP
         raise GatewayError(

@@ -116,6 +116,12 @@ _START_SECONDS = 3.0
     help="Isolation of kernels from this machine; auto is bubblewrap if it works.",
 )
 @click.option(
+    "--readable",
+    multiple=True,
+    type=LocalPath(exists=True),
+    help="File or folder that kernels may read under bubblewrap; may be repeated.",
+)
+@click.option(
     "--manager-limits",
     is_flag=True,
     help="Apply the upload limits of managers: 20 files, each below 1 MiB.",
@@ -146,6 +152,7 @@ def command(
     max_sessions: int,
     folder_quota: int,
     isolation: Literal["auto", "bubblewrap", "process-group"],
+    readable: tuple[Path, ...],
     manager_limits: bool,
     era: str | None,
     print_env: bool,
@@ -185,6 +192,7 @@ def command(
         max_sessions=max_sessions,
         max_vfolder_bytes=folder_quota,
         isolation=isolation,
+        readable=readable,
         manager_limits=manager_limits,
         release=era or "",
     )

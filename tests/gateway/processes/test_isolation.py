@@ -6,8 +6,9 @@ import errno
 import json
 import os
 import sys
+import tempfile
 import textwrap
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,84 @@ async def test_files(
     assert (write / "file").read_text() == (secret / "file").read_text() == "before"
 
 
+async def test_only_named_folders_are_readable(
+    root: Path, home: Path, bubblewrap: Isolation, conversation: Callable[..., Any]
+) -> None:
+    """Of a home, only what was named; the links that lead there are as outside."""
+    data = home / "data"
+    version = home / "versions" / "1.2"
+    for folder in (home / ".ssh", data / "secret", version / "bin"):
+        folder.mkdir(parents=True)
+    for file in (home / ".netrc", home / ".ssh/id", data / "secret/key", version / "bin/tool"):
+        file.write_text("content")
+    (data / "read").write_text("content")
+    (home / "current").symlink_to("versions/1.2")
+    (home / "tool").symlink_to(home / "current/bin/tool")
+    source = f"""
+        home = Path({str(home)!r})
+        print(json.dumps({{
+            "home": sorted(os.listdir(home)),
+            "read": [attempt((home / name).read_text) for name in ("tool", "data/read", ".netrc")],
+            "links": [os.readlink(home / name) for name in ("tool", "current")],
+            "version": [str(path.relative_to(home)) for path in home.glob("versions/*/*/*")],
+            "secret": os.listdir(home / "data/secret"),
+            "change": attempt((home / "new").write_text, ""),
+            "root": attempt(Path("/new").write_text, ""),
+            "homes": [name for name in ("/root", "/home") if attempt(os.listdir, name) == []],
+        }}))
+    """
+    isolation = bubblewrap.reading(home / "tool", data, home / "missing")
+    async with open_host(root, isolation.hiding(data / "secret")) as host:
+        told = await tell(host, conversation(), source)
+    assert told == {
+        "home": ["current", "data", "tool", "versions"],
+        "read": ["content", "content", "FileNotFoundError"],
+        "links": [str(home / "current/bin/tool"), "versions/1.2"],
+        "version": ["versions/1.2/bin/tool"],
+        "secret": [],
+        "change": "ReadOnly",
+        "root": "ReadOnly",
+        "homes": [],
+    }
+
+
+async def test_the_whole_machine_can_be_named(
+    root: Path, home: Path, bubblewrap: Isolation, conversation: Callable[..., Any]
+) -> None:
+    """What kernels have for themselves, and what is hidden, stays so."""
+    (home / "read").write_text("content")
+    source = f"""
+        print(json.dumps([
+            attempt(Path({str(home / "read")!r}).read_text),
+            os.path.exists({str(root.parent / "secret")!r}),
+            os.statvfs("/").f_flag & os.ST_RDONLY,
+            len(os.listdir("/dev/pts")),
+            Path("/tmp/new").write_text("new"),
+        ]))
+    """
+    (root.parent / "secret").write_text("secret")
+    async with open_host(root, bubblewrap.reading(Path("/"))) as host:
+        told = await tell(host, conversation(), source)
+    assert told == ["content", False, os.ST_RDONLY, 2, 3]
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder in the real home: it is neither in /tmp nor readable by itself."""
+    with tempfile.TemporaryDirectory(dir=Path.home(), prefix=".backendai-tests-") as folder:
+        yield Path(folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="others cannot read the files of root in any case")
+async def test_files_that_only_root_can_read(
+    root: Path, bubblewrap: Isolation, conversation: Callable[..., Any]
+) -> None:
+    assert await trio.Path("/etc/shadow").read_bytes()
+    source = "print(json.dumps(attempt(Path('/etc/shadow').read_text)))"
+    async with open_host(root, bubblewrap) as host:
+        assert await tell(host, conversation(), source) == "PermissionError"
+
+
 async def test_processes_and_terminals(
     root: Path, bubblewrap: Isolation, conversation: Callable[..., Any]
 ) -> None:
@@ -199,7 +278,7 @@ async def test_keys_and_other_kernels_are_hidden(
     assert os.listdir(data)
     source = f"""
 import os
-assert os.listdir({str(data)!r}) == []
+assert not os.path.exists({str(data)!r})
 (gateway,) = os.scandir({str(gateway_parent)!r})
 (own,) = os.scandir(gateway.path)
 assert os.getcwd() == own.path + "/work"
@@ -209,6 +288,31 @@ print(repr(input()))
     (gateway,) = os.listdir(gateway_parent)
     found = os.listdir(gateway_parent / gateway)
     assert len([name for name in found if not name.endswith(".staging")]) == 2
+
+
+async def test_what_the_options_name_is_readable(
+    gateway_parent: Path, home: Path, bubblewrap: Isolation
+) -> None:
+    (home / "data").write_text("content")
+    (home / "other").write_text("secret")
+    options = GatewayOptions(isolation="bubblewrap", readable=[home / "data"])
+    async with (
+        open_gateway(options) as gateway,
+        open_client(gateway.config) as client,
+        open_kernel(client, PYTHON) as kernel,
+    ):
+        source = f"""
+import os
+print(open({str(home / "data")!r}).read(), os.path.exists({str(home / "other")!r}))
+"""
+        assert await _outcome(kernel, source) == ("content False\n", 0)
+
+
+async def test_a_readable_path_that_does_not_exist(home: Path, bubblewrap: Isolation) -> None:
+    options = GatewayOptions(isolation="bubblewrap", readable=[home / "missing"])
+    with pytest.raises(GatewayError, match=r"missing does not exist.*--readable"):
+        async with open_gateway(options):
+            pass
 
 
 @pytest.mark.usefixtures("gateway_parent")

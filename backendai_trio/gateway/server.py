@@ -207,7 +207,7 @@ async def _choose_isolation(options: GatewayOptions) -> Isolation:
     # These modules can be imported on Linux only.
     from .processes.isolation import try_isolation
 
-    with try_isolation(options.isolation) as trial:
+    with try_isolation(options.isolation, options.network) as trial:
         from .api import app, logins  # noqa: F401
         from .kernels import registry  # noqa: F401
         from .kernels.runtime_files import runtime_files

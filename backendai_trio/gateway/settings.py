@@ -21,6 +21,7 @@ __all__ = [
     "Account",
     "GatewayOptions",
     "RequestedIsolation",
+    "RequestedNetwork",
     "bind",
     "check_platform",
     "client_config",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 RequestedIsolation: TypeAlias = Literal["auto", "bubblewrap", "process-group"]
+RequestedNetwork: TypeAlias = Literal["host", "loopback", "none"]
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
@@ -83,6 +85,9 @@ class GatewayOptions:
     isolation: RequestedIsolation = "auto"
     """How kernels are kept apart from the machine: "bubblewrap" (namespaces of their own) or
     "process-group" (nothing else). "auto" is bubblewrap where it is installed and works."""
+    network: RequestedNetwork = "host"
+    """What kernels reach: "host" is what the machine does, its own servers included. "loopback" is
+    a localhost of each kernel's own, and "none" not even that; both need bubblewrap."""
     readable: Sequence[Path] = ()
     """Files and folders of the machine that kernels may read under bubblewrap, in addition to the
     operating system's and to those of the runtimes. In a process group they read what the

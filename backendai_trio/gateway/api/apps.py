@@ -1,17 +1,19 @@
 """Apps of kernels: the TCP ports that their programs listen on.
 
-A gateway's kernels share the ports of the machine with all other processes, so only those ports are
-reachable through a kernel that its own processes listen on. An app's name is the port's number.
+A gateway's kernels may share the ports of the machine with all other processes, so only those ports
+are reachable through a kernel that its own processes listen on. They may also have a network of
+their own, so the kernel's process host makes the sockets. An app's name is the port's number.
 There is also ``sshd``, where the machine has an SSH server, which is started on demand.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +53,7 @@ class _Address(NamedTuple):
 
 def list_apps(session: Session) -> list[AppInfo]:
     """The apps of a kernel at this moment, sorted by port; the SSH server is the first."""
-    ports = {address.port for address in _listening(below(session.host.pid))}
+    ports = {address.port for address in _listening(session)}
     ports.discard(session.ssh.occupied_port)
     apps = [AppInfo(str(port), "tcp", (port,)) for port in sorted(ports)]
     if session.ssh.user:
@@ -116,9 +118,9 @@ async def serve_app_connection(websocket: WebSocket, session: Session) -> None:
     address = await _address_of(session, query.get("app", ""))
     await websocket.accept()
     try:
-        stream = await trio.open_tcp_stream(*address)
-    except OSError as exc:
-        reason = f"port {address.port}: {exc.strerror or exc}"
+        stream = await _connect(session, address)
+    except (OSError, GatewayError) as exc:
+        reason = f"port {address.port}: {_explain(exc)}"
         await close_socket(websocket, SERVICE_REFUSED, reason)
         return
     session.connections += 1
@@ -128,6 +130,32 @@ async def serve_app_connection(websocket: WebSocket, session: Session) -> None:
     finally:
         session.connections -= 1
         session.touch()
+
+
+async def _connect(session: Session, address: _Address) -> trio.SocketStream:
+    """Connect to a port in the network of the kernel.
+
+    Raises:
+        OSError: it cannot be connected to.
+        GatewayError: the kernel's process host has died.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    opened = trio.socket.from_stdlib_socket(await session.host.open_socket(family))
+    try:
+        await opened.connect(address)
+    except BaseException:
+        opened.close()
+        raise
+    return trio.SocketStream(opened)
+
+
+def _explain(exc: OSError | GatewayError) -> str:
+    """Why a port was not connected to."""
+    if isinstance(exc, GatewayError):
+        return str(exc)
+    if exc.errno == errno.ENETUNREACH:
+        return "the kernel has no network (the gateway serves with --network none)"
+    return exc.strerror or str(exc)
 
 
 async def _address_of(session: Session, name: str) -> _Address:
@@ -144,7 +172,7 @@ async def _address_of(session: Session, name: str) -> _Address:
 
 
 def _find(session: Session, name: str) -> _Address:
-    listening = _listening(below(session.host.pid))
+    listening = _listening(session)
     # A program may listen on IPv4 and IPv6; most clients expect IPv4.
     for address in sorted(listening, key=lambda found: ":" in found.host):
         if str(address.port) == name:
@@ -201,10 +229,10 @@ async def _tunnel(websocket: WebSocket, stream: trio.SocketStream, half_close: b
 # --- listening sockets ---------------------------------------------------------------------------
 
 
-def _listening(pids: Iterable[int]) -> list[_Address]:
-    """The addresses that these processes listen on."""
-    own = {inode for pid in pids for inode in _sockets_of(pid)}
-    return [address for inode, address in _all_listening() if inode in own]
+def _listening(session: Session) -> list[_Address]:
+    """The addresses that the kernel's processes listen on."""
+    own = {inode for pid in below(session.host.pid) for inode in _sockets_of(pid)}
+    return [address for inode, address in _all_listening(session.host.own_pid) if inode in own]
 
 
 def _sockets_of(pid: int) -> Iterator[str]:
@@ -221,13 +249,13 @@ def _sockets_of(pid: int) -> Iterator[str]:
         pass  # the process has ended
 
 
-def _all_listening() -> Iterator[tuple[str, _Address]]:
-    """Inode and address of each listening TCP socket of this machine."""
+def _all_listening(pid: int) -> Iterator[tuple[str, _Address]]:
+    """Inode and address of each listening TCP socket of the network that a process is in."""
     for name in ("tcp", "tcp6"):
         try:
-            lines = Path(f"/proc/net/{name}").read_text(encoding="ascii").splitlines()[1:]
+            lines = Path(f"/proc/{pid}/net/{name}").read_text(encoding="ascii").splitlines()[1:]
         except OSError:
-            continue  # no IPv6 here
+            continue  # no IPv6 here, or the process has ended
         for line in lines:
             fields = line.split()
             if fields[3] == _LISTEN:

@@ -4,8 +4,8 @@ With bubblewrap a kernel's process host, and with it all its programs, runs in u
 and IPC namespaces of its own, without privileges. It can write to its own folder and to virtual
 folders that are mounted writable. Of the machine's files it can read those of the operating system,
 of the runtimes, and what the gateway was told to make readable (`file_view.py`); not the homes of
-users. It sees no other processes and none of the user's terminals. The network is the machine's,
-and the use of CPU, memory and disk is not limited.
+users. It sees no other processes and none of the user's terminals. The network is the machine's
+or one of its own, and the use of CPU, memory and disk is not limited.
 
 The host is process 1 of its namespace: Linux ends all other processes with it, and they cannot
 harm it.
@@ -26,7 +26,7 @@ from typing import get_args
 
 from ...config.user_dirs import config_folder, data_folder, state_folder
 from ...errors import GatewayError
-from ..settings import RequestedIsolation
+from ..settings import RequestedIsolation, RequestedNetwork
 from ..shares import Share
 from .file_view import Mount, files_of_root, machine_mounts, options, own_mount
 from .host.serving import ORPHANED
@@ -47,6 +47,13 @@ _NAMESPACES = (
     "--cap-drop",
     "ALL",
 )
+#: Options for the network. bubblewrap brings the loopback interface of a new network namespace up;
+#: the process host takes it down, which needs privileges in that namespace, and drops them.
+_NETWORKS: dict[RequestedNetwork, tuple[str, ...]] = {
+    "host": (),
+    "loopback": ("--unshare-net",),
+    "none": ("--unshare-net", "--cap-add", "CAP_NET_ADMIN", "--cap-add", "CAP_SETPCAP"),
+}
 #: For the trial.
 _WHOLE_MACHINE = ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
 
@@ -70,12 +77,14 @@ class Isolation:
         hidden: files and folders that kernels cannot read, wherever they are.
         readable: files and folders that they can read, in addition to the operating system's and to
             those of the gateway's Python.
+        network: what kernels reach (`GatewayOptions.network`).
     """
 
     name: str
     program: str = ""
     hidden: tuple[Path, ...] = ()
     readable: tuple[Path, ...] = ()
+    network: RequestedNetwork = "host"
 
     @property
     def separates(self) -> bool:
@@ -103,7 +112,8 @@ class Isolation:
             return list(argv)
         mounts = [own_mount(share.path, writable=share.writable) for share in shares]
         files = options([*self._machine, *mounts, own_mount(root, writable=True)])
-        inside = [self.program, *_NAMESPACES, *files, "--", *argv]
+        network = _NETWORKS[self.network]
+        inside = [self.program, *_NAMESPACES, *network, *files, "--", *argv]
         return ["/bin/sh", "-c", _REMOVER, "sh", str(root), *inside]
 
     @cached_property
@@ -137,13 +147,17 @@ def _needed_paths() -> set[str]:
 class Trial:
     """A test of whether bubblewrap works, run in the background. Made by `try_isolation`."""
 
-    def __init__(self, requested: RequestedIsolation) -> None:
+    def __init__(self, requested: RequestedIsolation, network: RequestedNetwork) -> None:
         self._requested = requested
+        self._network = network
         self._process: subprocess.Popen[bytes] | None = None
         self._program = "" if requested == "process-group" else shutil.which(_PROGRAM) or ""
         if self._program:
             self._process = subprocess.Popen(
-                [self._program, *_NAMESPACES, *_WHOLE_MACHINE, "--", "/bin/sh", "-c", ":"],
+                [
+                    *(self._program, *_NAMESPACES, *_NETWORKS[network], *_WHOLE_MACHINE),
+                    *("--", "/bin/sh", "-c", ":"),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -153,20 +167,21 @@ class Trial:
         """The isolation of this machine's kernels. Blocks until the trial has ended.
 
         Raises:
-            GatewayError: bubblewrap was requested and does not work; the text says why.
+            GatewayError: bubblewrap was requested, or is needed for the network, and does not work;
+                the text says why.
         """
         if self._requested == "process-group":
             return PROCESS_GROUP
         problem = self._problem()
         if not problem:
             hidden = (config_folder(), data_folder(), state_folder(), *files_of_root())
-            return Isolation("bubblewrap", self._program, hidden)
-        if self._requested == "auto":
+            return Isolation("bubblewrap", self._program, hidden, network=self._network)
+        if self._requested == "auto" and self._network == "host":
             return PROCESS_GROUP
-        raise GatewayError(
-            f"kernels cannot be isolated with bubblewrap: {problem}; "
-            "use the isolation 'process-group' to run them without it"
-        )
+        advice = "use the isolation 'process-group' to run them without it"
+        if self._network != "host":
+            advice = f"the network {self._network!r} needs it; without it there is only 'host'"
+        raise GatewayError(f"kernels cannot be isolated with bubblewrap: {problem}; {advice}")
 
     def stop(self) -> None:
         """End the trial if it still runs."""
@@ -191,19 +206,33 @@ class Trial:
 
 
 @contextmanager
-def try_isolation(requested: RequestedIsolation) -> Iterator[Trial]:
+def try_isolation(
+    requested: RequestedIsolation, network: RequestedNetwork = "host"
+) -> Iterator[Trial]:
     """Start to test which isolation works; call `Trial.result` within the block.
 
     Args:
         requested: "auto" is bubblewrap where it works, and a process group elsewhere.
+        network: what kernels reach.
 
     Raises:
-        GatewayError: there is no such isolation.
+        GatewayError: there is no such isolation or network, or the isolation does not have the
+            network.
     """
-    if requested not in (known := get_args(RequestedIsolation)):
-        raise GatewayError(f"there is no isolation {requested!r}; use one of {', '.join(known)}")
-    trial = Trial(requested)
+    _check("isolation", requested, get_args(RequestedIsolation))
+    _check("network", network, get_args(RequestedNetwork))
+    if requested == "process-group" and network != "host":
+        raise GatewayError(
+            f"the network {network!r} needs the isolation 'bubblewrap'; in a process group there "
+            "is only 'host'"
+        )
+    trial = Trial(requested, network)
     try:
         yield trial
     finally:
         trial.stop()
+
+
+def _check(what: str, requested: str, known: tuple[str, ...]) -> None:
+    if requested not in known:
+        raise GatewayError(f"there is no {what} {requested!r}; use one of {', '.join(known)}")

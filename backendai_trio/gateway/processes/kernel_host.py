@@ -81,6 +81,7 @@ class KernelHost:
         self._connection = connection
         self._states: dict[int, ProcessState] = {}
         self._last_id = _STOP_ID
+        self._sockets: dict[int, _SocketRequest] = {}
         self.separate = separate
         self._stop_seconds = stop_seconds
         self._devpts: int | None = None
@@ -148,6 +149,38 @@ class KernelHost:
                         await state.ended.wait()
                 del self._states[process_id]
 
+    async def open_socket(self, family: int) -> socket.socket:
+        """Make a TCP socket in the network of the kernel, which may be one of its own.
+
+        Args:
+            family: ``socket.AF_INET`` or ``socket.AF_INET6``.
+
+        Returns:
+            The socket, not connected; the caller closes it.
+
+        Raises:
+            GatewayError: the process host has died.
+            OSError: the socket cannot be made.
+        """
+        self._last_id += 1
+        request = _SocketRequest()
+        self.send({"op": "socket", "id": self._last_id, "family": int(family)})
+        ident = self._last_id
+        self._sockets[ident] = request
+        try:
+            await request.answered.wait()
+        except BaseException:
+            if request.made is not None:
+                request.made.close()
+            raise
+        finally:
+            del self._sockets[ident]
+        if request.made is not None:
+            return request.made
+        if request.errno:
+            raise OSError(request.errno, os.strerror(request.errno))
+        raise _host_died()
+
     # -- messages to and from host/serving.py ------------------------------------------------------
 
     def send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
@@ -189,12 +222,11 @@ class KernelHost:
                     break
                 message = marshal.loads(data)  # noqa: S302 (host/serving.py says why marshal)
                 with ExitStack() as stack:
+                    received: int | None = None
                     for _, _, payload in ancillary:
-                        (pidfd,) = memoryview(payload).cast("i")
-                        stack.callback(os.close, pidfd)  # while it is open, the pid is not reused
-                        if self.separate:
-                            message["pid"] = _pid_of(pidfd)
-                    self._handle(message)
+                        (received,) = memoryview(payload).cast("i")
+                        stack.callback(os.close, received)
+                    self._handle(message, received)
         self.dead = True
         self.ready.set()
         if self._devpts is not None:
@@ -203,8 +235,21 @@ class KernelHost:
         for state in self._states.values():
             state.started.set()
             state.ended.set()
+        for request in self._sockets.values():
+            request.answered.set()
 
-    def _handle(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any], received: int | None) -> None:
+        """Handle a message, and the descriptor that came with it, which is closed after this."""
+        if message["ev"] == "socket":
+            request = self._sockets.get(message["id"])
+            if request is not None:
+                request.errno = message.get("errno", 0)
+                if received is not None:
+                    request.made = socket.socket(fileno=os.dup(received))
+                request.answered.set()
+            return
+        if received is not None and self.separate:
+            message["pid"] = _pid_of(received)  # while it is open, the pid is not reused
         if message["ev"] == "ready":
             self.own_pid = message["pid"]
             if self.separate:
@@ -237,6 +282,15 @@ class KernelHost:
         except GatewayError:
             state.ended.set()  # it has died; `reap_host` cleans up
         await state.ended.wait()
+
+
+class _SocketRequest:
+    """A socket that the host was asked for."""
+
+    def __init__(self) -> None:
+        self.answered = trio.Event()
+        self.made: socket.socket | None = None
+        self.errno = 0
 
 
 def _host_died() -> GatewayError:

@@ -116,7 +116,7 @@ async def _start(
         fds.append(gateway := os.pidfd_open(os.getpid()))
     except OSError:
         gateway = -1
-    script = [HOST_MAIN, str(host_end.fileno()), str(gateway), str(root)]
+    script = [HOST_MAIN, str(host_end.fileno()), str(gateway), str(root), isolation.network]
     try:
         return await trio.lowlevel.open_process(
             isolation.command([sys.executable, "-I", "-S", *script], root, shares),

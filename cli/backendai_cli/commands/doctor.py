@@ -142,7 +142,7 @@ def _isolation(name: str) -> Finding:
         return Finding(
             "Isolation",
             True,
-            "bubblewrap: kernels read the files of the system and its runtimes, and write their own",
+            "bubblewrap: kernels read files of the system and its runtimes, and write their own",
             "They share the network of the machine, without limits.",
         )
     return Finding(

@@ -116,6 +116,13 @@ _START_SECONDS = 3.0
     help="Isolation of kernels from this machine; auto is bubblewrap if it works.",
 )
 @click.option(
+    "--network",
+    default="host",
+    show_default=True,
+    type=click.Choice(["host", "loopback", "none"]),
+    help="What kernels reach: all that this machine does, only themselves, or nothing.",
+)
+@click.option(
     "--readable",
     multiple=True,
     type=LocalPath(exists=True),
@@ -152,6 +159,7 @@ def command(
     max_sessions: int,
     folder_quota: int,
     isolation: Literal["auto", "bubblewrap", "process-group"],
+    network: Literal["host", "loopback", "none"],
     readable: tuple[Path, ...],
     manager_limits: bool,
     era: str | None,
@@ -192,6 +200,7 @@ def command(
         max_sessions=max_sessions,
         max_vfolder_bytes=folder_quota,
         isolation=isolation,
+        network=network,
         readable=readable,
         manager_limits=manager_limits,
         release=era or "",

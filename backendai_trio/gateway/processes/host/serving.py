@@ -21,10 +21,12 @@ A message is a dict. The gateway sends::
         with file descriptors for 0, 1, 2, 3... attached
     {"op": "signal", "id": 1, "signal": 2}      to the process group of that program
     {"op": "kill", "id": 1}                     the program and everything below it
+    {"op": "socket", "id": 2, "family": 2}      a TCP socket in the network of the kernel
     {"op": "stop"}
 
 The host first sends ``ready`` (pid; with its pidfd). It answers ``spawned`` (pid; with its pidfd),
-``failed`` (errno, error), ``exit`` (code; 128 + n for signal n) and last ``stopped`` (usage).
+``failed`` (errno, error), ``exit`` (code; 128 + n for signal n), ``socket`` (with the socket, or
+errno) and last ``stopped`` (usage).
 """
 
 from __future__ import annotations
@@ -164,6 +166,8 @@ class Host:
         pid = self.pids.get(ident)
         if message["op"] == "spawn":
             self.spawn(message, fds)
+        elif message["op"] == "socket":
+            self.send_socket(ident, message["family"])
         elif pid is None:
             pass  # it has ended, and its `exit` was sent
         elif message["op"] == "kill":
@@ -173,6 +177,17 @@ class Host:
                 os.killpg(pid, message["signal"])
             except (ProcessLookupError, PermissionError):
                 pass
+
+    def send_socket(self, ident: int, family: int) -> None:
+        """Send a socket that is not connected yet; it stays in the network it was made in."""
+        answer = {"ev": "socket", "id": ident}
+        try:
+            made = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as exc:
+            self.send({**answer, "errno": exc.errno})
+            return
+        self.send(answer, made.fileno())
+        made.close()
 
     # -- programs -----------------------------------------------------------------------------
 

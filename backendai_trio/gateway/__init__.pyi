@@ -1,5 +1,7 @@
 from .companion import open_gateway_process as open_gateway_process
 from .faults import Faults as Faults
+from .kernel_limits import KernelLimits as KernelLimits
+from .kernel_limits import parse_bytes as parse_bytes
 from .limits import GatewayLimits as GatewayLimits
 from .releases import RELEASES as RELEASES
 from .releases import Release as Release

@@ -317,6 +317,7 @@ def _make_registry(parts: _Parts, nursery: trio.Nursery) -> SessionRegistry:
         release,
         parts.options.limits,
         release.faults,
+        parts.options.kernel_limits,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 from ..config.settings import Config, Endpoint
 from ..errors import GatewayError
 from ..wire.versions import SEED, SESSION_6, TRANSITION, Era
+from .kernel_limits import KernelLimits
 from .limits import GatewayLimits
 from .storage.database import KeyPair, MemoryStore, SqliteStore, Store
 
@@ -92,6 +93,8 @@ class GatewayOptions:
     """Files and folders of the machine that kernels may read under bubblewrap, in addition to the
     operating system's and to those of the runtimes. In a process group they read what the
     gateway's user can."""
+    kernel_limits: KernelLimits = field(default_factory=KernelLimits)
+    """What the programs of each kernel may use; default: all that the machine has."""
     manager_limits: bool = False
     """Keep a manager's limits for files: 20 of less than 1 MiB in an upload (19 in the seed era), 5
     archives of 1 MiB in a download; and do not offer the gateway's own requests without limits."""

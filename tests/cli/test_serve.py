@@ -188,6 +188,19 @@ def test_the_data_folder_is_the_platforms(commands: Commands) -> None:
         assert list(folder.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("mem=1g", "there is no limit 'mem'; use one of memory, cores"),
+        ("memory=big", "'big' is no amount of memory; give one such as 4g"),
+        ("cores=0", "cores must be more than 0"),
+    ],
+)
+def test_limits_that_are_none(commands: Commands, limit: str, said: str) -> None:
+    result = commands.run("serve", "--port", "0", "--limit", limit)
+    assert said in result.problem(125)
+
+
 def test_isolation(commands: Commands) -> None:
     keys = {"BACKEND_SECRET_KEY": SECRET_KEY}
     options = ("--access-key", ACCESS_KEY, "--isolation", "process-group")

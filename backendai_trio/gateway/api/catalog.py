@@ -216,7 +216,7 @@ def resource_policy(sessions: SessionRegistry) -> Row:
 
 
 def check_resources(wanted: Mapping[str, str]) -> None:
-    """Check the resources that a create asks for. Kernels here are not limited to them.
+    """Check the resources that a create asks for. Its programs are limited to them.
 
     Args:
         wanted: amounts by slot.

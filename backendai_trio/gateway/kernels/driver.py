@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
@@ -93,8 +93,24 @@ class Driver:
                     "stderr", f"the gateway cannot run this: {reason or exc}\n".encode()
                 )
                 code = 1
+            for text in self._limits_reached(code):
+                await run.write("stderr", text.encode())
             run.finish(code)
         self._active = None
+
+    def _limits_reached(self, code: int) -> Iterator[str]:
+        """What explains the end of a program that has used too much.
+
+        Args:
+            code: its exit code.
+        """
+        if self._host.memory is not None:
+            yield self._host.memory.take_report()
+        limits = self._host.limits
+        if code == 128 + signal.SIGXCPU and limits.cpu_seconds:
+            yield f"[a program used its limit of CPU time, {limits.cpu_seconds:,} s]\n"
+        if code == 128 + signal.SIGXFSZ and limits.file_bytes:
+            yield f"[a program wrote a file beyond its size limit, {limits.file_bytes:,} bytes]\n"
 
     async def complete(self, code: str, options: Mapping[str, Any]) -> list[str]:
         """Completions of `code`; none where the runtime has no interpreter."""

@@ -15,6 +15,7 @@ from ..._groups import one_error
 from ...errors import GatewayError
 from ...wire.dotfiles import Dotfile
 from ..faults import Faults
+from ..kernel_limits import KernelLimits
 from ..limits import GatewayLimits
 from ..processes.isolation import Isolation
 from ..processes.process_host import open_host
@@ -35,6 +36,7 @@ class SessionOpener:
         folder: each kernel has a folder in it.
         folders: the virtual folders.
         faults: what goes wrong on purpose.
+        kernel_limits: what the programs of each may use.
     """
 
     folder: Path
@@ -42,6 +44,7 @@ class SessionOpener:
     isolation: Isolation
     limits: GatewayLimits
     faults: Faults
+    kernel_limits: KernelLimits
 
     @asynccontextmanager
     async def open(
@@ -62,9 +65,11 @@ class SessionOpener:
         root = Path(await trio.to_thread.run_sync(partial(mkdtemp, dir=self.folder)))
         mounts = requested.mount_points
         shares = [Share(self.folders.files_of(item.folder), item.writable) for item in mounts]
+        resources = requested.create.spec.resources
+        kernel_limits = self.kernel_limits.with_resources(resources)
         with one_error():
             async with (
-                open_host(root, self.isolation, shares, self.limits) as host,
+                open_host(root, self.isolation, shares, self.limits, kernel_limits) as host,
                 trio.open_nursery() as nursery,
             ):
                 session = Session(requested, host, nursery, self.limits)

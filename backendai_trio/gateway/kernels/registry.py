@@ -13,6 +13,7 @@ from ...wire.dotfiles import Dotfile, decode_dotfiles
 from ...wire.kernel_states import KernelState
 from ...wire.kernels import CreateRequest, Statistics
 from ..faults import Faults
+from ..kernel_limits import KernelLimits
 from ..limits import GatewayLimits
 from ..processes.isolation import Isolation
 from ..refusals import Refused
@@ -48,6 +49,7 @@ class SessionRegistry:
         folder: each kernel has a folder in it.
         release: the manager's release that the gateway behaves as.
         limits: time limits and sizes.
+        kernel_limits: what the programs of each kernel may use.
         max_sessions: how many kernels may run at once.
         max_waiting: how many more may wait for their turn.
     """
@@ -64,6 +66,7 @@ class SessionRegistry:
     release: Release = OURS
     limits: GatewayLimits = field(default_factory=GatewayLimits)
     faults: Faults = field(default_factory=Faults)
+    kernel_limits: KernelLimits = field(default_factory=KernelLimits)
     events: EventHub = field(default_factory=EventHub)
     tickets: DownloadTickets = field(default_factory=DownloadTickets)
     _queue: StartQueue = field(default_factory=StartQueue)
@@ -73,7 +76,14 @@ class SessionRegistry:
     def __post_init__(self) -> None:
         self.tus = TusUploads(self.folders)
         self._index = SessionIndex(uuids_are_ids=self.release.hello.takes_uuids_for_ids)
-        opener = SessionOpener(self.folder, self.folders, self.isolation, self.limits, self.faults)
+        opener = SessionOpener(
+            self.folder,
+            self.folders,
+            self.isolation,
+            self.limits,
+            self.faults,
+            self.kernel_limits,
+        )
         self._runner = SessionRunner(opener, self.events, self.release, self.idle_seconds)
         self.folders.in_use = self._index.with_folder
 

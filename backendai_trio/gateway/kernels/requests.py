@@ -52,8 +52,8 @@ def check_supported(create: CreateRequest) -> None:
     """Refuse what one machine cannot do, instead of leaving it out.
 
     Projects, domains and tags are texts that lists show; ports take no effort, since all ports of a
-    kernel can be reached. Resources are not accounted for: a kernel may use what the machine has
-    (docs/protocol.md, section 13.9).
+    kernel can be reached. Resources limit a kernel's programs, and are not accounted for: no kernel
+    waits until there are enough (docs/protocol.md, section 13.9).
 
     Raises:
         Refused: 400 or 404, as managers answer.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import marshal
 import os
+import random
+import resource
 import socket
 from array import array
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -15,8 +17,10 @@ from typing import Any
 import trio
 
 from ...errors import GatewayError
+from ..kernel_limits import KernelLimits
 from ..shortages import shortage_of
 from .host.serving import MESSAGE_BYTES
+from .memory_watch import MemoryWatch
 from .process import Process, ProcessState
 from .program_streams import INTERACTIVE, ProgramStdio, open_streams
 
@@ -52,6 +56,8 @@ class KernelHost:
             namespaces of its own; for files that are not complete.
         display: where a socket for their pictures can be made.
         separate: whether it has namespaces of its own.
+        limits: what its programs may use.
+        memory: keeps them to their memory limit, if they have one.
         usage: resources that the processes used; empty until the host has stopped. ``cpu_ms``;
             ``max_rss_bytes`` of the largest process; ``read_bytes`` and ``write_bytes`` from and to
             storage (reads from the page cache do not count); ``scratch_bytes``, the size of the
@@ -59,7 +65,13 @@ class KernelHost:
     """
 
     def __init__(
-        self, root: Path, connection: socket.socket, *, separate: bool, stop_seconds: float
+        self,
+        root: Path,
+        connection: socket.socket,
+        *,
+        separate: bool,
+        stop_seconds: float,
+        limits: KernelLimits | None = None,
     ) -> None:
         """
         Args:
@@ -67,6 +79,7 @@ class KernelHost:
             connection: a SEQPACKET socket to the host.
             separate: the host has namespaces of its own, so its process ids are different ones.
             stop_seconds: how long a program may take to end after it was killed.
+            limits: what the programs may use; default: all that the machine has.
         """
         self.pid = self.own_pid = 0
         self.work = root / "work"
@@ -83,6 +96,11 @@ class KernelHost:
         self._last_id = _STOP_ID
         self._sockets: dict[int, _SocketRequest] = {}
         self.separate = separate
+        self.limits = limits or KernelLimits()
+        memory = self.limits.memory_bytes
+        self.memory = MemoryWatch(memory) if memory else None
+        self._resource_limits = _resource_limits(self.limits, separate=separate)
+        self._cores = _chosen_cores(self.limits.cores)
         self._stop_seconds = stop_seconds
         self._devpts: int | None = None
 
@@ -121,6 +139,8 @@ class KernelHost:
             "env": dict(env),
             "cwd": str(cwd),
             "terminal": stdio == INTERACTIVE or stdio.stdin == "terminal",
+            "limits": self._resource_limits,
+            "cores": self._cores,
         }
         with ExitStack() as gateway_ends:
             with ExitStack() as program_ends:
@@ -282,6 +302,25 @@ class KernelHost:
         except GatewayError:
             state.ended.set()  # it has died; `reap_host` cleans up
         await state.ended.wait()
+
+
+def _resource_limits(limits: KernelLimits, *, separate: bool) -> dict[int, int]:
+    """The limits that Linux keeps for each process, by the resource."""
+    found = {
+        resource.RLIMIT_DATA: 2 * limits.memory_bytes,
+        resource.RLIMIT_NOFILE: limits.open_files,
+        resource.RLIMIT_CPU: limits.cpu_seconds,
+        resource.RLIMIT_FSIZE: limits.file_bytes,
+        # In the machine's user namespace, all other processes of the user count, too.
+        resource.RLIMIT_NPROC: limits.processes if separate else 0,
+    }
+    return {which: limit for which, limit in found.items() if limit}
+
+
+def _chosen_cores(count: int) -> list[int]:
+    """Some of the CPU cores of the gateway; all of them if there are no more."""
+    available = sorted(os.sched_getaffinity(0))
+    return random.sample(available, count) if 0 < count < len(available) else []
 
 
 class _SocketRequest:

@@ -26,6 +26,7 @@ import trio
 from ..._groups import one_error
 from ...errors import GatewayError
 from ..cleanup import clean_up_in_thread
+from ..kernel_limits import KernelLimits
 from ..limits import GatewayLimits
 from ..shares import Share
 from .host import HOST_MAIN
@@ -46,6 +47,7 @@ async def open_host(
     isolation: Isolation = PROCESS_GROUP,
     shares: Sequence[Share] = (),
     limits: GatewayLimits | None = None,
+    kernel_limits: KernelLimits | None = None,
 ) -> AsyncIterator[KernelHost]:
     """Start a kernel's process host, in folders of its own.
 
@@ -57,6 +59,7 @@ async def open_host(
         isolation: what keeps the kernel apart from the machine.
         shares: folders outside of `root` that the kernel may use.
         limits: how long the host may take to start and to stop; default: `GatewayLimits()`.
+        kernel_limits: what the programs may use; default: all that the machine has.
 
     Raises:
         GatewayError: this is not Linux, or the host did not start.
@@ -69,7 +72,11 @@ async def open_host(
     limits = limits or GatewayLimits()
     gateway_end, host_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     host = KernelHost(
-        root, gateway_end, separate=isolation.separates, stop_seconds=limits.host_stop_seconds
+        root,
+        gateway_end,
+        separate=isolation.separates,
+        stop_seconds=limits.host_stop_seconds,
+        limits=kernel_limits,
     )
     process: trio.Process | None = None
     try:
@@ -85,10 +92,14 @@ async def open_host(
                     # Shielded: a cancelled kernel still waits for its programs to end.
                     listening = trio.CancelScope(shield=True)
                     nursery.start_soon(host.listen, listening)
+                    watching = trio.CancelScope()
                     try:
                         await _wait_until_ready(host, process, limits.host_start_seconds)
+                        if host.memory is not None:
+                            nursery.start_soon(host.memory.run, host.own_pid, watching)
                         yield host
                     finally:
+                        watching.cancel()
                         with trio.move_on_after(limits.host_stop_seconds, shield=True):
                             await host.stop()
                         listening.cancel()

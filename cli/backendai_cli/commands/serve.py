@@ -16,11 +16,19 @@ import trio
 from backendai_trio import BackendError, Config, GatewayOptions, open_client
 from backendai_trio.config import check_access_key, check_secret_key, data_folder
 from backendai_trio.errors import InsecureConnectionWarning
-from backendai_trio.gateway import RELEASES, Account, Gateway, serve_gateway, stored_config
+from backendai_trio.gateway import (
+    RELEASES,
+    Account,
+    Gateway,
+    KernelLimits,
+    serve_gateway,
+    stored_config,
+)
 from backendai_trio.kernels import one_error
 
 from .. import exit_codes
 from ..console import Status
+from ..limit_option import limit_option
 from ..parameters import NAME, STREAM, LocalPath, Stream
 from ..secret_files import SECRET_FILE, read_secret
 from ..termination import ending_signals
@@ -128,6 +136,7 @@ _START_SECONDS = 3.0
     type=LocalPath(exists=True),
     help="File or folder that kernels may read under bubblewrap; may be repeated.",
 )
+@limit_option
 @click.option(
     "--manager-limits",
     is_flag=True,
@@ -161,6 +170,7 @@ def command(
     isolation: Literal["auto", "bubblewrap", "process-group"],
     network: Literal["host", "loopback", "none"],
     readable: tuple[Path, ...],
+    kernel_limits: KernelLimits,
     manager_limits: bool,
     era: str | None,
     print_env: bool,
@@ -202,6 +212,7 @@ def command(
         isolation=isolation,
         network=network,
         readable=readable,
+        kernel_limits=kernel_limits,
         manager_limits=manager_limits,
         release=era or "",
     )

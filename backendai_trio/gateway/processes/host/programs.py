@@ -54,6 +54,7 @@ def run_program(message: dict[str, Any], fds: list[int], host: int, report: int)
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         soft = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        limit_program(message)
         reset = [signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ]
         for number in reset:
             signal.signal(number, signal.SIG_DFL)
@@ -67,6 +68,18 @@ def run_program(message: dict[str, Any], fds: list[int], host: int, report: int)
     except OSError as exc:
         name = exc.filename or message["argv"][0]
         os.write(report, f"{exc.errno} {name}: {os.strerror(exc.errno or 0)}".encode())
+
+
+def limit_program(message: dict[str, Any]) -> None:
+    """Limit what this process and its children may use."""
+    for which, limit in message["limits"].items():
+        _, hard = resource.getrlimit(which)
+        lower = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        # At the soft limit of CPU time comes a signal, at the hard one SIGKILL.
+        above = lower + 1 if which == resource.RLIMIT_CPU and lower != hard else lower
+        resource.setrlimit(which, (lower, above))
+    if message["cores"]:
+        os.sched_setaffinity(0, message["cores"])
 
 
 def execute(argv: list[str], env: dict[str, str]) -> None:

@@ -17,7 +17,8 @@ host, so marshal is safe here.
 
 A message is a dict. The gateway sends::
 
-    {"op": "spawn", "id": 1, "argv": [...], "env": {...}, "cwd": "...", "terminal": True}
+    {"op": "spawn", "id": 1, "argv": [...], "env": {...}, "cwd": "...", "terminal": True,
+     "limits": {7: 4096}, "cores": []}
         with file descriptors for 0, 1, 2, 3... attached
     {"op": "signal", "id": 1, "signal": 2}      to the process group of that program
     {"op": "kill", "id": 1}                     the program and everything below it

@@ -53,6 +53,12 @@ class KernelLimits:
 def parse_bytes(text: str) -> int:
     """Read a number of bytes such as ``512m`` or ``1.5GiB``; units are powers of 1024.
 
+    Args:
+        text: the number and its unit; bytes without one.
+
+    Returns:
+        How many bytes they are.
+
     Raises:
         ValueError: it is none.
     """

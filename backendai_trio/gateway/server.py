@@ -35,7 +35,7 @@ from ..wire.listings import LIST_FILTERS
 from ..wire.resumable import RESUMABLE_STREAMS
 from ..wire.stdio import CHOOSE_STDIO
 from ..wire.storage_proxy import TUS_CHECKSUM
-from ..wire.versions import FOLDER_ARCHIVES, POSITIONS, Era, Hello
+from ..wire.versions import FOLDER_ARCHIVES, POSITIONS, Era, Hello, Protection
 from .cleanup import clean_up_in_thread
 from .releases import OURS, release_named
 from .settings import GatewayOptions, bind, check_platform, client_config, open_store
@@ -79,12 +79,20 @@ class Gateway:
     Attributes:
         config: settings for a client of it.
         isolation: how its kernels are isolated: "bubblewrap" or "process-group".
+        protections: what keeps them apart from this machine, and what does not.
         faults: what it does wrong on purpose, for tests; may be changed at any time.
     """
 
-    def __init__(self, config: Config, isolation: str, sessions: SessionRegistry) -> None:
+    def __init__(
+        self,
+        config: Config,
+        isolation: str,
+        protections: Sequence[Protection],
+        sessions: SessionRegistry,
+    ) -> None:
         self.config = config
         self.isolation = isolation
+        self.protections = protections
         self.faults = sessions.faults
         self._sessions = sessions
 
@@ -257,6 +265,9 @@ async def _serve(parts: _Parts) -> AsyncIterator[Gateway]:
     ready, close = trio.Event(), trio.Event()
     gateways: list[Gateway] = []
 
+    # It can be imported on Linux only.
+    from .processes.protections import protections_of
+
     async def run() -> None:
         # Shielded: when the block is cancelled, clients are still told that their kernels ended.
         with trio.CancelScope(shield=True):
@@ -267,7 +278,9 @@ async def _serve(parts: _Parts) -> AsyncIterator[Gateway]:
                 serve = partial(serve_app, log=_log, certificate=certificate)
                 await nursery.start(serve, app, parts.listener)
                 nursery.start_soon(_keep_swept, parts)
-                gateways.append(Gateway(parts.config, parts.isolation.name, sessions))
+                protections = protections_of(parts.isolation, parts.options.kernel_limits)
+                isolation = parts.isolation.name
+                gateways.append(Gateway(parts.config, isolation, protections, sessions))
                 ready.set()
                 await close.wait()
                 await _close(sessions, parts)
@@ -324,6 +337,7 @@ def _make_registry(parts: _Parts, nursery: trio.Nursery) -> SessionRegistry:
 def _make_asgi_app(parts: _Parts, sessions: SessionRegistry) -> ASGIApp:
     from .api.app import make_app
     from .api.logins import LoginServer
+    from .processes.protections import protections_of
 
     options = parts.options
     eras: Sequence[Era] = options.eras
@@ -332,7 +346,8 @@ def _make_asgi_app(parts: _Parts, sessions: SessionRegistry) -> ASGIApp:
     else:
         features = FEATURES if options.manager_limits else FEATURES | {ARCHIVES}
         name = f"backendai-trio/{__version__}"
-        hello = Hello(eras[-1].version, name, parts.isolation.name, features)
+        protections = protections_of(parts.isolation, options.kernel_limits)
+        hello = Hello(eras[-1].version, name, parts.isolation.name, features, protections)
     app: ASGIApp = make_app(sessions, eras, hello)
     if options.account is not None:
         secure = options.certificate is not None

@@ -15,7 +15,17 @@ from ..errors import LocalProtocolError, RemoteProtocolError
 from .http import path_of
 from .json_fields import Fields, encode_json
 
-__all__ = ["ERAS", "SEED", "SESSION_5", "SESSION_6", "TRANSITION", "Era", "Hello", "choose_era"]
+__all__ = [
+    "ERAS",
+    "SEED",
+    "SESSION_5",
+    "SESSION_6",
+    "TRANSITION",
+    "Era",
+    "Hello",
+    "Protection",
+    "choose_era",
+]
 
 _V2, _V4, _V5, _V6 = API_VERSIONS
 _VERSION = re.compile(r"v(\d{1,3})\.(\d{8})")
@@ -203,6 +213,31 @@ _ENVELOPE_SINCE = (6, "20210815")
 
 
 @dataclass(frozen=True, slots=True)
+class Protection:
+    """Something that keeps the kernels of our gateway apart from its machine, or does not."""
+
+    what: str
+    """What is protected, such as ``network``."""
+    holds: bool
+    how: str
+    """How, or why not, for a person."""
+
+    def to_json(self) -> dict[str, object]:
+        """The entry of the list of protections."""
+        return {"what": self.what, "holds": self.holds, "how": self.how}
+
+    @classmethod
+    def from_json(cls, value: object) -> Protection:
+        """Read an entry.
+
+        Raises:
+            RemoteProtocolError: it is none.
+        """
+        fields = Fields(value, "protection")
+        return cls(fields.text("what"), fields.flag("holds"), fields.text("how"))
+
+
+@dataclass(frozen=True, slots=True)
 class Hello:
     """Version and release of a server (``GET /``; ``GET /v2`` in the seed era)."""
 
@@ -213,6 +248,8 @@ class Hello:
     """Our gateway only: how kernels are isolated from the machine."""
     features: frozenset[str] = frozenset()
     """Our gateway only: names of abilities beyond its era (docs/protocol.md, section 13)."""
+    protections: tuple[Protection, ...] = ()
+    """Our gateway only: what keeps kernels apart from its machine."""
 
     @property
     def key(self) -> tuple[int, str]:
@@ -291,7 +328,11 @@ class Hello:
         if self.manager:
             body["manager"] = self.manager
         if self.isolation or self.features:
-            body["gateway"] = {"isolation": self.isolation, "features": sorted(self.features)}
+            body["gateway"] = {
+                "isolation": self.isolation,
+                "features": sorted(self.features),
+                "protections": [item.to_json() for item in self.protections],
+            }
         return encode_json(body)
 
     @classmethod
@@ -308,6 +349,7 @@ class Hello:
             fields.text("manager", default=""),
             ours.text("isolation", default=""),
             frozenset(ours.texts("features")),
+            tuple(map(Protection.from_json, ours.items("protections"))),
         )
         _ = hello.key
         return hello

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -320,6 +321,23 @@ def test_doctor(commands: Commands, served: Env) -> None:
     bad = [finding for finding in json.loads(wrong.text) if not finding["good"]]
     assert [finding["what"] for finding in bad] == ["Key pair"]
     assert "BACKEND_SECRET_KEY" in bad[0]["advice"]
+
+
+def test_what_doctor_says_of_kernels(commands: Commands) -> None:
+    options = ("--access-key", ACCESS_KEY, "--limit", "memory=1g", "--isolation", "process-group")
+    keys = {"BACKEND_SECRET_KEY": SECRET_KEY}
+    with commands.serve(*options, env=keys) as gateway:
+        variables = variables_of(gateway)
+        table = commands.run("doctor", env=variables)
+        found = commands.run("doctor", "--json", env=variables)
+        gateway.expect("Kernels are not kept apart. files: kernels read and write", on="stderr")
+    assert re.search(r"^memory +yes +1,073,741,824 bytes", table.text, re.MULTILINE)
+    assert re.search(
+        r"^network +no +kernels reach what this machine does", table.text, re.MULTILINE
+    )
+    held = {item["what"]: item["holds"] for item in json.loads(found.text)}
+    expected = {"memory": True, "files": False, "processes": False, "Client": None}
+    assert held | expected == held
 
 
 def test_doctor_without_a_server(commands: Commands) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 
@@ -24,8 +24,9 @@ from backendai_trio.admin import authorize, list_rows
 
 from .. import exit_codes
 from ..configuration import command_config
-from ..console import Status
+from ..console import Status, printable
 from ..errors import message_of
+from ..tables import show_rows
 
 __all__ = ["command"]
 
@@ -41,6 +42,8 @@ class Finding:
     good: bool
     found: str
     advice: str = ""
+    holds: bool | None = None
+    """Whether it protects this machine from kernels, if it is about that."""
 
 
 @click.command("doctor")
@@ -48,6 +51,9 @@ class Finding:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def command(local: bool, as_json: bool) -> int:
     """Check settings, connection, key pair, clock, isolation and runtimes.
+
+    For a gateway such as that of 'backend.ai serve', a table says what keeps kernels apart from its
+    machine.
 
     The exit code is 0 if all checks pass, and 125 otherwise.
 
@@ -62,11 +68,26 @@ def command(local: bool, as_json: bool) -> int:
     else:
         status = Status(stream=sys.stdout)
         for finding in findings:
+            if finding.holds is not None:
+                continue
             show = status.done if finding.good else status.fail
             show(f"{finding.what}: {finding.found}")
             if finding.advice:
                 status.info(f"  {finding.advice}")
+        _show_protections(findings)
     return 0 if all(finding.good for finding in findings) else exit_codes.FAILED
+
+
+def _show_protections(findings: Sequence[Finding]) -> None:
+    rows = [
+        {"what": finding.what, "holds": finding.holds, "how": finding.found}
+        for finding in findings
+        if finding.holds is not None
+    ]
+    if rows:
+        titles = {"what": "What", "holds": "Protected", "how": "How"}
+        click.echo()
+        show_rows(rows, titles, as_json=False, empty="")
 
 
 def _check(local: bool) -> Iterator[Finding]:
@@ -104,6 +125,10 @@ async def _check_server(config: Config) -> list[Finding]:
             findings += await _key_pair(client)
             if client.hello.isolation:
                 findings.append(_isolation(client.hello.isolation))
+            findings += [  # what does not hold is no fault
+                Finding(printable(item.what), True, printable(item.how), holds=item.holds)
+                for item in client.hello.protections
+            ]
             if not client.era.prefix and all(finding.good for finding in findings):
                 findings.append(await _runtimes(client))
     except BackendError as exc:
@@ -143,7 +168,7 @@ def _isolation(name: str) -> Finding:
             "Isolation",
             True,
             "bubblewrap: kernels read files of the system and its runtimes, and write their own",
-            "They share the network of the machine, without limits.",
+            "The table says what else holds.",
         )
     return Finding(
         "Isolation",

@@ -237,6 +237,7 @@ async def _serve(options: GatewayOptions, again: list[str]) -> int:
         async with trio.open_nursery() as nursery:
             gateway: Gateway = await nursery.start(serve_gateway, options)
             status.done(f"Serving on {gateway.url} (isolation: {gateway.isolation}).")
+            _warn_of_missing(status, options, gateway)
             if options.release:
                 manager = RELEASES[options.release].hello.manager or options.release
                 status.info(f"It behaves as manager {manager} does, its faults included.")
@@ -246,6 +247,17 @@ async def _serve(options: GatewayOptions, again: list[str]) -> int:
             nursery.cancel_scope.cancel()
     status.done("All kernels have ended.")
     return 0 if number == signal.SIGINT else exit_codes.SIGNALED + number
+
+
+def _warn_of_missing(status: Status, options: GatewayOptions, gateway: Gateway) -> None:
+    """Say what is usual, or was asked for, and does not hold on this machine."""
+    missing = {item.what: item for item in gateway.protections if not item.holds}
+    if gateway.isolation == "process-group":
+        said = [f"{name}: {missing[name].how}" for name in ("files", "processes", "network")]
+        status.warn(f"Kernels are not kept apart. {'; '.join(said)}.")
+    count = missing.get("number of processes")
+    if options.kernel_limits.processes and count is not None:
+        status.warn(f"--limit processes: {count.how}.")
 
 
 async def _print_env(options: GatewayOptions) -> int:

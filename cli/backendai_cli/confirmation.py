@@ -11,6 +11,8 @@ import sys
 
 import click
 
+from .console import printable
+
 __all__ = ["check_can_ask", "confirm", "yes_option"]
 
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
@@ -47,5 +49,5 @@ def confirm(what: str, *, yes: bool) -> None:
         click.Abort: the input ended, or Ctrl-C was pressed.
     """
     check_can_ask(what, yes=yes)
-    if not yes and not click.confirm(f"{what} Go on?", err=True):
+    if not yes and not click.confirm(printable(f"{what} Go on?"), err=True):
         raise Declined

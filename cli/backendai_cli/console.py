@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakSet
@@ -30,6 +31,9 @@ __all__ = [
 _INFO, _WAIT, _DONE = ("96", "∙"), ("93", "⋯"), ("92", "✔")
 _WARN, _FAIL = ("93", "!"), ("91", "✘")
 _ERASE_LINE = "\x1b[2K"
+# What a terminal obeys, except ends of lines and tabs: messages have names of files and texts of
+# servers in them. Also what reverses the direction of text.
+_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _HTTP_LOG = "backendai_trio.http"
 
 
@@ -110,6 +114,7 @@ class Status:
     def _show(self, kind: tuple[str, str], message: str, end: str | None = None) -> None:
         self.clear()
         color, mark = kind
+        message = _COMMANDS.sub("?", message)
         text = f"\x1b[{color}m{mark} {message}\x1b[0m" if self._color else f"{mark} {message}"
         self._write(text + (end or self.line_end))
 

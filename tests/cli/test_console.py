@@ -38,6 +38,14 @@ def on_terminal() -> Iterator[Terminal]:
         yield stream
 
 
+@pytest.mark.parametrize("show", ["info", "wait", "done", "result", "warn", "fail"])
+def test_a_message_cannot_command_the_terminal(show: str) -> None:
+    with on_terminal() as terminal:
+        getattr(Status(), show)("a\x1b]0;title\x07b\x9b2Jc\rd\u202ee\tf\ng é\u200d")
+    written = terminal.getvalue()
+    assert "a?]0;title?b?2Jc?d?e\tf\ng é\u200d" in written
+
+
 def test_a_waiting_line_is_erased_by_whoever_writes_next() -> None:
     with on_terminal() as terminal:
         Status().wait("Creating a kernel that takes a while...")

@@ -12,7 +12,7 @@ import click
 
 from backendai_trio import attach_kernel
 
-from ..console import Status
+from ..console import Status, printable
 from ..images import suggesting_images
 from ..kernel_options import GroupedCommand, KernelOptions, kernel_options
 from ..options import new_token_option, quiet_option
@@ -217,7 +217,7 @@ def complete(kernel: str, code: str, as_json: bool) -> None:
         click.echo(json.dumps(completions))
     else:
         for completion in completions:
-            click.echo(completion)
+            click.echo(printable(completion))
 
 
 def _for_people(key: str, value: object) -> object:

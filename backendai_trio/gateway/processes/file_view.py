@@ -88,10 +88,16 @@ def machine_mounts(readable: Iterable[str], hidden: Iterable[Path]) -> list[Moun
     return found
 
 
-def own_mount(folder: Path, *, writable: bool) -> Mount:
-    """A folder that one kernel uses."""
+def own_mount(folder: Path, *, writable: bool, at: str = "") -> Mount:
+    """A folder that one kernel uses.
+
+    Args:
+        folder: the folder.
+        writable: whether the kernel may change it.
+        at: where the kernel sees it; default: where it is.
+    """
     path = os.path.realpath(folder)
-    return Mount.at(path, _OWN, "--bind" if writable else "--ro-bind", path)
+    return Mount.at(at or path, _OWN, "--bind" if writable else "--ro-bind", path)
 
 
 def options(mounts: Iterable[Mount]) -> list[str]:

@@ -26,6 +26,7 @@ from typing import get_args
 
 from ...config.user_dirs import config_folder, data_folder, state_folder
 from ...errors import GatewayError
+from ...wire.kernel_spec import WORK_FOLDER
 from ..settings import RequestedIsolation, RequestedNetwork
 from ..shares import Share
 from .file_view import Mount, files_of_root, machine_mounts, options, own_mount
@@ -110,8 +111,12 @@ class Isolation:
         """
         if not self.program:
             return list(argv)
-        mounts = [own_mount(share.path, writable=share.writable) for share in shares]
-        files = options([*self._machine, *mounts, own_mount(root, writable=True)])
+        used = [own_mount(share.path, writable=share.writable) for share in shares]
+        mounts = [*self._machine, *used, own_mount(root, writable=True)]
+        if not _is_used(mounts):
+            # Programs run in the folder itself: the gateway follows the links that they make there.
+            mounts.append(own_mount(root / "work", writable=True, at=WORK_FOLDER))
+        files = options(mounts)
         network = _NETWORKS[self.network]
         inside = [self.program, *_NAMESPACES, *network, *files, "--", *argv]
         return ["/bin/sh", "-c", _REMOVER, "sh", str(root), *inside]
@@ -122,6 +127,14 @@ class Isolation:
 
 
 PROCESS_GROUP = Isolation("process-group")
+
+
+def _is_used(mounts: Iterable[Mount]) -> bool:
+    """Whether something is mounted where managers' kernels have the work folder, above or below:
+    a folder could not be made there, or would get folders of the machine."""
+    place = Path(WORK_FOLDER)
+    paths = (Path(mount.words[-1]) for mount in mounts)
+    return any(path.is_relative_to(place) or place.is_relative_to(path) for path in paths)
 
 
 def _needed_paths() -> set[str]:

@@ -308,6 +308,18 @@ print(open({str(home / "data")!r}).read(), os.path.exists({str(home / "other")!r
         assert await _outcome(kernel, source) == ("content False\n", 0)
 
 
+async def test_the_work_folder_is_where_managers_have_it(kernel: TrioKernel) -> None:
+    source = """
+import os
+open("file", "w").write("content")
+print(open("/home/work/file").read(), os.listdir("/home"))
+open("/home/work/other", "w").write("x")
+print(sorted(os.listdir()))
+"""
+    expected = "content ['work']\n['file', 'other']\n"
+    assert await _outcome(kernel, source) == (expected, 0)
+
+
 async def test_a_readable_path_that_does_not_exist(home: Path, bubblewrap: Isolation) -> None:
     options = GatewayOptions(isolation="bubblewrap", readable=[home / "missing"])
     with pytest.raises(GatewayError, match=r"missing does not exist.*--readable"):

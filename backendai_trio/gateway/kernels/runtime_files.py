@@ -21,7 +21,7 @@ _SHARED = ("/.local", "/.cargo")
 
 def runtime_files() -> list[Path]:
     """The files and folders that the runtimes of this machine need."""
-    home = os.path.realpath(Path.home())
+    home = os.path.realpath(os.path.expanduser("~"))  # noqa: PTH111 (there may be none)
     paths = dict.fromkeys(map(os.path.normpath, _found()))
     return [Path(path) for path in paths if not f"{home}/".startswith(f"{path}/")]
 

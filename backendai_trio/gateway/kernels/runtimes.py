@@ -135,7 +135,8 @@ def rustup_home() -> str | None:
 
     Its rustc is a proxy, which finds the compiler in the home of its installer.
     """
-    rustup = os.environ.get("RUSTUP_HOME") or str(Path("~/.rustup").expanduser())
+    # A user without a home, as containers may have, is no error.
+    rustup = os.environ.get("RUSTUP_HOME") or os.path.expanduser("~/.rustup")  # noqa: PTH111
     return rustup if Path(rustup).is_dir() else None
 
 

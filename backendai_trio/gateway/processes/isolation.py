@@ -139,7 +139,7 @@ def _is_used(mounts: Iterable[Mount]) -> bool:
 
 def _needed_paths() -> set[str]:
     """Absolute paths of files and folders that programs need to start."""
-    home = Path.home()
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 (there may be none)
     return {
         sys.executable,
         sys.prefix,

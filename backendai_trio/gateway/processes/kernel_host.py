@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import marshal
 import os
-import random
-import resource
 import socket
 from array import array
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -22,6 +20,7 @@ from ..shortages import shortage_of
 from .host.serving import MESSAGE_BYTES
 from .memory_watch import MemoryWatch
 from .process import Process, ProcessState
+from .program_limits import chosen_cores, resource_limits
 from .program_streams import INTERACTIVE, ProgramStdio, open_streams
 
 __all__ = ["KernelHost", "ProgramNotStartedError"]
@@ -99,8 +98,8 @@ class KernelHost:
         self.limits = limits or KernelLimits()
         memory = self.limits.memory_bytes
         self.memory = MemoryWatch(memory) if memory else None
-        self._resource_limits = _resource_limits(self.limits, separate=separate)
-        self._cores = _chosen_cores(self.limits.cores)
+        self._resource_limits = resource_limits(self.limits, separate=separate)
+        self._cores = chosen_cores(self.limits.cores)
         self._stop_seconds = stop_seconds
         self._devpts: int | None = None
 
@@ -302,25 +301,6 @@ class KernelHost:
         except GatewayError:
             state.ended.set()  # it has died; `reap_host` cleans up
         await state.ended.wait()
-
-
-def _resource_limits(limits: KernelLimits, *, separate: bool) -> dict[int, int]:
-    """The limits that Linux keeps for each process, by the resource."""
-    found = {
-        resource.RLIMIT_DATA: 2 * limits.memory_bytes,
-        resource.RLIMIT_NOFILE: limits.open_files,
-        resource.RLIMIT_CPU: limits.cpu_seconds,
-        resource.RLIMIT_FSIZE: limits.file_bytes,
-        # In the machine's user namespace, all other processes of the user count, too.
-        resource.RLIMIT_NPROC: limits.processes if separate else 0,
-    }
-    return {which: limit for which, limit in found.items() if limit}
-
-
-def _chosen_cores(count: int) -> list[int]:
-    """Some of the CPU cores of the gateway; all of them if there are no more."""
-    available = sorted(os.sched_getaffinity(0))
-    return random.sample(available, count) if 0 < count < len(available) else []
 
 
 class _SocketRequest:

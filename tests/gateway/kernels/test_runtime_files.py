@@ -55,6 +55,12 @@ def test_folders_with_other_files_of_the_user(home: Path, folder: str) -> None:
     assert not any((home / folder).is_relative_to(path) for path in found)
 
 
+def test_a_user_without_a_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _install(home / "node/bin/node")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as where none is known
+    assert home / "node" in runtime_files()
+
+
 def test_scripts_that_start_a_version(home: Path) -> None:
     _install(home / ".pyenv/shims/perl")
     assert home / ".pyenv" in runtime_files()

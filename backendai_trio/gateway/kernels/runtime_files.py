@@ -11,10 +11,12 @@ import site
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..processes.file_view import SYSTEM_FOLDERS
 from .runtimes import rustup_home, table_programs
 
 __all__ = ["runtime_files"]
 
+_SYSTEM = tuple(f"{folder}/" for folder in SYSTEM_FOLDERS)
 _SHARED = ("/.local", "/.cargo")
 """Folders in a home that have programs in ``bin``, and secrets of their user beside it."""
 
@@ -44,9 +46,12 @@ def _found() -> Iterator[str]:
 
 
 def _program_files(program: str) -> Iterator[str]:
+    real = os.path.realpath(program)
+    if program.startswith(_SYSTEM) and real.startswith(_SYSTEM):
+        return  # readable in any case
     yield program
     # It may find its libraries from where it really is.
-    folder, _, name = os.path.realpath(program).rpartition("/")[0].rpartition("/")
+    folder, _, name = real.rpartition("/")[0].rpartition("/")
     if name in ("bin", "sbin") and not folder.endswith(_SHARED):
         yield folder
 

@@ -132,9 +132,9 @@ PROCESS_GROUP = Isolation("process-group")
 def _is_used(mounts: Iterable[Mount]) -> bool:
     """Whether something is mounted where managers' kernels have the work folder, above or below:
     a folder could not be made there, or would get folders of the machine."""
-    place = Path(WORK_FOLDER)
-    paths = (Path(mount.words[-1]) for mount in mounts)
-    return any(path.is_relative_to(place) or place.is_relative_to(path) for path in paths)
+    place = f"{WORK_FOLDER}/"
+    paths = [f"{mount.words[-1].rstrip('/')}/" for mount in mounts]
+    return any(path.startswith(place) or place.startswith(path) for path in paths)
 
 
 def _needed_paths() -> set[str]:

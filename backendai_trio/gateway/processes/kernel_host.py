@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -18,10 +18,12 @@ from ...errors import GatewayError
 from ..kernel_limits import KernelLimits
 from ..shortages import shortage_of
 from .host.serving import MESSAGE_BYTES
-from .memory_watch import MemoryWatch
 from .process import Process, ProcessState
 from .program_limits import chosen_cores, resource_limits
 from .program_streams import INTERACTIVE, ProgramStdio, open_streams
+
+if TYPE_CHECKING:
+    from .memory_watch import MemoryWatch
 
 __all__ = ["KernelHost", "ProgramNotStartedError"]
 
@@ -96,8 +98,7 @@ class KernelHost:
         self._sockets: dict[int, _SocketRequest] = {}
         self.separate = separate
         self.limits = limits or KernelLimits()
-        memory = self.limits.memory_bytes
-        self.memory = MemoryWatch(memory) if memory else None
+        self.memory = _memory_watch(self.limits.memory_bytes)
         self._resource_limits = resource_limits(self.limits, separate=separate)
         self._cores = chosen_cores(self.limits.cores)
         self._stop_seconds = stop_seconds
@@ -301,6 +302,14 @@ class KernelHost:
         except GatewayError:
             state.ended.set()  # it has died; `reap_host` cleans up
         await state.ended.wait()
+
+
+def _memory_watch(limit: int) -> MemoryWatch | None:
+    if not limit:
+        return None
+    from .memory_watch import MemoryWatch  # few kernels need it
+
+    return MemoryWatch(limit)
 
 
 class _SocketRequest:

@@ -68,7 +68,6 @@ SCRIPTS = {
     "gateway.processes.host.programs": frozenset[str](),
     "gateway.processes.host.process_tree": frozenset[str](),
     "gateway.processes.host.folder_removal": frozenset[str](),
-    "gateway.processes.host.own_network": frozenset[str](),
     "gateway.processes.scripts.interpreter_main": frozenset[str](),
     "gateway.processes.scripts.interpreter_control": frozenset[str](),
     "gateway.processes.scripts.python_interpreter": frozenset[str](),

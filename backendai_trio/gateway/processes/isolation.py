@@ -48,13 +48,6 @@ _NAMESPACES = (
     "--cap-drop",
     "ALL",
 )
-#: Options for the network. bubblewrap brings the loopback interface of a new network namespace up;
-#: the process host takes it down, which needs privileges in that namespace, and drops them.
-_NETWORKS: dict[RequestedNetwork, tuple[str, ...]] = {
-    "host": (),
-    "loopback": ("--unshare-net",),
-    "none": ("--unshare-net", "--cap-add", "CAP_NET_ADMIN", "--cap-add", "CAP_SETPCAP"),
-}
 #: For the trial.
 _WHOLE_MACHINE = ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
 
@@ -117,8 +110,7 @@ class Isolation:
             # Programs run in the folder itself: the gateway follows the links that they make there.
             mounts.append(own_mount(root / "work", writable=True, at=WORK_FOLDER))
         files = options(mounts)
-        network = _NETWORKS[self.network]
-        inside = [self.program, *_NAMESPACES, *network, *files, "--", *argv]
+        inside = [*_program(self.program, self.network), *files, "--", *argv]
         return ["/bin/sh", "-c", _REMOVER, "sh", str(root), *inside]
 
     @cached_property
@@ -127,6 +119,21 @@ class Isolation:
 
 
 PROCESS_GROUP = Isolation("process-group")
+
+
+def _program(bubblewrap: str, network: RequestedNetwork) -> list[str]:
+    """bubblewrap with the options for namespaces, and what must be started before it."""
+    if network == "none":
+        # bubblewrap would bring the loopback interface up. Inside, the user stays the same.
+        own = ["--uid", str(os.geteuid()), "--gid", str(os.getegid())]
+        return [_unshare(), "--map-root-user", "--net", "--", bubblewrap, *_NAMESPACES, *own]
+    if network == "loopback":
+        return [bubblewrap, *_NAMESPACES, "--unshare-net"]
+    return [bubblewrap, *_NAMESPACES]
+
+
+def _unshare() -> str:
+    return shutil.which("unshare") or ""
 
 
 def _is_used(mounts: Iterable[Mount]) -> bool:
@@ -165,12 +172,9 @@ class Trial:
         self._network = network
         self._process: subprocess.Popen[bytes] | None = None
         self._program = "" if requested == "process-group" else shutil.which(_PROGRAM) or ""
-        if self._program:
+        if self._program and (network != "none" or _unshare()):
             self._process = subprocess.Popen(
-                [
-                    *(self._program, *_NAMESPACES, *_NETWORKS[network], *_WHOLE_MACHINE),
-                    *("--", "/bin/sh", "-c", ":"),
-                ],
+                [*_program(self._program, network), *_WHOLE_MACHINE, "--", "/bin/sh", "-c", ":"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -203,6 +207,8 @@ class Trial:
             self._process.communicate()
 
     def _problem(self) -> str:
+        if self._process is None and self._program:
+            return "there is no unshare on PATH (it is part of util-linux)"
         if self._process is None:
             return f"there is no {_PROGRAM} on PATH (the package is called bubblewrap)"
         try:

@@ -127,7 +127,7 @@ async def _start(
         fds.append(gateway := os.pidfd_open(os.getpid()))
     except OSError:
         gateway = -1
-    script = [HOST_MAIN, str(host_end.fileno()), str(gateway), str(root), isolation.network]
+    script = [HOST_MAIN, str(host_end.fileno()), str(gateway), str(root)]
     try:
         return await trio.lowlevel.open_process(
             isolation.command([sys.executable, "-I", "-S", *script], root, shares),

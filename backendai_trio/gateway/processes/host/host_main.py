@@ -1,9 +1,8 @@
 """The process host of one kernel, as a program.
 
-Run as ``python -I -S host_main.py FD GATEWAY ROOT NETWORK``; only `process_host.py` starts it. FD
-is a SEQPACKET socket to the gateway, GATEWAY a pidfd of the gateway (-1 where Linux has none), ROOT
-the kernel's private folder, and NETWORK what the kernel reaches: with "none", the host takes the
-loopback interface down.
+Run as ``python -I -S host_main.py FD GATEWAY ROOT``; only `process_host.py` starts it. FD is a
+SEQPACKET socket to the gateway, GATEWAY a pidfd of the gateway (-1 where Linux has none) and ROOT
+the kernel's private folder.
 
 Python compiles this file at each start; the files that it imports are compiled once.
 """
@@ -19,10 +18,6 @@ else:
     sys.path.insert(0, __file__.rpartition("/")[0])
     from serving import Host
 
-    if sys.argv[4] == "none":
-        from own_network import leave_network
-
-        leave_network()
     del sys.path[0]
 
 if __name__ == "__main__":

@@ -15,13 +15,18 @@ from pathlib import Path
 
 __all__ = ["descendants", "link_of", "waits_for_input"]
 
-#: System calls that wait for input, by machine: number -> kind.
+#: System calls that wait for input, by machine: number -> kind. What reads is read, readv, preadv2,
+#: splice and tee: programs that pass a pipe on do without a buffer of their own.
 _SYSTEM_CALLS: dict[str, dict[int, str]] = {
     "x86_64": {
-        0: "read", 19: "read", 7: "poll", 271: "ppoll", 23: "select", 270: "select",
+        0: "read", 19: "read", 327: "read", 275: "read", 276: "read",
+        7: "poll", 271: "ppoll", 23: "select", 270: "select",
         232: "epoll", 281: "epoll", 441: "epoll",
     },
-    "aarch64": {63: "read", 65: "read", 73: "ppoll", 72: "select", 22: "epoll", 441: "epoll"},
+    "aarch64": {
+        63: "read", 65: "read", 286: "read", 76: "read", 77: "read",
+        73: "ppoll", 72: "select", 22: "epoll", 441: "epoll",
+    },
 }  # fmt: skip
 _CALLS = _SYSTEM_CALLS.get(platform.machine(), {})
 _MAX_FDS = 1024

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 from pathlib import Path
 
+import pytest
 import trio
 
 from backendai_trio.gateway.processes.process_host import open_host
@@ -73,6 +74,31 @@ async def test_a_pipe_asks_for_input_and_ends(root: Path, conversation: TALK) ->
             assert await run(host, python(source), talk, NO_INPUT) == 0
     assert talk.text("stdout") == b"first 'one\\n'\nrest two\n True\n"
     assert [kind for kind, _ in talk.said].count("asked") == 3
+
+
+@pytest.mark.parametrize(
+    "receive",
+    [
+        pytest.param("os.splice(0, 1, 65536)", id="splice"),
+        pytest.param("os.readv(0, [buffer])", id="readv"),
+        pytest.param("os.preadv(0, [buffer], -1, os.RWF_HIPRI)", id="preadv2"),
+        pytest.param("libc.tee(0, 1, 1, 0)", id="tee"),
+    ],
+)
+async def test_each_way_to_read_a_pipe_asks_for_input(
+    root: Path, conversation: TALK, receive: str
+) -> None:
+    source = f"""
+    import ctypes, os
+    libc, buffer = ctypes.CDLL(None), bytearray(10)
+    {receive}
+    """
+    with trio.fail_after(30):
+        async with open_host(root) as host:
+            talk = conversation(b"one\n", None)
+            stdio = Stdio(stdin="pipe", stdout="pipe")
+            assert await run(host, python(source), talk, stdio) == 0
+    assert ("asked", b"") in talk.said
 
 
 async def test_all_of_a_long_input_comes_through_a_pipe(root: Path) -> None:

@@ -117,8 +117,12 @@ class PseudoTerminal:
         The order of the two checks matters. When nothing is unread, all input so far was taken, and
         a thread that sleeps in a read after that waits for more. The other way round, a thread that
         is about to wake up for the input just written would count as waiting for the next.
+
+        A program that waits with a time-out goes on by itself (a game), and does not count.
         """
-        return not self.has_unread_input() and waits_for_input(pid, self.name, "/dev/tty")
+        return not self.has_unread_input() and waits_for_input(
+            pid, self.name, "/dev/tty", with_timeout=False
+        )
 
     async def write(self, data: bytes | None) -> None:
         """Write input (a line with its newline, usually), or end of file for None.

@@ -83,14 +83,17 @@ async def test_a_pipe_asks_for_input_and_ends(root: Path, conversation: TALK) ->
         pytest.param("os.readv(0, [buffer])", id="readv"),
         pytest.param("os.preadv(0, [buffer], -1, os.RWF_HIPRI)", id="preadv2"),
         pytest.param("libc.tee(0, 1, 1, 0)", id="tee"),
+        pytest.param("while not select.select([0], [], [], 0.05)[0]: pass", id="select"),
+        pytest.param("while not poll.poll(50): pass", id="poll"),
     ],
 )
 async def test_each_way_to_read_a_pipe_asks_for_input(
     root: Path, conversation: TALK, receive: str
 ) -> None:
     source = f"""
-    import ctypes, os
-    libc, buffer = ctypes.CDLL(None), bytearray(10)
+    import ctypes, os, select
+    libc, buffer, poll = ctypes.CDLL(None), bytearray(10), select.poll()
+    poll.register(0, select.POLLIN)
     {receive}
     """
     with trio.fail_after(30):

@@ -163,7 +163,7 @@ def _run_once(
     from ..run.runner import Runner, RunRequest
 
     kernel = KernelRequest(
-        spec=arguments.kernel.spec(arguments.lang, environ=arguments.environ),
+        spec=arguments.kernel.spec(arguments.lang),
         token=arguments.client_token,
         reuse=not arguments.kernel.no_reuse,
         keep=keeps_kernel(arguments.remove, arguments.client_token),
@@ -176,6 +176,7 @@ def _run_once(
         uploads=uploads,
         options=append_arguments(arguments.batch_options()),
         arguments=arguments.code_arguments,
+        size=arguments.size,
         window=window_size() if arguments.tty else None,
         media=arguments.media,
     )

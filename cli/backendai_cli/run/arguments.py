@@ -15,6 +15,7 @@ from ..copy_options import Selection
 from ..kernel_options import KernelOptions
 from ..keyboard import Stdin, check_terminal, window_size
 from ..languages import find_program, interpreter_of, language_of
+from ..options import keeps_kernel
 from ..parameters import STREAM, LocalPath, Stream
 from .media_options import MediaOptions
 from .program import CommandLine, read_code
@@ -88,13 +89,13 @@ class RunArguments:
         return cls(files=paths, code=code, words=tuple(words), by_name=by_name, **parameters)
 
     @property
-    def environ(self) -> dict[str, str]:
-        """Variables of the kernel. Programs that have no terminal of their own are told how wide
-        the user's is, if that is where a temporary kernel's output goes."""
-        if self.tty or self.client_token is not None or not sys.stdout.isatty():
-            return self.kernel.environ
-        rows, columns = window_size()
-        return {"COLUMNS": str(columns), "LINES": str(rows)} | self.kernel.environ
+    def size(self) -> tuple[int, int] | None:
+        """Rows and columns of the user's terminal, if that is where the output of a temporary
+        kernel goes and `--tty` does not give the terminal to the program."""
+        lasting = keeps_kernel(self.remove, self.client_token)
+        if self.tty or lasting or self.client_token is not None or not sys.stdout.isatty():
+            return None
+        return window_size()
 
     def check(self) -> None:
         """Refuse options that do not go together.

@@ -105,6 +105,11 @@ class RunArguments:
         """
         if self.code is None and not self.files:
             raise click.UsageError("nothing to run: give code with -c, or name files")
+        if self.by_name and not os.path.lexists(self.files[0]):
+            raise click.UsageError(
+                f"{self.files[0]}: no such file, and without a file before -- it is the program; "
+                "for the arguments of code on standard input, write - before --"
+            )
         if self.code is not None and self.files:
             raise click.UsageError("give either code with -c or files, not both")
         if self.code is not None and (self.build is not None or self.execute is not None):
@@ -115,7 +120,7 @@ class RunArguments:
                 "--enqueue-only'; to leave a program there: 'backend.ai batch --enqueue-only'"
             )
         if self.tty:
-            check_terminal()
+            check_terminal("--tty")
         if self.code is not None and self.words and language_of(self.lang) != "python":
             raise click.UsageError(
                 "only code of Python gets arguments; save the code in a file, and name that"

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO
 
 from ...errors import LocalProtocolError
-from ...files.paths import place, safe_join
+from ...files.paths import safe_join
+from ...files.placing import place
 from ...wire.files import FileInfo, Listing
 from ...wire.vfolder_files import MakeDirectory, MoveFile, RemoveFiles
 from ..refusals import Refused, refusal_of

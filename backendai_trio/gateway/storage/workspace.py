@@ -15,7 +15,8 @@ from pathlib import Path
 
 from ...errors import LocalProtocolError
 from ...files.archives import Found, archive, sealed
-from ...files.paths import pending_folder, safe_join
+from ...files.paths import safe_join
+from ...files.pending import pending_folder
 from ...files.tar import Extractor
 from ...wire.archives import TAR
 from ...wire.files import (

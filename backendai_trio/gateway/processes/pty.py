@@ -91,9 +91,14 @@ class PseudoTerminal:
             # Kept open until here: while no slave is open, reading the master fails with EIO.
             os.close(slave)
 
-    def resize(self, rows: int, columns: int) -> None:
-        """Set the window's size in characters; a new size sends SIGWINCH to the foreground."""
-        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    def resize(self, rows: int, columns: int) -> bool:
+        """Set the window's size in characters; returns whether it is new. A new size sends SIGWINCH
+        to the foreground of the session whose controlling terminal this is."""
+        size = struct.pack("HHHH", rows, columns, 0, 0)
+        if fcntl.ioctl(self.slave, termios.TIOCGWINSZ, bytes(len(size))) == size:
+            return False
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, size)
+        return True
 
     def has_unread_input(self) -> bool:
         """Whether the program has not read all input yet.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import trio
@@ -149,3 +150,33 @@ async def test_a_pipe_that_nobody_reads_holds_its_writer_up(root: Path) -> None:
                 await process.write_stdin(b"x" * 1_000_000)
             assert scope.cancelled_caught
             process.kill()
+
+
+@pytest.mark.parametrize("stdin", ["terminal", "pipe"])
+async def test_a_new_size_is_told(root: Path, stdin: Literal["terminal", "pipe"]) -> None:
+    source = """
+    import os, signal
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGWINCH})
+    print("ready", flush=True)
+    signal.sigwait({signal.SIGWINCH})
+    print(*os.get_terminal_size(1))
+    """
+    said = b""
+
+    async def sink(_kind: str, data: bytes) -> None:
+        nonlocal said
+        await trio.lowlevel.checkpoint()
+        said += data
+        if said == b"ready\n":
+            process.resize(24, 80)  # it has this size
+            process.resize(40, 132)
+
+    with trio.fail_after(30):
+        async with (
+            open_host(root) as host,
+            host.open_process(
+                python(source), env=environment(host), cwd=host.work, stdio=Stdio(stdin=stdin)
+            ) as process,
+        ):
+            assert await process.run(sink, None) == 0
+    assert said == b"ready\n132 40\n"

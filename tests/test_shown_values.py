@@ -12,6 +12,8 @@ import pytest
 
 import backendai_trio
 from backendai_trio import KernelSpec
+from backendai_trio.config.layers import Found, Layer
+from backendai_trio.config.proxies import Proxy
 from backendai_trio.transport.requests import OutgoingRequest
 from backendai_trio.transport.websocket import Upgrade
 from backendai_trio.wire.dotfiles import Dotfile
@@ -51,24 +53,31 @@ APART = ("scripts", "host_main")
 MARK = "s3cr3t"
 
 
-def dataclasses_of_all() -> Iterator[type]:
+def records_of_all() -> Iterator[type]:
+    """All dataclasses and named tuples."""
     for module in pkgutil.walk_packages(backendai_trio.__path__, "backendai_trio."):
         if any(name in module.name for name in APART):
             continue
         for found in vars(importlib.import_module(module.name)).values():
             ours = getattr(found, "__module__", "") == module.name
-            if ours and isinstance(found, type) and dataclasses.is_dataclass(found):
+            if not (ours and isinstance(found, type)):
+                continue
+            if dataclasses.is_dataclass(found) or hasattr(found, "_fields"):
                 yield found
 
 
+def shown_fields(record: type) -> Iterator[str]:
+    if dataclasses.is_dataclass(record):
+        yield from (field.name for field in dataclasses.fields(record) if field.repr)
+    elif record.__repr__.__module__ == "collections":
+        yield from record._fields  # type: ignore[attr-defined]
+
+
 def test_fields_that_hold_secrets_are_not_shown() -> None:
-    found = list(dataclasses_of_all())
+    found = list(records_of_all())
     assert len(found) > 100
     shown = {
-        (kind.__name__, field.name)
-        for kind in found
-        for field in dataclasses.fields(kind)
-        if field.name in SECRET and field.repr
+        (kind.__name__, name) for kind in found for name in shown_fields(kind) if name in SECRET
     }
     assert shown == set(HARMLESS)
 
@@ -87,6 +96,9 @@ def test_fields_that_hold_secrets_are_not_shown() -> None:
         Stdin(MARK.encode()),
         Input(0, MARK.encode()),
         Ticket(MARK, "http://storage.example.com"),
+        Layer({"BACKEND_SECRET_KEY": MARK}),
+        Found("BACKEND_SECRET_KEY", MARK, Layer({"BACKEND_SECRET_KEY": MARK}, ".env")),
+        Proxy(f"http://user:{MARK}@proxy", "HTTPS_PROXY"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -52,8 +52,7 @@ def parse_endpoint(text: str, *, variable: str = "BACKEND_ENDPOINT") -> Endpoint
         ConfigError: it is not an http or https URL with a host, its host name cannot be one, or it
             has a user name, a query or a fragment.
     """
-    # The part before an "@" may be a password: it is never shown.
-    shown = repr(text if "@" not in text else "...@" + text.rpartition("@")[2])
+    shown = _shown(text)
     hint = ENDPOINT_HINT
     try:
         parts = urlsplit(text.strip())
@@ -118,8 +117,13 @@ def parse_storage_proxies(text: str, *, variable: str) -> tuple[tuple[Endpoint, 
         if not equals:
             raise ConfigError(
                 variable,
-                f"{pair!r} is no pair of URLs; write http://10.0.0.5:6021=https://storage.example.com",
+                f"{_shown(pair)} is no pair of URLs; write http://10.0.0.5:6021=https://storage.example.com",
             )
         key = parse_endpoint(given, variable=variable)._replace(base_path="")
         pairs.append((key, parse_endpoint(reached, variable=variable)))
     return tuple(pairs)
+
+
+def _shown(url: str) -> str:
+    """A URL for messages, without what comes before an ``@``: that may be a password."""
+    return repr(url if "@" not in url else "...@" + url.rpartition("@")[2])

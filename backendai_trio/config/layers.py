@@ -27,6 +27,10 @@ class Layer(NamedTuple):
     profile: str = ""
     """The name of the profile that the layer is; ``""`` if it is none."""
 
+    def __repr__(self) -> str:
+        # No values: among them are keys, and whatever else an environment holds.
+        return f"<{type(self).__name__} {self.origin or self.profile or 'environment'!r}>"
+
     def without_server(self) -> Layer:
         """The same layer without the variables that name a server, its type and a key pair."""
         kept = {name: text for name, text in self.variables.items() if name not in _OF_A_SERVER}
@@ -69,6 +73,9 @@ class Found(NamedTuple):
     """Its value; ``""`` if it is not set."""
     layer: Layer = ENVIRONMENT
     """The layer that sets it."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.where!r}>"  # its value may be a secret key
 
 
 def find_setting(layers: Sequence[Layer], name: str, explicit: str | None = None) -> Found:

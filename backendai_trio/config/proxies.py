@@ -25,6 +25,9 @@ class Proxy(NamedTuple):
     variable: str
     """For messages, e.g. ``HTTPS_PROXY``."""
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.variable}>"
+
 
 def find_proxy(environ: Mapping[str, str], endpoint: Endpoint) -> Proxy | None:
     """The proxy for a server; None when it is reached directly.

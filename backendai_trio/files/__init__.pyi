@@ -1,5 +1,5 @@
 from .exclusions import Exclusions as Exclusions
-from .paths import PendingFile as PendingFile
+from .pending import PendingFile as PendingFile
 from .progress import Progress as Progress
 from .sources import Links as Links
 from .sources import Upload as Upload

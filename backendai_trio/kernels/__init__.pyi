@@ -14,6 +14,7 @@ from ..wire.run_events import CleanFinished as CleanFinished
 from ..wire.run_events import Other as Other
 from ..wire.run_events import TimedOut as TimedOut
 from ..wire.services import ServiceOptions as ServiceOptions
+from ..wire.stdio import CHOOSE_STDIO as CHOOSE_STDIO
 from ..wire.stdio import Stdio as Stdio
 from .app_list import list_apps as list_apps
 from .app_stream import AppStream as AppStream

@@ -22,7 +22,9 @@ import trio
 
 from ..errors import ApiError, DownloadError, LocalProtocolError, RemoteProtocolError
 from ..files.exclusions import Exclusions
-from ..files.paths import link_target, pending_folder, place, place_tree
+from ..files.paths import link_target
+from ..files.pending import pending_folder
+from ..files.placing import place, place_tree
 from ..files.progress import Progress, ProgressReporter
 from ..files.tar import Extractor
 from ..files.thread_writer import feed_in_thread

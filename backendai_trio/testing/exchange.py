@@ -51,8 +51,8 @@ async def carry(network: NetworkState, near: trio.SocketStream) -> None:
                         return
                 await _Exchange(network, number, near, incoming).run()
                 behind = incoming.behind
-        except* (_Ended, trio.BrokenResourceError, h11.RemoteProtocolError):
-            pass  # the connection ends
+        except* (_Ended, OSError, trio.BrokenResourceError, h11.RemoteProtocolError):
+            pass  # the connection ends; OSError: the server is not there
 
 
 class _Exchange:
@@ -82,8 +82,8 @@ class _Exchange:
         """Carry it.
 
         Raises:
-            _Ended, trio.BrokenResourceError, h11.RemoteProtocolError: the connection is to end;
-                in groups.
+            _Ended, OSError, trio.BrokenResourceError, h11.RemoteProtocolError: the connection is
+                to end; in groups.
         """
         network, incoming = self._network, self._incoming
         await network.wait_unless_vanished(self._number)

@@ -81,7 +81,11 @@ class NetworkState:
             await trio.sleep_forever()
 
     async def connect(self) -> trio.SocketStream:
-        """Connect to the server."""
+        """Connect to the server.
+
+        Raises:
+            OSError: it is not there.
+        """
         return await trio.open_tcp_stream(self._target.host, self._target.port)
 
     def note_passed(self) -> None:

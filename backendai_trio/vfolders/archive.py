@@ -13,7 +13,8 @@ from pathlib import Path
 import trio
 
 from ..errors import BackendError, DownloadError, LocalProtocolError
-from ..files.paths import PendingFile, link_target
+from ..files.paths import link_target
+from ..files.pending import PendingFile
 from ..files.progress import Progress, ProgressReporter
 from ..wire.http import JSON, Request
 from ..wire.multipart import check_names

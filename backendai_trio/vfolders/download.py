@@ -21,7 +21,7 @@ from ..errors import (
     RemoteProtocolError,
 )
 from ..files.chunks import CHUNK_SIZE
-from ..files.paths import PendingFile
+from ..files.pending import PendingFile
 from ..files.progress import Progress, ProgressReporter
 from ..transport.client import Client, Destination
 from ..transport.responses import ResponseStream

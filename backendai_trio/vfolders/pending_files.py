@@ -10,7 +10,7 @@ from pathlib import Path
 import trio
 
 from ..errors import DownloadError
-from ..files.paths import PendingFile
+from ..files.pending import PendingFile
 
 __all__ = ["not_written", "open_pending"]
 

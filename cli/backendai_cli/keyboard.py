@@ -29,14 +29,20 @@ CTRL_C = b"\x03"
 _READ_BYTES = 65536
 
 
-def check_terminal() -> None:
+def check_terminal(option: str = "") -> None:
     """Refuse to go on without a terminal.
+
+    Args:
+        option: what needs it; ``""`` for the command itself.
 
     Raises:
         click.UsageError: standard input or output is not a terminal.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise click.UsageError("this needs a terminal; to run a program in a script, use 'run'")
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        return
+    if option:
+        raise click.UsageError(f"{option} needs a terminal; programs run in a script without it")
+    raise click.UsageError("this needs a terminal; to run a program in a script, use 'run'")
 
 
 def window_size() -> tuple[int, int]:

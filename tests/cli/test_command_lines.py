@@ -84,6 +84,17 @@ def test_what_no_program_gets(work: Commands, line: str) -> None:
     assert "behind --" not in work.shell(f"backend.ai {line}").problem(125)
 
 
+def test_arguments_of_piped_code_without_its_dash(work: Commands) -> None:
+    code = b"import sys; print(sys.argv[1:])"
+    problem = work.run("run", "python", "--", "x", stdin=code).problem(125)
+    assert problem.startswith("✘ x: no such file, and ") and "write - before --" in problem
+    assert work.run("run", "-q", "python", "-", "--", "x", stdin=code).text == "['x']\n"
+
+
+def test_tty_in_a_script(work: Commands) -> None:
+    assert "--tty needs a terminal" in work.run("run", "--tty", "python", "main.py").problem(125)
+
+
 def test_batch_takes_folders_as_run_does(work: Commands) -> None:
     inner = work.work / "lib" / "deep"
     inner.mkdir(parents=True)

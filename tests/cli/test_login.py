@@ -82,6 +82,17 @@ def test_in_a_profile(commands: Commands, web: Mapping[str, str]) -> None:
     assert commands.run("--profile", "web", "ps", "--json").text == "[]\n"
 
 
+def test_a_profile_without_logins_is_named(commands: Commands, web: Mapping[str, str]) -> None:
+    settings = {"endpoint": "http://127.0.0.1:1", "access_key": f"AKIA{'A' * 16}"}
+    for name, value in settings.items():
+        assert commands.run("--profile", "lab", "config", "set", name, value).code == 0
+    key = f"{'s' * 40}\n".encode()
+    assert commands.run("--profile", "lab", "config", "set", "secret_key", stdin=key).code == 0
+    # The variables of `web` are not used, and to change one of them would not help.
+    problem = commands.run("--profile", "lab", "login", NAME, stdin=b"x\n", env=web).problem(125)
+    assert "endpoint_type of the profile 'lab'" in problem and "BACKEND_" not in problem
+
+
 def test_what_is_not_there(commands: Commands, served: Mapping[str, str]) -> None:
     assert "BACKEND_ENDPOINT:" in commands.run("login", NAME, stdin=b"x\n").problem(125)
     assert "BACKEND_ENDPOINT_TYPE" in commands.run("logout", env=served).problem(125)

@@ -102,10 +102,11 @@ def test_a_program_that_is_typed(commands: Commands, quiet: bool) -> None:
         assert ("Reading the program" in run.text()) is not quiet
 
 
-def test_the_window_is_the_users_own(commands: Commands) -> None:
-    code = """
-import os, signal
-show = lambda *_: os.write(1, b"%d %d\\n" % tuple(os.get_terminal_size()))
+@pytest.mark.parametrize("of", ["os", "shutil"])  # only shutil looks at variables first
+def test_the_window_is_the_users_own(commands: Commands, of: str) -> None:
+    code = f"""
+import os, shutil, signal
+show = lambda *_: os.write(1, b"%d %d\\n" % tuple({of}.get_terminal_size()))
 signal.signal(signal.SIGWINCH, show)
 show()
 input()

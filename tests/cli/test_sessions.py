@@ -191,7 +191,7 @@ def test_exec_on_a_terminal(commands: Commands, served: Env, lab: str) -> None:
         shell.send("this\r")
         shell.expect("you typed this")
         assert shell.wait() == 7
-    assert "this needs a terminal" in commands.run("exec", "--tty", lab, "sh", env=served).problem(
+    assert "--tty needs a terminal" in commands.run("exec", "--tty", lab, "sh", env=served).problem(
         125
     )
 

@@ -286,6 +286,13 @@ def test_keys_mixed_up_are_not_shown() -> None:
     assert SECRET not in str(error)
 
 
+@pytest.mark.parametrize("pair", ["", "=http://b", "={}", "=http://b,{}"])
+def test_password_of_a_storage_proxy_does_not_show(pair: str) -> None:
+    url = f"http://user:{PASSWORD}@storage.example.com"
+    error = refused(environ(BACKEND_OVERRIDE_STORAGE_PROXY=url + pair.format(url)))
+    assert PASSWORD not in str(error)
+
+
 def test_password_of_a_proxy_does_not_show() -> None:
     config = replace(config_of(environ()), proxy=f"http://user:{PASSWORD}@proxy.example.com")
     assert PASSWORD not in repr(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -229,6 +230,17 @@ async def test_what_is_not_http_ends_the_connection(network: FaultyNetwork) -> N
     async with await connect(network) as stream:
         await stream.send_all(b"\x16\x03\x01 hello\r\n\r\n")
         assert await all_of(stream) == (b"", "ended")
+
+
+async def test_server_that_is_not_there_ends_the_connection(gateway: Gateway) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and listens not
+        endpoint = gateway.config.endpoint._replace(host="127.0.0.1", port=nobody.getsockname()[1])
+        async with open_faulty_network(replace(gateway.config, endpoint=endpoint)) as network:
+            for _ in range(2):
+                async with await connect(network) as stream:
+                    await stream.send_all(REQUEST)
+                    assert await all_of(stream) == (b"", "ended")
 
 
 async def test_it_leads_to_plain_http_only(gateway: Gateway) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from backendai_trio.errors import LocalProtocolError, RemoteProtocolError
-from backendai_trio.files.paths import PendingFile, link_target, place, place_tree, safe_join
+from backendai_trio.files.paths import link_target, safe_join
+from backendai_trio.files.pending import PendingFile
+from backendai_trio.files.placing import place, place_tree
 from backendai_trio.files.tar import Extractor
 from backendai_trio.wire.archives import END, Entry, encode_entry
 

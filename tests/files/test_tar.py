@@ -12,7 +12,9 @@ import pytest
 from backendai_trio.errors import LocalProtocolError, RemoteProtocolError
 from backendai_trio.files.archives import archive, sealed
 from backendai_trio.files.exclusions import Exclusions
-from backendai_trio.files.paths import PendingFile, pending_folder, place_tree, safe_join
+from backendai_trio.files.paths import safe_join
+from backendai_trio.files.pending import PendingFile, pending_folder
+from backendai_trio.files.placing import place_tree
 from backendai_trio.files.tar import Extractor
 
 

@@ -150,8 +150,11 @@ class Process:
     def resize(self, rows: int, columns: int) -> None:
         """Set its terminal's size in characters; it gets SIGWINCH if the size is new. Does nothing
         to a program without a terminal."""
-        if self._terminal is not None:
-            self._terminal.resize(rows, columns)
+        if self._terminal is None or not self._terminal.resize(rows, columns):
+            return
+        if self._terminal is not self._stdin:
+            # It is not the controlling terminal, and so Linux has told nobody.
+            self._notify_host({"op": "signal", "signal": int(signal.SIGWINCH)})
 
     async def run(self, sink: Sink, ask: Ask | None) -> int:
         """Deliver its output and answer its requests for input until it ends.

@@ -91,9 +91,14 @@ class PseudoTerminal:
             # Kept open until here: while no slave is open, reading the master fails with EIO.
             os.close(slave)
 
-    def resize(self, rows: int, columns: int) -> None:
-        """Set the window's size in characters; a new size sends SIGWINCH to the foreground."""
-        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    def resize(self, rows: int, columns: int) -> bool:
+        """Set the window's size in characters; returns whether it is new. A new size sends SIGWINCH
+        to the foreground of the session whose controlling terminal this is."""
+        size = struct.pack("HHHH", rows, columns, 0, 0)
+        if fcntl.ioctl(self.slave, termios.TIOCGWINSZ, bytes(len(size))) == size:
+            return False
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, size)
+        return True
 
     def has_unread_input(self) -> bool:
         """Whether the program has not read all input yet.
@@ -117,8 +122,12 @@ class PseudoTerminal:
         The order of the two checks matters. When nothing is unread, all input so far was taken, and
         a thread that sleeps in a read after that waits for more. The other way round, a thread that
         is about to wake up for the input just written would count as waiting for the next.
+
+        A program that waits with a time-out goes on by itself (a game), and does not count.
         """
-        return not self.has_unread_input() and waits_for_input(pid, self.name, "/dev/tty")
+        return not self.has_unread_input() and waits_for_input(
+            pid, self.name, "/dev/tty", with_timeout=False
+        )
 
     async def write(self, data: bytes | None) -> None:
         """Write input (a line with its newline, usually), or end of file for None.

@@ -57,9 +57,10 @@ class StdinPipe:
     def is_awaited_by(self, pid: int) -> bool:
         """Whether `pid`, or a process below it, sleeps until input arrives here.
 
-        For the order of the checks, see `PseudoTerminal.is_awaited_by`.
+        For the order of the checks, see `PseudoTerminal.is_awaited_by`. A program that waits for a
+        pipe with a time-out wants what is in it: `pv`, say, shows its progress meanwhile.
         """
-        return not self.has_unread_input() and waits_for_input(pid, self._name)
+        return not self.has_unread_input() and waits_for_input(pid, self._name, with_timeout=True)
 
     async def write(self, data: bytes | None) -> None:
         """Write input, or end it for None; input after its end is dropped.

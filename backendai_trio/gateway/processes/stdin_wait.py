@@ -15,13 +15,18 @@ from pathlib import Path
 
 __all__ = ["descendants", "link_of", "waits_for_input"]
 
-#: System calls that wait for input, by machine: number -> kind.
+#: System calls that wait for input, by machine: number -> kind. What reads is read, readv, preadv2,
+#: splice and tee: programs that pass a pipe on do without a buffer of their own.
 _SYSTEM_CALLS: dict[str, dict[int, str]] = {
     "x86_64": {
-        0: "read", 19: "read", 7: "poll", 271: "ppoll", 23: "select", 270: "select",
+        0: "read", 19: "read", 327: "read", 275: "read", 276: "read",
+        7: "poll", 271: "ppoll", 23: "select", 270: "select",
         232: "epoll", 281: "epoll", 441: "epoll",
     },
-    "aarch64": {63: "read", 65: "read", 73: "ppoll", 72: "select", 22: "epoll", 441: "epoll"},
+    "aarch64": {
+        63: "read", 65: "read", 286: "read", 76: "read", 77: "read",
+        73: "ppoll", 72: "select", 22: "epoll", 441: "epoll",
+    },
 }  # fmt: skip
 _CALLS = _SYSTEM_CALLS.get(platform.machine(), {})
 _MAX_FDS = 1024
@@ -37,15 +42,16 @@ def descendants(pid: int) -> Iterator[int]:
             todo.extend(int(child) for child in children.split())
 
 
-def waits_for_input(pid: int, *names: str) -> bool:
+def waits_for_input(pid: int, *names: str, with_timeout: bool) -> bool:
     """Whether a thread of `pid` or of a process below it sleeps until input arrives on a file.
 
     Args:
         pid: the process.
         names: the file's names, as the process sees them (``/dev/pts/3``, ``pipe:[12345]``).
+        with_timeout: whether one that waits in poll or select for a limited time counts as well.
     """
     return any(
-        _thread_waits(process, thread, names)
+        _thread_waits(process, thread, names, with_timeout)
         for process in descendants(pid)
         for thread in _threads(process)
     )
@@ -59,7 +65,7 @@ def link_of(pid: int, fd: int) -> str:
         return ""
 
 
-def _thread_waits(pid: int, thread: int, names: tuple[str, ...]) -> bool:
+def _thread_waits(pid: int, thread: int, names: tuple[str, ...], with_timeout: bool) -> bool:
     # The file reads "running" unless the thread sleeps.
     fields = _read_text(f"/proc/{pid}/task/{thread}/syscall").split()
     if len(fields) < 7:
@@ -69,16 +75,19 @@ def _thread_waits(pid: int, thread: int, names: tuple[str, ...]) -> bool:
         return False
     arguments = [int(field, 16) for field in fields[1:7]]
     fds: Iterator[int]
+    forever = True
     if kind == "read":
         fds = iter([arguments[0]])
     elif kind == "epoll":
         fds = _epoll_fds(pid, arguments[0])
-    # A program that waits with a time-out goes on by itself (a game, a progress display).
     elif kind == "select":
-        fds = iter(()) if arguments[4] else _select_fds(pid, arguments[0], arguments[1])
+        forever = arguments[4] == 0
+        fds = _select_fds(pid, arguments[0], arguments[1])
     else:
         forever = arguments[2] == 0 if kind == "ppoll" else arguments[2] & 1 << 31 != 0
-        fds = _poll_fds(pid, arguments[0], arguments[1]) if forever else iter(())
+        fds = _poll_fds(pid, arguments[0], arguments[1])
+    if not (forever or with_timeout):
+        return False
     return any(link_of(pid, fd) in names for fd in fds)
 
 

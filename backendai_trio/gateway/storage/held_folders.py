@@ -11,13 +11,14 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 __all__ = [
     "READ_ONLY",
     "descend",
+    "entries_of",
     "held_folder",
     "hold",
     "open_folder",
@@ -54,6 +55,24 @@ def held_folder(
         yield Path(f"/proc/self/fd/{held}")
     finally:
         os.close(held)
+
+
+def entries_of(folder: Path) -> list[tuple[str, os.stat_result]]:
+    """Name and state of each entry of a folder; links are not followed. What is removed meanwhile
+    is left out.
+
+    Args:
+        folder: as `held_folder` gives it.
+
+    Raises:
+        OSError: it is no folder, or cannot be read.
+    """
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                found.append((entry.name, entry.stat(follow_symlinks=False)))
+    return found
 
 
 def open_held(path: Path, roots: Sequence[Path]) -> tuple[IO[bytes], os.stat_result]:

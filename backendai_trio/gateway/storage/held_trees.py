@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...files.archives import Found
-from ...files.paths import plan_moves
+from ...files.placing import plan_moves
 from .held_folders import descend, hold, open_folder
 
 __all__ = ["is_left_out", "merge_tree", "walk_held"]

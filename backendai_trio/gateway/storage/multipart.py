@@ -17,7 +17,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from ...errors import RemoteProtocolError
-from ...files.paths import pending_folder
+from ...files.pending import pending_folder
 from ...files.thread_writer import feed_in_thread
 from ...wire.multipart import parse_name
 from ...wire.versions import Era

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import IO
 
 from ...errors import LocalProtocolError
-from ...files.paths import place, safe_join
+from ...files.paths import safe_join
+from ...files.placing import place
 from ...wire.files import FileInfo, Listing
 from ...wire.vfolder_files import MakeDirectory, MoveFile, RemoveFiles
 from ..refusals import Refused, refusal_of
-from .held_folders import held_folder, open_held, resolved
+from .held_folders import entries_of, held_folder, open_held, resolved
 from .held_trees import walk_held
 
 __all__ = [
@@ -56,16 +57,9 @@ def inside(root: Path, path: str) -> Path:
 
 def list_entries(root: Path, path: str) -> Listing:
     """List a folder, sorted by name. Symbolic links are listed as links."""
-    found = []
     try:
-        with _held(root, existing(root, path)) as folder, os.scandir(folder) as entries:
-            for entry in entries:
-                try:
-                    state = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue  # was removed meanwhile
-                state_of = state.st_mode, state.st_size, state.st_mtime
-                found.append(FileInfo.of(entry.name, state_of))
+        with _held(root, existing(root, path)) as folder:
+            found = entries_of(folder)
     except NotADirectoryError:
         raise Refused(400, "vfolder-operation-failed", "Not a folder", repr(path)) from None
     except FileNotFoundError:
@@ -74,7 +68,8 @@ def list_entries(root: Path, path: str) -> Listing:
         if exc.errno in _LEADS_OUT:
             raise _unsafe(path) from None
         raise _failed("The folder cannot be read", path, exc) from None
-    return Listing(tuple(sorted(found, key=lambda file: file.name)), path)
+    files = (FileInfo.of(n, (s.st_mode, s.st_size, s.st_mtime)) for n, s in sorted(found))
+    return Listing(tuple(files), path)
 
 
 def make_directory(root: Path, request: MakeDirectory) -> None:

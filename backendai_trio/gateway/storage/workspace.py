@@ -15,7 +15,8 @@ from pathlib import Path
 
 from ...errors import LocalProtocolError
 from ...files.archives import Found, archive, sealed
-from ...files.paths import pending_folder, safe_join
+from ...files.paths import safe_join
+from ...files.pending import pending_folder
 from ...files.tar import Extractor
 from ...wire.archives import TAR
 from ...wire.files import (
@@ -28,7 +29,7 @@ from ...wire.files import (
 from ...wire.kernel_spec import WORK_FOLDER
 from ..refusals import Refused
 from ..shares import Share
-from .held_folders import READ_ONLY, held_folder, open_held, open_in
+from .held_folders import READ_ONLY, entries_of, held_folder, open_held, open_in
 from .held_trees import merge_tree, walk_held
 
 __all__ = ["ArchiveReceiver", "Workspace"]
@@ -96,8 +97,8 @@ class Workspace:
         try:
             path = self.existing(name)
             if path.is_dir():
-                with self._reading(path) as folder, os.scandir(folder) as entries:
-                    found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+                with self._reading(path) as folder:
+                    found = entries_of(folder)
             else:
                 with self._reading(path.parent) as folder:
                     found = [(path.name, (folder / path.name).lstat())]

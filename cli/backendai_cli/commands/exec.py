@@ -35,7 +35,7 @@ def command(kernel: str, arguments: tuple[str, ...], tty: bool, media: MediaOpti
       backend.ai exec --tty lab1 vim notes.txt
     """
     if tty:
-        check_terminal()
+        check_terminal("--tty")
     config = configured_server(f"run a command in the kernel {kernel}")
 
     import trio

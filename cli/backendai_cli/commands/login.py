@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 
 from backendai_trio import Client, Config, ConfigError
-from backendai_trio.config import Login, forget_login, save_login
+from backendai_trio.config import Login, forget_login, read_settings, save_login
 from backendai_trio.errors import OtpNeeded
 from backendai_trio.login import log_in, log_out
 
-from ..configuration import command_config
+from ..configuration import chosen_profile, command_config
 from ..console import Status
 from ..keyboard import ask, ask_secret
 from ..parameters import NAME, STREAM, Stream
@@ -104,8 +104,10 @@ def _web_server() -> Config:
             "not set; set it to the URL of a web server, and BACKEND_ENDPOINT_TYPE to session",
         )
     if config.endpoint_type != "session":
+        found = read_settings(chosen_profile())
+        kind = found.get("endpoint_type")
         raise ConfigError(
-            "BACKEND_ENDPOINT_TYPE",
+            kind.where if kind is not None else found["endpoint"].layer.name_of("endpoint_type"),
             f"not 'session', so {config.endpoint.url} is used with a key pair; to log in with a "
             "password, set it to session",
         )

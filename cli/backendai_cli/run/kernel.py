@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from backendai_trio import Client, KernelSpec, TrioKernel, attach_kernel, new_token, open_kernel
 from backendai_trio.kernels import Statistics
@@ -31,6 +32,17 @@ class KernelRequest:
     """For how many seconds to wait until the kernel runs; None for no limit."""
     stats: bool = False
     """Whether to show the statistics of the kernel when it has been destroyed."""
+
+    def with_size(self, rows: int, columns: int) -> Self:
+        """The same request, for a kernel whose programs learn the size of a terminal from their
+        variables; those of the command line count first.
+
+        Args:
+            rows: height in characters.
+            columns: width in characters.
+        """
+        environ = {"COLUMNS": str(columns), "LINES": str(rows), **self.spec.environ}
+        return replace(self, spec=replace(self.spec, environ=environ))
 
 
 @asynccontextmanager

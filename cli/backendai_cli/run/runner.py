@@ -24,7 +24,7 @@ from backendai_trio import (
     open_client,
 )
 from backendai_trio.files import Upload
-from backendai_trio.kernels import one_error
+from backendai_trio.kernels import CHOOSE_STDIO, one_error
 
 from .. import exit_codes
 from ..console import Status
@@ -62,6 +62,10 @@ class RunRequest:
     options: BatchOptions
     arguments: tuple[str, ...] = ()
     """Arguments of the code, in query mode; those of a program are in the options."""
+    size: tuple[int, int] | None = None
+    """Rows and columns of the user's terminal, for variables of a temporary kernel; None for none.
+    A program that has a terminal of that size gets no such variables: they would hide its next
+    size."""
     window: tuple[int, int] | None
     """Rows and columns of the user's terminal, if the program gets the terminal."""
     media: MediaOptions = field(default_factory=MediaOptions)
@@ -123,6 +127,9 @@ class Runner:
         if isinstance(requested, str):
             yield await find_kernel(client, requested)
             return
+        sees_size = self._request.code is None and client.has(CHOOSE_STDIO)
+        if self._request.size is not None and not sees_size:
+            requested = requested.with_size(*self._request.size)
         async with kernel_session(client, requested, self._status) as kernel:
             yield kernel
 

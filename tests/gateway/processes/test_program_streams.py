@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
+import pytest
 import trio
 
 from backendai_trio.gateway.processes.process_host import open_host
@@ -75,6 +77,34 @@ async def test_a_pipe_asks_for_input_and_ends(root: Path, conversation: TALK) ->
     assert [kind for kind, _ in talk.said].count("asked") == 3
 
 
+@pytest.mark.parametrize(
+    "receive",
+    [
+        pytest.param("os.splice(0, 1, 65536)", id="splice"),
+        pytest.param("os.readv(0, [buffer])", id="readv"),
+        pytest.param("os.preadv(0, [buffer], -1, os.RWF_HIPRI)", id="preadv2"),
+        pytest.param("libc.tee(0, 1, 1, 0)", id="tee"),
+        pytest.param("while not select.select([0], [], [], 0.05)[0]: pass", id="select"),
+        pytest.param("while not poll.poll(50): pass", id="poll"),
+    ],
+)
+async def test_each_way_to_read_a_pipe_asks_for_input(
+    root: Path, conversation: TALK, receive: str
+) -> None:
+    source = f"""
+    import ctypes, os, select
+    libc, buffer, poll = ctypes.CDLL(None), bytearray(10), select.poll()
+    poll.register(0, select.POLLIN)
+    {receive}
+    """
+    with trio.fail_after(30):
+        async with open_host(root) as host:
+            talk = conversation(b"one\n", None)
+            stdio = Stdio(stdin="pipe", stdout="pipe")
+            assert await run(host, python(source), talk, stdio) == 0
+    assert ("asked", b"") in talk.said
+
+
 async def test_all_of_a_long_input_comes_through_a_pipe(root: Path) -> None:
     source = (
         "import sys; data = sys.stdin.buffer.read(); print(len(data), data == b'x' * len(data))"
@@ -120,3 +150,33 @@ async def test_a_pipe_that_nobody_reads_holds_its_writer_up(root: Path) -> None:
                 await process.write_stdin(b"x" * 1_000_000)
             assert scope.cancelled_caught
             process.kill()
+
+
+@pytest.mark.parametrize("stdin", ["terminal", "pipe"])
+async def test_a_new_size_is_told(root: Path, stdin: Literal["terminal", "pipe"]) -> None:
+    source = """
+    import os, signal
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGWINCH})
+    print("ready", flush=True)
+    signal.sigwait({signal.SIGWINCH})
+    print(*os.get_terminal_size(1))
+    """
+    said = b""
+
+    async def sink(_kind: str, data: bytes) -> None:
+        nonlocal said
+        await trio.lowlevel.checkpoint()
+        said += data
+        if said == b"ready\n":
+            process.resize(24, 80)  # it has this size
+            process.resize(40, 132)
+
+    with trio.fail_after(30):
+        async with (
+            open_host(root) as host,
+            host.open_process(
+                python(source), env=environment(host), cwd=host.work, stdio=Stdio(stdin=stdin)
+            ) as process,
+        ):
+            assert await process.run(sink, None) == 0
+    assert said == b"ready\n132 40\n"

@@ -14,7 +14,14 @@ __all__ = ["ENVIRONMENT", "Found", "Layer", "find_setting"]
 _IDENTIFYING = frozenset({"endpoint", "access_key", "secret_key"})
 _PREFIXES = ("BACKEND", "SORNA")
 _OF_A_SERVER = frozenset(
-    f"{prefix}_{name.upper()}" for prefix in _PREFIXES for name in (*_IDENTIFYING, "endpoint_type")
+    f"{prefix}_{name.upper()}"
+    for prefix in _PREFIXES
+    for name in (
+        *_IDENTIFYING,
+        "endpoint_type",
+        "override_storage_proxy",
+        "skip_sslcert_validation",
+    )
 )
 
 
@@ -32,7 +39,8 @@ class Layer(NamedTuple):
         return f"<{type(self).__name__} {self.origin or self.profile or 'environment'!r}>"
 
     def without_server(self) -> Layer:
-        """The same layer without the variables that name a server, its type and a key pair."""
+        """The same layer without the variables that are of one server: its address, type and key
+        pair, where its storage is, and that its certificate is not checked."""
         kept = {name: text for name, text in self.variables.items() if name not in _OF_A_SERVER}
         return self._replace(variables=kept)
 

@@ -222,12 +222,15 @@ def test_what_wins(commands: Commands, lab: Path) -> None:
 def test_a_profile_that_is_named_beats_the_surroundings(commands: Commands, lab: Path) -> None:
     """Its server and its keys: none of another server goes to it, and no key of it to another."""
     other = {"BACKEND_ENDPOINT": "http://127.0.0.1:4", "SORNA_ACCESS_KEY": "AKIA" + "X" * 16}
-    (commands.work / ".env").write_text("BACKEND_SECRET_KEY='torn'\nBACKEND_GROUP=physics\n")
+    (commands.work / ".env").write_text(
+        "BACKEND_SECRET_KEY='torn'\nBACKEND_GROUP=physics\nBACKEND_SKIP_SSLCERT_VALIDATION=1\n"
+    )
     found = commands.run("--profile", "lab", "config", "--json", env=other)
     assert json.loads(found.stdout)["endpoint"] == "http://127.0.0.1:1"
     assert json.loads(found.stdout)["access_key"] == ACCESS_KEY and found.stderr == ""
-    got = commands.run("--profile", "lab", "config", "get", "group", env=other)
-    assert got.text == "physics\n"
+    for name, value in (("group", "physics"), ("skip_sslcert_validation", "0")):
+        got = commands.run("--profile", "lab", "config", "get", name, env=other)
+        assert got.text == f"{value}\n"
     assert commands.run("--profile", "lab", "config", "unset", "access_key", env=other).code == 0
     problem = commands.run("--profile", "lab", "ps", env=other).problem(125)
     assert problem.startswith("✘ access_key of the profile 'lab': not set")

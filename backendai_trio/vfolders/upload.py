@@ -37,6 +37,10 @@ from ..wire.vfolder_files import FileRequest, MakeDirectory, Ticket
 __all__ = ["make_folder", "upload_files"]
 
 _WORKERS = 6
+_WORKERS_ON_MANAGERS = 2
+"""A storage proxy keeps a thread for each file that arrives, and needs another one for each piece
+of it, of as many as it has CPUs and four: six files at once stop one with two CPUs for good
+(docs/protocol.md, section 7.4)."""
 _PATCH_SIZE = 16 * 1024 * 1024
 """Bytes of one request. Official clients send as much, so proxies on the way let it pass."""
 _RETRIES = 7
@@ -81,9 +85,10 @@ async def upload_files(
                     await sender.send_resumable(names[file], file)
             await reporter.report(Progress(file.name, file.size, file.size, complete=True))
 
+    workers = _WORKERS if client.hello.features else _WORKERS_ON_MANAGERS
     with one_error():
         async with trio.open_nursery() as nursery:
-            for _ in range(min(_WORKERS, len(files))):
+            for _ in range(min(workers, len(files))):
                 nursery.start_soon(work)
 
 

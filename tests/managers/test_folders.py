@@ -161,6 +161,23 @@ async def test_large_files(
     await _there_and_back(target, client, folder, tmp_path, size)
 
 
+@pytest.mark.needs("folder-files")
+async def test_many_large_files_at_once(
+    client: Client, folder: TrioVFolder, tmp_path: Path
+) -> None:
+    """As many as a storage proxy has threads."""
+    piece = random.Random(0).randbytes(4 << 20)
+    paths = [tmp_path / f"{number}.bin" for number in range(40)]
+    for path in paths:
+        path.write_bytes(piece)
+    await folder.upload(paths, base=tmp_path)
+    found = {file.name: file.size for file in await folder.list_files()}
+    assert found == {path.name: len(piece) for path in paths}
+    # And it goes on to serve others.
+    async with open_folder(client) as other:
+        assert await other.list_files() == []
+
+
 async def _there_and_back(
     target: Target, client: Client, folder: TrioVFolder, tmp_path: Path, size: int
 ) -> None:

@@ -18,6 +18,7 @@ from backendai_trio.errors import (
     WebSocketsBlocked,
     api_error,
 )
+from backendai_trio.transport.connection_state import ConnectionState
 from backendai_trio.transport.reconnecting import Reconnecting
 from backendai_trio.transport.retry import (
     TWO_TRANSACTIONS,
@@ -109,8 +110,11 @@ async def test_stream_outlasts_a_page_in_place_of_its_websocket(autojump_clock: 
         if left:
             raise left.pop(0)
 
+    def reconnecting() -> Reconnecting:
+        return Reconnecting(60.0, "http://127.0.0.1:1", ConnectionState())
+
     with pytest.raises(InvalidRequest):
-        await Reconnecting(60.0).run(connect)
+        await reconnecting().run(connect)
     left.append(WebSocketsBlocked("back soon"))
-    await Reconnecting(60.0).run(connect)
+    await reconnecting().run(connect)
     assert not left

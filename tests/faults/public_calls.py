@@ -31,7 +31,6 @@ NOT_CALLS = {
     "transport.ConnectionState.wait_lost": "waits for a state",
     "files.UploadStream.open": "opens a source on this machine",
     "open_gateway": "is the server",
-    "gateway.serve_gateway": "is the server",
 }
 #: The blocking classes: their calls are those of the Trio classes, in a thread.
 BLOCKING = {"Kernel", "VFolder"}

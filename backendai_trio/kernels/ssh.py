@@ -57,7 +57,7 @@ async def ssh_login(kernel: TrioKernel, *, fetch_key: bool = True) -> SshLogin:
         user = (await find_app(kernel, ssh.APP)).user
     except NotFound as exc:
         if exc.kind == "app-not-found":
-            await _check_identification(kernel)  # the server knows why there is none
+            await _check_identification(kernel)  # noqa: ASYNC120 (the server says why)
         raise
     await _check_identification(kernel)
     key = await private_key_of(kernel) if fetch_key else ""

@@ -239,6 +239,9 @@ def _begin_line() -> None:
 
 
 def _show_end(message: str) -> None:
+    """Say how the command has ended, if it is no part of another program (ssh's ProxyCommand)."""
+    if not (os.isatty(0) or os.isatty(1)):
+        return
     from .console import Status
 
     Status().ended(message)

@@ -47,7 +47,8 @@ def place(source: Path, target: Path, *, overwrite: bool, like_cp: bool = False)
     except FileExistsError:
         raise FileExistsError(errno.EEXIST, "exists already", str(target)) from None
     except (OSError, NotImplementedError):
-        # A file system or a platform without hard links. What else is wrong, the rename says, too.
+        # A file system or a platform without hard links. Whatever else is wrong, the rename fails
+        # of it, too.
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, "exists already", str(target)) from None
         source.rename(target)

@@ -38,6 +38,6 @@ def backendai_faulty_gateway() -> Iterator[FaultyGateway]:
 
 
 def _skip_elsewhere() -> None:
-    """Tests of somebody's program may run on other systems as well."""
+    """Skip the test where there is no gateway: a program's tests may run on other systems, too."""
     if sys.platform != "linux":
         pytest.skip("the embedded gateway needs Linux")

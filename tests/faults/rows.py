@@ -10,12 +10,12 @@ from typing import TypeVar
 
 import trio
 
-from backendai_trio import GatewayOptions, KernelLeftBehindWarning, open_gateway
+from backendai_trio import Client, GatewayOptions, KernelLeftBehindWarning, open_gateway
 
 from .cells import Cell, Result, Row, World, run_cell
 from .columns import COLUMNS, CONTROL, Column
 
-__all__ = ["ROWS", "gateway_world", "row", "run_rows"]
+__all__ = ["ROWS", "answer_row", "gateway_world", "row", "run_rows"]
 
 CONCURRENT_CELLS = 12
 MANY = GatewayOptions(max_sessions=1000, max_vfolders=1000)
@@ -59,6 +59,23 @@ def row(
         return scenario
 
     return enter
+
+
+def answer_row(name: str, call: Callable[[Client], Awaitable[object]]) -> None:
+    """Enter the row of a call that asks, whose answer is the same over the direct way.
+
+    Args:
+        name: the call's name.
+        call: the call, which takes nothing but a client.
+    """
+
+    @row(name)
+    async def ask(cell: Cell) -> None:
+        expected = await call(cell.direct)
+        async with cell.armed():
+            found = await call(cell.client)
+        if cell.succeeded:
+            assert found == expected
 
 
 async def run_rows(

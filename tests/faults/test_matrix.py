@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 import trio
 
-from . import admin_rows, file_rows, kernel_rows, running_rows
+from . import (
+    administration_rows,
+    folder_rows,
+    kernel_file_rows,
+    kernel_rows,
+    login_rows,
+    running_rows,
+    sharing_rows,
+    user_rows,
+)
 from .cells import Result
 from .columns import COLUMNS
 from .public_calls import NOT_CALLS, public_calls
@@ -20,7 +29,16 @@ from .report import PROPERTY, describe, encode_results, table_of
 from .rows import ROWS, run_rows
 
 #: They enter the rows.
-MODULES = (admin_rows, file_rows, kernel_rows, running_rows)
+MODULES = (
+    administration_rows,
+    folder_rows,
+    kernel_file_rows,
+    kernel_rows,
+    login_rows,
+    running_rows,
+    sharing_rows,
+    user_rows,
+)
 
 #: A row of each kind, for each run of the tests.
 SLICE = (

@@ -21,6 +21,7 @@ from backendai_trio import (
 from backendai_trio.kernels.ssh import private_key_of
 from backendai_trio.wire.files import FileInfo, Listing
 from backendai_trio.wire.http import JSON, PROBLEM
+from backendai_trio.wire.kernel_spec import WORK_FOLDER
 from backendai_trio.wire.kernels import CreateReply
 
 from ..transport.servers import reply
@@ -33,7 +34,7 @@ BAD_GATEWAY = reply(502, b"Bad Gateway", "text/plain")
 
 def files(*names: str) -> bytes:
     found = tuple(FileInfo(name, "-rw-------", 1, 0.0) for name in names)
-    return reply(200, Listing(found, "/home/work").encode(), JSON)
+    return reply(200, Listing(found, WORK_FOLDER).encode(), JSON)
 
 
 @dataclass

@@ -143,7 +143,7 @@ async def _connect(session: Session, address: _Address) -> trio.SocketStream:
     opened = trio.socket.from_stdlib_socket(await session.host.open_socket(family))
     try:
         await opened.connect(address)
-    except BaseException:
+    except BaseException:  # cancelled, too: nobody else would close it
         opened.close()
         raise
     return trio.SocketStream(opened)

@@ -190,6 +190,7 @@ class KernelHost:
         try:
             await request.answered.wait()
         except BaseException:
+            # Cancelled just when the socket has come: nobody else would close it.
             if request.made is not None:
                 request.made.close()
             raise

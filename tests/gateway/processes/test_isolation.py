@@ -40,6 +40,7 @@ from backendai_trio.gateway.processes.isolation import (
 )
 from backendai_trio.gateway.processes.process_host import KernelHost, open_host
 from backendai_trio.gateway.processes.program_streams import PIPED
+from backendai_trio.wire.kernel_spec import WORK_FOLDER
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels run on Linux only")
 
@@ -309,14 +310,16 @@ print(open({str(home / "data")!r}).read(), os.path.exists({str(home / "other")!r
 
 
 async def test_the_work_folder_is_where_managers_have_it(kernel: TrioKernel) -> None:
-    source = """
+    source = f"""
 import os
+from pathlib import Path
+work = Path({WORK_FOLDER!r})
 open("file", "w").write("content")
-print(open("/home/work/file").read(), os.listdir("/home"))
-open("/home/work/other", "w").write("x")
+print((work / "file").read_text(), os.listdir(work.parent) == [work.name])
+(work / "other").write_text("x")
 print(sorted(os.listdir()))
 """
-    expected = "content ['work']\n['file', 'other']\n"
+    expected = "content True\n['file', 'other']\n"
     assert await _outcome(kernel, source) == (expected, 0)
 
 

@@ -1,0 +1,45 @@
+"""The files and virtual folders of a cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from backendai_trio import TrioVFolder, create_vfolder, list_vfolders
+
+from .cells import Cell
+
+__all__ = ["CONTENT", "files_of", "folder_name", "folders", "local_file", "names"]
+
+CONTENT = bytes(range(256)) * 600
+
+
+def local_file(cell: Cell) -> Path:
+    path = cell.folder / "f.bin"
+    path.write_bytes(CONTENT)
+    return path
+
+
+async def names(cell: Cell) -> list[str]:
+    """The cell's virtual folders."""
+    return [info.name for info in await list_vfolders(cell.direct) if f"{cell.name}-" in info.name]
+
+
+def folder_name(cell: Cell) -> str:
+    return f"f-{cell.name}-x"
+
+
+async def folders(cell: Cell, *files: str) -> tuple[TrioVFolder, TrioVFolder]:
+    """The cell's virtual folder, by the faulty way and by the direct one."""
+    direct = await create_vfolder(cell.direct, folder_name(cell), cloneable=True)
+    for name in files:
+        path = cell.folder / "source" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(CONTENT)
+    if files:
+        base = cell.folder / "source"
+        await direct.upload([base / name for name in files], base=base)
+    return TrioVFolder(cell.client, direct.name), direct
+
+
+async def files_of(folder: TrioVFolder) -> dict[str, int]:
+    return {file.name: file.size for file in await folder.list_files()}

@@ -50,7 +50,7 @@ async def sweep(folders: VFolders, *, copy_begins: timedelta = COPY_BEGINS) -> N
 
     Raises:
         GatewayError: the index cannot be opened.
-        OSError: the disk fails.
+        OSError: the folders cannot be listed. What cannot be removed is logged.
         sqlite3.Error: so does the index.
 
     Cancellation: takes effect at once; a thread may go on to remove for a while.
@@ -77,8 +77,13 @@ def _remove(
     known: Iterable[str],
     before: datetime,
 ) -> None:
-    for folder_id, key in uploads:
-        disk.remove_upload(folder_id, key)
-    for folder_id in gone:
-        disk.remove(folder_id)
-    disk.remove_forms(known, before)
+    removals = [
+        *(partial(disk.remove_upload, folder_id, key) for folder_id, key in uploads),
+        *(partial(disk.remove, folder_id) for folder_id in gone),
+        partial(disk.remove_forms, known, before),
+    ]
+    for removal in removals:
+        try:
+            removal()
+        except OSError:  # of one of them; the others need not stay for it
+            _log.exception("what is left of virtual folders cannot be removed")

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,13 +14,14 @@ import trio
 
 from backendai_trio import GatewayOptions, open_gateway
 from backendai_trio.gateway.limits import GatewayLimits
-from backendai_trio.gateway.storage.folder_sweep import keep_swept, sweep
+from backendai_trio.gateway.storage.folder_sweep import _remove, keep_swept, sweep
 from backendai_trio.gateway.storage.index import Folder
 from backendai_trio.gateway.storage.vfolders import VFolders
 from backendai_trio.wire.vfolders import CreateVFolder
 
 USER = "AKIAUSER"
 DAYS_AGO = 3 * 86400
+DAY_1 = datetime(1970, 1, 2, tzinfo=UTC)
 KILLED = """
 import sys, time
 from pathlib import Path
@@ -143,3 +144,22 @@ async def test_forms_and_uploads(folders: VFolders, folder: Folder) -> None:
     await sweep(folders)
     assert new.exists() and not old.exists()
     assert folders.index.uploads.find(token) is not None
+
+
+async def test_one_that_cannot_be_removed_does_not_keep_the_others(
+    folders: VFolders, folder: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    left = leave(folders.disk.root)
+    staging = folders.disk.staging_of(folder.folder_id)
+    keys = []
+    for _ in range(3):
+        folders.index.uploads.begin(folder.folder_id, "file", 5)
+    for upload, key in folders.index.uploads.expire(datetime.now(UTC) + timedelta(days=9)):
+        assert upload == folder.folder_id
+        keys.append(key)
+    (staging / keys[0]).mkdir()  # no file, so that it cannot be removed as one
+    for key in keys[1:]:
+        (staging / key).write_text("x")
+    _remove(folders.disk, [left.name], [(folder.folder_id, key) for key in keys], [], DAY_1)
+    assert {path.name for path in staging.iterdir()} == {keys[0]} and not left.exists()
+    assert "cannot be removed" in caplog.text

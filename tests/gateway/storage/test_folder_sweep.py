@@ -146,7 +146,7 @@ async def test_forms_and_uploads(folders: VFolders, folder: Folder) -> None:
     assert folders.index.uploads.find(token) is not None
 
 
-async def test_one_that_cannot_be_removed_does_not_keep_the_others(
+def test_one_that_cannot_be_removed_does_not_keep_the_others(
     folders: VFolders, folder: Folder, caplog: pytest.LogCaptureFixture
 ) -> None:
     left = leave(folders.disk.root)

@@ -17,6 +17,7 @@ from ..admin import (
 )
 from ..faces import batch, compat, rescans, transfers
 from ..faces.base import KernelFace
+from ..kernels import templates
 from ..kernels.app_list import list_apps
 from ..kernels.apps import open_app
 from ..kernels.enqueueing import enqueue_kernel
@@ -90,6 +91,11 @@ class AsyncAdmin:
     get_dotfile = of_class(dotfiles.get_dotfile)
     put_dotfile = of_class(dotfiles.put_dotfile)
     delete_dotfile = of_class(dotfiles.delete_dotfile)
+    list_templates = of_class(templates.list_templates)
+    get_template = of_class(templates.get_template)
+    create_template = of_class(templates.create_template)
+    replace_template = of_class(templates.replace_template)
+    delete_template = of_class(templates.delete_template)
     get_ssh_public_key = of_class(ssh_keypair.get_ssh_public_key)
     generate_ssh_keypair = of_class(ssh_keypair.generate_ssh_keypair)
     upload_ssh_keypair = of_class(ssh_keypair.upload_ssh_keypair)

@@ -36,6 +36,7 @@ from ..admin import (
 )
 from ..config.settings import Config
 from ..errors import BackendError
+from ..kernels import templates
 from ..kernels.app_list import list_apps
 from ..kernels.apps import open_app
 from ..kernels.enqueueing import enqueue_kernel
@@ -329,6 +330,11 @@ class Admin:
     get_dotfile = _of_class(dotfiles.get_dotfile)
     put_dotfile = _of_class(dotfiles.put_dotfile)
     delete_dotfile = _of_class(dotfiles.delete_dotfile)
+    list_templates = _of_class(templates.list_templates)
+    get_template = _of_class(templates.get_template)
+    create_template = _of_class(templates.create_template)
+    replace_template = _of_class(templates.replace_template)
+    delete_template = _of_class(templates.delete_template)
     get_ssh_public_key = _of_class(ssh_keypair.get_ssh_public_key)
     generate_ssh_keypair = _of_class(ssh_keypair.generate_ssh_keypair)
     upload_ssh_keypair = _of_class(ssh_keypair.upload_ssh_keypair)

@@ -14,6 +14,7 @@ from ..wire.run_events import CleanFinished as CleanFinished
 from ..wire.run_events import Other as Other
 from ..wire.run_events import TimedOut as TimedOut
 from ..wire.services import ServiceOptions as ServiceOptions
+from ..wire.session_templates import SessionTemplate as SessionTemplate
 from ..wire.stdio import CHOOSE_STDIO as CHOOSE_STDIO
 from ..wire.stdio import Stdio as Stdio
 from .app_list import list_apps as list_apps
@@ -37,3 +38,8 @@ from .ssh import ssh_login as ssh_login
 from .sweep import CaseResult as CaseResult
 from .sweep_cases import Range as Range
 from .sweep_cases import parse_range as parse_range
+from .templates import create_template as create_template
+from .templates import delete_template as delete_template
+from .templates import get_template as get_template
+from .templates import list_templates as list_templates
+from .templates import replace_template as replace_template

@@ -27,10 +27,10 @@ from ..wire.resumable import RESUMABLE_STREAMS
 from .batch_files import plan_files, upload_files
 from .batch_output import BatchOutput
 from .creation import own_kernel
-from .defaults import complete_spec
 from .events import EventStream, open_events
 from .kernel import TrioKernel
 from .opening import new_token
+from .templates import prepare_spec
 from .waiting import StatePoller, StateReporter
 
 __all__ = ["BatchResult", "run_batch"]
@@ -111,7 +111,7 @@ async def run_batch(
     """
     token = new_token() if token is None else check_name(client.hello, token)
     check_job(client.hello, client.era, job)
-    spec = complete_spec(spec, client.config, client.hello)
+    spec = await prepare_spec(client, spec)
     uploads = await plan_files(client, files)
     name = secrets.token_hex(8)
     order = f".job-{name}" if uploads else ""

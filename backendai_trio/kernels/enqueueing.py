@@ -10,8 +10,8 @@ from ..wire.batch_jobs import BatchJob, check_job
 from ..wire.kernel_spec import KernelSpec
 from ..wire.kernels import CreateRequest, check_name
 from .creation import own_kernel
-from .defaults import complete_spec
 from .kernel import TrioKernel
+from .templates import prepare_spec
 
 __all__ = ["check_enqueues", "enqueue_kernel"]
 
@@ -69,7 +69,7 @@ async def enqueue_kernel(
     await trio.lowlevel.checkpoint()
     check_enqueues(client)
     check_name(client.hello, token)
-    spec = complete_spec(spec, client.config, client.hello)
+    spec = await prepare_spec(client, spec)
     if job is not None:
         check_job(client.hello, client.era, job)
     create = CreateRequest(token, spec, reuse=reuse and job is None, job=job)

@@ -28,9 +28,9 @@ from ..wire.kernel_states import COMING, DEAD, KernelState
 from ..wire.kernels import CreateReply, CreateRequest, check_name
 from ..wire.resumable import RESUMABLE_STREAMS
 from .creation import own_kernel
-from .defaults import complete_spec
 from .kernel import TrioKernel
 from .lookup import kernel_info
+from .templates import prepare_spec
 from .waiting import wait_until_up
 
 __all__ = ["attach_kernel", "find_kernel", "new_token", "open_kernel", "run_kernel"]
@@ -91,7 +91,7 @@ async def open_kernel(
     Endpoint: ``POST /session`` (docs/protocol.md, section 3.2).
     """
     token = new_token() if token is None else check_name(client.hello, token)
-    spec = complete_spec(spec, client.config, client.hello)
+    spec = await prepare_spec(client, spec)
     async with own_kernel(client, CreateRequest(token, spec, reuse)) as (kernel, reply):
         await wait_until_up(client, reply, progress)
         kernel.started = True

@@ -103,7 +103,8 @@ class KernelSpec:
     """
 
     runtime: str
-    """Image name or alias, optionally with a tag: ``python``, ``lua5``, ``python:3.11``."""
+    """Image name or alias, optionally with a tag: ``python``, ``lua5``, ``python:3.11``. Empty for
+    that of the template."""
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Environment variables of every program in the kernel."""
     mounts: tuple[str, ...] = ()
@@ -142,6 +143,8 @@ class KernelSpec:
     """Ids of the agents that run its containers; for super-administrators."""
     owner: str = ""
     """Access key of the user for whom it is created; for administrators."""
+    template: str = ""
+    """Name or id of a session template, for what is not said here. Looked up before the create."""
 
     def __post_init__(self) -> None:
         sources = [mount.source for mount in self.mount_points]
@@ -153,6 +156,8 @@ class KernelSpec:
             self.bootstrap_script.encode()
         except UnicodeEncodeError:
             raise LocalProtocolError("the bootstrap script is not text in UTF-8") from None
+        if not self.runtime and not self.template:
+            raise LocalProtocolError("a kernel needs a runtime, such as python, or a template")
         if self.cluster_size < 1:
             raise LocalProtocolError("a session has at least one container: cluster_size")
 
@@ -180,6 +185,7 @@ _SINCE: tuple[tuple[str, _Test, tuple[int, str], str], ...] = (
     ),
     ("preopened ports", lambda s: s.preopen_ports, (5, "20191215"), "20.03"),
     ("a bootstrap script", lambda s: s.bootstrap_script, (5, "20191215"), "20.03"),
+    ("a template", lambda s: s.template, (5, "20191215"), "20.03"),
     ("several containers", lambda s: s.cluster_size > 1, (6, "20200815"), "20.09"),
     ("a cluster mode", lambda s: s.cluster_mode != "single-node", (6, "20200815"), "20.09"),
     ("dependencies", lambda s: s.dependencies, (6, "20200815"), "20.09"),

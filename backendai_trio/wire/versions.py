@@ -110,6 +110,11 @@ class Era:
         return self.path("folders") + ("/" if self.prefix else "")
 
     @property
+    def template_create_path(self) -> str:
+        """Path to create a kernel from a template; servers before 20.03 have none."""
+        return self.path(self.noun, "_", "create-from-template")
+
+    @property
     def events_path(self) -> str:
         """Path of the stream of session events. Servers before 19.06 have none, and reply 503."""
         return (

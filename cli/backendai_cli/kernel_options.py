@@ -66,6 +66,7 @@ class KernelOptions:
     callback_url: str | None
     assign_agent: tuple[str, ...]
     owner: str | None
+    template: str | None
     max_wait: float | None
     no_reuse: bool
 
@@ -82,7 +83,7 @@ class KernelOptions:
         """The kernel to create.
 
         Args:
-            lang: its runtime.
+            lang: its runtime; ``-`` for that of the template.
             environ: variables, in place of those of the options.
 
         Raises:
@@ -90,9 +91,11 @@ class KernelOptions:
         """
         from backendai_trio import KernelSpec, LocalProtocolError
 
+        if lang == "-" and not self.template:
+            raise click.UsageError("a runtime '-' is that of a template: name one with --template")
         try:
             return KernelSpec(
-                runtime=lang,
+                runtime="" if lang == "-" else lang,
                 environ=self.environ if environ is None else environ,
                 mounts=self.mount,
                 resources=parse_pairs(self.resources, option="-r", form="SLOT=AMOUNT"),
@@ -113,6 +116,7 @@ class KernelOptions:
                 callback_url=self.callback_url or "",
                 agents=self.assign_agent,
                 owner=self.owner or "",
+                template=self.template or "",
             )
         except LocalProtocolError as exc:
             raise click.UsageError(str(exc)) from None
@@ -201,6 +205,10 @@ _OPTIONS = (
     ),
     _option(
         "--no-reuse", is_flag=True, help="Fail if there is a kernel with the token of -t already."
+    ),
+    _option(
+        "--template", metavar="NAME", type=NAME,
+        help="Template, by name or id, for what is not said here; the runtime '-' is its image.",
     ),
     _option("--tag", metavar="TEXT", help="Tag of the kernel in lists."),
     _option("--priority", type=int, metavar="N", help="Priority among kernels that wait."),

@@ -67,6 +67,7 @@ _COMMANDS = {
     "start-service": "Start a service, and print its address at the app proxy.",
     "ssh-key": "Manage the SSH key pair that lets you into sessions.",
     "sync": "Synchronize a local folder to a kernel.",
+    "template": "Manage templates of kernels, kept on the server.",
     "upload": "Upload files to a kernel.",
     "vfolder": "Manage virtual folders, which outlive kernels.",
 }

@@ -356,3 +356,38 @@ def test_doctor_without_a_server(commands: Commands) -> None:
     assert away.code == 125 and "✘ Connection: cannot connect" in away.text
     half = commands.run("doctor", env={"BACKEND_ENDPOINT": "http://127.0.0.1:9"})
     assert half.code == 125 and "BACKEND_ACCESS_KEY" in half.text
+
+
+def test_templates(commands: Commands, served: Env) -> None:
+    assert commands.run("template", "list", env=served).text == "There are no templates.\n"
+    words = ("-r", "cpu=1", "-e", "A=1", "--tag", "t")
+    made = commands.run("template", "create", "lab", "lua", *words, env=served)
+    assert (made.code, made.stderr) == (0, "✔ The template lab is created.\n")
+    (row,) = json.loads(commands.run("template", "list", "--json", env=served).text)
+    assert (row["name"], row["id"], row["image"]) == ("lab", made.text.strip(), "lua")
+    definition = json.loads(commands.run("template", "get", "lab", env=served).text)
+    assert definition == row["definition"]
+    assert definition["spec"]["resources"] == {"cpu": "1"}
+    code = "print(os.getenv('A'), os.getenv('B'))"
+    run = commands.run("run", "-q", "lua", "--template", "lab", "-e", "B=2", "-c", code, env=served)
+    assert run.text.split() == ["1", "2"]
+    job = commands.run("batch", "-q", "-", "--template", row["id"], "--", "echo $A", env=served)
+    assert job.text == "1\n"
+    made = commands.run("create", "-q", "-", "--template", "lab", "-t", "one", env=served)
+    assert made.text == "one\n"
+    assert json.loads(commands.run("info", "one", "--json", env=served).text)["runtime"] == "lua"
+    commands.run("rm", "-q", "one", env=served)
+    replaced = commands.run("template", "update", "lab", "python", env=served)
+    assert replaced.stderr == "✔ The template lab is replaced.\n"
+    for line, reason in [
+        (("create", "-"), "name one with --template"),
+        (("template", "create", "x", "lua", "--priority", "1"), "does not hold a priority"),
+        (("template", "create", "x", "lua", "--no-reuse"), "does not hold --max-wait and"),
+    ]:
+        assert reason in commands.run(*line, env=served).problem(125)
+    gone = commands.run("template", "delete", "lab", "lab", env=served)
+    assert "✔ The template lab is deleted." in gone.stderr and gone.code == 126
+    for line in (("create", "-", "--template", "lab"), ("template", "get", "lab")):
+        problem = commands.run(*line, env=served).problem(126)
+        assert "No template 'lab'; 'backend.ai template list' lists" in problem
+    assert commands.run("ps", "--json", env=served).text == "[]\n"

@@ -65,6 +65,7 @@ JSON_RUNS = {
     ("ls",): ["ls", "a-token", "--json"],
     ("ps",): ["ps", "--json"],
     ("resources",): ["resources", "--json"],
+    ("template", "list"): ["template", "list", "--json"],
     ("vfolder", "hosts"): ["vfolder", "hosts", "--json"],
     ("vfolder", "info"): ["vfolder", "info", "a-folder", "--json"],
     ("vfolder", "invitations"): ["vfolder", "invitations", "--json"],

@@ -20,6 +20,7 @@ from . import (
     login_rows,
     running_rows,
     sharing_rows,
+    template_rows,
     user_rows,
 )
 from .cells import Result
@@ -37,6 +38,7 @@ MODULES = (
     login_rows,
     running_rows,
     sharing_rows,
+    template_rows,
     user_rows,
 )
 

@@ -75,6 +75,8 @@ CAPABILITIES = {
     "resource-presets": "limits, presets and what is free are told",
     "projects": "users have projects",
     "dotfiles": "small files are kept that each new session gets",
+    "templates": "templates of sessions are kept",
+    "users-templates": "users make templates of sessions",
     "ssh-keypair": "a key pair is kept that lets a user into sessions over SSH",
     "ssh-upload": "users give the server their own SSH key pair",
     "announcements": "administrators announce something to all users",
@@ -130,6 +132,10 @@ _NO_SCRIPTS = {
     "bootstrap-scripts": Limit("sessions have them from 20.03 on", _CLIENT, r"20\.03"),
 }
 _NO_PROXY = Limit("there is no app proxy among the servers here", ServerError, "oordinator")
+_NO_TEMPLATES = {
+    name: Limit("there are none before 20.03", _CLIENT, r"20\.03")
+    for name in ("templates", "users-templates")
+}
 _NO_STARTS = Limit("services are started from 21.09.3 on", _CLIENT, r"21\.09\.3")
 
 _NO_ARCHIVES = {
@@ -148,6 +154,7 @@ _NO_HOSTS = {
 
 _SEED = {
     **_NO_SCRIPTS,
+    **_NO_TEMPLATES,
     **_NO_OPTIONS,
     **_NO_HOSTS,
     "projects": Limit("there are no projects before 19.03", absent=True),
@@ -230,6 +237,7 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
     | _NO_PRESETS
     | _NO_SETTINGS
     | _NO_SCRIPTS
+    | _NO_TEMPLATES
     | {
         "events": Limit("session events are streamed from 19.06 on"),
         "folder-rename": Limit("folders are renamed from 19.03 on", _CLIENT, "19.03"),
@@ -242,6 +250,7 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
     "19.9.27": _TRANSITION
     | _NO_FILTERS
     | _NO_SCRIPTS
+    | _NO_TEMPLATES
     | {"folder-leave": Limit("folders are left from 20.03 on", _CLIENT, "20.03")},
     "20.3.19": _TRANSITION
     | _NO_FILTERS
@@ -271,6 +280,7 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
         "complete": Limit("it always answers an empty list"),
         "folder-leave": Limit("a guest lacks the permission for it", AuthError, "HARD_DELETE"),
         "large-downloads": Limit("1 MiB at most", DownloadError, "1 MiB"),
+        "users-templates": Limit("administrators make them", AuthError, "session_template"),
         "terminal": Limit("the Python runtime has none"),
     },
 }

@@ -22,6 +22,7 @@ AREAS = {
     "test_resources": "resource groups, presets, limits",
     "test_projects": "users of other projects than the default one",
     "test_settings": "dotfiles, SSH key pair, announcements",
+    "test_templates": "templates of sessions",
     "test_administration": "what administrators make, change and remove",
     "test_commands": "the commands",
 }

@@ -19,6 +19,7 @@ from backendai_trio import (
     Client,
     Html,
     KernelLeftBehindWarning,
+    KernelSpec,
     Media,
     TrioKernel,
     TrioVFolder,
@@ -44,8 +45,10 @@ from backendai_trio.admin import (
 from backendai_trio.files import UploadStream
 from backendai_trio.kernels import (
     BatchJob,
+    create_template,
     enqueue_kernel,
     list_apps,
+    list_templates,
     open_app_stream,
     run_batch,
     ssh_login,
@@ -296,6 +299,10 @@ async def _ask(target: Target, call: Callable[[Client], Awaitable[object]]) -> N
         await call(client)
 
 
+async def _create_template(client: Client) -> None:
+    await create_template(client, "test", KernelSpec(runtime="python"))
+
+
 async def _upload_ssh_keypair(client: Client) -> None:
     await upload_ssh_keypair(client, SSHKeyPair("ssh-rsa AAAA", "-----BEGIN"))
 
@@ -339,6 +346,8 @@ _ON_TARGET: dict[str, Callable[[Target], Awaitable[None]]] = {
     "administration": partial(_ask, call=partial(create_row, kind="domains", key="a-domain")),
     "announcements": partial(_ask, call=get_announcement),
     "dotfiles": partial(_ask, call=list_dotfiles),
+    "templates": partial(_ask, call=list_templates),
+    "users-templates": partial(_ask, call=_create_template),
     "ssh-keypair": partial(_ask, call=get_ssh_public_key),
     "ssh-upload": partial(_ask, call=_upload_ssh_keypair),
     "admin-users": partial(_list, kind="users"),

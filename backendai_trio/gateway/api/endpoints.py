@@ -27,12 +27,14 @@ from ..shortages import shortage_of
 from .auth import authenticate
 from .handlers import Answer, Call, Handler, create
 from .sockets import GOING_AWAY, NORMAL, close_socket, is_open
+from .templates import create_from_template
 
 __all__ = ["Endpoints", "SocketHandler", "problem_response", "response_of"]
 
 _log = logging.getLogger("backendai_trio.gateway")
 _STREAMED = ("multipart/", TAR, TUS_CONTENT_TYPE)
 """Content types of files. Their bodies are streamed, and no API version signs them."""
+_CREATES = (create, create_from_template)
 
 # How kinds of problems were called before kernels became sessions (docs/protocol.md, section 10).
 _KERNEL_KINDS = {
@@ -108,7 +110,7 @@ class Endpoints:
         request_era = self._era_of(request, era)
         streamed = request.headers.get("content-type", "").lower().startswith(_STREAMED)
         limits = self.sessions.limits
-        limit = limits.max_create_bytes if handler is create else limits.max_body_bytes
+        limit = limits.max_create_bytes if handler in _CREATES else limits.max_body_bytes
         body = b"" if streamed else await read_body(request, limit)
         access_key = ""
         if signed:

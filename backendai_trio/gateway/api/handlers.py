@@ -72,11 +72,21 @@ NO_CONTENT = Answer(status=204, content_type=OCTETS)
 
 async def create(call: Call) -> Answer:
     """``POST /kernel/create``, ``POST /session``."""
+    return await create_of(call, call.body)
+
+
+async def create_of(call: Call, body: bytes) -> Answer:
+    """Create a kernel, or join the one that has the token.
+
+    Args:
+        call: the request.
+        body: what counts as its body.
+    """
     if call.sessions.release.needs_resources:
-        config = Fields.parse(call.body, "create").nested("config")
+        config = Fields.parse(body, "create").nested("config")
         if config.raw("resources") is None:
             raise _failed("create")
-    create_request = CreateRequest.decode(call.body)
+    create_request = CreateRequest.decode(body)
     if create_request.job is not None and not call.era.names_session:
         raise Refused(400, "invalid-api-params", "This API version has no batch sessions")
     check_resources(create_request.spec.resources)

@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket
 from ...wire.versions import Era
 from ..kernels.session import Session
 from ..refusals import Refused
-from . import handlers, kernel_files, server_info
+from . import handlers, kernel_files, server_info, templates
 from .apps import serve_app_connection
 from .endpoints import Endpoints, SocketHandler
 from .handlers import Answer, Call, Handler
@@ -65,6 +65,8 @@ def table_of(era: Era, *, manager_limits: bool) -> _Table:
     if era.names_session:
         table.append(("GET", f"{base}/_/match", handlers.matches))
         table.append(("GET", f"{base}/_/logs", handlers.task_log))
+        table.append(("POST", era.template_create_path, templates.create_from_template))
+        table += templates.ROUTES
     table.append(("POST", era.graphql_path, handlers.graphql))
     # In the seed era the path names a kernel, and managers refuse the request.
     events = f"{era.prefix}/stream/kernel/{{name}}/events" if era.prefix else era.events_path

@@ -30,7 +30,7 @@ from .table import AREAS, ResultTable
 from .targets import ManagerTarget, Target, open_gateway_target
 
 GATEWAY_SECONDS = 60.0
-MANAGER_SECONDS = 90.0
+MANAGER_SECONDS = 180.0
 """What a test may take there, if it does not say so itself."""
 ENDING_SECONDS = 60.0
 

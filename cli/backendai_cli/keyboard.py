@@ -1,4 +1,4 @@
-"""The user's keyboard: standard input, and the modes of its terminal."""
+"""The user's keyboard: questions to the user, and the modes of the terminal."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import click
 
 __all__ = [
     "CTRL_C",
-    "Stdin",
     "TerminalMode",
     "ask",
     "ask_secret",
     "check_terminal",
+    "is_terminal",
     "terminal_name",
     "window_size",
     "window_size_at",
@@ -26,7 +26,14 @@ __all__ = [
 
 CTRL_C = b"\x03"
 """What a terminal in raw mode sends for it."""
-_READ_BYTES = 65536
+
+
+def is_terminal(fd: int = 0) -> bool:
+    """Whether a descriptor leads to a terminal; False if it is closed."""
+    try:
+        return os.isatty(fd)
+    except OSError:
+        return False
 
 
 def check_terminal(option: str = "") -> None:
@@ -115,83 +122,6 @@ def _prompt_stream() -> Iterator[TextIO]:
         yield stream
 
 
-class Stdin:
-    """Standard input, read only on demand.
-
-    A read can be cancelled and leaves nothing behind: no thread stays in it, and the terminal is
-    never made non-blocking, which the parent shell would inherit.
-    """
-
-    def __init__(self, fd: int = 0) -> None:
-        self._fd = fd
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether a person types."""
-        try:
-            return os.isatty(self._fd)
-        except OSError:  # closed
-            return False
-
-    @property
-    def has_unread(self) -> bool:
-        """Whether a pipe or a file has input that nobody has read; False if that cannot be told."""
-        if sys.platform == "win32" or self.is_terminal:
-            return False
-        import fcntl
-        import stat
-        import termios
-
-        try:
-            state = os.fstat(self._fd)
-            if stat.S_ISREG(state.st_mode):
-                return os.lseek(self._fd, 0, os.SEEK_CUR) < state.st_size
-            unread = fcntl.ioctl(self._fd, termios.FIONREAD, bytes(4))
-        except OSError:  # closed, or a device such as /dev/null
-            return False
-        return int.from_bytes(unread, sys.byteorder) > 0
-
-    @property
-    def may_go_on(self) -> bool:
-        """Whether it is a pipe that somebody may still write to; False if that cannot be told."""
-        if sys.platform == "win32":
-            return False
-        import select
-        import stat
-
-        try:
-            mode = os.fstat(self._fd).st_mode
-        except OSError:  # closed
-            return False
-        if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
-            return False
-        poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
-        return not any(event & select.POLLHUP for _, event in poll.poll(0))
-
-    async def read(self) -> bytes:
-        """Wait for input; at least a byte, or ``b""`` at its end."""
-        import trio
-
-        if sys.platform == "win32":
-            return await trio.to_thread.run_sync(
-                os.read, self._fd, _READ_BYTES, abandon_on_cancel=True
-            )
-        while True:
-            try:
-                # Level-triggered: after this, a read does not block.
-                await trio.lowlevel.wait_readable(self._fd)
-            except PermissionError:
-                # A regular file: epoll refuses it, and reading it never waits long.
-                await trio.lowlevel.checkpoint()
-            except OSError:
-                return b""  # closed
-            try:
-                return os.read(self._fd, _READ_BYTES)
-            except BlockingIOError:  # another process was faster
-                continue
-
-
 class TerminalMode:
     """The modes of the terminal; restored at the end of the block.
 
@@ -206,15 +136,17 @@ class TerminalMode:
         self.on_continue: Callable[[], None] = lambda: None
         self._fd = fd
         self._saved: list[Any] | None = None
-        self._set: Callable[[], None] = lambda: None
+        self._chosen: Callable[[], None] = self._restore
+        self._is_listening = False
         self._handler: Any = None
 
     def __enter__(self) -> TerminalMode:
-        if sys.platform != "win32" and Stdin(self._fd).is_terminal:
+        if sys.platform != "win32" and is_terminal(self._fd):
             import signal
             import termios
 
             self._saved = termios.tcgetattr(self._fd)
+            self._chosen = self._restore
             if threading.current_thread() is threading.main_thread():
                 self._handler = signal.signal(signal.SIGCONT, self._continue)
         return self
@@ -224,38 +156,101 @@ class TerminalMode:
             import signal
 
             signal.signal(signal.SIGCONT, self._handler)
+            self._handler = None
         self.restore()
+        self._saved = None
 
     def hide(self) -> None:
         """Switch the echo off; the end of the line is still shown."""
+        self._choose(self._hide)
+
+    def raw(self) -> None:
+        """Pass every key on, Ctrl-C among them."""
+        self._choose(self._raw)
+
+    def restore(self) -> None:
+        """Restore the modes from the beginning of the block."""
+        self._choose(self._restore)
+
+    @property
+    def may_listen(self) -> bool:
+        """Whether `listening` can be used: within the block, and in the foreground. In the
+        background, whoever changes the modes is stopped."""
+        return self._saved is not None and self._is_foreground()
+
+    @contextmanager
+    def listening(self) -> Iterator[bytes]:
+        """Pass on each byte at once, and show none, during the block; Ctrl-C remains a signal,
+        unless the terminal is raw. A mode that is chosen meanwhile comes into force at the end.
+
+        Yields:
+            The key that ends input in the chosen mode (Ctrl-D); ``b""`` for none.
+        """
+        self._is_listening = True
+        self._listen()
+        try:
+            yield self._end_key()
+        finally:
+            self._is_listening = False
+            self._chosen()
+
+    def _choose(self, mode: Callable[[], None]) -> None:
+        self._chosen = mode
+        if not self._is_listening:
+            mode()
+
+    def _hide(self) -> None:
         if sys.platform != "win32" and self._saved is not None:
             import termios
 
-            self._set = self.hide
             mode = [*self._saved]
             mode[3] = (mode[3] & ~termios.ECHO) | termios.ECHONL
             termios.tcsetattr(self._fd, termios.TCSANOW, mode)
 
-    def raw(self) -> None:
-        """Pass every key on, Ctrl-C among them."""
+    def _raw(self) -> None:
         if sys.platform != "win32" and self._saved is not None:
             import termios
             import tty
 
-            self._set = self.raw
             # Not with a flush, as is usual: what was typed already is input of the program.
             tty.setraw(self._fd, termios.TCSADRAIN)
 
-    def restore(self) -> None:
-        """Restore the modes from the beginning of the block."""
+    def _restore(self) -> None:
         if sys.platform != "win32" and self._saved is not None:
             import termios
 
-            self._set = lambda: None
             termios.tcsetattr(self._fd, termios.TCSADRAIN, self._saved)
 
+    def _listen(self) -> None:
+        if sys.platform != "win32" and self._saved is not None and self._chosen != self._raw:
+            import termios
+
+            mode = [*self._saved[:6], [*self._saved[6]]]
+            mode[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON)
+            mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
+            termios.tcsetattr(self._fd, termios.TCSANOW, mode)
+
+    def _end_key(self) -> bytes:
+        if sys.platform == "win32" or self._saved is None or self._chosen == self._raw:
+            return b""
+        import termios
+
+        has_lines = self._saved[3] & termios.ICANON
+        key: bytes = self._saved[6][termios.VEOF] if has_lines else b""
+        return key.strip(b"\0")  # which stands for no key
+
+    def _is_foreground(self) -> bool:
+        if sys.platform == "win32":
+            return False
+        try:
+            return os.tcgetpgrp(self._fd) == os.getpgrp()
+        except OSError:  # not the terminal of this session, which then stops nobody
+            return True
+
     def _continue(self, *_: object) -> None:
-        # In the background, whoever changes the modes is stopped.
-        if sys.platform != "win32" and os.tcgetpgrp(self._fd) == os.getpgrp():
-            self._set()
+        if self._is_foreground():
+            if self._is_listening:
+                self._listen()
+            elif self._chosen != self._restore:
+                self._chosen()
             self.on_continue()

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import click
 import trio
 
-from .keyboard import Stdin
 from .parameters import STREAM, Stream
 from .program_output import STANDARD_OUTPUT, read_some, write_some
+from .standard_input import Stdin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

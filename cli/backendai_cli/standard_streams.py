@@ -9,8 +9,8 @@ from typing import IO
 
 import trio
 
-from .keyboard import Stdin
 from .program_output import write_some
+from .standard_input import Stdin
 
 __all__ = ["StandardStreams", "is_pipe"]
 

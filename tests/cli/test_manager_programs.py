@@ -10,7 +10,6 @@ from typing import cast
 import pytest
 
 from backendai_cli.images import similar_names
-from backendai_cli.keyboard import Stdin
 from backendai_cli.run.manager_programs import (
     command_for_input,
     command_of_program,
@@ -18,6 +17,7 @@ from backendai_cli.run.manager_programs import (
     input_file,
     reads_input,
 )
+from backendai_cli.standard_input import Stdin
 from backendai_trio import BatchOptions, Client, LocalProtocolError
 from backendai_trio.files import plan_uploads
 from backendai_trio.wire.query_failures import QueryFailure

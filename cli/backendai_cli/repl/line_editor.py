@@ -17,7 +17,10 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition, completion_is_selected, has_completions
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.input.typeahead import store_typeahead
+from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.lexers import PygmentsLexer
 from prompt_toolkit.output import create_output
 from prompt_toolkit.output.vt100 import Vt100_Output
@@ -74,12 +77,17 @@ class LineEditor:
             output=output,
         )
 
-    async def read(self) -> str | None:
+    async def read(self, typed: bytes = b"") -> str | None:
         """Read code; None after Ctrl-D. Ctrl-C clears what was entered.
+
+        Args:
+            typed: keys that have been read from the terminal already.
 
         Cancellation: the modes of the terminal are restored, and what was entered is lost.
         """
         self._aborted = False
+        if typed:
+            self._type_ahead(typed)
         code: str | None = None
         self._token = trio.lowlevel.current_trio_token()
         async with trio.open_nursery() as self._nursery:
@@ -87,6 +95,12 @@ class LineEditor:
             code = await trio.to_thread.run_sync(self._prompt)
             self._nursery.cancel_scope.cancel()
         return code
+
+    def _type_ahead(self, typed: bytes) -> None:
+        keys: list[KeyPress] = []
+        parser = Vt100Parser(keys.append)
+        parser.feed_and_flush(typed.decode("utf-8", "surrogateescape"))
+        store_typeahead(self._session.app.input, keys)
 
     def _prompt(self) -> str | None:
         """Read code, in the thread."""

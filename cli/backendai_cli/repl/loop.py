@@ -24,14 +24,16 @@ from backendai_trio.kernels import one_error
 from .. import exit_codes
 from ..console import Status, is_dumb_terminal
 from ..errors import report_error
-from ..keyboard import Stdin, TerminalMode
+from ..keyboard import TerminalMode
 from ..languages import STATEFUL, language_of
+from ..run.device_attributes import DeviceAttributes
 from ..run.kernel import KernelRequest, kernel_session
 from ..run.media_options import MediaOptions
 from ..run.output import Output
 from ..run.signals import Interrupts
 from ..run.terminal import report_outages
 from ..server import journal_for
+from ..standard_input import Stdin
 from ..termination import EndedBySignal
 from .source_code import PROGRAMS
 from .sources import DumbTerminal, Keyboard, PipedInput, Source
@@ -54,7 +56,10 @@ class Repl:
         self._language = language_of(request.spec.runtime)
         self._is_interactive = sys.stdin.isatty() and sys.stdout.isatty()
         self._has_editor = self._is_interactive and not is_dumb_terminal()
-        self._output = Output(status, media)
+        self._stdin = Stdin()
+        self._mode = TerminalMode()
+        attributes = DeviceAttributes(self._stdin, self._mode)
+        self._output = Output(status, media, attributes)
         self._interrupts = Interrupts(status, keep=request.keep)
 
     async def run(self) -> int:
@@ -83,7 +88,7 @@ class Repl:
         ):
             self._output.of_managers_query = not client.hello.features
             if not self._is_interactive:
-                return await self._run_all(kernel, PipedInput(self._language))
+                return await self._run_all(kernel, PipedInput(self._language, self._stdin))
             leave = "leaves" if self._request.keep else "ends it and the kernel"
             editor = "Tab completes, Ctrl-C interrupts or clears"
             keys = editor if self._has_editor else "Ctrl-C interrupts"
@@ -96,8 +101,9 @@ class Repl:
                     self._status.info("An empty line ends a program.")
             self._interrupts.at_prompt = True
             if self._has_editor:
-                return await self._converse(kernel, Keyboard(self._language, kernel, self._status))
-            return await self._converse(kernel, DumbTerminal(self._language))
+                keyboard = Keyboard(self._language, self._stdin, kernel, self._status)
+                return await self._converse(kernel, keyboard)
+            return await self._converse(kernel, DumbTerminal(self._language, self._stdin))
 
     async def _run_all(self, kernel: TrioKernel, source: Source) -> int:
         """Run all code up to the first that fails; returns its exit code."""
@@ -134,9 +140,9 @@ class Repl:
 
     async def _execute(self, kernel: TrioKernel, source: Source, code: str) -> int:
         """Run code; returns its exit code."""
-        hold = Stdin().is_terminal
+        hold = self._stdin.is_terminal
         with (
-            TerminalMode() as mode,
+            self._mode,
             self._output.holding_prompts(enabled=hold),
             one_error(),
         ):
@@ -144,7 +150,7 @@ class Repl:
                 kernel.execute(code, show_value=True) as run,
                 trio.open_nursery() as nursery,
             ):
-                answers = _Answers(source, self._output, mode)
+                answers = _Answers(source, self._output, self._mode)
                 nursery.start_soon(answers.send, run)
                 url = kernel.client.config.endpoint.url
                 leave = "Ctrl-C twice leaves" if self._interrupts.at_prompt else "Ctrl-C leaves"

@@ -13,13 +13,14 @@ from backendai_trio import BackendError, TrioKernel
 from backendai_trio.config import state_folder
 
 from ..console import Status
-from ..keyboard import Stdin
+from ..standard_input import Stdin
 from .source_code import PythonSplitter, WholeInput, is_finished
 
 __all__ = ["DumbTerminal", "Keyboard", "PipedInput", "Source"]
 
 _COMPLETE_SECONDS = 3.0
 """After this time, Tab finds nothing."""
+_CTRL_D = b"\x04"
 _PROMPTS = {"python": ">>> "}
 
 
@@ -36,7 +37,7 @@ class Source(Protocol):
 class Keyboard:
     """A person at a terminal, with a line editor."""
 
-    def __init__(self, language: str, kernel: TrioKernel, status: Status) -> None:
+    def __init__(self, language: str, stdin: Stdin, kernel: TrioKernel, status: Status) -> None:
         # It takes long to load; `Repl` has loaded it in a thread by now.
         from .line_editor import LineEditor, file_history, memory_history
 
@@ -47,10 +48,10 @@ class Keyboard:
             status.warn(f"History is not kept: {path} cannot be written ({exc.strerror}).")
             history = memory_history()
         self._editor = LineEditor(language, _prompt_of(language), history, _completer(kernel))
-        self._stdin = Stdin()
+        self._stdin = stdin
 
     async def read_code(self) -> str | None:
-        return await self._editor.read()
+        return await self._editor.read(self._stdin.take_kept(_CTRL_D))
 
     async def read_answer(self) -> bytes:
         return await self._stdin.read()
@@ -59,8 +60,8 @@ class Keyboard:
 class _Lines:
     """Lines of standard input."""
 
-    def __init__(self) -> None:
-        self._stdin = Stdin()
+    def __init__(self, stdin: Stdin) -> None:
+        self._stdin = stdin
         self._buffer = b""
 
     async def read(self) -> bytes:
@@ -78,9 +79,9 @@ class _Lines:
 class DumbTerminal:
     """A person at a terminal without escape sequences, such as a shell in Emacs: no line editor."""
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: str, stdin: Stdin) -> None:
         self._language = language
-        self._lines = _Lines()
+        self._lines = _Lines(stdin)
 
     async def read_code(self) -> str | None:
         code: list[str] = []
@@ -103,8 +104,8 @@ class DumbTerminal:
 class PipedInput:
     """A pipe or a file: code, and the answers to what it asks, in the order they are read in."""
 
-    def __init__(self, language: str) -> None:
-        self._lines = _Lines()
+    def __init__(self, language: str, stdin: Stdin) -> None:
+        self._lines = _Lines(stdin)
         self._splitter = PythonSplitter() if language == "python" else WholeInput()
         self._statements: deque[str] = deque()
 

@@ -13,7 +13,7 @@ import click
 from ..console import Status
 from ..copy_options import Selection
 from ..kernel_options import KernelOptions
-from ..keyboard import Stdin, check_terminal, window_size
+from ..keyboard import check_terminal, is_terminal, window_size
 from ..languages import find_program, interpreter_of, language_of
 from ..options import keeps_kernel
 from ..parameters import STREAM, LocalPath, Stream
@@ -78,8 +78,8 @@ class RunArguments:
         if not files and code is None and words:
             # `run python -- script.py ARGS`
             files, words, by_name = (FILE.convert(words[0], None, None),), words[1:], True
-        if code is None and (files == (STREAM,) or (not files and not Stdin().is_terminal)):
-            if Stdin().is_terminal:
+        if code is None and (files == (STREAM,) or (not files and not is_terminal())):
+            if is_terminal():
                 status = Status(quiet=parameters["quiet"])
                 status.info("Reading the program from the terminal; Ctrl-D ends it.")
             files, code = (), read_code()

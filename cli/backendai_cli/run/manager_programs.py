@@ -18,8 +18,8 @@ from pathlib import Path
 from backendai_trio import BatchOptions, Client, LocalProtocolError
 from backendai_trio.files import Upload
 
-from ..keyboard import Stdin
 from ..languages import command_of, language_of
+from ..standard_input import Stdin
 
 __all__ = [
     "command_for_input",

@@ -11,8 +11,10 @@ import trio
 from backendai_trio import Html, Media, RemoteProtocolError
 
 from ..console import Status, count, is_dumb_terminal, printable
+from .device_attributes import DeviceAttributes
 from .media_files import MediaFiles
-from .terminal_graphics import Protocol, drawn, protocol_of
+from .sixel import EXTRA, sixel_picture, window_pixels
+from .terminal_graphics import Protocol, can_draw, drawn, protocol_of
 
 if TYPE_CHECKING:
     from .media_options import MediaOptions
@@ -26,13 +28,18 @@ _PRINTED = frozenset({"text/latex", "text/markdown", "text/plain"})
 class MediaPresenter:
     """Decides about media, saves those that are to be saved, and tells of what it did."""
 
-    def __init__(self, options: MediaOptions, status: Status) -> None:
+    def __init__(
+        self, options: MediaOptions, status: Status, attributes: DeviceAttributes | None = None
+    ) -> None:
         """
         Args:
             options: what the user wants.
             status: where to tell the names of files.
+            attributes: of the user's terminal; None if it is not to be asked.
         """
         self._status = status
+        self._attributes = attributes
+        self._hint = ""  # to be told when the next medium is saved
         self._files = MediaFiles(options.media_dir)
         self._skips = options.media == "skip"
         self._on_terminal = (
@@ -40,8 +47,10 @@ class MediaPresenter:
         )
         self._protocol: Protocol | None = None
         if self._on_terminal:
-            chosen = options.media
-            self._protocol = chosen if chosen in ("kitty", "iterm2") else protocol_of(os.environ)
+            if options.media in ("kitty", "iterm2", "sixel"):
+                self._protocol = options.media
+            else:
+                self._protocol = protocol_of(os.environ)
 
     async def present(self, event: Media | Html, label: str = "") -> bytes:
         """Save a medium, unless standard output shows it.
@@ -67,8 +76,7 @@ class MediaPresenter:
             await trio.lowlevel.checkpoint()
             self._status.info(f"{label}Skipped {what} ({count(len(content), 'byte')}).")
             return b""
-        if shown := self._shown(event, content):
-            await trio.lowlevel.checkpoint()
+        if shown := await self._shown(event, content):
             return shown + self._status.line_end.encode()
         try:
             path = await trio.to_thread.run_sync(self._files.save, event, content)
@@ -80,15 +88,38 @@ class MediaPresenter:
             )
         else:
             self._status.result(f"{label}Saved {what}: {path}")
+            if self._hint:
+                self._status.info(self._hint)
+                self._hint = ""
         return b""
 
-    def _shown(self, event: Media | Html, content: bytes) -> bytes | None:
+    async def _shown(self, event: Media | Html, content: bytes) -> bytes | None:
         """What the terminal is sent; None if it is no terminal, or cannot show this."""
+        await trio.lowlevel.checkpoint()
         if not self._on_terminal:
             return None
         if event.is_json or event.plain_type in _PRINTED:
             lines = content.rstrip(b"\n").splitlines()
             return self._status.line_end.encode().join(lines)
-        if self._protocol is None:
+        protocol = self._protocol or await self._sixel_if_known(event.plain_type, content)
+        if protocol is None:
             return None
-        return drawn(self._protocol, event.plain_type, content)
+        if protocol == "sixel":
+            return await self._drawn_as_sixel(event.plain_type, content)
+        return drawn(protocol, event.plain_type, content)
+
+    async def _sixel_if_known(self, mime_type: str, content: bytes) -> Protocol | None:
+        """Ask the terminal, if this is a picture; nothing else is worth the wait."""
+        if self._attributes is None or not can_draw("sixel", mime_type, content):
+            return None
+        if await self._attributes.has_sixel():
+            self._protocol = "sixel"
+        return self._protocol
+
+    async def _drawn_as_sixel(self, mime_type: str, content: bytes) -> bytes | None:
+        try:
+            return await trio.to_thread.run_sync(sixel_picture, mime_type, content, window_pixels())
+        except ImportError:
+            self._protocol = self._attributes = None  # so that the hint comes once
+            self._hint = f"This terminal can show pictures: pip install '{EXTRA}'"
+            return None

@@ -19,7 +19,7 @@ __all__ = ["MediaOptions", "media_options"]
 class MediaOptions:
     """What the options say."""
 
-    media: Literal["show", "kitty", "iterm2", "save", "skip"] = "show"
+    media: Literal["show", "kitty", "iterm2", "sixel", "save", "skip"] = "show"
     media_dir: Path = Path()
 
     def undrawn(self) -> MediaOptions:
@@ -44,7 +44,7 @@ def media_options(function: Callable[..., int]) -> Callable[..., int]:
     )(command)
     return click.option(
         "--media",
-        type=click.Choice(["show", "kitty", "iterm2", "save", "skip"]),
+        type=click.Choice(["show", "kitty", "iterm2", "sixel", "save", "skip"]),
         default="show",
         help="Pictures and other media: shown by terminals that can and saved elsewhere [default: "
         "show]; shown by this protocol; always saved; or left out.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from backendai_trio import BuildFinished, Event, Finished, Html, Log, Media, Std
 from backendai_trio.kernels import Other, TimedOut, is_traceback, without_colors
 
 from ..console import Status, uses_color, write_bytes
+from .device_attributes import DeviceAttributes
 from .media import MediaPresenter
 from .media_options import MediaOptions
 
@@ -21,6 +23,9 @@ __all__ = ["Output", "as_bytes"]
 _HOLD_SECONDS = 0.1
 """How long output is held back that may be the prompt of a password. The question follows within
 milliseconds; nobody notices the delay."""
+_EMPTY_LINE = re.compile(r"(\n|\r\x1b\[[02]?K|\x1b\[2K\r)\Z")
+"""Text whose end leaves the cursor in an empty line: a new one, or one that was erased, as by
+``clear_output`` of IPython."""
 
 
 class Output:
@@ -32,16 +37,22 @@ class Output:
             the traceback of code that failed, whoever reads it, and does not end its last line.
     """
 
-    def __init__(self, status: Status, media: MediaOptions | None = None) -> None:
+    def __init__(
+        self,
+        status: Status,
+        media: MediaOptions | None = None,
+        attributes: DeviceAttributes | None = None,
+    ) -> None:
         """
         Args:
             status: where to tell of what is not text.
             media: what to do with pictures and the like; default: ``MediaOptions()``.
+            attributes: of the user's terminal; None if it is not to be asked.
         """
         self.mid_line = False
         self.of_managers_query = False
         self._status = status
-        self._media = MediaPresenter(media or MediaOptions(), status)
+        self._media = MediaPresenter(media or MediaOptions(), status, attributes)
         self._plain_errors = not uses_color(sys.stderr)
         self._holds = False
         self._held: tuple[TextIO, bytes] | None = None
@@ -115,7 +126,8 @@ class Output:
             await self._write(*held)
 
     async def _show_text(self, stream: TextIO, text: str) -> None:
-        self.mid_line = not text.endswith("\n")
+        if text:
+            self.mid_line = _EMPTY_LINE.search(text) is None
         await self.release()
         if self._holds:
             self._held = (stream, as_bytes(text))

@@ -28,11 +28,13 @@ from backendai_trio.kernels import CHOOSE_STDIO, one_error
 
 from .. import exit_codes
 from ..console import Status
-from ..keyboard import CTRL_C, Stdin, TerminalMode, terminal_name
+from ..keyboard import CTRL_C, TerminalMode, terminal_name
 from ..languages import STATEFUL, language_of
 from ..server import journal_for
+from ..standard_input import Stdin
 from ..termination import EndedBySignal
 from .code_arguments import set_arguments
+from .device_attributes import DeviceAttributes
 from .kernel import KernelRequest, kernel_session
 from .manager_programs import (
     command_for_input,
@@ -82,7 +84,8 @@ class Runner:
         self._stdin = Stdin()
         self._mode = TerminalMode()
         self._input_requested = trio.Event()
-        self._output = Output(status, request.media)
+        attributes = DeviceAttributes(self._stdin, self._mode)
+        self._output = Output(status, request.media, attributes)
         keep = isinstance(request.kernel, str) or request.kernel.keep
         self._interrupts = Interrupts(status, keep=keep)
 

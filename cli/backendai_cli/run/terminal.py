@@ -28,8 +28,9 @@ from backendai_trio.transport import ConnectionState
 from .. import exit_codes
 from ..console import Status, write_bytes
 from ..errors import one_line
-from ..keyboard import Stdin, TerminalMode, terminal_name, window_size_at
+from ..keyboard import TerminalMode, terminal_name, window_size_at
 from ..server import journal_for
+from ..standard_input import Stdin
 from ..termination import cancel_on_signals
 from ..waiting import waiting_for_kernel
 from .kernel import KernelRequest

@@ -1,8 +1,9 @@
 """Pictures within the text of a terminal: which protocol a terminal speaks, and its bytes.
 
 The protocols: https://sw.kovidgoyal.net/kitty/graphics-protocol/ (kitty's, here with PNG only and
-without answers) and https://iterm2.com/documentation-images.html (iTerm2's). Terminals are known by
-their environment: the answer to a question would be left in the input of whoever reads it next.
+without answers) and https://iterm2.com/documentation-images.html (iTerm2's). Terminals that speak
+these are known by their environment. The bytes of sixel pictures are made by `sixel`, and its
+terminals are asked, by `device_attributes`.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import base64
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-__all__ = ["Protocol", "drawn", "protocol_of"]
+__all__ = ["FileProtocol", "Protocol", "can_draw", "drawn", "protocol_of"]
 
-Protocol: TypeAlias = Literal["kitty", "iterm2"]
+FileProtocol: TypeAlias = Literal["kitty", "iterm2"]
+"""Protocols that send the file of a picture as it is."""
+Protocol: TypeAlias = FileProtocol | Literal["sixel"]
 
 _MULTIPLEXERS = ("TMUX", "STY", "ZELLIJ")
 """Variables of programs that keep a screen of text, and pass on no pictures."""
-_BY_TERM: Mapping[str, Protocol] = {"xterm-kitty": "kitty", "xterm-ghostty": "kitty"}
-_BY_PROGRAM: Mapping[str, Protocol] = {
+_BY_TERM: Mapping[str, FileProtocol] = {"xterm-kitty": "kitty", "xterm-ghostty": "kitty"}
+_BY_PROGRAM: Mapping[str, FileProtocol] = {
     "ghostty": "kitty",
     "iTerm.app": "iterm2",
     "WezTerm": "iterm2",
@@ -27,6 +30,7 @@ _BY_PROGRAM: Mapping[str, Protocol] = {
 _TYPES: Mapping[Protocol, frozenset[str]] = {
     "kitty": frozenset({"image/png"}),
     "iterm2": frozenset({"image/png", "image/jpeg", "image/gif"}),
+    "sixel": frozenset({"image/png", "image/jpeg", "image/gif"}),
 }
 _SIGNATURES = {
     "image/png": b"\x89PNG\r\n\x1a\n",
@@ -36,8 +40,8 @@ _SIGNATURES = {
 _KITTY_CHUNK = 4096
 
 
-def protocol_of(environ: Mapping[str, str]) -> Protocol | None:
-    """The protocol of the terminal of a process; None if it has none, or if that is not certain.
+def protocol_of(environ: Mapping[str, str]) -> FileProtocol | None:
+    """The protocol of the terminal of a process; None if its environment does not tell of one.
 
     Args:
         environ: the environment of the process.
@@ -56,7 +60,18 @@ def protocol_of(environ: Mapping[str, str]) -> Protocol | None:
     return "iterm2" if environ.get("LC_TERMINAL") == "iTerm2" else None
 
 
-def drawn(protocol: Protocol, mime_type: str, content: bytes) -> bytes | None:
+def can_draw(protocol: Protocol, mime_type: str, content: bytes) -> bool:
+    """Whether terminals draw such a picture, and the file is one by its first bytes.
+
+    Args:
+        protocol: the terminal's.
+        mime_type: of the picture, in lower case and without parameters.
+        content: the picture's file.
+    """
+    return mime_type in _TYPES[protocol] and content.startswith(_SIGNATURES[mime_type])
+
+
+def drawn(protocol: FileProtocol, mime_type: str, content: bytes) -> bytes | None:
     """What a terminal is sent to draw a picture where its cursor is.
 
     Args:
@@ -67,7 +82,7 @@ def drawn(protocol: Protocol, mime_type: str, content: bytes) -> bytes | None:
     Returns:
         The bytes; None if the terminal cannot draw such pictures, or the file is no such picture.
     """
-    if mime_type not in _TYPES[protocol] or not content.startswith(_SIGNATURES[mime_type]):
+    if not can_draw(protocol, mime_type, content):
         return None
     data = base64.b64encode(content)
     return _kitty(data) if protocol == "kitty" else _iterm2(data, len(content))

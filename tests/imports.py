@@ -244,12 +244,18 @@ def posix_faults(name: str, module: Module) -> list[str]:
     ]
 
 
-def faults_of_cli(tree: Mapping[str, Module], public: Mapping[str, frozenset[str]]) -> list[str]:
+def faults_of_cli(
+    tree: Mapping[str, Module],
+    public: Mapping[str, frozenset[str]],
+    pinned: frozenset[str] = frozenset(),
+) -> list[str]:
     """What is wrong with the imports of the command line's modules, a line each.
 
     Args:
         tree: its modules by absolute name.
         public: the library's public packages and modules, and the public names of each.
+        pinned: private names of other projects that may be imported, since only releases are
+            allowed that are known to have them.
     """
     faults: list[str] = []
     for name, module in tree.items():
@@ -260,8 +266,10 @@ def faults_of_cli(tree: Mapping[str, Module], public: Mapping[str, frozenset[str
                     faults.append(f"{where}, which is not a public name of the library")
             elif imported.top == "asyncio":
                 faults.append(f"{where}: the command line runs on Trio")
-            elif imported.top not in (CLI, "__future__") and any(
-                part.startswith("_") for part in imported.full.split(".")
+            elif (
+                imported.top not in (CLI, "__future__")
+                and imported.full not in pinned
+                and any(part.startswith("_") for part in imported.full.split("."))
             ):
                 faults.append(f"{where}, which is private")
         faults.extend(posix_faults(name, module))

@@ -83,9 +83,10 @@ class Running:
         flags: list[int] = termios.tcgetattr(self._keyboard)[:4]
         return flags
 
-    def resize(self, rows: int, columns: int) -> None:
-        """Change the size of the window; the kernel tells the foreground program."""
-        fcntl.ioctl(self._keyboard, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    def resize(self, rows: int, columns: int, width: int = 0, height: int = 0) -> None:
+        """Change the size of the window, also in pixels; the kernel tells the foreground program."""
+        size = struct.pack("HHHH", rows, columns, width, height)
+        fcntl.ioctl(self._keyboard, termios.TIOCSWINSZ, size)
 
     @property
     def ended(self) -> bool:

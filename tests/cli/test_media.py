@@ -166,7 +166,7 @@ def test_exec(commands: Commands, picture: str, served: Mapping[str, str]) -> No
     [
         (("--media-dir", ""), "the path is empty"),
         (("--media-dir", "picture.py"), "is a file"),
-        (("--media", "sixel"), "is not one of"),
+        (("--media", "ascii"), "is not one of"),
     ],
 )
 def test_options_that_are_refused(

@@ -84,7 +84,7 @@ class Running:
         return flags
 
     def resize(self, rows: int, columns: int, width: int = 0, height: int = 0) -> None:
-        """Change the size of the window, also in pixels; the kernel tells the foreground program."""
+        """Change the size of the window, in pixels too; the kernel tells the foreground program."""
         size = struct.pack("HHHH", rows, columns, width, height)
         fcntl.ioctl(self._keyboard, termios.TIOCSWINSZ, size)
 

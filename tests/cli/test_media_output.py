@@ -192,6 +192,25 @@ def test_picture_on_a_terminal(tmp_path: Path) -> None:
     assert (stderr, list(tmp_path.iterdir())) == ("", [])
 
 
+@pytest.mark.parametrize(
+    ("texts", "line_end"),
+    [
+        (["50%\r"], "\n"),
+        (["50%\x1b[2K"], "\n"),
+        (["\x1b[2K\r"], ""),  # IPython's clear_output
+        (["50%\r\x1b[K"], ""),
+        (["50%\r\x1b[0K"], ""),
+        (["50%", "\r\x1b[2K"], ""),
+        (["50%\n", ""], ""),
+        (["50%", ""], "\n"),
+    ],
+)
+def test_picture_begins_on_an_empty_line(tmp_path: Path, texts: list[str], line_end: str) -> None:
+    events = [*map(Stdout, texts), media("image/png", PNG)]
+    stdout, _ = shown(*events, term="xterm-kitty", media_dir=tmp_path)
+    assert without_pictures(stdout).decode() == "".join(texts) + line_end + "\n"
+
+
 @pytest.mark.parametrize("term", ["xterm", "dumb", "screen"])
 def test_terminal_that_cannot_draw(tmp_path: Path, term: str) -> None:
     stdout, stderr = shown(Stdout("50%\r"), media("image/png", PNG), term=term, media_dir=tmp_path)

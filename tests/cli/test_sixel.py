@@ -132,9 +132,18 @@ def test_what_is_not_encoded(mime_type: str, content: bytes) -> None:
     assert sixel_picture(mime_type, content, BOX) is None
 
 
-@given(st.binary(max_size=40), st.integers(0, len(_PNG)))
-def test_broken_files_break_nothing(noise: bytes, at: int) -> None:
-    sixel_picture("image/png", _PNG[:at] + noise + _PNG[at + len(noise) :], BOX)
+_FILES = {
+    f"image/{kind.lower()}": file_of(Image.radial_gradient("L").resize((24, 24)), kind)
+    for kind in ("PNG", "JPEG", "GIF")
+}
+
+
+@given(st.sampled_from(sorted(_FILES)), st.binary(max_size=40), st.integers(0, 1000))
+@settings(max_examples=300)
+def test_broken_files_break_nothing(mime_type: str, noise: bytes, at: int) -> None:
+    content = _FILES[mime_type]
+    at %= len(content)
+    sixel_picture(mime_type, content[:at] + noise + content[at + len(noise) :], BOX)
 
 
 def test_size_of_the_window(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def sixel_picture(mime_type: str, content: bytes, box: tuple[int, int]) -> bytes
             if image.width * image.height > _MAX_PIXELS:
                 return None
             picture = image.convert("RGBA")
-    except (OSError, SyntaxError, ValueError):
+    except Exception:  # decoders raise whatever they stumble upon in a broken file
         return None
     picture.thumbnail(box)
     # What is transparent was drawn for paper; the terminal's own background is not known.

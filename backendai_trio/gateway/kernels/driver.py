@@ -144,6 +144,7 @@ class Driver:
                     run.ask_line,
                     run.ask_bytes,
                     show_value=run.request.shows_value,
+                    piped=run.request.stdio.stdout == "pipe",
                 )
         finally:
             run.interrupt = None

@@ -91,6 +91,7 @@ class Interpreter:
         ask_bytes: Ask | None = None,
         *,
         show_value: bool = False,
+        piped: bool = False,
     ) -> int:
         """Run code.
 
@@ -105,6 +106,8 @@ class Interpreter:
                 bytes. Default: `ask`. After it was called, ``input`` reads the descriptor too,
                 because the code may have read more than it has used.
             show_value: print the value of the code's last expression, as a prompt does.
+            piped: the output goes to a pipe or a file in the end, so that many lines of Python code
+                may be gathered for a moment.
 
         Returns:
             The exit code: 0; 1 after an exception; 130 after an interrupt; the argument of
@@ -119,6 +122,8 @@ class Interpreter:
         """
         with self._exclusively():
             self._run += 1
+            message = {"op": "execute", "run": self._run, "code": source}
+            message |= {"show": show_value, "piped": piped}
             self._submitted = self._started = self._interrupt_at_start = False
             self._reads_terminal = False
 
@@ -128,7 +133,7 @@ class Interpreter:
 
             try:
                 async with self._process.streaming(sink, ask_terminal):
-                    return await self._run_until_done(source, show_value, sink, ask)
+                    return await self._run_until_done(message, sink, ask)
             except BaseException:
                 # Cancelled, or sink or ask failed: no client follows that code any more.
                 with trio.move_on_after(START_SECONDS, shield=True):
@@ -186,15 +191,14 @@ class Interpreter:
                 self._started = True
                 self.interrupt()
 
-    async def _run_until_done(self, source: str, show_value: bool, sink: Sink, ask: Ask) -> int:
+    async def _run_until_done(self, message: dict[str, Any], sink: Sink, ask: Ask) -> int:
         """Run code until it is done or the process has ended."""
         code: int | None = None
 
         async def submit_and_follow() -> None:
             nonlocal code
             try:
-                message = {"op": "execute", "run": self._run, "code": source}
-                await self._send(message | {"show": show_value})
+                await self._send(message)
                 self._submitted = True
                 code = await self._follow(nursery, sink, ask)
             except trio.BrokenResourceError:

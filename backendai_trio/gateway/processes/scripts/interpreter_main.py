@@ -8,7 +8,7 @@ It imports only the standard library, lupa and the files of its folder, because 
 user's files first on `sys.path`. The gateway sends marshalled messages, each after its length in 4
 bytes (it runs on the same Python installation)::
 
-    {"op": "execute", "run": 1, "code": "...", "show": false}
+    {"op": "execute", "run": 1, "code": "...", "show": false, "piped": false}
     {"op": "complete", "code": "...", "options": {...}}
     {"op": "answer", "id": 7, "text": "..."}    or "eof": true; or "stdin": true when the answer is
                                                 to be read from descriptor 0
@@ -71,7 +71,8 @@ def serve(control: Control, language: PythonInterpreter | LuaInterpreter) -> Non
     """Handle the gateway's messages until it closes the socket."""
     while (message := control.next()) is not None:
         if message["op"] == "execute":
-            language.execute(message["run"], message["code"], message["show"])
+            show, piped = message["show"], message["piped"]
+            language.execute(message["run"], message["code"], show, piped)
         elif message["op"] == "complete":
             text = message["options"].get("line") or message["code"]
             try:

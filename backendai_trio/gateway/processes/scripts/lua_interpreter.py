@@ -97,7 +97,7 @@ class LuaInterpreter:
                     self.interrupted = True
                     self.set_hook(True)
 
-    def execute(self, run: int, source: str, show: bool) -> None:
+    def execute(self, run: int, source: str, show: bool, piped: bool) -> None:
         with self.lock:
             self.interrupted, self.running = False, True
         self.control.send("started", run=run)

@@ -149,7 +149,7 @@ class PythonInterpreter:
 
     # -- running ------------------------------------------------------------------------------
 
-    def execute(self, run: int, source: str, show: bool) -> None:
+    def execute(self, run: int, source: str, show: bool, piped: bool) -> None:
         self.run = run
         name = f"{INPUT_NAME}{run}>"
         lines = source_lines(source)
@@ -157,6 +157,7 @@ class PythonInterpreter:
         self.sources[name] = (len(source), None, lines, name)
         self.interrupted = self.control.interrupted = False
         self.running = True
+        self.stdio.blocks.allow(piped)
         self.control.send("started", run=run)
         try:
             codes = self.compile(source, name, show)
@@ -171,6 +172,7 @@ class PythonInterpreter:
             status = self.show_figures(at_prompt=show) or status
         with self.input_lock:
             self.running = False
+        self.stdio.blocks.allow(False)
         self.stdio.flush()
         if not self.control.open:
             os._exit(status)  # a fork that user code made, which has returned from it

@@ -74,6 +74,7 @@ SCRIPTS = {
     "gateway.processes.scripts.interpreter_control": frozenset[str](),
     "gateway.processes.scripts.python_interpreter": frozenset[str](),
     "gateway.processes.scripts.python_stdio": frozenset[str](),
+    "gateway.processes.scripts.python_blocks": frozenset[str](),
     "gateway.processes.scripts.lua_interpreter": frozenset({"lupa"}),
 }
 PUBLIC_PACKAGES = (

@@ -108,8 +108,8 @@ class Blocks:
         if self.block is None:
             self.block = io.BufferedWriter(io.FileIO(1, "w", closefd=False), BLOCK_BYTES)
             sys.addaudithook(self.audit)
-            os._exit = self.ending(os._exit)  # type: ignore[assignment]
-            os.abort = self.ending(os.abort)  # type: ignore[assignment]
+            os._exit = self.ending(os._exit)
+            os.abort = self.ending(os.abort)
         with self.lock:
             if not self.has_thread:
                 try:
@@ -167,11 +167,14 @@ class Blocks:
                     self.has_thread = False
                     return
                 if has_room(1):
-                    for flush in (lambda: flush_text(self.out), self.block.flush):
-                        try:
-                            flush()
-                        except (OSError, ValueError):
-                            pass  # the user has closed it
+                    try:
+                        flush_text(self.out)
+                    except (OSError, ValueError):
+                        pass  # the user has closed it, or has detached the block
+                    try:
+                        self.block.flush()
+                    except OSError:
+                        pass  # the user has closed the descriptor
 
     def audit(self, event: str, arguments: tuple[object, ...], /) -> None:
         """Python calls this for all audit events."""

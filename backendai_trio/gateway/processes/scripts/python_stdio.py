@@ -30,7 +30,7 @@ class Stdio:
         self.out = Stdout(out, **self.settings("surrogateescape"))
         self.err = io.TextIOWrapper(err, **self.settings("backslashreplace"))
         for stream in (self.out, self.err):
-            stream.mode = "w"  # type: ignore[misc, union-attr]
+            stream.mode = "w"  # type: ignore[misc]
         self.blocks = self.out.blocks = Blocks(self.out, out, self.err)
         out.flush_other = self.err.flush
         err.flush_other = self.blocks.flush_before_error

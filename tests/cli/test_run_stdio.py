@@ -118,3 +118,19 @@ input()
         run.expect("132 40")
         run.send("\n")
         assert run.wait() == 0
+
+
+@pytest.mark.parametrize("way", ["", "| cat"])
+def test_lines_of_the_interpreter_are_gathered_in_pipes(commands: Commands, way: str) -> None:
+    code = """
+import sys
+for i in range(2000): print(i)
+gathered = sys.stdout.blocks.active
+print("gathered", gathered, file=sys.stderr)
+"""
+    argv = commands.argv("run", "-q", "python", "-c", code)
+    with on_terminal(
+        ["/bin/sh", "-c", f'"$@" {way}', "sh", *argv], env=commands.env, cwd=commands.work
+    ) as run:
+        run.expect(f"gathered {way == '| cat'}")
+        assert run.wait() == 0

@@ -48,8 +48,9 @@ class Blocks:
     gathered in a run whose client writes to a pipe or a file, after its first `LINES`. A thread
     writes them every `FLUSH_SECONDS`; a flush writes them at once. Before anything whose output or
     signal has its order among the lines (a write to sys.stderr, a child process), they are written,
-    and the next `LINES` are written one by one again. There are no blocks while there are children,
-    and none after the program has taken ``sys.stdout.buffer``.
+    and the next `LINES` are written one by one again. There are no blocks while there are children
+    or signal handlers (a print in a handler fails if the signal has interrupted a write of the
+    block, as in any Python), and none after the program has taken ``sys.stdout.buffer``.
 
     Threads may print meanwhile: each line is put into the block by C code that holds the GIL, with
     the lock of `io.BufferedWriter`. `lock` is for the beginning, the flushes and the end of blocks.
@@ -102,8 +103,8 @@ class Blocks:
         self.err.flush()
 
     def begin(self) -> None:
-        """Gather lines, unless there are child processes, which may write as well."""
-        if has_children():
+        """Gather lines, unless something else may write as well."""
+        if has_children() or has_handlers():
             return
         if self.block is None:
             self.block = io.BufferedWriter(io.FileIO(1, "w", closefd=False), BLOCK_BYTES)
@@ -161,7 +162,7 @@ class Blocks:
         while True:
             self.wakeup.acquire(timeout=FLUSH_SECONDS)
             with self.lock:
-                if has_children():  # started by a way that has no audit event
+                if has_children() or has_handlers():  # some have no audit event
                     self.end()
                 if not self.active or self.block is None:
                     self.has_thread = False
@@ -208,6 +209,12 @@ def has_children() -> bool:
     except ChildProcessError:
         return False
     return True
+
+
+def has_handlers() -> bool:
+    """Whether the program has signal handlers of its own."""
+    usual = (None, signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler)
+    return any(signal.getsignal(number) not in usual for number in signal.valid_signals())
 
 
 def has_room(fd: int) -> bool:

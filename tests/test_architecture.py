@@ -75,6 +75,7 @@ SCRIPTS = {
     "gateway.processes.scripts.python_interpreter": frozenset[str](),
     "gateway.processes.scripts.python_stdio": frozenset[str](),
     "gateway.processes.scripts.python_blocks": frozenset[str](),
+    "gateway.processes.scripts.ordered_output": frozenset[str](),
     "gateway.processes.scripts.lua_interpreter": frozenset({"lupa"}),
 }
 PUBLIC_PACKAGES = (

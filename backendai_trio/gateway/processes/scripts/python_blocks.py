@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .interpreter_control import ORDER_SECONDS
-    from .python_stdio import OrderedOutput, Stdout
+    from .ordered_output import OrderedOutput
 else:
     import _signal as signal
 
@@ -57,7 +57,7 @@ class Blocks:
     A KeyboardInterrupt may come anywhere here: then the next call completes what it has cut.
     """
 
-    def __init__(self, out: Stdout, raw: OrderedOutput, err: io.TextIOWrapper) -> None:
+    def __init__(self, out: io.TextIOWrapper, raw: OrderedOutput, err: io.TextIOWrapper) -> None:
         self.out = out
         self.raw = raw
         self.err = err

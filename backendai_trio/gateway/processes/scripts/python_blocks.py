@@ -28,6 +28,9 @@ LINES = 1000
 FLUSH_SECONDS = 0.05
 """How long a line may stay in a block."""
 BLOCK_BYTES = 32 * 1024
+PENDING_BYTES, USUAL_PENDING_BYTES = 1024, 8192
+"""What sys.stdout itself holds back, in a block without threads and otherwise. An interrupt of a
+write may lose it, as in any Python."""
 FORKS = frozenset({"os.fork", "os.forkpty"})
 PROCESSES = FORKS | {
     "os.exec",
@@ -39,6 +42,7 @@ PROCESSES = FORKS | {
     "subprocess.Popen",
 }
 """Audit events after which another program may write, or this one may end."""
+THREADS = frozenset({"_thread.start_joinable_thread", "_thread.start_new_thread"})
 
 
 class Blocks:
@@ -52,8 +56,11 @@ class Blocks:
     or signal handlers (a print in a handler fails if the signal has interrupted a write of the
     block, as in any Python), and none after the program has taken ``sys.stdout.buffer``.
 
-    Threads may print meanwhile: each line is put into the block by C code that holds the GIL, with
-    the lock of `io.BufferedWriter`. `lock` is for the beginning, the flushes and the end of blocks.
+    Threads may print meanwhile: text is put into the block by C code that holds the GIL, with the
+    lock of `io.BufferedWriter`. Where there are threads, it is put there line by line, which takes
+    nearly twice the time: lines stay whole, and before Python 3.12.4 `io.TextIOWrapper` holds back
+    more than a line for one thread only. `lock` is for the beginning, the flushes and the end of
+    blocks.
     A KeyboardInterrupt may come anywhere here: then the next call completes what it has cut.
     """
 
@@ -89,6 +96,7 @@ class Blocks:
         """In a fork: what was gathered is the parent's to write."""
         self.lock = _thread.RLock()
         self.active = self.has_thread = False
+        self.parents_block, self.block = self.block, None  # its end would write it
         self.raw.__dict__.pop("write", None)
         self.forbid()
 
@@ -96,6 +104,7 @@ class Blocks:
         """Called before a line is written by itself: begin a block if there were enough."""
         if self.active:
             self.end()  # another thread is about to, or an interrupt has cut it
+        self.flush()  # a thread may have been about to put a line there when it ended
         self.lines_left -= 1
         if self.lines_left <= 0:
             self.lines_left = LINES
@@ -111,10 +120,16 @@ class Blocks:
             sys.addaudithook(self.audit)
             os._exit = self.ending(os._exit)
             os.abort = self.ending(os.abort)
+            if sys.version_info < (3, 12):  # no audit event tells of threads
+                starting = self.ending(_thread.start_new_thread)
+                _thread.start_new_thread = starting
+                if "threading" in sys.modules:  # it has a copy
+                    sys.modules["threading"]._start_new_thread = starting  # type: ignore[attr-defined]
         with self.lock:
+            is_alone = count_threads() <= 1 + self.has_thread
             if not self.has_thread:
                 try:
-                    _thread.start_new_thread(self.flush_regularly, ())
+                    start_thread(self.flush_regularly, ())
                 except RuntimeError:
                     return  # the kernel may have no more threads
                 self.has_thread = True
@@ -122,6 +137,9 @@ class Blocks:
             self.err.reconfigure(write_through=True)
             self.active = True
             self.raw.write = self.block.write  # type: ignore[method-assign]
+            if is_alone:
+                self.out._CHUNK_SIZE = PENDING_BYTES  # type: ignore[attr-defined]
+                self.out.reconfigure(line_buffering=False)
 
     def end(self) -> None:
         """Write what was gathered; the next lines are written one by one."""
@@ -131,6 +149,11 @@ class Blocks:
         try:
             if not self.active or self.block is None:
                 return
+            try:
+                self.out.reconfigure(line_buffering=True)
+                self.out._CHUNK_SIZE = USUAL_PENDING_BYTES  # type: ignore[attr-defined]
+            except (OSError, RuntimeError, ValueError):
+                pass  # as below
             self.raw.__dict__.pop("write", None)
             try:
                 self.block.flush()
@@ -146,13 +169,13 @@ class Blocks:
 
     def flush(self) -> None:
         """Write what was gathered so far."""
-        if self.active and self.block is not None:
+        if self.block is not None:
             self.block.flush()
 
     def flush_before_error(self) -> None:
         """Write everything that comes before a write to sys.stderr."""
-        if self.active:
-            self.end()
+        self.end()
+        self.flush()
         flush_text(self.out)
 
     def flush_regularly(self) -> None:
@@ -162,7 +185,8 @@ class Blocks:
         while True:
             self.wakeup.acquire(timeout=FLUSH_SECONDS)
             with self.lock:
-                if has_children() or has_handlers():  # some have no audit event
+                others = not self.out.line_buffering and count_threads() > 2
+                if others or has_children() or has_handlers():  # some have no audit event
                     self.end()
                 if not self.active or self.block is None:
                     self.has_thread = False
@@ -179,7 +203,7 @@ class Blocks:
 
     def audit(self, event: str, arguments: tuple[object, ...], /) -> None:
         """Python calls this for all audit events."""
-        if event in PROCESSES:
+        if event in PROCESSES or (event in THREADS and self.active):
             self.end()
             if event in FORKS:
                 self.wait_for_thread()
@@ -193,7 +217,7 @@ class Blocks:
             time.sleep(0.0005)
 
     def ending(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        """A function that writes what was gathered before it ends the process."""
+        """A function that ends the block before it does what `call` does."""
 
         def end_and_call(*args: object, **options: object) -> object:
             self.end()
@@ -209,6 +233,11 @@ def has_children() -> bool:
     except ChildProcessError:
         return False
     return True
+
+
+def count_threads() -> int:
+    """How many threads this process has, also such that Python does not know."""
+    return len(os.listdir("/proc/self/task"))  # noqa: PTH208
 
 
 def has_handlers() -> bool:
@@ -229,3 +258,4 @@ def has_room(fd: int) -> bool:
 
 
 flush_text = io.TextIOWrapper.flush
+start_thread = _thread.start_new_thread

@@ -18,7 +18,7 @@ from .setting import Setting
 from .table import markdown_table, refreshed, text_table
 from .workers import MeasuringFailed
 
-GROUPS = ("imports", "startup", "execute")
+GROUPS = ("imports", "startup", "execute", "streams", "ctrl_c")
 """In the order in which they run; each is a module of `groups`."""
 ON_REQUEST = ()
 """Those that run for `--managers` only."""

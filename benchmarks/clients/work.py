@@ -1,0 +1,35 @@
+"""What all clients do in a kernel. Standard library only: other Pythons run it, too."""
+
+from __future__ import annotations
+
+READY = b"ready>"
+
+# In quotes that the shell takes away: the echo of the command must not look like its output.
+_RAW = "stty raw -echo; printf 'rea''dy>'; "
+TERMINAL_ECHO = f"{_RAW}exec cat\n".encode()
+TERMINAL_SIZE = f"trap 'stty size' WINCH; {_RAW}while :; do sleep 60 & wait; done\n".encode()
+ROWS, COLUMNS = 31, 97
+SHOWN_SIZE = f"{ROWS} {COLUMNS}".encode()
+HELLO = "print('hello world')"
+GREETING = "hello world\n"
+BUSY = {
+    "python": "print('up', flush=True)\nwhile True: pass\n",
+    "c": '#include <stdio.h>\nint main(void) { puts("up"); fflush(stdout); for (;;); }\n',
+}
+UP = "up\n"
+FIRST_KEYS = 5
+"""Those that begin a turn do not count: the other client has just had the CPU's caches."""
+
+
+def terminal_output(size: int) -> bytes:
+    """A command of a shell that prints so many bytes after `READY`."""
+    return f"{_RAW}yes | head -c {size}\n".encode()
+
+
+def execute_output(size: int) -> str:
+    """Python code that prints so many bytes, a multiple of 1024."""
+    pieces, rest = divmod(size, 65536)
+    return (
+        f"import sys\nfor _ in range({pieces}):\n    sys.stdout.write('y\\n' * 32768)\n"
+        f"sys.stdout.write('y\\n' * {rest // 2})\n"
+    )

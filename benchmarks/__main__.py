@@ -18,9 +18,23 @@ from .setting import Setting
 from .table import markdown_table, refreshed, text_table
 from .workers import MeasuringFailed
 
-GROUPS = ("imports", "startup", "execute", "streams", "ctrl_c")
+GROUPS = (
+    "imports",
+    "startup",
+    "execute",
+    "sessions",
+    "streams",
+    "ctrl_c",
+    "prints",
+    "proxy",
+    "sweep",
+    "scale",
+    "files",
+    "memory",
+    "managers",
+)
 """In the order in which they run; each is a module of `groups`."""
-ON_REQUEST = ()
+ON_REQUEST = ("managers",)
 """Those that run for `--managers` only."""
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import select
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 __all__ = ["CLIENTS", "MeasuringFailed", "Worker", "open_worker"]
 
@@ -24,9 +25,10 @@ class MeasuringFailed(Exception):
 class Worker:
     """A process that measures on order."""
 
-    def __init__(self, process: subprocess.Popen[str], name: str) -> None:
+    def __init__(self, process: subprocess.Popen[str], name: str, log: IO[bytes]) -> None:
         self._process = process
         self._name = name
+        self._log = log
 
     @property
     def pid(self) -> int:
@@ -49,7 +51,9 @@ class Worker:
         ready, _, _ = select.select([process.stdout], [], [], PATIENCE_SECONDS)
         line = process.stdout.readline() if ready else ""
         if not line:
-            raise MeasuringFailed(f"{said}: {'ended' if ready else 'took too long'}")
+            self._log.seek(0)
+            log = self._log.read()[-500:].decode(errors="replace")
+            raise MeasuringFailed(f"{said}: {'ended' if ready else 'took too long'}: {log}")
         figures: dict[str, Any] = json.loads(line)
         if "error" in figures:
             raise MeasuringFailed(f"{said}: {figures['error']}")
@@ -66,16 +70,21 @@ def open_worker(
 ) -> Iterator[Worker]:
     """Start a client: a program in the folder `clients`, which a Python runs."""
     argv = [str(python), "-W", "ignore", str(CLIENTS / program), *arguments]
-    with subprocess.Popen(
-        argv,
-        cwd=env.get("HOME"),
-        env=dict(env),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    # Official clients print a line and a bar for each file.
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(
+            argv,
+            cwd=env.get("HOME"),
+            env=dict(env),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
         try:
-            yield Worker(process, program)
+            yield Worker(process, program, log)
         finally:
             assert process.stdin is not None
             try:

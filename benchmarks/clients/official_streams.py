@@ -16,6 +16,8 @@ from work import (
     BUSY,
     COLUMNS,
     FIRST_KEYS,
+    GREETING,
+    HELLO,
     READY,
     ROWS,
     SHOWN_SIZE,
@@ -67,6 +69,21 @@ class Streams:
             raise ValueError(f"{got} bytes arrived instead of {size}")
         return {"seconds": time.perf_counter() - start}
 
+    async def hello(self) -> Figures:
+        start = time.perf_counter()
+        await greet(self.kernel)
+        return {"seconds": time.perf_counter() - start}
+
+    async def first_output(self) -> Figures:
+        """Create a kernel and run code there; the seconds until its output is there."""
+        start = time.perf_counter()
+        await self.open()
+        try:
+            printed = await greet(self.kernel)
+        finally:
+            await self.close()
+        return {"seconds": printed - start}
+
     async def echo(self) -> Figures:
         self._typing_context = self.kernel.stream_pty()
         self.typing = await self._typing_context.__aenter__()
@@ -113,6 +130,19 @@ async def replies(stream: Any) -> AsyncIterator[dict[str, Any]]:
     raise ValueError("the connection has ended before the run")
 
 
+async def greet(kernel: Any) -> float:
+    """Run code that prints; when its output was there."""
+    text, printed = "", 0.0
+    async with kernel.stream_execute(HELLO) as stream:
+        async for reply in replies(stream):
+            text += output(reply)
+            if not printed and GREETING in text:
+                printed = time.perf_counter()
+    if not printed:
+        raise ValueError(f"the run has ended without {GREETING!r}")
+    return printed
+
+
 def output(reply: dict[str, Any]) -> str:
     """What a reply has of standard output: often nothing, and of some managers not even a list."""
     return "".join(item[1] for item in reply.get("console") or () if item[0] == "stdout")
@@ -156,6 +186,8 @@ async def main() -> None:
                 "close": streams.close,
                 "terminal": streams.terminal,
                 "execute": streams.execute,
+                "hello": streams.hello,
+                "first_output": streams.first_output,
                 "echo": streams.echo,
                 "keys": streams.keys,
                 "resize": streams.resize,

@@ -11,6 +11,8 @@ from work import (
     BUSY,
     COLUMNS,
     FIRST_KEYS,
+    GREETING,
+    HELLO,
     READY,
     ROWS,
     SHOWN_SIZE,
@@ -71,6 +73,25 @@ class Streams:
         if got != size:
             raise ValueError(f"{got} bytes arrived instead of {size}")
         return {"seconds": time.perf_counter() - start}
+
+    async def hello(self) -> Figures:
+        start = time.perf_counter()
+        async with self.kernel.execute(HELLO) as run:
+            await printed(run, GREETING)
+            async for _ in run:
+                pass
+        return {"seconds": time.perf_counter() - start}
+
+    async def first_output(self) -> Figures:
+        """Create a kernel and run code there; the seconds until its output is there."""
+        start = time.perf_counter()
+        spec = KernelSpec(runtime="python")
+        async with open_kernel(self._client, spec) as kernel, kernel.execute(HELLO) as run:
+            await printed(run, GREETING)
+            took = time.perf_counter() - start
+            async for _ in run:
+                pass
+        return {"seconds": took}
 
     async def echo(self) -> Figures:
         """Open a terminal to type in; it stays open until the kernel is closed."""
@@ -148,6 +169,8 @@ async def main() -> None:
                 "close": streams.close,
                 "terminal": streams.terminal,
                 "execute": streams.execute,
+                "hello": streams.hello,
+                "first_output": streams.first_output,
                 "echo": streams.echo,
                 "keys": streams.keys,
                 "resize": streams.resize,

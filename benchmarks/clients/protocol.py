@@ -32,6 +32,11 @@ def next_order() -> list[Any]:
     return order
 
 
+def _told(exc: Exception) -> str:
+    lines = traceback.format_exception(exc)
+    return f"{type(exc).__name__}: {exc}\n{''.join(lines)[-1500:]}"
+
+
 async def obey(
     measures: Mapping[str, Callable[..., Awaitable[Figures]]],
     in_thread: Callable[[Callable[[], list[Any]]], Awaitable[list[Any]]],
@@ -41,8 +46,7 @@ async def obey(
         try:
             answer(await measures[order[0]](*order[1:]))
         except Exception as exc:  # the measuring program reports it
-            traceback.print_exc()
-            answer({"error": f"{type(exc).__name__}: {exc}"})
+            answer({"error": _told(exc)})
 
 
 def obey_blocking(measures: Mapping[str, Callable[..., Figures]]) -> None:
@@ -51,5 +55,4 @@ def obey_blocking(measures: Mapping[str, Callable[..., Figures]]) -> None:
         try:
             answer(measures[order[0]](*order[1:]))
         except Exception as exc:
-            traceback.print_exc()
-            answer({"error": f"{type(exc).__name__}: {exc}"})
+            answer({"error": _told(exc)})

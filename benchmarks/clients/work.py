@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 READY = b"ready>"
 
 # In quotes that the shell takes away: the echo of the command must not look like its output.
@@ -33,3 +35,14 @@ def execute_output(size: int) -> str:
         f"import sys\nfor _ in range({pieces}):\n    sys.stdout.write('y\\n' * 32768)\n"
         f"sys.stdout.write('y\\n' * {rest // 2})\n"
     )
+
+
+def high_water() -> int:
+    """The most memory that this process has had, in bytes (Linux)."""
+    return memory("VmHWM")
+
+
+def memory(what: str, pid: int | str = "self") -> int:
+    """A figure of a process: "VmHWM" is the most memory that it has had, "VmRSS" what it has."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what + ":"))

@@ -6,20 +6,36 @@ import json
 import select
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["CLIENTS", "MeasuringFailed", "Worker", "open_worker"]
+__all__ = ["CLIENTS", "MeasuringFailed", "Worker", "completed", "open_worker"]
 
 CLIENTS = Path(__file__).parent / "clients"
-PATIENCE_SECONDS = 600.0
+PATIENCE_SECONDS = 300.0
 END_SECONDS = 60.0
 
 
 class MeasuringFailed(Exception):
     """A measurement came to no figure."""
+
+
+def completed(
+    argv: Sequence[str], env: Mapping[str, str], cwd: Path | None = None, **options: Any
+) -> subprocess.CompletedProcess[Any]:
+    """Run a command to its end, whatever its exit code, with its output captured.
+
+    Raises:
+        MeasuringFailed: it took more than five minutes.
+    """
+    try:
+        return subprocess.run(
+            argv, env=dict(env), cwd=cwd, capture_output=True, timeout=PATIENCE_SECONDS, **options
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise MeasuringFailed(f"{' '.join(argv[:4])} took too long") from exc
 
 
 class Worker:
@@ -38,7 +54,7 @@ class Worker:
         """Have it measure something.
 
         Raises:
-            MeasuringFailed: it failed, ended, or took more than ten minutes.
+            MeasuringFailed: it failed, ended, or took more than five minutes.
         """
         process = self._process
         assert process.stdin is not None and process.stdout is not None

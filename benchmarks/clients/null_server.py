@@ -1,7 +1,7 @@
 """A manager 23.09 that has every answer ready: what a client takes is then its own time.
 
-It answers any WebSocket that is opened with the echo of what is typed, as a terminal does. With two
-arguments, a certificate chain and its key, it serves over TLS.
+WebSockets echo what is typed, as a terminal does, and finish a run of code at once. With two
+arguments, a certificate chain and its key, the server serves over TLS.
 """
 
 from __future__ import annotations
@@ -35,20 +35,16 @@ CREATED = answer(
     },
 )
 DESTROYED = answer("200 OK", {"stats": {}})
-FINISHED = answer(
-    "200 OK",
-    {
-        "result": {
-            "status": "finished",
-            "runId": "bench",
-            "console": [["stdout", "hello world\n"]],
-            "completions": [],
-            "exitCode": 0,
-            "options": {},
-            "files": [],
-        }
-    },
-)
+RESULT = {
+    "status": "finished",
+    "runId": "bench",
+    "console": [["stdout", "hello world\n"]],
+    "completions": [],
+    "exitCode": 0,
+    "options": {},
+    "files": [],
+}
+FINISHED = answer("200 OK", {"result": RESULT})
 
 
 class NullServer(asyncio.Protocol):
@@ -94,7 +90,7 @@ class NullServer(asyncio.Protocol):
         self.is_websocket = True
 
     def frames(self) -> None:
-        """Echo the keys of frames that are whole; all are masked, and none has parts."""
+        """Answer the frames that are whole; all are masked, and none has parts."""
         while len(self.received) >= 6:
             kind, length = self.received[0] & 15, self.received[1] & 127
             start = 2
@@ -117,6 +113,8 @@ class NullServer(asyncio.Protocol):
                 if typed.get("type") == "stdin":
                     shown = {"type": "out", "data": typed["chars"]}
                     self.send(_TEXT, json.dumps(shown).encode())
+                elif "code" in typed:
+                    self.send(_TEXT, json.dumps(RESULT).encode())
 
     def send(self, kind: int, payload: bytes) -> None:
         size = len(payload)

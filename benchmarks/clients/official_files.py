@@ -28,7 +28,7 @@ class Files:
         start = time.perf_counter()
         if where == "kernel":
             # It takes files only.
-            files = sorted(file for file in path.rglob("*") if file.is_file())
+            files = _files_in(path)
             await self._session.ComputeSession(name).upload(files, basedir=path.parent)
         else:
             folder_there = self._session.VFolder(name)
@@ -43,15 +43,23 @@ class Files:
         Args:
             files: the files in it, which a virtual folder is asked for one by one.
         """
-        Path(into).mkdir(parents=True, exist_ok=True)
         start = time.perf_counter()
         if where == "kernel":
+            _make_folders({Path(into)})
             await self._session.ComputeSession(name).download([path], into)
         else:
-            for folder in {Path(into, file).parent for file in files}:
-                folder.mkdir(parents=True, exist_ok=True)
+            _make_folders({Path(into, file).parent for file in files})
             await self._session.VFolder(name).download(files, basedir=into)
         return {"seconds": time.perf_counter() - start}
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _make_folders(folders: set[Path]) -> None:
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 async def main() -> None:

@@ -52,10 +52,10 @@ class Load:
 
 def loads(setting: Setting) -> list[Load]:
     large = setting.count(512, 128)
-    tree = setting.count(10_000, 1_000)
+    many, tree = setting.count(1_000, 300), setting.count(10_000, 1_000)
     return [
         Load("large", f"1 file of {large} MiB", 1, large * MIB),
-        Load("many", "1,000 files of 4 KiB", 1000, 4 * KIB, limit=MANY),
+        Load("many", f"{many:,} files of 4 KiB", many, 4 * KIB, limit=MANY),
         Load("tree", f"a tree of {tree:,} files", tree, KIB, per_folder=100, rounds=1, limit=MANY),
     ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,7 +11,7 @@ from ..peers import USUAL
 from ..rows import OURS, Limit, Row
 from ..setting import Setting
 from ..turns import in_turns
-from ..workers import MeasuringFailed
+from ..workers import MeasuringFailed, completed
 
 NAME = "imports"
 TITLE = "Import of each interface, in a new process"
@@ -33,7 +32,7 @@ def measure(setting: Setting) -> Iterator[Row]:
                 "print(time.perf_counter() - start)"
             )
             argv = [str(python), "-W", "ignore", "-c", code]
-            done = subprocess.run(argv, env=env, capture_output=True, text=True)
+            done = completed(argv, env, text=True)
             if done.returncode:
                 raise MeasuringFailed(f"{statement}: {done.stderr[-300:]}")
             return float(done.stdout.split()[-1])

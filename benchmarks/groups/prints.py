@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -12,7 +11,7 @@ from ..rows import BARE, OURS, Limit, Row
 from ..servers import backend_ai, gateway
 from ..setting import Setting
 from ..turns import in_turns
-from ..workers import MeasuringFailed
+from ..workers import MeasuringFailed, completed
 
 NAME = "prints"
 TITLE = "Programs that print line by line"
@@ -45,7 +44,7 @@ def _seconds(arguments: list[str], lines: int, folder: Path, env: Mapping[str, s
     """How long the command takes, with its output in a pipe that is read at once."""
     argv = [backend_ai(), "run", "-q", "python", *arguments]
     begun = time.perf_counter()
-    done = subprocess.run(argv, cwd=folder, env=dict(env), capture_output=True)
+    done = completed(argv, env, folder)
     lasted = time.perf_counter() - begun
     if done.returncode or done.stdout.count(b"\n") != lines:
         raise MeasuringFailed(f"output is missing: {done.stderr.decode(errors='replace')[-300:]}")

@@ -15,7 +15,7 @@ from ..rows import BARE, OURS, Limit, Row
 from ..servers import backend_ai, gateway
 from ..setting import Setting
 from ..turns import in_turns
-from ..workers import MeasuringFailed
+from ..workers import MeasuringFailed, completed
 
 NAME = "startup"
 TITLE = "Commands, from their start to their end"
@@ -71,9 +71,7 @@ def seconds(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None = None
         MeasuringFailed: it failed.
     """
     start = time.perf_counter()
-    done = subprocess.run(
-        argv, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True
-    )
+    done = completed(argv, env, cwd, stdin=subprocess.DEVNULL, text=True)
     took = time.perf_counter() - start
     if done.returncode:
         said = (done.stderr or done.stdout)[-500:]

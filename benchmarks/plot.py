@@ -14,6 +14,7 @@ __all__ = ["line_chart", "ratio_chart"]
 _TEXT, _GRID, _LIMIT = "#768390", "#76839055", "#d1772b"
 _COLOURS = ("#3b82d6", "#d1772b", "#3fa45b", "#a371d6")
 _FONT = "system-ui, -apple-system, 'Segoe UI', sans-serif"
+_STEPS = [float(f"{digit}e{power}") for power in range(-15, 16) for digit in (1, 2, 5)]
 _LABELS, _PLOT, _RIGHT, _TOP, _LINE = 380, 330, 70, 46, 24
 
 
@@ -105,15 +106,13 @@ def ratio_chart(rows: Sequence[Row], title: str) -> str:
 
 def _decades(low: float, high: float) -> tuple[float, float]:
     """Ends of a logarithmic axis that are 1, 2 or 5 times a power of ten, and differ."""
-    steps = [digit * 10.0**power for power in range(-9, 10) for digit in (1, 2, 5)]
-    below = max((step for step in steps if step < low), default=steps[0])
-    above = min((step for step in steps if step > high), default=steps[-1])
+    below = max((step for step in _STEPS if step < low), default=_STEPS[0])
+    above = min((step for step in _STEPS if step > high), default=_STEPS[-1])
     return below, above
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    steps = [float(f"{digit}e{power}") for power in range(-9, 10) for digit in (1, 2, 5)]
-    inside = [step for step in steps if low * 0.999 <= step <= high * 1.001]
+    inside = [step for step in _STEPS if low * 0.999 <= step <= high * 1.001]
     return inside if len(inside) <= 8 else [step for step in inside if f"{step:e}"[0] == "1"]
 
 

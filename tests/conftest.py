@@ -30,6 +30,7 @@ hypothesis.settings.load_profile("any machine")
 # What installs other clients, starts a program for each line, kills, soaks, or drives a browser.
 # The other tests take five minutes on two cores; `.ci/run` runs all of them.
 SLOW = (
+    "benchmarks/test_command.py",
     "peers/",
     "cli/test_admin.py",
     "cli/test_administration.py",

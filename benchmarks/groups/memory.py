@@ -22,7 +22,7 @@ LIMIT_BYTES = 60e6
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    size = setting.count(4 * GIB, GIB)
+    size = setting.count(4 * GIB, GIB // 2)
     with setting.place() as (folder, env), gateway(folder / "data", env) as served:
         source, back = folder / "large", folder / "back"
         source.mkdir()
@@ -38,7 +38,7 @@ def measure(setting: Setting) -> Iterator[Row]:
                 client = float(worker.ask(*order)["growth"])
             grown = {"client": client, "gateway": float(_peak(served.pid) - before)}
             for who, growth in grown.items():
-                name = f"{action} of {size // GIB} GiB, growth of the {who}"
+                name = f"{action} of {size / GIB:g} GiB, growth of the {who}"
                 headline = action == "upload" and who == "client"
                 limit = Limit(LIMIT_BYTES)
                 yield Row(NAME, name, {OURS: [growth]}, "bytes", limit=limit, headline=headline)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .plot import line_chart, ratio_chart
-from .rows import OURS, Row, spread
+from .rows import BARE, OURS, Row, spread
 
 __all__ = ["plots"]
 
@@ -18,7 +18,7 @@ def plots(rows: Sequence[Row], titles: dict[str, str]) -> dict[str, str]:
         titles: of the groups, by their names.
     """
     found: dict[str, str] = {}
-    headlines = [row for row in rows if row.headline]
+    headlines = [row for row in rows if row.headline and row.reference != BARE]
     for name, title, part in (
         ("headlines", "Ours in times of the official client", headlines),
         *(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from .rows import Row
+from .rows import BARE, Row
 from .table import shown
 
 __all__ = ["line_chart", "ratio_chart"]
@@ -15,7 +15,9 @@ _TEXT, _GRID, _LIMIT = "#768390", "#76839055", "#d1772b"
 _COLOURS = ("#3b82d6", "#d1772b", "#3fa45b", "#a371d6")
 _FONT = "system-ui, -apple-system, 'Segoe UI', sans-serif"
 _STEPS = [float(f"{digit}e{power}") for power in range(-15, 16) for digit in (1, 2, 5)]
-_LABELS, _PLOT, _RIGHT, _TOP, _LINE = 380, 330, 70, 46, 24
+_PLOT, _RIGHT, _TOP, _LINE = 330, 70, 46, 24
+_CHARACTER = 6.4
+"""Width of a character of a label, about."""
 
 
 class _Picture:
@@ -79,9 +81,12 @@ def ratio_chart(rows: Sequence[Row], title: str) -> str:
     ends += [row.limit.most for row, _ in found if row.limit is not None and row.limit.of]
     low, high = _decades(min(*ends, 1.0), max(*ends, 1.0))
 
+    names = [f"{row.name} ({_other(row)})" for row, _ in found]
+    left = 40 + round(_CHARACTER * max(map(len, names)))
+
     def place(value: float) -> float:
         share = (math.log10(value) - math.log10(low)) / (math.log10(high) - math.log10(low))
-        return _LABELS + share * _PLOT
+        return left + share * _PLOT
 
     picture = _Picture()
     bottom = _TOP + _LINE * len(found)
@@ -90,18 +95,24 @@ def ratio_chart(rows: Sequence[Row], title: str) -> str:
         picture.line(place(tick), _TOP - 6, place(tick), bottom, _GRID)
         picture.text(place(tick), bottom + 16, f"{tick:g}", "middle")
     picture.line(place(1), _TOP - 6, place(1), bottom, _TEXT, 1.5)
-    picture.text(_LABELS + _PLOT / 2, bottom + 36, "ours / other, less is better", "middle")
-    for number, (row, ratio) in enumerate(found):
+    caption = "ours / other, less is better; upright: the limit"
+    picture.text(left + _PLOT / 2, bottom + 36, caption, "middle")
+    for number, ((row, ratio), name) in enumerate(zip(found, names, strict=True)):
         y = _TOP + _LINE * (number + 0.5)
-        other = row.bare if row.reference == "bare" and row.bare else row.reference
-        picture.text(_LABELS - 14, y + 4, f"{row.name} ({other})", "end")
+        picture.text(left - 14, y + 4, name, "end")
         picture.line(place(ratio.least), y, place(ratio.most), y, _COLOURS[0], 2)
         picture.dot(place(ratio.median), y, _COLOURS[0])
-        picture.text(_LABELS + _PLOT + 10, y + 4, f"{ratio.median:.2f}")
+        picture.text(left + _PLOT + 10, y + 4, f"{ratio.median:.2f}")
         if row.limit is not None and row.limit.of == row.reference:
             limit = place(row.limit.most)
             picture.line(limit, y - 8, limit, y + 8, _LIMIT, 2)
-    return picture.svg(_LABELS + _PLOT + _RIGHT, bottom + 48, title)
+    return picture.svg(left + _PLOT + _RIGHT, bottom + 48, title)
+
+
+def _other(row: Row) -> str:
+    if row.reference == BARE:
+        return row.bare or BARE
+    return f"official {row.reference}"
 
 
 def _decades(low: float, high: float) -> tuple[float, float]:

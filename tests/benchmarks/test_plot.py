@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -49,7 +50,7 @@ def test_less_is_further_left() -> None:
 def test_names_are_escaped() -> None:
     root = ET.fromstring(ratio_chart([compared([1.0], [2.0])], "<A> & title"))
     texts = [text.text for text in root.iter(f"{SVG}text")]
-    assert "<A> & title" in texts and "a <name> & more (23.9.10)" in texts
+    assert "<A> & title" in texts and "a <name> & more (official 23.9.10)" in texts
 
 
 def test_rows_without_another_client_make_no_chart() -> None:
@@ -80,7 +81,7 @@ def test_no_points_make_no_chart() -> None:
 
 def test_the_plots_of_a_run() -> None:
     rows = [
-        compared([1.0], [2.0]),
+        replace(compared([1.0], [2.0]), headline=True),
         Row("group", "short", {OURS: [1.0], BARE: [1.0]}, headline=True),
         Row("lone", "alone", {OURS: [1.0]}),
         *(

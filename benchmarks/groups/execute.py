@@ -72,7 +72,7 @@ def _rows(
         calls: dict[str, Callable[[], float]] = {
             who: partial(worker.seconds, "calls", count) for who, worker in workers.items()
         }
-        samples = in_turns(calls, setting.round_count(15, 5))
+        samples = in_turns(calls, setting.round_count(11, 5))
     yield Row(
         NAME, f"execute, {name}", samples, bare=bare, limit=Limit(limit, USUAL), headline=True
     )

@@ -26,7 +26,7 @@ RUN = ("run", "-q", "python3", "-c", "pass")
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    rounds = setting.round_count(11, 5)
+    rounds = setting.round_count(9, 4)
     with setting.place() as (folder, env), ExitStack() as stack:
         served = env | stack.enter_context(gateway(folder / "data", env)).variables
         bare = partial(seconds, [sys.executable, "-c", "pass"], env)

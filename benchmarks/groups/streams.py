@@ -97,7 +97,7 @@ def _echo_rows(setting: Setting, workers: Mapping[str, Worker], rounds: int) -> 
     Their tail is mostly the machine's, whose bad moments last for some tens of milliseconds. So
     the clients take turns as short, each in a terminal that stays open.
     """
-    turns = setting.count(100, 20)
+    turns = setting.count(60, 20)
     samples: dict[str, dict[str, list[float]]] = {"p50": {}, "p99": {}}
     for number in range(rounds):
         taken: dict[str, list[float]] = {who: [] for who in workers}

@@ -47,7 +47,9 @@ def measure(setting: Setting) -> Iterator[Row]:
         name = "backend.ai run python3 -c pass, with a gateway of its own"
         limit = Limit(RUN_LIMIT, BARE)
         yield Row(NAME, name, samples, bare=PASS, limit=limit, headline=True)
-        runs = {OURS: partial(seconds, [backend_ai(), *RUN], served)}
+        runs: dict[str, Callable[[], float]] = {
+            OURS: partial(seconds, [backend_ai(), *RUN], served)
+        }
         theirs = ["run", "-q", "--rm", *RUN[2:]]
         runs |= _official(setting, theirs, served)
         samples = in_turns(runs, rounds, twice=False)

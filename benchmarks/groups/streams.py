@@ -6,7 +6,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from ..peers import USUAL
@@ -14,7 +14,7 @@ from ..rows import BARE, OURS, Limit, Row
 from ..servers import gateway
 from ..setting import Setting
 from ..turns import in_turns
-from ..workers import Worker, open_worker
+from ..workers import MeasuringFailed, Worker, open_worker
 
 NAME = "streams"
 TITLE = "Streams on a gateway"
@@ -84,9 +84,13 @@ def once(worker: Worker, runtime: object, order: tuple[object, ...]) -> Callable
     def measure() -> float:
         worker.ask("open", runtime)
         try:
-            return worker.seconds(*order)
-        finally:
-            worker.ask("close")
+            seconds = worker.seconds(*order)
+        except MeasuringFailed:
+            with suppress(MeasuringFailed):  # the first failure is the one to tell
+                worker.ask("close")
+            raise
+        worker.ask("close")
+        return seconds
 
     return measure
 

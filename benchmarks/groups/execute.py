@@ -58,7 +58,8 @@ def _rows(
             return worker.seconds("first")
 
     starts: dict[str, Callable[[], float]] = {who: partial(first, who) for who in clients}
-    samples = in_turns(starts, setting.round_count(5, 2), twice=False)
+    # Each is a process of its own, which has nothing to warm up but the disk's cache.
+    samples = in_turns(starts, setting.round_count(5, 2), warm_up=False, twice=False)
     bare = "a socket"
     yield Row(
         NAME, f"first execute of a process, {name}", samples, bare=bare, limit=Limit(1, USUAL)

@@ -24,7 +24,9 @@ from work import (
     TERMINAL_ECHO,
     TERMINAL_SIZE,
     UP,
+    Awaited,
     execute_output,
+    output,
     terminal_output,
 )
 
@@ -106,11 +108,9 @@ class Streams:
 
     async def interrupt(self, runtime: str) -> Figures:
         async with self.kernel.stream_execute(BUSY[runtime]) as stream:
-            text, start = "", 0.0
+            up, start = Awaited(UP), 0.0
             async for reply in replies(stream):
-                # Replies without output come first, as many as the kernel takes time.
-                text += output(reply)
-                if not start and UP in text:
+                if up.feed(output(reply)):
                     start = time.perf_counter()
                     await self.kernel.interrupt()
             if not start:
@@ -132,20 +132,14 @@ async def replies(stream: Any) -> AsyncIterator[dict[str, Any]]:
 
 async def greet(kernel: Any) -> float:
     """Run code that prints; when its output was there."""
-    text, printed = "", 0.0
+    greeting, printed = Awaited(GREETING), 0.0
     async with kernel.stream_execute(HELLO) as stream:
         async for reply in replies(stream):
-            text += output(reply)
-            if not printed and GREETING in text:
+            if greeting.feed(output(reply)):
                 printed = time.perf_counter()
     if not printed:
         raise ValueError(f"the run has ended without {GREETING!r}")
     return printed
-
-
-def output(reply: dict[str, Any]) -> str:
-    """What a reply has of standard output: often nothing, and of some managers not even a list."""
-    return "".join(item[1] for item in reply.get("console") or () if item[0] == "stdout")
 
 
 async def begin(pty: Any, command: bytes) -> bytes:

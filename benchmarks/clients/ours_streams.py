@@ -19,6 +19,7 @@ from work import (
     TERMINAL_ECHO,
     TERMINAL_SIZE,
     UP,
+    Awaited,
     execute_output,
     terminal_output,
 )
@@ -124,11 +125,9 @@ class Streams:
 
 async def printed(run: Execution, wanted: str) -> None:
     """Wait for output, whatever comes before it, and in however many pieces it comes."""
-    text = ""
+    awaited = Awaited(wanted)
     async for event in run:
-        if isinstance(event, Stdout):
-            text += event.text
-        if wanted in text:
+        if isinstance(event, Stdout) and awaited.feed(event.text):
             return
     raise ValueError(f"the run has ended without {wanted!r}")
 

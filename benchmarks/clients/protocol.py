@@ -7,6 +7,7 @@ since the Pythons of official clients run it, too.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
@@ -38,13 +39,14 @@ def _told(exc: Exception) -> str:
 
 
 async def obey(
-    measures: Mapping[str, Callable[..., Awaitable[Figures]]],
+    measures: Mapping[str, Callable[..., Awaitable[Figures] | Figures]],
     in_thread: Callable[[Callable[[], list[Any]]], Awaitable[list[Any]]],
 ) -> None:
     """Obey until the orders end."""
     while order := await in_thread(next_order):
         try:
-            answer(await measures[order[0]](*order[1:]))
+            found = measures[order[0]](*order[1:])
+            answer(await found if inspect.isawaitable(found) else found)
         except Exception as exc:  # the measuring program reports it
             answer({"error": _told(exc)})
 

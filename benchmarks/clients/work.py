@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 READY = b"ready>"
 
@@ -35,6 +37,28 @@ def execute_output(size: int) -> str:
         f"import sys\nfor _ in range({pieces}):\n    sys.stdout.write('y\\n' * 32768)\n"
         f"sys.stdout.write('y\\n' * {rest // 2})\n"
     )
+
+
+def output(reply: Mapping[str, Any]) -> str:
+    """What a reply has of standard output: often nothing, and of some managers not even a list."""
+    return "".join(item[1] for item in reply.get("console") or () if item[0] == "stdout")
+
+
+class Awaited:
+    """A text that is awaited in output, whatever comes before it, and in however many pieces."""
+
+    def __init__(self, wanted: str) -> None:
+        self._wanted = wanted
+        self._text = ""
+        self._found = False
+
+    def feed(self, text: str) -> bool:
+        """Take the next piece; True once, when the text has come."""
+        self._text += text
+        if self._found or self._wanted not in self._text:
+            return False
+        self._found = True
+        return True
 
 
 def high_water() -> int:

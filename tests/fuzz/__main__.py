@@ -2,7 +2,8 @@
 
 Guided by coverage with atheris, where that is installed; else with hypothesis, whose examples are
 mutations of the corpus. An input that breaks a property is saved below ``build/fuzz/``; move it to
-``tests/fuzz/corpus/TARGET/found-NAME`` together with the mend.
+``tests/fuzz/corpus/TARGET/found-NAME`` together with the mend. Inputs that have reached new code
+stay there as well, and the next run goes on with them.
 """
 
 from __future__ import annotations

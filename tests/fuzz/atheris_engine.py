@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 
 import atheris
 
@@ -19,6 +20,8 @@ INPUT_BYTES = 4096
 def main(name: str, seconds: str, folder: str) -> None:
     """Fuzz until the time is up or a property is broken, and end the process."""
     logging.disable()
+    kept = Path(folder, "corpus")
+    kept.mkdir(exist_ok=True)
     longest = max([INPUT_BYTES, *(path.stat().st_size for path in corpus_of(name))])
     atheris.Setup(
         [
@@ -30,7 +33,8 @@ def main(name: str, seconds: str, folder: str) -> None:
             "-rss_limit_mb=2048",
             "-print_final_stats=1",
             "-verbosity=1",
-            *([str(CORPUS / name)] if corpus_of(name) else []),
+            str(kept),
+            str(CORPUS / name),
         ],
         target,
     )

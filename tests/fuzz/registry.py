@@ -33,6 +33,7 @@ TARGETS = {
     "resumable_hostile": "streams",
     "dotenv": "settings",
     "profiles": "settings",
+    "graphql": "graphql",
     "graphql_filter": "graphql",
 }
 """The module of each target."""

@@ -385,12 +385,37 @@ def profile_files() -> _Seeds:
     }
 
 
+def queries() -> _Seeds:
+    def query(text: str, **variables: object) -> bytes:
+        return chosen(json.dumps({"query": text, "variables": variables}))
+
+    page = "query($n: Int!) { vfolder_list(limit: $n, offset: 0) { items { name } total_count } }"
+    doubled = "{...A ...A} " + " ".join(
+        f"fragment {one} on Query {{...{two} ...{two}}}" for one, two in ("AB", "BC", "CD", "DE")
+    )
+    return {
+        "page": query(page, n=20),
+        "alias": query(
+            '{a: agents {id} b: agents(status: "ALIVE") {...F}} fragment F on Agent {id}'
+        ),
+        "many": query("{" + " ".join(f"a{i}: agents {{id}}" for i in range(20)) + "}"),
+        "deep": query("{agents" + "{compute_containers" * 10 + "{id}" + "}" * 11),
+        "nested": query("{agents(status: " + "[" * 60 + "]" * 60 + ") {id}}"),
+        "doubled": query(f"{doubled} fragment E on Query {{agents {{id}}}}"),
+        "circle": query("{...A} fragment A on Query {...B} fragment B on Query {...A}"),
+        "inline": query("{... @skip(if: false) {... on Query {users {id username}}}}"),
+        "introspection": query("{__schema {types {name fields {name}}} __typename}"),
+        "mutation": query('mutation {create_domain(name: "a", props: {}) {ok msg}}'),
+    }
+
+
 def filters() -> _Seeds:
     return {
         "compare": chosen('status == "RUNNING" & (num >= 2 | !name contains "lab")', 0),
         "in": chosen('name in ["a", "b"] | created_at == null', 0),
         "like": chosen('name ilike "%LAB_%"', 0),
-        "order": chosen("-num,+name", 1),
+        "many-percents": chosen('name like "%b%b%b%b%b%b%b%b%b%c"', 0),
+        "order": chosen("-num,+name,-num", 1),
     }
 
 
@@ -413,6 +438,7 @@ SEEDS = {
     "resumable_hostile": hostile_streams,
     "dotenv": dotenvs,
     "profiles": profile_files,
+    "graphql": queries,
     "graphql_filter": filters,
 }
 

@@ -16,7 +16,7 @@ from backendai_trio.wire.storage_proxy import ContentRange, PatchHead, TusState,
 from backendai_trio.wire.vfolders import CreateVFolder
 
 from ..choices import Choices, pieces
-from .archives import check_tree, guarded
+from .archives import check_tree, guarded, without_threads
 
 TAIL_BYTES = 48
 """Enough for seven chunks."""
@@ -55,7 +55,8 @@ def tus_headers(data: bytes) -> None:
 
 def tus(data: bytes) -> None:
     """The file is what was sent, each byte once and in its place, whatever is repeated or cut."""
-    trio.run(_upload, Choices(data, TAIL_BYTES))
+    with without_threads():
+        trio.run(_upload, Choices(data, TAIL_BYTES))
 
 
 async def _upload(choices: Choices) -> None:

@@ -31,10 +31,13 @@ _READ_BYTES = 1024 * 1024
 hypercorn's own 64 KiB a large upload took twice the time."""
 _SILENCE_SECONDS = 0.25
 _TURN_AWAY_SECONDS = 1.0
-_TOO_MANY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"
-    b'Content-Length: 32\r\nConnection: close\r\n\r\n{"title": "Too many connections"}'
-)
+_TOO_MANY = b"""\
+HTTP/1.1 503 Service Unavailable\r
+Content-Type: application/problem+json\r
+Content-Length: 33\r
+Connection: close\r
+\r
+{"title": "Too many connections"}"""
 _EXTENSIONS = b"sec-websocket-extensions"
 
 _Listener = trio.SSLListener[trio.SocketStream] | trio.SocketListener
@@ -218,6 +221,14 @@ class _Refusals:
 
     async def send(self, message: Message) -> None:
         """Send for the application; see ASGI's ``send``."""
+        try:
+            await self._send_message(message)
+        except trio.BusyResourceError:
+            # The client has disconnected at this moment, and the HTTP server closes the connection
+            # while it sends (hypercorn 0.18: `_close` does not take the `send_lock`).
+            pass
+
+    async def _send_message(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._refused = message["status"] >= 400
         elif self._refused and not self._read_whole and not message.get("more_body", False):

@@ -56,6 +56,9 @@ class GatewayLimits:
     max_create_bytes: int = 1024 * 1024
     """Largest body of a request that creates a kernel: kernels that wait are kept in memory with
     theirs, and no program could be started with much more (its variables, its command)."""
+    max_runs: int = 1000
+    """How many runs a kernel may have: the one that it executes, those that wait for their turn,
+    and those whose output was not received yet."""
     poll_seconds: float = 2.0
     """How long a poll for a run's output waits (docs/protocol.md, section 4.3)."""
     abandoned_seconds: float = 10.0

@@ -68,6 +68,9 @@ class GatewayLimits:
     terminal's output is no longer kept in full."""
     output_bytes: int = 1024 * 1024
     """Output of a run or terminal that is buffered before the program has to wait."""
+    max_input_bytes: int = 8 * 1024 * 1024
+    """Input of a resumable stream that its program has not read. Clients of this library send less
+    before they are told to go on."""
     log_chars: int = 1024 * 1024
     """Characters of output that ``GET /session/{name}/logs`` can return."""
     keepalive_seconds: float = KEEPALIVE_SECONDS

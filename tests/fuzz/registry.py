@@ -33,6 +33,7 @@ TARGETS = {
     "resumable_hostile": "streams",
     "dotenv": "settings",
     "profiles": "settings",
+    "requests": "gateway",
     "graphql": "graphql",
     "graphql_filter": "graphql",
 }

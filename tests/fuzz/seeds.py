@@ -409,6 +409,72 @@ def queries() -> _Seeds:
     }
 
 
+def requests() -> _Seeds:
+    calls: list[tuple[int, str, object]] = [
+        (
+            0,
+            "POST /session",
+            {"name": "lab1", "image": "python", "config": {"environ": {"A": "b"}}},
+        ),
+        (1, "POST /v2/kernel/create", {"lang": "python", "clientSessionToken": "lab1"}),
+        (0, "GET /session/lab1", ""),
+        (0, "POST /session/lab1", {"mode": "query", "code": "1", "runId": "a"}),
+        (0, "POST /session/lab1/rename?name=lab2", ""),
+        (0, "POST /session/lab1/download", {"files": ["a"]}),
+        (0, "GET /session/lab1/files?path=.", ""),
+        (0, "POST /admin/graphql", {"query": "{users {id}}", "variables": {}}),
+        (
+            0,
+            "POST /admin/graphql",
+            {
+                "query": "query($f: String) {vfolder_list(limit: 9, offset: 0, filter: $f)"
+                " {total_count}}",
+                "variables": {"f": 'name like "%a"'},
+            },
+        ),
+        (2, "POST /admin/graphql", {"query": "{agents {id}}"}),
+        (0, "POST /folders", {"name": "data", "host": "local"}),
+        (3, "POST /folders", {"name": "more"}),
+        (0, "GET /folders", ""),
+        (0, "GET /folders/data", ""),
+        (0, "POST /folders/data/mkdir", {"path": "a/b", "parents": True}),
+        (0, "GET /folders/data/files?path=a", ""),
+        (0, "POST /folders/data/request-upload", {"path": "x", "size": 5}),
+        (0, "POST /folders/data/request-download", {"file": "x", "archive": True}),
+        (0, "POST /folders/data/move-file", {"src": "a", "dst": "c"}),
+        (0, "DELETE /folders/data/delete-files", {"files": ["a"], "recursive": True}),
+        (0, "POST /folders/data/clone", {"target_name": "copy", "cloneable": True}),
+        (0, "POST /folders/data/update-options", {"cloneable": True, "permission": "ro"}),
+        (0, "POST /folders/data/rename", {"new_name": "data2"}),
+        (0, "POST /folders/data/share", {"emails": ["a"], "permission": "rw"}),
+        (0, "POST /folders/invitations/accept", {"inv_id": "a"}),
+        (0, "DELETE /folders/data", ""),
+        (0, "GET /events/session?sessionName=*", ""),
+        (0, "GET /events/background-task?taskId=a", ""),
+        (0, "POST /user-config/dotfiles", {"path": ".bashrc", "data": "x", "permission": "644"}),
+        (0, "GET /user-config/dotfiles", ""),
+        (0, "POST /resource/check-presets", {"scaling_group": "default", "group": "default"}),
+        (0, "POST /auth", {"echo": "a"}),
+        (0, "GET /auth/ssh-keypair", ""),
+        (0, "GET /", ""),
+    ]
+    form = encode_part_head("a/b", BOUNDARY) + b"x" + part_end(BOUNDARY, last=True)
+    found = {
+        f"{number:02}": chosen(f"{line}\napplication/json\n{json.dumps(body) if body else ''}", era)
+        for number, (era, line, body) in enumerate(calls)
+    }
+    return found | {
+        "form": chosen(
+            f"POST /folders/data/upload\nmultipart/form-data; boundary={BOUNDARY}\n".encode()
+            + form,
+            1,
+        ),
+        "cut-short": chosen('POST /auth\napplication/json\n{"echo": 1}', 0, 0, 3),
+        "unsigned": chosen('POST /folders\napplication/json\n{"name": "x"}', 0, 1),
+        "patch": chosen("PATCH /storage/upload?token=a\napplication/offset+octet-stream\nhello"),
+    }
+
+
 def filters() -> _Seeds:
     return {
         "compare": chosen('status == "RUNNING" & (num >= 2 | !name contains "lab")', 0),
@@ -438,6 +504,7 @@ SEEDS = {
     "resumable_hostile": hostile_streams,
     "dotenv": dotenvs,
     "profiles": profile_files,
+    "requests": requests,
     "graphql": queries,
     "graphql_filter": filters,
 }

@@ -42,6 +42,7 @@ from backendai_trio.wire.run_state import RunState
 from backendai_trio.wire.versions import SESSION_6, Hello, choose_era
 
 from ..choices import Choices, pieces
+from ..hostile_json import HOSTILE, with_hostile_value
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -132,6 +133,8 @@ def json(data: bytes) -> None:
     choices = Choices(data)
     name, decode = choices.pick(list(DECODERS.items()))
     body = choices.rest()
+    if place := choices.byte():
+        body = with_hostile_value(body, place - 1, choices.pick(HOSTILE))
     try:
         decode(body)
     except BackendError as exc:

@@ -213,9 +213,8 @@ def tar_archives() -> _Seeds:
         (folder / "file").write_bytes(b"hello")
         (folder / ("long" * 30)).write_bytes(b"x")
         (folder / "link").symlink_to("file")
-        for path in (folder, *folder.iterdir()):
-            if not path.is_symlink():
-                os.utime(path, (1_000_000_000, 1_000_000_000))
+        for path in (*folder.iterdir(), folder):
+            os.utime(path, (1_000_000_000, 1_000_000_000), follow_symlinks=False)
         whole = b"".join(sealed(archive([(folder, "folder")])))
     linked = encode_entry(Entry("a", "file", 5)) + b"hello" + padding(5)
     hard = bytearray(encode_entry(Entry("b", "symlink", target="a")))

@@ -98,6 +98,7 @@ BAD: dict[str, bytes] = {
     "length with a sign": OK + b"Content-Length: +2\r\n\r\nhi",
     "length that is none": OK + b"Content-Length: two\r\n\r\nhi",
     "length that is huge": OK + b"Content-Length: 99999999999999999999999\r\n\r\nhi",
+    "length with many zeros": OK + b"Content-Length: " + b"0" * 20 + b"2\r\n\r\nhi",
     "length and chunks": OK + TWO + CHUNKED + b"\r\n" + HI + b"\r\n",
     "chunks and length": OK + CHUNKED + TWO + b"\r\n" + HI + b"\r\n",
     "gzip": OK + b"Transfer-Encoding: gzip\r\n\r\nhi",

@@ -78,8 +78,8 @@ def parse_dotenv(text: str) -> dict[str, str]:
 
     Raises:
         ConfigError: a line names one of our settings and is not an assignment, it has two of them,
-            its quote is not closed, or it stands within another variable's quotes. The message has the number of
-            the line, and never its content.
+            its quote is not closed, or it stands within another variable's quotes. The message has
+            the number of the line, and never its content.
     """
     found: dict[str, str] = {}
     numbered = list(enumerate(_LINE_END.split(text), start=1))[::-1]

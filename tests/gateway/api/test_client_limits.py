@@ -104,7 +104,7 @@ async def test_head_that_is_too_large(gateway: Gateway, session: Raw, line: byte
     await check_served(session)
 
 
-@limited(head_seconds=0.1)
+@limited(head_seconds=0.5)
 @pytest.mark.parametrize("start", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HT"])
 async def test_head_that_trickles(gateway: Gateway, session: Raw, start: bytes) -> None:
     """On a new connection, and on one that has carried a request."""

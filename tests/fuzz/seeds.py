@@ -106,6 +106,14 @@ def content_codings() -> _Seeds:
     }
 
 
+_TEMPLATE: dict[str, object] = {
+    "template": {
+        "apiVersion": "6",
+        "kind": "taskTemplate",
+        "metadata": {"name": "t"},
+        "spec": {"kernel": {"image": "python", "environ": {"A": "b"}}, "mounts": {"data": "d"}},
+    }
+}
 _BODIES: dict[str, object] = {
     "graphql": {"query": "{agents{id}}", "variables": {"status": None}},
     "paths": {"files": ["a", "b/c"]},
@@ -152,6 +160,9 @@ _BODIES: dict[str, object] = {
     "containers": {"compute_session": {"containers": [{"id": "a", "cluster_idx": 1}]}},
     "projects": {"user": {"groups": [{"id": "a", "name": "default"}]}},
     "status": {"scheduler": {"failed_predicates": [{"name": "a", "msg": "b"}], "retries": 3}},
+    "template": {"payload": json.dumps([_TEMPLATE]), "group": "default"},
+    "templates": [{"id": "a", "name": "t", "group_name": "default", **_TEMPLATE}],
+    "template made": [{"id": "a", "user": "b"}],
     "problem": {"type": "https://api.backend.ai/probs/x", "title": "x", "msg": "y"},
     "task": {"task_id": "a", "current_progress": 1, "total_progress": 2, "message": "x"},
 }
@@ -453,6 +464,9 @@ def requests() -> _Seeds:
         (0, "POST /user-config/dotfiles", {"path": ".bashrc", "data": "x", "permission": "644"}),
         (0, "GET /user-config/dotfiles", ""),
         (0, "POST /resource/check-presets", {"scaling_group": "default", "group": "default"}),
+        (0, "POST /template/session", {"payload": json.dumps([_TEMPLATE])}),
+        (0, "GET /template/session", ""),
+        (0, "POST /session/_/create-from-template", {"template_id": "a", "name": "lab3"}),
         (0, "POST /auth", {"echo": "a"}),
         (0, "GET /auth/ssh-keypair", ""),
         (0, "GET /", ""),

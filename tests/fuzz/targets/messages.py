@@ -30,6 +30,7 @@ from backendai_trio.wire import (
     resources,
     resumable,
     services,
+    session_templates,
     ssh_keypair,
     status_details,
     vfolder_files,
@@ -88,6 +89,7 @@ DECODERS: dict[str, Callable[[bytes], object]] = {
     "invite": vfolder_sharing.Invite.decode,
     "login": logins.LoginRequest.decode,
     "service": services.StartService.decode,
+    "template": session_templates.decode_payload,
     "batch job": lambda body: batch_jobs.BatchJob.decode(Fields.parse(body, "fuzz")),
     "service options": lambda body: services.ServiceOptions.decode(_object(body)),
     "shutdown": lambda body: services.decode_shutdown(_object(body)),
@@ -121,6 +123,8 @@ DECODERS: dict[str, Callable[[bytes], object]] = {
     "containers": lambda body: containers.decode_containers(_object(body)),
     "projects": lambda body: own_projects.OwnProjects.decode(_object(body)),
     "status": lambda body: status_details.StatusDetails.decode(_object(body)),
+    "templates": session_templates.decode_templates,
+    "template made": session_templates.decode_created,
     "problem": lambda body: http.decode_problem(http.Response(400, http.PROBLEM, body, {})),
     "task": lambda body: background_tasks.TaskEvent.decode(
         events.Message("bgtask_done", body.decode("latin-1"))

@@ -267,6 +267,28 @@ async def test_body_that_is_to_be_checked_is_too_large(gateway: Gateway, seed: R
     assert (await Raw(gateway, "v6.20200815")("POST", "/auth", {"echo": "x" * 1000})).status == 200
 
 
+@pytest.mark.parametrize("what", ["list", "object"])
+async def test_body_that_is_nested_too_deeply(session: Raw, what: str) -> None:
+    """Near the depth at which Python gives up, what can be read cannot be written any more."""
+    begin, end = {"list": ("[", "]"), "object": ('{"a":', "}")}[what]
+    found = set()
+    for depth in [100, *range(930, 1000), 5000]:
+        nested = begin * depth + "0" + end * depth
+        found.add((await session("POST", "/auth", f'{{"echo":{nested}}}'.encode())).status)
+    assert found == {200, 400}
+
+
+async def test_template_that_is_nested_too_deeply(session: Raw) -> None:
+    """It would be stored, and perhaps never be read again."""
+    for depth, status in ((90, 200), (100, 400), (900, 400)):
+        spec = {"kernel": {"image": "python"}, "more": "DEEP"}
+        row = {"template": {"apiVersion": "6", "metadata": {"name": "t"}, "spec": spec}}
+        payload = json.dumps([row]).replace('"DEEP"', "[" * depth + "]" * depth)
+        answer = await session("POST", "/template/session", {"payload": payload})
+        assert answer.status == status
+    assert len((await session("GET", "/template/session")).json()) == 1
+
+
 # --- the admin API -------------------------------------------------------------------------------
 
 SMALL = QueryLimits(body_bytes=2000, chars=1000, depth=3, fields=10, root_fields=3)

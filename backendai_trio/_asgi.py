@@ -85,19 +85,7 @@ async def serve_app(
         task_status: told once connections are accepted.
     """
     limits = limits or ServerLimits()
-    config = HypercornConfig()
-    config.accesslog = None
-    config.errorlog = log
-    config.loglevel = "WARNING"
-    config.alpn_protocols = ["http/1.1"]
-    config.h11_max_incomplete_size = limits.head_bytes
-    config.websocket_max_message_size = limits.message_bytes
-    config.keep_alive_timeout = config.ssl_handshake_timeout = limits.head_seconds
-    config.keep_alive_max_requests = sys.maxsize
-    config.include_server_header = False
-    config.include_date_header = dated
-    if certificate is not None:
-        config.certfile, config.keyfile = map(str, certificate)
+    config = _config_of(limits, log, certificate, dated=dated)
     context = WorkerContext(None)
 
     async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,7 +95,6 @@ async def serve_app(
         await app(scope, receive, send)
 
     wrapped = ASGIWrapper(cast(ASGIFramework, refusing))
-
     open_now = 0
 
     async def serve_connection(stream: trio.SSLStream[trio.SocketStream]) -> None:
@@ -124,6 +111,25 @@ async def serve_app(
     await trio.serve_listeners(
         serve_connection, [_listener_of(listener, config)], task_status=task_status
     )
+
+
+def _config_of(
+    limits: ServerLimits, log: logging.Logger, certificate: tuple[Path, Path] | None, *, dated: bool
+) -> HypercornConfig:
+    config = HypercornConfig()
+    config.accesslog = None
+    config.errorlog = log
+    config.loglevel = "WARNING"
+    config.alpn_protocols = ["http/1.1"]
+    config.h11_max_incomplete_size = limits.head_bytes
+    config.websocket_max_message_size = limits.message_bytes
+    config.keep_alive_timeout = config.ssl_handshake_timeout = limits.head_seconds
+    config.keep_alive_max_requests = sys.maxsize
+    config.include_server_header = False
+    config.include_date_header = dated
+    if certificate is not None:
+        config.certfile, config.keyfile = map(str, certificate)
+    return config
 
 
 def _listener_of(listener: socket.socket, config: HypercornConfig) -> _Listener:

@@ -12,7 +12,7 @@ from backendai_trio.transport.exceptions import Disconnected, MalformedResponse
 from backendai_trio.wire.content_coding import PIECE_BYTES, ContentDecoder, decode_content
 from backendai_trio.wire.signing import SignatureRefused, Signed, sign, verify
 
-from ...transport.response_oracle import Reading, check_beside_h11, ours
+from ...transport.response_oracle import check_beside_h11, ours
 from ..choices import Choices, pieces
 
 ACCESS_KEY, SECRET_KEY = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -30,7 +30,6 @@ def http_response(data: bytes) -> None:
     parts = pieces(message, cuts)
     check_beside_h11(parts, method, closed=closed)
     whole, in_parts = _reading([message], method, closed), _reading(parts, method, closed)
-    # Bytes behind a response that come with it, or later, or after a refusal: the same response.
     assert whole == in_parts, (whole, in_parts)
 
 
@@ -40,11 +39,7 @@ def _reading(parts: list[bytes], method: str, closed: bool) -> object:
         reading = ours(parts, method, closed=closed)
     except (MalformedResponse, Disconnected) as exc:
         return type(exc)
-    return reading and (reading.status, reading.headers, reading.body, _ends(reading))
-
-
-def _ends(reading: Reading) -> bool:
-    return reading.reusable
+    return reading
 
 
 def signatures(data: bytes) -> None:

@@ -7,29 +7,60 @@ import os
 import socket
 import stat
 import sys
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import cast
 
+import h11
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config as HypercornConfig
 from hypercorn.events import Closed, RawData
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["drop_connections", "serve_app"]
+__all__ = ["ServerLimits", "drop_connections", "serve_app"]
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 _READ_BYTES = 1024 * 1024
 """How much the HTTP server reads at once. Each read takes it 0.1 ms, whatever its size: with
 hypercorn's own 64 KiB a large upload took twice the time."""
-_DRAIN_BYTES = 64 * 1024 * 1024
 _SILENCE_SECONDS = 0.25
+_TURN_AWAY_SECONDS = 1.0
+_TOO_MANY = b"""\
+HTTP/1.1 503 Service Unavailable\r
+Content-Type: application/problem+json\r
+Content-Length: 33\r
+Connection: close\r
+\r
+{"title": "Too many connections"}"""
+_EXTENSIONS = b"sec-websocket-extensions"
 
 _Listener = trio.SSLListener[trio.SocketStream] | trio.SocketListener
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServerLimits:
+    """What a server takes of its clients before the application sees any of it."""
+
+    connections: int = 1000
+    """How many there may be at once; further ones are answered with status 503, and closed."""
+    head_bytes: int = 16 * 1024
+    """For the head of a request."""
+    message_bytes: int = 16 * 1024 * 1024
+    """For a message of a WebSocket."""
+    head_seconds: float = 75.0
+    """For the whole head of a request to arrive, and for the pause before it; also for the
+    handshake of TLS."""
+    rest_bytes: int = 64 * 1024 * 1024
+    """How much of a request is still read after it was refused, so that its client gets to read
+    the refusal."""
+    rest_seconds: float = 10.0
+    """For how long."""
 
 
 async def serve_app(
@@ -39,6 +70,7 @@ async def serve_app(
     log: logging.Logger,
     certificate: tuple[Path, Path] | None = None,
     dated: bool = True,
+    limits: ServerLimits | None = None,
     task_status: trio.TaskStatus[list[_Listener]],
 ) -> None:
     """Serve an application until cancelled.
@@ -49,35 +81,55 @@ async def serve_app(
         log: for the server's own failures.
         certificate: PEM files of a certificate chain and its key; None serves plain HTTP.
         dated: whether each response gets a Date header; no, when the application sets it.
+        limits: what clients may take; default: `ServerLimits()`.
         task_status: told once connections are accepted.
     """
+    limits = limits or ServerLimits()
+    config = _config_of(limits, log, certificate, dated=dated)
+    context = WorkerContext(None)
+
+    async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            refusals = _Refusals(receive, send, limits)
+            receive, send = refusals.receive, refusals.send
+        await app(scope, receive, send)
+
+    wrapped = ASGIWrapper(cast(ASGIFramework, refusing))
+    open_now = 0
+
+    async def serve_connection(stream: trio.SSLStream[trio.SocketStream]) -> None:
+        nonlocal open_now
+        if open_now >= limits.connections:
+            await _turn_away(stream)
+            return
+        open_now += 1
+        try:
+            await _Connection(wrapped, config, context, ConnectionState({}), stream).run()
+        finally:
+            open_now -= 1
+
+    await trio.serve_listeners(
+        serve_connection, [_listener_of(listener, config)], task_status=task_status
+    )
+
+
+def _config_of(
+    limits: ServerLimits, log: logging.Logger, certificate: tuple[Path, Path] | None, *, dated: bool
+) -> HypercornConfig:
     config = HypercornConfig()
     config.accesslog = None
     config.errorlog = log
     config.loglevel = "WARNING"
     config.alpn_protocols = ["http/1.1"]
-    config.keep_alive_timeout = 75.0
+    config.h11_max_incomplete_size = limits.head_bytes
+    config.websocket_max_message_size = limits.message_bytes
+    config.keep_alive_timeout = config.ssl_handshake_timeout = limits.head_seconds
     config.keep_alive_max_requests = sys.maxsize
     config.include_server_header = False
     config.include_date_header = dated
     if certificate is not None:
         config.certfile, config.keyfile = map(str, certificate)
-    context = WorkerContext(None)
-
-    async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            refusals = _Refusals(receive, send)
-            receive, send = refusals.receive, refusals.send
-        await app(scope, receive, send)
-
-    wrapped = ASGIWrapper(cast(ASGIFramework, refusing))
-
-    async def serve_connection(stream: trio.SSLStream[trio.SocketStream]) -> None:
-        await _Connection(wrapped, config, context, ConnectionState({}), stream).run()
-
-    await trio.serve_listeners(
-        serve_connection, [_listener_of(listener, config)], task_status=task_status
-    )
+    return config
 
 
 def _listener_of(listener: socket.socket, config: HypercornConfig) -> _Listener:
@@ -86,10 +138,59 @@ def _listener_of(listener: socket.socket, config: HypercornConfig) -> _Listener:
     return plain if context is None else trio.SSLListener(plain, context, https_compatible=True)
 
 
+async def _turn_away(stream: trio.abc.Stream) -> None:
+    """Answer a connection that is one too many; closed without an answer if it uses TLS, since the
+    handshake would cost more than a request."""
+    try:
+        with trio.move_on_after(_TURN_AWAY_SECONDS):
+            if isinstance(stream, trio.SocketStream):
+                await stream.send_all(_TOO_MANY)
+                await stream.send_eof()
+                # A connection that is closed while its client still sends loses the answer.
+                while await stream.receive_some():
+                    pass
+    except trio.BrokenResourceError:
+        pass
+    await trio.aclose_forcefully(stream)
+
+
+class _Http1(H11Protocol):
+    """HTTP/1.1 and WebSockets, and nothing that hypercorn can turn a connection into besides."""
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Do not change to HTTP/2: its limits would be others."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        # Without compression of WebSockets: a message is decompressed before its size is looked at,
+        # and a kilobyte may be a megabyte then.
+        headers = [item for item in request.headers if item[0] != _EXTENSIONS]
+        await super()._create_stream(
+            h11.Request(
+                method=request.method,
+                target=request.target,
+                headers=headers,
+                http_version=request.http_version,
+            )
+        )
+
+
 class _Connection(TCPServer):
     """Hypercorn's connection, which reads more at once. Its own size is a constant of a module."""
 
     async def _read_data(self) -> None:
+        made = self.protocol.protocol
+        assert isinstance(made, H11Protocol)
+        self.protocol.protocol = _Http1(
+            made.app,
+            made.config,
+            made.context,
+            made.task_group,
+            made.connection_state,
+            made.ssl,
+            made.client,
+            made.server,
+            made.send,
+        )
         while True:
             try:
                 with trio.fail_after(self.config.read_timeout or inf):
@@ -110,9 +211,10 @@ class _Refusals:
     as not too much of it is left.
     """
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, limits: ServerLimits) -> None:
         self._receive = receive
         self._send = send
+        self._limits = limits
         self._read_whole = False
         self._refused = False
 
@@ -125,6 +227,14 @@ class _Refusals:
 
     async def send(self, message: Message) -> None:
         """Send for the application; see ASGI's ``send``."""
+        try:
+            await self._send_message(message)
+        except trio.BusyResourceError:
+            # The client has disconnected at this moment, and the HTTP server closes the connection
+            # while it sends (hypercorn 0.18: `_close` does not take the `send_lock`).
+            pass
+
+    async def _send_message(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._refused = message["status"] >= 400
         elif self._refused and not self._read_whole and not message.get("more_body", False):
@@ -134,13 +244,14 @@ class _Refusals:
         await self._send(message)
 
     async def _read_on(self) -> None:
-        left = _DRAIN_BYTES
-        while not self._read_whole and left > 0:
-            # A silent client waits for the response before it sends its body.
-            with trio.move_on_after(_SILENCE_SECONDS) as waiting:
-                left -= len((await self.receive()).get("body", b""))
-            if waiting.cancelled_caught:
-                return
+        left = self._limits.rest_bytes
+        with trio.move_on_after(self._limits.rest_seconds):
+            while not self._read_whole and left > 0:
+                # A silent client waits for the response before it sends its body.
+                with trio.move_on_after(_SILENCE_SECONDS) as waiting:
+                    left -= len((await self.receive()).get("body", b""))
+                if waiting.cancelled_caught:
+                    return
 
 
 def drop_connections(port: int) -> None:

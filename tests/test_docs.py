@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from backendai_trio.gateway import GatewayLimits
 from backendai_trio.gateway.server import FEATURES
 from backendai_trio.wire.files import ARCHIVES
 from backendai_trio.wire.versions import TRASH
@@ -210,3 +212,16 @@ def test_citation_of_what_is_not_there_is_found(bad: str) -> None:
     text = f'"""Fine: docs/protocol.md, section 2, item 1.\n\nSource: docs/protocol.md, {bad}.\n"""'
     ((line, _),) = missing(text, _SMALL)
     assert line == 3
+
+
+def test_each_limit_is_listed() -> None:
+    listed = (ROOT / "docs" / "limits.md").read_text()
+    limits = GatewayLimits()
+    names = [f"query.{field.name}" for field in fields(limits.query)]
+    names += [field.name for field in fields(limits) if field.name.startswith(("max_", "log_"))]
+    names += ["head_seconds", "body_seconds", "refused_seconds", "output_bytes", "resume_seconds"]
+    for name in names:
+        assert f"`{name}`" in listed, name
+        value = getattr(limits, name, None) or getattr(limits.query, name.partition(".")[2])
+        wanted = [f"{value:,}", f"{value:g} s", f"{value / 1024:g} KiB", f"{value / 1024**2:g} MiB"]
+        assert any(f"`{name}` ({text}" in listed for text in wanted), (name, wanted)

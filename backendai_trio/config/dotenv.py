@@ -33,7 +33,8 @@ _OWN_NAMES = "|".join(name.upper() for name in (*SETTINGS, "profile"))
 _OWN_VARIABLE = re.compile(
     rf"(?<![\w$])(?<!\$\{{)(?:BACKEND|SORNA)_(?:{_OWN_NAMES})(?!\w)", re.ASCII
 )
-
+# The assignment of a setting, also where the end of a line before it is lost.
+_OWN_ASSIGNMENT = re.compile(rf"((?:BACKEND|SORNA)_(?:{_OWN_NAMES}))\s*=", re.ASCII)
 
 _OWN_PREFIXES = (b"BACKEND_", b"SORNA_")
 
@@ -76,9 +77,9 @@ def parse_dotenv(text: str) -> dict[str, str]:
     of another program may have several lines.
 
     Raises:
-        ConfigError: a line names one of our settings and is not an assignment, its quote is not
-            closed, or it stands within another variable's quotes. The message has the number of
-            the line, and never its content.
+        ConfigError: a line names one of our settings and is not an assignment, it has two of them,
+            its quote is not closed, or it stands within another variable's quotes. The message has
+            the number of the line, and never its content.
     """
     found: dict[str, str] = {}
     numbered = list(enumerate(_LINE_END.split(text), start=1))[::-1]
@@ -103,7 +104,21 @@ def parse_dotenv(text: str) -> dict[str, str]:
             if value[0] not in value[1:]:
                 _skip_quoted(numbered, value[0], number)
         found[name] = quoted[2] if quoted else _COMMENT.sub("", value)
+        # Another program's value may have anything in its quotes.
+        if not quoted or _OWN_VARIABLE.fullmatch(name):
+            _check_single(found[name], number)
     return found
+
+
+def _check_single(value: str, number: int) -> None:
+    """Refuse a value that has one of our settings in it: that one would be lost, and the value of a
+    secret key might be shown as part of a malformed address.
+
+    Raises:
+        ConfigError: it has.
+    """
+    if own := _OWN_ASSIGNMENT.search(value):
+        raise ConfigError(own[1], f"line {number} of .env has two settings; write a line for each")
 
 
 def _skip_quoted(numbered: list[tuple[int, str]], quote: str, begin: int) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 
 import trio
 from starlette.requests import Request
@@ -13,7 +13,10 @@ from starlette.types import Receive, Scope, Send
 from .._groups import one_error
 from .refusals import Refused
 
-__all__ = ["StreamedResponse", "cancel_on_disconnect", "read_body"]
+__all__ = ["StreamedResponse", "UnsignedBodies", "cancel_on_disconnect", "read_body"]
+
+BYTES_A_SECOND = 16 * 1024
+"""A body that arrives slower than this is refused in the end."""
 
 
 async def cancel_on_disconnect(request: Request, scope: trio.CancelScope) -> None:
@@ -23,24 +26,73 @@ async def cancel_on_disconnect(request: Request, scope: trio.CancelScope) -> Non
     scope.cancel()
 
 
-async def read_body(request: Request, limit: int) -> bytes:
+class UnsignedBodies:
+    """The bodies that are in memory, and whose signature was not checked yet.
+
+    Args:
+        most: how many bytes they may have together.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._bytes = 0
+
+    @contextmanager
+    def reading(self) -> Iterator[Callable[[int], None]]:
+        """Count a body while it is read and checked.
+
+        Returns:
+            To be called with the size of each piece. It raises `Refused`, with status 503, when the
+            bodies have too many bytes together.
+        """
+        own = 0
+
+        def add(size: int) -> None:
+            nonlocal own
+            own += size
+            self._bytes += size
+            if self._bytes > self._most:
+                detail = "bodies whose signature is not checked fill the memory for them; try again"
+                raise Refused(503, "server-overloaded", "Too many requests", detail)
+
+        try:
+            yield add
+        finally:
+            self._bytes -= own
+
+
+async def read_body(
+    request: Request,
+    limit: int,
+    seconds: float,
+    *,
+    count: Callable[[int], None] = lambda _size: None,
+) -> bytes:
     """Read a whole body.
 
     Args:
         request: the request.
         limit: the most bytes that the body may have.
+        seconds: how long it may take to arrive, and a second more for each `BYTES_A_SECOND`.
+        count: called with the size of each piece, before it is kept.
 
     Raises:
-        Refused: 400, the body is larger.
+        Refused: 400, the body is larger; 408, it takes longer.
         ClientDisconnect: the client has disconnected before the end of the body.
     """
     body = bytearray()
     async with aclosing(request.stream()) as chunks:
-        async for chunk in chunks:
-            body += chunk
-            if len(body) > limit:
-                detail = f"it has more than {limit:,} bytes"
-                raise Refused(400, "invalid-api-params", "The body is too large", detail)
+        with trio.move_on_after(seconds) as waiting:
+            async for chunk in chunks:
+                count(len(chunk))
+                body += chunk
+                if len(body) > limit:
+                    detail = f"it has more than {limit:,} bytes"
+                    raise Refused(400, "invalid-api-params", "The body is too large", detail)
+                waiting.deadline += len(chunk) / BYTES_A_SECOND
+    if waiting.cancelled_caught:
+        detail = f"of its body, {len(body):,} bytes have arrived"
+        raise Refused(408, "request-timeout", "The request took too long", detail)
     return bytes(body)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from .._asgi import drop_connections, serve_app
+from .._asgi import ServerLimits, drop_connections, serve_app
 from .._groups import one_error
 from .._version import __version__
 from ..config.settings import Config
@@ -37,6 +37,7 @@ from ..wire.stdio import CHOOSE_STDIO
 from ..wire.storage_proxy import TUS_CHECKSUM
 from ..wire.versions import FOLDER_ARCHIVES, POSITIONS, Era, Hello, Protection
 from .cleanup import clean_up_in_thread
+from .limits import GatewayLimits
 from .releases import OURS, release_named
 from .settings import GatewayOptions, bind, check_platform, client_config, open_store
 from .storage.database import KeyPair, Store
@@ -275,7 +276,8 @@ async def _serve(parts: _Parts) -> AsyncIterator[Gateway]:
                 sessions = _make_registry(parts, nursery)
                 app = _make_asgi_app(parts, sessions)
                 certificate = parts.options.certificate
-                serve = partial(serve_app, log=_log, certificate=certificate)
+                limits = _server_limits(parts.options.limits)
+                serve = partial(serve_app, log=_log, certificate=certificate, limits=limits)
                 await nursery.start(serve, app, parts.listener)
                 nursery.start_soon(_keep_swept, parts)
                 protections = protections_of(parts.isolation, parts.options.kernel_limits)
@@ -334,6 +336,17 @@ def _make_registry(parts: _Parts, nursery: trio.Nursery) -> SessionRegistry:
     )
 
 
+def _server_limits(limits: GatewayLimits) -> ServerLimits:
+    return ServerLimits(
+        connections=limits.max_connections,
+        head_bytes=limits.max_head_bytes,
+        message_bytes=limits.max_message_bytes,
+        head_seconds=limits.head_seconds,
+        rest_bytes=limits.max_body_bytes,
+        rest_seconds=limits.refused_seconds,
+    )
+
+
 def _make_asgi_app(parts: _Parts, sessions: SessionRegistry) -> ASGIApp:
     from .api.app import make_app
     from .api.logins import LoginServer
@@ -351,5 +364,8 @@ def _make_asgi_app(parts: _Parts, sessions: SessionRegistry) -> ASGIApp:
     app: ASGIApp = make_app(sessions, eras, hello)
     if options.account is not None:
         secure = options.certificate is not None
-        app = LoginServer(app, options.account, parts.pair.access_key, secure=secure)
+        seconds = options.limits.body_seconds
+        app = LoginServer(
+            app, options.account, parts.pair.access_key, secure=secure, body_seconds=seconds
+        )
     return app

@@ -19,6 +19,10 @@ __all__ = ["ResponseParser"]
 
 _START = b"HTTP/1."
 _BODILESS = frozenset({204, 304})
+# llhttp takes any number of zeros at the beginning, and other parsers do not.
+_MAX_LENGTH_DIGITS = 20
+# Any of them but the tab and the ends of lines (RFC 9110, section 5.5).
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 # They would say how to read what is behind them already (RFC 9110, section 6.5.1).
 _NO_TRAILERS = frozenset({b"content-length", b"transfer-encoding"})
 # A last chunk or trailer, and the empty line; nothing behind it.
@@ -128,6 +132,8 @@ class ResponseParser:
     def _parse_head(self, head: bytes) -> None:
         if not head.count(b"\n") == head.count(b"\r") == head.count(b"\r\n"):
             raise MalformedResponse("a line of the head ends in half a line break")
+        if _CONTROL.search(head):
+            raise MalformedResponse("its head has a control character in it")
         self._parser = httptools.HttpResponseParser(self)
         self.headers = []
         self._ended_in_head = False
@@ -160,6 +166,8 @@ class ResponseParser:
                 tokens.update(token.strip().lower() for token in value.split(","))
             elif name == "content-length":
                 sized = True
+                if len(value) > _MAX_LENGTH_DIGITS:
+                    raise MalformedResponse("the length of its answer is no number")
         if version == "1.0":
             self._keeps_alive = "keep-alive" in tokens and not codings
         else:

@@ -112,8 +112,7 @@ class ResumableStream:
                 continue
             if message.end <= self.position:
                 continue  # sent again after a reconnect
-            if isinstance(message, Output):
-                message = self._unseen_part(message)
+            message = self._unseen_part(message)
             self.position = message.end
             self._reconnecting.note_progress()
             return message
@@ -224,21 +223,21 @@ class ResumableStream:
 
     # --- messages --------------------------------------------------------------------------------
 
-    def _unseen_part(self, output: Output) -> Output:
-        """The part of an output that was not received before.
+    def _unseen_part(self, message: Output | Mark) -> Output | Mark:
+        """The part of an output that was not received before; a mark is received whole.
 
         Raises:
             RemoteProtocolError: output before it is missing.
         """
-        start = output.end - len(output.data)
+        start = message.end - (len(message.data) if isinstance(message, Output) else 1)
         if start > self.position > 0:
             raise RemoteProtocolError(
                 f"the server has lost {start - self.position:,} bytes of output at position "
                 f"{self.position:,}"
             )
-        if start >= self.position:
-            return output
-        return Output(output.kind, output.end, output.data[self.position - start :])
+        if isinstance(message, Mark) or start >= self.position:
+            return message
+        return Output(message.kind, message.end, message.data[self.position - start :])
 
     async def _confirm_input(self, position: int) -> None:
         """The server has input up to here."""

@@ -114,5 +114,9 @@ def check_archive(path: Path, name: str) -> None:
     Raises:
         DownloadError: it is none.
     """
-    if not zipfile.is_zipfile(path):
+    try:
+        complete = zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # it has the end of one on several disks
+        complete = False
+    if not complete:
         raise DownloadError(name, "what the server has sent is no complete ZIP archive; try again")

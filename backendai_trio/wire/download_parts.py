@@ -16,6 +16,9 @@ from .http import Response
 
 __all__ = ["PartsDecoder", "decode_archives"]
 
+MAX_HEAD_BYTES = 16 * 1024
+"""Longest head of a part."""
+
 
 class PartsDecoder:
     """Reads a multipart body: feed it bytes as they arrive, and take out the content of the parts.
@@ -37,6 +40,7 @@ class PartsDecoder:
         self._ended = False
         self._name = self._value = b""
         self._headers: dict[str, str] = {}
+        self._head_bytes = 0
         self._parts: list[ContentDecoder] = []
         self._found: list[tuple[int, bytes]] = []
         self._parser = MultipartParser(
@@ -83,12 +87,22 @@ class PartsDecoder:
 
     def _begin(self) -> None:
         self._headers = {}
+        self._head_bytes = 0
 
     def _take_name(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
         self._name += bytes(data[start:end])
 
     def _take_value(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
         self._value += bytes(data[start:end])
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise RemoteProtocolError(
+                f"download: the head of a part exceeds {MAX_HEAD_BYTES:,} bytes"
+            )
 
     def _end_header(self) -> None:
         self._headers[self._name.decode("latin-1").lower()] = self._value.decode("latin-1")

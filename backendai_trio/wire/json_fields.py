@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ..errors import RemoteProtocolError
 
-__all__ = ["Fields", "decode_json", "encode_json"]
+__all__ = ["Fields", "decode_json", "encode_json", "is_deeper"]
 
 T = TypeVar("T")
 
@@ -37,6 +37,29 @@ def decode_json(body: bytes, what: str) -> Any:
     except (ValueError, RecursionError):  # ValueError covers bad UTF-8 and bad JSON
         start = body[:60].decode("utf-8", "replace")
         raise RemoteProtocolError(f"{what}: expected JSON, got {start!r}") from None
+
+
+def is_deeper(value: object, levels: int) -> bool:
+    """Whether a JSON value has more levels of lists and objects than this.
+
+    What is kept needs a limit of its own: how deep a text may be nested that is read depends on who
+    reads it, so that what was taken once might not be read again.
+
+    Args:
+        value: the value.
+        levels: the most that it may have.
+    """
+    level = [value]
+    for _ in range(levels + 1):
+        containers = [item for item in level if isinstance(item, dict | list)]
+        if not containers:
+            return False
+        level = [
+            inner
+            for item in containers
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+    return True
 
 
 class Fields:

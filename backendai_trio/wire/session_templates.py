@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .http import Request
-from .json_fields import Fields, decode_json, encode_json
+from .json_fields import Fields, decode_json, encode_json, is_deeper
 from .kernel_spec import KernelSpec
 
 __all__ = [
@@ -26,6 +26,8 @@ __all__ = [
 ]
 
 _PATH = "/template/session"
+MAX_LEVELS = 100
+"""Lists and objects within each other in a template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +248,8 @@ def decode_payload(body: bytes) -> list[tuple[str, Mapping[str, Any]]]:
     for row in rows:
         fields = Fields(row, "template")
         definition = fields.nested("template")
+        if is_deeper(definition.everything(), MAX_LEVELS):
+            raise RemoteProtocolError(f"template: it has more than {MAX_LEVELS} levels")
         definition.text("apiVersion", "api_version")
         name = definition.nested("metadata").text("name")
         spec = definition.nested("spec")

@@ -18,6 +18,7 @@ __all__ = [
     "SignatureRefused",
     "Signed",
     "body_is_signed",
+    "check_claim",
     "parse_authorization",
     "parse_date",
     "sign",
@@ -132,22 +133,7 @@ def verify(
     Raises:
         SignatureRefused: with the status and problem type of docs/protocol.md, section 2.1.
     """
-    if authorization is None:
-        raise SignatureRefused(401, "auth-failed", "The request is not signed")
-    credential = parse_authorization(authorization)
-    try:
-        date = parse_date(request.date)
-    except ValueError:
-        raise SignatureRefused(
-            400, "invalid-auth-params", "Date/time sync error: the date header cannot be read"
-        ) from None
-    if abs(now - date) > MAX_SKEW:
-        raise SignatureRefused(
-            400,
-            "invalid-auth-params",
-            "Date/time sync error: the clocks are more than 15 minutes apart; "
-            f"the server's says {now.astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z",
-        )
+    credential, date = check_claim(authorization, request.date, now=now)
     try:
         text = request.text(credential.hash_name).encode()
         host = request.host.encode()
@@ -164,6 +150,41 @@ def verify(
             401, "auth-failed", "The access key is unknown or the signature does not match"
         )
     return credential.access_key
+
+
+def check_claim(
+    authorization: str | None, date: str, *, now: datetime
+) -> tuple[Credential, datetime]:
+    """Check what a request says of its signature, before its body is there.
+
+    Args:
+        authorization: the header's value, None if there was none.
+        date: the raw text of the date header.
+        now: the server's clock, with a zone.
+
+    Returns:
+        The content of the header, and the date.
+
+    Raises:
+        SignatureRefused: it is not signed, or now is not the time that it was signed for.
+    """
+    if authorization is None:
+        raise SignatureRefused(401, "auth-failed", "The request is not signed")
+    credential = parse_authorization(authorization)
+    try:
+        signed_at = parse_date(date)
+    except ValueError:
+        raise SignatureRefused(
+            400, "invalid-auth-params", "Date/time sync error: the date header cannot be read"
+        ) from None
+    if abs(now - signed_at) > MAX_SKEW:
+        raise SignatureRefused(
+            400,
+            "invalid-auth-params",
+            "Date/time sync error: the clocks are more than 15 minutes apart; "
+            f"the server's says {now.astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z",
+        )
+    return credential, signed_at
 
 
 def parse_authorization(value: str) -> Credential:

@@ -184,6 +184,31 @@ def test_a_setting_within_quotes_of_others_is_an_error(text: str) -> None:
     assert error.variable == "BACKEND_ENDPOINT" and "quotes" in str(error)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "BACKEND_ENDPOINT=http://a.example BACKEND_SECRET_KEY=hidden",
+        "export BACKEND_ENDPOINT=http://a.example BACKEND_SECRET_KEY=hidden",
+        "BACKEND_ENDPOINT=http://a.exampleBACKEND_SECRET_KEY=hidden",
+        'BACKEND_ENDPOINT="http://a.example BACKEND_SECRET_KEY=hidden"',
+        "A=b BACKEND_SECRET_KEY=hidden",
+    ],
+)
+def test_two_settings_in_a_line_are_an_error(line: str) -> None:
+    """The second would be lost, and shown as part of a malformed address."""
+    with pytest.raises(ConfigError, match=r"line 2 of \.env has two settings") as caught:
+        parse_dotenv(f"C=d\n{line}\n")
+    assert caught.value.variable == "BACKEND_SECRET_KEY"
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line", ["A='run BACKEND_ENDPOINT=x'", "A=b # BACKEND_ENDPOINT=x", "A=$BACKEND_ENDPOINT"]
+)
+def test_values_of_others_may_name_a_setting(line: str) -> None:
+    assert list(parse_dotenv(line)) == ["A"]
+
+
 @pytest.mark.parametrize("line", ["A='", 'A="open', "A='it's", "A=don't"])
 def test_a_quote_that_nobody_closes_ends_with_its_line(line: str) -> None:
     assert parse_dotenv(f"{line}\nBACKEND_ENDPOINT={URL}")["BACKEND_ENDPOINT"] == URL

@@ -18,6 +18,7 @@ from backendai_trio.wire.resumable import (
     FromServer,
     Input,
     InputSeen,
+    Mark,
     Output,
     decode_from_client,
     encode_frame,
@@ -91,6 +92,19 @@ async def test_input_goes_on_in_parts() -> None:
     assert len(parts) > 1
     assert all(len(part.data) <= CHUNK_BYTES for part in parts)
     assert b"".join(part.data for part in parts) == typed[first:]
+
+
+@pytest.mark.parametrize("later", [Output("stdout", 9, b"."), Mark(9, {})])
+async def test_lost_output_is_an_error(later: Output | Mark) -> None:
+    async def lose(peer: Peer) -> None:
+        await send(peer, Output("stdout", 3, b"..."))
+        await send(peer, later)
+        await until_closed(peer)
+
+    with pytest.RaisesGroup(pytest.RaisesExc(RemoteProtocolError, match="lost 5 bytes of output")):
+        async with streaming(lose) as stream:
+            await stream.receive()
+            await stream.receive()
 
 
 async def test_new_stream_takes_input_before_the_server_has_said_anything() -> None:

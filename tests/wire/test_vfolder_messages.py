@@ -349,3 +349,12 @@ def test_parts_of_a_multipart_body(parts: list[bytes], step: int) -> None:
 def test_status_of_a_folder(status: str, is_usable: bool, keeps_name: bool) -> None:
     info = VFolderInfo(name="data", folder_id="1", status=status)
     assert (info.is_usable, info.keeps_name) == (is_usable, keeps_name)
+
+
+@pytest.mark.parametrize("line", ["X: " + "y" * 1000, "X: y"])
+def test_head_of_a_part_that_does_not_end(line: str) -> None:
+    decoder = PartsDecoder("multipart/mixed; boundary=xyz-42")
+    list(decoder.feed(b"--xyz-42\r\n"))
+    with pytest.raises(RemoteProtocolError):
+        for _ in range(20_000):
+            list(decoder.feed(f"{line}\r\n".encode()))

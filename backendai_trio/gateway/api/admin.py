@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
-from graphql import GraphQLSchema, build_schema, graphql_sync
+from graphql import GraphQLError, GraphQLSchema, build_schema, execute_sync, validate
 
 from ...wire.graphql import GraphQLQuery
 from ..kernels.queue import QueuedSession
@@ -21,6 +21,7 @@ from ..storage.vfolder_files import measure
 from ..storage.vfolders import VFolders
 from . import catalog
 from .graphql_filters import filtered, ordered
+from .graphql_limits import parse_query
 from .graphql_mutations import refusals
 from .graphql_schema import schema_of
 from .session_rows import ended_row, queued_row, running_row
@@ -49,10 +50,17 @@ def answer(
     Returns:
         The data, and the error messages.
     """
+    schema = _schema(sessions.release)
+    try:
+        document = parse_query(query.text, sessions.limits.query)
+    except GraphQLError as exc:
+        return {}, [exc.message]
+    if errors := validate(schema, document):
+        return {}, [error.message for error in errors]
     # Variables that the query does not declare are ignored: client 1.1.1 always sends one.
-    result = graphql_sync(
-        _schema(sessions.release),
-        query.text,
+    result = execute_sync(
+        schema,
+        document,
         root_value=_roots(sessions, access_key, images),
         variable_values=dict(query.variables),
     )
@@ -197,9 +205,11 @@ def _user_roots(sessions: SessionRegistry, access_key: str) -> _Roots:
 
 
 def _folder_roots(folders: VFolders, access_key: str) -> _Roots:
+    measured: dict[str, tuple[int, int]] = {}
+
     def rows(arguments: dict[str, Any], which: Callable[[Folder], bool]) -> list[Row]:
         found = folders.of_user(arguments.get("access_key") or access_key)
-        return [_folder_row(item, folders) for item in found if which(item)]
+        return [_folder_row(item, folders, measured) for item in found if which(item)]
 
     own = partial(rows, which=lambda item: item.is_owner)
     return {
@@ -241,10 +251,23 @@ def _paged(select: Callable[[dict[str, Any]], list[Row]]) -> Callable[..., dict[
     return resolve
 
 
-def _folder_row(folder: Folder, folders: VFolders) -> Row:
-    def measured(which: int) -> Callable[..., int]:
+def _folder_row(folder: Folder, folders: VFolders, measured: dict[str, tuple[int, int]]) -> Row:
+    """A folder as a row.
+
+    Args:
+        folder: the folder.
+        folders: where its files are.
+        measured: numbers of files and their sizes that this query knows already, by folder.
+    """
+
+    def measured_part(which: int) -> Callable[..., int]:
         # Called only when a query has the field, because it looks at every file.
-        return lambda _info: measure(folders.files_of(folder))[which]
+        def resolve(_info: object) -> int:
+            if folder.folder_id not in measured:
+                measured[folder.folder_id] = measure(folders.files_of(folder))
+            return measured[folder.folder_id][which]
+
+        return resolve
 
     return {
         "id": folder.folder_id,
@@ -259,7 +282,7 @@ def _folder_row(folder: Folder, folders: VFolders) -> Row:
         "max_files": 0,
         "max_size": folders.quota_of(folder) // 1024,  # KiB (docs/protocol.md, section 8.2)
         "created_at": folder.created_at,
-        "num_files": measured(0),
-        "cur_size": measured(1),
+        "num_files": measured_part(0),
+        "cur_size": measured_part(1),
         "cloneable": folder.cloneable,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import trio
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
@@ -18,14 +18,14 @@ from ...wire.archives import TAR
 from ...wire.http import PROBLEM, Problem, describe_request, encode_problem
 from ...wire.storage_proxy import TUS_CONTENT_TYPE
 from ...wire.versions import Era
-from ..bodies import read_body
+from ..bodies import UnsignedBodies, read_body
 from ..kernels.registry import SessionRegistry
 from ..kernels.session import Session
 from ..refusals import Refused, refusal_of
 from ..releases import Release
 from ..shortages import shortage_of
 from .auth import authenticate
-from .handlers import Answer, Call, Handler, create
+from .handlers import Answer, Call, Handler, create, graphql
 from .sockets import GOING_AWAY, NORMAL, close_socket, is_open
 from .templates import create_from_template
 
@@ -61,6 +61,11 @@ class Endpoints:
     sessions: SessionRegistry
     versions: Mapping[str, Era]
     """The era of each version that a request may name."""
+    _unsigned: UnsignedBodies = field(init=False)
+
+    def __post_init__(self) -> None:
+        unsigned = UnsignedBodies(self.sessions.limits.max_unsigned_bytes)
+        object.__setattr__(self, "_unsigned", unsigned)
 
     def _problem(self, problem: Problem, era: Era) -> Response:
         return problem_response(problem, era, self.sessions.release)
@@ -109,18 +114,36 @@ class Endpoints:
     ) -> Response:
         request_era = self._era_of(request, era)
         streamed = request.headers.get("content-type", "").lower().startswith(_STREAMED)
-        limits = self.sessions.limits
-        limit = limits.max_create_bytes if handler in _CREATES else limits.max_body_bytes
-        body = b"" if streamed else await read_body(request, limit)
-        access_key = ""
-        if signed:
-            access_key = self._authenticate(request, request.method, body)
+        body = b""
+        access_key: str | None = ""
+        if signed:  # first, as far as it can be checked: what is not signed costs little then
+            unread = b"" if streamed else None
+            access_key = self._authenticate(request, request.method, unread)
+        if access_key is None:
+            with self._unsigned.reading() as count:
+                body = await self._read(request, handler, count)
+                access_key = self._authenticate(request, request.method, body)
+        elif not streamed:
+            body = await self._read(request, handler)
+        assert access_key is not None  # only a body that was not read leaves it open
         answer = handler(Call(request, body, access_key, request_era, self.sessions))
         if not isinstance(answer, Answer | Response):
             answer = await answer
         return response_of(answer) if isinstance(answer, Answer) else answer
 
-    def _authenticate(self, request: HTTPConnection, method: str, body: bytes) -> str:
+    async def _read(
+        self, request: Request, handler: Handler, count: Callable[[int], None] = lambda _size: None
+    ) -> bytes:
+        """Read the body of a request."""
+        limits = self.sessions.limits
+        most = limits.max_body_bytes
+        if handler in _CREATES:
+            most = limits.max_create_bytes
+        elif handler is graphql:
+            most = limits.query.body_bytes
+        return await read_body(request, most, limits.body_seconds, count=count)
+
+    def _authenticate(self, request: HTTPConnection, method: str, body: bytes | None) -> str | None:
         return authenticate(
             request,
             method,
@@ -168,7 +191,7 @@ class Endpoints:
         async def respond(socket: WebSocket) -> None:
             try:
                 self._era_of(socket, era)
-                access_key = self._authenticate(socket, "GET", b"")
+                access_key = self._authenticate(socket, "GET", b"") or ""
                 session = self.sessions.find(access_key, socket.path_params["name"])
                 with one_error():
                     async with trio.open_nursery() as nursery:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
@@ -29,11 +30,34 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _MAX_DEPTH = 100
+_MAX_CHARS = 16 * 1024
+"""Longest filter; each row takes as much time as the filter is long."""
+_SHOWN_CHARS = 200
 
 
 def _like(have: Any, pattern: Any) -> bool:
-    regex = re.escape(str(pattern)).replace("%", ".*").replace("_", ".")
-    return re.fullmatch(regex, str(have), re.DOTALL) is not None
+    """Whether a text matches a pattern, in which ``%`` stands for any text and ``_`` for a
+    character.
+
+    By hand: as a regular expression, a pattern of a few ``%`` takes hours on some texts. Here only
+    the last ``%`` is tried again, which is enough.
+    """
+    text, wanted = str(have), str(pattern)
+    at = index = again = 0
+    last: int | None = None
+    while at < len(text):
+        sign = wanted[index : index + 1]
+        if sign == "%":
+            last, again = index, at
+            index += 1
+        elif sign in ("_", text[at]):
+            at, index = at + 1, index + 1
+        elif last is not None:
+            again += 1
+            at, index = again, last + 1
+        else:
+            return False
+    return not wanted[index:].strip("%")
 
 
 _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -54,7 +78,8 @@ def filtered(rows: Sequence[Row], text: str | None) -> list[Row]:
     """The rows that match a filter; all rows if there is none.
 
     Raises:
-        RemoteProtocolError: the filter is malformed, or names a column that the rows lack.
+        RemoteProtocolError: the filter is malformed or too long, or names a column that the rows
+            lack.
     """
     if not text or not text.strip():
         return list(rows)
@@ -69,12 +94,16 @@ def ordered(rows: Sequence[Row], text: str | None) -> list[Row]:
         RemoteProtocolError: it names a column that the rows lack.
     """
     found = list(rows)
+    descending: dict[str, bool] = {}
+    for part in (text or "").split(","):
+        if key := part.strip():
+            # Of a column that is named again, only the first name has an effect.
+            descending.setdefault(key.lstrip("+-"), key.startswith("-"))
     # Sorting is stable, so the most significant column comes last.
-    for key in reversed([part.strip() for part in (text or "").split(",") if part.strip()]):
-        column = key.lstrip("+-")
+    for column, reverse in reversed(descending.items()):
         for row in found:
             _column(row, column)
-        found.sort(key=lambda row: _sortable(row.get(column)), reverse=key.startswith("-"))
+        found.sort(key=lambda row: _sortable(row.get(column)), reverse=reverse)
     return found
 
 
@@ -87,7 +116,9 @@ def _sortable(value: Any) -> tuple[bool, str | float]:
 
 def _column(row: Row, name: str) -> Any:
     if name not in row:
-        raise RemoteProtocolError(f"there is no column {name!r}; there are: {', '.join(row)}")
+        raise RemoteProtocolError(
+            f"there is no column {name[:_SHOWN_CHARS]!r}; there are: {', '.join(row)}"
+        )
     return row[name]
 
 
@@ -96,7 +127,9 @@ class _Parser:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens: list[tuple[str, str]] = []
+        if len(text) > _MAX_CHARS:
+            raise self._error(f"it is longer than {_MAX_CHARS:,} characters")
+        self._tokens: deque[tuple[str, str]] = deque()
         self._depth = 0
         at = 0
         while at < len(text):
@@ -174,7 +207,7 @@ class _Parser:
     def _next(self, expected: str) -> tuple[str, str]:
         if not self._tokens:
             raise self._error(f"{expected} is missing at its end")
-        return self._tokens.pop(0)
+        return self._tokens.popleft()
 
     def _take(self, kind: str, expected: str) -> str:
         found, text = self._next(expected)
@@ -184,7 +217,7 @@ class _Parser:
 
     def _skip(self, sign: str) -> bool:
         if self._tokens and self._tokens[0] == ("sign", sign):
-            del self._tokens[0]
+            self._tokens.popleft()
             return True
         return False
 
@@ -193,4 +226,4 @@ class _Parser:
             raise self._error(f"{sign!r} is missing")
 
     def _error(self, what: str) -> RemoteProtocolError:
-        return RemoteProtocolError(f"the filter {self._text!r} is malformed: {what}")
+        return RemoteProtocolError(f"the filter {self._text[:_SHOWN_CHARS]!r} is malformed: {what}")

@@ -44,18 +44,22 @@ _BLOCKED_SECONDS = 1200.0
 class LoginServer:
     """An ASGI application around another one."""
 
-    def __init__(self, app: ASGIApp, account: Account, access_key: str, *, secure: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, account: Account, access_key: str, *, secure: bool, body_seconds: float
+    ) -> None:
         """
         Args:
             app: the application to wrap.
             account: who may log in.
             access_key: of all requests with a login's cookie.
             secure: whether it is served with TLS.
+            body_seconds: how long the body of a login may take to arrive.
         """
         self._app = app
         self._account = account
         self._access_key = access_key
         self._secure = secure
+        self._body_seconds = body_seconds
         self._logins: dict[str, float] = {}  # cookie -> expiry, on Trio's clock
         self._failures = 0
         self._last_failure = 0.0
@@ -84,7 +88,7 @@ class LoginServer:
 
     async def _log_in(self, request: Request) -> Response:
         try:
-            login = LoginRequest.decode(await read_body(request, _BODY_BYTES))
+            login = LoginRequest.decode(await read_body(request, _BODY_BYTES, self._body_seconds))
         except Refused as exc:
             return _problem(exc.problem)
         except RemoteProtocolError as exc:

@@ -42,8 +42,6 @@ program has to wait meanwhile."""
 INPUT_SEEN_BYTES = 32 * 1024
 """The client is told after this much input that it may send more. After every key it would delay
 the key's echo."""
-MAX_INPUT_BYTES = 8 * 1024 * 1024
-"""More unread input than clients of this library send before they are told to go on."""
 
 _ControlHandler = Callable[[Mapping[str, Any]], Awaitable[None]]
 
@@ -133,7 +131,8 @@ async def _stream_execution(socket: WebSocket, session: Session, request: Execut
             session.interrupt(run.run_id)
 
     try:
-        await _exchange(socket, run.output, run.input, position, control)
+        most_input = session.limits.max_input_bytes
+        await _exchange(socket, run.output, run.input, position, most_input, control)
     finally:
         run.connections -= 1
         # A dead connection may be noticed long after its client has come back over another one.
@@ -163,7 +162,8 @@ async def _stream_terminal(socket: WebSocket, session: Session, terminal: Termin
         if fields.get("restart") is True:
             await session.restart()
 
-    await _exchange(socket, output, terminal.input, position, control)
+    most_input = session.limits.max_input_bytes
+    await _exchange(socket, output, terminal.input, position, most_input, control)
 
 
 async def _exchange(
@@ -171,6 +171,7 @@ async def _exchange(
     output: ReplayBuffer,
     typed: InputBuffer,
     position: int,
+    most_input: int,
     control: _ControlHandler,
 ) -> None:
     """Carry a resumable stream until the client has acknowledged its last mark.
@@ -180,6 +181,7 @@ async def _exchange(
         output: sent to the client.
         typed: filled with what the client sends.
         position: the client has the output before it.
+        most_input: how much of its input may be unread, in bytes.
         control: called with control messages.
 
     Raises:
@@ -193,7 +195,7 @@ async def _exchange(
     async def receive() -> None:
         nonlocal disconnect
         try:
-            await _receive_frames(socket, output, typed, control)
+            await _receive_frames(socket, output, typed, most_input, control)
         except WebSocketDisconnect as exc:
             disconnect = exc
         nursery.cancel_scope.cancel()
@@ -239,7 +241,11 @@ async def _send_input_seen(socket: WebSocket, typed: InputBuffer) -> None:
 
 
 async def _receive_frames(
-    socket: WebSocket, output: ReplayBuffer, typed: InputBuffer, control: _ControlHandler
+    socket: WebSocket,
+    output: ReplayBuffer,
+    typed: InputBuffer,
+    most_input: int,
+    control: _ControlHandler,
 ) -> None:
     """Handle the client's frames until it has acknowledged the last mark."""
     while True:
@@ -250,9 +256,9 @@ async def _receive_frames(
                 # Without waiting for the program, which may itself wait for the acknowledgement in
                 # the next frame.
                 typed.put_nowait(data[typed.position - start :])
-                if len(typed) > MAX_INPUT_BYTES:
+                if len(typed) > most_input:
                     raise RemoteProtocolError(
-                        f"more than {MAX_INPUT_BYTES:,} bytes of input that was not asked for"
+                        f"more than {most_input:,} bytes of input that was not asked for"
                     )
             case EndOfInput():
                 typed.close()

@@ -130,9 +130,10 @@ class Session:
         """Start a run; it waits for the runs before it.
 
         Raises:
-            Refused: 404, the kernel has ended.
+            Refused: 404, the kernel has ended; 429, it has too many runs.
         """
         self._check_not_ended()
+        self._check_room_for_run()
         run_id = request.run_id or uuid.uuid4().hex
         run = self._runs[run_id] = Run(
             run_id, request, self._add_to_log, live=live, output_bytes=self.limits.output_bytes
@@ -185,6 +186,23 @@ class Session:
         if self.ended.is_set():
             detail = f"kernel {self.token!r} has just ended"
             raise Refused(404, "session-not-found", "No such kernel", detail)
+
+    def _check_room_for_run(self) -> None:
+        """Refuse one run too many. Those that have ended, and whose clients are gone, do not count.
+
+        Raises:
+            Refused: 429, it is.
+        """
+        limits, now = self.limits, trio.current_time()
+        if len(self._runs) < limits.max_runs:
+            return
+        patience = max(limits.abandoned_seconds, limits.resume_seconds)
+        for run in list(self._runs.values()):
+            if run.outcome is not None and now - run.last_seen >= patience:
+                self.forget(run)
+        if len(self._runs) >= limits.max_runs:
+            detail = f"kernel {self.token!r} has {limits.max_runs} already; wait for one to end"
+            raise Refused(429, "too-many-requests", "Too many runs", detail)
 
     def interrupt(self, run_id: str | None) -> None:
         """Interrupt a run.

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["UploadLimits", "receive_form"]
 
+_MAX_HEADER_BYTES = 16 * 1024
+"""Longest header of a part: a path has 4 KiB at most, and three times that when it is escaped.
+Newer releases of the parser take less."""
 # RFC 5987: some clients encode non-ASCII names this way, which the parser does not support.
 _EXTENDED_NAME = re.compile(rb"(?i);\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]+)")
 
@@ -167,9 +170,16 @@ class _Form:
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._header = (self._header[0] + data[start:end], b"")
+        self._check_header()
 
     def _header_value(self, data: bytes, start: int, end: int) -> None:
         self._header = (self._header[0], self._header[1] + data[start:end])
+        self._check_header()
+
+    def _check_header(self) -> None:
+        if sum(map(len, self._header)) > _MAX_HEADER_BYTES:
+            detail = f"a header of a part has more than {_MAX_HEADER_BYTES:,} bytes"
+            raise Refused(400, "invalid-api-params", "Malformed upload", detail)
 
     def _header_end(self) -> None:
         field, value = self._header

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -89,10 +90,33 @@ def test_any_text_can_be_looked_for(have: str, wanted: str) -> None:
     assert bool(filtered(rows, f"name contains {json.dumps(wanted)}")) is (wanted in have)
 
 
+@given(st.text("ab%_.\n", max_size=8), st.text("ab%_.\n", max_size=8))
+@settings(deadline=None, max_examples=300)
+def test_patterns(have: str, pattern: str) -> None:
+    regex = "".join({"%": ".*", "_": "."}.get(char, re.escape(char)) for char in pattern)
+    expected = re.fullmatch(regex, have, re.DOTALL) is not None
+    assert bool(filtered([{"name": have}], f"name like {json.dumps(pattern)}")) is expected
+
+
+@pytest.mark.parametrize("comparison", ["like", "ilike"])
+def test_pattern_that_would_take_for_ever(comparison: str) -> None:
+    """As a regular expression, on a text that is no longer than a kernel's name."""
+    rows = [{"name": "a" * 64}]
+    assert filtered(rows, f'name {comparison} "{"%a" * 30}%b"') == []
+    assert filtered(rows, f'name {comparison} "{"%a" * 30}%"') == rows
+
+
+def test_filter_that_is_too_long() -> None:
+    with pytest.raises(RemoteProtocolError, match="longer than 16,384 characters") as caught:
+        filtered(ROWS, 'name == "x" | ' * 2000)
+    assert len(str(caught.value)) < 400
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [
         (None, ["lab-1", "lab-2", "other"]),
+        ("-name,+name,+name", ["other", "lab-2", "lab-1"]),
         ("-name", ["other", "lab-2", "lab-1"]),
         ("queries", ["other", "lab-1", "lab-2"]),
         ("-queries", ["lab-2", "lab-1", "other"]),

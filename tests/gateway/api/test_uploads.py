@@ -223,3 +223,13 @@ def test_answer_to_an_error_of_the_disk(number: int, status: int, text: str) -> 
     assert problem.status == status
     assert problem.detail.startswith(text)
     assert "secret" not in problem.detail
+
+
+@pytest.mark.parametrize("size", [4000, 20_000, 1_000_000])
+async def test_header_of_a_part_that_is_too_long(session: Raw, work: Path, size: int) -> None:
+    """It is kept in memory until it ends."""
+    body = form(("a", b"x")).replace(b"Content-Type:", b"X: " + b"y" * size + b"\r\nContent-Type:")
+    answer = await upload_form(session, "/session/lab1", body)
+    assert answer.status == (204 if size == 4000 else 400)
+    assert files_below(work) == (["a"] if size == 4000 else [])
+    assert (await upload(session, "/session/lab1", ("b", b"x"))).status == 204

@@ -1,0 +1,66 @@
+"""Requests that are written by hand, with a right signature, for gateways with other limits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+import trio
+
+from backendai_trio.gateway import Gateway, GatewayLimits
+from backendai_trio.wire.signing import Signed, sign
+
+from .raw_client import Raw
+
+# One for each test; all else is as usual.
+_LIMITS = GatewayLimits()
+
+
+def limited(**changes: object) -> pytest.MarkDecorator:
+    """Run a test with a gateway that has other limits."""
+    return pytest.mark.parametrize("limits", [replace(_LIMITS, **changes)])  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def connected(gateway: Gateway) -> AsyncIterator[trio.SocketStream]:
+    async with await trio.open_tcp_stream("127.0.0.1", gateway.config.endpoint.port) as stream:
+        yield stream
+
+
+async def read_all(stream: trio.SocketStream) -> bytes:
+    """What the server sends until it closes the connection."""
+    data = b""
+    try:
+        async for chunk in stream:
+            data += chunk
+    except trio.BrokenResourceError:
+        pass
+    return data
+
+
+async def check_served(raw: Raw) -> None:
+    assert (await raw("POST", "/auth", {"echo": "x"})).status == 200
+
+
+def head(raw: Raw, path: str = "/auth", *lines: str, version: str = "", body: bytes = b"") -> bytes:
+    """The head of a signed POST of JSON, without its end."""
+    date, host = datetime.now(UTC).isoformat(), raw.gateway.config.endpoint.host_header
+    version, kind = version or raw.version, "application/json"
+    signature = sign(
+        Signed("POST", path, date, host, kind, version, "x-backendai-version", body),
+        access_key=raw.gateway.config.access_key,
+        secret_key=raw.gateway.config.secret_key,
+    )
+    fields = [
+        f"POST {path} HTTP/1.1",
+        f"Host: {host}",
+        f"Date: {date}",
+        f"X-BackendAI-Version: {version}",
+        f"Content-Type: {kind}",
+        f"Authorization: {signature}",
+        *lines,
+    ]
+    return "".join(f"{line}\r\n" for line in fields).encode()

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .user_dirs import state_folder
+from .user_dirs import make_private_folder, state_folder
 
 __all__ = ["Journal", "LeftKernel", "Note", "journal_folder"]
 
@@ -97,7 +97,7 @@ class Journal:
             The entry; None if it cannot be written.
         """
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(self.folder)
             fd, name = tempfile.mkstemp(dir=self.folder, prefix=f"{token}-", suffix=".json")
         except OSError:
             return None

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from ...config.user_dirs import make_private_folder
+
 __all__ = ["FolderDisk"]
 
 
@@ -96,7 +98,7 @@ class FolderDisk:
 
     def _made(self, folder_id: str, name: str) -> Path:
         path = self.root / folder_id / name
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(path)
         return path
 
 

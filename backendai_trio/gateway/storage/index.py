@@ -6,12 +6,15 @@ import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...wire.vfolder_sharing import Invitation
 from ...wire.vfolders import CreateVFolder
-from .sqlite import all_rows, open_database, transaction
+from .sqlite import all_rows, execute_all, open_database, transaction
 from .upload_index import UPLOADS_SCHEMA, UploadIndex
+
+if TYPE_CHECKING:
+    import sqlite3
 
 __all__ = ["Folder", "FolderIndex", "TooManyFoldersError"]
 
@@ -73,11 +76,11 @@ class FolderIndex:
         uploads: the unfinished uploads into the folders.
 
     Raises:
-        GatewayError: it cannot be made or written.
+        GatewayError: as `open_database`.
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._db = open_database(path, _SCHEMA + UPLOADS_SCHEMA)
+        self._db = open_database(path, [_make_tables])
         self.uploads = UploadIndex(self._db)
 
     def close(self) -> None:
@@ -290,6 +293,10 @@ def _folder(row: tuple[Any, ...], *, is_owner: bool) -> Folder:
         int(max_bytes),
         is_owner,
     )
+
+
+def _make_tables(database: sqlite3.Connection) -> None:
+    execute_all(database, _SCHEMA + UPLOADS_SCHEMA)
 
 
 def _now() -> str:

@@ -71,6 +71,15 @@ class VFolders:
         """Whether there has been a request about folders, of this gateway or an earlier one."""
         return self._index is not None or (self._path is not None and self._path.exists())
 
+    def open_existing(self) -> None:
+        """Open the database if there is one: a gateway with a damaged one does not start.
+
+        Raises:
+            GatewayError: see `FolderIndex`.
+        """
+        if self.is_used:
+            _ = self.index
+
     def close(self) -> None:
         """Close the database; may be repeated."""
         if self._index is not None:

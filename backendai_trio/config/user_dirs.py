@@ -57,8 +57,9 @@ def make_private_folder(path: Path) -> None:
 
 
 def make_private_file(path: Path) -> None:
-    """Make an empty file that only its owner can read, and its folder; or keep others from reading
-    the one that is there.
+    """Make an empty file that only its owner can read, and its folder.
+
+    If the file is there, others are kept from reading it.
 
     Args:
         path: the file.
@@ -105,8 +106,9 @@ def sync_folder(path: Path) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read. After a failure the old file is unchanged; the new
-    one outlives a power failure.
+    """Write a file that only its owner may read, so that it outlives a power failure.
+
+    After an error the old file is unchanged.
 
     Args:
         path: the file; its folder is made.

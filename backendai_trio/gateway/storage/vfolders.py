@@ -25,7 +25,7 @@ from .finished_tasks import FinishedTasks
 from .folder_disk import FolderDisk
 from .folder_refusals import HOST, check_supported, name_is_taken
 from .index import Folder, FolderIndex, TooManyFoldersError
-from .vfolder_copy import copy_folder
+from .vfolder_copy import copy_folder, sync_file_system
 
 __all__ = ["VFolders"]
 
@@ -239,6 +239,7 @@ class VFolders:
             with self.disk.copying(folder_id) as target:
                 source = self.files_of(folder)
                 await copy_folder(source, target, room_bytes=self.max_bytes or None)
+                await trio.to_thread.run_sync(sync_file_system, target)
                 self.find(folder.owner, folder.folder_id, in_trash=None)  # it may have been deleted
                 with self._adding(spec.name):
                     return self.index.add(spec, user, self._max_folders, copy=folder_id)

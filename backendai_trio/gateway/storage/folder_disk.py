@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,6 +18,9 @@ from pathlib import Path
 from ...config.user_dirs import make_private_folder
 
 __all__ = ["FolderDisk"]
+
+_CLOCK_SECONDS = 60.0
+"""What was made so far in the future was made before the clock was set back."""
 
 
 class FolderDisk:
@@ -37,9 +41,14 @@ class FolderDisk:
         """The path of incomplete uploads, on the same file system."""
         return self._made(folder_id, "uploads")
 
-    def remove(self, folder_id: str) -> None:
-        """Remove all files of a folder, as far as possible."""
+    def exists(self, folder_id: str) -> bool:
+        """Whether there is anything of a folder."""
+        return os.path.lexists(self.root / folder_id)
+
+    def remove(self, folder_id: str) -> bool:
+        """Remove all files of a folder, as far as possible; returns whether all are gone."""
         shutil.rmtree(self.root / folder_id, ignore_errors=True)
+        return not self.exists(folder_id)
 
     def remove_upload(self, folder_id: str, key: str) -> None:
         """Remove an incomplete upload."""
@@ -106,7 +115,12 @@ def _remove_forms(staging: Path, before: float) -> None:
     try:
         with os.scandir(staging) as entries:
             for entry in entries:
-                if entry.is_dir(follow_symlinks=False) and entry.stat().st_mtime < before:
+                if not entry.is_dir(follow_symlinks=False):
+                    continue
+                begun = entry.stat().st_mtime
+                if begun < before:
                     shutil.rmtree(entry.path, ignore_errors=True)
+                elif begun > time.time() + _CLOCK_SECONDS:  # the clock has been set back since then
+                    os.utime(entry.path)
     except OSError:
         return

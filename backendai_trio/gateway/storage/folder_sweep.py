@@ -60,14 +60,15 @@ async def sweep(folders: VFolders, *, copy_begins: timedelta = COPY_BEGINS) -> N
         return
     index, disk, now = folders.index, folders.disk, datetime.now(UTC)
     uploads = index.uploads.expire(now - UPLOAD_EXPIRES)
-    for folder_id in index.incomplete_copies(now - copy_begins):
-        if not disk.is_being_copied(folder_id):
-            index.remove_incomplete(folder_id)
-    # The disk first, because a folder is added to the index before it is made.
-    on_disk = await trio.to_thread.run_sync(disk.ids)
-    known = index.ids()
-    remove = partial(_remove, disk, on_disk - known, uploads, known, now - UPLOAD_EXPIRES)
+    unlocked = {i for i in index.ownerless(now - copy_begins) if not disk.is_being_copied(i)}
+    # A copy that has become complete meanwhile was locked until then.
+    gone = unlocked.intersection(index.ownerless(now - copy_begins))
+    remove = partial(_remove, disk, gone, uploads, index.ids(), now - UPLOAD_EXPIRES)
     await trio.to_thread.run_sync(remove, abandon_on_cancel=True)
+    on_disk = await trio.to_thread.run_sync(disk.ids)
+    for folder_id in gone:
+        if folder_id not in on_disk:
+            index.remove_ownerless(folder_id)
 
 
 def _remove(

@@ -197,10 +197,11 @@ class VFolders:
             await trio.lowlevel.checkpoint()
             return
         self.trash.discard(folder.folder_id)
-        # From the index first: then it cannot be found, and `sweep` removes what is left of it.
-        self.index.remove(folder.folder_id)
+        # First it cannot be found any more; then `sweep` removes what this leaves.
+        self.index.disown(folder.folder_id)
         remove = partial(self.disk.remove, folder.folder_id)
-        await trio.to_thread.run_sync(remove, abandon_on_cancel=True)
+        if await trio.to_thread.run_sync(remove, abandon_on_cancel=True):
+            self.index.remove(folder.folder_id)
 
     def rename(self, folder: Folder, name: str) -> None:
         """Give a folder another name."""
@@ -245,10 +246,10 @@ class VFolders:
                     return self.index.add(spec, user, self._max_folders, copy=folder_id)
         except BaseException:
             # Of a copy that is not complete, nothing is left.
-            self.index.remove(folder_id)
-            await clean_up_in_thread(  # noqa: ASYNC102 (bounded there)
-                partial(self.disk.remove, folder_id)
-            )
+            remove = partial(self.disk.remove, folder_id)
+            await clean_up_in_thread(remove)  # noqa: ASYNC102 (bounded there)
+            if not self.disk.exists(folder_id):
+                self.index.remove(folder_id)
             raise
 
     # -- files ------------------------------------------------------------------------------------

@@ -78,6 +78,7 @@ SLOW = (
     "gateway/processes/test_kernel_end.py::test_nothing_survives_the_gateway",
     "gateway/storage/test_outside.py::test_deep_trees",
     "gateway/test_platforms.py",
+    "gateway/storage/test_power_cuts.py",
     "kernels/execution/test_held_batch.py",
     "kernels/execution/test_matplotlib.py",
     "kernels/test_batch.py",

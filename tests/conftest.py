@@ -59,6 +59,7 @@ SLOW = (
     "cli/test_repl.py",
     "cli/test_rm.py",
     "cli/test_run_stdio.py",
+    "cli/test_secrets.py",
     "cli/test_serve.py",
     "cli/test_sessions.py",
     "cli/test_shell.py",

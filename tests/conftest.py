@@ -69,6 +69,7 @@ SLOW = (
     "cli/test_sweep.py",
     "cli/test_tmux.py",
     "cli/test_tty.py",
+    "cli/test_umask.py",
     "cli/test_vfolder.py",
     "cli/test_waiting.py",
     "faces/test_interruptions.py",

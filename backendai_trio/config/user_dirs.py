@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 __all__ = [
+    "check_private",
     "config_folder",
     "data_folder",
     "make_private_file",
@@ -73,10 +74,25 @@ def make_private_file(path: Path) -> None:
         if sys.platform != "win32":
             with suppress(PermissionError):  # of a file system without permissions
                 os.fchmod(made, 0o600)
-            _check_private(made)
+            check_private(made)
     finally:
         os.close(made)
     sync_folder(path.parent)
+
+
+def check_private(file: int) -> None:
+    """Check that only its owner can read a file.
+
+    Args:
+        file: its descriptor.
+
+    Raises:
+        PermissionError: others can.
+    """
+    if sys.platform != "win32" and os.fstat(file).st_mode & 0o077:
+        raise PermissionError(
+            errno.EPERM, "its file system has no permissions that keep other users out"
+        )
 
 
 def sync_folder(path: Path) -> None:
@@ -121,7 +137,7 @@ def write_private(path: Path, text: str) -> None:
     fd, written = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")  # mode 0600
     try:
         with os.fdopen(fd, "w", encoding="utf-8") as file:
-            _check_private(fd)
+            check_private(fd)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -130,13 +146,6 @@ def write_private(path: Path, text: str) -> None:
     except BaseException:  # Ctrl-C, too, leaves no partial file
         Path(written).unlink(missing_ok=True)
         raise
-
-
-def _check_private(file: int) -> None:
-    if sys.platform != "win32" and os.fstat(file).st_mode & 0o077:
-        raise PermissionError(
-            errno.EPERM, "its file system has no permissions that keep other users out"
-        )
 
 
 def _folder(windows_variable: str, windows_name: str, xdg_variable: str, xdg_name: str) -> Path:

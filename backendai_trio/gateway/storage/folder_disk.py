@@ -1,7 +1,8 @@
 """Where the files of virtual folders are on the disk.
 
 Each folder has one named by its id. In it, ``files`` is what users see and kernels mount,
-``uploads`` has incomplete uploads, and ``copying`` is locked while a gateway copies to it.
+``uploads`` has incomplete uploads, ``copying`` is locked while a gateway copies to it, and
+``mounted`` while a gateway has a kernel that mounts it. Locks end with their gateway.
 """
 
 from __future__ import annotations
@@ -68,6 +69,38 @@ class FolderDisk:
             yield files
         finally:
             self._lock_of(folder_id).unlink(missing_ok=True)
+            os.close(lock)
+
+    @contextmanager
+    def mounting(self, folder_id: str) -> Iterator[None]:
+        """Keep all gateways from removing a folder, until the block ends or this one is killed.
+
+        Raises:
+            BlockingIOError: a gateway is removing it.
+            OSError: it cannot be locked.
+        """
+        with self._locked(folder_id, fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def removing(self, folder_id: str) -> Iterator[None]:
+        """Keep all gateways from mounting a folder.
+
+        Raises:
+            BlockingIOError: a gateway has mounted it.
+            OSError: it cannot be locked.
+        """
+        with self._locked(folder_id, fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
+    def _locked(self, folder_id: str, kind: int) -> Iterator[None]:
+        path = self._made(folder_id, "files").parent / "mounted"
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
+            yield
+        finally:
             os.close(lock)
 
     def is_being_copied(self, folder_id: str) -> bool:

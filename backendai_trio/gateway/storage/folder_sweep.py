@@ -4,7 +4,7 @@ on with, and of copies and forms whose gateway was killed."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -78,7 +78,7 @@ def _remove(
     known: Iterable[str],
     before: datetime,
 ) -> None:
-    removals = [
+    removals: list[Callable[[], object]] = [
         *(partial(disk.remove_upload, folder_id, key) for folder_id, key in uploads),
         *(partial(disk.remove, folder_id) for folder_id in gone),
         partial(disk.remove_forms, known, before),

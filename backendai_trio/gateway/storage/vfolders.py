@@ -6,8 +6,8 @@ folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import trio
 
-from ...errors import LocalProtocolError
+from ...errors import GatewayError, LocalProtocolError
 from ...wire.vfolder_requests import CloneVFolder
 from ...wire.vfolders import CreateVFolder, VFolderInfo, check_folder_name
 from ..cleanup import clean_up_in_thread
@@ -196,12 +196,54 @@ class VFolders:
             self.trash.add(folder.folder_id)
             await trio.lowlevel.checkpoint()
             return
-        self.trash.discard(folder.folder_id)
-        # First it cannot be found any more; then `sweep` removes what this leaves.
-        self.index.disown(folder.folder_id)
+        with self._removing(folder):
+            self.trash.discard(folder.folder_id)
+            # First it cannot be found any more; then `sweep` removes what this leaves.
+            self.index.disown(folder.folder_id)
         remove = partial(self.disk.remove, folder.folder_id)
         if await trio.to_thread.run_sync(remove, abandon_on_cancel=True):
             self.index.remove(folder.folder_id)
+
+    @contextmanager
+    def _removing(self, folder: Folder) -> Iterator[None]:
+        """Keep other gateways of the data folder from mounting a folder.
+
+        Raises:
+            Refused: one of them has mounted it.
+        """
+        with ExitStack() as locked:
+            try:
+                locked.enter_context(self.disk.removing(folder.folder_id))
+            except BlockingIOError:
+                detail = (
+                    f"a kernel of another gateway on this machine has {folder.name!r} mounted; end "
+                    "that first"
+                )
+                title = "The folder is in use"
+                raise Refused(400, "vfolder-operation-failed", title, detail) from None
+            yield
+
+    @contextmanager
+    def mounting(self, folders: Iterable[Folder]) -> Iterator[None]:
+        """Keep all gateways of the data folder from deleting folders that a kernel mounts.
+
+        Args:
+            folders: the folders.
+
+        Raises:
+            GatewayError: one of them has just been deleted.
+            OSError: one of them cannot be locked.
+        """
+        with ExitStack() as locked:
+            for folder in folders:
+                gone = GatewayError(f"the virtual folder {folder.name!r} has just been deleted")
+                try:
+                    locked.enter_context(self.disk.mounting(folder.folder_id))
+                except BlockingIOError:
+                    raise gone from None
+                if self.index.find(folder.owner, folder.folder_id) is None:
+                    raise gone
+            yield
 
     def rename(self, folder: Folder, name: str) -> None:
         """Give a folder another name."""

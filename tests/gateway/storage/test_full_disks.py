@@ -80,7 +80,7 @@ async def fill_and_empty(tmp_path: Path) -> None:
         async with open_client(config) as client:
             folder = await create_vfolder(client, "data")
             await folder.upload(plan_uploads([tmp_path / "small"], base=tmp_path))
-            with pytest.raises(UploadError, match="disk is full.* 507 "):
+            with pytest.raises(UploadError, match=r"disk is full.* 507 "):
                 await folder.upload(plan_uploads([tmp_path / "large"], base=tmp_path))
             done = await fill(client)
             processes.kill(gateway)

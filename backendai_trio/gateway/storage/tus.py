@@ -150,7 +150,8 @@ class TusUploads:
                     await writer.receive(body)
                 finally:
                     # On the disk before anyone is told that it is.
-                    if writer.good != upload.position and await _synced(writer):
+                    is_new = writer.good != upload.position
+                    if is_new and await _synced(writer):  # noqa: ASYNC102 (bounded there)
                         self._folders.index.uploads.advance(upload, writer.good)
         return await self._complete(token, folder_within)
 

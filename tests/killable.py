@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,14 +50,15 @@ class Killable:
 
 
 @contextmanager
-def killable(temporary: Path) -> Iterator[Killable]:
+def killable(temporary: Path, *, within: Sequence[str] = ()) -> Iterator[Killable]:
     """Start the process; all processes that it has forked end with the block.
 
     Args:
         temporary: TMPDIR of the processes, for the files that they leave when they are killed.
+        within: a command that runs the command behind it, such as ``env``.
     """
     with subprocess.Popen(
-        [sys.executable, str(Path(__file__).resolve())],
+        [*within, sys.executable, str(Path(__file__).resolve())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,

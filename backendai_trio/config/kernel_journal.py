@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .user_dirs import state_folder
+from .user_dirs import make_private_folder, state_folder
 
 __all__ = ["Journal", "LeftKernel", "Note", "journal_folder"]
 
@@ -97,7 +97,7 @@ class Journal:
             The entry; None if it cannot be written.
         """
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(self.folder)
             fd, name = tempfile.mkstemp(dir=self.folder, prefix=f"{token}-", suffix=".json")
         except OSError:
             return None
@@ -144,7 +144,8 @@ def _read(path: Path) -> LeftKernel | None:
             return None  # its client removed it before it gave the lock up
         data = os.read(fd, 65536)
         age = time.time() - state.st_mtime
-        if not data and age > _BEING_MADE_SECONDS:
+        # One of the future was made before the clock was set back.
+        if not data and abs(age) > _BEING_MADE_SECONDS:
             path.unlink(missing_ok=True)
         match json.loads(data or b"null"):
             case {"token": str(token), "endpoint": str(url), "access_key": str(access_key), **more}:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ def read_login(url: str) -> Login | None:
     """The login at the server with this URL; None if there is none.
 
     Raises:
-        ConfigError: the file cannot be read.
+        ConfigError: the file cannot be read, or others may read it.
     """
     match _read().get(url):
         case {"username": str(name), "access_key": str(key), "cookies": dict(cookies)}:
@@ -66,11 +68,19 @@ def _read() -> dict[str, Any]:
 
     path = logins_file()
     try:
-        logins = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            logins = json.loads(file.read())
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as exc:
         raise ConfigError(str(path), f"cannot be read ({exc}); mend or remove the file") from None
+    if sys.platform != "win32" and mode & 0o077:
+        raise ConfigError(
+            str(path),
+            f"other users may read this file, which lets them in as you; run: chmod 600 {path}, or "
+            "remove it and log in again",
+        )
     return logins if isinstance(logins, dict) else {}
 
 

@@ -130,8 +130,9 @@ async def open_gateway(
 
     Raises:
         GatewayError: this is not Linux, the address cannot be used, it can be reached from the
-            network and there is no certificate, the data folder cannot be used, the isolation in
-            the options does not work here, or a path that is to be readable does not exist.
+            network and there is no certificate, the data folder cannot be used or is damaged, the
+            isolation in the options does not work here, or a path that is to be readable does not
+            exist.
         OSError: the folder for kernels cannot be made.
 
     Cancellation: clients are still told that their kernels have ended. The end is shielded, and
@@ -252,12 +253,14 @@ def _make_kernels_folder() -> Path:
 def _open_vfolders(options: GatewayOptions, folder: Path) -> VFolders:
     from .storage.vfolders import VFolders
 
-    return VFolders(
+    folders = VFolders(
         (options.data or folder) / "vfolders",
         lasting=options.data is not None,
         max_folders=options.max_vfolders,
         max_bytes=options.max_vfolder_bytes,
     )
+    folders.open_existing()
+    return folders
 
 
 @asynccontextmanager

@@ -73,6 +73,17 @@ def test_a_login_that_the_server_has_forgotten(commands: Commands, web: Mapping[
     assert json.loads(kept.read_text()) == {}
 
 
+def test_a_login_that_others_can_read(commands: Commands, web: Mapping[str, str]) -> None:
+    """Its cookie lets them in; nothing uses it until its owner has looked at that."""
+    file = f"{commands.home}/password"
+    assert commands.run("login", NAME, "--password-file", file, env=web).code == 0
+    logins_of(commands).chmod(0o644)
+    for words in (["ps"], ["logout"], ["login", NAME, "--password-file", file]):
+        assert "chmod 600" in commands.run(*words, env=web).problem(125)
+    logins_of(commands).chmod(0o600)
+    assert commands.run("ps", env=web).code == 0
+
+
 def test_in_a_profile(commands: Commands, web: Mapping[str, str]) -> None:
     for name in ("endpoint", "endpoint_type"):
         value = web[f"BACKEND_{name.upper()}"]

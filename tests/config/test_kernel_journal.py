@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,18 @@ def test_entry_that_is_removed_before_it_is_locked_is_not_left(
     monkeypatch.setattr(fcntl, "flock", lock_late)
     os.utime(ended, (1, 1))
     assert tokens(journal) == ["left"]
+
+
+def test_clock_that_was_set_back(tmp_path: Path) -> None:
+    """An empty entry of the future is removed; one with a kernel is read."""
+    journal = Journal(tmp_path)
+    left_behind(journal, "left")
+    empty, young = tmp_path / "empty-1.json", tmp_path / "young-1.json"
+    young.touch()
+    empty.touch()
+    year = time.time() + 366 * 86400
+    for path in tmp_path.iterdir():
+        if path != young:
+            os.utime(path, (year, year))
+    assert tokens(journal) == ["left"]
+    assert not empty.exists() and young.exists()

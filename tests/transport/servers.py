@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,6 +21,8 @@ from backendai_trio.wire.versions import SESSION_6, Hello
 
 KEYS = Config(parse_endpoint("http://127.0.0.1:1"), "AKIA" + "X" * 16, "very-secret-" + "s" * 28)
 INFO = Request("GET", "/auth")
+
+_ABSOLUTE = re.compile(rb"[A-Z]+ http://")
 
 Handler = Callable[[trio.SocketStream], Awaitable[None]]
 
@@ -128,7 +131,7 @@ class ForwardingProxy:
         self, source: trio.abc.Stream, target: trio.abc.Stream, scope: trio.CancelScope
     ) -> None:
         while data := bytes(await source.receive_some(65536)):
-            if data.startswith((b"GET http", b"POST http", b"DELETE http")):
+            if _ABSOLUTE.match(data):
                 self.heads.append(data)
                 _, url, _ = data.split(b" ", 2)
                 data = data.replace(url, b"/" + url.split(b"/", 3)[3], 1)

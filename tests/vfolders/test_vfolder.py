@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from backendai_trio import (
     query,
 )
 from backendai_trio.files import plan_uploads
+from backendai_trio.gateway.storage.index import FolderIndex
 from backendai_trio.wire.http import Request
 from backendai_trio.wire.versions import SEED, SESSION_5, SESSION_6, TRANSITION, Era
 
@@ -111,10 +114,16 @@ async def test_without_a_data_folder_nothing_is_left(
 
 
 async def test_what_deleted_folders_left_is_removed(data: Path) -> None:
+    """By a gateway that was killed while it deleted one."""
     async with opened(data=data) as (_, client):
+        await create_vfolder(client, "left")
+        left = files_in(data).parent
         await create_vfolder(client, "data")
-    left = data / "vfolders" / ("0" * 32)
-    (left / "files").mkdir(parents=True)
+    with closing(FolderIndex(data / "vfolders" / "index.sqlite3")) as index:
+        index.disown(left.name)
+    with closing(sqlite3.connect(data / "vfolders" / "index.sqlite3")) as database:
+        database.execute("UPDATE vfolders SET created_at='2026-01-01' WHERE owner=''")
+        database.commit()
     async with opened(data=data) as (_, client):
         await list_vfolders(client)
         while left.exists():  # noqa: ASYNC110 (a thread of the gateway removes it)

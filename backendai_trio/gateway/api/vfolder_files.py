@@ -105,7 +105,8 @@ async def upload_form(call: Call) -> Answer:
     folders = call.sessions.folders
     folder = folder_of(call, write=True)
     limits = UploadLimits(room_bytes=await folders.room_in(folder))
-    workspace = Workspace(folders.files_of(folder), folders.disk.staging_of(folder.folder_id))
+    staging = folders.disk.staging_of(folder.folder_id)
+    workspace = Workspace(folders.files_of(folder), staging, is_lasting=True)
     content_type = call.request.headers.get("content-type", "")
     async with aclosing(call.request.stream()) as body:
         await receive_form(content_type, body, workspace, limits)

@@ -67,7 +67,9 @@ class SessionOpener:
         shares = [Share(self.folders.files_of(item.folder), item.writable) for item in mounts]
         resources = requested.create.spec.resources
         kernel_limits = self.kernel_limits.with_resources(resources)
-        with one_error():
+        folders = [item.folder for item in mounts]
+        # Until its processes have ended, no gateway removes the folders.
+        with self.folders.mounting(folders), one_error():
             async with (
                 open_host(root, self.isolation, shares, self.limits, kernel_limits) as host,
                 trio.open_nursery() as nursery,

@@ -106,7 +106,7 @@ class QueuedSession:
         return KernelInfo(
             runtime=self.runtime.name,
             status=state.status,
-            age_ms=int(age.total_seconds() * 1000),
+            age_ms=max(0, int(age.total_seconds() * 1000)),
             status_info=state.info,
             status_details=state.details,
         )

@@ -240,7 +240,9 @@ class Session:
         """The reply to ``GET /session/{name}``, without what the kernel uses."""
         age = datetime.now(UTC) - self.created_at
         return KernelInfo(
-            runtime=self.runtime.name, age_ms=int(age.total_seconds() * 1000), queries=self.queries
+            runtime=self.runtime.name,
+            age_ms=max(0, int(age.total_seconds() * 1000)),
+            queries=self.queries,
         )
 
     async def info_with_usage(self) -> KernelInfo:

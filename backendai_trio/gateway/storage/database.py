@@ -11,9 +11,12 @@ import secrets
 from collections import OrderedDict
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from .sqlite import all_rows, open_database, transaction
+from .sqlite import all_rows, execute_all, open_database, transaction
+
+if TYPE_CHECKING:
+    import sqlite3
 
 __all__ = [
     "EndedSession",
@@ -33,7 +36,7 @@ _ADDED = {
     "result": "TEXT NOT NULL DEFAULT 'UNDEFINED'",
     "log": "TEXT NOT NULL DEFAULT ''",
 }
-"""Columns of ended sessions that databases of earlier versions lack."""
+"""Columns of ended sessions that the oldest databases of version 0 lack."""
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS keypairs (
     access_key TEXT PRIMARY KEY, secret_key TEXT NOT NULL, created_at TEXT NOT NULL
@@ -183,17 +186,16 @@ class MemoryStore:
 
 
 class SqliteStore:
-    """A store in SQLite. It survives a crash at any moment (WAL); files have mode 0600.
+    """A store in SQLite; see `open_database`.
 
     Raises:
-        GatewayError: the folder cannot be made or written, or the file is not a database.
+        GatewayError: as `open_database`.
     """
 
     def __init__(self, folder: Path) -> None:
         import sqlite3
 
-        self._db = open_database(folder / "gateway.sqlite3", _SCHEMA)
-        self._add_columns()
+        self._db = open_database(folder / "gateway.sqlite3", [_make_tables])
         self._failures = sqlite3.OperationalError
 
     def close(self) -> None:
@@ -229,7 +231,8 @@ class SqliteStore:
     def add_ended(self, session: EndedSession, log: str = "") -> None:
         """See `Store`."""
         try:
-            self._insert_ended(session, log)
+            with transaction(self._db):  # the disk is waited for once
+                self._insert_ended(session, log)
         except self._failures as exc:
             _log.warning("cannot store that kernel %r has ended: %s", session.token, exc)
 
@@ -245,13 +248,6 @@ class SqliteStore:
         self._db.execute(
             f"UPDATE ended_sessions SET log='' WHERE log != '' AND rowid <= {newest} - {_LOGS}"  # noqa: S608
         )
-
-    def _add_columns(self) -> None:
-        """Bring the table of an earlier version up to date."""
-        known = {row[1] for row in all_rows(self._db, "PRAGMA table_info(ended_sessions)")}
-        for name, kind in _ADDED.items():
-            if name not in known:
-                self._db.execute(f"ALTER TABLE ended_sessions ADD COLUMN {name} {kind}")
 
     def ended(self, access_key: str) -> list[EndedSession]:
         """See `Store`."""
@@ -284,3 +280,12 @@ class SqliteStore:
     def _one(self, text: str, *values: object) -> tuple[str, ...] | None:
         rows = all_rows(self._db, text, *values)
         return rows[0] if rows else None
+
+
+def _make_tables(database: sqlite3.Connection) -> None:
+    """Make the tables, or bring those up to date that were made before versions were counted."""
+    execute_all(database, _SCHEMA)
+    known = {row[1] for row in all_rows(database, "PRAGMA table_info(ended_sessions)")}
+    for name, kind in _ADDED.items():
+        if name not in known:
+            database.execute(f"ALTER TABLE ended_sessions ADD COLUMN {name} {kind}")

@@ -4,7 +4,7 @@ on with, and of copies and forms whose gateway was killed."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -60,14 +60,15 @@ async def sweep(folders: VFolders, *, copy_begins: timedelta = COPY_BEGINS) -> N
         return
     index, disk, now = folders.index, folders.disk, datetime.now(UTC)
     uploads = index.uploads.expire(now - UPLOAD_EXPIRES)
-    for folder_id in index.incomplete_copies(now - copy_begins):
-        if not disk.is_being_copied(folder_id):
-            index.remove_incomplete(folder_id)
-    # The disk first, because a folder is added to the index before it is made.
-    on_disk = await trio.to_thread.run_sync(disk.ids)
-    known = index.ids()
-    remove = partial(_remove, disk, on_disk - known, uploads, known, now - UPLOAD_EXPIRES)
+    unlocked = {i for i in index.ownerless(now - copy_begins) if not disk.is_being_copied(i)}
+    # A copy that has become complete meanwhile was locked until then.
+    gone = unlocked.intersection(index.ownerless(now - copy_begins))
+    remove = partial(_remove, disk, gone, uploads, index.ids(), now - UPLOAD_EXPIRES)
     await trio.to_thread.run_sync(remove, abandon_on_cancel=True)
+    on_disk = await trio.to_thread.run_sync(disk.ids)
+    for folder_id in gone:
+        if folder_id not in on_disk:
+            index.remove_ownerless(folder_id)
 
 
 def _remove(
@@ -77,7 +78,7 @@ def _remove(
     known: Iterable[str],
     before: datetime,
 ) -> None:
-    removals = [
+    removals: list[Callable[[], object]] = [
         *(partial(disk.remove_upload, folder_id, key) for folder_id, key in uploads),
         *(partial(disk.remove, folder_id) for folder_id in gone),
         partial(disk.remove_forms, known, before),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...wire.vfolder_sharing import Invitation
 from ...wire.vfolders import CreateVFolder
-from .sqlite import all_rows, open_database, transaction
+from .sqlite import all_rows, execute_all, open_database, transaction
 from .upload_index import UPLOADS_SCHEMA, UploadIndex
+
+if TYPE_CHECKING:
+    import sqlite3
 
 __all__ = ["Folder", "FolderIndex", "TooManyFoldersError"]
 
@@ -34,7 +37,9 @@ CREATE TABLE IF NOT EXISTS vfolder_invitations (
 """
 _FOLDER = "folder_id, name, owner, created_at, usage_mode, permission, cloneable, max_bytes"
 _NOBODY = ""
-"""The owner of copies that are not complete: no access key is empty."""
+"""The owner of copies that are not complete, and of folders that are being deleted: no access key
+is empty. As long as there are files of a folder, the index knows it: those of an index that is lost
+are not taken for rubbish."""
 _ORDER = "ORDER BY created_at, name"
 
 
@@ -73,11 +78,11 @@ class FolderIndex:
         uploads: the unfinished uploads into the folders.
 
     Raises:
-        GatewayError: it cannot be made or written.
+        GatewayError: as `open_database`.
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._db = open_database(path, _SCHEMA + UPLOADS_SCHEMA)
+        self._db = open_database(path, [_make_tables])
         self.uploads = UploadIndex(self._db)
 
     def close(self) -> None:
@@ -130,18 +135,35 @@ class FolderIndex:
         self._insert(folder_id, replace(request, name=folder_id), _NOBODY)
         return folder_id
 
-    def incomplete_copies(self, before: datetime) -> list[str]:
-        """The ids of copies that were begun before, and are not complete."""
+    def disown(self, folder_id: str) -> None:
+        """Delete a folder, except that its files are still to be removed.
+
+        Its shares, invitations and uploads are gone.
+        """
+        with transaction(self._db):
+            for table in ("vfolder_shares", "vfolder_invitations", "vfolder_uploads"):
+                self._db.execute(f"DELETE FROM {table} WHERE folder_id=?", (folder_id,))  # noqa: S608
+            self._db.execute(
+                "UPDATE vfolders SET owner=?, name=folder_id WHERE folder_id=?",
+                (_NOBODY, folder_id),
+            )
+
+    def ownerless(self, before: datetime) -> list[str]:
+        """The ids of copies that were begun before and are not complete, and of folders that were
+        made before and are being deleted.
+        """
         rows = all_rows(
             self._db,
-            "SELECT folder_id FROM vfolders WHERE owner=? AND created_at<?",
+            "SELECT folder_id FROM vfolders WHERE owner=? AND (created_at<? OR created_at>?)",
             _NOBODY,
             before.isoformat(),
+            # The clock has been set back since then.
+            (datetime.now(UTC) + timedelta(minutes=1)).isoformat(),
         )
         return [row[0] for row in rows]
 
-    def remove_incomplete(self, folder_id: str) -> None:
-        """Remove a copy, unless it has become complete."""
+    def remove_ownerless(self, folder_id: str) -> None:
+        """Remove a copy or a deleted folder, unless the copy has become complete."""
         self._db.execute("DELETE FROM vfolders WHERE owner=? AND folder_id=?", (_NOBODY, folder_id))
 
     def _insert(self, folder_id: str, request: CreateVFolder, owner: str) -> None:
@@ -290,6 +312,10 @@ def _folder(row: tuple[Any, ...], *, is_owner: bool) -> Folder:
         int(max_bytes),
         is_owner,
     )
+
+
+def _make_tables(database: sqlite3.Connection) -> None:
+    execute_all(database, _SCHEMA + UPLOADS_SCHEMA)
 
 
 def _now() -> str:

@@ -16,6 +16,7 @@ import trio
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from ...config.user_dirs import sync_folder
 from ...errors import RemoteProtocolError
 from ...files.pending import pending_folder
 from ...files.thread_writer import feed_in_thread
@@ -23,6 +24,7 @@ from ...wire.multipart import parse_name
 from ...wire.versions import Era
 from ..cleanup import clean_up_in_thread
 from ..refusals import Refused, refusal_of
+from .vfolder_files import sync_above
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -84,7 +86,8 @@ async def receive_form(
     if not media_type.startswith(b"multipart/") or not boundary:
         raise Refused(400, "invalid-api-params", "Not a multipart form")
     pending = pending_folder(workspace.staging)
-    form = _Form(await trio.to_thread.run_sync(pending.__enter__), limits)
+    folder = await trio.to_thread.run_sync(pending.__enter__)
+    form = _Form(folder, limits, is_lasting=workspace.is_lasting)
     try:
         parser = MultipartParser(boundary, form.callbacks())
         await feed_in_thread(body, parser.write)
@@ -107,11 +110,12 @@ def _discard(form: _Form, pending: AbstractContextManager[Path]) -> None:
 class _Form:
     """A form that is being parsed: the parser's callbacks, and the files so far."""
 
-    def __init__(self, folder: Path, limits: UploadLimits) -> None:
+    def __init__(self, folder: Path, limits: UploadLimits, *, is_lasting: bool) -> None:
         self.files: list[tuple[str, Path]] = []
         self.complete = False
         self._folder = folder
         self._limits = limits
+        self._is_lasting = is_lasting
         self._header: tuple[bytes, bytes] = (b"", b"")
         self._name: str | None = None
         self._file: IO[bytes] | None = None
@@ -154,6 +158,10 @@ class _Form:
                 with workspace.held(place, make=True) as held:
                     for last, source in sources.items():
                         source.replace(held / last)
+                    if workspace.is_lasting:
+                        sync_folder(held)
+                if workspace.is_lasting:
+                    sync_above(workspace.root, place)
         except OSError as exc:
             raise _not_stored(f"{exc.filename2 or exc.filename}: {exc.strerror}") from None
 
@@ -224,7 +232,10 @@ class _Form:
         file, self._file = self._file, None
         if file is not None:
             try:
-                file.close()
+                with file:
+                    if self._is_lasting:
+                        file.flush()
+                        os.fsync(file.fileno())
             except OSError as exc:  # what was buffered does not fit on the disk
                 raise refusal_of(exc, self._name or "") from None
 

@@ -10,13 +10,15 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import trio
 
+from ...config.user_dirs import sync_folder
 from ...files.thread_writer import feed_in_thread
 from ...wire.storage_proxy import CHECKSUM_MISMATCH, PatchHead, TusState
+from ..cleanup import clean_up_in_thread
 from ..refusals import Refused, refusal_of
 from . import vfolder_files
 from .folder_refusals import no_room
@@ -25,6 +27,9 @@ from .upload_index import PendingUpload
 from .vfolders import VFolders
 
 __all__ = ["TusUploads"]
+
+SYNC_SECONDS = 60.0
+"""How long a chunk may take to get to the disk; a client that has gone does not end this wait."""
 
 
 @dataclass
@@ -144,7 +149,9 @@ class TusUploads:
                 try:
                     await writer.receive(body)
                 finally:
-                    if writer.good != upload.position:
+                    # On the disk before anyone is told that it is.
+                    is_new = writer.good != upload.position
+                    if is_new and await _synced(writer):  # noqa: ASYNC102 (bounded there)
                         self._folders.index.uploads.advance(upload, writer.good)
         return await self._complete(token, folder_within)
 
@@ -167,7 +174,11 @@ class TusUploads:
         if upload is None:
             detail = "it has expired, or its folder was deleted; start it again"
             raise Refused(404, "generic-not-found", "No such upload", detail)
-        return upload
+        if upload.position == upload.size:
+            return upload  # it may have its name already
+        # A disk that has lost the end of the file: the client sends it again.
+        stored = _size_of(self._staged(upload))
+        return replace(upload, position=min(upload.position, stored))
 
     def _root_of(self, upload: PendingUpload) -> Path:
         return self._folders.disk.files_of(upload.folder_id)
@@ -180,9 +191,14 @@ class TusUploads:
 def _writer(path: Path, upload: PendingUpload, head: PatchHead) -> Iterator[_Writer]:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
-        yield _Writer(descriptor, upload, head)
+        yield _Writer(descriptor, path, upload, head)
     finally:
         os.close(descriptor)
+
+
+async def _synced(writer: _Writer) -> bool:
+    """Whether what was written is on the disk; the disk may be too slow for that."""
+    return await clean_up_in_thread(writer.sync, seconds=SYNC_SECONDS)
 
 
 class _Writer:
@@ -192,8 +208,10 @@ class _Writer:
         good: the file is correct up to this position.
     """
 
-    def __init__(self, descriptor: int, upload: PendingUpload, head: PatchHead) -> None:
+    def __init__(self, descriptor: int, path: Path, upload: PendingUpload, head: PatchHead) -> None:
         self.good = upload.position
+        self._path = path
+        self._is_first = upload.position == 0
         self._descriptor = descriptor
         self._position = upload.position
         self._size = upload.size
@@ -209,9 +227,13 @@ class _Writer:
                 "The chunk was damaged in transit",
                 "its SHA-256 differs; send it again",
             )
-        # On the disk before the client is told that it is.
-        await trio.to_thread.run_sync(os.fdatasync, self._descriptor)
         self.good = self._position
+
+    def sync(self) -> None:
+        """Wait until the chunk is on the disk, and the name of the upload's file."""
+        os.fdatasync(self._descriptor)
+        if self._is_first:
+            sync_folder(self._path.parent)
 
     def _write(self, data: bytes) -> None:
         if self._position + len(data) > self._size:
@@ -228,6 +250,13 @@ class _Writer:
             self.good = self._position
         else:
             self._digest.update(data)
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _join(folder: str, path: str) -> str:

@@ -90,8 +90,12 @@ class UploadIndex:
         return int(rows[0][0])
 
     def expire(self, before: datetime) -> list[tuple[str, str]]:
-        """Remove uploads that were not continued; returns their folders and keys."""
+        """Remove uploads that were not continued; returns their folders and keys.
+
+        Those that were continued in the future, before the clock was set back, begin to age now.
+        """
         with transaction(self._db):
+            self._db.execute("UPDATE vfolder_uploads SET used_at=?1 WHERE used_at>?1", (_now(),))
             rows = all_rows(
                 self._db,
                 "SELECT folder_id, key FROM vfolder_uploads WHERE used_at<?",

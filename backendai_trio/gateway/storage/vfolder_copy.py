@@ -15,7 +15,7 @@ from .held_folders import open_in
 from .held_trees import is_left_out, walk_held
 from .vfolder_files import measure
 
-__all__ = ["copy_folder", "copy_steps"]
+__all__ = ["copy_folder", "copy_steps", "sync_file_system"]
 
 _CHUNK_BYTES = 1024 * 1024
 _SLICE_SECONDS = 0.1
@@ -87,6 +87,25 @@ def copy_steps(
                 written.write(data)
                 yield
             os.fchmod(written.fileno(), stat.S_IMODE(state.st_mode) & 0o777)
+
+
+def sync_file_system(folder: Path) -> None:
+    """Wait until a copy is on the disk, with all else of its file system.
+
+    To wait for each file would take much longer.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    import ctypes  # imported here, since few gateways ever copy a folder
+
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(opened) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(folder))
+    finally:
+        os.close(opened)
 
 
 def _work(steps: Generator[None, None, None]) -> bool:

@@ -1,4 +1,5 @@
-"""Files in a virtual folder. All functions block, and stay within the folder.
+"""Files in a virtual folder. All functions block, and stay within the folder. What they change is
+on the disk when they return.
 
 Kernels can put anything into these folders, including symbolic links and devices. No function here
 follows a link that leads out of the folder, or opens anything except regular files.
@@ -9,10 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO
 
+from ...config.user_dirs import sync_folder
 from ...errors import LocalProtocolError
 from ...files.paths import safe_join
 from ...files.placing import place
@@ -34,6 +37,7 @@ __all__ = [
     "open_file",
     "place_upload",
     "remove",
+    "sync_above",
 ]
 
 _LEADS_OUT = (errno.EXDEV, errno.ELOOP)
@@ -80,7 +84,7 @@ def make_directory(root: Path, request: MakeDirectory) -> None:
             raise _exists(request.path)
         return
     try:
-        with _held(root, target.parent, make=request.parents) as folder:
+        with _changed(root, target.parent, make=request.parents) as folder:
             (folder / target.name).mkdir(exist_ok=request.exist_ok)
     except FileNotFoundError:
         raise Refused(
@@ -115,7 +119,7 @@ def remove(root: Path, request: RemoveFiles) -> None:
             )
     for path, target in targets:
         try:
-            with _held(root, target.parent) as folder:
+            with _changed(root, target.parent) as folder:
                 if is_folder(folder / target.name):
                     shutil.rmtree(folder / target.name)
                 else:
@@ -140,7 +144,7 @@ def move(root: Path, request: MoveFile) -> None:
             400, "vfolder-operation-failed", "A folder cannot be moved into itself", request.source
         )
     try:
-        with _held(root, source.parent) as old, _held(root, target.parent) as new:
+        with _changed(root, source.parent) as old, _changed(root, target.parent) as new:
             (old / source.name).rename(new / target.name)
     except OSError as exc:
         raise _failed("The file cannot be moved", request.source, exc) from None
@@ -175,7 +179,7 @@ def place_upload(root: Path, path: str, source: Path) -> None:
             400, "vfolder-operation-failed", "The file cannot be stored", f"{path!r} is a folder"
         )
     try:
-        with _held(root, target.parent, make=True) as folder:
+        with _changed(root, target.parent, make=True) as folder:
             place(source, folder / target.name, overwrite=True)
     except OSError as exc:
         raise _failed("The file cannot be stored", path, exc) from None
@@ -214,6 +218,25 @@ def existing(root: Path, path: str) -> Path:
 def is_folder(path: Path) -> bool:
     """Whether a path is a folder, and not a link to one."""
     return path.is_dir() and not path.is_symlink()
+
+
+@contextmanager
+def _changed(root: Path, folder: Path, *, make: bool = False) -> Iterator[Path]:
+    """Hold a folder to change its names; they are on the disk when the block has ended."""
+    makes = make and not folder.is_dir()
+    with _held(root, folder, make=make) as held:
+        yield held
+        sync_folder(held)
+    if makes:
+        sync_above(root, folder)
+
+
+def sync_above(root: Path, folder: Path) -> None:
+    """Wait until the folders between a root and a folder are on the disk."""
+    for above in folder.parents:
+        sync_folder(above)
+        if above in (root, root.resolve()):
+            break
 
 
 def _held(root: Path, folder: Path, *, make: bool = False) -> AbstractContextManager[Path]:

@@ -6,8 +6,8 @@ folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import trio
 
-from ...errors import LocalProtocolError
+from ...errors import GatewayError, LocalProtocolError
 from ...wire.vfolder_requests import CloneVFolder
 from ...wire.vfolders import CreateVFolder, VFolderInfo, check_folder_name
 from ..cleanup import clean_up_in_thread
@@ -25,7 +25,7 @@ from .finished_tasks import FinishedTasks
 from .folder_disk import FolderDisk
 from .folder_refusals import HOST, check_supported, name_is_taken
 from .index import Folder, FolderIndex, TooManyFoldersError
-from .vfolder_copy import copy_folder
+from .vfolder_copy import copy_folder, sync_file_system
 
 __all__ = ["VFolders"]
 
@@ -70,6 +70,15 @@ class VFolders:
     def is_used(self) -> bool:
         """Whether there has been a request about folders, of this gateway or an earlier one."""
         return self._index is not None or (self._path is not None and self._path.exists())
+
+    def open_existing(self) -> None:
+        """Open the database if there is one: a gateway with a damaged one does not start.
+
+        Raises:
+            GatewayError: see `FolderIndex`.
+        """
+        if self.is_used:
+            _ = self.index
 
     def close(self) -> None:
         """Close the database; may be repeated."""
@@ -187,11 +196,54 @@ class VFolders:
             self.trash.add(folder.folder_id)
             await trio.lowlevel.checkpoint()
             return
-        self.trash.discard(folder.folder_id)
-        # From the index first: then it cannot be found, and `sweep` removes what is left of it.
-        self.index.remove(folder.folder_id)
+        with self._removing(folder):
+            self.trash.discard(folder.folder_id)
+            # First it cannot be found any more; then `sweep` removes what this leaves.
+            self.index.disown(folder.folder_id)
         remove = partial(self.disk.remove, folder.folder_id)
-        await trio.to_thread.run_sync(remove, abandon_on_cancel=True)
+        if await trio.to_thread.run_sync(remove, abandon_on_cancel=True):
+            self.index.remove(folder.folder_id)
+
+    @contextmanager
+    def _removing(self, folder: Folder) -> Iterator[None]:
+        """Keep other gateways of the data folder from mounting a folder.
+
+        Raises:
+            Refused: one of them has mounted it.
+        """
+        with ExitStack() as locked:
+            try:
+                locked.enter_context(self.disk.removing(folder.folder_id))
+            except BlockingIOError:
+                detail = (
+                    f"a kernel of another gateway on this machine has {folder.name!r} mounted; end "
+                    "that first"
+                )
+                title = "The folder is in use"
+                raise Refused(400, "vfolder-operation-failed", title, detail) from None
+            yield
+
+    @contextmanager
+    def mounting(self, folders: Iterable[Folder]) -> Iterator[None]:
+        """Keep all gateways of the data folder from deleting folders that a kernel mounts.
+
+        Args:
+            folders: the folders.
+
+        Raises:
+            GatewayError: one of them has just been deleted.
+            OSError: one of them cannot be locked.
+        """
+        with ExitStack() as locked:
+            for folder in folders:
+                gone = GatewayError(f"the virtual folder {folder.name!r} has just been deleted")
+                try:
+                    locked.enter_context(self.disk.mounting(folder.folder_id))
+                except BlockingIOError:
+                    raise gone from None
+                if self.index.find(folder.owner, folder.folder_id) is None:
+                    raise gone
+            yield
 
     def rename(self, folder: Folder, name: str) -> None:
         """Give a folder another name."""
@@ -230,15 +282,16 @@ class VFolders:
             with self.disk.copying(folder_id) as target:
                 source = self.files_of(folder)
                 await copy_folder(source, target, room_bytes=self.max_bytes or None)
+                await trio.to_thread.run_sync(sync_file_system, target)
                 self.find(folder.owner, folder.folder_id, in_trash=None)  # it may have been deleted
                 with self._adding(spec.name):
                     return self.index.add(spec, user, self._max_folders, copy=folder_id)
         except BaseException:
             # Of a copy that is not complete, nothing is left.
-            self.index.remove(folder_id)
-            await clean_up_in_thread(  # noqa: ASYNC102 (bounded there)
-                partial(self.disk.remove, folder_id)
-            )
+            remove = partial(self.disk.remove, folder_id)
+            await clean_up_in_thread(remove)  # noqa: ASYNC102 (bounded there)
+            if not self.disk.exists(folder_id):
+                self.index.remove(folder_id)
             raise
 
     # -- files ------------------------------------------------------------------------------------

@@ -46,12 +46,21 @@ class Workspace:
             cannot reach.
         mounts: mounted folders, which links in `root` may lead to. Those that are read-only are not
             changed.
+        is_lasting: files in it must outlive a power failure, as those of a virtual folder do.
     """
 
-    def __init__(self, root: Path, staging: Path, mounts: Sequence[Share] = ()) -> None:
+    def __init__(
+        self,
+        root: Path,
+        staging: Path,
+        mounts: Sequence[Share] = (),
+        *,
+        is_lasting: bool = False,
+    ) -> None:
         # Not resolved itself: a program may have put a link in its place.
         self.root = root.parent.resolve() / root.name
         self.staging = staging
+        self.is_lasting = is_lasting
         self._mounts = [mount.path.resolve() for mount in mounts]
         self._read_only = [mount.path.resolve() for mount in mounts if not mount.writable]
 

@@ -16,6 +16,7 @@ from backendai_trio.admin import (
     get_ssh_public_key,
     upload_ssh_keypair,
 )
+from backendai_trio.config import check_private
 
 from ..confirmation import confirm, yes_option
 from ..console import Status
@@ -102,11 +103,12 @@ def _open_with_room(file: Path) -> tuple[TextIO, Path]:
     Its name is new as well: one that could not be given its name may have the only copy of a key.
 
     Raises:
-        OSError: it cannot be written; then it is not there.
+        OSError: it cannot be written, or its file system lets others read it; then it is not there.
     """
     handle, name = mkstemp(prefix=f".{file.name}.", suffix=".part", dir=file.parent)
     part = Path(name)
     try:
+        check_private(handle)
         left = _ROOM_BYTES
         while left:
             left -= os.write(handle, b"\n" * left)
@@ -125,6 +127,8 @@ def _write(keypair: SSHKeyPair, opened: TextIO, part: Path, file: Path) -> None:
         with opened:
             opened.write(keypair.private_key)
             opened.truncate()
+            opened.flush()
+            os.fsync(opened.fileno())
     except OSError as exc:
         part.unlink(missing_ok=True)
         raise click.ClickException(

@@ -26,6 +26,8 @@ from prompt_toolkit.output import create_output
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.shortcuts import CompleteStyle
 
+from backendai_trio.config import make_private_file
+
 from ..console import uses_color
 from .source_code import indentation, is_finished, lexer_of
 
@@ -223,12 +225,10 @@ def file_history(path: Path) -> History:
     """A history in a file that only its owner can read, since code may hold secrets.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: the file cannot be written, or its file system lets others read it.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    with path.open("ab"):
-        return FileHistory(str(path))
+    make_private_file(path)
+    return FileHistory(str(path))
 
 
 def memory_history() -> History:

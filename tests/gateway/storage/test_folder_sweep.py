@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -49,12 +51,16 @@ def folder(folders: VFolders) -> Folder:
     return folders.create(CreateVFolder(name="data"), USER)
 
 
-def leave(root: Path) -> Path:
+def leave(folders: VFolders) -> Path:
     """What a delete that was killed leaves."""
-    left = root / ("0" * 32)
-    (left / "files").mkdir(parents=True)
-    (left / "files" / "file").write_text("x")
-    return left
+    left = folders.create(CreateVFolder(name="left"), USER)
+    files = folders.files_of(left)
+    (files / "file").write_text("x")
+    folders.index.disown(left.folder_id)
+    with closing(sqlite3.connect(folders.disk.root / "index.sqlite3")) as index:
+        index.execute("UPDATE vfolders SET created_at='2026-01-01' WHERE owner=''")
+        index.commit()
+    return files.parent
 
 
 async def wait_for(condition: Callable[[], object]) -> None:
@@ -77,7 +83,7 @@ async def test_nothing_is_made_for_a_gateway_without_folders(tmp_path: Path) -> 
 
 async def test_requests_remove_nothing(folders: VFolders, folder: Folder) -> None:
     """They would stop everything else of the gateway for as long as it takes."""
-    left = leave(folders.disk.root)
+    left = leave(folders)
     folders.close()
     assert folders.of_user(USER) == [folder]
     assert left.exists()
@@ -90,11 +96,11 @@ async def test_gateway_that_runs_for_long(tmp_path: Path) -> None:
     folders = VFolders(tmp_path / "vfolders", lasting=True, max_folders=5, max_bytes=0)
     folders.create(CreateVFolder(name="data"), USER)
     folders.close()
-    left = leave(folders.disk.root)
+    left = leave(folders)
     limits = GatewayLimits(sweep_seconds=0.01)
     async with open_gateway(GatewayOptions(data=tmp_path, limits=limits)):
         await wait_gone(left)
-        await wait_gone(leave(folders.disk.root))
+        await wait_gone(leave(folders))
 
 
 async def test_index_that_cannot_be_opened(
@@ -102,14 +108,16 @@ async def test_index_that_cannot_be_opened(
 ) -> None:
     """The gateway goes on, and so do the sweeps."""
     folders = VFolders(tmp_path / "vfolders", lasting=True, max_folders=5, max_bytes=0)
-    left = leave(folders.disk.root)
+    left = leave(folders)
+    folders.close()
     index = folders.disk.root / "index.sqlite3"
+    away = index.rename(tmp_path / "away")
     index.mkdir()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lambda: keep_swept(folders, every_seconds=0.01))
         await wait_for(lambda: caplog.records)
-        index.rename(folders.disk.root.parent / "away")
-        index.touch()
+        index.rmdir()
+        away.rename(index)
         await wait_gone(left)
         nursery.cancel_scope.cancel()
     folders.close()
@@ -149,7 +157,7 @@ async def test_forms_and_uploads(folders: VFolders, folder: Folder) -> None:
 def test_one_that_cannot_be_removed_does_not_keep_the_others(
     folders: VFolders, folder: Folder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    left = leave(folders.disk.root)
+    left = leave(folders)
     staging = folders.disk.staging_of(folder.folder_id)
     keys = []
     for _ in range(3):
@@ -163,3 +171,40 @@ def test_one_that_cannot_be_removed_does_not_keep_the_others(
     _remove(folders.disk, [left.name], [(folder.folder_id, key) for key in keys], [], DAY_1)
     assert {path.name for path in staging.iterdir()} == {keys[0]} and not left.exists()
     assert "cannot be removed" in caplog.text
+
+
+async def test_index_that_is_lost(folders: VFolders, folder: Folder) -> None:
+    """It is moved away when it is damaged; the files of all folders stay for whoever mends it."""
+    file = folders.files_of(folder) / "file"
+    file.write_text("x")
+    folders.close()
+    for path in folders.disk.root.glob("index.sqlite3*"):
+        path.unlink()
+    folders.create(CreateVFolder(name="new"), USER)
+    await sweep(folders, copy_begins=timedelta())
+    assert file.read_text() == "x"
+
+
+async def test_clock_that_was_set_back(folders: VFolders, folder: Folder) -> None:
+    """What was begun in the future, as the clock says now, is neither lost nor kept for years."""
+    future = datetime.now(UTC) + timedelta(days=1000)
+    staging = folders.disk.staging_of(folder.folder_id)
+    form = staging / "form"
+    form.mkdir()
+    os.utime(form, (future.timestamp(), future.timestamp()))
+    token = folders.index.uploads.begin(folder.folder_id, "file", 5)
+    copy = folders.index.begin_copy(CreateVFolder(name="copy"))
+    left = leave(folders)
+    with closing(sqlite3.connect(folders.disk.root / "index.sqlite3")) as index:
+        index.execute("UPDATE vfolder_uploads SET used_at=?", (future.isoformat(),))
+        index.execute("UPDATE vfolders SET created_at=?", (future.isoformat(),))
+        index.commit()
+    await sweep(folders)
+    assert folders.index.ids() == {folder.folder_id} and copy not in folders.disk.ids()
+    assert not left.exists()
+    assert form.exists() and folders.index.uploads.find(token) is not None
+    a_day = datetime.now(UTC) + timedelta(days=1, seconds=1)
+    assert form.stat().st_mtime < a_day.timestamp()
+    _remove(folders.disk, [], [], folders.index.ids(), a_day)
+    assert not form.exists()
+    assert len(folders.index.uploads.expire(a_day)) == 1

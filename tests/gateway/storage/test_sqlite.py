@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backendai_trio.gateway.storage.sqlite import all_rows, open_database, transaction
+from backendai_trio.gateway.storage.sqlite import all_rows, execute_all, open_database, transaction
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS parents (id INTEGER PRIMARY KEY, content BLOB) STRICT;
@@ -18,6 +18,10 @@ CREATE TABLE IF NOT EXISTS children (
 """
 
 
+def make_tables(database: sqlite3.Connection) -> None:
+    execute_all(database, SCHEMA)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "data.sqlite3"
@@ -25,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def database(path: Path) -> Iterator[sqlite3.Connection]:
-    opened = open_database(path, SCHEMA)
+    opened = open_database(path, [make_tables])
     yield opened
     opened.close()
 
@@ -33,7 +37,7 @@ def database(path: Path) -> Iterator[sqlite3.Connection]:
 def check_free(database: sqlite3.Connection, path: Path) -> None:
     """Nothing is in the database, and this gateway and another one can change it."""
     assert not database.in_transaction
-    other = open_database(path, SCHEMA)
+    other = open_database(path, [make_tables])
     for number, one in enumerate((database, other)):
         with transaction(one):
             assert len(all_rows(one, "SELECT id FROM parents")) == number

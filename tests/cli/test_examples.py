@@ -1,4 +1,4 @@
-"""The commands that help and README show: each of them would be taken as it stands."""
+"""The commands that help and documents show: each of them would be taken as it stands."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 from backendai_cli.commands.run import command as run
 from backendai_cli.main import cli
 
+from ..docs.blocks import PAGES, ROOT, read_blocks
 from .walk import EVERY, each
 
-README = Path(__file__).parents[2] / "README.md"
 #: Files that must be there for a command line to be right.
 FILES = ("bashrc", "id_backendai", "sessions.graphql")
 FOLDERS = ("src",)
@@ -85,13 +85,25 @@ def test_examples_of_the_help(path: tuple[str, ...]) -> None:
         assert any(all(name in text for name in path) for text in words), words
 
 
+def calls_of(page: str) -> Iterator[list[str]]:
+    """The calls in the blocks and between the backticks of a document."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for block in read_blocks(page, text):
+        lines = block.body.replace("\\\n", " ").splitlines()
+        if block.language == "console":
+            lines = [line[2:] for line in lines if line.startswith("$ ")]
+        if block.language in ("sh", "console"):
+            yield from (call for line in lines for call in calls(line))
+    for span in re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text):
+        yield from calls(span)
+
+
 @pytest.mark.usefixtures("folder")
-def test_examples_of_the_readme() -> None:
-    text = README.read_text()
-    shells = re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL)
-    lines = [line.removeprefix("$ ") for shell in shells for line in shell.splitlines()]
-    found = [call for line in lines if line[:1] not in "∙✔" for call in calls(line)]
-    found += [call for span in re.findall(r"`([^`\n]+)`", text) for call in calls(span)]
-    assert len(found) > 40
-    for call in found:
+@pytest.mark.parametrize("page", PAGES)
+def test_examples_of_documents(page: str) -> None:
+    for call in calls_of(page):
         check(call)
+
+
+def test_the_documents_show_many_commands() -> None:
+    assert sum(1 for page in PAGES for _ in calls_of(page)) > 150

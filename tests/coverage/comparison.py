@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 FOLDER = Path(__file__).resolve().parent
-README = FOLDER.parent.parent / "README.md"
+SETTINGS = FOLDER.parent.parent / "docs" / "guides" / "settings.md"
 
 Options = Sequence[tuple[str, ...]]
 """The options of a command, each with all its names."""
@@ -220,7 +220,7 @@ class _Comparison:
         """That ours has what is named: an option, a command and its option, or a variable."""
         command, _, option = reference.rpartition(" ")
         if reference.startswith("BACKEND_"):
-            known = f"`{reference}`" in README.read_text(encoding="utf-8")
+            known = f"`{reference}`" in SETTINGS.read_text(encoding="utf-8")
         elif reference.startswith("-"):
             known = any(reference in names for names in available)
         elif option.startswith("-"):

@@ -121,7 +121,7 @@ def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
 
 def test_example_of_the_documentation(tmp_path: Path) -> None:
     document = Path(__file__).parent.parent.joinpath("docs", "testing.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+    (example,) = re.findall(r"```python [^\n]*\n(.*?)```", document, re.DOTALL)
     (tmp_path / "test_example.py").write_text(example)
     (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     done = run_pytest(tmp_path, "test_example.py")

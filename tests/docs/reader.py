@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import selectors
+import shlex
 import signal
 import subprocess
 import time
@@ -23,6 +24,11 @@ _CHANGING = (
 """What is another each time; a document shows some."""
 
 
+_FAILURE = re.compile(r"^(✘ |\w+Error: )", re.MULTILINE)
+"""What a page shows of a command that fails."""
+_CELLS = Path(__file__).with_name("cells.py")
+
+
 class Reader:
     """A shell in a folder.
 
@@ -38,13 +44,15 @@ class Reader:
         self._told = told
         self._notes = notes
         self._count = 0
+        self._cells: list[Path] = []
 
-    def do(self, block: Block, *, seconds: float) -> None:
+    def do(self, block: Block, *, seconds: float, cells: bool = False) -> None:
         """Do what a block says, and compare what it prints with what the page says.
 
         Args:
             block: the block.
             seconds: how long each of its commands may take.
+            cells: whether the page's programs are the cells of one notebook.
 
         Raises:
             AssertionError: it fails, or prints something else.
@@ -55,14 +63,18 @@ class Reader:
             path.write_text(block.body, encoding="utf-8")
         elif block.language == "console":
             for command, shown in commands_of(block.body):
-                out, err = self._run(block, command, seconds=seconds, merged=True)
+                line = f"{command.rstrip()} || true\n" if _FAILURE.search(shown) else command
+                out, err = self._run(block, line, seconds=seconds, merged=True)
                 assert agrees(out, shown), _difference(block, command, shown, out, err)
         else:
             command = block.body
             if block.language == "python":
                 program = self._notes / f"block_{block.line}.py"
                 program.write_text(command, encoding="utf-8")
-                command = f"python {program}"
+                command = f"python '{program}'"
+                if cells:
+                    self._cells.append(program)
+                    command = shlex.join(["python", *map(str, (_CELLS, *self._cells))])
             out, err = self._run(block, command, seconds=seconds, merged=False)
             if block.prints is not None:
                 assert agrees(out, block.prints), _difference(
@@ -107,7 +119,7 @@ def open_reader(folder: Path, notes: Path, environ: Mapping[str, str]) -> Iterat
         notes: another folder, for what is run and printed.
         environ: the shell's environment.
     """
-    notes.mkdir(parents=True)
+    notes.mkdir(parents=True, exist_ok=True)
     told, tell = os.pipe()
     shell = subprocess.Popen(
         # A command that fails ends it.

@@ -27,8 +27,10 @@ from .reader import agrees, commands_of, open_reader
 SECONDS = 300.0
 #: Pages about a clone of the repository: their commands are typed there.
 IN_THE_CLONE = ("README.md", "docs/install.md", "CONTRIBUTING.md")
+#: Pages whose programs are the cells of a notebook.
+NOTEBOOKS = ("docs/guides/notebooks.md",)
 #: How many blocks are not run. Each is a promise that nobody checks: keep them few.
-NOT_RUN = 0
+NOT_RUN = 12
 #: Ports that pages use. Nothing else may listen there.
 PORTS = (8080, 8081, 8084)
 
@@ -104,7 +106,7 @@ def test_page(page: str, clone: Path, tmp_path: Path) -> None:
     with open_reader(where, tmp_path / "notes", environ) as reader:
         for block in BLOCKS[page]:
             if block.is_action and block.reason is None and block is not SET_UP:
-                reader.do(block, seconds=SECONDS)
+                reader.do(block, seconds=SECONDS, cells=page in NOTEBOOKS)
 
 
 # --- the marks ------------------------------------------------------------------------------------

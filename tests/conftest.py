@@ -73,6 +73,7 @@ SLOW = (
     "cli/test_umask.py",
     "cli/test_vfolder.py",
     "cli/test_waiting.py",
+    "docs/test_pictures.py::test_recorded_session",
     "docs/test_walk.py::test_page",
     "faces/test_interruptions.py",
     "faults/test_matrix.py::test_row",

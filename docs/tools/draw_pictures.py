@@ -18,7 +18,8 @@ WIDTH = 860
 
 #: Rows of boxes, the highest first: name, what it is, color. A row imports from those below it.
 LAYERS = (
-    (("backendai_cli", "commands", "face"), ("asyncio", "AsyncKernel", "face")),
+    (("backendai_cli", "the commands", "face"),),
+    (("asyncio", "AsyncKernel, and others to be awaited", "face"),),
     (
         ("faces", "Kernel; the thread that runs Trio", "face"),
         ("proxy", "signs for other programs", "face"),
@@ -32,7 +33,7 @@ LAYERS = (
         ("gateway", "the server in this package", "server"),
     ),
     (
-        ("files", "archives, safe writes", "client"),
+        ("files", "archives, safe writes", "base"),
         ("transport", "HTTP, WebSockets, retries", "client"),
     ),
     (("wire", "messages and signatures in both directions; eras; no I/O", "base"),),
@@ -42,8 +43,8 @@ FILLS = {"face": "#dbeafe", "client": "#dcfce7", "server": "#ffedd5", "base": "#
 LEGEND = (
     ("face", "what users call"),
     ("client", "the client, in Trio"),
-    ("server", "the gateway, which shares only messages"),
-    ("base", "shared by both"),
+    ("server", "the gateway"),
+    ("base", "shared by client and gateway"),
 )
 
 
@@ -77,7 +78,7 @@ def picture(title: str, height: float, parts: Sequence[str]) -> str:
 
 
 def architecture() -> str:
-    return picture("The packages of backendai_trio", 490, list(_architecture()))
+    return picture("The packages of backendai_trio", 555, list(_architecture()))
 
 
 def _architecture() -> Iterator[str]:

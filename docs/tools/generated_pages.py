@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from importlib.util import resolve_name
+from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,7 +155,7 @@ def _body(command: click.Command, context: click.Context) -> Iterator[str]:
 
 def _help(text: str) -> Iterator[str]:
     """Help as Markdown. A paragraph that begins with ``\\b`` keeps its lines."""
-    for paragraph in re.split(r"\n{2,}", re.sub(r"(?m)^[ ]+\n", "\n", text).strip()):
+    for paragraph in re.split(r"\n{2,}", re.sub(r"(?m)^ +$", "", cleandoc(text))):
         title, _, body = paragraph.partition("\n")
         if title.strip() != "\b":
             yield _prose(" ".join(paragraph.split())) + "\n\n"

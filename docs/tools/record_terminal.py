@@ -141,7 +141,8 @@ def lines_of(shown: str) -> str:
     return "\n".join(kept)
 
 
-def main() -> None:
+def session_svg() -> str:
+    """Run the session, and draw it."""
     console = Console(
         record=True,
         width=COLUMNS,
@@ -162,8 +163,12 @@ def main() -> None:
     svg = console.export_svg(
         title="backend.ai", theme=MONOKAI, code_format=TEMPLATE, unique_id="terminal"
     )
+    return re.sub(r"[ \t]+\n", "\n", svg)
+
+
+def main() -> None:
     TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text(re.sub(r"[ \t]+\n", "\n", svg), encoding="utf-8")
+    TARGET.write_text(session_svg(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ def _body(command: click.Command, context: click.Context) -> Iterator[str]:
     records = [record for record in shown if record is not None]
     if records:
         yield "| option | |\n|---|---|\n"
-        for option, text in records:
+        for option, text in filter(all, records):
             cell = option.replace("|", "\\|")
             yield f"| `{cell}` | {_prose(text)} |\n"
         yield "\n"
@@ -168,4 +168,4 @@ def _help(text: str) -> Iterator[str]:
 
 def _prose(text: str) -> str:
     """Text in which nothing is markup."""
-    return re.sub(r"([\\`*_<>\[\]|#$])", r"\\\1", text)
+    return re.sub(r"([\\`*_<>\[\]|#])", r"\\\1", text)

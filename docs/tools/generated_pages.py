@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import resolve_name
-from inspect import cleandoc
+from inspect import cleandoc, isfunction, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ DOCUMENTS = {
     "CHANGELOG.md": "changelog.md",
 }
 COMMANDS = "reference/commands"
+#: Where a page says so, a table of a class' methods is to stand.
+METHODS = re.compile(r"^<!-- methods of ([.\w]+) -->$", re.MULTILINE)
 #: Where a page names a package, its public names are to stand.
 PACKAGE = re.compile(r"^::: (backendai_trio[.\w]*)$", re.MULTILINE)
 
@@ -60,7 +63,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Put the public names of packages where a page names a package."""
-    return PACKAGE.sub(_package, markdown)
+    return METHODS.sub(_methods, PACKAGE.sub(_package, markdown))
+
+
+# --- the Python names -----------------------------------------------------------------------------
 
 
 def _package(match: re.Match[str]) -> str:
@@ -70,9 +76,42 @@ def _package(match: re.Match[str]) -> str:
         return match[0]
     parts = []
     for name, module in sorted(public_names(str(stub)).items()):
-        path = f"{resolve_name(module, package)}.{name}"
-        parts.append(f"::: {path}\n    options: {{show_root_heading: true}}\n")
+        home = resolve_name(module, package)
+        parts.append(f"::: {home}.{name}\n    options: {{show_root_heading: true}}\n")
+        parts += _adopted(getattr(import_module(home), name))
     return "\n".join(parts)
+
+
+def _adopted(value: object) -> Iterator[str]:
+    """The methods of a class that are functions of other modules: no parser of its source sees
+    that they are methods."""
+    if not isinstance(value, type) or value.__module__.startswith("backendai_trio.faces"):
+        return  # the classes of the faces have tables
+    members = vars(value).items()
+    for name, member in sorted(members):
+        if isfunction(member) and not name.startswith("_") and "." not in member.__qualname__:
+            path = f"{member.__module__}.{member.__qualname__}"
+            options = "{heading_level: 3, show_root_heading: true}"
+            yield f"::: {path}\n    options: {options}\n"
+
+
+def _methods(match: re.Match[str]) -> str:
+    """A table of the methods of a class, made for it from those of another class."""
+    module, _, name = match[1].rpartition(".")
+    found = getattr(import_module(module), name)
+    rows = ["| | |", "|---|---|"]
+    for method in sorted(dir(found)):
+        value = getattr(found, method)
+        if method.startswith("_") or not value.__doc__ or not callable(value):
+            continue
+        words = [str(parameter) for parameter in signature(value).parameters.values()]
+        words = [word.partition(":")[0].partition(" =")[0] for word in words if word != "self"]
+        first = " ".join(value.__doc__.strip().partition("\n\n")[0].split())
+        rows.append(f"| `{method}({', '.join(words)})` | {first} |")
+    return "\n".join(rows)
+
+
+# --- the pages of MkDocs --------------------------------------------------------------------------
 
 
 def _replaced(nav: Any, pages: list[Any]) -> Any:

@@ -1,19 +1,17 @@
-"""Draw the architecture and the plot of speeds.
+"""Draw the architecture.
 
-Usage: python docs/tools/draw_pictures.py    # writes docs/images/architecture.svg and speed.svg
+Usage: python docs/tools/draw_pictures.py    # writes docs/images/architecture.svg
 
-Both have a background of their own, so that they can be read on white and on dark pages.
+It has a background of its own, so that it can be read on white and on dark pages.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 IMAGES = Path(__file__).resolve().parents[1] / "images"
-FIGURES = Path(__file__).with_name("figures.json")
 WIDTH = 860
 
 #: Rows of boxes, the highest first: name, what it is, color. A row imports from those below it.
@@ -104,35 +102,9 @@ def _architecture() -> Iterator[str]:
     )
 
 
-def speed() -> str:
-    figures = json.loads(FIGURES.read_text(encoding="utf-8"))
-    title = "Time beside the official client"
-    end = 56 + 44 * len(figures["rows"])
-    parts = [
-        text(20, 32, f"{title} (its bar is the grey one)", size=16, bold=True),
-        *_bars(figures["rows"]),
-        text(20, end + 26, figures["note"], size=11),
-    ]
-    return picture(title, end + 44, parts)
-
-
-def _bars(rows: Sequence[dict[str, object]]) -> Iterator[str]:
-    left, longest, y = 260.0, 470.0, 56.0
-    for row in rows:
-        ours, official, unit = float(str(row["ours"])), float(str(row["official"])), row["unit"]
-        most = max(ours, official)
-        yield text(left - 12, y + 21, str(row["what"]), text_anchor="end")
-        for value, fill, offset in ((ours, "#2563eb", 0), (official, "#9ca3af", 16)):
-            yield box(left, y + offset, longest * value / most, 13, fill, radius=2)
-            shown = f"{value:g} {unit}"
-            yield text(left + longest * value / most + 8, y + offset + 11, shown, size=11)
-        y += 44
-
-
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     (IMAGES / "architecture.svg").write_text(architecture(), encoding="utf-8")
-    (IMAGES / "speed.svg").write_text(speed(), encoding="utf-8")
 
 
 if __name__ == "__main__":

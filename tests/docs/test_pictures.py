@@ -32,7 +32,6 @@ def words_of(svg: str) -> list[str]:
 def test_drawn_pictures() -> None:
     drawing = script("draw_pictures")
     assert (IMAGES / "architecture.svg").read_text(encoding="utf-8") == drawing.architecture()
-    assert (IMAGES / "speed.svg").read_text(encoding="utf-8") == drawing.speed()
 
 
 def test_the_architecture_is_that_of_the_code() -> None:

@@ -16,7 +16,7 @@ import h11
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config as HypercornConfig
-from hypercorn.events import Closed, RawData
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
@@ -175,7 +175,20 @@ class _Http1(H11Protocol):
 
 
 class _Connection(TCPServer):
-    """Hypercorn's connection, which reads more at once. Its own size is a constant of a module."""
+    """Hypercorn's connection, with some differences.
+
+    It speaks `_Http1`. It reads more at once; hypercorn's own size is a constant of a module. And
+    it ends when the client has closed it and the last response is done: hypercorn 0.18 keeps the socket, and the
+    descriptor, until the connection would have been idle for too long.
+    """
+
+    _client_has_closed = False
+
+    async def protocol_send(self, event: Event) -> None:
+        """Do what the protocol asks for; see `TCPServer.protocol_send`."""
+        if self._client_has_closed and isinstance(event, Updated):
+            return  # nothing is waited for any more
+        await super().protocol_send(event)
 
     async def _read_data(self) -> None:
         made = self.protocol.protocol
@@ -200,6 +213,8 @@ class _Connection(TCPServer):
             await self.protocol.handle(RawData(data))
             if not data:
                 break
+        self._client_has_closed = True
+        await self.idle_task.stop()
         await self.protocol.handle(Closed())
 
 

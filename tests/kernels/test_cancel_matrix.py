@@ -37,6 +37,7 @@ from backendai_trio.gateway import Gateway
 from backendai_trio.transport.connect import open_stream
 from backendai_trio.wire.versions import SESSION_6, Hello
 
+from ..checkpoints import CancelAt, cancelling
 from ..local_kernels import kernel_processes
 from ..proxies import Proxy
 
@@ -92,69 +93,25 @@ async def test_processes_are_found(scene: Scene) -> None:
 # --- cancelling at a checkpoint ------------------------------------------------------------------
 
 
-class CancelAt(trio.abc.Instrument):
-    """Cancels tasks at a checkpoint of theirs, given by its number."""
-
-    def __init__(self) -> None:
-        self._aims: dict[trio.lowlevel.Task, tuple[int, trio.CancelScope]] = {}
-        self._steps: dict[trio.lowlevel.Task, int] = {}
-
-    def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        if task in self._aims:
-            self._steps[task] += 1
-            number, scope = self._aims[task]
-            if self._steps[task] == number:
-                scope.cancel()
-
-    async def run(self, number: int, work: Callable[[], Awaitable[None]]) -> bool:
-        """Do the work and cancel it at checkpoint `number`; says whether it completed."""
-        task = trio.lowlevel.current_task()
-        completed = False
-        with trio.CancelScope() as scope:
-            self._aims[task], self._steps[task] = (number, scope), 0
-            try:
-                await work()
-                completed = True
-            finally:
-                del self._aims[task]
-        return completed
-
-    async def count(self, work: Callable[[], Awaitable[None]]) -> int:
-        """How many checkpoints the work has when nobody cancels it."""
-        task = trio.lowlevel.current_task()
-        self._aims[task], self._steps[task] = (0, trio.CancelScope()), 0
-        await work()
-        del self._aims[task]
-        return self._steps[task]
-
-
 async def everywhere(work: Callable[[], Awaitable[None]], numbers: list[int]) -> list[bool]:
     """Cancel the work at each of these checkpoints, several at a time."""
-    instrument = CancelAt()
-    trio.lowlevel.add_instrument(instrument)
     completed: dict[int, bool] = {}
     limit = trio.CapacityLimiter(32)
 
-    async def one(index: int, number: int) -> None:
+    async def one(instrument: CancelAt, index: int, number: int) -> None:
         async with limit:
             completed[index] = await instrument.run(number, work)
 
-    try:
+    with cancelling() as instrument:
         async with trio.open_nursery() as nursery:
             for index, number in enumerate(numbers):
-                nursery.start_soon(one, index, number)
-    finally:
-        trio.lowlevel.remove_instrument(instrument)
+                nursery.start_soon(one, instrument, index, number)
     return [completed[index] for index in range(len(numbers))]
 
 
 async def checkpoints_of(work: Callable[[], Awaitable[None]]) -> int:
-    instrument = CancelAt()
-    trio.lowlevel.add_instrument(instrument)
-    try:
+    with cancelling() as instrument:
         return await instrument.count(work)
-    finally:
-        trio.lowlevel.remove_instrument(instrument)
 
 
 async def test_instrument_cancels_where_it_should() -> None:
@@ -168,13 +125,22 @@ async def test_instrument_cancels_where_it_should() -> None:
             reached += 1
 
     assert await checkpoints_of(work) == 5
-    instrument = CancelAt()
-    trio.lowlevel.add_instrument(instrument)
-    for number in range(1, 6):
-        assert not await instrument.run(number, work)
-        assert reached == number - 1
-    assert await instrument.run(6, work)
-    trio.lowlevel.remove_instrument(instrument)
+    with cancelling() as instrument:
+        for number in range(1, 6):
+            assert not await instrument.run(number, work)
+            assert reached == number - 1
+        assert await instrument.run(6, work)
+
+
+async def test_steps_of_started_tasks_count() -> None:
+    async def work() -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(trio.lowlevel.checkpoint)
+
+    assert await checkpoints_of(work) >= 2 * 3
+    with cancelling() as instrument:
+        assert not await instrument.run(3, work)
 
 
 async def test_cancelled_connect_raises_no_group(gateway: Gateway) -> None:
@@ -236,15 +202,13 @@ async def test_cancelled_at_every_checkpoint(scene: Scene) -> None:
 
 async def test_endless_run_cancelled_at_every_checkpoint(scene: Scene) -> None:
     """Here a cancel is the only way out, so the kernel must have stopped its code as well."""
-    instrument = CancelAt()
-
     async def use(kernel: TrioKernel) -> None:
         async with kernel.execute("print('up')\nwhile True: pass") as execution:
             async for event in execution:
                 if event == Stdout("up\n"):
                     return
 
-    async def some(numbers: range) -> None:
+    async def some(instrument: CancelAt, numbers: range) -> None:
         async with open_kernel(scene.client, PYTHON) as kernel:
             await say(kernel, "warm")
             for number in numbers:
@@ -254,11 +218,10 @@ async def test_endless_run_cancelled_at_every_checkpoint(scene: Scene) -> None:
     async with open_kernel(scene.client, PYTHON) as kernel:
         await say(kernel, "warm")
         total = await checkpoints_of(partial(use, kernel))
-    trio.lowlevel.add_instrument(instrument)
-    async with trio.open_nursery() as nursery:
-        for start in range(1, 9):
-            nursery.start_soon(some, range(start, total + 10, 8))
-    trio.lowlevel.remove_instrument(instrument)
+    with cancelling() as instrument:
+        async with trio.open_nursery() as nursery:
+            for start in range(1, 9):
+                nursery.start_soon(some, instrument, range(start, total + 10, 8))
     await scene.check()
 
 

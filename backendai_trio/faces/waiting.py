@@ -23,17 +23,18 @@ def wait(call: Call[T]) -> T:
     instruction it finds: it cancels the call, and KeyboardInterrupt is raised when that has ended.
     What other handlers raise waits for the end as well.
     """
-    with _interrupting(call) as interruptions:
-        over = _Signal()
-        try:
+    over = _Signal()
+    try:
+        with _interrupting(call) as interruptions:
             call.submit(over.set)
             over.wait()
-        except BaseException:  # whatever a signal's handler raises: first the work must have ended
-            _join(call)
-            raise
+        # Only now: until the block was left, Ctrl-C was noted.
         if interruptions:
-            _join(call)
             raise KeyboardInterrupt
+    except BaseException:  # whatever a signal's handler raises: first the work must have ended
+        with _interrupting(call):
+            _join(call)
+        raise
     return call.result()
 
 

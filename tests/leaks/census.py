@@ -19,8 +19,8 @@ __all__ = ["Census", "Place", "settle", "settled"]
 
 SETTLING_SECONDS = 10.0
 """Far longer than anything takes to end; nothing waits for it when all is well."""
-_REMEMBERED = re.compile(r"/vfolders/[^/]+(/files(/.*)?)?$")
-"""What a gateway is to keep: virtual folders and what is in them, but not what is on its way."""
+_REMEMBERED = re.compile(r"/vfolders/[^/]+(/uploads|/files(/.*)?)?$")
+"""What a gateway is to keep: virtual folders and what is in them, but no incomplete uploads."""
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,15 @@
 
 Each kernel has a file, and its client keeps the file locked. The operating system releases the lock
 however the client ends, so nothing has to be guessed from process ids. The files hold no secrets.
+
+A file has one line of JSON for the kernel, and a second one for its id once the server has given
+it. Lines are only appended: a write that is cut short, by a full disk or a client that is killed,
+spoils no line before it.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -20,7 +25,8 @@ from .user_dirs import make_private_folder, state_folder
 __all__ = ["Journal", "LeftKernel", "Note", "journal_folder"]
 
 _BEING_MADE_SECONDS = 60.0
-"""An empty file that is younger may still be written to."""
+"""A file without a whole line that is younger may still be written to. No kernel was created for
+one that is older, since a create is sent when the line is there."""
 
 
 def journal_folder() -> Path:
@@ -31,10 +37,9 @@ def journal_folder() -> Path:
 class Note:
     """The entry of one kernel. It is written before the kernel is created."""
 
-    def __init__(self, path: Path, fd: int, content: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, fd: int) -> None:
         self._path = path
         self._fd = fd
-        self._content = content
 
     def identify(self, kernel_id: str) -> None:
         """Add the kernel's id, by which it is also found when it has been renamed.
@@ -42,10 +47,8 @@ class Note:
         Args:
             kernel_id: as the server gave it.
         """
-        data = json.dumps({**self._content, "id": kernel_id}).encode()
         try:
-            os.lseek(self._fd, 0, os.SEEK_SET)
-            os.write(self._fd, data)  # it only gets longer
+            _append(self._fd, {"id": kernel_id})
         except OSError:
             pass  # the disk is full: there is still the token
 
@@ -103,13 +106,12 @@ class Journal:
             return None
         try:
             _lock(fd)
-            content = {"token": token, "endpoint": url, "access_key": access_key}
-            os.write(fd, json.dumps(content).encode())
+            _append(fd, {"token": token, "endpoint": url, "access_key": access_key})
         except OSError:
             os.close(fd)
             Path(name).unlink(missing_ok=True)
             return None
-        return Note(Path(name), fd, content)
+        return Note(Path(name), fd)
 
     def left(self) -> Iterator[LeftKernel]:
         """Kernels whose clients have ended, oldest first."""
@@ -142,19 +144,42 @@ def _read(path: Path) -> LeftKernel | None:
         state = os.fstat(fd)
         if not state.st_nlink:
             return None  # its client removed it before it gave the lock up
-        data = os.read(fd, 65536)
+        first, *others = os.read(fd, 65536).splitlines() or [b""]
         age = time.time() - state.st_mtime
+        entry = _decoded(first)
         # One of the future was made before the clock was set back.
-        if not data and abs(age) > _BEING_MADE_SECONDS:
+        if entry is None and abs(age) > _BEING_MADE_SECONDS:
             path.unlink(missing_ok=True)
-        match json.loads(data or b"null"):
-            case {"token": str(token), "endpoint": str(url), "access_key": str(access_key), **more}:
-                return LeftKernel(token, url, access_key, path, str(more.get("id", "")), age)
-    except (OSError, ValueError):
-        pass  # locked by its client, or not an entry
+        more = _decoded(b"".join(others)) or {}
+        match entry:
+            case {"token": str(token), "endpoint": str(url), "access_key": str(access_key)}:
+                kernel_id = more.get("id", entry.get("id", ""))
+                return LeftKernel(token, url, access_key, path, str(kernel_id), age)
+    except OSError:
+        pass  # locked by its client
     finally:
         os.close(fd)
     return None
+
+
+def _append(fd: int, content: Mapping[str, str]) -> None:
+    """Append a line to a file.
+
+    Raises:
+        OSError: the line was not written, or not wholly.
+    """
+    line = json.dumps(content).encode() + b"\n"
+    if os.write(fd, line) < len(line):
+        raise OSError(errno.ENOSPC, "the entry was not written wholly")
+
+
+def _decoded(line: bytes) -> dict[str, object] | None:
+    """The object on a line; None for a line that was cut, or is of something else."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else {}
 
 
 def _lock(fd: int) -> None:

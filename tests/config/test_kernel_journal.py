@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
+import signal
 import time
 from pathlib import Path
 
@@ -82,3 +84,60 @@ def test_clock_that_was_set_back(tmp_path: Path) -> None:
             os.utime(path, (year, year))
     assert tokens(journal) == ["left"]
     assert not empty.exists() and young.exists()
+
+
+def written(journal: Journal) -> bytes:
+    """What an entry consists of, with the kernel's id."""
+    note = journal.note("cut", url=URL, access_key="AKIA")
+    assert note is not None
+    note.identify("an-id")
+    note.close(forget=False)
+    (path,) = journal.folder.glob("cut-*")
+    return path.read_bytes()
+
+
+def test_entry_that_was_cut_at_any_byte(tmp_path: Path) -> None:
+    """The id is lost with its line, and nothing else is; no kernel is created before the first."""
+    journal = Journal(tmp_path)
+    whole = written(journal)
+    (path,) = tmp_path.glob("cut-*")
+    first = whole.index(b"\n")
+    for length in range(len(whole) + 1):
+        path.write_bytes(whole[:length])
+        found = [(left.token, left.kernel_id) for left in journal.left()]
+        if length < first:
+            assert found == []
+        else:
+            assert found == [("cut", "an-id" if length >= len(whole) - 1 else "")]
+        assert path.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b'{"token": "cu'])
+def test_entry_without_a_whole_line_is_forgotten_later(tmp_path: Path, content: bytes) -> None:
+    journal = Journal(tmp_path)
+    (tmp_path / "cut-x.json").write_bytes(content)
+    assert tokens(journal) == [] and len(list(tmp_path.iterdir())) == 1
+    os.utime(tmp_path / "cut-x.json", (1, 1))
+    assert tokens(journal) == [] and list(tmp_path.iterdir()) == []
+
+
+def test_entry_of_one_line_with_the_id_is_read(tmp_path: Path) -> None:
+    """Earlier versions wrote such entries."""
+    line = f'{{"token": "old", "endpoint": "{URL}", "access_key": "AKIA", "id": "an-id"}}'
+    (tmp_path / "old-x.json").write_text(line)
+    ((token, kernel_id),) = [(left.token, left.kernel_id) for left in Journal(tmp_path).left()]
+    assert (token, kernel_id) == ("old", "an-id")
+
+
+def test_entry_that_the_disk_has_no_room_for_is_no_entry(tmp_path: Path) -> None:
+    """A write that is cut short by a limit of the file's size, as by a full disk."""
+    journal = Journal(tmp_path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
+    try:
+        assert journal.note("cut", url=URL, access_key="AKIA") is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []

@@ -93,6 +93,7 @@ SLOW = (
     "kernels/test_queue.py",
     "kernels/test_silent_connections.py",
     "kernels/test_waiting_sessions.py",
+    "leaks/",
     "proxy/test_graphiql.py",
     "proxy/test_memory.py",
     "test_testing.py::test_example_of_the_documentation",

@@ -152,9 +152,9 @@ def _read(path: Path) -> LeftKernel | None:
             path.unlink(missing_ok=True)
         more = _decoded(b"".join(others)) or {}
         match entry:
-            case {"token": str(token), "endpoint": str(url), "access_key": str(access_key)}:
-                kernel_id = more.get("id", entry.get("id", ""))
-                return LeftKernel(token, url, access_key, path, str(kernel_id), age)
+            case {"token": str(token), "endpoint": str(url), "access_key": str(access_key), **rest}:
+                kernel_id = str((rest | more).get("id", ""))
+                return LeftKernel(token, url, access_key, path, kernel_id, age)
     except OSError:
         pass  # locked by its client
     finally:

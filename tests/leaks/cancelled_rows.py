@@ -5,24 +5,26 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import trio
 
-from backendai_trio import BackendError, open_client
-from backendai_trio.testing import open_faulty_network
+from backendai_trio import BackendError, Client, Config, open_client, open_gateway
+from backendai_trio.testing import FaultyNetwork, open_faulty_network
 
 from ..checkpoints import CancelAt, cancelling
-from ..faults.cells import BOUND_SECONDS, Cell, Row
+from ..faults.cells import BOUND_SECONDS, Cell, Row, World
 from ..faults.columns import CONTROL
+from ..faults.rows import MANY
+from ..faults.test_matrix import ROWS
 from .census import Place, settled
-from .tls import secured
+from .tls import certificate_files, secured
 
 __all__ = ["Tally", "cancel_row"]
 
 CONCURRENT = 8
-LEFT_SECONDS = 5.0
+GATEWAY_WORLD = ROWS["open_client"].world
 
 
 @dataclass
@@ -75,11 +77,8 @@ async def cancel_row(
     empty = Place((temporary,)).census()
     with cancelling() as instrument:
         async with AsyncExitStack() as stack:
-            world = await stack.enter_async_context(row.world(_made(folder / "world")))
-            network = await stack.enter_async_context(open_faulty_network(world.config))
-            config = network.config
-            if tls:
-                config = await stack.enter_async_context(secured(config, folder))
+            opening = _opened(row, _made(folder / "world"), tls=tls)
+            world, config, network = await stack.enter_async_context(opening)
 
             async def run(number: int, name: str) -> CancelledCell:
                 async with AsyncExitStack() as stack:
@@ -108,9 +107,12 @@ async def cancel_row(
                     tally.cancelled += cell.ended
 
             control = await run(0, "control")
+            assert control.succeeded, repr(control.error)
             place = Place((temporary,), tokens=world.tokens)
             before = place.census()
-            limiter = trio.CapacityLimiter(1 if row.alone else CONCURRENT)
+            # A client that the world keeps, and its connections, serve one call at a time.
+            shared = any(isinstance(thing, Client) for thing in world.more.values())
+            limiter = trio.CapacityLimiter(1 if row.alone or shared else CONCURRENT)
             async with trio.open_nursery() as nursery:
                 for index in range(rounds):
                     number = pick.randint(1, max(1, control.steps))
@@ -120,6 +122,33 @@ async def cancel_row(
     left = await settled(Place((temporary,)), empty)
     assert not left, f"left by the server: {'; '.join(left)}"
     return tally
+
+
+@asynccontextmanager
+async def _opened(
+    row: Row, folder: Path, *, tls: bool
+) -> AsyncIterator[tuple[World, Config, FaultyNetwork]]:
+    """The world of a row, the settings for what is cancelled, and a network.
+
+    The gateway speaks TLS by itself. Other worlds are behind something that does.
+    """
+    async with AsyncExitStack() as stack:
+        if tls and row.world is GATEWAY_WORLD:
+            ca, *certificate = certificate_files(folder)
+            options = replace(MANY, certificate=(certificate[0], certificate[1]))
+            gateway = await stack.enter_async_context(open_gateway(options))
+            config = replace(gateway.config, ca_file=str(ca))
+            world = World(config, gateway.tokens, {"gateway": gateway})
+            # Nothing goes through the network, which could not look into TLS.
+            listening = replace(config, endpoint=config.endpoint._replace(scheme="http"))
+            network = await stack.enter_async_context(open_faulty_network(listening))
+        else:
+            world = await stack.enter_async_context(row.world(folder))
+            network = await stack.enter_async_context(open_faulty_network(world.config))
+            config = network.config
+            if tls:
+                config = await stack.enter_async_context(secured(config, folder))
+        yield world, config, network
 
 
 def _made(folder: Path) -> Path:

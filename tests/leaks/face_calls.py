@@ -7,6 +7,8 @@ awaited.
 from __future__ import annotations
 
 import itertools
+import shutil
+import zipfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,9 +47,22 @@ class Subject:
 
     def into(self) -> Path:
         """A folder that is new."""
-        path = self.here / self.name()
-        path.mkdir()
+        path = self.here / "into" / self.name()
+        path.mkdir(parents=True)
         return path
+
+    def partial_files(self) -> list[str]:
+        """Local files that were downloaded in part, or for a time. All are removed."""
+        files = [path for path in (self.here / "into").rglob("*") if path.is_file()]
+        found = [path.name for path in files if not _is_whole(path, self.here / "kept")]
+        shutil.rmtree(self.here / "into", ignore_errors=True)
+        return found
+
+
+def _is_whole(path: Path, kept: Path) -> bool:
+    if path.name == "all.zip":
+        return zipfile.is_zipfile(path)
+    return path.name in ("kept", "mine") and path.read_bytes() == kept.read_bytes()
 
 
 Call = Callable[[Subject], Awaitable[object]]

@@ -168,6 +168,7 @@ async def rounds_in_asyncio(rounds: Rounds, calls: list[str], left: Callable[...
         steps.arm(0, bool)
         error = await once(name)
         rounds.note_control(name, steps.count, error)
+    on.partial_files()
     left(before=True)
     for name in calls:
         await attempt(name)
@@ -255,6 +256,7 @@ def rounds_of_blocking_calls(rounds: Rounds, calls: list[str], left: Callable[..
         steps.arm(0, bool)
         error = once(name)
         rounds.note_control(name, steps.count, error)
+    on.partial_files()
     left(before=True)
     for name in calls:
         number, fired = rounds.pick.randint(1, rounds.steps[name]), False
@@ -268,6 +270,7 @@ def rounds_of_blocking_calls(rounds: Rounds, calls: list[str], left: Callable[..
         except KeyboardInterrupt as exc:
             error = exc
         rounds.note(name, number, error)
+        rounds.problems += [f"{name}: {found} is left" for found in on.partial_files()]
         if now(on.kernel.run("print(6 * 7)"))["console"] != [("stdout", "42\n")]:
             rounds.problems.append(f"{name}: the kernel does not answer")
     left(before=False)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import trio
 
 from ..faults.test_matrix import ROWS
-from .cancelled_rows import cancel_row
+from .cancelled_rows import Tally, cancel_row
 from .rounds import chance, share
 
 LEAST = 3
@@ -31,13 +32,15 @@ CASES = [
 
 
 @pytest.mark.parametrize(("scheme", "name", "rounds"), CASES)
-async def test_row(
-    scheme: str, name: str, rounds: int, tmp_path: Path, gateway_parent: Path
-) -> None:
+def test_row(scheme: str, name: str, rounds: int, tmp_path: Path, gateway_parent: Path) -> None:
     folder = tmp_path / "rows"
     folder.mkdir()
     pick = chance(scheme, name)
-    tally = await cancel_row(
-        ROWS[name], folder, gateway_parent, pick, rounds, tls=scheme == "https"
-    )
+
+    async def main() -> Tally:
+        return await cancel_row(
+            ROWS[name], folder, gateway_parent, pick, rounds, tls=scheme == "https"
+        )
+
+    tally = trio.run(main)
     assert tally.rounds == rounds

@@ -107,6 +107,12 @@ class Rounds:
             lines = "".join(traceback.format_exception(error)[-12:])
             self.problems.append(f"{name} at step {number}: {error!r}\n{lines}")
 
+    def check(self, name: str, on: Subject, answer: Any) -> None:
+        """No partial file is left, and the kernel has answered."""
+        self.problems += [f"{name}: {found} is left" for found in on.partial_files()]
+        if answer["console"] != [("stdout", "42\n")]:
+            self.problems.append(f"{name}: the kernel answers {answer}")
+
 
 async def subject(classes: dict[str, Any], here: Path) -> Subject:
     """What the calls are made on."""
@@ -172,8 +178,7 @@ async def rounds_in_asyncio(rounds: Rounds, calls: list[str], left: Callable[...
     left(before=True)
     for name in calls:
         await attempt(name)
-        if (await on.kernel.run("print(6 * 7)"))["console"] != [("stdout", "42\n")]:
-            rounds.problems.append(f"{name}: the kernel does not answer")
+        rounds.check(name, on, await on.kernel.run("print(6 * 7)"))
     left(before=False)
     await on.kernel.destroy()
     if found := await AsyncAdmin.list_kernels():
@@ -270,9 +275,7 @@ def rounds_of_blocking_calls(rounds: Rounds, calls: list[str], left: Callable[..
         except KeyboardInterrupt as exc:
             error = exc
         rounds.note(name, number, error)
-        rounds.problems += [f"{name}: {found} is left" for found in on.partial_files()]
-        if now(on.kernel.run("print(6 * 7)"))["console"] != [("stdout", "42\n")]:
-            rounds.problems.append(f"{name}: the kernel does not answer")
+        rounds.check(name, on, now(on.kernel.run("print(6 * 7)")))
     left(before=False)
     now(on.kernel.destroy())
     if found := Admin.list_kernels():

@@ -67,6 +67,7 @@ class Driver:
         self._nursery = nursery
         self._interpreter: Interpreter | None = None
         self._interpreter_scope = trio.CancelScope()
+        """Cancelled by who ends the interpreter, which is not to be used any more from then on."""
         self._interpreter_closed = trio.Event()
         self._active: trio.CancelScope | None = None
         self._crash = ""
@@ -237,7 +238,9 @@ class Driver:
                 run.interrupt = run.on_resize = None
 
     async def _live_interpreter(self) -> Interpreter:
-        """The running interpreter; a new one if there is none or it has died."""
+        """The running interpreter; a new one if there is none, it has died, or a restart ends it."""
+        if self._interpreter_scope.cancel_called:
+            await self._interpreter_closed.wait()
         if self._interpreter is not None and not self._interpreter.alive:
             # It may have died between two runs, in a background thread.
             self._crash = self._crash or _crash_of(self._interpreter.exit_code or 0)

@@ -1,4 +1,4 @@
-"""Processes to be killed: a gateway and an uploading client, forked from one loaded before.
+"""Processes to be killed: a gateway and clients of it, forked from one loaded before.
 
 Run as a program, it reads a JSON object from each line of standard input, forks, and prints a line
 when the forked process has started. Starting a hundred Python processes would take minutes.
@@ -18,7 +18,15 @@ from typing import Any
 
 import trio
 
-from backendai_trio import GatewayOptions, TrioVFolder, open_client, open_gateway
+from backendai_trio import (
+    GatewayOptions,
+    KernelSpec,
+    TrioVFolder,
+    open_client,
+    open_gateway,
+    open_kernel,
+)
+from backendai_trio.config import Journal
 from backendai_trio.config.layers import Layer
 from backendai_trio.config.parsing import parse_config
 from backendai_trio.files import plan_uploads
@@ -84,7 +92,7 @@ def serve() -> None:
             os.close(started)
             try:
                 trio.run(
-                    {"gateway": serve_folders, "upload": upload}[request.pop("task")],
+                    {"gateway": serve_folders, "upload": upload, "use": use}[request.pop("task")],
                     request,
                     ready,
                 )
@@ -119,6 +127,18 @@ async def upload(request: dict[str, Any], ready: int) -> None:
     async with open_client(config) as opened:
         path = Path(request["path"])
         await TrioVFolder(opened, "data").upload(plan_uploads([path], base=path.parent))
+
+
+async def use(request: dict[str, Any], ready: int) -> None:
+    """Create kernels and run code in them, one after the other, until this is killed."""
+    config = parse_config(Layer(request["environ"]))
+    assert config is not None
+    journal = Journal(Path(request["journal"]))
+    async with open_client(config, journal=journal) as opened:
+        os.write(ready, b".")
+        while True:
+            async with open_kernel(opened, KernelSpec(runtime="python")) as kernel:
+                await kernel.run("print(1)")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Restarts that overlap with other calls: whatever comes after the request has a new interpreter."""
+"""Restarts that overlap with other calls: what comes after the request gets a new interpreter."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def kernel(client: Client) -> AsyncIterator[TrioKernel]:
 
 
 async def test_runs_after_a_restart_that_was_cancelled(kernel: TrioKernel) -> None:
-    """The server goes on with the restart: the client has left at one checkpoint after the other."""
+    """The server goes on with the restart that its client has left, at each checkpoint in turn."""
     with cancelling() as instrument:
         total = await instrument.count(kernel.restart)
         for number in range(1, total + 1):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import warnings
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from backendai_trio import (
 from backendai_trio.config import Journal
 from backendai_trio.kernels import end_left_kernel
 
+from ..checkpoints import cancelling
 from .runs import poll_only, run
 from .targets import ManagerTarget, Target
 
@@ -86,6 +88,41 @@ async def test_creates_that_are_cancelled_leave_nothing(target: Target, tmp_path
     if not isinstance(target, ManagerTarget):
         assert messages == []
     await _none_left(target, tokens)
+
+
+CALLS: dict[str, Callable[[TrioKernel, Path], Awaitable[object]]] = {
+    "run": lambda kernel, here: kernel.run("print(1)"),
+    "info": lambda kernel, here: kernel.info(),
+    "logs": lambda kernel, here: kernel.logs(),
+    "upload": lambda kernel, here: kernel.upload([here / "sent"], base=here),
+    "download": lambda kernel, here: kernel.download(["kept"], here / "into", overwrite=True),
+    "list_files": lambda kernel, here: kernel.list_files(),
+}
+
+
+@pytest.mark.needs("session-files")
+@pytest.mark.parametrize("name", CALLS)
+async def test_calls_that_are_cancelled_leave_the_session_usable(
+    kernel: TrioKernel, tmp_path: Path, name: str
+) -> None:
+    """At three random checkpoints of each; tests/leaks has all calls, on the gateway."""
+    chance = random.Random(f"{SEED} {name}")
+    (tmp_path / "into").mkdir()
+    (tmp_path / "sent").write_bytes(b"sent" * 10_000)
+    await run(kernel, "open('kept', 'w').write('kept' * 10_000)")
+    call = partial(CALLS[name], kernel, tmp_path)
+    with cancelling() as instrument:
+        total = await instrument.count(call)
+        for _ in range(3):
+            number = chance.randint(1, total)
+            await instrument.run(number, call)
+            with trio.fail_after(30):
+                ran = await run(kernel, "print('after')")
+            assert ran.stdout == "after\n", number
+    found = {path.name for path in (tmp_path / "into").iterdir()}
+    assert found <= {"kept"}, "a partial file is left"
+    if found:
+        assert (tmp_path / "into" / "kept").read_text() == "kept" * 10_000
 
 
 @pytest.mark.parametrize("way", ["stream", "polls"])

@@ -210,8 +210,9 @@ async def restarting_a_terminal(cell: Cell) -> None:
 async def ending_the_input(cell: Cell) -> None:
     data = b"x"
     async with cell.armed(BROKEN), open_terminal(cell.kernel) as opened:
-        await opened.send_all(b"echo ready\n")
-        await read_until(opened, b"ready\r\n")
+        # At its prompt the shell takes the end; before, the terminal may make a NUL of it.
+        await opened.send_all(b"PS1='pro''mpt>'\n")
+        await read_until(opened, b"prompt>")
         await opened.send_eof()
         while data:
             data = await opened.receive_some()

@@ -50,6 +50,9 @@ class CancelledCell(Cell):
             with self.instrument.block(self.number) as steps:
                 try:
                     yield
+                except trio.Cancelled as exc:
+                    exc.add_note(f"after {steps.count} steps of the call")
+                    raise
                 finally:
                     self.steps = steps.count
             self.ended = steps.scope.cancelled_caught

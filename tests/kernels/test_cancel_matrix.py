@@ -202,6 +202,7 @@ async def test_cancelled_at_every_checkpoint(scene: Scene) -> None:
 
 async def test_endless_run_cancelled_at_every_checkpoint(scene: Scene) -> None:
     """Here a cancel is the only way out, so the kernel must have stopped its code as well."""
+
     async def use(kernel: TrioKernel) -> None:
         async with kernel.execute("print('up')\nwhile True: pass") as execution:
             async for event in execution:

@@ -24,9 +24,9 @@ from .own_project import with_known_project, with_own_project
 from .refused_creates import advice_for
 from .shields import finish_within
 
-__all__ = ["own_kernel"]
+__all__ = ["OVERTAKEN_SECONDS", "own_kernel"]
 
-_OVERTAKEN_SECONDS = 3.0
+OVERTAKEN_SECONDS = 3.0
 """How long "not there" may still mean "not there yet" after a create that failed half-way. Measured
 on manager 23.09.10: creates that were cut off after 20-100 ms came into being up to 0.5 s later."""
 _LAST_SECONDS = 4.0
@@ -222,7 +222,7 @@ async def _keep_destroying(client: Client, token: str) -> None:
 async def _destroy_unanswered(client: Client, token: str) -> None:
     """Destroy what a create may have made that failed half-way."""
     request = Request("DELETE", client.era.session_path(token))
-    give_up = trio.current_time() + _OVERTAKEN_SECONDS
+    give_up = trio.current_time() + OVERTAKEN_SECONDS
     pauses = backoff(0.05, longest=0.5)
     while True:
         try:

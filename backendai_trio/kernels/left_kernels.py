@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+import trio
+
 from ..config.kernel_journal import LeftKernel
 from ..errors import NotFound
 from ..transport.client import Client
+from ..transport.retry import backoff
 from ..wire.resumable import RESUMABLE_STREAMS
+from .creation import OVERTAKEN_SECONDS
 from .kernel import TrioKernel
 from .lookup import listed_kernel
 from .opening import find_kernel
@@ -25,6 +29,9 @@ async def end_left_kernel(
 ) -> Literal["ended", "ended before", "unsure"]:
     """End a kernel that a client has left behind.
 
+    Where the client was killed before it had an answer to its create, the create may still be on
+    its way to the server. A kernel that is not there is looked for again then, for 3 s.
+
     Args:
         client: of the kernel's server.
         left: its entry in the journal. It is not forgotten here.
@@ -39,13 +46,20 @@ async def end_left_kernel(
 
     Endpoint: ``DELETE /session/{name}`` (docs/protocol.md, section 3.6).
     """
-    try:
-        await (await _find(client, left)).destroy()
-    except NotFound:
-        # An age below 0: the clock was set back since then.
-        young = abs(left.age_seconds) < _MAY_COME_SECONDS
-        return "unsure" if young and not client.has(RESUMABLE_STREAMS) else "ended before"
-    return "ended"
+    # An age below 0: the clock was set back since then.
+    young = abs(left.age_seconds) < _MAY_COME_SECONDS
+    answered = bool(left.kernel_id)
+    pauses = backoff(0.05, longest=0.5)
+    give_up = trio.current_time() + (OVERTAKEN_SECONDS if young and not answered else 0.0)
+    while True:
+        try:
+            await (await _find(client, left)).destroy()
+        except NotFound:
+            if trio.current_time() >= give_up:
+                return "unsure" if young and not client.has(RESUMABLE_STREAMS) else "ended before"
+        else:
+            return "ended"
+        await trio.sleep(next(pauses))
 
 
 async def _find(client: Client, left: LeftKernel) -> TrioKernel:

@@ -54,7 +54,7 @@ LINES = {
     "download": Line(("download", KEPT, "big.bin", "--dest", "into")),
     "sync": Line(("sync", "tree", f"{KEPT}:new")),
     "vfolder upload": Line(("vfolder", "upload", FOLDER, "big.bin")),
-    "vfolder download": Line(("vfolder", "download", FOLDER, "kept.bin", "-o", "into")),
+    "vfolder download": Line(("vfolder", "download", FOLDER, "kept.bin", "-b", "into")),
     "app": Line(("app", KEPT, "{port}", "--bind", "127.0.0.1:0"), ready="127.0.0.1:"),
     "events": Line(("events",), ready="Ctrl-C", ready_on="stderr"),
     "proxy": Line(("proxy", "--port", "0"), ready="requests to ", ready_on="stderr"),

@@ -114,11 +114,17 @@ class Rounds:
             self.problems.append(f"{name}: the kernel answers {answer}")
 
 
+async def kept_kernel(classes: dict[str, Any]) -> Any:
+    """A kernel with a file, for many rounds. Terminals that were opened in it live as long."""
+    kernel = await classes["Kernel"].get_or_create("python")
+    await kernel.run("open('kept', 'w').write('kept' * 20_000)")
+    return kernel
+
+
 async def subject(classes: dict[str, Any], here: Path) -> Subject:
     """What the calls are made on."""
     (here / "source").write_bytes(b"source" * 10_000)
-    kernel = await classes["Kernel"].get_or_create("python", "leaks-kept")
-    await kernel.run("open('kept', 'w').write('kept' * 20_000)")
+    kernel = await kept_kernel(classes)
     (here / "kept").write_text("kept" * 20_000)
     folder = await classes["VFolder"].create("leaks-folder")
     await folder.upload([here / "kept"], base=here)
@@ -175,12 +181,14 @@ async def rounds_in_asyncio(rounds: Rounds, calls: list[str], left: Callable[...
         error = await once(name)
         rounds.note_control(name, steps.count, error)
     on.partial_files()
+    await on.kernel.destroy()
     left(before=True)
+    on.kernel = await kept_kernel(classes)
     for name in calls:
         await attempt(name)
         rounds.check(name, on, await on.kernel.run("print(6 * 7)"))
-    left(before=False)
     await on.kernel.destroy()
+    left(before=False)
     if found := await AsyncAdmin.list_kernels():
         rounds.problems.append(f"kernels are left: {found}")
 
@@ -262,7 +270,9 @@ def rounds_of_blocking_calls(rounds: Rounds, calls: list[str], left: Callable[..
         error = once(name)
         rounds.note_control(name, steps.count, error)
     on.partial_files()
+    now(on.kernel.destroy())
     left(before=True)
+    on.kernel = now(kept_kernel(classes))
     for name in calls:
         number, fired = rounds.pick.randint(1, rounds.steps[name]), False
         steps.arm(number, fire)
@@ -276,8 +286,8 @@ def rounds_of_blocking_calls(rounds: Rounds, calls: list[str], left: Callable[..
             error = exc
         rounds.note(name, number, error)
         rounds.check(name, on, now(on.kernel.run("print(6 * 7)")))
-    left(before=False)
     now(on.kernel.destroy())
+    left(before=False)
     if found := Admin.list_kernels():
         rounds.problems.append(f"kernels are left: {found}")
 

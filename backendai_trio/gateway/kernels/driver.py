@@ -238,7 +238,7 @@ class Driver:
                 run.interrupt = run.on_resize = None
 
     async def _live_interpreter(self) -> Interpreter:
-        """The running interpreter; a new one if there is none, or if it has died or is being ended."""
+        """The running interpreter; a new one if there is none, or if it has died or is ended."""
         if self._interpreter_scope.cancel_called:
             await self._interpreter_closed.wait()
         if self._interpreter is not None and not self._interpreter.alive:

@@ -64,7 +64,7 @@ def test_others_are_left_alone(commands: Commands, served: Mapping[str, str]) ->
 def test_one_that_has_ended_meanwhile(commands: Commands, served: Mapping[str, str]) -> None:
     leave_one(commands, served)
     (note,) = notes(commands)
-    left = json.loads(note.read_text())["token"]
+    left = json.loads(note.read_text().splitlines()[0])["token"]
     gone = commands.run("run", "-q", "lua", "-t", left, "--rm", "-c", "x = 1", env=served)
     assert gone.code == 0, gone.stderr
     assert f"{left}: had ended already." in commands.run("gc", env=served).stderr

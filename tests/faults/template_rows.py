@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
-from backendai_trio import KernelSpec
+from backendai_trio import KernelSpec, NotFound
 from backendai_trio.kernels import (
     SessionTemplate,
     create_template,
@@ -35,7 +35,8 @@ async def removed(cell: Cell) -> int:
     """Remove the cell's templates; returns how many there were."""
     found = await of_cell(cell)
     for item in found:
-        await delete_template(cell.direct, item.template_id)
+        with suppress(NotFound):  # a delete that was cancelled may still be at work
+            await delete_template(cell.direct, item.template_id)
     return len(found)
 
 

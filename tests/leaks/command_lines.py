@@ -52,7 +52,7 @@ LINES = {
     "cp from a kernel": Line(("cp", f"{KEPT}:big.bin", "new")),
     "upload": Line(("upload", KEPT, "big.bin")),
     "download": Line(("download", KEPT, "big.bin", "--dest", "into")),
-    "sync": Line(("sync", "tree", f"{KEPT}:new")),
+    "sync": Line(("sync", "tree", f"{KEPT}:tree")),
     "vfolder upload": Line(("vfolder", "upload", FOLDER, "big.bin")),
     "vfolder download": Line(("vfolder", "download", FOLDER, "kept.bin", "-b", "into")),
     "app": Line(("app", KEPT, "{port}", "--bind", "127.0.0.1:0"), ready="127.0.0.1:"),

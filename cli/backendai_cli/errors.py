@@ -82,12 +82,26 @@ def _flush(code: int) -> int:
     return code
 
 
+def _invoke(command: click.Command, arguments: Sequence[str], name: str) -> object:
+    """Run a command. A signal that came while the command was failing is how it ended."""
+    try:
+        return command.main(list(arguments), prog_name=name, standalone_mode=False)
+    except BaseExceptionGroup as group:
+        signals = group.subgroup((KeyboardInterrupt, EndedBySignal))
+        if signals is None:
+            raise
+        ended: BaseException = signals
+        while isinstance(ended, BaseExceptionGroup):
+            ended = ended.exceptions[0]
+        raise ended from None
+
+
 def _run(command: click.Command, arguments: Sequence[str], name: str) -> int:
     warnings.showwarning = _show_warning
     try:
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        result = command.main(list(arguments), prog_name=name, standalone_mode=False)
+        result = _invoke(command, arguments, name)
         return result if isinstance(result, int) else 0
     except (BrokenPipeError, SystemExit):
         # Click raises SystemExit for a broken pipe, and with `standalone_mode=False` only then.

@@ -108,7 +108,7 @@ def test_interrupted_commands(scheme: str, tmp_path: Path, gateway_parent: Path)
         for name in lines_of(share(4, 4), pick):
             seconds, number = made.moment(name), pick.choice(INTERRUPTS)
             where = f"{name}: {number.name} after {seconds:.3f} s"
-            code, _, text = run_until(made.commands, LINES[name], made.env, "new", number, seconds)
+            code, _, text = made.run(name, number, seconds)
             assert code in (0, 130, 143, -number), f"{where}: {code} {text}"
             assert "backendai" not in text.partition("Traceback")[2], f"{where}: {text}"
             assert made.gateway.tokens() == [KEPT], where

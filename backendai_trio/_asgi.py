@@ -178,8 +178,8 @@ class _Connection(TCPServer):
     """Hypercorn's connection, with some differences.
 
     It speaks `_Http1`. It reads more at once; hypercorn's own size is a constant of a module. And
-    it ends when the client has closed it and the last response is done: hypercorn 0.18 keeps the socket, and the
-    descriptor, until the connection would have been idle for too long.
+    it ends when the client has closed it and the last response is done: hypercorn 0.18 keeps the
+    socket, and the descriptor, until the connection would have been idle for too long.
     """
 
     _client_has_closed = False

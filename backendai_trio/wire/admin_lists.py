@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .json_fields import Fields, decode_json
 from .kernel_states import ENDED, reason_of
-from .listings import LIST_FILTERS, Listing, columns_of
+from .listings import LIST_FILTERS, REQUESTED_SLOTS, Listing, columns_of
 from .project_types import project_types
 from .versions import SEED, SESSION_5, SESSION_6, TRANSITION, Era, Hello
 
@@ -70,9 +70,13 @@ def listing(kind: Kind, era: Era, hello: Hello | None = None) -> Listing:
 
 def _of_release(kind: Kind, found: Listing, hello: Hello | None) -> Listing:
     """The list with what came within its era."""
-    if hello is None or hello.release < _ADDED_SINCE or kind not in _ADDED:
+    if hello is None or kind not in _ADDED:
         return found
     columns = dict(found.columns) | columns_of(_ADDED[kind])
+    if kind == "sessions" and REQUESTED_SLOTS in hello.features:
+        return replace(found, columns=columns)
+    if hello.release < _ADDED_SINCE:
+        return found
     if kind != "projects":
         return replace(found, columns=columns)
     fixed = {"type": ("[String]", project_types(hello.release))}

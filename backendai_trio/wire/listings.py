@@ -19,7 +19,7 @@ __all__ = ["LIST_FILTERS", "REQUESTED_SLOTS", "Listing", "columns_of"]
 LIST_FILTERS = "list-filters"
 """Feature of our gateway: lists take `filter` and `order`, as on managers from 20.09.21 on."""
 REQUESTED_SLOTS = "requested-slots"
-"""Feature of our gateway: lists of sessions have `requested_slots`, as on managers from 24.03 on."""
+"""Feature of our gateway: rows of sessions have `requested_slots`, as on managers from 24.03 on."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 _ORDER = re.compile(r"([+-]?)([A-Za-z_][A-Za-z_0-9]*)")

@@ -101,7 +101,7 @@ def test_resources_are_accounted_for(commands: Commands) -> None:
         assert "mem: 5g asked for, 4g in all; ask for at most -r mem=4g" in never
         assert commands.run("run", "-q", "python", "-c", "print(1)", env=env).stdout == b"1\n"
     wrong = commands.run("serve", "--port", "0", "--resources", "gpu=1", env=secret)
-    assert "There is no resource slot 'gpu'" in wrong.problem(126)
+    assert "There is no resource slot 'gpu'" in wrong.problem(125)
     assert "--resources x: write it as SLOT=AMOUNT" in commands.run(
         "serve", "--port", "0", "--resources", "x", env=secret
     ).problem(125)

@@ -193,6 +193,18 @@ async def test_destroy_of_a_kernel_that_waits_lets_those_behind_it_start() -> No
         assert occupied(gateway)["cpu"] == "2"
 
 
+async def test_kernel_that_is_ending_occupies_until_it_is_gone() -> None:
+    """Its processes still run."""
+    async with opened() as (gateway, client):
+        await attach_kernel(client, asking("2"), token="ending")
+        session = gateway._sessions.find(gateway.config.access_key, "ending")
+        session.ended.set()
+        assert occupied(gateway)["cpu"] == "2"
+        assert not session.gone.is_set()
+        await session.gone.wait()
+        assert occupied(gateway)["cpu"] == "0"
+
+
 async def test_what_fails_occupies_nothing() -> None:
     async with opened() as (gateway, client):
         gateway.faults.start_failure = "no space left"

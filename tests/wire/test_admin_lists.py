@@ -284,6 +284,8 @@ def test_slots_of_a_session_that_waits() -> None:
     ours = Hello("v6.20200815", "backendai-trio/0.1.0", features=frozenset({REQUESTED_SLOTS}))
     assert "requested_slots" in listing("sessions", NEWEST, ours).columns
     assert listing("projects", NEWEST, ours) == listing("projects", NEWEST, older)
+    for era in (SEED, TRANSITION):  # their rows have none
+        assert "requested_slots" not in listing("sessions", era, ours).columns
 
 
 def test_why_a_session_waits() -> None:

@@ -6,10 +6,11 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 __all__ = ["KernelLimits", "parse_bytes"]
 
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)(?:([kmgtpe])i?)?b?", re.IGNORECASE)
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)(?:([kmgtpe])i?)?b?", re.ASCII | re.IGNORECASE)
 _UNITS = "kmgtpe"
 
 
@@ -42,7 +43,7 @@ class KernelLimits:
             amounts: amounts by resource slot; others than ``mem`` and ``cpu`` are left out.
         """
         memory = parse_bytes(amounts.get("mem", "0"))
-        cores = math.ceil(float(amounts.get("cpu", "0")))
+        cores = math.ceil(Fraction(amounts.get("cpu", "0")))
         return replace(
             self,
             memory_bytes=_lower(self.memory_bytes, memory),
@@ -66,7 +67,7 @@ def parse_bytes(text: str) -> int:
     if found is None:
         raise ValueError(f"{text!r} is no number of bytes, such as 512m or 4g")
     power = _UNITS.index(found[2].lower()) + 1 if found[2] else 0
-    return int(float(found[1]) * 1024**power)
+    return int(Fraction(found[1]) * 1024**power)
 
 
 def _lower(one: int, other: int) -> int:

@@ -31,7 +31,7 @@ from ..wire.execution import (
 )
 from ..wire.files import ARCHIVES
 from ..wire.kernel_spec import MOUNT_PERMISSIONS
-from ..wire.listings import LIST_FILTERS
+from ..wire.listings import LIST_FILTERS, REQUESTED_SLOTS
 from ..wire.resumable import RESUMABLE_STREAMS
 from ..wire.stdio import CHOOSE_STDIO
 from ..wire.storage_proxy import TUS_CHECKSUM
@@ -39,6 +39,7 @@ from ..wire.versions import FOLDER_ARCHIVES, POSITIONS, Era, Hello, Protection
 from .cleanup import clean_up_in_thread
 from .limits import GatewayLimits
 from .releases import OURS, release_named
+from .resource_slots import Amounts, total_amounts
 from .settings import GatewayOptions, bind, check_platform, client_config, open_store
 from .storage.database import KeyPair, Store
 
@@ -68,6 +69,7 @@ FEATURES = frozenset(
         HALF_CLOSE,
         FOLDER_ARCHIVES,
         LIST_FILTERS,
+        REQUESTED_SLOTS,
         MOUNT_PERMISSIONS,
         POSITIONS,
     }
@@ -131,8 +133,8 @@ async def open_gateway(
     Raises:
         GatewayError: this is not Linux, the address cannot be used, it can be reached from the
             network and there is no certificate, the data folder cannot be used or is damaged, the
-            isolation in the options does not work here, or a path that is to be readable does not
-            exist.
+            isolation in the options does not work here, a path that is to be readable does not
+            exist, or the resources in the options are malformed.
         OSError: the folder for kernels cannot be made.
 
     Cancellation: clients are still told that their kernels have ended. The end is shielded, and
@@ -161,6 +163,7 @@ async def open_gateway(
             folder=folder,
             folders=folders,
             isolation=isolation.hiding(folder, options.data),
+            resources=total_amounts(options.resources),
         )
         async with _serve(parts) as gateway:
             yield gateway
@@ -205,6 +208,7 @@ class _Parts:
     folder: Path
     folders: VFolders
     isolation: Isolation
+    resources: Amounts
 
 
 async def _choose_isolation(options: GatewayOptions) -> Isolation:
@@ -336,6 +340,7 @@ def _make_registry(parts: _Parts, nursery: trio.Nursery) -> SessionRegistry:
         parts.options.limits,
         release.faults,
         parts.options.kernel_limits,
+        parts.resources,
     )
 
 

@@ -6,7 +6,7 @@ import ipaddress
 import socket
 import ssl
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -79,6 +79,10 @@ class GatewayOptions:
     """How many kernels may run at once."""
     max_waiting: int = 1000
     """How many more kernels may wait for their turn; none does before 20.03."""
+    resources: Mapping[str, str] = field(default_factory=dict)
+    """What kernels that ask for resources may have together, such as ``{"cpu": "4", "mem": "8g"}``,
+    with amounts as in `KernelSpec.resources`. Default for each slot: all that the machine has. It
+    counts what kernels ask for, not what they use; one that asks for nothing never waits for it."""
     max_vfolders: int = 100
     """How many virtual folders a key pair may have."""
     max_vfolder_bytes: int = 0

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .json_fields import Fields, decode_json
 from .kernel_states import ENDED, reason_of
-from .listings import LIST_FILTERS, Listing, columns_of
+from .listings import LIST_FILTERS, REQUESTED_SLOTS, Listing, columns_of
 from .project_types import project_types
 from .versions import SEED, SESSION_5, SESSION_6, TRANSITION, Era, Hello
 
@@ -59,7 +59,7 @@ def listing(kind: Kind, era: Era, hello: Hello | None = None) -> Listing:
         server = f"a server of API {era.version}" if hello is None else hello.name
         raise LocalProtocolError(f"{server} has no list of {kind}")
     keys = _keys(kind)
-    found = _of_release(kind, found, hello)
+    found = _of_release(kind, found, era, hello)
     if not found.paged:
         own = replace(found.own, keys=keys) if found.own is not None else None
         return replace(found, keys=keys, own=own)
@@ -68,11 +68,15 @@ def listing(kind: Kind, era: Era, hello: Hello | None = None) -> Listing:
     return replace(found, keys=keys, filters=filters, sorts=sorts)
 
 
-def _of_release(kind: Kind, found: Listing, hello: Hello | None) -> Listing:
+def _of_release(kind: Kind, found: Listing, era: Era, hello: Hello | None) -> Listing:
     """The list with what came within its era."""
-    if hello is None or hello.release < _ADDED_SINCE or kind not in _ADDED:
+    if hello is None or kind not in _ADDED:
         return found
     columns = dict(found.columns) | columns_of(_ADDED[kind])
+    if kind == "sessions" and era.names_session and REQUESTED_SLOTS in hello.features:
+        return replace(found, columns=columns)
+    if hello.release < _ADDED_SINCE:
+        return found
     if kind != "projects":
         return replace(found, columns=columns)
     fixed = {"type": ("[String]", project_types(hello.release))}

@@ -22,6 +22,7 @@ __all__ = [
     "Mount",
     "check_spec",
     "config_of",
+    "encode_amount",
     "places_of",
     "spec_of",
 ]
@@ -277,10 +278,11 @@ def config_of(spec: KernelSpec, era: Era) -> dict[str, object]:
     # Managers from 19.03 to 23.03.4 fail without the key; an empty map will do
     # (docs/protocol.md, section 3.3).
     if era.metric_statistics and (spec.resources or era.version >= _RESOURCES_SINCE):
-        config["resources"] = {slot: _amount(slot, text) for slot, text in spec.resources.items()}
+        amounts = {slot: encode_amount(slot, text) for slot, text in spec.resources.items()}
+        config["resources"] = amounts
     if spec.resource_opts:
         config["resource_opts"] = {
-            name: _amount("mem", text) if name == "shmem" else text
+            name: encode_amount("mem", text) if name == "shmem" else text
             for name, text in spec.resource_opts.items()
         }
     if spec.resource_group:
@@ -351,6 +353,11 @@ def _port(value: object) -> int:
     raise RemoteProtocolError("create request: preopen_ports must be numbers")
 
 
-def _amount(slot: str, text: str) -> str:
-    """An amount as servers take it: they count a bare number of memory in bytes."""
+def encode_amount(slot: str, text: str) -> str:
+    """An amount as servers take it: they count a bare number of memory in bytes.
+
+    Args:
+        slot: its resource slot.
+        text: the amount, as in `KernelSpec.resources`.
+    """
     return f"{text}m" if slot == "mem" and re.fullmatch(r"\d+", text, re.ASCII) else text

@@ -14,10 +14,12 @@ from ..errors import LocalProtocolError, RemoteProtocolError
 from .graphql import GraphQLQuery
 from .json_fields import Fields, decode_json
 
-__all__ = ["LIST_FILTERS", "Listing", "columns_of"]
+__all__ = ["LIST_FILTERS", "REQUESTED_SLOTS", "Listing", "columns_of"]
 
 LIST_FILTERS = "list-filters"
 """Feature of our gateway: lists take `filter` and `order`, as on managers from 20.09.21 on."""
+REQUESTED_SLOTS = "requested-slots"
+"""Feature of our gateway: rows of sessions have `requested_slots`, as on managers from 24.03 on."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 _ORDER = re.compile(r"([+-]?)([A-Za-z_][A-Za-z_0-9]*)")

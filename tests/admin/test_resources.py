@@ -50,7 +50,8 @@ async def client_of(release: str) -> AsyncIterator[Client]:
 async def test_what_is_free(release: str, gateway_parent: Path) -> None:
     async with client_of(release) as client:
         cores = len(os.sched_getaffinity(0))
-        found = await check_resources(client, project="physics")
+        found = await check_resources(client)
+        assert await check_resources(client, project="physics") == found
         assert found.key_pair is not None and found.key_pair == found.project
         assert found.key_pair.limits == {"cpu": "Infinity", "mem": "Infinity"}
         assert found.key_pair.using["cpu"] == "0"
@@ -61,11 +62,16 @@ async def test_what_is_free(release: str, gateway_parent: Path) -> None:
         assert limits.access_key == client.config.access_key
         assert (limits.sessions, limits.max_containers) == (0, 1)
         assert limits.max_sessions > 1 and limits.idle_seconds > 0
-        async with open_kernel(client, KernelSpec(runtime="python")):
-            assert (await key_pair_limits(client)).sessions == 1
+        sized = KernelSpec(runtime="python", resources={"cpu": "0.5", "mem": "1g"})
+        async with open_kernel(client, replace(sized, resources={})), open_kernel(client, sized):
+            assert (await key_pair_limits(client)).sessions == 2
             busy = await check_resources(client)
-            assert busy.key_pair is not None and busy.key_pair.using["cpu"] == "1"
-            assert busy.remaining["cpu"] == str(cores - 1)
+            assert busy.key_pair is not None and busy.key_pair == busy.project
+            assert busy.key_pair.using == {"cpu": "0.5", "mem": f"{1 << 30}"}
+            assert busy.remaining["cpu"] == f"{cores - 1}.5"
+            free = int(found.remaining["mem"]) - (1 << 30)
+            assert busy.key_pair.remaining["mem"] == busy.remaining["mem"] == str(free)
+        assert await check_resources(client) == found
         assert await list_resource_groups(client) == ["default"]
         only = await check_resources(client, resource_group="default")
         assert [group.name for group in only.resource_groups] == ["default"]

@@ -79,6 +79,34 @@ def test_pages_and_columns_of_ps(commands: Commands, served: Env) -> None:
         commands.run("rm", "-q", f"lab{number}", env=served)
 
 
+def test_resources_are_accounted_for(commands: Commands) -> None:
+    secret = {"BACKEND_SECRET_KEY": SECRET_KEY}
+    limited = ("--access-key", ACCESS_KEY, "--resources", "cpu=2", "--resources", "mem=4g")
+    with commands.serve(*limited, env=secret) as gateway:
+        env = variables_of(gateway)
+        for words in (("-t", "one"), ("--enqueue-only", "-t", "two")):
+            sized = ("create", "-q", "python", "-r", "cpu=1.5", *words)
+            assert commands.run(*sized, env=env).code == 0
+        shown = commands.run("ps", "-f", "token,status,slots,reason", "--json", env=env)
+        waits, runs = json.loads(shown.text)
+        assert runs == {"token": "one", "status": "RUNNING", "slots": {"cpu": "1.5"}, "reason": ""}
+        assert (waits["status"], waits["slots"]) == ("PENDING", {"cpu": "1.5"})
+        assert "not enough cpu: 1.5 asked for, 0.5 of 2 free" in waits["reason"]
+        free = json.loads(commands.run("resources", "--json", env=env).text)
+        assert free["key_pair"]["using"] == {"cpu": "1.5", "mem": "0"}
+        assert free["remaining"] == {"cpu": "0.5", "mem": str(4 << 30)}
+        (agent,) = json.loads(commands.run("admin", "agents", "--json", env=env).text)
+        assert agent["occupied_slots"] == {"cpu": "1.5", "mem": "0"}
+        never = commands.run("run", "-r", "mem=5g", "python", "-c", "1", env=env).problem(126)
+        assert "mem: 5g asked for, 4g in all; ask for at most -r mem=4g" in never
+        assert commands.run("run", "-q", "python", "-c", "print(1)", env=env).stdout == b"1\n"
+    wrong = commands.run("serve", "--port", "0", "--resources", "gpu=1", env=secret)
+    assert "There is no resource slot 'gpu'" in wrong.problem(125)
+    assert "--resources x: write it as SLOT=AMOUNT" in commands.run(
+        "serve", "--port", "0", "--resources", "x", env=secret
+    ).problem(125)
+
+
 def test_ps_tells_why_a_kernel_waits(commands: Commands) -> None:
     secret = {"BACKEND_SECRET_KEY": SECRET_KEY}
     limited = ("--access-key", ACCESS_KEY, "--max-sessions", "1")

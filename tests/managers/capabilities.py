@@ -223,8 +223,6 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = {
         "other-users": Limit("a gateway has one key pair", absent=True),
         "pictures": Limit("its Python interpreter knows no IPython"),
         "html": Limit("its Python interpreter knows no IPython"),
-        "resources": Limit("sessions share the machine", absent=True),
-        "waiting": Limit("there is room for a hundred sessions", absent=True),
     },
     "1.1.0": _SEED
     | {

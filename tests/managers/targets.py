@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
+import trio
+
 from backendai_trio import (
     BackendError,
     Client,
@@ -16,9 +18,11 @@ from backendai_trio import (
     KernelSpec,
     open_client,
     open_gateway,
+    open_kernel,
     query,
     read_config,
 )
+from backendai_trio.admin import check_resources
 from backendai_trio.gateway import Account as GatewayAccount
 from backendai_trio.gateway import Gateway
 from backendai_trio.wire.http import Request
@@ -83,6 +87,12 @@ class Target(ABC):
     def login(self) -> tuple[Config, str, str]:
         """Settings of somebody who has not logged in yet, and a user's name and password."""
 
+    @asynccontextmanager
+    async def without_room(self, client: Client) -> AsyncIterator[KernelSpec]:
+        """A session for which there is no room in the block, and which waits therefore."""
+        await trio.lowlevel.checkpoint()
+        yield replace(self.python, resources={"cpu": "99", "mem": "128m"})
+
     @abstractmethod
     async def live_sessions(self) -> dict[str, str]:
         """The sessions of all users that have not ended, by the server's own list: name, status."""
@@ -106,6 +116,13 @@ class GatewayTarget(Target):
     def login(self) -> tuple[Config, str, str]:
         """The one account."""
         return _without_keys(self._gateway.config), "someone", _PASSWORD
+
+    @asynccontextmanager
+    async def without_room(self, client: Client) -> AsyncIterator[KernelSpec]:
+        """Another session has all cores. What will never fit does not wait on a gateway."""
+        cores = (await check_resources(client)).remaining["cpu"]
+        async with open_kernel(client, replace(self.python, resources={"cpu": cores})):
+            yield replace(self.python, resources={"cpu": "1"})
 
     async def live_sessions(self) -> dict[str, str]:
         """Asked of the gateway itself."""

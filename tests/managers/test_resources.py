@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from backendai_trio import Client, TrioKernel, open_client
+from backendai_trio import Client, open_client, open_kernel
 from backendai_trio.admin import check_resources, key_pair_limits, list_resource_groups
 
 from .targets import Target
@@ -37,7 +39,9 @@ async def test_limits_of_the_key_pair(target: Target, client: Client) -> None:
 
 
 @pytest.mark.needs("resource-presets", "sessions")
-async def test_a_kernel_counts(target: Target, client: Client, kernel: TrioKernel) -> None:
-    found = await check_resources(client)
+async def test_a_kernel_counts(target: Target, client: Client) -> None:
+    spec = replace(target.python, resources={"cpu": "1", "mem": "128m"})
+    async with open_kernel(client, spec):
+        found = await check_resources(client)
     assert found.key_pair is not None
     assert float(found.key_pair.using["cpu"]) >= 1

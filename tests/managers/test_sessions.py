@@ -16,6 +16,7 @@ from backendai_trio import (
     KernelSpec,
     LocalProtocolError,
     NotFound,
+    QuotaExceeded,
     ServerError,
     TrioKernel,
     attach_kernel,
@@ -230,7 +231,7 @@ async def test_session_that_cannot_start_is_not_left(client: Client, target: Tar
     """More than the server has: it is refused, or waits until the caller gives up."""
     spec = replace(target.python, resources={"cpu": "99", "mem": "128m"})
     with trio.move_on_after(5):
-        with pytest.raises((InvalidRequest, ServerError)):
+        with pytest.raises((InvalidRequest, QuotaExceeded, ServerError)):
             async with open_kernel(client, spec):
                 raise AssertionError("there are not so many cores")
     assert await target.live_sessions() == {}
@@ -239,16 +240,15 @@ async def test_session_that_cannot_start_is_not_left(client: Client, target: Tar
 @pytest.mark.needs("waiting")
 async def test_session_that_waits_says_why(client: Client, target: Target) -> None:
     """The reason up to 25.x, the place in the queue from 25.13 on; then it is given up."""
-    spec = replace(target.python, resources={"cpu": "99", "mem": "128m"})
     send, states = trio.open_memory_channel[KernelState](0)
 
-    async def wait() -> None:
+    async def wait(spec: KernelSpec) -> None:
         async with open_kernel(client, spec, progress=send):
             raise AssertionError("there are not so many cores")
 
     with trio.fail_after(target.session_seconds + 60):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(wait)
+        async with target.without_room(client) as spec, trio.open_nursery() as nursery:
+            nursery.start_soon(wait, spec)
             async for state in states:
                 assert state.is_coming
                 assert state.status in STATES

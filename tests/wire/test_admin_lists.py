@@ -11,7 +11,7 @@ from backendai_trio.errors import LocalProtocolError, RemoteProtocolError
 from backendai_trio.gateway.api.graphql_schema import schema_of
 from backendai_trio.wire.admin_kinds import MANAGED_KINDS
 from backendai_trio.wire.admin_lists import KINDS, Kind, SessionRow, listing, only_living
-from backendai_trio.wire.listings import LIST_FILTERS
+from backendai_trio.wire.listings import LIST_FILTERS, REQUESTED_SLOTS
 from backendai_trio.wire.versions import (
     SEED,
     SESSION_5,
@@ -281,6 +281,11 @@ def test_slots_of_a_session_that_waits() -> None:
     assert "requested_slots" in listing("sessions", NEWEST, hello).columns
     older = Hello("v7.20230615", "23.09.10")
     assert "requested_slots" not in listing("sessions", NEWEST, older).columns
+    ours = Hello("v6.20200815", "backendai-trio/0.1.0", features=frozenset({REQUESTED_SLOTS}))
+    assert "requested_slots" in listing("sessions", NEWEST, ours).columns
+    assert listing("projects", NEWEST, ours) == listing("projects", NEWEST, older)
+    for era in (SEED, TRANSITION):  # their rows have none
+        assert "requested_slots" not in listing("sessions", era, ours).columns
 
 
 def test_why_a_session_waits() -> None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import getpass
 import hashlib
 import json
+import math
 import os
 import platform
-import re
 import socket
 import uuid
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -22,7 +21,7 @@ from ..._version import __version__
 from ...wire.resources import ClusterResources, Quota, ResourceGroup
 from ..kernels.registry import SessionRegistry
 from ..kernels.runtimes import installed_versions
-from ..refusals import Refused
+from ..resource_slots import encode_amounts, subtract
 
 __all__ = [
     "AGENT",
@@ -32,7 +31,6 @@ __all__ = [
     "POLICY",
     "SCALING_GROUP",
     "agent",
-    "check_resources",
     "domain",
     "group",
     "images",
@@ -48,11 +46,6 @@ AGENT = "i-local"
 DOMAIN = GROUP = POLICY = SCALING_GROUP = "default"
 GROUP_ID = str(uuid.uuid5(uuid.NAMESPACE_DNS, "group.backendai-trio"))
 _STARTED = datetime.now(UTC).isoformat()
-_AMOUNTS = {
-    "cpu": re.compile(r"\d+(\.\d+)?"),
-    "mem": re.compile(r"\d+(\.\d+)?([kmgtpe]i?)?b?", re.I),
-}
-"""The slots of resources, and how amounts of them are written."""
 _MIB = 1 << 20
 
 
@@ -63,7 +56,7 @@ def agent(sessions: SessionRegistry) -> Row:
     memory = os.sysconf("SC_PHYS_PAGES") * page
     used = memory - os.sysconf("SC_AVPHYS_PAGES") * page
     load = 100.0 * os.getloadavg()[0]
-    running = len(sessions.running())
+    total, occupied = sessions.resources, sessions.occupied
     return {
         "id": AGENT,
         "status": "ALIVE",
@@ -72,9 +65,8 @@ def agent(sessions: SessionRegistry) -> Row:
         "architecture": platform.machine(),
         "scaling_group": SCALING_GROUP,
         "schedulable": True,
-        "available_slots": json.dumps({"cpu": str(cores), "mem": str(memory)}),
-        # Kernels share the machine; each counts as one core, as in its session's row.
-        "occupied_slots": json.dumps({"cpu": str(running), "mem": "0"}),
+        "available_slots": json.dumps(encode_amounts(total)),
+        "occupied_slots": json.dumps(encode_amounts(occupied)),
         "addr": socket.gethostname(),
         "first_contact": _STARTED,
         "live_stat": json.dumps(
@@ -93,11 +85,11 @@ def agent(sessions: SessionRegistry) -> Row:
         "local_config": "{}",
         "cpu_cur_pct": load,
         "mem_cur_bytes": used,
-        "mem_slots": memory // _MIB,
-        "cpu_slots": cores,
+        "mem_slots": int(total["mem"]) // _MIB,
+        "cpu_slots": math.ceil(total["cpu"]),
         "gpu_slots": 0,
-        "used_mem_slots": 0,
-        "used_cpu_slots": running,
+        "used_mem_slots": int(occupied["mem"]) // _MIB,
+        "used_cpu_slots": math.ceil(occupied["cpu"]),
         "used_gpu_slots": 0,
         "compute_containers": [],
         "computations": [],
@@ -215,31 +207,11 @@ def resource_policy(sessions: SessionRegistry) -> Row:
     }
 
 
-def check_resources(wanted: Mapping[str, str]) -> None:
-    """Check the resources that a create asks for. Its programs are limited to them.
-
-    Args:
-        wanted: amounts by slot.
-
-    Raises:
-        Refused: there is no such slot, or an amount is malformed.
-    """
-    for slot, amount in wanted.items():
-        if slot not in _AMOUNTS:
-            text = f"There is no resource slot {slot!r}; this machine has {' and '.join(_AMOUNTS)}"
-            raise Refused(400, "invalid-api-params", text)
-        if not _AMOUNTS[slot].fullmatch(amount):
-            text = f"{amount!r} is no amount of {slot}"
-            raise Refused(400, "invalid-api-params", text)
-
-
 def resources(sessions: SessionRegistry) -> ClusterResources:
-    """The machine as a cluster: without limits, and each kernel counts as one core."""
-    row = agent(sessions)
-    available: dict[str, str] = json.loads(row["available_slots"])
-    using: dict[str, str] = json.loads(row["occupied_slots"])
-    remaining = {slot: str(max(int(n) - int(using[slot]), 0)) for slot, n in available.items()}
-    quota = Quota(dict.fromkeys(available, "Infinity"), using, remaining)
+    """The machine as a cluster: key pairs and projects have no limits of their own."""
+    using = encode_amounts(sessions.occupied)
+    remaining = encode_amounts(subtract(sessions.resources, sessions.occupied))
+    quota = Quota(dict.fromkeys(using, "Infinity"), using, remaining)
     here = ResourceGroup(SCALING_GROUP, using, remaining)
     return ClusterResources(quota, quota, remaining, [here])
 

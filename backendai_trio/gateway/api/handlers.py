@@ -28,7 +28,6 @@ from ..kernels.session import Session
 from ..refusals import Refused
 from ..releases import OURS
 from .apps import list_apps, shutdown_app, start_app
-from .catalog import check_resources
 
 __all__ = ["NO_CONTENT", "Answer", "Call", "Handler"]
 
@@ -89,7 +88,6 @@ async def create_of(call: Call, body: bytes) -> Answer:
     create_request = CreateRequest.decode(body)
     if create_request.job is not None and not call.era.names_session:
         raise Refused(400, "invalid-api-params", "This API version has no batch sessions")
-    check_resources(create_request.spec.resources)
     # Managers before 20.03 refuse what has no room; later ones have it wait.
     kernel, created = await call.sessions.create(
         create_request, call.access_key, queues=call.era.names_session

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from ...wire.json_fields import encode_json
@@ -9,18 +13,21 @@ from ...wire.kernel_spec import KernelSpec
 from ...wire.kernel_states import KernelState
 from ..kernels.queue import QueuedSession
 from ..kernels.session import Session
+from ..resource_slots import encode_amounts
 from ..storage.database import EndedSession
 from . import catalog
 
 __all__ = ["ended_row", "queued_row", "running_row"]
 
 Row = dict[str, Any]
+_MIB = 1 << 20
 
 
 def running_row(session: Session) -> Row:
     """A kernel that runs."""
     created = session.created_at.isoformat()
     row = _session_row(session, session.runtime.name) | _places(session.spec)
+    row |= _slots(encode_amounts(session.amounts))
     kind = "INTERACTIVE" if session.job is None else "BATCH"
     return row | {
         "mounts": [folder.name for folder in session.mounts],
@@ -33,7 +40,7 @@ def running_row(session: Session) -> Row:
         "startup_command": session.job.command if session.job else None,
         "num_queries": session.queries,
         "cpu_used": 0,
-        "containers": [_container(session.session_id, "RUNNING", "{}")],
+        "containers": [_container(session.session_id, "RUNNING", row["occupied_slots"])],
     }
 
 
@@ -43,6 +50,7 @@ def queued_row(item: QueuedSession, state: KernelState) -> Row:
     create = item.requested.create
     spec, job = create.spec, create.job
     row = _session_row(item, item.runtime.name) | _places(spec)
+    row |= _slots(encode_amounts(item.amounts), occupied=state.status == "PREPARING")
     kind = "INTERACTIVE" if job is None else "BATCH"
     details = encode_json(state.details.as_json()).decode("ascii")
     return row | {
@@ -59,13 +67,16 @@ def queued_row(item: QueuedSession, state: KernelState) -> Row:
         "startup_command": job.command if job else None,
         "num_queries": 0,
         "cpu_used": 0,
-        "containers": [_container(item.session_id, state.status, details)],
+        "containers": [_container(item.session_id, state.status, row["occupied_slots"], details)],
     }
 
 
 def ended_row(session: EndedSession) -> Row:
     """A kernel that has ended."""
     row = _session_row(session, session.runtime)
+    # Managers keep the slots after a session has ended, for accounting.
+    row |= _slots(json.loads(session.slots), occupied=session.has_run)
+    slots = row["occupied_slots"]
     return row | {
         "created_at": session.created_at,
         "terminated_at": session.terminated_at,
@@ -78,7 +89,7 @@ def ended_row(session: EndedSession) -> Row:
         "result": session.result,
         "num_queries": 0,
         "cpu_used": session.cpu_ms,
-        "containers": [_container(session.session_id, session.status, session.status_data)],
+        "containers": [_container(session.session_id, session.status, slots, session.status_data)],
     }
 
 
@@ -90,7 +101,26 @@ def _places(spec: KernelSpec) -> Row:
     }
 
 
-def _container(session_id: str, status: str, details: str) -> Row:
+def _slots(amounts: Mapping[str, str], *, occupied: bool = True) -> Row:
+    """The resources of a session.
+
+    Args:
+        amounts: what it asks for.
+        occupied: whether it has got them.
+    """
+    asked = encode_json(amounts).decode("ascii")
+    got = asked if occupied else "{}"
+    return {
+        "requested_slots": asked,
+        "occupying_slots": got,
+        "occupied_slots": got,
+        "mem_slot": int(amounts.get("mem", "0")) // _MIB,
+        "cpu_slot": math.ceil(Decimal(amounts.get("cpu", "0"))),
+        "gpu_slot": 0,
+    }
+
+
+def _container(session_id: str, status: str, slots: str, details: str = "{}") -> Row:
     """The one container of a session, as far as there is one."""
     return {
         "id": session_id,
@@ -105,7 +135,7 @@ def _container(session_id: str, status: str, details: str) -> Row:
         "agent": catalog.AGENT,
         "container_id": session_id,
         "resource_opts": "{}",
-        "occupied_slots": '{"cpu": "1"}',
+        "occupied_slots": slots,
         "live_stat": "{}",
         "last_stat": "{}",
     }
@@ -147,14 +177,7 @@ def _session_row(session: Session | QueuedSession | EndedSession, runtime: str) 
         "resource_opts": "{}",
         "service_ports": "[]",
         "mounts": [],
-        "requested_slots": '{"cpu": "1"}',
-        # Managers keep these after a session has ended, for accounting.
-        "occupying_slots": '{"cpu": "1"}',
-        "occupied_slots": '{"cpu": "1"}',
         "idle_checks": "{}",
-        "mem_slot": 0,
-        "cpu_slot": 1,
-        "gpu_slot": 0,
         "containers": [],
         "dependencies": [],
         "abusing_reports": [],

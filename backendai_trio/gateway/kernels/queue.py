@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import trio
@@ -12,6 +13,7 @@ from ...wire.kernels import KernelInfo
 from ...wire.status_details import Failure, Predicate, StatusDetails
 from ..refusals import Refused
 from .requests import RequestedKernel
+from .room import Room
 from .session import Session
 
 __all__ = ["QueuedSession", "StartQueue"]
@@ -35,6 +37,7 @@ class QueuedSession:
         self.session_id = requested.session_id
         self.created_at = requested.created_at
         self.runtime = requested.runtime
+        self.amounts = requested.amounts
         self.mounts = requested.mounts
         self.status = "PENDING"
         self.tries_before = 0
@@ -68,12 +71,12 @@ class QueuedSession:
         self.settled.set()
 
     def state(
-        self, max_sessions: int, queue: StartQueue, *, tells_position: bool, tells_reason: bool
+        self, room: Room, queue: StartQueue, *, tells_position: bool, tells_reason: bool
     ) -> KernelState:
         """Its state, as the API tells it.
 
         Args:
-            max_sessions: how many kernels may run at once.
+            room: what is free.
             queue: where it waits, if it does.
             tells_position: whether it is told how many kernels are before it.
             tells_reason: whether it is told why it waits, in the form of managers up to 25.x.
@@ -89,16 +92,19 @@ class QueuedSession:
         ahead = queue.ahead_of(self) if tells_position else None
         if not tells_reason:
             return KernelState(self.status, containers=(self.status,), ahead=ahead)
-        message = f"You cannot run more than {max_sessions} concurrent sessions"
         details = StatusDetails(
             tries=queue.tries - self.tries_before,
             last_try=queue.last_try,
-            failed=(Predicate("concurrency", message),),
             passed=("reserved_time", "dependencies"),
         )
-        return KernelState(
-            self.status, "predicate-checks-failed", details, (self.status,), ahead=ahead
-        )
+        if room.sessions:
+            info, passed = "no-available-instances", (*details.passed, "concurrency")
+            details = replace(details, passed=passed, message=room.reason(self.amounts))
+        else:
+            info = "predicate-checks-failed"
+            message = f"You cannot run more than {room.max_sessions} concurrent sessions"
+            details = replace(details, failed=(Predicate("concurrency", message),))
+        return KernelState(self.status, info, details, (self.status,), ahead=ahead)
 
     def info(self, state: KernelState) -> KernelInfo:
         """The reply to ``GET /session/{name}``."""
@@ -115,9 +121,12 @@ class QueuedSession:
 class StartQueue:
     """Kernels that wait for their turn: that of the highest priority first, then the oldest.
 
+    A kernel that waits for a resource keeps those after it from that resource, however little they
+    ask for: else it might wait forever. Kernels that ask for none do not wait for it.
+
     Attributes:
-        tries: how often there was no room for the next one, and so for all of them.
-        last_try: when that was last so.
+        tries: how often there was no room for any of them.
+        last_try: when that was last so, ISO 8601.
     """
 
     def __init__(self) -> None:
@@ -138,7 +147,7 @@ class StartQueue:
         self._waiting = sorted([*self._waiting, item], key=_rank)
 
     def has_no_room(self) -> None:
-        """Note that there is no room for the next kernel."""
+        """Note that there is no room for any kernel."""
         self.tries += 1
         self.last_try = datetime.now(UTC).isoformat()
 
@@ -146,9 +155,18 @@ class StartQueue:
         """Remove a kernel that waits."""
         self._waiting.remove(item)
 
-    def pop(self) -> QueuedSession:
-        """Remove the kernel whose turn it is, and return it."""
-        return self._waiting.pop(0)
+    def next(self, room: Room) -> QueuedSession | None:
+        """The kernel whose turn it is; None if there is no room for any.
+
+        Args:
+            room: what is free.
+        """
+        awaited: set[str] = set()
+        for item in self._waiting if room.sessions else ():
+            if awaited.isdisjoint(item.amounts) and not room.missing_for(item.amounts):
+                return item
+            awaited.update(item.amounts)
+        return None
 
     def ahead_of(self, item: QueuedSession) -> int | None:
         """How many kernels are before one; None if it does not wait."""

@@ -11,6 +11,7 @@ from ...wire.json_fields import encode_json
 from ...wire.kernel_states import KernelState
 from ...wire.kernels import Statistics
 from ...wire.status_details import StatusDetails
+from ..resource_slots import encode_amounts
 from ..storage.database import EndedSession
 from .queue import QueuedSession
 from .session import Session
@@ -70,6 +71,7 @@ def _record(kernel: Session | QueuedSession, job: BatchJob | None) -> EndedSessi
         terminated_at=datetime.now(UTC).isoformat(),
         cpu_ms=0,
         kind="INTERACTIVE" if job is None else "BATCH",
+        slots=encode_json(encode_amounts(kernel.amounts)).decode("ascii"),
     )
 
 

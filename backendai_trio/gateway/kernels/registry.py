@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ..limits import GatewayLimits
 from ..processes.isolation import Isolation
 from ..refusals import Refused
 from ..releases import OURS, Release
+from ..resource_slots import Amounts, subtract, total_amounts
 from ..shortages import shortage_of
 from ..storage.database import Store
 from ..storage.downloads import DownloadTickets
@@ -29,7 +31,8 @@ from .keyed_locks import KeyedLocks
 from .opening import SessionOpener
 from .queue import QueuedSession, StartQueue
 from .records import cancelled_record, ended_record, statistics_of
-from .requests import RequestedKernel, check_supported, mounted_folders
+from .requests import RequestedKernel, check_supported, mounted_folders, requested_amounts
+from .room import Room
 from .running import SessionRunner, announce
 from .runtimes import UnknownRuntimeError, resolve
 from .session import Session
@@ -52,6 +55,7 @@ class SessionRegistry:
         kernel_limits: what the programs of each kernel may use.
         max_sessions: how many kernels may run at once.
         max_waiting: how many more may wait for their turn.
+        resources: what kernels may ask for together.
     """
 
     nursery: trio.Nursery
@@ -67,6 +71,7 @@ class SessionRegistry:
     limits: GatewayLimits = field(default_factory=GatewayLimits)
     faults: Faults = field(default_factory=Faults)
     kernel_limits: KernelLimits = field(default_factory=KernelLimits)
+    resources: Amounts = field(default_factory=partial(total_amounts, {}))
     events: EventHub = field(default_factory=EventHub)
     tickets: DownloadTickets = field(default_factory=DownloadTickets)
     _queue: StartQueue = field(default_factory=StartQueue)
@@ -86,6 +91,11 @@ class SessionRegistry:
         )
         self._runner = SessionRunner(opener, self.events, self.release, self.idle_seconds)
         self.folders.in_use = self._index.with_folder
+
+    @property
+    def occupied(self) -> dict[str, Decimal]:
+        """The resources of all kernels that run, or are being started or ended."""
+        return self._index.occupied()
 
     def running(self, access_key: str | None = None) -> list[Session]:
         """The kernels of a key pair (None: of all) that run, newest first."""
@@ -134,7 +144,7 @@ class SessionRegistry:
         hello = self.release.hello
         ours = self.release is OURS
         return item.state(
-            self.max_sessions,
+            self._room,
             self._queue,
             tells_position=ours or hello.tells_position,
             tells_reason=ours or hello.tells_predicates,
@@ -156,8 +166,10 @@ class SessionRegistry:
 
         Raises:
             Refused: there is no such runtime or folder, the token is taken by a different kernel,
-                there are too many kernels, or the kernel could not be started.
+                there are too many kernels, or never enough resources, or the kernel could not be
+                started.
         """
+        amounts = requested_amounts(create.spec.resources, self.resources)
         try:
             runtime = await trio.to_thread.run_sync(resolve, create.spec.runtime)
         except UnknownRuntimeError as exc:
@@ -174,7 +186,7 @@ class SessionRegistry:
                 found = None
             is_new = found is None
             if found is None:
-                requested = RequestedKernel(create, access_key, runtime, tuple(mounts))
+                requested = RequestedKernel(create, access_key, runtime, tuple(mounts), amounts)
                 found = self._enqueue(requested, queues=queues)
             else:
                 check_same_kernel(found, create, runtime, mounts)
@@ -186,27 +198,30 @@ class SessionRegistry:
         return found, is_new
 
     def _enqueue(self, requested: RequestedKernel, *, queues: bool) -> QueuedSession:
-        if not self._has_room and (not queues or len(self._queue) >= self.max_waiting):
-            detail = f"this gateway runs at most {self.max_sessions}"
-            if queues:
-                detail += f", and {self.max_waiting} more wait"
-            raise Refused(412, "quota-exceeded", "Too many kernels", f"{detail}; destroy one first")
+        room = self._room
+        may_wait = queues and len(self._queue) < self.max_waiting
         item = QueuedSession(requested)
-        self._index.add(item)
         self._queue.add(item)
+        # Those that were there have all been tried.
+        if not may_wait and self._queue.next(room) is not item:
+            self._queue.remove(item)
+            raise room.refusal(item.amounts, self.max_waiting if queues else 0)
+        self._index.add(item)
         announce(self.events, item, "session_enqueued")
         self._start_next()
         return item
 
     @property
-    def _has_room(self) -> bool:
-        """Whether another kernel may be started."""
-        return len(self._index) - len(self._queue) < self.max_sessions
+    def _room(self) -> Room:
+        """What is free for kernels that wait."""
+        sessions = self.max_sessions - (len(self._index) - len(self._queue))
+        free = subtract(self.resources, self.occupied)
+        return Room(max(sessions, 0), self.max_sessions, free, self.resources)
 
     def _start_next(self) -> None:
         """Start kernels that wait, as far as there is room."""
-        while len(self._queue) and self._has_room:
-            item = self._queue.pop()
+        while (item := self._queue.next(self._room)) is not None:
+            self._queue.remove(item)
             item.status = "PREPARING"
             self.nursery.start_soon(self._run, item)
         if len(self._queue):
@@ -232,6 +247,7 @@ class SessionRegistry:
         if isinstance(kernel, QueuedSession):
             if kernel.status == "PENDING":
                 self._cancel(kernel)
+                self._start_next()  # it may have been the one that others waited behind
             await kernel.settled.wait()
             if kernel.session is None:
                 return None

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import platform
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import PurePosixPath
 
 from ...wire.kernel_spec import WORK_FOLDER, KernelSpec, Mount
 from ...wire.kernels import CreateRequest
 from ..refusals import Refused
+from ..resource_slots import Amounts, format_amount, parse_amounts
 from ..storage.index import Folder
 from .runtimes import Runtime
 
-__all__ = ["MountedFolder", "RequestedKernel", "check_supported", "mounted_folders"]
+__all__ = [
+    "MountedFolder",
+    "RequestedKernel",
+    "check_supported",
+    "mounted_folders",
+    "requested_amounts",
+]
 
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
@@ -39,6 +47,8 @@ class RequestedKernel:
     """Of its owner."""
     runtime: Runtime
     mount_points: tuple[MountedFolder, ...] = ()
+    amounts: Amounts = field(default_factory=dict)
+    """The resources that it occupies from its start to its end."""
     session_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -52,8 +62,7 @@ def check_supported(create: CreateRequest) -> None:
     """Refuse what one machine cannot do, instead of leaving it out.
 
     Projects, domains and tags are texts that lists show; ports take no effort, since all ports of a
-    kernel can be reached. Resources limit a kernel's programs, and are not accounted for: no kernel
-    waits until there are enough (docs/protocol.md, section 13.9).
+    kernel can be reached.
 
     Raises:
         Refused: 400 or 404, as managers answer.
@@ -78,6 +87,32 @@ def check_supported(create: CreateRequest) -> None:
         if asked:
             detail = f"this gateway makes no kernels with {what}; a manager does"
             raise Refused(400, "invalid-api-params", "Not on this server", detail)
+
+
+def requested_amounts(texts: Mapping[str, str], total: Amounts) -> dict[str, Decimal]:
+    """The resources that a kernel occupies.
+
+    Args:
+        texts: the resources that it asks for; those in which it asks for nothing are left out.
+        total: how much there is in all.
+
+    Raises:
+        Refused: 400, there is no such slot, or an amount is malformed; 412, there will never be
+            enough.
+    """
+    try:
+        amounts = parse_amounts(texts)
+    except ValueError as exc:
+        raise Refused(400, "invalid-api-params", str(exc)) from None
+    for slot, amount in amounts.items():
+        if amount > total[slot]:
+            asked, most = format_amount(slot, amount), format_amount(slot, total[slot])
+            detail = (
+                f"{slot}: {asked} asked for, {most} in all; ask for at most -r {slot}={most}, or "
+                "start the gateway with more (--resources)"
+            )
+            raise Refused(412, "quota-exceeded", "More than this gateway has", detail)
+    return amounts
 
 
 def mounted_folders(spec: KernelSpec, find: Callable[[str], Folder]) -> list[MountedFolder]:

@@ -62,6 +62,7 @@ class Session:
         self.runtime = requested.runtime
         self.created_at = requested.created_at
         self.mount_points = requested.mount_points
+        self.amounts = requested.amounts
         self.mounts = requested.mounts
         """The virtual folders in its work folder."""
         self.job = create.job

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TypeAlias
 
 from ...wire.kernels import CreateRequest
 from ...wire.uuids import is_uuid
 from ..refusals import Refused
+from ..resource_slots import sum_of
 from .queue import QueuedSession
 from .requests import MountedFolder
 from .runtimes import Runtime
@@ -45,6 +47,12 @@ class SessionIndex:
         """The kernels of a key pair (None: of all) that do not run yet, newest first."""
         found = [item for item in self._queued.values() if access_key in (None, item.access_key)]
         return sorted(found, key=lambda item: item.created_at, reverse=True)
+
+    def occupied(self) -> dict[str, Decimal]:
+        """The resources of all kernels that run, or are being started or ended."""
+        started: list[AnySession] = [*self._running.values()]
+        started += [item for item in self._queued.values() if item.status != "PENDING"]
+        return sum_of(kernel.amounts for kernel in started)
 
     def of_key(self, key: Key) -> AnySession | None:
         """The kernel with a token."""

@@ -35,6 +35,7 @@ _ADDED = {
     "kind": "TEXT NOT NULL DEFAULT 'INTERACTIVE'",
     "result": "TEXT NOT NULL DEFAULT 'UNDEFINED'",
     "log": "TEXT NOT NULL DEFAULT ''",
+    "slots": "TEXT NOT NULL DEFAULT '{}'",
 }
 """Columns of ended sessions that the oldest databases of version 0 lack."""
 _SCHEMA = f"""
@@ -92,6 +93,8 @@ class EndedSession:
     """``INTERACTIVE`` or ``BATCH``."""
     result: str = "UNDEFINED"
     """Of a batch session: ``SUCCESS`` or ``FAILURE``."""
+    slots: str = "{}"
+    """The resources that it asked for, as JSON."""
 
     @property
     def has_run(self) -> bool:

@@ -29,6 +29,7 @@ from backendai_trio.kernels import one_error
 from .. import exit_codes
 from ..console import Status
 from ..limit_option import limit_option
+from ..options import parse_pairs
 from ..parameters import NAME, STREAM, LocalPath, Stream
 from ..secret_files import SECRET_FILE, read_secret
 from ..termination import ending_signals
@@ -110,6 +111,13 @@ _START_SECONDS = 3.0
     help="Kernels that run at once; further ones wait in a queue.",
 )
 @click.option(
+    "--resources",
+    multiple=True,
+    metavar="SLOT=AMOUNT",
+    help="What kernels created with -r may have together, e.g. cpu=4 or mem=8g; may be repeated "
+    "[default: all of this machine].",
+)
+@click.option(
     "--folder-quota",
     default=0,
     type=click.IntRange(min=0),
@@ -166,6 +174,7 @@ def command(
     certificate_key: Path | None,
     idle_timeout: float,
     max_sessions: int,
+    resources: tuple[str, ...],
     folder_quota: int,
     isolation: Literal["auto", "bubblewrap", "process-group"],
     network: Literal["host", "loopback", "none"],
@@ -208,6 +217,7 @@ def command(
         account=account,
         idle_seconds=idle_timeout,
         max_sessions=max_sessions,
+        resources=parse_pairs(resources, option="--resources", form="SLOT=AMOUNT"),
         max_vfolder_bytes=folder_quota,
         isolation=isolation,
         network=network,

@@ -148,7 +148,16 @@ async def test_a_file_that_is_too_large(isolation_name: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("0", 0), ("7", 7), ("512m", 512 * MIB), ("1.5G", 1536 * MIB), ("2kib", 2048), ("3b", 3)],
+    [
+        ("0", 0),
+        ("7", 7),
+        ("512m", 512 * MIB),
+        ("1.5G", 1536 * MIB),
+        ("2kib", 2048),
+        ("3b", 3),
+        ("9007199254740993", 2**53 + 1),
+        ("9" * 400, 10**400 - 1),
+    ],
 )
 def test_numbers_of_bytes(text: str, expected: int) -> None:
     assert parse_bytes(text) == expected

@@ -206,8 +206,9 @@ def test_docstrings_lose_the_first_argument() -> None:
 def test_admin() -> None:
     assert methods(AsyncAdmin) == methods(Admin)
     for name in methods(Admin):
+        packages = (backendai_trio.admin, kernels, backendai_trio)
         in_trio = parameters(
-            getattr(backendai_trio.admin, name, None) or getattr(backendai_trio, name)
+            next(getattr(package, name) for package in packages if hasattr(package, name))
         )
         assert parameters(getattr(AsyncAdmin, name)) == in_trio
         assert parameters(getattr(Admin, name)) == in_trio

@@ -9,6 +9,7 @@ import pytest
 from backendai_trio import Client, TrioKernel, list_kernels, open_client
 from backendai_trio.admin import LIVE, list_rows
 
+from .capabilities import GATEWAY
 from .targets import Target
 
 
@@ -43,7 +44,7 @@ async def test_kernel_in_the_list(target: Target, client: Client, kernel: TrioKe
     rows = await list_kernels(client, status=LIVE)
     (row,) = [row for row in rows if row.token == kernel.token]
     assert row.status == "RUNNING" and "python" in row.runtime
-    assert row.slots
+    assert row.slots or target.name == GATEWAY  # there, a kernel occupies what it asks for
     if target.can("list-filters"):
         page: dict[str, Any] = {"order": "-created_at", "limit": 1}
         own = await list_kernels(client, filter=f'name == "{kernel.token}"', **page)

@@ -36,7 +36,7 @@ _variables = st.dictionaries(
 )
 _specs = st.builds(
     KernelSpec,
-    runtime=st.text(),
+    runtime=st.text(min_size=1),
     environ=_variables,
     mounts=st.lists(st.from_regex(r"[^:/]+", fullmatch=True), max_size=3, unique=True).map(tuple),
     resources=st.dictionaries(st.text(), st.text(), max_size=2),

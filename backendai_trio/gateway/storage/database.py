@@ -35,7 +35,6 @@ _ADDED = {
     "kind": "TEXT NOT NULL DEFAULT 'INTERACTIVE'",
     "result": "TEXT NOT NULL DEFAULT 'UNDEFINED'",
     "log": "TEXT NOT NULL DEFAULT ''",
-    "slots": "TEXT NOT NULL DEFAULT '{}'",
 }
 """Columns of ended sessions that the oldest databases of version 0 lack."""
 _SCHEMA = f"""
@@ -198,7 +197,7 @@ class SqliteStore:
     def __init__(self, folder: Path) -> None:
         import sqlite3
 
-        self._db = open_database(folder / "gateway.sqlite3", [_make_tables])
+        self._db = open_database(folder / "gateway.sqlite3", [_make_tables, _add_slots])
         self._failures = sqlite3.OperationalError
 
     def close(self) -> None:
@@ -292,3 +291,8 @@ def _make_tables(database: sqlite3.Connection) -> None:
     for name, kind in _ADDED.items():
         if name not in known:
             database.execute(f"ALTER TABLE ended_sessions ADD COLUMN {name} {kind}")
+
+
+def _add_slots(database: sqlite3.Connection) -> None:
+    """Keep what resources kernels have asked for."""
+    database.execute("ALTER TABLE ended_sessions ADD COLUMN slots TEXT NOT NULL DEFAULT '{}'")

@@ -188,7 +188,7 @@ async def test_wrong_signature_is_refused_whatever_the_body_is(
     assert gateway.tokens() == []
 
 
-async def test_bodies_that_are_not_checked_yet_have_a_limit_together() -> None:
+def test_bodies_that_are_not_checked_yet_have_a_limit_together() -> None:
     bodies = UnsignedBodies(100)
     with bodies.reading() as first:
         first(60)

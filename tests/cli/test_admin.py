@@ -26,11 +26,13 @@ def test_ps(commands: Commands, served: Env) -> None:
     assert commands.run("ps", env=served).text == (
         "There are no compute sessions currently running.\n"
     )
-    for token in ("lab1", "lab2"):
-        commands.run("create", "-q", "python", "-t", token, env=served)
-    commands.run("rm", "-q", "lab1", env=served)
+    for token, *more in (("lab1",), ("lab2", "-r", "cpu=1")):
+        commands.run("create", "-q", "python", "-t", token, *more, env=served)
     lines = commands.run("ps", env=served).text.splitlines()
     assert lines[0].split() == "Token Session ID Runtime Status Created at Slots".split()  # noqa: SIM905
+    assert lines[2].startswith("lab2 ") and lines[2].endswith("cpu: 1")
+    commands.run("rm", "-q", "lab1", env=served)
+    lines = commands.run("ps", env=served).text.splitlines()
     assert len(lines) == 3 and lines[2].startswith("lab2 ") and "RUNNING" in lines[2]
     everything = json.loads(commands.run("ps", "--status", "ALL", "--json", env=served).text)
     assert [(row["token"], row["status"]) for row in everything] == [
@@ -198,7 +200,7 @@ def _plain(line: str) -> str:
 
 
 def test_resources(commands: Commands, served: Env) -> None:
-    commands.run("create", "-q", "python", "-t", "lab1", env=served)
+    commands.run("create", "-q", "python", "-t", "lab1", "-r", "cpu=1", env=served)
     shown = commands.run("resources", env=served)
     assert (shown.code, shown.stderr) == (0, "")
     rows = [line.split() for line in shown.text.splitlines()]

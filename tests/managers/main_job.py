@@ -6,6 +6,8 @@ __all__ = ["is_main_job"]
 
 _MAIN_JOB = (
     "test_admin.py::test_key_pair_is_taken",
+    "test_admin.py::test_work_through_a_login",
+    "test_administration.py",
     "test_batch_sessions.py",
     "test_cancellation.py::test_block_that_is_cancelled_while_code_runs",
     "test_commands.py::test_ctrl_c_while_the_session_is_made",
@@ -21,19 +23,25 @@ _MAIN_JOB = (
     "test_execution.py::test_interrupt",
     "test_files.py::test_download[",
     "test_files.py::test_upload_of_many_files",
+    "test_folders.py::test_archive",
+    "test_folders.py::test_clone",
     "test_folders.py::test_folder_in_a_session",
     "test_folders.py::test_folder_in_the_trash",
+    "test_folders.py::test_folder_of_a_project",
     "test_folders.py::test_life_of_a_folder",
     "test_lists.py",
     "test_projects.py",
     "test_resources.py",
     "test_services.py::test_events_of_a_session",
+    "test_services.py::test_ssh",
     "test_sessions.py::test_session_gets_what_it_was_asked_for",
+    "test_sessions.py::test_session_is_renamed",
     "test_sessions.py::test_session_is_reused_by_its_token",
     "test_sessions.py::test_session_lives_as_long_as_its_block",
     "test_sessions.py::test_session_that_waits_says_why",
     "test_settings.py",
     "test_sweeps.py::test_sweep[",
+    "test_templates.py",
 )
 
 

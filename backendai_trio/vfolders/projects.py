@@ -9,8 +9,6 @@ from ..transport.projects import project_id
 
 __all__ = ["project_key"]
 
-_IDS_ONLY_SINCE = (26, 3)
-
 
 async def project_key(client: Client, project: str) -> str:
     """What stands for a project in requests that make folders: its id on managers from 26.3 on.
@@ -24,7 +22,7 @@ async def project_key(client: Client, project: str) -> str:
 
     Endpoint: ``POST /admin/gql`` (docs/protocol.md, sections 7.3 and 8.3).
     """
-    if client.hello.release < _IDS_ONLY_SINCE:
+    if not client.hello.takes_project_ids_only:
         await trio.lowlevel.checkpoint()
         return project
     return await project_id(client, project)

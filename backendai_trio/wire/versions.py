@@ -159,7 +159,7 @@ SEED = Era(
     folder_transfer="form",
     hello_path="/v2",
 )
-"""Managers 1.0 to 1.3.10."""
+"""Managers 1.0 to 1.4.5: those from 1.3.11 on have these paths as well."""
 
 TRANSITION = Era(
     name="transition",
@@ -207,6 +207,7 @@ _TRASH_SINCE = (24, 3)
 _CANCELS_FOR_GOOD_SINCE = (26,)
 _STARTS_SERVICES_SINCE = (21, 9, 3)
 _ARCHIVES_FOLDERS_SINCE = (26, 3)
+_PROJECTS_BY_ID_SINCE = (26, 3)
 _POSITIONS_SINCE = (25, 13)
 _PREDICATES_UNTIL = (26,)
 _BATCH_ENDS_LOST = (((24, 9, 12), (24, 10)), ((25, 6, 13), (25, 7)), ((25, 11, 1), (10_000,)))
@@ -309,6 +310,12 @@ class Hello:
         """Whether files of virtual folders are sent as one archive (docs/protocol.md, section 7.3):
         by managers from 26.3 on, and by our gateway."""
         return self.release >= _ARCHIVES_FOLDERS_SINCE or FOLDER_ARCHIVES in self.features
+
+    @property
+    def takes_project_ids_only(self) -> bool:
+        """Whether requests that make virtual folders name a project by its id, never by its name
+        (docs/protocol.md, section 7.3)."""
+        return self.release >= _PROJECTS_BY_ID_SINCE
 
     @property
     def starts_services(self) -> bool:

@@ -31,7 +31,7 @@ from backendai_trio import (
 from backendai_trio.gateway import Gateway
 from backendai_trio.gateway.storage.database import KeyPair, SqliteStore
 from backendai_trio.wire.kernels import CreateReply
-from backendai_trio.wire.versions import ERAS, SESSION_5, SESSION_6, Era, Hello
+from backendai_trio.wire.versions import ERAS, SESSION_6, Era, Hello
 
 from .eras import era as era
 from .eras import gateway as gateway
@@ -79,7 +79,7 @@ async def test_kernel_id_is_the_token_in_old_eras_and_a_uuid_in_new_ones(
     client: Client, era: Era
 ) -> None:
     async with open_kernel(client, PYTHON) as kernel:
-        if era in (SESSION_5, SESSION_6):
+        if era.names_session:
             assert str(uuid.UUID(kernel.kernel_id)) == kernel.kernel_id
         else:
             assert kernel.kernel_id == kernel.token

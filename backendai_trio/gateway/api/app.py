@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from ...wire.http import Problem, describe_request
-from ...wire.versions import SEED, SESSION_5, SESSION_6, TRANSITION, TRASH, Era, Hello
+from ...wire.versions import ERAS, SEED, TRANSITION, TRASH, Era, Hello
 from ..kernels.registry import SessionRegistry
 from ..releases import OURS, TRANSITION_VERSIONS, Release
 from .endpoints import Endpoints, problem_response, response_of
@@ -101,5 +101,5 @@ def _versions_of(eras: Sequence[Era], release: Release) -> dict[str, Era]:
     if TRANSITION in eras:
         versions |= dict.fromkeys(TRANSITION_VERSIONS, TRANSITION)
     if any(era.names_session for era in eras):
-        versions |= {era.version: era for era in (SESSION_5, SESSION_6)}
+        versions |= {era.version: era for era in ERAS if era.names_session}
     return versions

@@ -8,27 +8,21 @@ import socket
 import stat
 import sys
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from typing import cast
 
-import h11
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config as HypercornConfig
-from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.h11 import H11Protocol
-from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ._http_connection import HttpConnection
+
 __all__ = ["ServerLimits", "drop_connections", "serve_app"]
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
-_READ_BYTES = 1024 * 1024
-"""How much the HTTP server reads at once. Each read takes it 0.1 ms, whatever its size: with
-hypercorn's own 64 KiB a large upload took twice the time."""
 _SILENCE_SECONDS = 0.25
 _TURN_AWAY_SECONDS = 1.0
 _TOO_MANY = b"""\
@@ -38,7 +32,6 @@ Content-Length: 33\r
 Connection: close\r
 \r
 {"title": "Too many connections"}"""
-_EXTENSIONS = b"sec-websocket-extensions"
 
 _Listener = trio.SSLListener[trio.SocketStream] | trio.SocketListener
 
@@ -104,7 +97,7 @@ async def serve_app(
             return
         open_now += 1
         try:
-            await _Connection(wrapped, config, context, ConnectionState({}), stream).run()
+            await HttpConnection(wrapped, config, context, ConnectionState({}), stream).run()
         finally:
             open_now -= 1
 
@@ -122,6 +115,7 @@ def _config_of(
     config.loglevel = "WARNING"
     config.alpn_protocols = ["http/1.1"]
     config.h11_max_incomplete_size = limits.head_bytes
+    config.max_app_queue_size = sys.maxsize  # `HttpConnection` has a limit of its own
     config.websocket_max_message_size = limits.message_bytes
     config.keep_alive_timeout = config.ssl_handshake_timeout = limits.head_seconds
     config.keep_alive_max_requests = sys.maxsize
@@ -152,70 +146,6 @@ async def _turn_away(stream: trio.abc.Stream) -> None:
     except trio.BrokenResourceError:
         pass
     await trio.aclose_forcefully(stream)
-
-
-class _Http1(H11Protocol):
-    """HTTP/1.1 and WebSockets, and nothing that hypercorn can turn a connection into besides."""
-
-    async def _check_protocol(self, event: h11.Request) -> None:
-        """Do not change to HTTP/2: its limits would be others."""
-
-    async def _create_stream(self, request: h11.Request) -> None:
-        # Without compression of WebSockets: a message is decompressed before its size is looked at,
-        # and a kilobyte may be a megabyte then.
-        headers = [item for item in request.headers if item[0] != _EXTENSIONS]
-        await super()._create_stream(
-            h11.Request(
-                method=request.method,
-                target=request.target,
-                headers=headers,
-                http_version=request.http_version,
-            )
-        )
-
-
-class _Connection(TCPServer):
-    """Hypercorn's connection, with some differences.
-
-    It speaks `_Http1`. It reads more at once; hypercorn's own size is a constant of a module. And
-    it ends when the client has closed it and the last response is done: hypercorn 0.18 keeps the
-    socket, and the descriptor, until the connection would have been idle for too long.
-    """
-
-    _client_has_closed = False
-
-    async def protocol_send(self, event: Event) -> None:
-        """Do what the protocol asks for; see `TCPServer.protocol_send`."""
-        if self._client_has_closed and isinstance(event, Updated):
-            return  # nothing is waited for any more
-        await super().protocol_send(event)
-
-    async def _read_data(self) -> None:
-        made = self.protocol.protocol
-        assert isinstance(made, H11Protocol)
-        self.protocol.protocol = _Http1(
-            made.app,
-            made.config,
-            made.context,
-            made.task_group,
-            made.connection_state,
-            made.ssl,
-            made.client,
-            made.server,
-            made.send,
-        )
-        while True:
-            try:
-                with trio.fail_after(self.config.read_timeout or inf):
-                    data = bytes(await self.stream.receive_some(_READ_BYTES))
-            except (trio.ClosedResourceError, trio.BrokenResourceError, trio.TooSlowError):
-                break
-            await self.protocol.handle(RawData(data))
-            if not data:
-                break
-        self._client_has_closed = True
-        await self.idle_task.stop()
-        await self.protocol.handle(Closed())
 
 
 class _Refusals:

@@ -39,7 +39,8 @@ FLOORS = {
     "_version": 1,
     "_lazy": 1,
     "_groups": 1,
-    "_asgi": 1,
+    "_http_connection": 1,
+    "_asgi": 2,
     "errors": 1,
     "": 2,  # the public names
     "config": 2,

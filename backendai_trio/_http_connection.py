@@ -1,0 +1,159 @@
+"""A connection to the HTTP server: hypercorn's, with what it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from math import inf
+from typing import TYPE_CHECKING, Any, cast
+
+import h11
+import trio
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.tcp_server import TCPServer
+
+if TYPE_CHECKING:
+    from hypercorn.config import Config as HypercornConfig
+    from hypercorn.typing import (
+        AppWrapper,
+        ASGIReceiveCallable,
+        ASGIReceiveEvent,
+        ASGISendCallable,
+        ASGISendEvent,
+        Scope,
+        TaskGroup,
+    )
+
+__all__ = ["HttpConnection"]
+
+_READ_BYTES = 1024 * 1024
+"""How much is read at once. Each read takes 0.1 ms, whatever its size: with hypercorn's own 64 KiB
+a large upload took twice the time."""
+_EXTENSIONS = b"sec-websocket-extensions"
+_QUEUED_MESSAGES = 10
+"""Parts of a body, or messages of a WebSocket, that wait for the application."""
+_DISCONNECTS = ("http.disconnect", "websocket.disconnect")
+
+
+class _Http1(H11Protocol):
+    """HTTP/1.1 and WebSockets, and nothing that hypercorn can turn a connection into besides."""
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Do not change to HTTP/2: its limits would be others."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        # Without compression of WebSockets: a message is decompressed before its size is looked at,
+        # and a kilobyte may be a megabyte then.
+        headers = [item for item in request.headers if item[0] != _EXTENSIONS]
+        await super()._create_stream(
+            h11.Request(
+                method=request.method,
+                target=request.target,
+                headers=headers,
+                http_version=request.http_version,
+            )
+        )
+
+
+class HttpConnection(TCPServer):
+    """Hypercorn's connection, with some differences.
+
+    It speaks `_Http1`. It reads more at once; hypercorn's own size is a constant of a module. And
+    it ends when the client has closed it and the last response is done: hypercorn 0.18 keeps the
+    socket, and the descriptor, until the connection would have been idle for too long.
+    """
+
+    _client_has_closed = False
+
+    async def protocol_send(self, event: Event) -> None:
+        """Do what the protocol asks for; see `TCPServer.protocol_send`."""
+        if self._client_has_closed and isinstance(event, Updated):
+            return  # nothing is waited for any more
+        await super().protocol_send(event)
+
+    async def _read_data(self) -> None:
+        made = self.protocol.protocol
+        assert isinstance(made, H11Protocol)
+        self.protocol.protocol = _Http1(
+            made.app,
+            made.config,
+            made.context,
+            cast("TaskGroup", _Applications(made.task_group)),
+            made.connection_state,
+            made.ssl,
+            made.client,
+            made.server,
+            made.send,
+        )
+        while True:
+            try:
+                with trio.fail_after(self.config.read_timeout or inf):
+                    data = bytes(await self.stream.receive_some(_READ_BYTES))
+            except (trio.ClosedResourceError, trio.BrokenResourceError, trio.TooSlowError):
+                break
+            await self.protocol.handle(RawData(data))
+            if not data:
+                break
+        self._client_has_closed = True
+        await self.idle_task.stop()
+        await self.protocol.handle(Closed())
+
+
+class _Applications:
+    """Starts applications, each with a queue of its messages.
+
+    Instead of hypercorn's `TaskGroup`, whose queues (hypercorn 0.18) have no room for the message
+    of a disconnect when the application does not receive what its client sends: then the end of its
+    response waits for ever, and so does the connection.
+    """
+
+    def __init__(self, group: TaskGroup) -> None:
+        self._group = group
+
+    def spawn(self, function: Callable[..., Any], *args: Any) -> None:
+        """See `TaskGroup.spawn`."""
+        self._group.spawn(function, *args)
+
+    async def spawn_app(
+        self,
+        app: AppWrapper,
+        config: HypercornConfig,
+        scope: Scope,
+        send: Callable[[ASGISendEvent | None], Awaitable[None]],
+    ) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
+        """Start an application; see `TaskGroup.spawn_app`.
+
+        Returns:
+            Puts a message into its queue. After a disconnect, messages are dropped.
+        """
+        room = trio.Semaphore(_QUEUED_MESSAGES)
+        is_over = False
+
+        async def run(
+            scope: Scope,
+            receive: ASGIReceiveCallable,
+            send: ASGISendCallable,
+            sync_spawn: Callable[..., Any],
+            call_soon: Callable[..., Any],
+        ) -> None:
+            async def receive_one() -> ASGIReceiveEvent:
+                message = await receive()
+                room.release()
+                return message
+
+            await app(scope, receive_one, send, sync_spawn, call_soon)
+
+        put = await self._group.spawn_app(run, config, scope, send)
+
+        async def put_where_is_room(message: ASGIReceiveEvent) -> None:
+            nonlocal is_over
+            if message["type"] in _DISCONNECTS:
+                is_over = True
+                room.release()  # the connection's reader may wait for it
+            else:
+                await room.acquire()
+                if is_over:
+                    return
+            await put(message)
+
+        return put_where_is_room

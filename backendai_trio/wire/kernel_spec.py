@@ -22,6 +22,7 @@ __all__ = [
     "Mount",
     "check_spec",
     "config_of",
+    "decode_amount",
     "encode_amount",
     "places_of",
     "spec_of",
@@ -361,3 +362,19 @@ def encode_amount(slot: str, text: str) -> str:
         text: the amount, as in `KernelSpec.resources`.
     """
     return f"{text}m" if slot == "mem" and re.fullmatch(r"\d+", text, re.ASCII) else text
+
+
+def decode_amount(slot: str, text: str) -> str:
+    """An amount as a specification has it, of a server's: its bare numbers of memory are bytes.
+
+    Args:
+        slot: its resource slot.
+        text: the amount, as the server writes it.
+    """
+    if slot != "mem" or not re.fullmatch(r"\d+", text, re.ASCII):
+        return text
+    whole, rest = divmod(int(text), 1024)
+    if not rest:
+        return f"{whole}k"
+    # Ten decimals are exact. Managers take no "b" behind a number.
+    return f"{whole}.{rest * 10**10 // 1024:010}k"

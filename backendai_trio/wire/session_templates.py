@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .http import Request
 from .json_fields import Fields, decode_json, encode_json, is_deeper
-from .kernel_spec import KernelSpec
+from .kernel_spec import KernelSpec, decode_amount, encode_amount
 
 __all__ = [
     "SessionTemplate",
@@ -95,7 +95,9 @@ def definition_of(name: str, spec: KernelSpec) -> dict[str, object]:
     if mounts:
         place["mounts"] = {m.source: m.absolute_path if m.path else "" for m in mounts}
     if spec.resources:
-        place["resources"] = dict(spec.resources)
+        place["resources"] = {
+            slot: encode_amount(slot, text) for slot, text in spec.resources.items()
+        }
     if spec.resource_group:
         place["scaling_group"] = spec.resource_group
     if spec.agents:
@@ -128,6 +130,9 @@ def completed_by(template: SessionTemplate, spec: KernelSpec) -> KernelSpec:
             f"the template {template.name!r} clones a repository, which is not done here: "
             "let a bootstrap script do it (--bootstrap-script)"
         )
+    resources = {
+        slot: decode_amount(slot, text) for slot, text in place.mapping("resources").items()
+    }
     own = {mount.source for mount in spec.mount_points}
     mounts = [
         f"{source}:{path}" if path else source
@@ -143,7 +148,7 @@ def completed_by(template: SessionTemplate, spec: KernelSpec) -> KernelSpec:
         tag=spec.tag or definition.nested("metadata").text("tag", default=""),
         bootstrap_script=spec.bootstrap_script or bootstrap,
         environ=kernel.mapping("environ") | dict(spec.environ),
-        resources=place.mapping("resources") | dict(spec.resources),
+        resources=resources | dict(spec.resources),
         resource_group=spec.resource_group or place.text("scaling_group", default=""),
         agents=spec.agents or place.texts("agent_list", "agentList"),
         mounts=(*mounts, *spec.mounts),
@@ -284,7 +289,7 @@ def decode_created(body: bytes) -> str:
     rows = decode_json(body, "template")
     if isinstance(rows, list):
         if len(rows) != 1:
-            raise RemoteProtocolError(f"template: one was made, {len(rows)} are told")
+            raise RemoteProtocolError(f"template: expected one, got {len(rows)}")
         rows = rows[0]
     return Fields(rows, "template").text("id")
 

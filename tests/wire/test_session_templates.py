@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from backendai_trio import KernelSpec, LocalProtocolError, RemoteProtocolError
+from backendai_trio.gateway.kernel_limits import parse_bytes
+from backendai_trio.wire.kernel_spec import encode_amount
 from backendai_trio.wire.kernels import CreateRequest
 from backendai_trio.wire.session_templates import (
     SessionTemplate,
@@ -96,6 +98,27 @@ def test_what_a_kernel_says_counts() -> None:
     assert completed_by(kept, replace(spec, project="mine")).project == "mine"
     # A project of the template is one of its own domain.
     assert completed_by(kept, replace(spec, domain="other")).project == ""
+
+
+def test_memory_without_a_unit() -> None:
+    """In a specification it is MiB, and on a server bytes."""
+    spec = KernelSpec(runtime="python", resources={"cpu": "2", "mem": "512"})
+    definition = definition_of("lab", spec)
+    create = CreateRequest.decode(filled_in(template(definition), b'{"name": "a-token"}'))
+    assert create.spec.resources == {"cpu": "2", "mem": "512m"}
+    assert completed_by(template(definition), KernelSpec(runtime="", template="lab")).resources == {
+        "cpu": "2",
+        "mem": "512m",
+    }
+
+
+@given(st.integers(0, 2**60))
+@example(512 * 2**20)
+def test_memory_of_a_template_in_bytes(size: int) -> None:
+    definition = definition_of("lab", KernelSpec(runtime="python"))
+    definition["spec"]["resources"] = {"mem": size}  # type: ignore[index]
+    found = completed_by(template(definition), KernelSpec(runtime="", template="lab"))
+    assert parse_bytes(encode_amount("mem", found.resources["mem"])) == size
 
 
 def test_what_managers_tell() -> None:

@@ -32,8 +32,9 @@ class GatewayLimits:
     The defaults suit people and programs on one machine. Tests shorten them.
     """
 
-    max_connections: int = 1000
-    """How many clients may be connected at once; further ones are answered with status 503."""
+    max_connections: int = 4000
+    """How many connections clients may have at once; further ones are answered with status 503.
+    Each kernel takes one at least for its output, its terminal or the wait for its start."""
     max_head_bytes: int = 16 * 1024
     """Largest head of a request."""
     head_seconds: float = 75.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import shlex
 import signal
 import socket
@@ -212,6 +213,18 @@ def test_isolation(commands: Commands) -> None:
         "serve", "--port", "0", "--isolation", "bubblewrap", env={"PATH": "/nowhere"}
     )
     assert "there is no bwrap on PATH" in result.problem(125)
+
+
+def test_as_many_connections_as_the_system_allows(commands: Commands) -> None:
+    """Shells allow 1,024 descriptors, which a gateway with many clients exceeds."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+    try:
+        with serving(commands, free_port()) as gateway:
+            allowed, _ = resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert allowed == (65536 if hard == resource.RLIM_INFINITY else min(65536, hard))
 
 
 def test_a_key_pair_of_ones_own(commands: Commands) -> None:

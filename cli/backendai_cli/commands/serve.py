@@ -29,6 +29,7 @@ from backendai_trio.kernels import one_error
 from .. import exit_codes
 from ..console import Status
 from ..limit_option import limit_option
+from ..open_files import raise_open_files
 from ..options import parse_pairs
 from ..parameters import NAME, STREAM, LocalPath, Stream
 from ..secret_files import SECRET_FILE, read_secret
@@ -228,6 +229,7 @@ def command(
     )
     if print_env:
         return trio.run(_print_env, options)
+    raise_open_files()
     again = _print_env_command(options, secret_key_file)
     return trio.run(_serve, options, again)
 

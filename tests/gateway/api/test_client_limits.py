@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from backendai_trio import GatewayOptions
 from backendai_trio.gateway import Gateway
 from backendai_trio.gateway.bodies import UnsignedBodies
 from backendai_trio.gateway.refusals import Refused
@@ -20,6 +21,13 @@ from .by_hand import check_served, connected, head, limited, read_all
 from .raw_client import Raw, exchange
 
 # --- connections and heads -----------------------------------------------------------------------
+
+
+def test_each_kernel_may_have_clients() -> None:
+    """Those that run and those that wait, by the defaults, with two connections for each."""
+    options = GatewayOptions()
+    kernels = options.max_sessions + options.max_waiting
+    assert options.limits.max_connections >= 2 * kernels
 
 
 @limited(max_connections=3)

@@ -98,6 +98,9 @@ async def serve_app(
         open_now += 1
         try:
             await HttpConnection(wrapped, config, context, ConnectionState({}), stream).run()
+        except Exception:  # it concerns this connection only, not the server
+            log.exception("a connection has failed")
+            await trio.aclose_forcefully(stream)
         finally:
             open_now -= 1
 
@@ -172,14 +175,6 @@ class _Refusals:
 
     async def send(self, message: Message) -> None:
         """Send for the application; see ASGI's ``send``."""
-        try:
-            await self._send_message(message)
-        except trio.BusyResourceError:
-            # The client has disconnected at this moment, and the HTTP server closes the connection
-            # while it sends (hypercorn 0.18: `_close` does not take the `send_lock`).
-            pass
-
-    async def _send_message(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._refused = message["status"] >= 400
         elif self._refused and not self._read_whole and not message.get("more_body", False):

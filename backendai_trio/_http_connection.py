@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import h11
 import trio
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.h11 import H11Protocol, H11WSConnection
+from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.trio.tcp_server import TCPServer
 
 if TYPE_CHECKING:
@@ -41,6 +42,13 @@ class _Http1(H11Protocol):
     async def _check_protocol(self, event: h11.Request) -> None:
         """Do not change to HTTP/2: its limits would be others."""
 
+    async def handle(self, event: Event) -> None:
+        """Handle what has arrived; see `H11Protocol.handle`."""
+        if isinstance(event, RawData) and event.data and self._is_in_handshake:
+            await self._refuse_early_data()
+        else:
+            await super().handle(event)
+
     async def _create_stream(self, request: h11.Request) -> None:
         # Without compression of WebSockets: a message is decompressed before its size is looked at,
         # and a kilobyte may be a megabyte then.
@@ -53,6 +61,21 @@ class _Http1(H11Protocol):
                 http_version=request.http_version,
             )
         )
+        if isinstance(self.connection, H11WSConnection) and self.connection.buffer:
+            await self._refuse_early_data()
+        elif self.stream is not None and self.stream.closed:
+            # A malformed handshake is answered. Hypercorn 0.18 would wait for the client to leave.
+            await self.send(Closed())
+
+    @property
+    def _is_in_handshake(self) -> bool:
+        """Whether a WebSocket was asked for, and there is no answer yet."""
+        return isinstance(self.stream, WSStream) and not self.stream.handshake.accepted
+
+    async def _refuse_early_data(self) -> None:
+        """Close a connection whose client has not waited for the answer to its handshake (RFC 6455,
+        section 4.1). Hypercorn 0.18 may answer it twice, which ends the server."""
+        await self.send(Closed())
 
 
 class HttpConnection(TCPServer):
@@ -69,7 +92,16 @@ class HttpConnection(TCPServer):
         """Do what the protocol asks for; see `TCPServer.protocol_send`."""
         if self._client_has_closed and isinstance(event, Updated):
             return  # nothing is waited for any more
-        await super().protocol_send(event)
+        if isinstance(event, Closed):
+            # First for the application: what it sends now is dropped. It is no error, which
+            # hypercorn would answer over a connection that is about to close.
+            await self.protocol.handle(event)
+        try:
+            await super().protocol_send(event)
+        except trio.BusyResourceError:
+            # The connection is being closed at this moment: hypercorn 0.18 does that without its
+            # `send_lock`.
+            await trio.lowlevel.checkpoint()
 
     async def _read_data(self) -> None:
         made = self.protocol.protocol

@@ -64,3 +64,37 @@ def head(raw: Raw, path: str = "/auth", *lines: str, version: str = "", body: by
         *lines,
     ]
     return "".join(f"{line}\r\n" for line in fields).encode()
+
+
+def handshake(raw: Raw, *lines: str, path: str = "pty", signed: bool = True) -> bytes:
+    """The handshake of a WebSocket of the kernel ``lab1``."""
+    date, host = datetime.now(UTC).isoformat(), raw.gateway.config.endpoint.host_header
+    path = f"/stream/session/lab1/{path}"
+    kind = "application/octet-stream"
+    signature = sign(
+        Signed("GET", path, date, host, kind, raw.version, "x-backendai-version", b""),
+        access_key=raw.gateway.config.access_key,
+        secret_key=raw.gateway.config.secret_key,
+    )
+    fields = [
+        f"GET {path} HTTP/1.1",
+        f"Host: {host}",
+        f"Date: {date}",
+        f"X-BackendAI-Version: {raw.version}",
+        *([f"Authorization: {signature}"] if signed else []),
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        *lines,
+    ]
+    return "".join(f"{line}\r\n" for line in fields).encode() + b"\r\n"
+
+
+def frame(data: bytes, first: int = 0x81) -> bytes:
+    """A text message, masked with zeros."""
+    size = len(data)
+    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + (size % 2**16).to_bytes(2, "big")
+    if size >= 2**16:
+        length = b"\xff" + size.to_bytes(8, "big")
+    return bytes([first]) + length + bytes(4) + data

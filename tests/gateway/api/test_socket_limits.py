@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,8 @@ from backendai_trio.gateway import Account, Gateway
 from backendai_trio.gateway.api.manager_streams import ANSWERS_AHEAD
 from backendai_trio.gateway.kernels.terminal import MAX_CLIENT_NAME
 from backendai_trio.wire.logins import LOGIN_PATH
-from backendai_trio.wire.signing import Signed, sign
 
-from .by_hand import check_served, connected, limited, read_all
+from .by_hand import check_served, connected, frame, handshake, limited, read_all
 from .raw_client import Answer, Raw
 
 
@@ -26,40 +24,11 @@ async def opened_socket(
 ) -> bytes:
     """Begin a WebSocket by hand; returns the head of the answer."""
     await raw("POST", "/session", {"name": "lab1", "image": "python"})
-    date, host = datetime.now(UTC).isoformat(), raw.gateway.config.endpoint.host_header
-    path = f"/stream/session/lab1/{path}"
-    kind = "application/octet-stream"
-    signature = sign(
-        Signed("GET", path, date, host, kind, raw.version, "x-backendai-version", b""),
-        access_key=raw.gateway.config.access_key,
-        secret_key=raw.gateway.config.secret_key,
-    )
-    fields = [
-        f"GET {path} HTTP/1.1",
-        f"Host: {host}",
-        f"Date: {date}",
-        f"X-BackendAI-Version: {raw.version}",
-        f"Authorization: {signature}",
-        "Connection: Upgrade",
-        "Upgrade: websocket",
-        "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-        *lines,
-    ]
-    await stream.send_all("".join(f"{line}\r\n" for line in fields).encode() + b"\r\n")
+    await stream.send_all(handshake(raw, *lines, path=path))
     data = b""
     while b"\r\n\r\n" not in data:
         data += await stream.receive_some()
     return data
-
-
-def frame(data: bytes, first: int = 0x81) -> bytes:
-    """A text message, masked with zeros."""
-    size = len(data)
-    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + (size % 2**16).to_bytes(2, "big")
-    if size >= 2**16:
-        length = b"\xff" + size.to_bytes(8, "big")
-    return bytes([first]) + length + bytes(4) + data
 
 
 async def closed_with(stream: trio.SocketStream, code: int) -> bytes:

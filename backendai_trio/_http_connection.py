@@ -10,7 +10,7 @@ import h11
 import trio
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H11Protocol, H11WSConnection
-from hypercorn.protocol.ws_stream import WSStream
+from hypercorn.protocol.ws_stream import FrameTooLargeError, WebsocketBuffer, WSStream
 from hypercorn.trio.tcp_server import TCPServer
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Scope,
         TaskGroup,
     )
+    from wsproto.events import Message
 
 __all__ = ["HttpConnection"]
 
@@ -61,6 +62,8 @@ class _Http1(H11Protocol):
                 http_version=request.http_version,
             )
         )
+        if isinstance(self.stream, WSStream):
+            self.stream.buffer = _MessageBuffer(self.config.websocket_max_message_size)
         if isinstance(self.connection, H11WSConnection) and self.connection.buffer:
             await self._refuse_early_data()
         elif self.stream is not None and self.stream.closed:
@@ -76,6 +79,21 @@ class _Http1(H11Protocol):
         """Close a connection whose client has not waited for the answer to its handshake (RFC 6455,
         section 4.1). Hypercorn 0.18 may answer it twice, which ends the server."""
         await self.send(Closed())
+
+
+class _MessageBuffer(WebsocketBuffer):
+    """A message of a WebSocket as it arrives. Hypercorn 0.18 goes on to keep one that is too large,
+    until the client closes the WebSocket."""
+
+    def extend(self, event: Message[Any]) -> None:
+        """Add a part; see `WebsocketBuffer.extend`.
+
+        Raises:
+            FrameTooLargeError: the message is too large.
+        """
+        if self.length > self.max_length:
+            raise FrameTooLargeError
+        super().extend(event)
 
 
 class HttpConnection(TCPServer):

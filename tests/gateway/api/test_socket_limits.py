@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,24 @@ async def test_message_that_is_too_large(gateway: Gateway, session: Raw, in_part
         await stream.send_all(b"".join(parts) if in_parts else frame(b"x" * 1001))
         await closed_with(stream, 1009)
     assert gateway.tokens() == ["lab1"]
+    await check_served(session)
+
+
+@limited(max_message_bytes=1000)
+async def test_message_that_is_too_large_is_not_kept(gateway: Gateway, session: Raw) -> None:
+    """Its client goes on to send it."""
+    async with connected(gateway) as stream:
+        await opened_socket(session, stream)
+        await stream.send_all(frame(b"x" * 1001, 0x01))
+        part = frame(b"x" * 1_000_000, 0x00)
+        tracemalloc.start()
+        try:
+            for _ in range(30):
+                await stream.send_all(part)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 15_000_000
     await check_served(session)
 
 

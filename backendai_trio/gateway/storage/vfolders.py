@@ -282,7 +282,9 @@ class VFolders:
             with self.disk.copying(folder_id) as target:
                 source = self.files_of(folder)
                 await copy_folder(source, target, room_bytes=self.max_bytes or None)
-                await trio.to_thread.run_sync(sync_file_system, target)
+                if self._path is not None:  # else nothing outlives the gateway
+                    sync = partial(sync_file_system, target)
+                    await trio.to_thread.run_sync(sync, abandon_on_cancel=True)
                 self.find(folder.owner, folder.folder_id, in_trash=None)  # it may have been deleted
                 with self._adding(spec.name):
                     return self.index.add(spec, user, self._max_folders, copy=folder_id)

@@ -44,8 +44,8 @@ def execute(
             ``xterm-256color``.
         stdio: the standard streams of a program without a `window`; default: ``Stdio()``. On
             servers other than our own gateway, and for code in the kernel's interpreter, the
-            kernel decides; Python's on our own gateway gathers many printed lines for 50 ms at
-            most if `stdout` is a pipe.
+            kernel decides; Python's on our own gateway gathers many printed lines for 50 ms if
+            `stdout` is a pipe (for longer while C code holds the GIL).
         show_value: in query mode, print the value of the expression that the code ends in, as
             a prompt does. On servers other than our own gateway, the kernel's image decides.
 

@@ -26,7 +26,7 @@ else:
 LINES = 1000
 """Lines of a run that are written one by one, before a block is begun."""
 FLUSH_SECONDS = 0.05
-"""How long a line may stay in a block."""
+"""How long a line may stay in a block. It stays longer while C code holds the GIL."""
 BLOCK_BYTES = 32 * 1024
 PENDING_BYTES, USUAL_PENDING_BYTES = 1024, 8192
 """What sys.stdout itself holds back, in a block without threads and otherwise. An interrupt of a

@@ -87,7 +87,7 @@ def test_names_in_the_text_are_methods() -> None:
     from backendai_trio import Kernel
 
     text = ROOT.joinpath("docs", "guides", "scripts.md").read_text(encoding="utf-8")
-    named = re.search(r"more of the kind: (.*?);", text, re.S)
+    named = re.search(r"and more: (.*?)\.\s", text, re.S)
     assert named is not None
     for name in re.findall(r"`(\w+)`", textwrap.dedent(named[1])):
         assert callable(getattr(Kernel, name))

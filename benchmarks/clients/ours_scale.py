@@ -7,6 +7,7 @@ import time
 from contextlib import AsyncExitStack
 
 import trio
+from ours_streams import echo_of_key
 from protocol import Figures, obey
 from work import HELLO, memory
 
@@ -43,7 +44,7 @@ class Scale:
         """Load all that one kernel and terminal need, so that more of them add only themselves."""
         kernel = await attach_kernel(self._client, PYTHON, token="bench-first")
         async with open_terminal(kernel) as opened:
-            await echo(opened)
+            await echo_of_key(opened)
         self._before = memory("VmRSS")
         return {}
 
@@ -60,7 +61,7 @@ class Scale:
         await trio.sleep(IDLE_SECONDS)
         cpu = (time.process_time() - busy) / IDLE_SECONDS
         turns = [self._terminals[number % count] for number in range(TYPED)]
-        echoes = [await echo(opened) for opened in turns]
+        echoes = [await echo_of_key(opened) for opened in turns]
         return {"bytes": grown, "cpu": cpu, "echo": statistics.median(echoes)}
 
     async def kernels(self, count: int) -> Figures:
@@ -106,16 +107,6 @@ class Scale:
             nursery.start_soon(half)
             nursery.start_soon(half)
         return {"seconds": (time.perf_counter() - start) / count}
-
-
-async def echo(opened: Terminal) -> float:
-    start = time.perf_counter()
-    await opened.send_all(b"x")
-    got = await opened.receive_some()
-    took = time.perf_counter() - start
-    if got != b"x":
-        raise ValueError(f"the echo of x is {got!r}")
-    return took
 
 
 async def main() -> None:

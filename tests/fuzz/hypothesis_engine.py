@@ -64,7 +64,7 @@ def main(name: str, seconds: str, folder: str) -> None:
     try:
         while time.monotonic() < end:
             run()
-    except BaseException:
+    except BaseException:  # whatever a target raises is a finding; raised again
         Path(folder, "found-by-hypothesis").write_bytes(last)
         raise
     print(f"{count} executions")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from backendai_trio import KernelSpec, LocalProtocolError, RemoteProtocolError
 from backendai_trio.gateway.kernel_limits import parse_bytes
-from backendai_trio.wire.kernel_spec import encode_amount
+from backendai_trio.wire.kernel_spec import WORK_FOLDER, encode_amount
 from backendai_trio.wire.kernels import CreateRequest
 from backendai_trio.wire.session_templates import (
     SessionTemplate,
@@ -85,14 +85,14 @@ def test_what_a_kernel_says_counts() -> None:
         runtime="lua",
         template="lab",
         environ={"B": "2", "C": "2"},
-        mounts=("data:/home/work/here",),
+        mounts=(f"data:{WORK_FOLDER}/here",),
         resources={"mem": "2g"},
         tag="two",
     )
     found = completed_by(kept, spec)
     assert found.runtime == "lua" and found.tag == "two" and found.template == ""
     assert found.environ == {"A": "1", "B": "2", "C": "2"}
-    assert found.mounts == ("more", "data:/home/work/here")
+    assert found.mounts == ("more", f"data:{WORK_FOLDER}/here")
     assert found.resources == {"cpu": "1", "mem": "2g"}
     assert found.project == "lab"
     assert completed_by(kept, replace(spec, project="mine")).project == "mine"

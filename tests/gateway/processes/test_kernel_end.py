@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,8 +17,9 @@ import trio
 from backendai_trio.errors import GatewayError
 from backendai_trio.gateway.limits import GatewayLimits
 from backendai_trio.gateway.processes.host.process_tree import below
+from backendai_trio.gateway.processes.host.serving import ORPHANED
 from backendai_trio.gateway.processes.isolation import Isolation
-from backendai_trio.gateway.processes.process_host import open_host
+from backendai_trio.gateway.processes.process_host import HOST_MAIN, open_host
 from backendai_trio.gateway.processes.program_streams import PIPED
 
 from .programs import (
@@ -127,7 +129,7 @@ KILLED = """
 import sys, trio
 from pathlib import Path
 from backendai_trio.gateway.processes.isolation import try_isolation
-from backendai_trio.gateway.processes.process_host import open_host
+from backendai_trio.gateway.processes.process_host import HOST_MAIN, open_host
 from backendai_trio.wire.stdio import Stdio
 
 async def sink(kind, data):
@@ -172,3 +174,29 @@ async def test_nothing_survives_the_gateway(root: Path, isolation: Isolation) ->
             # The folder above is the gateway's, which is nobody's now.
             await wait_until(lambda: not any(map(alive, pids)) and not exists(root.parent))
             assert time.monotonic() - started < 2
+
+
+def test_a_gateway_that_dies_slowly(tmp_path: Path) -> None:
+    """Its socket is closed a while before Linux calls it dead; its folder goes all the same."""
+    root = tmp_path / "gateway" / "kernel"
+    (root / "work").mkdir(parents=True)
+    ours, hosts = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with subprocess.Popen(["sleep", "60"]) as gateway, ours:
+        try:
+            with hosts:
+                pidfd = os.pidfd_open(gateway.pid)
+                host = subprocess.Popen(
+                    [sys.executable, "-I", "-S", HOST_MAIN, str(hosts.fileno()), str(pidfd), root],
+                    pass_fds=(hosts.fileno(), pidfd),
+                )
+                os.close(pidfd)
+            assert ours.recv(4096)  # "ready"
+            ours.close()
+            while exists(root):
+                time.sleep(0.01)
+            assert exists(root.parent)
+        finally:
+            gateway.kill()
+    with host:
+        assert host.wait(10) == ORPHANED
+    assert not exists(root.parent)

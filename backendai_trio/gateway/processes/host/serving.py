@@ -64,6 +64,8 @@ MAX_FDS = 16
 ORPHANED = 3
 #: How long to wait for programs that SIGKILL does not end (they are blocked in Linux).
 KILL_SECONDS = 30.0
+#: How long a gateway may go on dying after its socket is closed; a busy machine takes a while.
+DYING_SECONDS = 5.0
 
 
 class Host:
@@ -115,8 +117,9 @@ class Host:
                     self.send({"ev": "stopped", "usage": self.finish()})
                     return 0
                 self.handle(message, fds)
+        # Without a "stop", the gateway dies, or gave this host up and waits for its end.
         self.finish()
-        if not self.orphaned():
+        if not self.orphaned(DYING_SECONDS):
             return 0
         # The gateway's folder is empty after its last kernel, and no one else removes it.
         try:
@@ -125,11 +128,16 @@ class Host:
             pass
         return ORPHANED
 
-    def orphaned(self) -> bool:
-        """Whether the gateway has died."""
+    def orphaned(self, seconds: float = 0) -> bool:
+        """Whether the gateway has died, or does so within `seconds`."""
         if self.gateway >= 0:
-            return bool(select.select([self.gateway], [], [], 0)[0])
-        return os.getppid() != self.parent
+            return bool(select.select([self.gateway], [], [], seconds)[0])
+        deadline = time.monotonic() + seconds
+        while os.getppid() == self.parent:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.01)
+        return True
 
     def receive(self) -> tuple[dict[str, Any] | None, list[int]]:
         try:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import TracebackType
 from typing import Any, TypedDict
 
 import trio
@@ -221,6 +220,8 @@ class Execution:
     async def _stop(self, grace_seconds: float, kernel: str) -> None:
         """Interrupt code that runs when the block ends. A failure is a warning, since what ended
         the block is the error to report."""
+        if self._stream.outcome is not None and not self._reader.is_read_ahead:
+            return
         left = f"it did not stop within {grace_seconds:g} s"
         with finish_within(grace_seconds):
             await self._reader.end_reading_ahead()
@@ -241,13 +242,12 @@ class Execution:
         )
 
 
-@asynccontextmanager
-async def open_execution(
-    client: Client, address: str, first: ExecuteRequest, *, live: bool = True
-) -> AsyncIterator[Execution]:
+class open_execution:
     """A run that is interrupted in the kernel when the block ends before the code does.
 
     Running out of grace is reported as a `RuntimeWarning` that names kernel and run.
+
+    A class, where a generator would be shorter: each run goes through it.
 
     Args:
         client: of the kernel's server.
@@ -257,25 +257,52 @@ async def open_execution(
             may be abandoned at a question, to be answered by a later request with its id.
 
     Raises:
-        ApiError: the server refused the run.
-        ConnectionFailed: it could not be reached.
+        ApiError: on entry, the server refused the run.
+        ConnectionFailed: on entry, it could not be reached.
     """
-    if client.has(RAW_CONSOLE):
-        first = replace(first, raw_console=True)
-    if client.has(RICH_OUTPUT):
-        first = replace(first, rich_output=True)
-    async with (
-        open_turn(client, address, first.run_id) as turn,
-        open_run_stream(client, address, first, live=live) as stream,
-    ):
-        guesses = first.mode != "batch" and not client.has(RAW_CONSOLE)
-        failure = QueryFailure(told=client.hello.tells_query_codes) if guesses else None
-        run = Execution(stream, turn, failure)
-        turn.taken(run._reader.read_ahead)
+
+    def __init__(
+        self, client: Client, address: str, first: ExecuteRequest, *, live: bool = True
+    ) -> None:
+        self._client = client
+        self._address = address
+        self._guesses = first.mode != "batch" and not client.has(RAW_CONSOLE)
+        if client.has(RAW_CONSOLE):
+            first = replace(first, raw_console=True)
+        if client.has(RICH_OUTPUT):
+            first = replace(first, rich_output=True)
+        self._turn = open_turn(client, address, first.run_id)
+        self._stream = open_run_stream(client, address, first, live=live)
+        self._run: Execution
+
+    async def __aenter__(self) -> Execution:
+        await self._turn.__aenter__()
         try:
-            yield run
+            stream = await self._stream.__aenter__()
+        except BaseException:  # cancelled, too: no block will end the turn
+            self._turn.end()
+            raise
+        told = self._client.hello.tells_query_codes
+        failure = QueryFailure(told=told) if self._guesses else None
+        self._run = Execution(stream, self._turn, failure)
+        self._turn.taken(self._run._reader.read_ahead)
+        return self._run
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        try:
+            try:
+                await self._run._stop(self._client.config.grace_seconds, self._address)
+            except BaseException as exc:
+                await self._stream.__aexit__(type(exc), exc, exc.__traceback__)
+                raise
+            return await self._stream.__aexit__(kind, error, traceback)
         finally:
-            await run._stop(client.config.grace_seconds, address)  # noqa: ASYNC102 (shielded)
+            self._turn.end()
 
 
 async def execute(client: Client, address: str, first: ExecuteRequest) -> ExecutionResult:

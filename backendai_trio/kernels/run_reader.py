@@ -95,6 +95,11 @@ class RunReader:
         """Whether the last event that was taken is a question, which is still open."""
         return not self.events and self._stream.asks
 
+    @property
+    def is_read_ahead(self) -> bool:
+        """Whether a task is in `read_ahead`."""
+        return bool(self._readers_ahead)
+
     async def read_ahead(self) -> None:
         """Receive events and keep them for the reader of this run, until it has ended; for one
         that waits for its turn.

@@ -39,10 +39,9 @@ class _Blocked:
             log.warning("from now on runs are polled, which is slower: %s", refusal.reason)
 
 
-@asynccontextmanager
-async def open_run_stream(
+def open_run_stream(
     client: Client, address: str, first: ExecuteRequest, *, live: bool
-) -> AsyncIterator[RunStream]:
+) -> AbstractAsyncContextManager[RunStream]:
     """Connect a new run to its kernel, the best way that the server and the way to it have.
 
     Args:
@@ -58,13 +57,23 @@ async def open_run_stream(
         ConnectionFailed: it could not be reached.
         WebSocketsBlocked: no WebSocket gets through, and a run with a terminal cannot be polled.
     """
+    if live:
+        return _open_live(client, address, first)
+    return _open(client, address, first, live=False)
+
+
+@asynccontextmanager
+async def _open_live(
+    client: Client, address: str, first: ExecuteRequest
+) -> AsyncIterator[RunStream]:
+    """A run over a WebSocket, where one gets through."""
     blocked = client.extension(_Blocked)
     is_blocked = client.config.api.url in blocked
     can_poll = "tty" not in (first.options or {})
     async with AsyncExitStack() as stack:
         try:
             stream = await stack.enter_async_context(
-                _open(client, address, first, live=live and not (is_blocked and can_poll))
+                _open(client, address, first, live=not (is_blocked and can_poll))
             )
         except WebSocketsBlocked as exc:
             if not can_poll:

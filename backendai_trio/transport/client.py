@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from .pool import ConnectionPool
 from .requests import OutgoingRequest
 from .responses import ResponseStream, answer_of
 from .sending import Sender, error_of, outgoing_request
+from .tls import ClientTLS
 
 __all__ = ["Client", "Destination", "WaitSeconds"]
 
@@ -53,8 +53,7 @@ class Client:
         hello: the server's version and features, as it announces them.
         era: how it is spoken to.
         sender: sends its requests, and knows which of the server's addresses is in use.
-        tls: the TLS context of all its connections over TLS; None if no address of the server is
-            on ``https``.
+        tls: that of its connections; None if no address of the server is on ``https``.
         journal: where kernels are written down that end with their blocks; None for nowhere.
         limits: how much it takes from a server.
         clock: gives the time that requests are dated with, and signed for.
@@ -65,7 +64,7 @@ class Client:
         self,
         pool: ConnectionPool,
         config: Config,
-        tls: ssl.SSLContext | None = None,
+        tls: ClientTLS | None = None,
         journal: Journal | None = None,
         limits: Limits | None = None,
     ) -> None:

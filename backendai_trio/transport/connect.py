@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
@@ -13,7 +12,7 @@ from .._groups import one_error
 from ..config.settings import Config, Endpoint
 from .exceptions import Unreachable, connect_error
 from .proxies import Proxy, open_socks, open_tunnel, proxy_of
-from .tls import verifying_context
+from .tls import ClientTLS, handshake, verifying_context
 
 __all__ = ["SocketOption", "connect", "keepalive_options", "open_stream", "socket_of"]
 
@@ -25,13 +24,13 @@ _ABORT_SECONDS = 1.0
 
 
 async def open_stream(
-    config: Config, tls: ssl.SSLContext | None, *, socket_options: Sequence[SocketOption] = ()
+    config: Config, tls: ClientTLS | None, *, socket_options: Sequence[SocketOption] = ()
 ) -> trio.abc.Stream:
     """Connect to the client's server; bytes go through proxies as they are. The caller closes it.
 
     Args:
         config: the settings: the server, and the proxy on the way to it.
-        tls: the client's TLS context (`Client.tls`); None for plain HTTP.
+        tls: the client's (`Client.tls`); None for plain HTTP.
         socket_options: for the TCP connection, be it to the server or to the proxy.
 
     Raises:
@@ -48,7 +47,7 @@ async def connect(
     config: Config,
     endpoint: Endpoint,
     proxy: Proxy | None,
-    tls: ssl.SSLContext | None,
+    tls: ClientTLS | None,
     *,
     tunnel: bool,
     socket_options: Sequence[SocketOption],
@@ -59,7 +58,7 @@ async def connect(
         config: the settings of the client.
         endpoint: the server, which need not be the client's.
         proxy: the proxy on the way; None for none.
-        tls: the context for a server on ``https``; None takes one that checks certificates.
+        tls: for a server on ``https``; None takes a context that checks certificates.
         tunnel: whether an HTTP proxy must pass bytes as they are. It does so for ``https`` always;
             requests for ``http`` can be given to the proxy itself.
         socket_options: for the TCP connection.
@@ -77,14 +76,14 @@ async def connect(
                 if proxy.scheme == "https":
                     context = verifying_context(config.ca_file)
                     with _named_proxy(proxy, config):
-                        stream = await _secure(stream, context, proxy.host)
+                        stream = await handshake(stream, context, proxy.host)
                 if tunnel or endpoint.scheme == "https":
                     headers = {"User-Agent": config.user_agent}
                     await open_tunnel(stream, proxy, endpoint, headers)
             if endpoint.scheme == "https":
-                context = tls or verifying_context(config.ca_file)
+                tls = tls or ClientTLS(verifying_context(config.ca_file))
                 with _named_server(endpoint, config):
-                    stream = await _secure(stream, context, endpoint.host)
+                    stream = await tls.secure(stream, endpoint)
         except BaseException:  # cancelled, too: nobody else would close it
             with trio.move_on_after(_ABORT_SECONDS, shield=True):
                 await trio.aclose_forcefully(stream)
@@ -111,14 +110,6 @@ async def _connect_tcp(
         return await open_socks(proxy, endpoint)
     with _named_proxy(proxy, config):
         return await trio.open_tcp_stream(proxy.host, proxy.port)
-
-
-async def _secure(
-    stream: trio.abc.Stream, context: ssl.SSLContext, name: str
-) -> trio.SSLStream[trio.abc.Stream]:
-    secure = trio.SSLStream(stream, context, server_hostname=name, https_compatible=True)
-    await secure.do_handshake()
-    return secure
 
 
 def _named_server(endpoint: Endpoint, config: Config) -> AbstractContextManager[None]:

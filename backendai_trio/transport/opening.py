@@ -19,7 +19,7 @@ from .pool import ConnectionPool
 from .proxies import proxy_of
 from .retry import is_transient
 from .sending import UNAVAILABLE, outgoing_request, unavailable_advice
-from .tls import tls_context
+from .tls import ClientTLS, tls_context
 
 __all__ = ["open_client"]
 
@@ -58,7 +58,8 @@ async def open_client(
             "or open a gateway of your own with open_gateway()",
         )
     limits = limits or Limits()
-    tls = tls_context(config)
+    context = tls_context(config)
+    tls = None if context is None else ClientTLS(context)
     async with ConnectionPool(config, tls, limits) as pool:
         client = Client(pool, config, tls, journal, limits)
         negotiate = partial(_negotiate, client)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import ssl
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -20,6 +19,7 @@ from .limits import Limits
 from .proxies import Proxy, proxy_of
 from .requests import OutgoingRequest
 from .response_parser import ResponseParser
+from .tls import ClientTLS
 
 __all__ = ["ConnectionPool"]
 
@@ -33,14 +33,14 @@ class ConnectionPool:
 
     Args:
         config: the settings: the proxy on the way, and the time to connect.
-        tls: context for servers on ``https``; None takes one that checks certificates.
+        tls: for servers on ``https``; None takes a context that checks certificates.
         limits: how many connections, how long they are kept, and what they may carry.
 
     Raises:
         ConfigError: the proxy's address is none.
     """
 
-    def __init__(self, config: Config, tls: ssl.SSLContext | None, limits: Limits) -> None:
+    def __init__(self, config: Config, tls: ClientTLS | None, limits: Limits) -> None:
         self._config = config
         self._tls = tls
         self._limits = limits

@@ -136,7 +136,7 @@ async def test_settings_of_tls_hold_at_each_address(authority: trustme.CA) -> No
         config = replace(config, endpoint=plain, other_endpoints=(secure,), verify_tls=False)
         with pytest.warns(InsecureConnectionWarning, match=f"are off for {secure.url} "):
             async with open_client(config) as client:
-                assert client.tls is not None and client.tls.verify_mode is ssl.CERT_NONE
+                assert client.tls is not None and client.tls.context.verify_mode is ssl.CERT_NONE
                 await client.call(INFO)
                 await go_down(way)
                 await client.call(INFO)

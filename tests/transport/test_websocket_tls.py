@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from backendai_trio.gateway import Gateway
 from backendai_trio.transport.websocket_connect import open_websocket
 
 from .servers import HELLO
-from .websocket_clients import behind_tls, say_hello, secure_client
+from .websocket_clients import Handler, behind_tls, say_hello, secure_client
 
 
 async def test_websockets_have_the_clients_tls_context(
@@ -26,12 +27,42 @@ async def test_websockets_have_the_clients_tls_context(
     config = replace(secure.config, ca_file=str(tmp_path / "ca.pem"))
     async with open_client(config) as client:
         assert client.tls is not None
-        before = client.tls.session_stats()["connect"]
+        before = client.tls.context.session_stats()["connect"]
+        assert client.tls.context.session_stats()["hits"] == 0
         for _ in range(3):
             with pytest.raises(NotFound):
                 async with open_websocket(client, client.era.stream_path("nobody", "pty")):
                     pass
-        assert client.tls.session_stats()["connect"] - before == 3
+        assert client.tls.context.session_stats()["connect"] - before == 3
+        assert client.tls.context.session_stats()["hits"] == 3  # resumed that of the hello
+
+
+@pytest.mark.parametrize("change", ["no tickets", "restarted", "TLS 1.2"])
+async def test_sessions_that_cannot_be_resumed(
+    authority: trustme.CA, tmp_path: Path, change: str
+) -> None:
+    """The handshake is a whole one then. Certificates are checked in any."""
+
+    def server(*, tickets: int = 2) -> Handler:
+        return behind_tls(authority.issue_cert("127.0.0.1"), say_hello, tickets=tickets)
+
+    match change:
+        case "no tickets":
+            servers = [server(tickets=0), server(tickets=0)]
+        case "restarted":
+            servers = [server(), server()]
+        case _:
+            old = behind_tls(
+                authority.issue_cert("127.0.0.1"), say_hello, version=ssl.TLSVersion.TLSv1_2
+            )
+            servers = [old, old]
+    async with secure_client(authority, tmp_path, servers) as client:
+        assert client.tls is not None
+        with pytest.raises(ConnectionFailed):
+            async with open_websocket(client, "/socket"):
+                pass
+        assert client.tls.context.session_stats()["connect_good"] == 2
+        assert client.tls.context.session_stats()["hits"] == (change == "TLS 1.2")
 
 
 @pytest.mark.parametrize(

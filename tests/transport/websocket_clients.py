@@ -58,8 +58,16 @@ async def secure_client(
             yield client
 
 
-def behind_tls(certificate: trustme.LeafCert, handler: Handler) -> Handler:
+def behind_tls(
+    certificate: trustme.LeafCert,
+    handler: Handler,
+    *,
+    tickets: int = 2,
+    version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+) -> Handler:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.num_tickets = tickets
+    context.maximum_version = version
     certificate.configure_cert(context)
 
     async def handle(stream: trio.SocketStream) -> None:

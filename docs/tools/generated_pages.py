@@ -32,6 +32,10 @@ DOCUMENTS = {
     "CHANGELOG.md": "changelog.md",
 }
 COMMANDS = "reference/commands"
+#: Links of pages below docs/ to these documents; the first group leads from the page to docs/.
+LINK_TO_DOCUMENT = re.compile(
+    rf"\]\(((?:\.\./)*)\.\./({'|'.join(map(re.escape, DOCUMENTS))})(?=[#)])"
+)
 #: Where a page says so, a table of a class' methods is to stand.
 METHODS = re.compile(r"^<!-- methods of ([.\w]+) -->$", re.MULTILINE)
 #: Where a page names a package, its public names are to stand.
@@ -62,7 +66,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the public names of packages where a page names a package."""
+    """Put the public names of packages where a page names a package, and lead links to documents
+    of the root folder to their pages."""
+    markdown = LINK_TO_DOCUMENT.sub(lambda match: f"]({match[1]}{DOCUMENTS[match[2]]}", markdown)
     return METHODS.sub(_methods, PACKAGE.sub(_package, markdown))
 
 

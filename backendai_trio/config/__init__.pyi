@@ -1,4 +1,4 @@
-from .._version import API_VERSIONS as API_VERSIONS
+from .._api_versions import API_VERSIONS as API_VERSIONS
 from .environment import read_profile_name as read_profile_name
 from .environment import read_settings as read_settings
 from .kernel_journal import Journal as Journal

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from .. import __version__
 from .._asgi import ServerLimits, drop_connections, serve_app
 from .._groups import one_error
-from .._version import __version__
 from ..config.settings import Config
 from ..errors import GatewayError
 from ..wire.apps import HALF_CLOSE

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from .._version import API_VERSIONS
+from .._api_versions import API_VERSIONS
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .http import path_of
 from .json_fields import Fields, encode_json

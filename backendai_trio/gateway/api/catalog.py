@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from ..._version import __version__
+from ... import __version__
 from ...wire.resources import ClusterResources, Quota, ResourceGroup
 from ..kernels.registry import SessionRegistry
 from ..kernels.runtimes import installed_versions

@@ -83,8 +83,8 @@ def _differences(archive: str, found: set[str], wanted: set[str]) -> Iterator[st
 
 
 def _git(clone: Path, *arguments: str) -> list[str]:
-    done = subprocess.run(  # noqa: S603
-        ["git", *arguments, "-z"],  # noqa: S607
+    done = subprocess.run(
+        ["git", *arguments, "-z"],
         cwd=clone,
         capture_output=True,
         check=True,

@@ -94,4 +94,4 @@ def _git(clone: Path, *arguments: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit("\n".join(faults_of(*map(Path, sys.argv[1:]))))
+    sys.exit("\n".join(faults_of(*map(Path, sys.argv[1:]))) or 0)

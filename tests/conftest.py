@@ -96,6 +96,7 @@ SLOW = (
     "leaks/",
     "proxy/test_graphiql.py",
     "proxy/test_memory.py",
+    "release/",
     "test_testing.py::test_example_of_the_documentation",
     "test_testing.py::test_the_fixtures_are_typed",
     "vfolders/test_clones.py",

@@ -55,6 +55,7 @@ SLOW = (
     "cli/test_memory.py",
     "cli/test_openssh.py",
     "cli/test_outages.py",
+    "cli/test_pager.py",
     "cli/test_program.py",
     "cli/test_proxy.py",
     "cli/test_repl.py",

@@ -170,6 +170,9 @@ class _LazyGroup(Group):
     "help",
     help=f"""{_COMMANDS["help"]}
 
+At a terminal, help that is longer than the window is shown in a pager: the program that the
+variable PAGER names, or 'less', which ends with the key q. The option --help never uses one.
+
 \b
 Examples:
   backend.ai help
@@ -180,6 +183,8 @@ Examples:
 @click.argument("names", metavar="[COMMAND]...", nargs=-1)
 @click.pass_context
 def _help(ctx: click.Context, names: tuple[str, ...]) -> None:
+    from .pager import show_text
+
     assert ctx.parent is not None  # it is a command of `backend.ai`
     shown, command = ctx.parent, ctx.parent.command
     for name in names:
@@ -188,7 +193,7 @@ def _help(ctx: click.Context, names: tuple[str, ...]) -> None:
         _, found, _ = command.resolve_command(shown, [name])
         assert found is not None  # otherwise it has raised
         shown, command = click.Context(found, shown, name), found
-    click.echo(command.get_help(shown))
+    show_text(command.get_help(shown))
 
 
 @click.group(

@@ -18,5 +18,6 @@ from .settings import Login as Login
 from .user_dirs import check_private as check_private
 from .user_dirs import data_folder as data_folder
 from .user_dirs import make_private_file as make_private_file
+from .user_dirs import make_private_folder as make_private_folder
 from .user_dirs import state_folder as state_folder
 from .user_dirs import write_private as write_private

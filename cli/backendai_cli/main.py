@@ -41,7 +41,7 @@ _COMMANDS = {
     "download": "Download files from a kernel.",
     "events": "Follow the events of sessions.",
     "exec": "Run a command in a running kernel.",
-    "completion": "Print a script for shell completion.",
+    "completion": "Complete commands with the Tab key of your shell.",
     "gc": "End kernels that killed commands left behind.",
     "help": "Show this help, or the help of a command.",
     "images": "List the images (runtimes) for kernels.",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from .commands import Commands
-from .terminal import on_terminal
+from .terminal import eventually, on_terminal
 from .tmux import Tmux, open_tmux
 
 Open = Callable[[Mapping[str, str]], AbstractContextManager[Tmux]]
@@ -50,6 +50,12 @@ def on_a_terminal(commands: Commands, *arguments: str, **variables: str) -> str:
         return running.text()
 
 
+def goes_to_the_end(tmux: Tmux) -> bool:
+    """Press the key of `less` for it; whether the text moves within a second."""
+    tmux.type("G")
+    return eventually(lambda: LAST in tmux.screen(), seconds=1)
+
+
 def test_long_help(opened: Open, installed: Callable[..., str]) -> None:
     installed("less")
     with opened({}) as tmux:
@@ -57,9 +63,8 @@ def test_long_help(opened: Open, installed: Callable[..., str]) -> None:
         tmux.shows("\n:")  # the prompt of `less`
         assert "Usage: backend.ai" in tmux.screen()
         assert LAST not in tmux.screen()
-        tmux.press("C-c")  # ends no `less`
-        tmux.press("End")
-        tmux.shows(LAST)
+        tmux.press("C-c")  # ends no `less`, which forgets keys that are pressed just after it
+        assert eventually(lambda: goes_to_the_end(tmux)), tmux.screen()
         tmux.press("q")
         tmux.shows_prompt()
         tmux.enter("echo code $?; stty -a | grep -o ' echo '")

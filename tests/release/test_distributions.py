@@ -11,14 +11,11 @@ import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from packaging.version import Version
-
-import backendai_trio
 
 from ..requirements import lacking
 
@@ -116,9 +113,22 @@ def test_the_fallback_is_the_next_release() -> None:
     assert sorted(headings, key=Version, reverse=True) == headings
 
 
-def test_this_installation() -> None:
-    """It is that of the last `pip install`, in an editable one, too."""
-    assert metadata.version("backendai-trio") == backendai_trio.__version__
+def test_version_of_an_editable_installation(trees: dict[str, Path], tmp_path: Path) -> None:
+    """What is installed leads to the tree, where the build has written the version."""
+    tree = trees["later"]
+    with built(tree, tmp_path / "dist", "wheel:editable") as dist:
+        (wheel,) = dist.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+        assert not any(name.endswith("_version.py") for name in archive.namelist())
+    program = (
+        "import site, sys; site.addsitedir(sys.argv[1]); import backendai_trio as b;"
+        "from importlib import metadata;"
+        "print(b.__version__ == metadata.version('backendai-trio'), b.__version__, b.__file__)"
+    )
+    said = python(tmp_path, "-I", "-S", "-c", program, str(tmp_path / "installed")).split()
+    version = python(tree, "-m", "hatchling", "version")
+    assert said == ["True", version, str(tree / "backendai_trio" / "__init__.py")]
 
 
 def test_version_of_the_distributions(trees: dict[str, Path], tmp_path: Path) -> None:

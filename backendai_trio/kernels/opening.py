@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from ..errors import ApiError, NotFound, RemoteProtocolError
+from ..errors import ApiError, NotFound, RemoteProtocolError, api_error
 from ..transport.client import Client
 from ..transport.graphql import call_again
 from ..transport.retry import is_refusal
@@ -186,6 +186,7 @@ async def _names_of(client: Client, name: str) -> CreateReply:
     the runs of a kernel have to take turns here, by whichever of its names it was found.
 
     Raises:
+        NotFound: only longer names were found, for one of which the name may stand.
         ApiError, ConnectionFailed: the server fails to say. That it refuses to, or has no such
             request, is none.
     """
@@ -203,7 +204,16 @@ async def _names_of(client: Client, name: str) -> CreateReply:
         if not is_refusal(exc):
             raise
         return unknown
-    found = [m for m in matches if m.is_named(name) and m.status.upper() not in DEAD]
-    if len(found) != 1:
-        return unknown
-    return CreateReply(found[0].token, found[0].kernel_id, created=False)
+    alive = [match for match in matches if match.status.upper() not in DEAD]
+    found = [match for match in alive if match.is_named(name)]
+    if len(found) == 1:
+        return CreateReply(found[0].token, found[0].kernel_id, created=False)
+    if alive and not found:
+        # Managers 20.09 to 22.09 take a name for the beginning of one, in a destroy as well.
+        others = ", ".join(sorted(match.token for match in alive))
+        raise api_error(
+            404,
+            title=f"no session is named {name!r}; the server takes that for {others}",
+            request=f"GET {path}",
+        )
+    return unknown

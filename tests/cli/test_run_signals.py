@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Mapping
 
@@ -68,6 +69,20 @@ def test_ctrl_c_again_ends_the_kernel(commands: Commands) -> None:
         run.send("\x03")
         assert run.wait(5) == 130
         assert commands.kernel_processes() == []
+
+
+@pytest.mark.parametrize("option", [("-t", "stays"), ("--keep",)])
+def test_ctrl_c_again_leaves_a_kernel_that_stays(
+    commands: Commands, served: Mapping[str, str], option: tuple[str, ...]
+) -> None:
+    with commands.terminal("run", *option, "python3", "-c", FOREVER, env=served) as run:
+        run.expect("started")
+        run.send("\x03")
+        run.expect("Ctrl-C again leaves; the kernel stays.")
+        assert run.wait(5) == 130
+    token = re.search(r"Client session token: (\S+)", run.text())
+    assert token is not None
+    assert commands.run("rm", token[1], env=served).code == 0
 
 
 def test_ctrl_c_again_when_the_program_would_have_stopped_later(commands: Commands) -> None:

@@ -120,4 +120,5 @@ class Interrupts:
                 "The program is interrupted once the connection is back; Ctrl-C again leaves."
             )
         else:
-            self._status.info("Interrupting the program; Ctrl-C again ends the kernel.")
+            then = "leaves; the kernel stays" if self._keep else "ends the kernel"
+            self._status.info(f"Interrupting the program; Ctrl-C again {then}.")

@@ -110,9 +110,12 @@ class ApiError(BackendError):
         data: machine-readable extra of the server (any JSON value), or None.
         request: the request at fault, e.g. ``POST /session``.
         advice: what to do about it, ``""`` where nothing is known.
+        retry_after: seconds that the server asks to wait before the request is sent again, 0 if it
+            does not ask.
     """
 
     advice = ""
+    retry_after = 0.0
 
     def __init__(
         self,

@@ -14,8 +14,9 @@ from types import ModuleType
 from .drawing import plots
 from .peers import PEERS, USUAL, find_peers
 from .report import Report
+from .rows import Row
 from .setting import Setting
-from .table import markdown_table, refreshed, text_table
+from .table import markdown_table, refreshed, text_tables
 from .workers import MeasuringFailed
 
 GROUPS = (
@@ -29,6 +30,7 @@ GROUPS = (
     "proxy",
     "sweep",
     "scale",
+    "retries",
     "files",
     "memory",
     "managers",
@@ -54,10 +56,11 @@ def main() -> int:
         report.write(arguments.json)
     if arguments.plots is not None:
         arguments.plots.mkdir(parents=True, exist_ok=True)
-        for name, picture in plots(report.rows, {n: m.TITLE for n, m in groups.items()}).items():
+        pictures = plots(report.rows, {n: m.TITLE for n, m in groups.items()}, report.curves)
+        for name, picture in pictures.items():
             (arguments.plots / name).write_text(picture)
     for path in arguments.into:
-        path.write_text(refreshed(path.read_text(), report.rows, report.setting))
+        path.write_text(refreshed(path.read_text(), report.rows, report.setting, report.tables))
     if report.missing or (arguments.strict and report.over):
         return 1
     return 0
@@ -133,26 +136,25 @@ def _measure(arguments: argparse.Namespace, groups: dict[str, ModuleType]) -> Re
         if name in ON_REQUEST and not setting.managers:
             continue
         start = time.monotonic()
-        rows = len(report.rows)
         try:
-            for row in group.measure(setting):
-                report.rows.append(row)
-                print(f"  measured: {row.name}", file=sys.stderr)
+            for found in group.measure(setting):
+                report.add(found)
+                title = found.name if isinstance(found, Row) else found.title
+                print(f"  measured: {title}", file=sys.stderr)
         except (MeasuringFailed, OSError) as exc:
             report.missing.append(f"the rest of {name}: {exc}")
         report.seconds[name] = time.monotonic() - start
         if not arguments.markdown:
             print(f"\n{group.TITLE} ({report.seconds[name]:.0f} s)")
-            print(text_table(report.rows[rows:]), end="", flush=True)
+            print(text_tables(report.of(name)), end="", flush=True)
     report.load = before, os.getloadavg()[0]
     return report
 
 
 def _print_tables(report: Report, groups: dict[str, ModuleType]) -> None:
     for name, group in groups.items():
-        rows = [row for row in report.rows if row.group == name]
-        if rows:
-            print(f"\n{group.TITLE}\n{text_table(rows)}", end="")
+        if found := report.of(name):
+            print(f"\n{group.TITLE}\n{text_tables(found)}", end="")
 
 
 def _print_end(report: Report) -> None:

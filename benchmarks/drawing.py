@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .plot import line_chart, ratio_chart
-from .rows import BARE, OURS, Row, spread
+from .plot import line_chart, ratio_chart, time_chart
+from .rows import BARE, OURS, Curves, Row, spread
 
 __all__ = ["plots"]
 
 
-def plots(rows: Sequence[Row], titles: dict[str, str]) -> dict[str, str]:
+def plots(
+    rows: Sequence[Row], titles: dict[str, str], curves: Sequence[Curves] = ()
+) -> dict[str, str]:
     """All plots for which there are rows.
 
     Args:
         rows: what was measured.
         titles: of the groups, by their names.
+        curves: what was measured over time.
     """
     found: dict[str, str] = {}
     headlines = [row for row in rows if row.headline and row.reference != BARE]
@@ -31,6 +34,8 @@ def plots(rows: Sequence[Row], titles: dict[str, str]) -> dict[str, str]:
             found[f"{name}.svg"] = ratio_chart(compared, title)
     for series in dict.fromkeys(row.series for row in rows if row.series):
         found[f"{_file_name(series)}.svg"] = _growth([row for row in rows if row.series == series])
+    for each in curves:
+        found[f"{_file_name(each.title)}.svg"] = time_chart(each)
     return found
 
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from .rows import BARE, Row
+from .rows import BARE, Curves, Row
 from .table import shown
 
-__all__ = ["line_chart", "ratio_chart"]
+__all__ = ["line_chart", "ratio_chart", "time_chart"]
 
 _TEXT, _GRID, _LIMIT = "#768390", "#76839055", "#d1772b"
 _COLOURS = ("#3b82d6", "#d1772b", "#3fa45b", "#a371d6")
@@ -176,3 +176,43 @@ def line_chart(
         picture.line(left + 14, y, left + 34, y, colour, 3)
         picture.text(left + 42, y + 4, name)
     return picture.svg(left + width + 40, bottom + 50, title)
+
+
+def time_chart(curves: Curves) -> str:
+    """Figures over seconds, on a logarithmic axis; what is less than its lower end lies on it.
+
+    Raises:
+        ValueError: there is no figure above 0.
+    """
+    values = [value for line in curves.lines.values() for value in line if value > 0]
+    if not values:
+        raise ValueError("no figures")
+    low, high = _decades(max(min(values), max(values) / 1e4), max(values))
+    seconds = max(max(map(len, curves.lines.values())) - 1, 1)
+    left, width, height = 70, 560, 260
+    top = _TOP + 20 * len(curves.lines)
+    bottom = top + height
+
+    def place(second: float, value: float) -> tuple[float, float]:
+        share = math.log10(max(value, low) / low) / math.log10(high / low)
+        return left + second / seconds * width, bottom - share * height
+
+    picture = _Picture()
+    picture.text(12, 22, curves.title, size=15, weight=600)
+    for tick in _ticks(low, high):
+        y = place(0, tick)[1]
+        picture.line(left, y, left + width, y, _GRID)
+        picture.text(left - 8, y + 4, f"{tick:,g}", "end")
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if seconds / step <= 12)
+    for second in range(0, seconds + 1, step):
+        picture.text(place(second, low)[0], bottom + 18, f"{second}", "middle")
+    picture.text(left + width / 2, bottom + 38, curves.x_label, "middle")
+    colours = iter(_COLOURS * len(curves.lines))
+    for number, (name, line) in enumerate(curves.lines.items()):
+        colour = _TEXT if name == curves.background else next(colours)
+        picture.path([place(second, value) for second, value in enumerate(line)], colour)
+        y = _TOP + number * 20
+        picture.line(left, y, left + 20, y, colour, 3)
+        picture.text(left + 28, y + 4, name)
+    picture.text(left + width, _TOP + 4, curves.y_label, "end")
+    return picture.svg(left + width + 30, bottom + 50, curves.title)

@@ -6,11 +6,11 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .rows import Row
+from .rows import Curves, Row, Table
 
 __all__ = ["Report"]
 
@@ -21,6 +21,8 @@ class Report:
 
     quick: bool = False
     rows: list[Row] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    curves: list[Curves] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     """What could not be measured, and why."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -30,6 +32,19 @@ class Report:
     python: str = field(default_factory=platform.python_version)
     cpus: int = field(default_factory=lambda: os.cpu_count() or 0)
     machine: str = field(default_factory=lambda: f"{platform.system()} {platform.machine()}")
+
+    def add(self, found: Row | Table | Curves) -> None:
+        """Add what a group has found."""
+        if isinstance(found, Row):
+            self.rows.append(found)
+        elif isinstance(found, Table):
+            self.tables.append(found)
+        else:
+            self.curves.append(found)
+
+    def of(self, group: str) -> list[Row | Table]:
+        """What stands in the tables of a group."""
+        return [found for found in (*self.rows, *self.tables) if found.group == group]
 
     @property
     def over(self) -> list[Row]:
@@ -57,6 +72,8 @@ class Report:
             "seconds": {name: round(value, 1) for name, value in self.seconds.items()},
             "missing": self.missing,
             "rows": [row.to_json() for row in self.rows],
+            "tables": [asdict(table) for table in self.tables],
+            "curves": [asdict(curves) for curves in self.curves],
         }
         path.write_text(json.dumps(_rounded(data), indent=1) + "\n")
 
@@ -65,6 +82,8 @@ class Report:
         """Read what `write` has written."""
         data = json.loads(path.read_text())
         data["rows"] = [Row.from_json(row) for row in data["rows"]]
+        data["tables"] = [Table(**table) for table in data.get("tables", ())]
+        data["curves"] = [Curves(**curves) for curves in data.get("curves", ())]
         data["load"] = tuple(data["load"])
         return cls(**data)
 

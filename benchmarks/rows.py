@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["BARE", "OURS", "Limit", "Row", "Spread", "ratios", "spread"]
+__all__ = ["BARE", "OURS", "Curves", "Limit", "Row", "Spread", "Table", "ratios", "spread"]
 
 OURS = "ours"
 BARE = "bare"
@@ -124,3 +124,33 @@ class Row:
         if fields.get("limit") is not None:
             fields["limit"] = Limit(**fields["limit"])
         return cls(**fields)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures of several kinds that belong together, and are not compared with another client."""
+
+    group: str
+    title: str
+    columns: Mapping[str, str]
+    """Headings, and the units of the figures below them."""
+    lines: Mapping[str, Sequence[float | None]]
+    """Of each line: a figure for each column, or None."""
+    note: str = ""
+    """Below the table."""
+    marked: Sequence[str] = ()
+    """Lines that stand out."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Figures over time, for a plot."""
+
+    group: str
+    title: str
+    x_label: str
+    y_label: str
+    lines: Mapping[str, Sequence[float]]
+    """Of each curve: a figure for each second from 0 on."""
+    background: str = ""
+    """The curve that the others are seen against."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from .rows import BARE, OURS, Row, spread
+from .rows import BARE, OURS, Row, Table, spread
 
-__all__ = ["chosen", "markdown_table", "refreshed", "shown", "text_table"]
+__all__ = ["chosen", "markdown_table", "refreshed", "shown", "text_table", "text_tables"]
 
 _SCALES = {
     "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")),
     "bytes": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")),
+    "%": ((0.01, "%"),),
+    "times": ((1.0, ""),),
 }
 _MARKED = re.compile(r"(<!-- benchmarks:([^>]*?)-->\n)(.*?)(<!-- end of benchmarks -->)", re.DOTALL)
 
@@ -20,9 +22,13 @@ def shown(value: float, unit: str, size: int = 0) -> str:
     """A figure with three digits and its unit; with a size, a throughput."""
     if size and value > 0:
         return f"{_three(size / 1e6 / value)} MB/s"
+    if unit == "count":
+        return f"{value:,.0f}"
+    if not value:
+        return "0"
     scales = _SCALES[unit]
     factor, name = next((pair for pair in scales if abs(value) >= pair[0]), scales[-1])
-    return f"{_three(value / factor)} {name}"
+    return f"{_three(value / factor)} {name}".rstrip()
 
 
 def _three(value: float) -> str:
@@ -82,7 +88,36 @@ def text_table(rows: Sequence[Row]) -> str:
     """The table for a terminal."""
     if not rows:
         return ""
-    cells = _cells(rows)
+    return _aligned(_cells(rows))
+
+
+def text_tables(found: Sequence[Row | Table]) -> str:
+    """Tables for a terminal: of all rows, and each other one."""
+    texts = [text_table([row for row in found if isinstance(row, Row)])]
+    texts += [
+        f"{table.title}\n{_aligned(_cells_of(table))}{table.note}\n"
+        for table in found
+        if isinstance(table, Table)
+    ]
+    return "\n".join(text for text in texts if text)
+
+
+def _cells_of(table: Table) -> list[list[str]]:
+    units = list(table.columns.values())
+    lines = [
+        [
+            f"{name} (chosen)" if name in table.marked else name,
+            *(
+                "" if value is None else shown(value, unit)
+                for value, unit in zip(values, units, strict=True)
+            ),
+        ]
+        for name, values in table.lines.items()
+    ]
+    return [["", *table.columns], *lines]
+
+
+def _aligned(cells: list[list[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -95,7 +130,11 @@ def markdown_table(rows: Sequence[Row]) -> str:
     """The table in Markdown."""
     if not rows:
         return ""
-    heading, *lines = _cells(rows)
+    return _markdown(_cells(rows))
+
+
+def _markdown(cells: list[list[str]]) -> str:
+    heading, *lines = cells
     rule = ["---", *["---:"] * (len(heading) - 1)]
     return "".join(f"| {' | '.join(line)} |\n" for line in (heading, rule, *lines))
 
@@ -109,7 +148,7 @@ def chosen(rows: Iterable[Row], words: Sequence[str]) -> list[Row]:
     ]
 
 
-def refreshed(text: str, rows: Sequence[Row], setting: str) -> str:
+def refreshed(text: str, rows: Sequence[Row], setting: str, tables: Sequence[Table] = ()) -> str:
     """A Markdown file with new tables between its markers.
 
     A table begins with ``<!-- benchmarks: WORDS -->``, where the words are as for `chosen`, and
@@ -118,7 +157,8 @@ def refreshed(text: str, rows: Sequence[Row], setting: str) -> str:
     Args:
         text: the file.
         rows: what was measured.
-        setting: a sentence on the machine and the run, put below each table.
+        setting: a sentence on the machine and the run, put below each table of rows.
+        tables: stand where a word names their group.
 
     Raises:
         ValueError: the file has no markers.
@@ -127,9 +167,14 @@ def refreshed(text: str, rows: Sequence[Row], setting: str) -> str:
         raise ValueError("no <!-- benchmarks: WORDS --> with its <!-- end of benchmarks -->")
 
     def table(match: re.Match[str]) -> str:
-        found = chosen(rows, match[2].split())
-        if not found:
-            return match[0]
-        return f"{match[1]}{markdown_table(found)}\n{setting}\n{match[4]}"
+        words = match[2].split()
+        found = chosen(rows, words)
+        texts = [f"{markdown_table(found)}\n{setting}\n"] if found else []
+        texts += [
+            f"**{table.title}**\n\n{_markdown(_cells_of(table))}\n{table.note}\n"
+            for table in tables
+            if table.group in words
+        ]
+        return f"{match[1]}{chr(10).join(texts)}{match[4]}" if texts else match[0]
 
     return _MARKED.sub(table, text)

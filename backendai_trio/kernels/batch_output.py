@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from ..errors import BackendError
-from ..transport.retry import with_retries
+from ..transport.retry import RetryPolicy, with_retries
 from ..wire.batch_jobs import JobLog
 from .kernel import TrioKernel
 
@@ -96,6 +96,7 @@ class BatchOutput:
         """What was added to the log; None if the server does not show it: a log is not worth the
         session's end."""
         try:
-            return self._log.feed(await with_retries(self._kernel.logs, retries=retries, first=0.2))
+            policy = RetryPolicy(first=0.2, longest=5.0, retries=retries)
+            return self._log.feed(await with_retries(self._kernel.logs, policy=policy))
         except BackendError:
             return None

@@ -22,7 +22,7 @@ from ..files.sources import Upload, UploadStream
 from ..files.upload_archive import UploadArchive, archive_length
 from ..files.upload_errors import upload_errors
 from ..transport.client import Client
-from ..transport.retry import with_retries
+from ..transport.retry import REPEATED, with_retries
 from ..wire.archives import TAR
 from ..wire.files import ARCHIVES
 from ..wire.http import Request
@@ -112,7 +112,7 @@ async def _upload_archive(
         if length is None:
             await send()
         else:
-            await with_retries(send)
+            await with_retries(send, policy=REPEATED.within(client.limits.retry_seconds))
 
 
 class _RequestEnded(Exception):

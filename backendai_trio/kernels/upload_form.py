@@ -11,7 +11,7 @@ import trio
 
 from ..files.sources import Upload
 from ..transport.client import Client
-from ..transport.retry import with_retries
+from ..transport.retry import REPEATED, with_retries
 from ..wire.http import Request
 from ..wire.multipart import encode_part_head, multipart_type, part_end
 
@@ -65,7 +65,7 @@ async def send_form(client: Client, token: str, files: Sequence[FormFile]) -> No
         async with aclosing(_form_body(files, boundary)) as body:
             await client.call(request, content=body, content_length=length, head_seconds=None)
 
-    await with_retries(send)
+    await with_retries(send, policy=REPEATED.within(client.limits.retry_seconds))
 
 
 async def _form_body(files: Sequence[FormFile], boundary: str) -> AsyncGenerator[bytes, None]:

@@ -10,7 +10,7 @@ import trio
 
 from ..errors import BackendError, NotFound, RemoteProtocolError, ServerError
 from ..transport.client import Client
-from ..transport.retry import TWO_TRANSACTIONS, backoff, is_transient
+from ..transport.retry import REPEATED, TWO_TRANSACTIONS, backoff, is_transient
 from ..wire.kernel_states import DEAD, KernelState
 from ..wire.kernels import CreateReply
 from .lookup import kernel_info, kernel_state
@@ -92,8 +92,9 @@ class StatePoller:
             RemoteProtocolError: without `lasting`, the answer is malformed.
         """
         give_up, warned = math.inf, False
+        pauses = self._pauses
         while True:
-            await trio.sleep(next(self._pauses))
+            await trio.sleep(next(pauses))
             asked = trio.current_time()
             try:
                 return await _state(self._client, self._reply)
@@ -102,6 +103,8 @@ class StatePoller:
                 malformed = isinstance(exc, RemoteProtocolError)
                 if not (is_transient(exc, also=TWO_TRANSACTIONS) or (malformed and self._lasting)):
                     raise
+                if pauses is self._pauses:
+                    pauses = REPEATED.pauses()
                 give_up = min(give_up, asked + self._silent_seconds)
                 if trio.current_time() <= give_up or warned:
                     continue

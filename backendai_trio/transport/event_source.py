@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import trio
 
@@ -12,14 +13,15 @@ from ..wire.events import CONTENT_TYPE, KEEPALIVE_SECONDS, SERVER_CLOSE, EventPa
 from ..wire.http import Request
 from .client import Client
 from .responses import ResponseStream
-from .retry import backoff, is_transient
+from .retry import RetryPolicy, is_transient
 
-__all__ = ["SILENCE_SECONDS", "EventSource"]
+__all__ = ["FOLLOWED", "SILENCE_SECONDS", "EventSource"]
 
 SILENCE_SECONDS = 3 * KEEPALIVE_SECONDS
 """After this time without a byte a connection counts as broken: servers send keep-alives."""
-_FIRST_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 30.0
+FOLLOWED = RetryPolicy(first=0.5, longest=15.0)
+"""For connections that events are followed over. With a longest pause of 30 s they were back no
+less orderly, and later (`python -m benchmarks --only retries`)."""
 
 
 class EventSource:
@@ -29,8 +31,7 @@ class EventSource:
         client: of the server.
         request: for the stream.
         silence_seconds: how long the server may send nothing.
-        first_pause_seconds: before the first attempt to connect again, unless the server asks for
-            a longer pause (``retry``). Chance shortens each pause by up to a half.
+        policy: of attempts to connect again. A server may ask for a longer first pause (``retry``).
 
     Attributes:
         closed_by_server: whether the server has ended the stream on purpose.
@@ -42,13 +43,13 @@ class EventSource:
         request: Request,
         *,
         silence_seconds: float = SILENCE_SECONDS,
-        first_pause_seconds: float = _FIRST_PAUSE_SECONDS,
+        policy: RetryPolicy = FOLLOWED,
     ) -> None:
         self.closed_by_server = False
         self._client = client
         self._request = request
         self._silence_seconds = silence_seconds
-        self._first_pause_seconds = first_pause_seconds
+        self._policy = policy
         self._closed = False
         self._connection: AsyncExitStack | None = None
         self._response: ResponseStream | None = None
@@ -127,18 +128,18 @@ class EventSource:
 
         Attempts go on after what may pass: failed connections, the HTTP statuses of `is_transient`
         and 500, and answers that are no events, such as a proxy's page. The pauses between them
-        grow up to 30 s, and begin anew after a connection that has brought a message, or held for
-        longer than that.
+        begin anew after a connection that has brought a message, or held for longer than the
+        longest pause.
 
         Raises:
             ApiError: the server refuses to go on.
             trio.ClosedResourceError: the source was closed.
         """
-        if trio.current_time() - self._connected_at > _LONGEST_PAUSE_SECONDS:
+        if trio.current_time() - self._connected_at > self._policy.longest:
             self._pauses = None
         if self._pauses is None:
-            first = max(self._first_pause_seconds, self._retry_seconds)
-            self._pauses = backoff(first, longest=_LONGEST_PAUSE_SECONDS)
+            first = min(max(self._policy.first, self._retry_seconds), self._policy.longest)
+            self._pauses = replace(self._policy, first=first).pauses()
         for pause in self._pauses:
             await trio.sleep(pause)
             try:

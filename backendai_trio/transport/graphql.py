@@ -11,13 +11,14 @@ from ..wire.graphql import GraphQLQuery, decode_answer, status_of
 from ..wire.http import JSON, Request, Response
 from ..wire.resumable import RESUMABLE_STREAMS
 from .client import Client, WaitSeconds
-from .retry import TWO_TRANSACTIONS, with_retries
+from .retry import TWO_TRANSACTIONS, RetryPolicy, with_retries
 
 __all__ = ["ask", "call_again"]
 
 _UNNAMED = 400
-_RETRIES = 3
-_FIRST_PAUSE_SECONDS = 0.2
+_ONCE = RetryPolicy(0.0, 0.0, retries=0)
+_AGAIN = RetryPolicy(first=0.2, longest=5.0, retries=3)
+"""Transactions meet for a moment only. Callers that outlast restarts have loops of their own."""
 
 
 async def ask(
@@ -88,6 +89,5 @@ async def call_again(
     return await with_retries(
         partial(client.call, request, head_seconds=head_seconds),
         also=TWO_TRANSACTIONS,
-        retries=_RETRIES if repeats else 0,
-        first=_FIRST_PAUSE_SECONDS,
+        policy=_AGAIN if repeats else _ONCE,
     )

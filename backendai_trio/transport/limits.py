@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .retry import RATE_LIMITED, REPEATED
+
 __all__ = ["Limits", "StreamLimits"]
 
 
@@ -44,7 +46,10 @@ class Limits:
     unacknowledged_seconds: float = 60.0
     """After so long without an acknowledgement of what was sent, the connection counts as dead,
     where the platform lets us say so (``TCP_USER_TIMEOUT``)."""
-    rate_limited_seconds: float = 120.0
+    retry_seconds: float = REPEATED.seconds
+    """For how long a request is repeated that may be, such as an upload, while it fails for reasons
+    that may pass."""
+    rate_limited_seconds: float = RATE_LIMITED.seconds
     """How long a request may wait in all, if the server takes no more of the key pair's for now."""
     max_head_bytes: int = 100 * 1024
     """For the head of a response, with the informational ones before it; and for what stands

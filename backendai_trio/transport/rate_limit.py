@@ -13,15 +13,13 @@ from typing import TypeVar
 import trio
 
 from ..errors import QuotaExceeded
-from .retry import backoff
+from .retry import RATE_LIMITED, RetryPolicy, is_rate_limit, retry_after_of
 
 __all__ = ["RateLimitPauses"]
 
 T = TypeVar("T")
 
 _log = logging.getLogger("backendai_trio.http")
-# Of the time that a call may be held up: 1 s and 30 s of two minutes.
-_FIRST_PAUSE, _LONGEST_PAUSE = 1 / 120, 1 / 4
 
 
 class RateLimitPauses:
@@ -30,13 +28,14 @@ class RateLimitPauses:
     Args:
         url: of the server, for the log.
         max_seconds: how long the call may be held up in all.
+        policy: of the pauses, which are shorter if `max_seconds` is less than its `seconds`.
     """
 
-    def __init__(self, url: str, max_seconds: float) -> None:
+    def __init__(self, url: str, max_seconds: float, *, policy: RetryPolicy = RATE_LIMITED) -> None:
         self._url = url
         self._max_seconds = max_seconds
         self._give_up_at: float | None = None
-        self._pauses = backoff(_FIRST_PAUSE * max_seconds, longest=_LONGEST_PAUSE * max_seconds)
+        self._pauses = policy.within(max_seconds).pauses()
 
     async def wait_out(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Run an attempt, again after each pause.
@@ -54,8 +53,9 @@ class RateLimitPauses:
                 await self.wait(exc)
 
     async def wait(self, refusal: QuotaExceeded) -> None:
-        """Wait until the request may be sent again. The first pause of a call is logged as a
-        warning: programs and people should know why nothing happens.
+        """Wait until the request may be sent again: for as long as the server asks, if it does, and
+        the next pause. The first pause of a call is logged as a warning: programs and people should
+        know why nothing happens.
 
         Args:
             refusal: what the server has answered.
@@ -63,7 +63,7 @@ class RateLimitPauses:
         Raises:
             QuotaExceeded: it is another refusal, or the time is up.
         """
-        if refusal.status != 429 or refusal.kind != "rate-limit-exceeded":
+        if not is_rate_limit(refusal):
             raise refusal
         now = trio.current_time()
         if self._give_up_at is None:
@@ -74,7 +74,7 @@ class RateLimitPauses:
                     self._url,
                     self._max_seconds,
                 )
-        pause = next(self._pauses)
+        pause = next(self._pauses) + retry_after_of(refusal)
         if now + pause >= self._give_up_at:
             refusal.advice = (
                 "the key pair has sent as many requests as it may within 15 minutes; try again "

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Awaitable, Callable, Container, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import trio
 
 from ..errors import ApiError, BackendError, ConnectionFailed, WebSocketsBlocked
 
-__all__ = ["TWO_TRANSACTIONS", "backoff", "is_refusal", "is_transient", "with_retries"]
+__all__ = [
+    "CHANCE",
+    "RATE_LIMITED",
+    "REPEATED",
+    "TWO_TRANSACTIONS",
+    "RetryPolicy",
+    "backoff",
+    "is_rate_limit",
+    "is_refusal",
+    "is_transient",
+    "retry_after_of",
+    "with_retries",
+]
 
 T = TypeVar("T")
 
@@ -21,12 +36,84 @@ TWO_TRANSACTIONS = frozenset({500})
 """Statuses of a manager from 20.09 on when two transactions of its database meet. It has done
 nothing then, and does what the next request asks."""
 
+CHANCE: ContextVar[Callable[[float, float], float]] = ContextVar("chance", default=random.uniform)
+"""Picks a number between two. A simulation sets a seeded generator in each of its tasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How soon, how often and for how long a request is repeated.
+
+    Args:
+        first: the first pause in seconds, before chance shortens it.
+        longest: no pause is longer, in seconds.
+        growth: each pause is so many times the one before it.
+        jitter: chance shortens each pause by up to this share of it: 0 not at all, 1 down to
+            nothing. It keeps clients that lost the same server from coming back all at once.
+        retries: how many attempts may follow the first; None for no limit.
+        seconds: no attempt begins later than this after the first failure.
+
+    Raises:
+        ValueError: a number is negative, `longest` less than `first`, `growth` less than 1, or
+            `jitter` more than 1.
+    """
+
+    first: float
+    longest: float
+    growth: float = 2.0
+    jitter: float = 0.5
+    retries: int | None = None
+    seconds: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not (
+            0 <= self.first <= self.longest
+            and self.growth >= 1
+            and 0 <= self.jitter <= 1
+            and (self.retries is None or self.retries >= 0)
+            and self.seconds >= 0
+        ):
+            raise ValueError(f"not a policy: {self}")
+
+    def pauses(self) -> Iterator[float]:
+        """The pauses of one request, in seconds. `seconds` is left to the caller."""
+        pause, count = self.first, 0
+        while self.retries is None or count < self.retries:
+            yield pause * CHANCE.get()(1 - self.jitter, 1.0)
+            pause = min(self.growth * pause, self.longest)
+            count += 1
+
+    def within(self, seconds: float) -> RetryPolicy:
+        """The same policy with another limit of time. If that is less, each pause is shorter in
+        proportion.
+
+        Args:
+            seconds: the limit.
+        """
+        scale = min(1.0, seconds / self.seconds)
+        first, longest = scale * self.first, scale * self.longest
+        return replace(self, first=first, longest=longest, seconds=seconds)
+
+
+# The constants follow from `python -m benchmarks --only retries`: benchmarks/README.md has the
+# figures of those chosen and of the others.
+REPEATED = RetryPolicy(first=0.5, longest=15.0, seconds=60.0)
+"""For requests that may be repeated.
+
+`seconds` outlasts the restart of a manager (with three repeats a seventh of the requests failed).
+Of the longest pauses, 15 s asks no more of a manager that comes back than 30 s does, and 2 s three
+times as much. Without jitter all clients that a restart has cut off come back within one second."""
+RATE_LIMITED = RetryPolicy(first=10.0, longest=60.0, seconds=300.0)
+"""For requests beyond the rate limit of a key pair.
+
+Managers count the requests that they refuse, over 15 minutes. Clients that ask again after 1 s, and
+every 30 s later on, keep the count above the limit by that, and are locked out for good."""
+
 
 def backoff(
     first: float = 0.5, *, longest: float = 5.0, retries: int | None = None
 ) -> Iterator[float]:
-    """Pauses between attempts, in seconds. Each is twice the one before it, less up to a half by
-    chance, so that clients that lost the same server do not come back all at once.
+    """Pauses between attempts, in seconds: those of a `RetryPolicy`, for loops of their own.
 
     Args:
         first: the first pause before chance shortens it.
@@ -46,12 +133,7 @@ def backoff(
 
     A loop whose attempt got somewhere begins anew with another `backoff`.
     """
-    pause = first
-    count = 0
-    while retries is None or count < retries:
-        yield min(pause, longest) * random.uniform(0.5, 1.0)  # noqa: S311
-        pause = min(2 * pause, longest)
-        count += 1
+    return RetryPolicy(min(first, longest), longest, retries=retries).pauses()
 
 
 def is_transient(exc: BaseException, *, also: Container[int] = ()) -> bool:
@@ -79,21 +161,42 @@ def is_refusal(exc: ApiError) -> bool:
     return exc.status < 500 and not is_transient(exc)
 
 
+def is_rate_limit(exc: BaseException) -> bool:
+    """Whether the key pair has sent too many requests. `Client` has then waited for
+    `Limits.rate_limited_seconds`.
+
+    Args:
+        exc: how an attempt failed.
+    """
+    return isinstance(exc, ApiError) and exc.status == 429 and exc.kind == "rate-limit-exceeded"
+
+
+def retry_after_of(exc: BaseException) -> float:
+    """How many seconds the server asks to wait before the request is repeated; 0 if it does not.
+
+    Args:
+        exc: how an attempt failed.
+    """
+    return exc.retry_after if isinstance(exc, ApiError) else 0.0
+
+
 async def with_retries(
     attempt: Callable[[], Awaitable[T]],
     *,
+    policy: RetryPolicy = REPEATED,
     also: Container[int] = (),
-    retries: int = 3,
-    first: float = 0.5,
 ) -> T:
     """Run an attempt that may be repeated, and again while its failure is transient.
+
+    A server that asks for a pause (``Retry-After``) gets it, and the policy's pause on top, so that
+    those whom it has asked do not all come back at the same time. A rate limit was waited out
+    below this already.
 
     Args:
         attempt: what to do. Reads may be repeated, and so may uploads of files: a file that arrives
             a second time replaces the first.
+        policy: how soon, how often and for how long.
         also: further HTTP statuses that are transient, as for `is_transient`.
-        retries: how many attempts may follow the first.
-        first: the first pause, in seconds, as for `backoff`.
 
     Returns:
         The result of the attempt that succeeded.
@@ -101,11 +204,20 @@ async def with_retries(
     Raises:
         Exception: the failure of the last attempt.
     """
-    pauses = backoff(first, retries=retries)
+    pauses = policy.pauses()
+    give_up_at = math.inf
     while True:
         try:
             return await attempt()
         except BackendError as exc:
-            if not is_transient(exc, also=also) or (pause := next(pauses, None)) is None:
+            if not is_transient(exc, also=also) or is_rate_limit(exc):
+                raise
+            if (pause := next(pauses, None)) is None:
+                raise
+            pause += retry_after_of(exc)
+            now = trio.current_time()
+            if give_up_at == math.inf:
+                give_up_at = now + policy.seconds
+            if now + pause > give_up_at:
                 raise
         await trio.sleep(pause)

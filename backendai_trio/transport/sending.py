@@ -12,6 +12,7 @@ import trio
 from ..config.settings import Config, Endpoint
 from ..errors import ApiError, api_error
 from ..wire.http import Request, Response, decode_problem
+from ..wire.retry_after import decode_retry_after
 from .addresses import Addresses
 from .exceptions import map_exceptions
 from .incoming import IncomingResponse
@@ -218,6 +219,7 @@ def error_of(request: Request, response: Response, *, login_advice: str) -> ApiE
             request=str(request),
         )
     error = decode_problem(response).as_error(str(request))
+    error.retry_after = decode_retry_after(response.headers)
     if error.status == 401:
         error.advice = login_advice
     elif error.kind == "invalid-auth-params" and "sync" in error.reason:

@@ -36,6 +36,7 @@ PYTHON = KernelSpec(runtime="python")
 T = TypeVar("T")
 #: The client's own limits end what stalls, within seconds.
 LIMITS = Limits(
+    retry_seconds=3.0,
     rate_limited_seconds=1.0,
     poll_seconds=3.5,
     streams=StreamLimits(

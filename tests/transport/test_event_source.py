@@ -11,6 +11,7 @@ import trio
 from backendai_trio import ApiError, Client, ConnectionFailed, RemoteProtocolError, open_client
 from backendai_trio.transport.background_tasks import follow_task
 from backendai_trio.transport.event_source import EventSource
+from backendai_trio.transport.retry import RetryPolicy
 from backendai_trio.wire.background_tasks import TaskEvent
 from backendai_trio.wire.events import CONTENT_TYPE, Message, encode_message
 from backendai_trio.wire.http import PROBLEM, Request
@@ -53,7 +54,9 @@ async def source_of(*answers: bytes) -> AsyncIterator[EventSource]:
     """A connected source of these answers, which does not pause for long."""
     async with (
         scripted(*answers) as client,
-        aclosing(EventSource(client, EVENTS, first_pause_seconds=0.01)) as source,
+        aclosing(
+            EventSource(client, EVENTS, policy=RetryPolicy(first=0.01, longest=30.0))
+        ) as source,
     ):
         await source.connect()
         yield source

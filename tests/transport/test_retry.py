@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backendai_trio.errors import (
+    ApiError,
     BackendError,
     ConfigError,
     ConnectionFailed,
@@ -22,10 +26,14 @@ from backendai_trio.transport.connection_state import ConnectionState
 from backendai_trio.transport.reconnecting import Reconnecting
 from backendai_trio.transport.retry import (
     TWO_TRANSACTIONS,
+    RetryPolicy,
     backoff,
     is_transient,
     with_retries,
 )
+
+RATE_LIMIT = api_error(429, kind="rate-limit-exceeded")
+"""The client has waited for as long as it may, below `with_retries`."""
 
 
 def test_pauses_double_up_to_the_longest_with_jitter() -> None:
@@ -60,9 +68,11 @@ def test_transient_failures() -> None:
     [
         ([], {}, 1),
         ([ConnectionFailed("gone"), api_error(503)], {}, 3),
-        ([ConnectionFailed("gone")] * 4, {}, 4),
-        ([ConnectionFailed("gone")] * 2, {"retries": 1}, 2),
-        ([ConnectionFailed("gone")], {"retries": 0}, 1),
+        ([ConnectionFailed("gone")] * 5, {}, 6),
+        ([ConnectionFailed("gone")] * 2, {"policy": RetryPolicy(1.0, 1.0, retries=1)}, 2),
+        ([ConnectionFailed("gone")], {"policy": RetryPolicy(1.0, 1.0, retries=0)}, 1),
+        ([RATE_LIMIT], {}, 1),
+        ([api_error(429)], {}, 2),
         ([api_error(400)], {}, 1),
         ([api_error(500)], {}, 1),
         ([api_error(500), api_error(503)], {"also": TWO_TRANSACTIONS}, 3),
@@ -99,7 +109,90 @@ async def test_with_retries_begins_with_the_given_pause(autojump_clock: object) 
         return trio.current_time()
 
     start = trio.current_time()
-    assert 2.0 <= await with_retries(attempt, first=4.0) - start <= 4.0
+    assert 2.0 <= await with_retries(attempt, policy=RetryPolicy(4.0, 5.0)) - start <= 4.0
+
+
+policies = st.builds(
+    lambda first, more, growth, jitter, retries: RetryPolicy(
+        first, first + more, growth, jitter, retries
+    ),
+    st.floats(0, 100),
+    st.floats(0, 100),
+    st.floats(1, 10),
+    st.floats(0, 1),
+    st.integers(0, 12),
+)
+
+
+@given(policies)
+def test_pauses_of_a_policy(policy: RetryPolicy) -> None:
+    pauses = list(policy.pauses())
+    assert len(pauses) == policy.retries
+    for number, pause in enumerate(pauses):
+        whole = min(policy.first * policy.growth**number, policy.longest)
+        assert whole * (1 - policy.jitter) * 0.999 <= pause <= whole * 1.001
+
+
+@given(policies, st.floats(0.01, 1e4), st.floats(0, 1e4))
+def test_less_time_makes_shorter_pauses(policy: RetryPolicy, long: float, short: float) -> None:
+    policy = replace(policy, seconds=long, jitter=0.0)
+    within = policy.within(short)
+    assert within.seconds == short and within.growth == policy.growth
+    for less, pause in zip(within.pauses(), policy.pauses(), strict=True):
+        assert less == pytest.approx(pause * min(1.0, short / long), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"first": -1.0}, {"longest": 0.5}, {"growth": 0.5}, {"jitter": 1.5}, {"jitter": -0.1},
+        {"retries": -1}, {"seconds": -1.0},
+    ],
+)  # fmt: skip
+def test_what_is_no_policy(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="not a policy"):
+        RetryPolicy(**{"first": 1.0, "longest": 2.0} | fields)
+
+
+async def test_no_attempt_begins_after_the_time_of_a_policy(autojump_clock: object) -> None:
+    """The time counts from the first failure: an attempt itself may take long."""
+    began: list[float] = []
+
+    async def attempt() -> None:
+        began.append(trio.current_time())
+        await trio.sleep(5.0 if len(began) == 1 else 0.0)
+        raise ConnectionFailed("gone")
+
+    start = trio.current_time()
+    with pytest.raises(ConnectionFailed):
+        await with_retries(attempt, policy=RetryPolicy(0.5, 2.0, seconds=10.0))
+    assert len(began) > 5
+    assert 5 + 10 - 2 <= began[-1] - start <= 5 + 10
+
+
+@pytest.mark.parametrize(("asked", "repeated"), [(4.0, True), (11.0, False)])
+async def test_a_server_gets_the_pause_that_it_asks_for(
+    autojump_clock: object, asked: float, repeated: bool
+) -> None:
+    """And a policy's own on top; one that is longer than the policy's time is not begun."""
+    start = trio.current_time()
+    left = [1]
+
+    async def attempt() -> float:  # noqa: ASYNC124
+        if left:
+            left.pop()
+            error = api_error(503)
+            error.retry_after = asked
+            raise error
+        return trio.current_time() - start
+
+    policy = RetryPolicy(2.0, 2.0, seconds=10.0)
+    if repeated:
+        assert asked + 1.0 <= await with_retries(attempt, policy=policy) <= asked + 2.0
+    else:
+        with pytest.raises(ApiError):
+            await with_retries(attempt, policy=policy)
+        assert trio.current_time() == start
 
 
 async def test_stream_outlasts_a_page_in_place_of_its_websocket(autojump_clock: object) -> None:

@@ -24,8 +24,6 @@ def shown(value: float, unit: str, size: int = 0) -> str:
         return f"{_three(size / 1e6 / value)} MB/s"
     if unit == "count":
         return f"{value:,.0f}"
-    if not value:
-        return "0"
     scales = _SCALES[unit]
     factor, name = next((pair for pair in scales if abs(value) >= pair[0]), scales[-1])
     return f"{_three(value / factor)} {name}".rstrip()
@@ -108,7 +106,7 @@ def _cells_of(table: Table) -> list[list[str]]:
         [
             f"{name} (chosen)" if name in table.marked else name,
             *(
-                "" if value is None else shown(value, unit)
+                "" if value is None else shown(value, unit) if value else "0"
                 for value, unit in zip(values, units, strict=True)
             ),
         ]

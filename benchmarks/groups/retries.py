@@ -15,12 +15,12 @@ from ..setting import Setting
 
 NAME = "retries"
 TITLE = "Repeats of failed requests, simulated"
-LOSSES = Scenario("5 % of connections break", 60.0)
-RESTART = Scenario("a restart takes 20 s, and 5 % of connections break", 100.0, restart_at=30.0)
+LOSSES = Scenario("5 % of connections break", 40.0)
+RESTART = Scenario("a restart takes 20 s, and 5 % of connections break", 90.0, restart_at=20.0)
 RATE_LIMIT = Scenario(
     "100 clients of a key pair ask four times as often for 5 minutes, and 5 % of connections break",
-    3000.0,
-    step=0.25,
+    2700.0,
+    step=0.5,
     clients=300,
     capacity=30.0,
     queue=60,

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.drawing import plots
-from benchmarks.plot import line_chart, ratio_chart
-from benchmarks.rows import BARE, OURS, Limit, Row
+from benchmarks.plot import line_chart, ratio_chart, time_chart
+from benchmarks.rows import BARE, OURS, Curves, Limit, Row
 
 SVG = "{http://www.w3.org/2000/svg}"
 costs = st.floats(min_value=1e-6, max_value=1e6)
@@ -93,3 +93,40 @@ def test_the_plots_of_a_run() -> None:
     assert set(found) == {"headlines.svg", "group.svg", "memory-by-n.svg"}
     for picture in found.values():
         ET.fromstring(picture)
+
+
+def over_time(*lines: list[float]) -> Curves:
+    named = {f"line {number}": line for number, line in enumerate(lines)}
+    return Curves("group", "A title", "seconds", "requests", named, background="line 0")
+
+
+@given(
+    st.lists(st.lists(st.just(0.0) | costs, min_size=1, max_size=2000), min_size=1, max_size=6)
+    .filter(lambda lines: any(map(any, lines)))
+)  # fmt: skip
+def test_curves_are_inside_the_picture(lines: list[list[float]]) -> None:
+    picture = time_chart(over_time(*lines))
+    root = ET.fromstring(picture)
+    _, _, width, height = map(float, root.attrib["viewBox"].split())
+    found = list(root.iter(f"{SVG}polyline"))
+    assert len(found) == len(lines)
+    for line in found:
+        for corner in line.attrib["points"].split():
+            x, y = map(float, corner.split(","))
+            assert -0.1 <= x <= width + 0.1 and -0.1 <= y <= height + 0.1
+
+
+def test_ten_times_more_is_as_much_higher_everywhere() -> None:
+    root = ET.fromstring(time_chart(over_time([1.0, 10.0, 100.0])))
+    (line,) = root.iter(f"{SVG}polyline")
+    (_, y1), (_, y2), (_, y3) = (map(float, c.split(",")) for c in line.attrib["points"].split())
+    assert y1 > y2 > y3 and y1 - y2 == pytest.approx(y2 - y3, abs=0.2)
+
+
+def test_curves_without_figures_make_no_chart() -> None:
+    with pytest.raises(ValueError):
+        time_chart(over_time([0.0, 0.0]))
+
+
+def test_curves_have_a_plot_of_their_own() -> None:
+    assert set(plots([], {}, [over_time([1.0, 2.0])])) == {"a-title.svg"}

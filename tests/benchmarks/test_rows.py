@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.report import Report
-from benchmarks.rows import BARE, OURS, Limit, Row, Spread, ratios, spread
+from benchmarks.rows import BARE, OURS, Curves, Limit, Row, Spread, Table, ratios, spread
 
 costs = st.floats(min_value=1e-9, max_value=1e12)
 
@@ -77,12 +77,16 @@ def test_the_ratio_of_a_row() -> None:
     assert Row("group", "name", SAMPLES).ratio("26.9.6") is None
 
 
+TABLE = Table("one", "t", {"wait": "s", "n": "count"}, {"x": [1.5, None]}, "a note", ["x"])
+CURVES = Curves("one", "c", "seconds", "requests", {"x": [1.0, 2.0]}, background="x")
+
+
 def test_a_report_is_read_as_it_was_written(tmp_path) -> None:
     rows = [
         Row("one", "a", SAMPLES, limit=Limit(1, "23.9.10"), headline=True),
         Row("two", "b", {OURS: [5.0]}, "bytes", x=3.0, series="growth", limit=Limit(6)),
     ]
-    report = Report(True, rows, ["a reason"], {"one": 1.5}, (0.5, 1.5))
+    report = Report(True, rows, [TABLE], [CURVES], ["a reason"], {"one": 1.5}, (0.5, 1.5))
     report.write(tmp_path / "report.json")
     assert Report.read(tmp_path / "report.json") == report
     assert report.over == []

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.rows import BARE, OURS, Limit, Row
-from benchmarks.table import chosen, markdown_table, refreshed, shown, text_table
+from benchmarks.rows import BARE, OURS, Limit, Row, Table
+from benchmarks.table import chosen, markdown_table, refreshed, shown, text_table, text_tables
 
 ROWS = [
     Row(
@@ -126,3 +126,36 @@ def test_refreshing_twice_changes_nothing() -> None:
 def test_a_file_without_markers_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="end of benchmarks"):
         refreshed(text, ROWS, "The setting.")
+
+
+TABLE = Table(
+    "three",
+    "Many clients",
+    {"wait": "s", "failed": "%", "twice": "count", "worst": "times"},
+    {"ours": [1.5, 0.031, 0.0, 4.5], "naive": [None, 0.5, 1234.0, 30.1]},
+    "A note.",
+    ["ours"],
+)
+
+
+def test_a_table_of_its_own_stands_where_its_group_is_named() -> None:
+    text = "<!-- benchmarks: {} -->\n<!-- end of benchmarks -->\n"
+    named = refreshed(text.format("three"), ROWS, "A setting.", [TABLE])
+    assert named == (
+        "<!-- benchmarks: three -->\n"
+        "**Many clients**\n\n"
+        "|  | wait | failed | twice | worst |\n"
+        "| --- | ---: | ---: | ---: | ---: |\n"
+        "| ours (chosen) | 1.50 s | 3.10 % | 0 | 4.50 |\n"
+        "| naive |  | 50.0 % | 1,234 | 30.1 |\n"
+        "\nA note.\n"
+        "<!-- end of benchmarks -->\n"
+    )
+    assert refreshed(named, ROWS, "A setting.", [TABLE]) == named
+    everything = refreshed(text.replace(" {}", ""), ROWS, "A setting.", [TABLE])
+    assert "Many clients" not in everything and "growth" in everything
+
+
+def test_tables_for_a_terminal() -> None:
+    text = text_tables([*ROWS, TABLE])
+    assert "growth" in text and "Many clients\n" in text and text.endswith("A note.\n")

@@ -19,7 +19,8 @@ from backendai_trio.wire.http import JSON, Request, Response
 from .servers import read_head, reply, serving
 from .websocket_servers import Peer, until_closed
 
-LIMITED = reply(429, b'{"type": "rate-limit-exceeded"}', "application/problem+json")
+RATE_LIMIT = b'{"type": "rate-limit-exceeded"}'
+LIMITED = reply(429, RATE_LIMIT, "application/problem+json")
 BLOCKED = reply(429, b'{"type": "login-blocked"}', "application/problem+json")
 DONE = reply(200, b'{"done": true}', "application/json")
 HELLO = reply(200, b'{"version": "v9.20250722", "manager": "26.9.6"}', "application/json")
@@ -112,6 +113,15 @@ async def test_wait_is_bounded(ask: Ask, seconds: float) -> None:
             await ask(client)
     assert "try again later, or ask for a higher rate limit" in (caught.value.advice or "")
     assert server.asked > 1 if seconds else server.asked == 1
+
+
+@every_way
+async def test_server_that_asks_for_a_longer_pause_than_there_is_time(ask: Ask) -> None:
+    server = Server(reply(429, RATE_LIMIT, "application/problem+json", "Retry-After: 7"), DONE)
+    async with client_of(server, 6) as client:
+        with pytest.raises(QuotaExceeded) as caught:
+            await ask(client)
+    assert (caught.value.retry_after, server.asked) == (7.0, 1)
 
 
 @every_way

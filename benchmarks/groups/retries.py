@@ -23,7 +23,7 @@ RATE_LIMIT = Scenario(
     step=0.5,
     clients=300,
     capacity=30.0,
-    queue=60,
+    queue=30,
     limit=4200,
     busy=(900.0, 1200.0),
     busy_think_seconds=5.0,
@@ -53,6 +53,7 @@ def _columns(scenario: Scenario) -> Mapping[str, str]:
     columns = {
         "requests for each answer": "times",
         "worst second, of what the manager can answer": "times",
+        "most requests in a second": "count",
         "failed": "%",
         "failed of what must not be repeated": "%",
         "of that, done twice": "count",
@@ -65,6 +66,7 @@ def _line(scenario: Scenario, figures: Figures) -> list[float | None]:
     line: list[float | None] = [
         figures.requests_per_answer,
         figures.overload,
+        float(figures.most),
         figures.failed,
         figures.failed_unrepeatable,
         float(figures.done_twice),

@@ -35,7 +35,7 @@ class Scenario:
     busy_think_seconds: float = 20.0
     capacity: float = 1_000.0
     """Requests that it answers in a second when it is warm."""
-    queue: int = 2_000
+    queue: int = 1_000
     """Requests that may wait; it answers further ones with 503."""
     patience_seconds: float = 60.0
     """For the answer to a request. The work for one whose client has left is done all the same."""

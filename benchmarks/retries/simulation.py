@@ -17,7 +17,7 @@ from .manager import Manager, Scenario
 __all__ = ["Figures", "simulate"]
 
 _LATE_SECONDS = 5.0
-_LATE_SHARE = 0.005
+_LATE_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,10 @@ class Figures:
     overload: float
     """Of the manager's worst second: requests that came, in times of what it answers in a second.
     Seconds in which it is down do not count."""
+    most: int
+    """Requests that came in one second, those to a manager that is down included."""
     recovery_seconds: float
-    """From the end of the restart, or of the busy time, until fewer than 1 client in 200 waits for
+    """From the end of the restart, or of the busy time, until fewer than 1 client in 50 waits for
     longer than 5 s, for good."""
     failed: float
     """Share of what users have asked for that failed, of what may be repeated."""
@@ -86,6 +88,7 @@ def _figures(
     return Figures(
         requests / answered,
         max(n / capacity for n, capacity in zip(arrivals, capacities, strict=True) if capacity),
+        max(arrivals),
         _recovery(scenario, operations),
         _failed([o for o in operations if o.repeatable]),
         _failed([o for o in operations if not o.repeatable]),

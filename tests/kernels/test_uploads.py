@@ -11,10 +11,16 @@ import trio
 
 from backendai_trio import (
     Client,
+    KernelSpec,
     TrioKernel,
     UploadError,
+    open_client,
+    open_kernel,
 )
 from backendai_trio.files import Progress, Upload, UploadStream, plan_uploads
+from backendai_trio.gateway import Gateway
+from backendai_trio.testing import Reply, open_faulty_network
+from backendai_trio.transport.limits import Limits
 
 from ..local_kernels import work_folder
 from .file_ways import WAYS, files_in, pieces
@@ -121,3 +127,19 @@ def test_links_and_pipes_in_folders(tmp_path: Path) -> None:
         plan_uploads([folder], base=tmp_path, recursive=True)
     with pytest.raises(UploadError, match="it is a folder"):
         plan_uploads([folder])
+
+
+async def test_upload_outlasts_a_restart(
+    gateway: Gateway, gateway_parent: Path, tree: Path
+) -> None:
+    """It is repeated for `Limits.retry_seconds`, however often that is."""
+    limits = Limits(retry_seconds=12.0)
+    async with (
+        open_faulty_network(gateway.config) as network,
+        open_client(network.config, limits=limits) as client,
+        open_kernel(client, KernelSpec(runtime="python")) as kernel,
+    ):
+        network.inject(Reply(503), times=5, matching="(upload|archive)")
+        await kernel.upload([tree / "run.sh"], base=tree)
+        assert len(network.hits) == 5
+        assert files_in(work_folder(gateway_parent)) == {"run.sh": b"#!/bin/sh\necho ran\n"}

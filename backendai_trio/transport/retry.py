@@ -84,13 +84,13 @@ class RetryPolicy:
             count += 1
 
     def within(self, seconds: float) -> RetryPolicy:
-        """The same policy with another limit of time. If that is less, each pause is shorter in
-        proportion.
+        """The same policy with another limit of time. If that is less than a limit that it had,
+        each pause is shorter in proportion.
 
         Args:
             seconds: the limit.
         """
-        scale = min(1.0, seconds / self.seconds)
+        scale = seconds / self.seconds if seconds < self.seconds < math.inf else 1.0
         first, longest = scale * self.first, scale * self.longest
         return replace(self, first=first, longest=longest, seconds=seconds)
 

@@ -32,8 +32,7 @@ _CAPACITY = "what the manager can answer"
 
 
 def measure(setting: Setting) -> Iterator[Table | Curves]:
-    few = setting.count(1_000, 300)
-    asking = RESTART if not setting.quick else RESTART.with_clients(1_000)
+    asking = RESTART if not setting.quick else RESTART.with_clients(500)
     found = {each.name: simulate(asking, each) for each in (OURS, *NAIVE)}
     yield _table(asking, found)
     yield _curves(asking, found)
@@ -45,7 +44,7 @@ def measure(setting: Setting) -> Iterator[Table | Curves]:
     limited["ours, and the manager sends Retry-After: 60"] = simulate(polite, OURS)
     yield _table(asking, limited)
     if not setting.quick:
-        yield _sweep(RESTART.with_clients(few), _policies() | _event_policies())
+        yield _sweep(RESTART.with_clients(1_000), _policies() | _event_policies())
         yield _sweep(RATE_LIMIT.with_clients(100), _rate_limit_policies())
 
 

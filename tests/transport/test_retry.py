@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -133,13 +134,20 @@ def test_pauses_of_a_policy(policy: RetryPolicy) -> None:
         assert whole * (1 - policy.jitter) * 0.999 <= pause <= whole * 1.001
 
 
-@given(policies, st.floats(0.01, 1e4), st.floats(0, 1e4))
-def test_less_time_makes_shorter_pauses(policy: RetryPolicy, long: float, short: float) -> None:
-    policy = replace(policy, seconds=long, jitter=0.0)
-    within = policy.within(short)
-    assert within.seconds == short and within.growth == policy.growth
+@given(policies, st.floats(0, 1e4), st.floats(0, 1e4) | st.just(math.inf))
+def test_less_time_makes_shorter_pauses(policy: RetryPolicy, old: float, new: float) -> None:
+    policy = replace(policy, seconds=old, jitter=0.0)
+    within = policy.within(new)
+    assert within.seconds == new and within.growth == policy.growth
+    scale = new / old if new < old else 1.0
     for less, pause in zip(within.pauses(), policy.pauses(), strict=True):
-        assert less == pytest.approx(pause * min(1.0, short / long), abs=1e-9)
+        assert less == pytest.approx(pause * scale, abs=1e-9)
+
+
+@given(policies, st.floats(0, 1e4) | st.just(math.inf))
+def test_a_limit_where_there_was_none_leaves_the_pauses(policy: RetryPolicy, new: float) -> None:
+    """A policy without end that had no pauses would be a tight loop."""
+    assert policy.within(new) == replace(policy, seconds=new)
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,7 @@ def test_server_that_takes_no_more_requests_for_now(commands: Commands) -> None:
     assert (result.code, json.loads(result.text)) == (0, {"answer": 42})
     assert result.stderr == (
         f"! {settings['BACKEND_ENDPOINT']} takes no more requests of this key pair for now; "
-        "waiting for up to 120 s\n"
+        "waiting for up to 300 s\n"
     )
 
 

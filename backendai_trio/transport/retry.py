@@ -100,7 +100,7 @@ class RetryPolicy:
 REPEATED = RetryPolicy(first=0.5, longest=15.0, seconds=60.0)
 """For requests that may be repeated.
 
-`seconds` outlasts a restart of 20 s: with three repeats 18 % of the requests failed, with these 2 %.
+`seconds` outlasts a restart of 20 s: with three repeats 18 % of the requests failed, with this 2 %.
 Of the longest pauses, 2 s has clients ask a manager that comes back for 13 times of what it can
 answer, 15 s for 5 times, and 30 s for hardly less, while they wait longer. A first pause of 1 s or
 2 s asks for a little less, and delays all whose connection has only broken. More jitter gains

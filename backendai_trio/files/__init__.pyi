@@ -1,4 +1,5 @@
 from .exclusions import Exclusions as Exclusions
+from .paths import link_target as link_target
 from .pending import PendingFile as PendingFile
 from .progress import Progress as Progress
 from .sources import Links as Links

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
 from collections.abc import Mapping
 
 import pytest
@@ -280,6 +282,32 @@ def test_ssh_key(commands: Commands, served: Env) -> None:
     ]  # fmt: skip
     nowhere = commands.run("ssh-key", "generate", "-y", "missing/id", env=served)
     assert "cannot write missing/id" in nowhere.problem(125)
+
+
+@pytest.mark.usefixtures("ssh_keygen")
+def test_what_an_ssh_key_replaces(
+    commands: Commands, served: Env, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link that was named is followed; a pipe or a socket stays, and no key pair is made."""
+    (commands.work / "keys").mkdir()
+    (commands.work / "id").symlink_to("keys/id")
+    for overwrite in ((), ("--yes", "-f")):  # a link to nothing, and to a file
+        made = commands.run("ssh-key", "generate", *overwrite, "id", env=served)
+        assert made.code == 0, made.stderr
+        assert (commands.work / "id").is_symlink()
+        assert "PRIVATE KEY" in (commands.work / "keys" / "id").read_text()
+        assert (commands.work / "keys" / "id").stat().st_mode & 0o777 == 0o600
+    before = commands.run("ssh-key", "show", env=served).text
+    os.mkfifo(commands.work / "pipe")
+    (commands.work / "link").symlink_to("pipe")
+    monkeypatch.chdir(commands.work)  # the path of a socket must be short
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket")
+        for name in ("pipe", "socket", "link"):
+            refused = commands.run("ssh-key", "generate", "--yes", "-f", name, env=served)
+            assert "a device, a pipe or a socket" in refused.problem(125)
+    assert (commands.work / "pipe").is_fifo() and (commands.work / "socket").is_socket()
+    assert commands.run("ssh-key", "show", env=served).text == before
 
 
 @pytest.mark.usefixtures("ssh_keygen")

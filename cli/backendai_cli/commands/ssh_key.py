@@ -17,6 +17,7 @@ from backendai_trio.admin import (
     upload_ssh_keypair,
 )
 from backendai_trio.config import check_private
+from backendai_trio.files import link_target
 
 from ..confirmation import confirm, yes_option
 from ..console import Status
@@ -79,6 +80,8 @@ def generate(file: Path, overwrite: bool, yes: bool, quiet: bool) -> None:
     for path in (file, public):
         if not overwrite and path.exists():
             raise click.UsageError(f"{path} exists already; replace it with -f (--overwrite)")
+    if file.exists() and not file.is_file():
+        raise click.UsageError(f"{file} is a device, a pipe or a socket; name a file")
     config = configured_server("generate an SSH key pair")
     if call_server(config, get_ssh_public_key):
         _confirm(yes=yes)
@@ -100,11 +103,14 @@ def generate(file: Path, overwrite: bool, yes: bool, quiet: bool) -> None:
 def _open_with_room(file: Path) -> tuple[TextIO, Path]:
     """A new file next to `file` that only the user can read, with room for a private key.
 
+    Where `file` is a symbolic link, it is next to the file that the link leads to.
+
     Its name is new as well: one that could not be given its name may have the only copy of a key.
 
     Raises:
         OSError: it cannot be written, or its file system lets others read it; then it is not there.
     """
+    file = link_target(file)
     handle, name = mkstemp(prefix=f".{file.name}.", suffix=".part", dir=file.parent)
     part = Path(name)
     try:
@@ -136,7 +142,7 @@ def _write(keypair: SSHKeyPair, opened: TextIO, part: Path, file: Path) -> None:
             "key is lost: make room, and generate another one"
         ) from None
     try:
-        part.replace(file)
+        part.replace(link_target(file))
     except OSError as exc:
         raise click.ClickException(
             f"cannot write {file}: {exc.strerror}; the server has a new key pair, whose private "

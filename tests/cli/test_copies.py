@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -158,6 +159,70 @@ def test_pipes_and_devices_are_written_to(here: Here, overwrite: list[str]) -> N
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
     (here.work / "full").symlink_to("/dev/full")
     assert "No space left" in here("cp", *overwrite, "lab1:f", "full", code=125).stderr
+
+
+IN_THE_WAY = "a device, a pipe or a socket"
+
+
+@pytest.fixture
+def special(here: Here, monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
+    """The kernel and a virtual folder have f, and the folder d here has a pipe and a socket."""
+    (here.there / "f").write_text("content")
+    (here.there / "tree/sub").mkdir(parents=True)
+    (here.there / "tree/sub/f").write_text("content")
+    here("vfolder", "create", "data")
+    here("vfolder", "upload", "data", "-", "--to", "f", stdin=b"content")
+    (here.work / "d/sub").mkdir(parents=True)
+    (here.work / "tree/sub").mkdir(parents=True)
+    for name in ("d/f", "tree/sub/f"):
+        os.mkfifo(here.work / name)
+    monkeypatch.chdir(here.work)  # the path of a socket must be short
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("d/socket")
+        yield here
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cp -f lab1:f d",
+        "cp -f lab1:f d/socket",
+        "cp -r -f lab1:tree .",
+        "download -f lab1 f --dest d",
+        "vfolder download -f data f -b d",
+        "vfolder download -f data f --archive d/socket",
+    ],
+)
+def test_what_is_no_file_is_not_replaced(special: Here, command: str) -> None:
+    assert IN_THE_WAY in special(*command.split(), code=125).stderr
+    for name in ("d/f", "tree/sub/f"):
+        assert (special.work / name).is_fifo()
+    assert (special.work / "d/socket").is_socket()
+    assert sorted(os.listdir(special.work / "d")) == ["f", "socket", "sub"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cp -f lab1:f link",
+        "cp -f lab1:f -p link",
+        "cp -f lab1:f dangling",
+        "vfolder download -f data f --archive link",
+    ],
+)
+def test_a_link_that_was_named_is_followed(special: Here, command: str) -> None:
+    private, made = special.work / "d/sub/private", special.work / "d/sub/made"
+    private.write_text("old")
+    private.chmod(0o600)
+    (special.work / "link").symlink_to("d/sub/private")
+    (special.work / "dangling").symlink_to("d/sub/made")
+    special(*command.split())
+    assert (special.work / "link").is_symlink() and (special.work / "dangling").is_symlink()
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    if "dangling" in command:
+        assert (made.read_text(), private.read_text()) == ("content", "old")
+    else:
+        assert private.read_bytes() != b"old" and not made.exists()
 
 
 # --- names ---------------------------------------------------------------------------------------

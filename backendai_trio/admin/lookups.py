@@ -7,6 +7,7 @@ import trio
 from ..errors import NotFound
 from ..transport.client import Client
 from ..transport.graphql import ask
+from ..wire.admin_kinds import MANAGED_KINDS, kind_of
 from ..wire.graphql import GraphQLQuery
 from ..wire.json_fields import Fields
 from ..wire.uuids import is_uuid
@@ -41,7 +42,10 @@ def unknown(noun: str, key: str) -> NotFound:
     """The error for an object that is not there.
 
     Args:
-        noun: what it is.
+        noun: what it is; that of a `ManagedKind`.
         key: which one.
     """
-    return NotFound(404, title=f"there is no {noun} {key}")
+    error = NotFound(404, title=f"there is no {noun} {key!r}")
+    name = next(name for name in MANAGED_KINDS if kind_of(name).noun == noun)
+    error.advice = f"'backend.ai admin {name}' lists those that you may see"
+    return error

@@ -38,7 +38,9 @@ def read_environ() -> tuple[Mapping[str, str], Layer]:
             ) from None
         data = b""
     except OSError as exc:
-        raise ConfigError(".env", f"cannot be read ({exc}); mend or remove the file") from None
+        raise ConfigError(
+            ".env", f"cannot be read ({exc.strerror}); mend or remove the file"
+        ) from None
     return dict(os.environ), Layer(parse_dotenv(decode_dotenv(data)), ".env")
 
 
@@ -122,7 +124,7 @@ def _layers(profile: str | None) -> list[Layer]:
     environ, dotenv = read_environ()
     environment = Layer(environ)
     if profile is not None:
-        chosen = profile_layer(profile, named_by="profile")
+        chosen = profile_layer(profile, named_by="--profile")
         return [chosen, environment.without_server(), dotenv.without_server()]
     return [environment, dotenv, _profile_below(environ, dotenv)]
 

@@ -69,7 +69,10 @@ def read_profiles() -> dict[str, dict[str, str]]:
             "your own, or set XDG_CONFIG_HOME",
         ) from None
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(str(path), f"cannot be read ({exc}); mend or remove the file") from None
+        reason = getattr(exc, "strerror", None) or "it is not text in UTF-8"
+        raise ConfigError(
+            str(path), f"cannot be read ({reason}); mend or remove the file"
+        ) from None
     if sys.platform != "win32" and mode & 0o077:
         raise ConfigError(
             str(path), f"other users may read this file with secret keys; run: chmod 600 {path}"
@@ -79,9 +82,7 @@ def read_profiles() -> dict[str, dict[str, str]]:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
-        raise ConfigError(
-            str(path), f"is not valid TOML ({exc}); mend or remove the file"
-        ) from None
+        raise ConfigError(str(path), f"not valid TOML ({exc}); mend or remove the file") from None
     return {name: _settings_of(path, name, table) for name, table in tables.items()}
 
 
@@ -121,7 +122,9 @@ def save_setting(profile: str, name: str, value: str | None) -> None:
             then unchanged.
     """
     if not profile or not profile.isprintable():
-        raise ConfigError("profile", f"{profile!r} cannot be the name of a profile")
+        raise ConfigError(
+            "--profile", f"{profile!r} cannot be the name of a profile; use printable characters"
+        )
     if value is not None or name not in SETTINGS:
         value = check_setting(name, value or "")
     read_profiles()  # raises if something is wrong with the file

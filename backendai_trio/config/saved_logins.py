@@ -74,7 +74,10 @@ def _read() -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as exc:
-        raise ConfigError(str(path), f"cannot be read ({exc}); mend or remove the file") from None
+        reason = getattr(exc, "strerror", None) or "it is not JSON"
+        raise ConfigError(
+            str(path), f"cannot be read ({reason}); remove it, and log in again"
+        ) from None
     if sys.platform != "win32" and mode & 0o077:
         raise ConfigError(
             str(path),

@@ -162,4 +162,6 @@ def _check_replaceable(state: os.stat_result | None, path: str) -> None:
     if state is not None and not (
         stat.S_ISREG(state.st_mode) or stat.S_ISLNK(state.st_mode) or stat.S_ISDIR(state.st_mode)
     ):
-        raise FileExistsError(errno.EEXIST, "a device, a pipe or a socket is in the way", path)
+        raise FileExistsError(
+            errno.EEXIST, "a device, a pipe or a socket is in the way; use another name", path
+        )

@@ -208,15 +208,15 @@ def bind(options: GatewayOptions) -> socket.socket:
 
 
 def _check_certificate(chain: Path, key: Path) -> None:
-    for path in (chain, key):
+    for path, option in ((chain, "--certificate"), (key, "--certificate-key")):
         try:
             path.read_bytes()
         except OSError as exc:
-            raise GatewayError(f"{path} (certificate) cannot be read: {exc.strerror}") from exc
+            raise GatewayError(f"{path} ({option}) cannot be read: {exc.strerror}") from exc
     try:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(chain, key)
     except ssl.SSLError as exc:
         raise GatewayError(
             f"{chain} (--certificate) and {key} (--certificate-key) are not a certificate and its "
-            "key; both are PEM files"
+            "key; name two PEM files that belong together"
         ) from exc

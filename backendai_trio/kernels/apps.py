@@ -95,9 +95,11 @@ async def open_app(
     try:
         listeners = await trio.open_tcp_listeners(port, host=host)
     except (OSError, OverflowError) as exc:
+        reason = getattr(exc, "strerror", None) or exc
         raise ConfigError(
             "--bind",
-            f"cannot listen on {host} port {port}: {exc}; choose another port, or 0 for a free one",
+            f"cannot listen on {host} port {port}: {reason}; choose another port, or 0 for a free "
+            "one",
         ) from None
     sender, problems = trio.open_memory_channel[BackendError](_KEPT_PROBLEMS)
 

@@ -6,6 +6,8 @@ has arrived and been checked. Names in the server's archives are not trusted (`E
 
 from __future__ import annotations
 
+import errno
+import os
 import posixpath
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import (
@@ -60,7 +62,9 @@ async def download_files(
         return []
     names = {_last_component(path) for path in paths}
     if len(names) < len(paths):
-        raise DownloadError(paths[0], "two of the paths have the same last component")
+        raise DownloadError(
+            paths[0], "two of the paths have the same last component; download one at a time"
+        )
     make = _extractor_maker(preserve, exclude)
     async with _extracted(client, token, paths, into, make, reporter) as extractor:
         unexpected = [name for name in extractor.names if name not in names]
@@ -86,7 +90,8 @@ async def download_file_as(
         try:
             target = await run_sync(link_target, target)
         except (OSError, RuntimeError) as exc:  # RuntimeError: links in a circle, up to 3.12
-            raise DownloadError(str(target), f"cannot be written: {exc}") from exc
+            reason = getattr(exc, "strerror", None) or exc
+            raise DownloadError(str(target), f"cannot be written: {reason}") from exc
     make = _extractor_maker(preserve, exclude)
     async with _extracted(client, token, [path], target.parent, make, reporter) as extractor:
         if extractor.names != [_last_component(path)]:
@@ -99,6 +104,8 @@ async def download_file_as(
 
 
 def _place_folder(source: Path, target: Path, *, overwrite: bool, like_cp: bool) -> None:
+    if os.path.lexists(target) and not target.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "a file is in the way", str(target))
     target.mkdir(exist_ok=True)
     place_tree(source, target, overwrite=overwrite, like_cp=like_cp)
 
@@ -134,6 +141,8 @@ async def _extracted(
     try:
         await run_sync(partial(beside.mkdir, parents=True, exist_ok=True))
         folder = await run_sync(pending.__enter__)
+    except FileExistsError:
+        raise DownloadError(str(beside), "is not a folder; name another target") from None
     except OSError as exc:
         raise DownloadError(str(beside), f"cannot be written to: {exc.strerror}") from exc
     extractor = make_extractor(folder)

@@ -68,8 +68,8 @@ async def list_containers(client: Client, kernel_id: str) -> list[Container]:
     if not (client.era.takes_ids and is_uuid(kernel_id)):
         await trio.lowlevel.checkpoint()
         raise LocalProtocolError(
-            f"the containers of {kernel_id!r} are not known here: name the kernel by its id, on a "
-            "server of 20.09 or later"
+            f"the containers of {kernel_id!r} are not listed: name the kernel by its session id "
+            "('backend.ai ps'); servers before 20.09 list none"
         )
     return decode_containers(await ask(client, containers_query(kernel_id)))
 

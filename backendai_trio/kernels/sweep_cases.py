@@ -128,7 +128,9 @@ def plan_cases(
     _check_used(of_build, build, "build")
     _check_used(of_exec, exec, "exec")
     if (count := prod(len(item.values) for item in ranges)) > MAX_CASES:
-        raise ConfigError("ranges", f"they have {count:,} combinations; the limit is {MAX_CASES:,}")
+        raise ConfigError(
+            "ranges", f"{count:,} combinations, and the limit is {MAX_CASES:,}; use fewer values"
+        )
     cases = []
     for combination in product(*(item.values for item in ranges)):
         values = {item.name: value for item, value in zip(ranges, combination, strict=True)}
@@ -156,9 +158,7 @@ def _check_names(
             raise ConfigError(name, "two ranges have this name; rename one of them")
     for name in variables:
         if name in environ:
-            raise ConfigError(
-                name, f"set by a range and by a value that does not contain ${name}; drop one"
-            )
+            raise ConfigError(name, "set both by a range and by a variable (-e); drop one of them")
 
 
 def _check_used(ranges: Iterable[Range], command: str | None, stage: str) -> None:
@@ -190,7 +190,7 @@ def _integers(text: str) -> tuple[str, ...]:
         raise _RangeError("its step is 0; use another number")
     values = range(*numbers)
     if not values:
-        raise _RangeError("it has no values; the stop itself is not included")
+        raise _RangeError("it has no values: the stop itself is not included; use a larger one")
     return _bounded(values)
 
 

@@ -137,7 +137,10 @@ async def _listen(host: str, port: int) -> socket.socket:
         family, kind, number, _, address = min(found, key=lambda row: row[0] != socket.AF_INET)
         listener = socket.socket(family, kind, number)
     except (OSError, OverflowError, UnicodeError) as exc:
-        raise ConfigError("--bind", f"{host!r} is no address of this machine: {exc}") from None
+        reason = getattr(exc, "strerror", None) or exc
+        raise ConfigError(
+            "--bind", f"{host!r} is no address of this machine: {reason}; use one, e.g. 127.0.0.1"
+        ) from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)

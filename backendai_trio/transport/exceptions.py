@@ -6,6 +6,7 @@ the library, in one place.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
@@ -154,7 +155,7 @@ def connect_error(
 def _reason(exc: BaseException, variable: str = "", ca_file: str | None = None) -> tuple[str, str]:
     """Why a connection failed, and what to do about it (``""`` where that is not known)."""
     cause: BaseException | None = exc
-    reason = str(exc) or "it was reset"
+    reason, known = str(exc) or "it was reset", ""
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _certificate_reason(cause, variable, ca_file)
@@ -172,8 +173,10 @@ def _reason(exc: BaseException, variable: str = "", ca_file: str | None = None) 
         if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
             # Trio's text repeats the address.
             reason = os.strerror(cause.errno).lower()
+            if cause.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+                known = f"check the network of this machine, and the address in {variable}"
         cause = cause.__cause__ or cause.__context__
-    return reason, ""
+    return reason, known
 
 
 def _certificate_reason(
@@ -188,7 +191,7 @@ def _certificate_reason(
         fault = "has expired" if exc.verify_code == _EXPIRED else "is not valid yet"
         return (
             f"its certificate {fault}",
-            "check the clock of this machine, or ask who runs the server for a new certificate",
+            "check the clock of this machine, or ask the server's administrator for a new one",
         )
     if ca_file is not None:
         advice = f"check that {ca_file} (BACKEND_CA_FILE) holds the CA of this server"

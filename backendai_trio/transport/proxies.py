@@ -89,8 +89,8 @@ class Proxy:
         """
         if status != 407:
             return Unreachable(
-                f"{self} refused to connect to {target}: HTTP status {status}; ask who runs it, or "
-                "name the server in NO_PROXY if it can be reached directly"
+                f"{self} refused to connect to {target}: HTTP status {status}; ask its "
+                "administrator, or name the server in NO_PROXY if it can be reached directly"
             )
         said = "wants a user name and a password" if self.username is None else (
             f"does not take the user name {self.username!r} with its password"
@@ -213,6 +213,6 @@ async def open_socks(proxy: Proxy, endpoint: Endpoint) -> trio.SocketStream:
     except (ProxyError, OSError) as exc:  # without their frames, which hold the password
         raise Unreachable(
             f"{proxy} did not connect to {target}: {exc}; check {proxy.variable}, "
-            "whose URL may need a user name and a password, or ask who runs the proxy"
+            "whose URL may need a user name and a password, or ask its administrator"
         ) from None
     return trio.SocketStream(connected)

@@ -74,7 +74,8 @@ async def download_archive(
         try:
             local = await run_sync(link_target, local)
         except (OSError, RuntimeError) as exc:  # RuntimeError: links in a circle, up to 3.12
-            raise DownloadError(str(local), f"cannot be written: {exc}") from exc
+            reason = getattr(exc, "strerror", None) or exc
+            raise DownloadError(str(local), f"cannot be written: {reason}") from exc
     async with open_pending(local, overwrite=overwrite) as pending:
         await _receive(folder, ArchiveRequest(names, Path(target).name), pending, progress)
         await run_sync(check_archive, pending.path, str(local))

@@ -92,7 +92,9 @@ def _add(
         raise DownloadError(path, f"the server lists a file named {found.name!r}; refused")
     name = prefix + found.name
     if name in files or name in folders:
-        raise DownloadError(path, "two of the paths have the same last component")
+        raise DownloadError(
+            path, "two of the paths have the same last component; download one at a time"
+        )
     if found.is_folder:
         folders.append(name)
         return [(path, f"{name}/")]

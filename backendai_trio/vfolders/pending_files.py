@@ -46,8 +46,8 @@ async def open_pending(
         finally:
             with trio.move_on_after(_CLEANUP_SECONDS, shield=True):
                 await run_sync(pending.discard, abandon_on_cancel=True)
-    except OSError as exc:
-        raise not_written(exc, target) from exc
+    except OSError as exc:  # its own name would be that of the temporary file
+        raise DownloadError(str(target), f"cannot be written: {exc.strerror}") from exc
 
 
 def not_written(exc: OSError, path: Path) -> DownloadError:

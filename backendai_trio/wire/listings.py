@@ -130,7 +130,9 @@ class Listing:
             return {}
         if not self.filters:
             since = "; managers do from 20.09.21 on" if self.paged else ""
-            raise LocalProtocolError(f"this server does not filter {self.root}{since}")
+            raise LocalProtocolError(
+                f"this server does not filter {self.root}{since}; leave out --filter"
+            )
         return {"filter": ("String", text)}
 
     def _order(self, text: str) -> dict[str, tuple[str, Any]]:
@@ -139,7 +141,7 @@ class Listing:
         if self.sorts == "columns":
             return {"order": ("String", text)}
         if not self.sorts:
-            raise LocalProtocolError(f"this server does not sort {self.root}")
+            raise LocalProtocolError(f"this server does not sort {self.root}; leave out --order")
         match = _ORDER.fullmatch(text.strip())
         if match is None:
             raise LocalProtocolError(

@@ -75,10 +75,13 @@ def _check_patterns(
     if patterns:
         from backendai_trio.files import Exclusions
 
-        try:
-            Exclusions(patterns)
-        except ValueError as exc:
-            raise click.BadParameter(str(exc)) from None
+        for pattern in patterns:
+            try:
+                Exclusions((pattern,))
+            except ValueError:
+                raise click.BadParameter(
+                    f"{pattern!r} is no pattern of a .gitignore file"
+                ) from None
     return patterns
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import warnings
@@ -16,6 +17,7 @@ from . import exit_codes
 from .confirmation import Declined
 from .program_output import STANDARD_OUTPUT, open_standard_streams
 from .termination import EndedBySignal
+from .usage_errors import usage_text
 
 if TYPE_CHECKING:
     from backendai_trio import ApiError
@@ -30,13 +32,9 @@ __all__ = [
 ]
 
 
-# How Click calls the types of options, and how people do.
-_NUMBERS = {
-    "integer": "a whole number",
-    "integer range": "a whole number",
-    "float": "a number",
-    "float range": "a number",
-}
+_AFTER_A_FAILURE = (
+    "try again, and if it fails again, show an administrator the output with 'backend.ai -v'"
+)
 
 
 class WaitedTooLong(click.ClickException):
@@ -120,14 +118,7 @@ def _run(command: click.Command, arguments: Sequence[str], name: str) -> int:
         _show_end("Cancelled.")
         return exit_codes.INTERRUPTED
     except click.UsageError as exc:
-        hint = f" (see '{exc.ctx.command_path} --help')" if exc.ctx is not None else ""
-        message = exc.format_message()
-        if isinstance(exc, click.BadParameter):
-            for kind, noun in _NUMBERS.items():
-                message = message.replace(f"is not a valid {kind}.", f"is not {noun}.")
-        if isinstance(exc, click.NoSuchOption) and exc.possibilities:
-            message = f"{exc.message.rstrip('.')}; did you mean {' or '.join(exc.possibilities)}?"
-        _show_error(f"{message.rstrip('.')}{hint}" if hint else message)
+        _show_error(usage_text(exc))
         return exit_codes.FAILED
     except click.ClickException as exc:
         _show_error(exc.format_message())
@@ -155,6 +146,8 @@ def report_error(exc: Exception) -> int:
 
     if isinstance(exc, ApiError):
         message, advice = message_of(exc), exc.advice or _advice_for(exc)
+        if advice == _AFTER_A_FAILURE:
+            message = f"the server failed: {message}"
         _show_error(f"{message.rstrip('.')}; {advice}" if advice else message)
         return exit_codes.NOT_FOUND if exc.is_unknown_image else exit_codes.REFUSED
     if isinstance(exc, OSError) and exc.filename == STANDARD_OUTPUT:
@@ -162,10 +155,12 @@ def report_error(exc: Exception) -> int:
     elif isinstance(exc, BlockingIOError | MemoryError | RuntimeError) and shortage_of(exc):
         _show_error(f"this machine failed: {shortage_of(exc)}")
     elif isinstance(exc, RemoteProtocolError):
-        _show_error(
-            f"the server's answer cannot be understood: {message_of(exc)}; check BACKEND_ENDPOINT, "
-            "or show an administrator the output with 'backend.ai -v'"
-        )
+        message = f"the server's answer cannot be understood: {message_of(exc)}"
+        if "BACKEND_ENDPOINT" not in message:
+            message += (
+                "; check BACKEND_ENDPOINT, or show an administrator the output with 'backend.ai -v'"
+            )
+        _show_error(message)
     elif isinstance(exc, BackendError | OSError):
         _show_error(message_of(exc))
     else:
@@ -189,21 +184,22 @@ def _advice_for(exc: ApiError) -> str:
     if exc.title.startswith("No such invitation"):
         return "'backend.ai vfolder invitations' lists yours"
     if exc.status == 500 and exc.kind in ("", "internal-server-error"):
-        return (
-            "try again, and if it fails again, show an administrator the output with "
-            "'backend.ai -v'"
-        )
+        return _AFTER_A_FAILURE
     return ""
 
 
 def message_of(exc: BaseException) -> str:
     """The text of an error on one line; requests and their status are in it only with -v."""
-    from backendai_trio import ApiError, ConnectionFailed
+    from backendai_trio import ApiError, ConnectionFailed, RemoteProtocolError
 
     from .console import requests_are_shown
 
     text = str(exc)
+    if isinstance(exc, OSError) and exc.strerror:  # without its number
+        text = f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror
     if not requests_are_shown():
+        if isinstance(exc, RemoteProtocolError):
+            text = re.sub(r"^[A-Z]+ /\S*: ", "", text)
         for cause in _causes_of(exc):
             if isinstance(cause, ApiError | ConnectionFailed):
                 text = text.replace(str(cause), cause.reason)

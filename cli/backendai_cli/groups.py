@@ -79,6 +79,11 @@ def _list_alone(ctx: click.Context, /, **parameters: Any) -> None:
     if ctx.invoked_subcommand is None:
         ctx.invoke(group.listing, **parameters)
         return
-    for name in parameters:
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"the options of {ctx.info_name} are for its list", ctx)
+    for param in group.params:
+        if ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE:
+            option = next(name for name in param.opts if name.startswith("--"))
+            raise click.UsageError(
+                f"{option} is for the list ('{ctx.command_path}'), not for "
+                f"{ctx.invoked_subcommand!r}; write the options of a command behind its name",
+                ctx,
+            )

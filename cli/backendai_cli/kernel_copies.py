@@ -154,7 +154,14 @@ class StreamDownload:
 
 async def _names_folder(kernel: TrioKernel, target: str) -> bool:
     """Whether DST is a folder of the kernel. Managers before 1.4 do not say; there only a slash at
-    the end makes it one."""
+    the end makes it one.
+
+    Raises:
+        click.UsageError: it is outside of the work folder.
+    """
+    path = posixpath.normpath(target)
+    if path == ".." or path.startswith(("/", "../")):
+        raise click.UsageError(f"{target!r} is not below the work folder of the kernel")
     try:
         return target.endswith("/") or await _is_folder(kernel, target)
     except LocalProtocolError:

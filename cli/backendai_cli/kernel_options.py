@@ -92,7 +92,9 @@ class KernelOptions:
         from backendai_trio import KernelSpec, LocalProtocolError
 
         if lang == "-" and not self.template:
-            raise click.UsageError("a runtime '-' is that of a template: name one with --template")
+            raise click.UsageError(
+                "the runtime '-' is that of a template; name the template with --template"
+            )
         try:
             return KernelSpec(
                 runtime="" if lang == "-" else lang,

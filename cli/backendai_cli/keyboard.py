@@ -49,7 +49,8 @@ def check_terminal(option: str = "") -> None:
         return
     if option:
         raise click.UsageError(f"{option} needs a terminal; programs run in a script without it")
-    raise click.UsageError("this needs a terminal; to run a program in a script, use 'run'")
+    name = click.get_current_context().info_name
+    raise click.UsageError(f"{name} needs a terminal; to run a program in a script, use 'run'")
 
 
 def window_size() -> tuple[int, int]:

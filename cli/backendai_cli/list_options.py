@@ -120,7 +120,9 @@ def check_statuses(
             continue
         close = get_close_matches(name, (*_STATUSES, LIVE, ALL), n=1, cutoff=0.8)
         if close:
-            raise click.UsageError(f"there is no status {name!r}; did you mean {close[0]!r}?")
+            raise click.UsageError(
+                f"--status: there is no status {name!r}; did you mean {close[0]!r}?"
+            )
         if not name:
             raise click.UsageError("--status: the name of a status is empty")
         Status().warn(f"{name!r} is not a known status; asking the server anyway.")

@@ -64,8 +64,8 @@ def _parse(
 def _argument(text: str) -> tuple[str, str | tuple[str, ...] | None]:
     try:
         words = shlex.split(text)
-    except ValueError as exc:
-        raise click.UsageError(f"--arg {text}: {exc}") from None
+    except ValueError:  # no closing quotation mark, or nothing behind a backslash
+        raise click.UsageError(f"--arg {text}: its quotation marks do not match") from None
     if not words:
         raise click.UsageError("--arg is empty; write it as --arg '--option value'")
     name, equals, value = words[0].partition("=")

@@ -155,7 +155,7 @@ async def test_projects_by_name() -> None:
         user = {"password": "x", "domain_name": "two", "group_ids": ["p"]}
         await create_row(client, "users", "a@b.c", user)
         assert manager.sent[-1].values["group_ids"] == [second["id"]]
-        with pytest.raises(NotFound, match="there is no project q"):
+        with pytest.raises(NotFound, match="there is no project 'q'"):
             await allow_resource_group(client, "gpu", "project", "q")
 
 
@@ -177,7 +177,7 @@ async def test_members() -> None:
         assert manager.sent[-1].values == expected
         await change_members(client, "p", ["a@b.c"], remove=True)
         assert manager.sent[-1].values["user_update_mode"] == "remove"
-        with pytest.raises(NotFound, match=r"there is no user x@y\.z"):
+        with pytest.raises(NotFound, match=r"there is no user 'x@y\.z'"):
             await change_members(client, "p", ["x@y.z"])
         with pytest.raises(LocalProtocolError, match="no users"):
             await change_members(client, "p", [])

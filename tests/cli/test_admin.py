@@ -73,7 +73,7 @@ def test_pages_and_columns_of_ps(commands: Commands, served: Env) -> None:
     for options, reason in [
         (("-f", "token,nonsense"), "there is no column 'nonsense'; there are token, runtime"),
         (("-f", "token,"), "names with commas between"),
-        (("--limit", "0"), "0 is not in the range"),
+        (("--limit", "0"), "--limit: 0 is less than 1"),
         (("--status", "runing"), "did you mean 'RUNNING'?"),
     ]:
         assert reason in commands.run("ps", *options, env=served).problem(125)

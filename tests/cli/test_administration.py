@@ -205,8 +205,11 @@ def test_rescan(commands: Commands, manager: SmallManager, env: Env) -> None:
         (("users", "create", "a@b.c"), "a password is needed; give it with --password-file"),
         (("users", "create", "a@b.c", "--password-file", "x"), "x cannot be read: No such file"),
         (("users", "create", "a@b.c", "--password-file", "./-"), "./- cannot be read: No such"),
-        (("users", "create", "a@b.c", "b"), "unexpected extra argument"),
-        (("users", "--json", "create", "a@b.c"), "the options of users are for its list"),
+        (("users", "create", "a@b.c", "b"), "unexpected argument: b"),
+        (
+            ("users", "--json", "create", "a@b.c"),
+            "--json is for the list ('backend.ai admin users')",
+        ),
         (("users", "creat"), "did you mean 'create'?"),
         (("users", "update", "a@b.c"), "nothing of the user a@b.c is to be changed"),
         (("users", "update", "a@b.c", "--cuid", "1", "--unset-cuid"), "not both"),
@@ -223,7 +226,7 @@ def test_wrong_usage(commands: Commands, env: Env, words: tuple[str, ...], reaso
 def test_what_is_not_there(commands: Commands, manager: SmallManager, env: Env) -> None:
     for words in (("update", "x", "--description", "y"), ("delete", "x", "--yes")):
         problem = commands.run("admin", "domains", *words, env=env).problem(126)
-        assert "there is no domain x" in problem
+        assert "there is no domain 'x'" in problem
     assert manager.sent == []
 
 

@@ -173,7 +173,7 @@ def test_kernel_that_ends_under_it(commands: Commands, port: str) -> None:
         (("lab1", "nonesuch"), "No such app"),
         (("nonesuch", "1"), "No such kernel"),
         (("lab1", "1", "--bind", "1234"), "--bind"),
-        (("lab1", "1", "--arg", "'"), "No closing quotation"),
+        (("lab1", "1", "--arg", "'"), "quotation marks do not match"),
         (("lab1", "1", "--arg", ""), "--arg is empty"),
         (("lab1", "1", "-e", "=x"), "NAME=VALUE"),
         (("lab1", "1", "-e", "NO_SUCH"), "NO_SUCH"),

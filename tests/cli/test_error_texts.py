@@ -13,7 +13,7 @@ from .error_texts import ROWS, Row
 from .situations import SITUATIONS
 
 _RANDOM = (
-    (re.compile(r"127\.0\.0\.1:(?!(?:1|8081)\b)\d+|localhost:\d+"), "{host}"),
+    (re.compile(r"127\.0\.0\.1:(?!(?:0|1|8081)\b)\d+|localhost:(?!3000)\d+"), "{host}"),
     (re.compile(r"\b\d+(?= ms$)", re.M), "{n}"),
     (re.compile(r"(?<=installed here: )[a-z0-9, ]+"), "{runtimes}"),
     (re.compile(r"(?<=TLS failed \()[\w ]+"), "{reason}"),

@@ -122,7 +122,7 @@ def test_a_compile_error(commands: Commands) -> None:
     result = commands.run("run", "c", "main.c")
     assert result.code not in (0, 125, 126, 127) and result.stdout == b""
     assert re.search(r"main\.c:1:\d+: error: .*nonsense", result.stderr)
-    assert re.search(r"✘ Build failed \(exit code \d+\)\.", result.stderr)
+    assert re.search(r"✘ Build failed \(exit code \d+\); nothing was run\.", result.stderr)
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV", "SIGTERM"])
@@ -289,7 +289,7 @@ def test_a_build_that_fails(commands: Commands) -> None:
     arguments = ["--build", "exit 9", "--exec", "echo executed", "part.py"]
     result = commands.run("run", "python", *arguments)
     assert (result.code, result.stdout) == (9, b"")
-    assert "✘ Build failed (exit code 9)." in result.stderr
+    assert "✘ Build failed (exit code 9); nothing was run." in result.stderr
 
 
 def test_several_scripts(commands: Commands, served: Mapping[str, str]) -> None:

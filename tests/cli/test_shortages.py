@@ -103,6 +103,45 @@ def test_disk(
         commands.run("rm", "lab1", env=env)
 
 
+@pytest.fixture
+def no_privileges() -> str:
+    """The command in front of one that may read no more than the permissions of files say."""
+    if os.getuid() != 0:
+        return ""
+    if not shutil.which("setpriv"):
+        raise lacking("this needs setpriv, as root")
+    return "setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-all"
+
+
+@pytest.mark.parametrize(
+    ("command", "said_of"),
+    [
+        ("run -q python -c 'print(1)'", None),
+        ("repl -q python </dev/null", None),
+        ("doctor", None),
+        ("serve --port 0", "--data"),
+        ("vfolder list", "--data"),
+    ],
+)
+def test_home_of_another_user(
+    commands: Commands, no_privileges: str, command: str, said_of: str | None
+) -> None:
+    """It is not needed; what has to be kept there names the option for another folder."""
+    home = commands.work / "others"
+    home.mkdir(mode=0)
+    env = {"HOME": str(home), "XDG_CONFIG_HOME": str(commands.work)}
+    try:
+        result = commands.shell(f"{no_privileges} backend.ai {command}", env)
+        without = commands.shell(f"{no_privileges} backend.ai config", {"HOME": str(home)})
+    finally:
+        home.chmod(0o700)
+    if said_of is None:
+        assert result.code == 0, result.stderr
+    else:
+        assert "Permission denied" in result.problem(125) and said_of in result.problem(125)
+    assert "HOME is another user's" in without.problem(125)
+
+
 @pytest.mark.usefixtures("ssh_keygen")
 def test_private_keys_of_a_busy_file_stay(
     commands: Commands, served: Mapping[str, str], mounting: str

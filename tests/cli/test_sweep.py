@@ -182,7 +182,14 @@ def test_a_file_that_a_crash_cut_short(commands: Commands) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b'{"case": {"OTHER": "1"}, "succeeded": true}\n', b"{}\n{}\n", b"1\n\n", b"\xff\xfe\n"],
+    [
+        b'{"case": {"OTHER": "1"}, "succeeded": true}\n',
+        b"{}\n{}\n",
+        b"1\n\n",
+        b"\xff\xfe\n",
+        b"print(1)",
+        b"1\n",
+    ],
 )
 def test_a_file_that_is_of_something_else(commands: Commands, content: bytes) -> None:
     path = commands.work / "a.jsonl"

@@ -103,7 +103,8 @@ def requested_amounts(texts: Mapping[str, str], total: Amounts) -> dict[str, Dec
     try:
         amounts = parse_amounts(texts)
     except ValueError as exc:
-        raise Refused(400, "invalid-api-params", str(exc)) from None
+        detail = "ask for resources such as -r cpu=2 -r mem=1g"
+        raise Refused(400, "invalid-api-params", str(exc), detail) from None
     for slot, amount in amounts.items():
         if amount > total[slot]:
             asked, most = format_amount(slot, amount), format_amount(slot, total[slot])

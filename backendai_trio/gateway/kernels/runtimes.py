@@ -135,9 +135,9 @@ def rustup_home() -> str | None:
 
     Its rustc is a proxy, which finds the compiler in the home of its installer.
     """
-    # A user without a home, as containers may have, is no error.
+    # A user without a home, as containers may have, or with that of another user, is no error.
     rustup = os.environ.get("RUSTUP_HOME") or os.path.expanduser("~/.rustup")  # noqa: PTH111
-    return rustup if Path(rustup).is_dir() else None
+    return rustup if os.path.isdir(rustup) else None  # noqa: PTH112 (`Path` raises what it meets)
 
 
 def installed_versions() -> list[tuple[Runtime, str]]:

@@ -21,7 +21,7 @@ def check_supported(request: CreateVFolder) -> None:
         detail = f"{request.host!r} is unknown; the only storage host here is {HOST!r}"
         raise Refused(400, "invalid-api-params", "No such storage host", detail)
     if request.group is not None:
-        detail = "folders belong to users here; leave out the group"
+        detail = "folders belong to users here; leave out the group (--group)"
         raise Refused(400, "invalid-api-params", "This gateway has no groups", detail)
 
 

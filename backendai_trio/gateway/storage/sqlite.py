@@ -100,9 +100,10 @@ def _check_version(database: sqlite3.Connection, path: Path | None, known: int) 
 
 
 def _unusable(path: Path | None, exc: Exception) -> GatewayError:
+    reason = getattr(exc, "strerror", None) or exc
     return GatewayError(
-        f"cannot keep the gateway's data in {path}: {exc}; "
-        "solve that, or use another folder (GatewayOptions.data, --data)"
+        f"cannot keep the gateway's data in {path}: {reason}; "
+        "make that file writable, or use another folder (GatewayOptions.data, --data)"
     )
 
 

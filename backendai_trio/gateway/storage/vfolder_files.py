@@ -91,7 +91,7 @@ def make_directory(root: Path, request: MakeDirectory) -> None:
             400,
             "vfolder-operation-failed",
             "The folder cannot be made",
-            f"the parent of {request.path!r} does not exist; request that parents are made",
+            f"the parent of {request.path!r} does not exist; make it as well (--parents)",
         ) from None
     except FileExistsError:
         raise _exists(request.path) from None

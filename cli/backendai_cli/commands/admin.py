@@ -184,9 +184,9 @@ def query_command(
     if text is not None and file is not None:
         raise click.UsageError("give either TEXT or --file, not both")
     if text is None:
-        if file is None and sys.stdin.isatty():
-            raise click.UsageError("no query: give it as TEXT, with --file, or on standard input")
-        text = (file or sys.stdin).read()
+        text = "" if file is None and sys.stdin.isatty() else (file or sys.stdin).read()
+    if not text.strip():
+        raise click.UsageError("no query: give it as TEXT, with --file, or on standard input")
     values = dict(map(_variable, variables))
     with open_server(Status(), local=local) as config:
         data = call_server(config, partial(query, query=text, variables=values))

@@ -15,9 +15,9 @@ from ..copy_options import Selection, kernel_selection_options
 from ..kernel_options import GroupedCommand, KernelOptions, kernel_options
 from ..options import local_option, new_token_option, quiet_option
 from ..parameters import LocalPath
-from ..run.program import no_such_option
 from ..runtime_argument import RUNTIME, WORDS
 from ..server import configured_server, open_server
+from ..usage_errors import no_such_option
 
 __all__ = ["command"]
 

@@ -53,7 +53,7 @@ def command(username: str | None, password_file: Path | Stream | None, force: bo
     secrets = _secrets(password_file)
     if username is None:
         if password_file is not None or not sys.stdin.isatty():
-            raise click.UsageError("name the user as an argument")
+            raise click.UsageError("name the user: backend.ai login USERNAME")
         username = ask("User ID")
     assert username is not None
     login = _log_in(config, username, secrets, force=force)

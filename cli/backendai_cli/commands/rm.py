@@ -80,7 +80,7 @@ def command(
     if chosen == bool(kernels):
         raise click.UsageError("name kernels, or choose them with --status and --name")
     if chosen:
-        check_can_ask("What is chosen is about to be ended.", yes=yes)
+        check_can_ask("The kernels that --status and --name choose are about to be ended.", yes=yes)
     config = configured_server("end kernels")
     shown = Status(quiet=quiet)
     if chosen:

@@ -73,7 +73,8 @@ def create(
 
     queued = enqueue_only or kind == "batch"
     if queued and kernel.max_wait is not None:
-        raise click.UsageError("this waits for nothing, and leaves it queued: leave --max-wait out")
+        option = "--enqueue-only" if enqueue_only else "--type batch"
+        raise click.UsageError(f"{option} does not wait for the kernel, so it takes no --max-wait")
     if (kind == "batch") != bool(startup_command):
         raise click.UsageError("--type batch and --startup-command go together")
     spec = kernel.spec(lang)

@@ -99,7 +99,10 @@ def scp(arguments: tuple[str, ...], identity: Path | None) -> int:
     names = {session.rpartition("@")[2] for session in sessions}
     users = {session.rpartition("@")[0] for session in sessions}
     if len(names) != 1 or len(users) != 1:
-        raise click.UsageError("write either SRC or DST as ID:PATH, with one session")
+        raise click.UsageError(
+            "write either SRC or DST as ID:PATH, with one kernel; a local name "
+            "with a colon is written ./NAME"
+        )
     connection = connect(names.pop(), key=identity, user=users.pop() or None)
     return replace_process("scp", connection, arguments)
 

@@ -176,9 +176,13 @@ def upload(file: Path, yes: bool, quiet: bool) -> None:
     try:
         keypair = SSHKeyPair(public.read_text("utf-8"), file.read_text("utf-8"))
     except OSError as exc:
-        raise click.ClickException(f"cannot read {exc.filename}: {exc.strerror}") from None
+        raise click.ClickException(
+            f"cannot read {exc.filename}: {exc.strerror}; the public key is read from FILE.pub"
+        ) from None
     except UnicodeDecodeError:
-        raise click.UsageError(f"{file} and {public}: keys are text, and this is not") from None
+        raise click.UsageError(
+            f"{file} and {public} must be text, as keys are, and one of them is not"
+        ) from None
     if "PRIVATE KEY" not in keypair.private_key:
         raise click.UsageError(f"{file} is no private key; the public one is read from {public}")
 

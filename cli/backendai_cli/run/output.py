@@ -78,7 +78,7 @@ class Output:
             case BuildFinished(None | 0):
                 self._status.done("Build finished.")
             case BuildFinished(code):
-                self._status.fail(f"Build failed (exit code {code}).")
+                self._status.fail(f"Build failed (exit code {code}); nothing was run.")
             case Log(text):
                 self._status.info(text)
             case Media() | Html():

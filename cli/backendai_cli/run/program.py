@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..languages import is_language, language_of_file
+from ..usage_errors import no_such_option
 
 if TYPE_CHECKING:
     from backendai_trio import BatchOptions
@@ -21,7 +22,6 @@ __all__ = [
     "append_arguments",
     "explain_missing_files",
     "explain_unknown_option",
-    "no_such_option",
     "read_code",
     "split_command_line",
 ]
@@ -91,14 +91,6 @@ def _arguments_in(shebang: str) -> list[str] | None:
         if name == "backend.ai" and "run" in words[at:]:
             return words[words.index("run", at) + 1 :]
     return None
-
-
-def no_such_option(exc: click.NoSuchOption) -> str:
-    """What is said of an option that this command does not have, without an end."""
-    text = exc.message.rstrip(".")
-    if exc.possibilities:
-        text += f"; did you mean {' or '.join(exc.possibilities)}?"
-    return text
 
 
 def explain_unknown_option(

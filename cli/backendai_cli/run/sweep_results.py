@@ -16,10 +16,13 @@ from backendai_trio import Case
 from backendai_trio.kernels import CaseResult
 
 from .. import exit_codes
+from ..errors import read_failure
 
 __all__ = ["Outcome", "ResultsFile", "read_successes"]
 
 Values = frozenset[tuple[str, str]]
+_BEGIN = '{"case": '
+"""Of the line of a result."""
 
 
 class Outcome:
@@ -86,7 +89,9 @@ class ResultsFile:
                 f"continue its sweep with --resume {path}"
             ) from None
         except OSError as exc:
-            raise click.ClickException(f"{path} cannot be written: {exc.strerror}") from None
+            raise click.ClickException(
+                f"--results {path}: cannot be written: {exc.strerror}"
+            ) from None
         try:
             _end_the_last_line(fd)
             yield cls(fd)
@@ -122,20 +127,23 @@ def read_successes(path: Path, cases: Sequence[Case]) -> set[Values]:
         click.ClickException: it cannot be read, or holds anything but results of this sweep.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return set()
     except (OSError, UnicodeDecodeError) as exc:
-        raise click.ClickException(f"{path} cannot be read: {exc}") from None
+        raise click.ClickException(
+            f"--resume {path}: cannot be read: {read_failure(exc)}"
+        ) from None
+    lines = text.splitlines()
     names = set(cases[0].values)
     succeeded: set[Values] = set()
     for number, line in enumerate(lines, start=1):
         if not line:
             continue
+        if number == len(lines) and _is_cut_short(text, line):
+            break
         values, success = _read_line(line)
         if values is None:
-            if number == len(lines):
-                break
             raise click.ClickException(f"--resume {path}: line {number} is not a result of a sweep")
         if set(values) != names:
             raise click.ClickException(
@@ -148,6 +156,12 @@ def read_successes(path: Path, cases: Sequence[Case]) -> set[Values]:
         else:
             succeeded.discard(key)
     return succeeded
+
+
+def _is_cut_short(text: str, last: str) -> bool:
+    """Whether the last line of a text is the beginning of a result, and not a line of another file,
+    which would be lost."""
+    return not text.endswith("\n") and (last.startswith(_BEGIN) or _BEGIN.startswith(last))
 
 
 def _read_line(line: str) -> tuple[Mapping[str, str] | None, bool]:

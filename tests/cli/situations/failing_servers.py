@@ -77,6 +77,8 @@ _answers(
 )
 _answers("a failure of the server", HELLO, _problem(500, "internal-server-error", "Internal error"))
 _answers("a problem without words", HELLO, reply(500, b"", "text/plain"))
+_answers("a clock that is off", HELLO, _problem(400, "invalid-auth-params", "Date/time sync error"))
+_answers("a page in place of an answer", HELLO, page(200, "Log in to the network"))
 _answers("JSON that is torn", HELLO, reply(200, b'{"result": ', "application/json"))
 
 

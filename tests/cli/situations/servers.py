@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -33,10 +34,15 @@ async def a_gateway(work: Path) -> AsyncIterator[Variables]:
 @situation
 @asynccontextmanager
 async def a_kernel(work: Path) -> AsyncIterator[Variables]:
-    """It is called lab1 and has a file and a folder; the virtual folder is called data."""
+    """It is called lab1 and has a file and a folder; the virtual folder is called data. The
+    pairs of files called key and odd are no key pairs."""
     (work / "here").mkdir()
     (work / "main.py").write_text("print(1)")
     (work / "a.txt").write_text("mine\n")
+    for name, content in (("key", b"x"), ("odd", b"\xff")):
+        (work / name).write_bytes(content)
+        (work / f"{name}.pub").write_bytes(content)
+    os.mkfifo(work / "pipe")
     async with open_gateway() as gateway, open_client(gateway.config) as client:
         await create_vfolder(client, "data")
         async with open_kernel(client, KernelSpec(runtime="python"), token="lab1") as kernel:

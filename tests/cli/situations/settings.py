@@ -41,6 +41,19 @@ _settings("a web server for logins", BACKEND_ENDPOINT=_URL, BACKEND_ENDPOINT_TYP
 _settings("no CA file", **KEY_PAIR, BACKEND_ENDPOINT=_URL, BACKEND_CA_FILE="none.pem")
 _settings("an empty CA file", **KEY_PAIR, BACKEND_ENDPOINT="https://x.y", BACKEND_CA_FILE="empty")
 _settings("an unknown profile", **KEY_PAIR, BACKEND_ENDPOINT=_URL, BACKEND_PROFILE="none")
+_settings(
+    "a secret key that was cut", **KEY_PAIR | {"BACKEND_SECRET_KEY": "x"}, BACKEND_ENDPOINT=_URL
+)
+_settings("a password in the endpoint", **KEY_PAIR, BACKEND_ENDPOINT="http://me:secret@127.0.0.1:1")
+_settings("a query in the endpoint", **KEY_PAIR, BACKEND_ENDPOINT="http://127.0.0.1:1/?a=1")
+_settings(
+    "a choice in words", **KEY_PAIR, BACKEND_ENDPOINT=_URL, BACKEND_SKIP_SSLCERT_VALIDATION="x"
+)
+_settings(
+    "one address of a pair", **KEY_PAIR, BACKEND_ENDPOINT=_URL, BACKEND_OVERRIDE_STORAGE_PROXY="x"
+)
+_settings("a CA that is a folder", **KEY_PAIR, BACKEND_ENDPOINT="https://x.y", BACKEND_CA_FILE=".")
+_settings("a network out of reach", **KEY_PAIR, BACKEND_ENDPOINT="http://255.255.255.255")
 _settings("a host name without an address", **KEY_PAIR, BACKEND_ENDPOINT="http://nowhere.invalid")
 _settings("a host name that is too long", **KEY_PAIR, BACKEND_ENDPOINT=f"http://{'a' * 64}.invalid")
 _settings("a proxy that is no URL", **KEY_PAIR, BACKEND_ENDPOINT=_URL, HTTP_PROXY="http://[::1")
@@ -58,6 +71,11 @@ def _dotenv(name: str, data: bytes) -> None:
 
 _dotenv("a binary .env", b"BACKEND_ENDPOINT=\xff\xfa\xc0\n")
 _dotenv("a torn .env", b"BACKEND_ENDPOINT='http://x\n")
+_dotenv("a .env with NUL characters", b"BACKEND_ENDPOINT=\0\n")
+_dotenv("a .env without an equals sign", b"BACKEND_ENDPOINT http://x\n")
+_dotenv("a .env with two settings in a line", b"BACKEND_ENDPOINT=a BACKEND_ACCESS_KEY=b\n")
+_dotenv("a .env with open quotes before", b"OTHER='open\nBACKEND_ENDPOINT=x\n'\n")
+_dotenv("an empty key in .env", b"BACKEND_ENDPOINT=http://127.0.0.1:1\nBACKEND_ACCESS_KEY=\n")
 
 
 @situation
@@ -68,12 +86,22 @@ async def a_dangling_env_file(work: Path) -> AsyncIterator[Variables]:
     yield {}
 
 
-@situation
-@asynccontextmanager
-async def a_profile_that_cannot_be_read(work: Path) -> AsyncIterator[Variables]:
-    await trio.lowlevel.checkpoint()
-    profiles = work.parent / "home" / ".config" / "backendai-trio"
-    profiles.mkdir(parents=True)
-    (profiles / "profiles.toml").write_text("[default\n")
-    (profiles / "profiles.toml").chmod(0o600)
-    yield {}
+def _profiles(name: str, text: bytes, mode: int = 0o600) -> None:
+    @asynccontextmanager
+    async def profiles(work: Path) -> AsyncIterator[Variables]:
+        await trio.lowlevel.checkpoint()
+        file = work.parent / "home" / ".config" / "backendai-trio" / "profiles.toml"
+        file.parent.mkdir(parents=True)
+        file.write_bytes(text)
+        file.chmod(mode)
+        yield {}
+
+    SITUATIONS[name] = profiles
+
+
+_profiles("a profile that cannot be read", b"[default\n")
+_profiles("profiles that are no text", b"\xff\xfa")
+_profiles("profiles that others can read", b"[default]\n", 0o644)
+_profiles("a profile with an unknown setting", b'[default]\nend_point = "http://x"\n')
+_profiles("a profile with a number", b"[default]\nendpoint = 1\n")
+_profiles("a setting outside of a profile", b'endpoint = "http://x"\n')

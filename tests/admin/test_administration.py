@@ -155,7 +155,7 @@ async def test_projects_by_name() -> None:
         user = {"password": "x", "domain_name": "two", "group_ids": ["p"]}
         await create_row(client, "users", "a@b.c", user)
         assert manager.sent[-1].values["group_ids"] == [second["id"]]
-        with pytest.raises(NotFound, match="there is no project 'q'"):
+        with pytest.raises(NotFound, match="there is no project q"):
             await allow_resource_group(client, "gpu", "project", "q")
 
 

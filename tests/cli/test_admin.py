@@ -438,7 +438,7 @@ def test_templates(commands: Commands, served: Env) -> None:
     replaced = commands.run("template", "update", "lab", "python", env=served)
     assert replaced.stderr == "✔ The template lab is replaced.\n"
     for line, reason in [
-        (("create", "-"), "name one with --template"),
+        (("create", "-"), "name the template with --template"),
         (("template", "create", "x", "lua", "--priority", "1"), "does not hold a priority"),
         (("template", "create", "x", "lua", "--no-reuse"), "does not hold --max-wait and"),
     ]:

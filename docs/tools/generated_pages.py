@@ -36,6 +36,8 @@ COMMANDS = "reference/commands"
 LINK_TO_DOCUMENT = re.compile(
     rf"\]\(((?:\.\./)*)\.\./({'|'.join(map(re.escape, DOCUMENTS))})(?=[#)])"
 )
+#: Links of these documents to files: their texts and paths.
+LINK_TO_FILE = re.compile(r"\[([^]]*)\]\(([^):#]+)(?:#[^)]*)?\)")
 #: Where a page says so, a table of a class' methods is to stand.
 METHODS = re.compile(r"^<!-- methods of ([.\w]+) -->$", re.MULTILINE)
 #: Where a page names a package, its public names are to stand.
@@ -130,10 +132,16 @@ def _replaced(nav: Any, pages: list[Any]) -> Any:
 
 def _document(path: Path) -> str:
     """A document of the root folder, with the links that it has as a page."""
-    text = path.read_text(encoding="utf-8").replace("](docs/", "](")
+    text = LINK_TO_FILE.sub(_link_or_text, path.read_text(encoding="utf-8"))
+    text = text.replace("](docs/", "](")
     for name, page in DOCUMENTS.items():
         text = text.replace(f"]({name}", f"]({page}")
     return text
+
+
+def _link_or_text(match: re.Match[str]) -> str:
+    """The link if the site has its file, else the text of the link."""
+    return match[0] if match[2] in DOCUMENTS or match[2].startswith("docs/") else match[1]
 
 
 # --- the commands ---------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import click
 
 from . import exit_codes
 from .confirmation import Declined
+from .lost_interrupts import deliver_lost_interrupts
 from .program_output import STANDARD_OUTPUT, open_standard_streams
 from .termination import EndedBySignal
 from .usage_errors import usage_text
@@ -99,6 +100,7 @@ def _run(command: click.Command, arguments: Sequence[str], name: str) -> int:
     try:
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            deliver_lost_interrupts()
         result = _invoke(command, arguments, name)
         return result if isinstance(result, int) else 0
     except (BrokenPipeError, SystemExit):

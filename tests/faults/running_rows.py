@@ -196,8 +196,8 @@ async def interrupting_a_terminal(cell: Cell) -> None:
 async def restarting_a_terminal(cell: Cell) -> None:
     data = b""
     async with cell.armed(BROKEN), open_terminal(cell.kernel) as opened:
-        await opened.send_all(b"value=42; echo se''t\n")
-        await read_until(opened, b"set")
+        await opened.send_all(b"value=42; PS1='se''t>'\n")
+        await read_until(opened, b"set>")  # no prompt of this shell shows the folder now
         await opened.restart()
         await read_until(opened, b"work")  # the prompt of a fresh shell
         await opened.send_all(b'echo "<$value>"\n')

@@ -101,7 +101,8 @@ KERNELS: dict[str, Call] = {
     "download_as": lambda on: on.kernel.download_as("kept", on.into() / "mine"),
     "enqueue": enqueue,
     "execute": lambda on: on.kernel.execute("import time\nfor _ in range(9): time.sleep(0.005)"),
-    "find": lambda on: on.classes["Kernel"].find(on.kernel.token),
+    # Not by its token, which an interrupted `rename` may have changed.
+    "find": lambda on: on.classes["Kernel"].find(on.kernel.kernel_id),
     "get_info": lambda on: on.kernel.get_info(),
     "get_or_create": create_and_destroy,
     "info": lambda on: on.kernel.info(),

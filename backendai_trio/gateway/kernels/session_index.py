@@ -34,6 +34,7 @@ class SessionIndex:
         self._uuids_are_ids = uuids_are_ids
         self._running: dict[Key, Session] = {}
         self._queued: dict[Key, QueuedSession] = {}
+        self._of_id: dict[str, AnySession] = {}
 
     def __len__(self) -> int:
         return len(self._running) + len(self._queued)
@@ -73,8 +74,9 @@ class SessionIndex:
         if not (self._uuids_are_ids and is_uuid(name)):
             found = self.of_key((access_key, name))
         if found is None:
-            everything: list[AnySession] = [*self.running(access_key), *self.queued(access_key)]
-            found = next((item for item in everything if item.session_id == name), None)
+            found = self._of_id.get(name)
+            if found is not None and found.access_key != access_key:
+                found = None
         ended = isinstance(found, Session) and found.ended.is_set() and not ending
         if found is None or ended:
             raise Refused(
@@ -93,12 +95,12 @@ class SessionIndex:
 
     def add(self, item: QueuedSession) -> None:
         """Add a kernel that does not run yet."""
-        self._queued[item.key] = item
+        self._queued[item.key] = self._of_id[item.session_id] = item
 
     def start(self, item: QueuedSession, session: Session) -> None:
         """A kernel runs."""
         del self._queued[item.key]
-        self._running[item.key] = session
+        self._running[item.key] = self._of_id[item.session_id] = session
 
     def remove(self, kernel: AnySession) -> None:
         """Remove a kernel that has ended, or will never run."""
@@ -106,6 +108,7 @@ class SessionIndex:
             del self._running[kernel.access_key, kernel.token]
         else:
             del self._queued[kernel.key]
+        del self._of_id[kernel.session_id]
 
     def rename(self, session: Session, token: str) -> None:
         """Give a kernel that runs another token, which no other one has."""

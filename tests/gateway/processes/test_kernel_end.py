@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,32 @@ async def test_a_host_that_hangs(root: Path, conversation: TALK, isolation: Isol
             os.kill(parent(pid), signal.SIGSTOP)
             assert alive(pid)
     assert not alive(pid)
+    assert not exists(root)
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """The next descriptors of this process are beyond those that `select.select` takes."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 4096), limits[1]))
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        null = stack.enter_context(open(os.devnull))
+        while stack.enter_context(open(os.dup(null.fileno()))).fileno() < 1024:
+            pass
+        yield
+
+
+@pytest.mark.usefixtures("many_descriptors")
+async def test_the_host_of_a_gateway_with_many_kernels(
+    root: Path, conversation: TALK, isolation: Isolation
+) -> None:
+    """What a gateway passes to a host keeps its number."""
+    with trio.fail_after(30):
+        async with open_host(root, isolation) as host:
+            talk = conversation()
+            assert await run(host, ["echo", "alive"], talk) == 0
+            assert talk.text("stdout").strip() == b"alive"
     assert not exists(root)
 
 

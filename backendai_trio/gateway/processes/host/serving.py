@@ -131,7 +131,7 @@ class Host:
     def orphaned(self, seconds: float = 0) -> bool:
         """Whether the gateway has died, or does so within `seconds`."""
         if self.gateway >= 0:
-            return bool(select.select([self.gateway], [], [], seconds)[0])
+            return is_readable(self.gateway, seconds)
         deadline = time.monotonic() + seconds
         while os.getppid() == self.parent:
             if time.monotonic() >= deadline:
@@ -264,7 +264,7 @@ class Host:
             if not self.reap() or time.monotonic() > deadline:
                 break
             # Orphans of killed processes become our children; the next round kills them.
-            select.select([self.wakeup], [], [], 0.01)
+            is_readable(self.wakeup, 0.01)
         scratch = remove_tree(f"{self.root}/work")
         remove_tree(self.root)
         remove_tree(f"{self.root}.staging")  # in a namespace of its own, it cannot see that
@@ -276,3 +276,14 @@ class Host:
             "write_bytes": used.ru_oublock * 512,
             "scratch_bytes": scratch,
         }
+
+
+def is_readable(fd: int, seconds: float) -> bool:
+    """Whether a descriptor becomes readable in time.
+
+    Not by `select.select`, which takes none from 1,024 on: what the gateway passes keeps its
+    number, and a gateway with a hundred kernels has a thousand.
+    """
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))

@@ -8,12 +8,14 @@ it is too much, as Linux does in a control group.
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import trio
 
+from .check_pace import pace_of
 from .host.process_tree import below, kill
 
 __all__ = ["MemoryWatch"]
@@ -48,11 +50,14 @@ class MemoryWatch:
             host: process id of the kernel's process host.
             scope: ends this when it is cancelled.
         """
-        check = partial(_kill_largest, host, self._limit)
-        with scope:
+        check = partial(_checked, host, self._limit)
+        pace = pace_of("memory")
+        cost: float | None = None
+        with scope, pace.watching():
             while True:
-                await trio.sleep(CHECK_SECONDS)
-                killed = await trio.to_thread.run_sync(check, abandon_on_cancel=True)
+                await trio.sleep(pace.pause(CHECK_SECONDS, cost))
+                killed, cost = await trio.to_thread.run_sync(check, abandon_on_cancel=True)
+                pace.note(cost)
                 if killed is not None:
                     self._killed.append(killed)
 
@@ -64,6 +69,13 @@ class MemoryWatch:
             f"{_mib(item.used)}, and {item.name} was killed]\n"
             for item in killed
         )
+
+
+def _checked(host: int, limit: int) -> tuple[_Killed | None, float]:
+    """What `_kill_largest` has done, and its CPU time in seconds."""
+    before = time.thread_time()
+    killed = _kill_largest(host, limit)
+    return killed, time.thread_time() - before
 
 
 def _kill_largest(host: int, limit: int) -> _Killed | None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import termios
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
-__all__ = ["BURST_BYTES", "READ_BYTES", "OutputSource"]
+__all__ = ["BURST_BYTES", "READ_BYTES", "OutputSource", "Sink"]
+
+Sink: TypeAlias = Callable[[Literal["stdout", "stderr"], bytes], Awaitable[None]]
+"""Takes raw output of a program. While it blocks, the program blocks, so memory use stays flat. It
+is never called twice at a time."""
 
 #: The most bytes of one system call (the capacity of a pipe), and of one `OutputSource.read`.
 CALL_BYTES, READ_BYTES = 64 * 1024, 256 * 1024

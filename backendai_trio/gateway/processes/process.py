@@ -7,27 +7,19 @@ up to date, and a function that sends the host a message about it.
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
 
 import trio
 
 from ..._groups import one_error
 from ...errors import GatewayError
-from .output_source import BURST_BYTES, OutputSource
+from .input_watch import Ask, InputWatch
+from .output_source import BURST_BYTES, OutputSource, Sink
 from .program_streams import ProgramStreams
 
 __all__ = ["Ask", "Process", "ProcessState", "Sink"]
-
-#: Takes raw output of a program. While it blocks, the program blocks, so memory use stays flat. It
-#: is never called twice at a time.
-Sink: TypeAlias = Callable[[Literal["stdout", "stderr"], bytes], Awaitable[None]]
-
-#: Called (with "is it a password?") when the program waits for standard input. Returns a
-#: line with its newline, or None for end of file.
-Ask: TypeAlias = Callable[[bool], Awaitable[bytes | None]]
 
 #: A read of more than BURST_BYTES and less than this is followed by a pause, in which output
 #: gathers while the program goes on: a fast reader would get each 4 KiB by itself.
@@ -47,17 +39,6 @@ QUICK_GATHER_SECONDS = 0.004
 #: More than a pipe (64 KiB) or a terminal (about 68 KiB) can hold. Reading the rest of a program's
 #: output stops here, because a background process may write for ever.
 LEFTOVER_BYTES = 256 * 1024
-
-#: The time between two checks whether a program waits for input; grows while nothing happens. A
-#: check takes 50 us.
-FIRST_CHECK_SECONDS, MAX_CHECK_SECONDS = 0.002, 0.040
-
-#: The time between two checks while an input request is open.
-REQUEST_CHECK_SECONDS = 0.1
-
-
-class _NoLongerWaiting:
-    """Returned instead of an answer: the program has stopped waiting for one."""
 
 
 @dataclass
@@ -97,10 +78,9 @@ class Process:
         self._sources = streams.sources
         # Held from a read until the sink has the output: so output keeps its order.
         self._turn = trio.Lock()
-        self._activity = 0
         self._quick_reads = 0
         self._last_read: tuple[OutputSource | None, float] = (None, 0.0)
-        self._output_read = trio.lowlevel.ParkingLot()
+        self._input_watch = InputWatch(streams.stdin, state.pid, self.drain)
 
     @property
     def pid(self) -> int:
@@ -187,7 +167,7 @@ class Process:
                 for source in self._sources:
                     nursery.start_soon(self._pump, source, sink)
                 if ask is not None:
-                    nursery.start_soon(self._watch_for_input_wait, sink, ask)
+                    nursery.start_soon(self._input_watch.run, sink, ask)
                 yield
                 # While we hold the lock, no pump is between its read and its sink, where a
                 # cancellation would lose output.
@@ -237,14 +217,10 @@ class Process:
         """Deliver what one read returns, and return its size; None at end of file."""
         data = source.read()
         if data:
-            self._note_activity()
+            self._input_watch.note_output()
             self._note_read(source, len(data))
             await sink(source.name, data)
         return None if data is None else len(data)
-
-    def _note_activity(self) -> None:
-        self._activity += 1
-        self._output_read.unpark_all()
 
     def _note_read(self, source: OutputSource, size: int) -> None:
         """Count the short reads that have followed each other."""
@@ -253,63 +229,3 @@ class Process:
         follows = source is before and now - at < QUICK_SECONDS and size < QUICK_BYTES
         self._quick_reads = self._quick_reads + 1 if follows else 0
         self._last_read = (source, now)
-
-    async def _watch_for_input_wait(self, sink: Sink, ask: Ask) -> None:
-        """Check repeatedly whether the program waits for input, and ask for it.
-
-        There is no other way: Linux has no event for "a process reads this terminal or pipe".
-        """
-        delay, seen, checked_at = FIRST_CHECK_SECONDS, self._activity, trio.current_time()
-        while True:
-            await trio.sleep(delay)
-            if self._activity != seen:
-                seen, delay = self._activity, FIRST_CHECK_SECONDS
-                # A program that writes is seldom waiting, though another of its threads may be.
-                if trio.current_time() - checked_at < MAX_CHECK_SECONDS:
-                    continue
-            else:
-                delay = min(delay * 1.4, MAX_CHECK_SECONDS)
-            checked_at = trio.current_time()
-            if not self._stdin.is_awaited_by(self.pid):
-                continue
-            await self.drain(sink)
-            # While the sink was busy, a signal may have ended the read.
-            if not self._stdin.is_awaited_by(self.pid):
-                continue
-            answer = await self._ask_while_waiting(ask)
-            if answer is None and not self._stdin.is_awaited_by(self.pid):
-                # `write_stdin` has just written end of file, and a second one would be data.
-                continue
-            if not isinstance(answer, _NoLongerWaiting):
-                await self._stdin.write(answer)
-            self._activity += 1
-
-    async def _ask_while_waiting(self, ask: Ask) -> bytes | _NoLongerWaiting | None:
-        """Call `ask`, but cancel it when the program no longer waits for that answer.
-
-        That is so when the program stops waiting (because of a signal, say), and when it waits for
-        a password instead of something else, or the other way round: input that is typed ahead can
-        end one wait and begin the next between two checks.
-        """
-        answer: bytes | _NoLongerWaiting | None = _NoLongerWaiting()
-        hidden = self._stdin.hides_input()
-
-        async def call_ask() -> None:
-            nonlocal answer
-            answer = await ask(hidden)
-            nursery.cancel_scope.cancel()
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(call_ask)
-            misses = 0
-            while misses < 2:  # one may be a thread that woke up for a moment
-                with trio.move_on_after(REQUEST_CHECK_SECONDS) as unchanged:
-                    # A prompt for the next input is output, so a change is seen at once.
-                    while self._stdin.hides_input() == hidden:
-                        await self._output_read.park()
-                if not unchanged.cancelled_caught:
-                    break
-                waits = self._stdin.is_awaited_by(self.pid)
-                misses = 0 if waits else misses + 1
-            nursery.cancel_scope.cancel()
-        return answer

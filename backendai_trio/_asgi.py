@@ -19,6 +19,7 @@ from hypercorn.typing import ASGIFramework, ConnectionState
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ._http_connection import HttpConnection
+from ._read_share import ReadShare
 
 __all__ = ["ServerLimits", "drop_connections", "serve_app"]
 
@@ -88,6 +89,7 @@ async def serve_app(
         await app(scope, receive, send)
 
     wrapped = ASGIWrapper(cast(ASGIFramework, refusing))
+    shares = ReadShare()
     open_now = 0
 
     async def serve_connection(stream: trio.SSLStream[trio.SocketStream]) -> None:
@@ -97,7 +99,9 @@ async def serve_app(
             return
         open_now += 1
         try:
-            await HttpConnection(wrapped, config, context, ConnectionState({}), stream).run()
+            state = ConnectionState({})
+            with shares.connection() as share:
+                await HttpConnection(wrapped, config, context, state, stream, share=share).run()
         except Exception:  # it concerns this connection only, not the server
             log.exception("a connection has failed")
             await trio.aclose_forcefully(stream)

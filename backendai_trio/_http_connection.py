@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
@@ -13,27 +14,28 @@ from hypercorn.protocol.h11 import H11Protocol, H11WSConnection
 from hypercorn.protocol.ws_stream import FrameTooLargeError, WebsocketBuffer, WSStream
 from hypercorn.trio.tcp_server import TCPServer
 
+from ._read_share import QUEUE_PLACES
+
 if TYPE_CHECKING:
     from hypercorn.config import Config as HypercornConfig
+    from hypercorn.trio.worker_context import WorkerContext
     from hypercorn.typing import (
         AppWrapper,
         ASGIReceiveCallable,
         ASGIReceiveEvent,
         ASGISendCallable,
         ASGISendEvent,
+        ConnectionState,
         Scope,
         TaskGroup,
     )
     from wsproto.events import Message
 
+    from ._read_share import ConnectionShare
+
 __all__ = ["HttpConnection"]
 
-_READ_BYTES = 1024 * 1024
-"""How much is read at once. Each read takes 0.1 ms, whatever its size: with hypercorn's own 64 KiB
-a large upload took twice the time."""
 _EXTENSIONS = b"sec-websocket-extensions"
-_QUEUED_MESSAGES = 10
-"""Parts of a body, or messages of a WebSocket, that wait for the application."""
 _DISCONNECTS = ("http.disconnect", "websocket.disconnect")
 
 
@@ -106,6 +108,28 @@ class HttpConnection(TCPServer):
 
     _client_has_closed = False
 
+    def __init__(
+        self,
+        app: AppWrapper,
+        config: HypercornConfig,
+        context: WorkerContext,
+        state: ConnectionState,
+        stream: trio.SSLStream[trio.SocketStream],
+        *,
+        share: ConnectionShare,
+    ) -> None:
+        """
+        Args:
+            app: the application.
+            config: hypercorn's settings.
+            context: of the server.
+            state: of the connection.
+            stream: the connection.
+            share: how much it may read at once.
+        """
+        super().__init__(app, config, context, state, stream)
+        self._share = share
+
     async def protocol_send(self, event: Event) -> None:
         """Do what the protocol asks for; see `TCPServer.protocol_send`."""
         if self._client_has_closed and isinstance(event, Updated):
@@ -128,7 +152,7 @@ class HttpConnection(TCPServer):
             made.app,
             made.config,
             made.context,
-            cast("TaskGroup", _Applications(made.task_group)),
+            cast("TaskGroup", _Applications(made.task_group, self._share)),
             made.connection_state,
             made.ssl,
             made.client,
@@ -138,9 +162,10 @@ class HttpConnection(TCPServer):
         while True:
             try:
                 with trio.fail_after(self.config.read_timeout or inf):
-                    data = bytes(await self.stream.receive_some(_READ_BYTES))
+                    data = bytes(await self.stream.receive_some(self._share.read_bytes))
             except (trio.ClosedResourceError, trio.BrokenResourceError, trio.TooSlowError):
                 break
+            self._share.note(len(data))
             await self.protocol.handle(RawData(data))
             if not data:
                 break
@@ -155,10 +180,15 @@ class _Applications:
     Instead of hypercorn's `TaskGroup`, whose queues (hypercorn 0.18) have no room for the message
     of a disconnect when the application does not receive what its client sends: then the end of its
     response waits for ever, and so does the connection.
+
+    Args:
+        group: hypercorn's own.
+        share: how much may wait in a queue.
     """
 
-    def __init__(self, group: TaskGroup) -> None:
+    def __init__(self, group: TaskGroup, share: ConnectionShare) -> None:
         self._group = group
+        self._share = share
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> None:
         """See `TaskGroup.spawn`."""
@@ -176,8 +206,13 @@ class _Applications:
         Returns:
             Puts a message into its queue. After a disconnect, messages are dropped.
         """
-        room = trio.Semaphore(_QUEUED_MESSAGES)
+        room = trio.Semaphore(QUEUE_PLACES)
+        taken: deque[int] = deque()
         is_over = False
+
+        def release(places: int) -> None:
+            for _ in range(places):
+                room.release()
 
         async def run(
             scope: Scope,
@@ -188,7 +223,7 @@ class _Applications:
         ) -> None:
             async def receive_one() -> ASGIReceiveEvent:
                 message = await receive()
-                room.release()
+                release(taken.popleft())
                 return message
 
             await app(scope, receive_one, send, sync_spawn, call_soon)
@@ -199,11 +234,15 @@ class _Applications:
             nonlocal is_over
             if message["type"] in _DISCONNECTS:
                 is_over = True
-                room.release()  # the connection's reader may wait for it
+                taken.append(0)
+                release(QUEUE_PLACES)  # the connection's reader may wait for them
             else:
-                await room.acquire()
+                places = self._share.places
+                for _ in range(places):
+                    await room.acquire()
                 if is_over:
                     return
+                taken.append(places)
             await put(message)
 
         return put_where_is_room

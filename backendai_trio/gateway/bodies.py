@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from .._groups import one_error
+from ..files.thread_writer import file_threads
 from .refusals import Refused
 
 __all__ = ["StreamedResponse", "UnsignedBodies", "cancel_on_disconnect", "read_body"]
@@ -139,12 +140,14 @@ class StreamedResponse(Response):
                     request = Request(scope, receive)
                     nursery.start_soon(cancel_on_disconnect, request, nursery.cancel_scope)
                     await send(head)
-                    while (
-                        chunk := await trio.to_thread.run_sync(next, self._chunks, None)
-                    ) is not None:
+                    while (chunk := await self._next_chunk()) is not None:
                         await send({"type": "http.response.body", "body": chunk, "more_body": True})
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
                     nursery.cancel_scope.cancel()
         finally:
             if (close := getattr(self._chunks, "close", None)) is not None:
                 close()
+
+    async def _next_chunk(self) -> bytes | None:
+        async with file_threads():
+            return await trio.to_thread.run_sync(next, self._chunks, None)

@@ -56,8 +56,8 @@ class MemoryWatch:
         with scope, pace.watching():
             while True:
                 await trio.sleep(pace.pause(CHECK_SECONDS, cost))
-                killed, cost = await trio.to_thread.run_sync(check, abandon_on_cancel=True)
-                pace.note(cost)
+                killed, spent = await trio.to_thread.run_sync(check, abandon_on_cancel=True)
+                pace.note(cost := spent)
                 if killed is not None:
                     self._killed.append(killed)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import trio
 
 from ...config.user_dirs import sync_folder
-from ...files.thread_writer import feed_in_thread
+from ...files.thread_writer import feed_in_thread, file_threads
 from ...wire.storage_proxy import CHECKSUM_MISMATCH, PatchHead, TusState
 from ..cleanup import clean_up_in_thread
 from ..refusals import Refused, refusal_of
@@ -198,7 +198,10 @@ def _writer(path: Path, upload: PendingUpload, head: PatchHead) -> Iterator[_Wri
 
 async def _synced(writer: _Writer) -> bool:
     """Whether what was written is on the disk; the disk may be too slow for that."""
-    return await clean_up_in_thread(writer.sync, seconds=SYNC_SECONDS)
+    with trio.move_on_after(SYNC_SECONDS, shield=True):
+        async with file_threads():
+            return await clean_up_in_thread(writer.sync, seconds=SYNC_SECONDS)
+    return False
 
 
 class _Writer:

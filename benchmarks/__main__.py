@@ -34,6 +34,7 @@ GROUPS = (
     "files",
     "memory",
     "managers",
+    "load",
 )
 """In the order in which they run; each is a module of `groups`."""
 ON_REQUEST = ("managers",)

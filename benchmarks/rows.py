@@ -67,7 +67,7 @@ class Row:
     samples: Mapping[str, Sequence[float]]
     """Costs, by client: `OURS`, `BARE`, or the release of an official client. Less is better."""
     unit: str = "s"
-    """Of the samples: "s" or "bytes"."""
+    """Of the samples: "s", "bytes" or "count"."""
     size: int = 0
     """Bytes that were moved: the figures are shown as a throughput."""
     bare: str = ""

@@ -19,7 +19,7 @@ _MARKED = re.compile(r"(<!-- benchmarks:([^>]*?)-->\n)(.*?)(<!-- end of benchmar
 
 
 def shown(value: float, unit: str, size: int = 0) -> str:
-    """A figure with three digits and its unit; with a size, a throughput."""
+    """A figure with three digits and its unit; with a size, a throughput. Counts are whole."""
     if size and value > 0:
         return f"{_three(size / 1e6 / value)} MB/s"
     if unit == "count":

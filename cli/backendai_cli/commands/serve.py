@@ -112,6 +112,14 @@ _START_SECONDS = 3.0
     help="Kernels that run at once; further ones wait in a queue.",
 )
 @click.option(
+    "--max-waiting",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Kernels in the queue; further ones are refused.",
+)
+@click.option(
     "--resources",
     multiple=True,
     metavar="SLOT=AMOUNT",
@@ -175,6 +183,7 @@ def command(
     certificate_key: Path | None,
     idle_timeout: float,
     max_sessions: int,
+    max_waiting: int,
     resources: tuple[str, ...],
     folder_quota: int,
     isolation: Literal["auto", "bubblewrap", "process-group"],
@@ -218,6 +227,7 @@ def command(
         account=account,
         idle_seconds=idle_timeout,
         max_sessions=max_sessions,
+        max_waiting=max_waiting,
         resources=parse_pairs(resources, option="--resources", form="SLOT=AMOUNT"),
         max_vfolder_bytes=folder_quota,
         isolation=isolation,

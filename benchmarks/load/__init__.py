@@ -1,0 +1,1 @@
+"""The parts of the group `load`: what a gateway bears, and how it refuses more."""

@@ -35,10 +35,11 @@ GROUPS = (
     "memory",
     "managers",
     "load",
+    "soak",
 )
 """In the order in which they run; each is a module of `groups`."""
-ON_REQUEST = ("managers",)
-"""Those that run for `--managers` only."""
+ON_REQUEST = ("load", "soak")
+"""Those that run for `--only` only: they take the whole machine, or half an hour."""
 
 
 def main() -> int:
@@ -83,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--quick", action="store_true", help="fewer rounds and smaller sizes: under 5 minutes")
     add("--rounds", type=int, metavar="N", help="rounds of everything")
+    add("--minutes", type=float, metavar="N", help="of the group soak [30; 2 with --quick]")
     add("--json", type=Path, metavar="FILE", help="write all samples there")
     add("--plots", type=Path, metavar="FOLDER", help="write plots there, as SVG")
     add("--markdown", action="store_true", help="print one table in Markdown")
@@ -128,13 +130,17 @@ def _measure(arguments: argparse.Namespace, groups: dict[str, ModuleType]) -> Re
         release, equals, folder = text.rpartition("=")
         given[release if equals else USUAL] = Path(folder)
     peers, missing = find_peers(given, () if arguments.no_peers else PEERS)
-    setting = Setting(arguments.quick, peers, tuple(arguments.managers), arguments.rounds)
+    setting = Setting(
+        arguments.quick, peers, tuple(arguments.managers), arguments.rounds, arguments.minutes
+    )
     report = Report(quick=arguments.quick, missing=missing)
     before = os.getloadavg()[0]
     for name, group in groups.items():
         if arguments.only and name not in arguments.only:
             continue
-        if name in ON_REQUEST and not setting.managers:
+        if name in ON_REQUEST and not arguments.only:
+            continue
+        if name == "managers" and not setting.managers:
             continue
         start = time.monotonic()
         try:

@@ -27,6 +27,8 @@ class Setting:
     """Releases of real managers to measure on."""
     rounds: int | None = None
     """Rounds of everything, instead of each group's own number."""
+    minutes: float | None = None
+    """Of the group `soak`."""
 
     def count(self, full: int, quick: int) -> int:
         """A size of this run."""

@@ -51,11 +51,11 @@ class Load:
         self._watched: dict[str, list[float]] = {}
 
     async def kernels(self, count: int, *, run: bool) -> Figures:
-        """Create so many kernels, two at a time; the seconds of each, with its first run or without.
+        """Create so many kernels, two at a time; the seconds of each.
 
         Args:
             count: how many there are in the end.
-            run: whether code runs in each of them at once.
+            run: whether the seconds are those until code has run in it, too.
         """
         seconds: list[float] = []
 
@@ -168,7 +168,7 @@ class Load:
 
     async def watched(self) -> Figures:
         """End that; the seconds of each."""
-        while not all(self._watched.values()):
+        while not all(self._watched.values()):  # noqa: ASYNC110 (a look now and then is enough)
             await trio.sleep(0.05)
         self._watching.cancel()
         return self._watched

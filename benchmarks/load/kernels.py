@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from ..processes import descriptors, family, proportional_bytes, resident_bytes, threads
-from ..rows import Row
+from ..processes import CpuTime, descriptors, family, proportional_bytes, resident_bytes, threads
+from ..rows import BARE, OURS, Row
 from ..servers import gateway
 from ..setting import Setting
 from ..workers import open_worker
-from .figures import GATEWAY_BYTES, amount, p50_and_p99, refusal, seconds
+from .figures import GATEWAY_BYTES, NAME, amount, p50_and_p99, refusal, seconds
 
 __all__ = ["measure_kernels"]
 
@@ -31,7 +31,11 @@ def measure_kernels(setting: Setting) -> Iterator[Row]:
         variables = env | served.variables
         worker = stack.enter_context(open_worker(sys.executable, "ours_load.py", variables))
         worker.ask("kernels", FIRST)
-        few = worker.ask("executes")["seconds"] + worker.ask("executes")["seconds"]
+        few: list[float] = []
+        cpu = CpuTime(served.pid)
+        for _ in range(50):
+            few += worker.ask("executes")["seconds"]
+        cpu_of_few = cpu.seconds() / (2 * len(few))
         processes = family(served.pid)
         before = resident_bytes(served.pid), proportional_bytes(processes[1:])
 
@@ -51,7 +55,11 @@ def measure_kernels(setting: Setting) -> Iterator[Row]:
         yield amount(f"{title}: open files of the gateway", descriptors(served.pid), "count")
         yield amount(f"{title}: threads of the gateway", threads(served.pid), "count")
 
+        cpu = CpuTime(served.pid)
         figures = worker.ask("executes")
+        samples = {OURS: [cpu.seconds() / (2 * count)], BARE: [cpu_of_few]}
+        name = f"{title}: CPU of the gateway for a run"
+        yield Row(NAME, name, samples, bare=f"with {FIRST}")
         name = f"{title}: run of code in each"
         yield from p50_and_p99(name, figures["seconds"], before=few, bare=f"with {FIRST}")
         yield seconds(f"{title}: run of code in all of them at once, within", figures["all"])

@@ -7,8 +7,8 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
+from ..processes import peak_bytes
 from ..rows import OURS, Limit, Row
 from ..servers import gateway
 from ..setting import Setting
@@ -33,10 +33,10 @@ def measure(setting: Setting) -> Iterator[Row]:
         }
         for action, order in orders.items():
             os.sync()
-            before = _peak(served.pid, reset=True)
+            before = peak_bytes(served.pid, reset=True)
             with open_worker(sys.executable, "ours_files.py", env | served.variables) as worker:
                 client = float(worker.ask(*order)["growth"])
-            grown = {"client": client, "gateway": float(_peak(served.pid) - before)}
+            grown = {"client": client, "gateway": float(peak_bytes(served.pid) - before)}
             for who, growth in grown.items():
                 name = f"{action} of {size / GIB:g} GiB, growth of the {who}"
                 headline = action == "upload" and who == "client"
@@ -45,12 +45,3 @@ def measure(setting: Setting) -> Iterator[Row]:
         if not filecmp.cmp(source / "large.bin", back / "large" / "large.bin", shallow=False):
             raise MeasuringFailed("the file came back different")
         shutil.rmtree(back)
-
-
-def _peak(pid: int, *, reset: bool = False) -> int:
-    """Most memory that a process has had since the last reset, in bytes."""
-    process = Path(f"/proc/{pid}")
-    if reset:
-        (process / "clear_refs").write_text("5")
-    lines = (process / "status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))

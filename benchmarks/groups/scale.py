@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
+from ..processes import resident_bytes
 from ..rows import BARE, OURS, Limit, Row
 from ..servers import gateway, null_server
 from ..setting import Setting
@@ -55,10 +55,10 @@ def _of_a_gateway(setting: Setting) -> Iterator[Row]:
         variables = env | served.variables
         worker = stack.enter_context(open_worker(sys.executable, "ours_scale.py", variables))
         worker.ask("kernels", 2)  # the first ones load what all need
-        before = _resident(served.pid)
+        before = resident_bytes(served.pid)
         for count in counts:
             seconds[count] = [worker.seconds("kernels", count)]
-            memory[count] = [max(1.0, float(_resident(served.pid) - before))]
+            memory[count] = [max(1.0, float(resident_bytes(served.pid) - before))]
     yield from _series(GATEWAY, "bytes", memory)
     yield from _series(RUN, "s", seconds)
 
@@ -81,8 +81,3 @@ def _linear(name: str, samples: dict[int, list[float]], *, headline: bool) -> Ro
     title = f"{name}: each of {many:,}"
     bare = f"each of {few}"
     return Row(NAME, title, each, "bytes", bare=bare, limit=Limit(LINEAR, BARE), headline=headline)
-
-
-def _resident(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.clients.work import Awaited, execute_output, memory, output, terminal_output
+from benchmarks.clients.work import (
+    Awaited,
+    execute_output,
+    memory,
+    output,
+    percentile,
+    terminal_output,
+)
 
 
 @pytest.mark.parametrize(
@@ -60,3 +67,11 @@ def test_the_echo_of_a_command_does_not_look_like_its_output() -> None:
 
 def test_memory_of_this_process() -> None:
     assert 0 < memory("VmRSS") <= memory("VmHWM")
+
+
+@pytest.mark.parametrize(
+    ("percent", "value"), [(0, 1.0), (1, 1.0), (50, 50.0), (99, 99.0), (99.5, 100.0), (100, 100.0)]
+)
+def test_percentile(percent: float, value: float) -> None:
+    assert percentile([float(number) for number in range(100, 0, -1)], percent) == value
+    assert percentile([7.0], percent) == 7.0

@@ -100,3 +100,15 @@ def test_enqueue_only(commands: Commands, narrow: Env) -> None:
     assert "leave --max-wait out" in commands.run(
         "create", "lua", "--enqueue-only", "--max-wait", "3", env=narrow
     ).problem(125)
+
+
+def test_a_gateway_without_a_queue_refuses_at_once(commands: Commands) -> None:
+    secret = {"BACKEND_SECRET_KEY": SECRET_KEY}
+    options = ("--access-key", ACCESS_KEY, "--max-sessions", "1", "--max-waiting", "0")
+    with commands.serve(*options, env=secret) as gateway:
+        env = variables_of(gateway)
+        assert commands.run("create", "-q", "lua", "-t", "first", env=env).code == 0
+        refused = commands.run("create", "lua", "-t", "second", env=env)
+        assert refused.code == 126
+        assert "Too many kernels: this gateway runs at most 1; destroy one first" in refused.stderr
+        assert states(commands, env) == {"first": "RUNNING"}

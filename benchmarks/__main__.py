@@ -16,7 +16,7 @@ from .peers import PEERS, USUAL, find_peers
 from .report import Report
 from .rows import Row
 from .setting import Setting
-from .table import markdown_table, refreshed, text_tables
+from .table import ON_REQUEST, markdown_table, refreshed, text_tables
 from .workers import MeasuringFailed
 
 GROUPS = (
@@ -38,8 +38,6 @@ GROUPS = (
     "soak",
 )
 """In the order in which they run; each is a module of `groups`."""
-ON_REQUEST = ("load", "soak")
-"""Those that run for `--only` only: they take the whole machine, or half an hour."""
 
 
 def main() -> int:
@@ -80,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         metavar="NAME",
         choices=GROUPS,
-        help=f"a group: {', '.join(GROUPS)}",
+        help=f"a group: {', '.join(GROUPS)}. These run when they are named only, since they take "
+        f"half an hour or all of the machine: {', '.join(ON_REQUEST)}",
     )
     add("--quick", action="store_true", help="fewer rounds and smaller sizes: under 5 minutes")
     add("--rounds", type=int, metavar="N", help="rounds of everything")

@@ -35,17 +35,22 @@ def peak_bytes(pid: int, *, reset: bool = False) -> int:
 
 
 def proportional_bytes(pids: Iterable[int]) -> int:
-    """Memory of processes, what several of them share counted once (PSS). Those that have ended
-    count nothing."""
-    total = 0
-    for pid in pids:
-        try:
-            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        sizes = [line.split()[1] for line in text.splitlines() if line.startswith("Pss:")]
-        total += sum(map(int, sizes)) * 1024
-    return total
+    """Memory of processes, what several of them share counted once (PSS).
+
+    Those that have ended count nothing. Of a process host only root may know what it shares; for
+    other users all of its memory counts.
+    """
+    return sum(map(_proportional_bytes, pids))
+
+
+def _proportional_bytes(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
+    except PermissionError:
+        return resident_bytes(pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 def family(pid: int) -> list[int]:

@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 
 from .rows import BARE, OURS, Row, Table, spread
 
-__all__ = ["chosen", "markdown_table", "refreshed", "shown", "text_table", "text_tables"]
+__all__ = [
+    "ON_REQUEST",
+    "chosen",
+    "markdown_table",
+    "refreshed",
+    "shown",
+    "text_table",
+    "text_tables",
+]
 
 _SCALES = {
     "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")),
@@ -15,6 +23,8 @@ _SCALES = {
     "%": ((0.01, "%"),),
     "times": ((1.0, ""),),
 }
+ON_REQUEST = ("load", "soak")
+"""Groups that run when they are named only, and stand in tables that name them."""
 _MARKED = re.compile(r"(<!-- benchmarks:([^>]*?)-->\n)(.*?)(<!-- end of benchmarks -->)", re.DOTALL)
 
 
@@ -138,11 +148,14 @@ def _markdown(cells: list[list[str]]) -> str:
 
 
 def chosen(rows: Iterable[Row], words: Sequence[str]) -> list[Row]:
-    """The rows of these groups; "headlines" means those of the short table, no word all."""
+    """The rows of these groups; "headlines" means those of the short table, no word all but those
+    of `ON_REQUEST`."""
     return [
         row
         for row in rows
-        if not words or row.group in words or ("headlines" in words and row.headline)
+        if (not words and row.group not in ON_REQUEST)
+        or row.group in words
+        or ("headlines" in words and row.headline)
     ]
 
 

@@ -89,6 +89,12 @@ def test_chosen_rows(words: list[str], names: list[str]) -> None:
     assert [row.name for row in chosen(ROWS, words)] == names
 
 
+def test_groups_on_request_stand_in_tables_that_name_them() -> None:
+    row = Row("load", "many kernels", {OURS: [1.0]})
+    assert chosen([*ROWS, row], []) == ROWS
+    assert chosen([*ROWS, row], ["load"]) == [row]
+
+
 TEXT = """# Title
 
 <!-- benchmarks: headlines -->

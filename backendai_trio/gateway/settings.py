@@ -196,7 +196,9 @@ def bind(options: GatewayOptions) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((options.host, options.port))
-        listener.listen(128)
+        # A busy gateway accepts one connection in each turn of its event loop. Those for which
+        # there is no room try again after a second, and after two, four, eight.
+        listener.listen(socket.SOMAXCONN)
     except (OSError, OverflowError) as exc:
         listener.close()
         raise GatewayError(

@@ -144,7 +144,7 @@ async def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(128)
+        listener.listen(socket.SOMAXCONN)  # it accepts one in each turn of its event loop
     except OSError as exc:
         listener.close()
         raise ConfigError(

@@ -30,6 +30,8 @@ from backendai_trio.transport.limits import Limits
 PYTHON = KernelSpec(runtime="python")
 CONNECTIONS = 400
 """The most requests of this client at once."""
+LANES = 100
+"""The most runs at once of those that begin at a rate: the default of a client."""
 CREATES_AT_ONCE = 2
 SETTLE_SECONDS = 1.0
 """For the gateway to see which connections have come and gone."""
@@ -117,8 +119,8 @@ class Load:
             await self._run(self._kernels[number % len(self._kernels)])
             taken.append(trio.current_time() - due)
 
-        # Each task has every n-th run, and there are more of them than ever are under way.
-        lanes = CONNECTIONS
+        # Each task has every n-th run.
+        lanes = LANES
         count = round(a_second * seconds)
 
         async def lane(first: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -20,9 +22,19 @@ from backendai_trio import (
     open_kernel,
 )
 from backendai_trio.gateway import Gateway
+from backendai_trio.gateway.settings import bind
 from backendai_trio.wire.versions import TRANSITION
 
 from ..local_kernels import files_below, work_folder
+
+
+def test_connections_wait_until_a_busy_gateway_accepts_them() -> None:
+    """It accepts one at a time, between everything else that it does."""
+    options = GatewayOptions()
+    with closing(bind(options)) as listener, ExitStack() as stack:
+        for _ in range(500):
+            connection = socket.create_connection(listener.getsockname(), timeout=5)
+            stack.enter_context(closing(connection))
 
 
 async def test_idle_kernel_ends() -> None:

@@ -35,6 +35,8 @@ LANES = 100
 CREATES_AT_ONCE = 2
 SETTLE_SECONDS = 1.0
 """For the gateway to see which connections have come and gone."""
+ACCEPT_SECONDS = 120.0
+"""For it to accept all of them, and to turn some away."""
 PATIENCE_SECONDS = 20.0
 """A refusal that takes longer is none."""
 
@@ -193,10 +195,12 @@ class Load:
             connection = socket.create_connection((address.host, address.port))
             self._silent.callback(reset, connection)
             opened.append(connection)
-        await trio.sleep(SETTLE_SECONDS)
-        kept = [connection for connection in opened if not has_answer(connection)]
-        if len(kept) > most:
-            raise ValueError(f"the gateway has taken {len(kept)} connections")
+        kept, before = opened, 0
+        with trio.fail_after(ACCEPT_SECONDS):
+            while len(kept) > most or len(kept) != before:
+                before = len(kept)
+                await trio.sleep(SETTLE_SECONDS)
+                kept = [connection for connection in kept if not has_answer(connection)]
         for connection in kept[:free]:
             reset(connection)
         await trio.sleep(SETTLE_SECONDS)

@@ -18,6 +18,7 @@ from backendai_trio import (
     ApiError,
     Client,
     KernelSpec,
+    Stdout,
     Terminal,
     TrioKernel,
     attach_kernel,
@@ -51,6 +52,7 @@ class Load:
         self._terminals: list[Terminal] = []
         self._silent = ExitStack()
         self._runs = 0
+        self._sleeping = trio.Event()
         self._watching = trio.CancelScope()
         self._watched: dict[str, list[float]] = {}
 
@@ -94,17 +96,38 @@ class Load:
         await for_each(self._kernels, self._run, at_once=len(self._kernels))
         return {"seconds": seconds, "all": time.perf_counter() - start}
 
-    async def long(self, code: str) -> Figures:
-        """Run code in all kernels at once; the seconds until all have ended."""
-        start = time.perf_counter()
+    async def sleep_everywhere(self, seconds: float) -> Figures:
+        """Start a program in each kernel that sleeps."""
+        self._sleeping = trio.Event()
+        await self._nursery.start(self._sleep, seconds, self._sleeping)
+        return {}
+
+    async def slept(self) -> Figures:
+        """Wait until these programs have ended."""
+        await self._sleeping.wait()
+        return {}
+
+    async def _sleep(
+        self,
+        seconds: float,
+        done: trio.Event,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        started = 0
 
         async def run(kernel: TrioKernel) -> None:
-            result = await kernel.run(code)
-            if result["exitCode"] != 0:
-                raise ValueError(f"{code!r} has ended with {result}")
+            nonlocal started
+            code = f"import time; print(1, flush=True); time.sleep({seconds})"
+            async with kernel.execute(code) as execution:
+                async for event in execution:
+                    if isinstance(event, Stdout):
+                        started += 1
+                        if started == len(self._kernels):
+                            task_status.started()
 
         await for_each(self._kernels, run, at_once=len(self._kernels))
-        return {"all": time.perf_counter() - start}
+        done.set()
 
     async def rate(self, a_second: float, seconds: float) -> Figures:
         """Run code at a rate, each run when it is due, whether the ones before it are done or not.
@@ -333,7 +356,8 @@ async def main() -> None:
                 "idle_kernels": lambda count: load.kernels(count, run=False),
                 "destroy": load.destroy,
                 "executes": load.executes,
-                "long": load.long,
+                "sleep_everywhere": load.sleep_everywhere,
+                "slept": load.slept,
                 "rate": load.rate,
                 "most": load.most,
                 "terminals": load.terminals,

@@ -9,13 +9,14 @@ from contextlib import ExitStack
 
 from ..processes import CpuTime, descriptors, family, proportional_bytes, resident_bytes, threads
 from ..rows import BARE, OURS, Row
-from ..servers import gateway
+from ..servers import Served, gateway
 from ..setting import Setting
-from ..workers import open_worker
+from ..workers import Worker, open_worker
 from .figures import GATEWAY_BYTES, NAME, amount, p50_and_p99, refusal, seconds
 
 __all__ = ["measure_kernels"]
 
+BUSY_SECONDS = 6.0
 FIRST = 2
 """Kernels that load what all need; they do not count."""
 
@@ -64,6 +65,7 @@ def measure_kernels(setting: Setting) -> Iterator[Row]:
         yield from p50_and_p99(name, figures["seconds"], before=few, bare=f"with {FIRST}")
         yield seconds(f"{title}: run of code in all of them at once, within", figures["all"])
 
+        yield _busy(title, served, worker)
         refused = worker.ask("kernel_too_many")
         yield refusal(f"kernel {count + 1:,}", refused, "QuotaExceeded, 412")
         name = f"{title}: run of code in each, after that"
@@ -71,3 +73,15 @@ def measure_kernels(setting: Setting) -> Iterator[Row]:
         yield from p50_and_p99(f"{title}: destroy of one", worker.ask("destroy")["seconds"])
         left = len(family(served.pid)) - 1
         yield amount(f"{title}: processes left of them", left, "count", most=0)
+
+
+def _busy(title: str, served: Served, worker: Worker) -> Row:
+    """The gateway's work for programs that run and say nothing: whether they wait for input, and
+    what their clients ask."""
+    worker.ask("sleep_everywhere", 2 * BUSY_SECONDS)
+    cpu = CpuTime(served.pid)
+    worker.ask("pause", BUSY_SECONDS)
+    name = f"{title} that all run a program: CPU of the gateway in each second"
+    row = seconds(name, cpu.seconds() / BUSY_SECONDS)
+    worker.ask("slept")
+    return row

@@ -40,8 +40,9 @@ FLOORS = {
     "_version": 1,  # written by a build, so it may be missing
     "_lazy": 1,
     "_groups": 1,
-    "_http_connection": 1,
-    "_asgi": 2,
+    "_read_share": 1,
+    "_http_connection": 2,
+    "_asgi": 3,
     "errors": 1,
     "": 2,  # the public names
     "config": 2,

@@ -32,9 +32,8 @@ PATIENCE_SECONDS = 90.0
 
 def measure(setting: Setting) -> Iterator[Row]:
     minutes = setting.minutes or setting.count(30, 2)
-    rounds = max(3, round(minutes / ROUND_MINUTES) + 1)
-    # The first one is the same as the others, and fills what is kept for later.
-    seconds = minutes * 60 / (rounds - 1)
+    rounds = max(2, round(minutes / ROUND_MINUTES))
+    seconds = minutes * 60 / rounds
     kernels = max(1, round(DAY_KERNELS * seconds / 60 / DAY_MINUTES))
     done: Counter[str] = Counter()
     with ExitStack() as stack:
@@ -44,12 +43,15 @@ def measure(setting: Setting) -> Iterator[Row]:
         variables = env | served.variables
         worker = stack.enter_context(open_worker(sys.executable, "ours_soak.py", variables))
         found = []
-        for number in range(rounds):
-            counts = worker.ask("use", kernels, seconds if number else seconds / 2)
-            if number:
+        # Two rounds before the others, in half the time, fill what is kept for later.
+        for number in range(-1, rounds + 1):
+            counts = worker.ask("use", kernels, seconds if number > 0 else seconds / 2)
+            if number > 0:
                 done.update(counts)
-            found.append(_settled(served.pid, folder, worker))
-            print(f"  {found[-1].line}", file=sys.stderr)
+            state = _settled(served.pid, folder, worker)
+            print(f"  {state.line}", file=sys.stderr)
+            if number >= 0:
+                found.append(state)
     title = f"{minutes:g} minutes"
     for what, count in done.items():
         yield Row(NAME, f"{title}: {what}", {OURS: [count]}, "count")
@@ -109,7 +111,7 @@ def _state(pid: int, folder: Path, worker: Worker) -> _State:
 
 
 def _left(title: str, found: Sequence[_State]) -> Iterator[Row]:
-    """What there is after the last round and was not there after the first."""
+    """What there is after the last round and was not there before the first."""
     first, last = found[0], found[-1]
     more: dict[str, float] = {
         "open files": last.fds - first.fds,

@@ -172,7 +172,8 @@ class Soak:
             same_bytes(into / "sent.bin", self._folder / "sent.bin")
             shutil.rmtree(into)
         finally:
-            await (await find_vfolder(self._client, name)).delete()
+            with trio.move_on_after(PATIENCE_SECONDS, shield=True):
+                await (await find_vfolder(self._client, name)).delete()
         self._done["virtual folders"] += 1
 
     async def _be_refused(self) -> None:

@@ -32,7 +32,6 @@ def deliver_lost_interrupts() -> None:
 
 def _interrupt_soon() -> None:
     """Interrupt the main thread, a moment after the callback."""
-    import _thread
     import signal
     import threading
 
@@ -41,7 +40,7 @@ def _interrupt_soon() -> None:
         if sys.platform != "win32" and main is not None:
             signal.pthread_kill(main, signal.SIGINT)  # ends a system call as well
         else:
-            _thread.interrupt_main()
+            signal.raise_signal(signal.SIGINT)
 
     timer = threading.Timer(_AGAIN_SECONDS, interrupt)
     timer.daemon = True

@@ -68,13 +68,13 @@ async def test_a_thousand_programs_that_compute(autojump_clock: trio.testing.Moc
     """Each is looked at as often as there is time for, by its real cost."""
     seconds = 2.0
 
-    async def sink(_name: object, _data: bytes) -> None:
+    async def sink(_name: object, _data: bytes) -> None:  # noqa: ASYNC124
         raise AssertionError("nothing was written")
 
-    async def ask(_is_password: bool) -> bytes | None:
+    async def ask(_is_password: bool) -> bytes | None:  # noqa: ASYNC124
         raise AssertionError("this process does not wait for input")
 
-    async def drain(_sink: object) -> None:
+    async def drain(_sink: object) -> None:  # noqa: ASYNC124
         raise AssertionError("nothing waits")
 
     with CountedPipe.open() as pipe:

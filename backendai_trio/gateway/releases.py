@@ -8,6 +8,7 @@ field names another.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from ..errors import GatewayError
 from ..wire.versions import SEED, SESSION_6, Era, Hello, choose_era
@@ -45,6 +46,9 @@ class Release:
     """A create without ``config.resources`` is a 500 (3.3)."""
     info_fails: bool = False
     """``GET`` of a session is always a 500 (3.5)."""
+    prefixes: Literal["no", "yes", "unless equal"] = "no"
+    """Whether a name stands for a session whose token or id begins with it; an equal one may win
+    (3.9)."""
     not_found_kind: str = ""
     """The problem type for whatever is not found; empty for one of each kind (10)."""
     numeric_modes: bool = False
@@ -104,9 +108,10 @@ RELEASES: dict[str, Release] = {
     ),
     "19.09": _later("v4.20190615", "19.09.27", needs_resources=True, info_fails=True),
     "20.03": _later("v5.20191215", "20.03.19", needs_resources=True, info_fails=True),
-    "20.09": _later("v6.20200815", "20.09.20", needs_resources=True),
+    "20.09": _later("v6.20200815", "20.09.20", needs_resources=True, prefixes="yes"),
     "22.03": _later(
         "v6.20220315", "22.03.16", needs_resources=True, not_found_kind=_OBJECT,
+        prefixes="unless equal",
     ),
     "23.09": _later("v7.20230615", "23.09.10", not_found_kind=_OBJECT),
     "24.03": _later("v8.20240315", "24.03.10", not_found_kind=_OBJECT),

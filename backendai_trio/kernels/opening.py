@@ -170,11 +170,12 @@ async def find_kernel(client: Client, token: str) -> TrioKernel:
     also ``GET /session/_/match`` (section 3.1).
     """
     try:
-        status = (await kernel_info(client, token)).status.upper()
+        # By its id: before 21.09.3 managers find nothing by a name with which another one begins.
+        kernel = TrioKernel(client, await _names_of(client, token))
+        status = (await kernel_info(client, kernel.address)).status.upper()
     except NotFound as exc:
         exc.advice = exc.advice or "'backend.ai ps' lists your kernels"
         raise
-    kernel = TrioKernel(client, await _names_of(client, token))
     kernel.started = status not in COMING
     return kernel
 

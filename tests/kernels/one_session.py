@@ -102,7 +102,7 @@ class Manager:
             case "POST", path if "/admin/" in path:
                 self.seen_look.set()
                 return self._state()
-            case "GET", "/session/abc":
+            case "GET", path if path in ("/session/abc", f"/session/{ID}"):
                 return self._json(200, {"status": self.created, "image": "python"})
             case _:
                 return GONE

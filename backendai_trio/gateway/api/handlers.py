@@ -118,8 +118,8 @@ def matches(call: Call) -> Answer:
     prefix = call.request.query_params.get("id") or ""
     found = [
         KernelMatch(session.session_id, session.token, session.info().status)
-        for session in call.sessions.running(call.access_key)
-        if session.session_id.startswith(prefix) or session.token.startswith(prefix)
+        for session in call.sessions.beginning_with(call.access_key, prefix)
+        if isinstance(session, Session)
     ]
     return Answer(encode_matches(found))
 

@@ -80,7 +80,9 @@ class SessionRegistry:
 
     def __post_init__(self) -> None:
         self.tus = TusUploads(self.folders)
-        self._index = SessionIndex(uuids_are_ids=self.release.hello.takes_uuids_for_ids)
+        self._index = SessionIndex(
+            uuids_are_ids=self.release.hello.takes_uuids_for_ids, prefixes=self.release.prefixes
+        )
         opener = SessionOpener(
             self.folder,
             self.folders,
@@ -104,6 +106,10 @@ class SessionRegistry:
     def queued(self, access_key: str | None = None) -> list[QueuedSession]:
         """The kernels of a key pair (None: of all) that do not run yet, newest first."""
         return self._index.queued(access_key)
+
+    def beginning_with(self, access_key: str, name: str) -> list[AnySession]:
+        """See `SessionIndex.beginning_with`."""
+        return self._index.beginning_with(access_key, name)
 
     def find(self, access_key: str, name: str) -> Session:
         """A key pair's kernel that runs, by its token or id.

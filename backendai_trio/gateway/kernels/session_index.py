@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from ...wire.kernels import CreateRequest
 from ...wire.uuids import is_uuid
@@ -28,10 +29,15 @@ class SessionIndex:
     Args:
         uuids_are_ids: whether a name that reads as a UUID is always an id (docs/protocol.md,
             section 3.9).
+        prefixes: whether a name stands for a kernel whose token or id begins with it; an equal one
+            may win.
     """
 
-    def __init__(self, *, uuids_are_ids: bool) -> None:
+    def __init__(
+        self, *, uuids_are_ids: bool, prefixes: Literal["no", "yes", "unless equal"] = "no"
+    ) -> None:
         self._uuids_are_ids = uuids_are_ids
+        self._prefixes = prefixes
         self._running: dict[Key, Session] = {}
         self._queued: dict[Key, QueuedSession] = {}
         self._of_id: dict[str, AnySession] = {}
@@ -71,18 +77,50 @@ class SessionIndex:
             Refused: 404, there is no such kernel.
         """
         found: AnySession | None = None
-        if not (self._uuids_are_ids and is_uuid(name)):
+        if self._prefixes == "yes":
+            found = self._only_one_beginning_with(access_key, name)
+        elif not (self._uuids_are_ids and is_uuid(name)):
             found = self.of_key((access_key, name))
         if found is None:
             found = self._of_id.get(name)
             if found is not None and found.access_key != access_key:
                 found = None
+        if found is None and self._prefixes == "unless equal":
+            found = self._only_one_beginning_with(access_key, name)
         ended = isinstance(found, Session) and found.ended.is_set() and not ending
         if found is None or ended:
             raise Refused(
                 404, "session-not-found", "No such kernel", f"no kernel is named {name!r}"
             )
         return found
+
+    def beginning_with(self, access_key: str, name: str) -> list[AnySession]:
+        """A key pair's kernels whose id or token begins with a name, as SQL's LIKE reads it.
+
+        Args:
+            access_key: of the key pair.
+            name: the name; ``_`` stands for any character and ``%`` for any number of them.
+        """
+        wildcards = {"_": ".", "%": ".*"}
+        pattern = re.compile("".join(wildcards.get(char) or re.escape(char) for char in name))
+        everything: list[AnySession] = [*self._running.values(), *self._queued.values()]
+        return [
+            item
+            for item in everything
+            if item.access_key == access_key
+            and (pattern.match(item.session_id) or pattern.match(item.token))
+        ]
+
+    def _only_one_beginning_with(self, access_key: str, name: str) -> AnySession | None:
+        found = self.beginning_with(access_key, name)
+        if len(found) > 1:
+            raise Refused(
+                404,
+                "too-many-sessions-matched",
+                "Too many sessions match",
+                f"{len(found)} kernels have names that begin with {name!r}",
+            )
+        return found[0] if found else None
 
     def with_folder(self, folder_id: str) -> list[str]:
         """The tokens of the kernels that have a folder mounted, or will have."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -62,6 +63,40 @@ async def test_main_job(release: str, gateway_parent: Path) -> None:
             assert (await find_kernel(client, token)).token == token
         with pytest.raises(NotFound):
             await find_kernel(client, token)
+
+
+async def test_names_that_begin_alike(release: str, gateway_parent: Path) -> None:
+    """The kernel that is named is found and destroyed, and no other one."""
+    async with client_of(release) as client:
+        longer = await attach_kernel(client, PYTHON, token="lab10")
+        await attach_kernel(client, PYTHON, token="lab1")
+        found = await find_kernel(client, "lab1")
+        assert found.token == "lab1"
+        await found.destroy()
+        for name in ("lab1", "la_10"):  # the latter is a pattern of SQL
+            with pytest.raises(NotFound):
+                await find_kernel(client, name)
+        await longer.run("pass")
+        await longer.destroy()
+
+
+@pytest.mark.parametrize(
+    ("release", "told"), [("20.09", 404), ("22.03", "lab1"), ("23.09", "lab1")]
+)
+async def test_names_as_prefixes(release: str, told: object, gateway_parent: Path) -> None:
+    async with client_of(release) as client:
+
+        async def named(name: str) -> object:
+            request = Request("GET", client.era.session_path(name))
+            async with client.request(request, check_status=False) as response:
+                if response.status != 200:
+                    return response.status
+                return json.loads((await response.read_all()).body).get("sessionName", name)
+
+        kernels = [await attach_kernel(client, PYTHON, token=name) for name in ("lab1", "lab10")]
+        assert await named("lab1") == told
+        await kernels[0].destroy()
+        assert (await named("lab1") == 404) == (release == "23.09")
 
 
 async def test_kernel_is_joined_by_its_token(release: str, gateway_parent: Path) -> None:

@@ -96,7 +96,7 @@ async def test_what_old_managers_cannot_is_told() -> None:
         ("v4.20190615", lambda kernel: task_log(kernel.client, str(uuid4())), "20.03"),
         ("v6.20200815", lambda kernel: task_log(kernel.client, "main"), "UUID"),
         ("v5.20191215", lambda kernel: list_containers(kernel.client, str(uuid4())), "20.09"),
-        ("v6.20200815", lambda kernel: list_containers(kernel.client, "main"), "by its id"),
+        ("v6.20200815", lambda kernel: list_containers(kernel.client, "main"), "by its session id"),
         ("v6.20200815", lambda kernel: kernel.logs("sub1"), "24.03.7"),
         ("v5.20191215", lambda kernel: enqueue_kernel(kernel.client, PYTHON, token="a-b"), "20.09"),
     ):

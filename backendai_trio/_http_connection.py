@@ -134,6 +134,8 @@ class HttpConnection(TCPServer):
         """Do what the protocol asks for; see `TCPServer.protocol_send`."""
         if self._client_has_closed and isinstance(event, Updated):
             return  # nothing is waited for any more
+        if isinstance(event, Updated) and event.idle:
+            self._share.note(0)  # until its next request
         if isinstance(event, Closed):
             # First for the application: what it sends now is dropped. It is no error, which
             # hypercorn would answer over a connection that is about to close.
@@ -239,8 +241,10 @@ class _Applications:
             else:
                 places = self._share.places
                 for _ in range(places):
-                    await room.acquire()
-                if is_over:
+                    if not is_over:
+                        await room.acquire()
+                if is_over:  # it takes no places: nobody would give them back
+                    await trio.lowlevel.checkpoint()
                     return
                 taken.append(places)
             await put(message)

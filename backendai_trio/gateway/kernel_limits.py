@@ -23,8 +23,9 @@ class KernelLimits:
 
     memory_bytes: int = 0
     """Memory of all programs together. They are looked at ten times a second, and once a second at
-    least where hundreds of kernels have a limit; when they use more, the largest one is killed. No
-    program can reserve more than twice as much for itself."""
+    least where hundreds of kernels have a limit, or a kernel runs hundreds of programs; when they
+    use more, the largest one is killed. No program can reserve more than twice as much for
+    itself."""
     cores: int = 0
     """CPU cores. A program that sets its own affinity can take others."""
     processes: int = 0

@@ -238,7 +238,7 @@ class Execution:
             f"{f'run {self.run_id}' if self.run_id else 'a run'} in kernel {kernel} may still go "
             f"on, not stopped: {left}",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
 
 
@@ -296,11 +296,13 @@ class open_execution:
     ) -> bool | None:
         try:
             try:
-                await self._run._stop(self._client.config.grace_seconds, self._address)
+                grace_seconds = self._client.config.grace_seconds
+                await self._run._stop(grace_seconds, self._address)  # noqa: ASYNC102 (shielded)
             except BaseException as exc:
-                await self._stream.__aexit__(type(exc), exc, exc.__traceback__)
+                # Streams shield and bound their end themselves.
+                await self._stream.__aexit__(type(exc), exc, exc.__traceback__)  # noqa: ASYNC102
                 raise
-            return await self._stream.__aexit__(kind, error, traceback)
+            return await self._stream.__aexit__(kind, error, traceback)  # noqa: ASYNC102
         finally:
             self._turn.end()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 import trio
 
@@ -12,7 +13,7 @@ from .._groups import one_error
 from ..config.settings import Config, Endpoint
 from .exceptions import Unreachable, connect_error
 from .proxies import Proxy, open_socks, open_tunnel, proxy_of
-from .tls import ClientTLS, handshake, verifying_context
+from .tls import ClientTLS, SessionRefused, handshake, verifying_context
 
 __all__ = ["SocketOption", "connect", "keepalive_options", "open_stream", "socket_of"]
 
@@ -67,28 +68,14 @@ async def connect(
         ConnectionFailed: see `open_stream`.
     """
     seconds = config.connect_seconds
+    attempt = partial(
+        _connect, config, endpoint, proxy, tls, tunnel=tunnel, socket_options=socket_options
+    )
     with trio.move_on_after(seconds):
-        stream: trio.abc.Stream = await _connect_tcp(config, endpoint, proxy)
         try:
-            for option in socket_options:
-                socket_of(stream).setsockopt(*option)
-            if proxy is not None and not proxy.is_socks:
-                if proxy.scheme == "https":
-                    context = verifying_context(config.ca_file)
-                    with _named_proxy(proxy, config):
-                        stream = await handshake(stream, context, proxy.host)
-                if tunnel or endpoint.scheme == "https":
-                    headers = {"User-Agent": config.user_agent}
-                    await open_tunnel(stream, proxy, endpoint, headers)
-            if endpoint.scheme == "https":
-                tls = tls or ClientTLS(verifying_context(config.ca_file))
-                with _named_server(endpoint, config):
-                    stream = await tls.secure(stream, endpoint)
-        except BaseException:  # cancelled, too: nobody else would close it
-            with trio.move_on_after(_ABORT_SECONDS, shield=True):
-                await trio.aclose_forcefully(stream)
-            raise
-        return stream
+            return await attempt()
+        except SessionRefused:
+            return await attempt()
     if proxy is not None:
         raise Unreachable(
             f"{proxy} did not lead to {endpoint.url} within {seconds:g} s; check {proxy.variable} "
@@ -98,6 +85,39 @@ async def connect(
         f"{endpoint.url} did not take a connection within {seconds:g} s; "
         "check BACKEND_ENDPOINT and the network, or set BACKEND_CONNECTION_TIMEOUT to more seconds"
     )
+
+
+async def _connect(
+    config: Config,
+    endpoint: Endpoint,
+    proxy: Proxy | None,
+    tls: ClientTLS | None,
+    *,
+    tunnel: bool,
+    socket_options: Sequence[SocketOption],
+) -> trio.abc.Stream:
+    """See `connect`; it may raise `SessionRefused`, and the next attempt then begins a session."""
+    stream: trio.abc.Stream = await _connect_tcp(config, endpoint, proxy)
+    try:
+        for option in socket_options:
+            socket_of(stream).setsockopt(*option)
+        if proxy is not None and not proxy.is_socks:
+            if proxy.scheme == "https":
+                context = verifying_context(config.ca_file)
+                with _named_proxy(proxy, config):
+                    stream = await handshake(stream, context, proxy.host)
+            if tunnel or endpoint.scheme == "https":
+                headers = {"User-Agent": config.user_agent}
+                await open_tunnel(stream, proxy, endpoint, headers)
+        if endpoint.scheme == "https":
+            tls = tls or ClientTLS(verifying_context(config.ca_file))
+            with _named_server(endpoint, config):
+                stream = await tls.secure(stream, endpoint)
+    except BaseException:  # cancelled, too: nobody else would close it
+        with trio.move_on_after(_ABORT_SECONDS, shield=True):
+            await trio.aclose_forcefully(stream)
+        raise
+    return stream
 
 
 async def _connect_tcp(

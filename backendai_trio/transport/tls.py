@@ -7,14 +7,14 @@ import ssl
 import sys
 import warnings
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import trio
 
 from ..config.settings import Config, Endpoint
 from ..errors import ConfigError, InsecureConnectionWarning
 
-__all__ = ["ClientTLS", "handshake", "tls_context", "verifying_context"]
+__all__ = ["ClientTLS", "SessionRefused", "handshake", "tls_context", "verifying_context"]
 
 # Where Linux distributions keep the certificates that they trust, in one file.
 _CA_FILES = (
@@ -23,6 +23,18 @@ _CA_FILES = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
+_RESUMED_SECONDS = 86_400.0
+
+
+class SessionRefused(Exception):
+    """The server breaks the connection off instead of beginning a session anew, as some do that ask
+    for certificates of clients. The next handshake with it is a whole one."""
+
+
+class _Resumable(NamedTuple):
+    session: ssl.SSLSession
+    since: float
+    """When the server's certificate was looked at, on Trio's clock."""
 
 
 class ClientTLS:
@@ -39,7 +51,8 @@ class ClientTLS:
     def __init__(self, context: ssl.SSLContext) -> None:
         self.context: Final = context
         self._latest: dict[tuple[str, int], trio.SSLStream[trio.abc.Stream]] = {}
-        self._sessions: dict[tuple[str, int], ssl.SSLSession] = {}
+        self._sessions: dict[tuple[str, int], _Resumable] = {}
+        self._refusing: set[tuple[str, int]] = set()
         # Other contexts look at the server's certificates, which a resumed session has not.
         self._resumes = type(context) is ssl.SSLContext
 
@@ -53,20 +66,38 @@ class ClientTLS:
             endpoint: the server.
 
         Raises:
-            trio.BrokenResourceError: the handshake has failed; the cause says how.
+            SessionRefused: a handshake that was to resume a session has failed.
+            trio.BrokenResourceError: a whole handshake has failed; the cause says how.
         """
         if not self._resumes:
             return await handshake(stream, self.context, endpoint.host)
         address = endpoint.host, endpoint.port
-        # The server sends tickets after the handshake, with what it sends first.
-        latest = self._latest.get(address)
-        if latest is not None and (session := latest.session) is not None and session.has_ticket:
-            self._sessions[address] = session
-        secure = await handshake(
-            stream, self.context, endpoint.host, session=self._sessions.get(address)
-        )
+        session = self._session(address)
+        try:
+            secure = await handshake(stream, self.context, endpoint.host, session=session)
+        except trio.BrokenResourceError as exc:
+            if session is None or isinstance(exc.__cause__, ssl.SSLCertVerificationError):
+                raise  # a whole handshake
+            self._refusing.add(address)
+            raise SessionRefused from exc
         self._latest[address] = secure
         return secure
+
+    def _session(self, address: tuple[str, int]) -> ssl.SSLSession | None:
+        """The session to resume; None for a whole handshake."""
+        if address in self._refusing:
+            return None
+        kept, latest = self._sessions.get(address), self._latest.get(address)
+        # The server sends tickets after the handshake, with what it sends first.
+        if latest is not None and (session := latest.session) is not None and session.has_ticket:
+            since = trio.current_time() if kept is None or not latest.session_reused else kept.since
+            kept = self._sessions[address] = _Resumable(session, since)
+        if kept is None or trio.current_time() - kept.since > _RESUMED_SECONDS:
+            # The certificate is looked at again (RFC 8446, section 4.6.1).
+            self._sessions.pop(address, None)
+            self._latest.pop(address, None)
+            return None
+        return kept.session
 
 
 async def handshake(

@@ -12,7 +12,7 @@ import trio.testing
 from starlette.types import Receive, Scope, Send
 
 from backendai_trio import Client
-from backendai_trio._asgi import serve_app
+from backendai_trio._asgi import ServerLimits, serve_app
 from backendai_trio.gateway import Gateway
 from backendai_trio.proxy import open_proxy
 
@@ -130,3 +130,39 @@ async def test_one_whose_input_nobody_reads_is_closed(head: bytes, data: bytes) 
         assert await settled(place, serving) == []
         nursery.cancel_scope.cancel()
     assert await settled(place, before) == []
+
+
+async def test_sockets_that_are_written_to_after_their_end() -> None:
+    """Each leaves its place to others, however much comes behind its end."""
+    ended = trio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+        await ended.wait()
+
+    place = Place(())
+    async with trio.open_nursery() as nursery:
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        limits = ServerLimits(connections=1)
+        serve = partial(serve_app, log=logging.getLogger("test"), limits=limits)
+        await nursery.start(serve, app, listener)
+        serving = place.census()
+        for _ in range(3):
+            async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+                await stream.send_all(SOCKET)
+                assert (await stream.receive_some()).startswith(b"HTTP/1.1 101 ")
+                await stream.send_all(b"\x82\x81\0\0\0\0a" * 500)
+                await trio.testing.wait_all_tasks_blocked(0.1)
+                ended.set()
+                try:
+                    async for _ in stream:
+                        pass
+                except trio.BrokenResourceError:
+                    pass  # closed with unread input
+            assert await settled(place, serving) == []
+            await trio.testing.wait_all_tasks_blocked(0.1)
+            ended = trio.Event()
+        nursery.cancel_scope.cancel()

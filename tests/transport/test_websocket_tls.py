@@ -65,6 +65,38 @@ async def test_sessions_that_cannot_be_resumed(
         assert client.tls.context.session_stats()["hits"] == (change == "TLS 1.2")
 
 
+async def test_server_that_refuses_sessions(authority: trustme.CA, tmp_path: Path) -> None:
+    """It is asked for a whole handshake, and for nothing else from then on."""
+    greeting = behind_tls(authority.issue_cert("127.0.0.1"), say_hello)
+
+    async def refuse(stream: trio.SocketStream) -> None:
+        await stream.receive_some(65536)
+
+    async with secure_client(authority, tmp_path, [greeting, refuse, greeting, greeting]) as client:
+        assert client.tls is not None
+        for _ in range(2):
+            with pytest.raises(ConnectionFailed, match="/socket"):  # no WebSocket is spoken there
+                async with open_websocket(client, "/socket"):
+                    pass
+        assert client.tls.context.session_stats()["connect"] == 4
+        assert client.tls.context.session_stats()["connect_good"] == 3
+
+
+async def test_certificates_are_looked_at_again_after_a_day(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    greeting = behind_tls(authority.issue_cert("127.0.0.1"), say_hello)
+    async with secure_client(authority, tmp_path, [greeting] * 3) as client:
+        assert client.tls is not None
+        address = client.config.endpoint.host, client.config.endpoint.port
+        assert client.tls._session(address) is not None
+        kept = client.tls._sessions[address]
+        day_ago = trio.current_time() - 86_401
+        client.tls._sessions[address] = kept._replace(since=day_ago)
+        client.tls._latest.clear()
+        assert client.tls._session(address) is None
+
+
 @pytest.mark.parametrize(
     ("failure", "text"),
     [
@@ -90,7 +122,7 @@ async def test_tls_failures(authority: trustme.CA, tmp_path: Path, failure: str,
                 await stream.receive_some(1)
                 await stream.send_all(HELLO)
 
-    async with secure_client(authority, tmp_path, [good, bad]) as client:
+    async with secure_client(authority, tmp_path, [good, bad, bad]) as client:
         with pytest.raises(ConnectionFailed, match=f"cannot connect to https://.*: {text}"):
             async with open_websocket(client, "/socket"):
                 pass

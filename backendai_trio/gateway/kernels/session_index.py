@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Sequence
 from decimal import Decimal
@@ -21,6 +22,9 @@ __all__ = ["AnySession", "SessionIndex", "check_same_kernel", "token_is_taken"]
 AnySession: TypeAlias = Session | QueuedSession
 Key: TypeAlias = tuple[str, str]
 """Access key and token."""
+_MAX_NAME = 64
+_GLOB = {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}
+"""Wildcards of SQL's LIKE, and other characters that `fnmatch` would take for such."""
 
 
 class SessionIndex:
@@ -95,21 +99,22 @@ class SessionIndex:
         return found
 
     def beginning_with(self, access_key: str, name: str) -> list[AnySession]:
-        """A key pair's kernels whose id or token begins with a name, as SQL's LIKE reads it.
+        """A key pair's kernels whose id begins with a name, as SQL's LIKE reads it; if there is
+        none, those whose token does.
 
         Args:
             access_key: of the key pair.
             name: the name; ``_`` stands for any character and ``%`` for any number of them.
         """
-        wildcards = {"_": ".", "%": ".*"}
-        pattern = re.compile("".join(wildcards.get(char) or re.escape(char) for char in name))
+        if len(name.replace("%", "")) > _MAX_NAME:
+            return []
+        # What `fnmatch` makes of it does not backtrack over a wildcard.
+        glob = "".join(_GLOB.get(char, char) for char in name)
+        pattern = re.compile(fnmatch.translate(f"{glob}*"))
         everything: list[AnySession] = [*self._running.values(), *self._queued.values()]
-        return [
-            item
-            for item in everything
-            if item.access_key == access_key
-            and (pattern.match(item.session_id) or pattern.match(item.token))
-        ]
+        own = [item for item in everything if item.access_key == access_key]
+        by_id = [item for item in own if pattern.match(item.session_id)]
+        return by_id or [item for item in own if pattern.match(item.token)]
 
     def _only_one_beginning_with(self, access_key: str, name: str) -> AnySession | None:
         found = self.beginning_with(access_key, name)

@@ -29,6 +29,7 @@ from .vfolders import VFolders
 __all__ = ["TusUploads"]
 
 SYNC_SECONDS = 60.0
+_LEAST_SYNC_SECONDS = 1.0
 """How long a chunk may take to get to the disk; a client that has gone does not end this wait."""
 
 
@@ -198,9 +199,11 @@ def _writer(path: Path, upload: PendingUpload, head: PatchHead) -> Iterator[_Wri
 
 async def _synced(writer: _Writer) -> bool:
     """Whether what was written is on the disk; the disk may be too slow for that."""
-    with trio.move_on_after(SYNC_SECONDS, shield=True):
+    with trio.move_on_after(SYNC_SECONDS, shield=True) as scope:
         async with file_threads():
-            return await clean_up_in_thread(writer.sync, seconds=SYNC_SECONDS)
+            # Its own shield hides the limit around it.
+            left = max(scope.deadline - trio.current_time(), _LEAST_SYNC_SECONDS)
+            return await clean_up_in_thread(writer.sync, seconds=left)
     return False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import uuid
 from collections.abc import Callable
@@ -80,3 +81,36 @@ def is_unknown(registry: SessionRegistry, key: str, name: str) -> bool:
     with pytest.raises(Refused, match="No such kernel") as failure:
         registry.find(key, name)
     return failure.value.problem.status == 404
+
+
+PATTERNS = """
+import trio
+from backendai_trio import GatewayOptions, KernelSpec, open_client, open_gateway
+from backendai_trio.kernels import enqueue_kernel
+
+async def main():
+    options = GatewayOptions(max_sessions=0, release="22.03")
+    async with open_gateway(options) as gateway, open_client(gateway.config) as client:
+        key = gateway.config.access_key
+        for token in ("lab1", "lab10", "other"):
+            await enqueue_kernel(client, KernelSpec(runtime="python"), token=token)
+
+        def tokens(name):
+            return sorted(item.token for item in gateway._sessions.beginning_with(key, name))
+
+        print(tokens("lab"), tokens("l_b1"), tokens("%10"), tokens("lab[0-9]"), tokens("*"))
+        for name in ("%" * 40 + "!", "%a" * 63 + "!", "%a" * 4000, "_%" * 60 + "!"):
+            print(tokens(name))
+
+trio.run(main)
+"""
+
+
+def test_names_as_patterns() -> None:
+    """None takes long, whatever its wildcards."""
+    done = subprocess.run(
+        [sys.executable, "-c", PATTERNS], capture_output=True, text=True, check=True, timeout=60
+    )
+    first, *others = done.stdout.splitlines()
+    assert first == "['lab1', 'lab10'] ['lab1', 'lab10'] ['lab10'] [] []"
+    assert others == ["[]"] * 4

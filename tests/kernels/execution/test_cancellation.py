@@ -138,9 +138,10 @@ async def test_program_that_cannot_be_stopped_is_reported(gateway: Gateway) -> N
         "print('up', flush=True)\nwhile True: pass\n"
     )
     async with open_client(config) as client, open_kernel(client, PYTHON) as kernel:
-        with pytest.warns(RuntimeWarning, match=kernel.address):
+        with pytest.warns(RuntimeWarning, match=kernel.address) as told:
             async with kernel.execute(code) as execution:
                 await anext(execution)
+        assert {warning.filename for warning in told} == {__file__}
     assert gateway.tokens() == []
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .config.settings import Login
-from .errors import AuthError, OtpNeeded, RemoteProtocolError, api_error
+from .errors import ApiError, AuthError, OtpNeeded, RemoteProtocolError, api_error
 from .transport.client import Client
 from .transport.responses import answer_of
 from .wire.http import JSON, Request, decode_problem
@@ -63,7 +63,7 @@ async def log_in(
                 f"{server.url} has no logins ({request} -> {reply.status}); check BACKEND_ENDPOINT "
                 "and BACKEND_ENDPOINT_TYPE"
             )
-        raise decode_problem(reply).as_error(str(request))
+        raise _with_advice(decode_problem(reply).as_error(str(request)))
     login = LoginReply.decode(reply.body)
     if login.needs_otp and not login.authenticated:
         raise OtpNeeded(401, kind=login.kind, title=login.title, request=str(request))
@@ -71,16 +71,25 @@ async def log_in(
         title = login.title or "The login was refused"
         if login.kind == LOGIN_EXISTS:
             title = f"{title.rstrip('.')}; to end the older login, use: backend.ai login --force"
-        raise api_error(
-            reply.status if reply.status >= 400 else 401,
-            kind=login.kind,
-            title=title,
-            detail=login.detail,
-            request=str(request),
+        raise _with_advice(
+            api_error(
+                reply.status if reply.status >= 400 else 401,
+                kind=login.kind,
+                title=title,
+                detail=login.detail,
+                request=str(request),
+            )
         )
     if not (found := decode_cookies(cookies)):
         raise RemoteProtocolError(f"{server.url}: {request} succeeded, but set no cookie")
     return Login(username, login.access_key, found)
+
+
+def _with_advice(refusal: ApiError) -> ApiError:
+    """The refusal of a login, with what to do about too many attempts."""
+    if refusal.status == 429:
+        refusal.advice = "wait some minutes before the next attempt"
+    return refusal
 
 
 async def log_out(client: Client) -> None:

@@ -98,11 +98,18 @@ async def list_kernels(
     arguments: Mapping[str, str] = {
         name: value for name, value in given.items() if value is not None
     }
+    whole = filter
     if status == LIVE:
-        arguments, filter = only_living(question, client.era, arguments, filter)
-    rows = await list_rows(
-        client, "sessions", arguments, limit=limit, offset=offset, filter=filter, order=order
-    )
+        arguments, whole = only_living(question, client.era, arguments, filter)
+    try:
+        rows = await list_rows(
+            client, "sessions", arguments, limit=limit, offset=offset, filter=whole, order=order
+        )
+    except ApiError as exc:
+        if filter != whole and filter and is_refusal(exc):
+            # The server's words are about the whole filter; it refuses the caller's in its own.
+            await list_rows(client, "sessions", arguments, limit=1, filter=filter)
+        raise
     return [SessionRow.decode(row) for row in rows]
 
 

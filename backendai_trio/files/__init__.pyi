@@ -1,4 +1,5 @@
 from .exclusions import Exclusions as Exclusions
+from .paths import check_remote_folder as check_remote_folder
 from .paths import link_target as link_target
 from .pending import PendingFile as PendingFile
 from .progress import Progress as Progress

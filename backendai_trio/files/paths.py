@@ -1,6 +1,6 @@
-"""Names of files on this machine, joined so that they stay in their folder.
+"""Names of files, which must stay in the folder that they are joined to.
 
-Every function here blocks; asynchronous callers use threads.
+`safe_join` and `link_target` block; asynchronous callers use threads.
 """
 
 from __future__ import annotations
@@ -12,7 +12,24 @@ from pathlib import Path
 from ..errors import LocalProtocolError
 from ..wire.multipart import check_name
 
-__all__ = ["check_local_name", "link_target", "safe_join"]
+__all__ = ["check_local_name", "check_remote_folder", "link_target", "safe_join"]
+
+
+def check_remote_folder(path: str) -> str:
+    """Refuse a folder to upload to that lies outside of the kernel's work folder or of the virtual
+    folder.
+
+    Args:
+        path: relative to that folder, with forward slashes; ``""`` and ``.`` are that folder.
+
+    Returns:
+        The path without empty components and ``.``; ``""`` for that folder.
+
+    Raises:
+        LocalProtocolError: it is hostile (`check_name`).
+    """
+    folder = path.rstrip("/") or path  # "/" is absolute, and not the work folder
+    return "" if folder in ("", ".") else check_name(folder)
 
 
 def check_local_name(name: str) -> str:

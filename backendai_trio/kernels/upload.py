@@ -17,6 +17,7 @@ import trio
 
 from .._groups import one_error
 from ..errors import LocalProtocolError, UploadError
+from ..files.paths import check_remote_folder
 from ..files.progress import ProgressReporter
 from ..files.sources import Upload, UploadStream
 from ..files.upload_archive import UploadArchive, archive_length
@@ -61,12 +62,14 @@ async def upload_items(
     if not items:
         await trio.lowlevel.checkpoint()
         return
-    folder = to.rstrip("/") if to.rstrip("/") != "." else ""
-    for path, name in [(to, folder), *((item.error_path, item.name) for item in items)]:
-        try:
-            check_name(name or "work")
-        except LocalProtocolError as exc:
-            raise UploadError(path, str(exc)) from None
+    path = to
+    try:
+        folder = check_remote_folder(to)
+        for item in items:
+            path = item.error_path
+            check_name(item.name)
+    except LocalProtocolError as exc:
+        raise UploadError(path, str(exc)) from None
     if client.has(ARCHIVES):
         await _upload_archive(client, token, items, folder, preserve, reporter)
     else:

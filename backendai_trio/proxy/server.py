@@ -148,7 +148,7 @@ async def _listen(host: str, port: int) -> socket.socket:
     except OSError as exc:
         listener.close()
         raise ConfigError(
-            "--bind",
+            "--port",
             f"cannot listen on {host} port {port}: {exc.strerror or exc}; "
             "choose another port, or 0 for a free one",
         ) from None

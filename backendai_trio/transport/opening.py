@@ -132,10 +132,12 @@ def _hello_of(client: Client, config: Config, request: Request, response: Respon
                 fault = "its answer has no version"
     elif f"{status}" not in fault:
         fault = f"HTTP status {status}: {fault}"
+    advice = "check the address and its path"
+    if config.endpoint_type == "session":
+        advice += ", and whether BACKEND_ENDPOINT_TYPE should be api: managers have no logins"
     raise ConfigError(
         "BACKEND_ENDPOINT",
-        f"{url} does not answer as a Backend.AI server does: {fault}; check the address and its "
-        "path",
+        f"{url} does not answer as a Backend.AI server does: {fault}; {advice}",
     )
 
 

@@ -66,14 +66,9 @@ class RateLimitPauses:
         if not is_rate_limit(refusal):
             raise refusal
         now = trio.current_time()
+        is_first = self._give_up_at is None
         if self._give_up_at is None:
             self._give_up_at = now + self._max_seconds
-            if self._max_seconds:
-                _log.warning(
-                    "%s takes no more requests of this key pair for now; waiting for up to %.0f s",
-                    self._url,
-                    self._max_seconds,
-                )
         pause = next(self._pauses) + retry_after_of(refusal)
         if now + pause >= self._give_up_at:
             refusal.advice = (
@@ -81,4 +76,10 @@ class RateLimitPauses:
                 "later, or ask for a higher rate limit"
             )
             raise refusal
+        if is_first:
+            _log.warning(
+                "%s takes no more requests of this key pair for now; waiting for up to %.0f s",
+                self._url,
+                self._max_seconds,
+            )
         await trio.sleep(pause)

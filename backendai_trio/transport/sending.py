@@ -226,6 +226,10 @@ def error_of(request: Request, response: Response, *, login_advice: str) -> ApiE
         error.advice = _CLOCK_ADVICE
     elif error.status in UNAVAILABLE and not error.kind:  # not a problem of the manager's own
         error.advice = unavailable_advice()
+    elif error.status == 429 and not error.kind:
+        error.advice = (
+            "the server, or a proxy before it, takes no more requests for now; try again later"
+        )
     return error
 
 

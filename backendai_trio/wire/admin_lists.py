@@ -57,7 +57,10 @@ def listing(kind: Kind, era: Era, hello: Hello | None = None) -> Listing:
         found = by_era[SESSION_6.name]
     if found is None:
         server = f"a server of API {era.version}" if hello is None else hello.name
-        raise LocalProtocolError(f"{server} has no list of {kind}")
+        since = "1.4" if _BEFORE_LISTS in by_era else "19.03"
+        raise LocalProtocolError(
+            f"{server} has no list of {kind}; managers have that from {since} on"
+        )
     keys = _keys(kind)
     found = _of_release(kind, found, era, hello)
     if not found.paged:

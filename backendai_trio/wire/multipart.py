@@ -70,7 +70,7 @@ def check_name(name: str) -> str:
     """
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/"):
-        raise LocalProtocolError(f"{name!r} is absolute; name it relative to the work folder")
+        raise LocalProtocolError(f"{name!r} is absolute; name it relative to the folder")
     if ".." in parts:
         raise LocalProtocolError(f"{name!r} leads out of the folder; write it without '..'")
     if not parts or name.endswith("/"):

@@ -29,7 +29,15 @@ from backendai_trio.kernels import ssh_login
 from .configuration import chosen_profile
 from .server import call_kernel
 
-__all__ = ["Connection", "connect", "host_block", "replace_process", "ssh_options", "touch_key"]
+__all__ = [
+    "Connection",
+    "connect",
+    "find_program",
+    "host_block",
+    "replace_process",
+    "ssh_options",
+    "touch_key",
+]
 
 _KEPT_SECONDS = 30 * 24 * 3600
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
@@ -102,33 +110,42 @@ def host_block(connection: Connection) -> str:
     return f"Host {connection.name}\n{''.join(lines)}"
 
 
-def replace_process(program: str, connection: Connection, arguments: Sequence[str]) -> int:
+def find_program(name: str) -> Path:
+    """One of OpenSSH's programs.
+
+    Args:
+        name: ``ssh`` or ``scp``.
+
+    Raises:
+        click.ClickException: it is not installed.
+    """
+    path = shutil.which(name)
+    if path is None:
+        raise click.ClickException(f"there is no {name} on PATH; install the OpenSSH client")
+    return Path(path)
+
+
+def replace_process(program: Path, connection: Connection, arguments: Sequence[str]) -> int:
     """Go on as one of OpenSSH's programs; signals and exit code are its own.
 
     Args:
-        program: ``ssh`` or ``scp``.
+        program: from `find_program`.
         connection: the kernel.
         arguments: arguments behind the settings.
 
     Returns:
         Its exit code, on Windows, where no process can become another one.
-
-    Raises:
-        click.ClickException: it is not installed.
     """
-    path = shutil.which(program)
-    if path is None:
-        raise click.ClickException(f"there is no {program} on PATH; install the OpenSSH client")
     options = ssh_options(connection, profile=chosen_profile())
     settings = [f"-o{name}={value}" for name, value in options.items()]
-    argv = [program, *settings, *arguments]
+    argv = [program.name, *settings, *arguments]
     sys.stdout.flush()
     sys.stderr.flush()
     if sys.platform == "win32":
         import subprocess
 
-        return subprocess.run(argv, executable=path, check=False).returncode
-    os.execv(path, argv)  # noqa: S606 (no shell is wanted)
+        return subprocess.run(argv, executable=program, check=False).returncode
+    os.execv(program, argv)  # noqa: S606 (no shell is wanted)
     raise AssertionError("this process is another program now")
 
 

@@ -11,7 +11,15 @@ from typing import Any, Final
 
 import click
 
-__all__ = ["NAME", "REMOTE_PATH", "STREAM", "LocalPath", "Stream", "local_path"]
+__all__ = [
+    "NAME",
+    "REMOTE_FOLDER",
+    "REMOTE_PATH",
+    "STREAM",
+    "LocalPath",
+    "Stream",
+    "local_path",
+]
 
 
 class Stream(Enum):
@@ -45,6 +53,21 @@ class _NonEmpty(click.types.StringParamType):
         return str(value)
 
 
+class _RemoteFolder(_NonEmpty):
+    """A path of something that is made below a folder of the server."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from backendai_trio import LocalProtocolError  # slow to import, and seldom needed
+        from backendai_trio.files import check_remote_folder
+
+        path = super().convert(value, param, ctx)
+        try:
+            check_remote_folder(path)
+        except LocalProtocolError as exc:
+            self.fail(str(exc), param, ctx)
+        return path
+
+
 class LocalPath(click.Path):
     """A path on this machine.
 
@@ -69,3 +92,5 @@ NAME = _NonEmpty("name")
 """A kernel's token or id, or a virtual folder's name."""
 REMOTE_PATH = _NonEmpty("path", "; the whole folder is '.'")
 """A path in a kernel or a virtual folder."""
+REMOTE_FOLDER = _RemoteFolder("path", "; the whole folder is '.'")
+"""Where files go, below the work folder of a kernel or in a virtual folder."""

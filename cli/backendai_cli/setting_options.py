@@ -123,7 +123,8 @@ def read_values(
             values[name] = not value if name in _OPPOSITES else value
         if parameters.get(f"unset_{name}"):
             if name in values:
-                raise click.UsageError(f"give {name} a value or unset it, not both")
+                option = next(o for o in _names(kind, setting) if o.startswith("--"))
+                raise click.UsageError(f"give either {option} or --unset-{option[2:]}, not both")
             values[name] = None
     return values
 

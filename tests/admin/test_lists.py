@@ -5,13 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
 
-from backendai_trio import BackendError, Client, InvalidRequest, list_kernels, open_client
+from backendai_trio import (
+    ApiError,
+    BackendError,
+    Client,
+    InvalidRequest,
+    list_kernels,
+    open_client,
+    open_gateway,
+)
 from backendai_trio.admin import list_rows
 from backendai_trio.wire.http import JSON, PROBLEM
+from backendai_trio.wire.kernel_states import LIVE
 from backendai_trio.wire.versions import Hello
 
 from ..transport.servers import client_of, read_head, reply, serving
@@ -90,3 +100,13 @@ async def test_kernels_of_others_are_never_listed_by_chance(refusal: bytes) -> N
             await list_kernels(client)
     async with client_of(listed) as client:
         assert [row.token for row in await list_kernels(client, everybody=True)] == ["lab1"]
+
+
+@pytest.mark.parametrize("status", [None, LIVE])
+async def test_refusal_is_about_the_filter_of_the_caller(
+    gateway_parent: Path, status: str | None
+) -> None:
+    """And not about the longer one that also leaves out the kernels that have ended."""
+    async with open_gateway() as gateway, open_client(gateway.config) as client:
+        with pytest.raises(ApiError, match="the filter 'x' is malformed"):
+            await list_kernels(client, status=status, filter="x")

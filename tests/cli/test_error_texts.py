@@ -14,6 +14,7 @@ from .situations import SITUATIONS
 
 _RANDOM = (
     (re.compile(r"127\.0\.0\.1:(?!(?:0|1|8081)\b)\d+|localhost:(?!3000)\d+"), "{host}"),
+    (re.compile(r"(?<= port )\d+(?=: Address already in use)"), "{port}"),
     (re.compile(r"\b\d+(?= ms$)", re.M), "{n}"),
     (re.compile(r"(?<=installed here: )[a-z0-9, ]+"), "{runtimes}"),
     (re.compile(r"(?<=TLS failed \()[\w ]+"), "{reason}"),
@@ -29,7 +30,8 @@ _RANDOM = (
 
 def normalized(text: str, commands: Commands) -> str:
     """A text with placeholders."""
-    text = text.replace(str(commands.home), "{home}")
+    for folder in (commands.home, commands.tmp):
+        text = text.replace(str(folder), f"{{{folder.name}}}")
     for pattern, placeholder in _RANDOM:
         text = pattern.sub(placeholder, text)
     return text

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from backendai_trio.errors import LocalProtocolError, RemoteProtocolError
-from backendai_trio.files.paths import link_target, safe_join
+from backendai_trio.files.paths import check_remote_folder, link_target, safe_join
 from backendai_trio.files.pending import PendingFile
 from backendai_trio.files.placing import place, place_tree
 from backendai_trio.files.tar import Extractor
@@ -142,3 +142,17 @@ def test_deep_trees(tmp_path: Path) -> None:
     finally:
         # Python cannot remove them.
         subprocess.run(["rm", "-r", tmp_path / "source", tmp_path / "target"], check=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "clean"),
+    [("", ""), (".", ""), ("./", ""), ("a", "a"), ("a/", "a"), ("./a//b/", "a/b")],
+)
+def test_folders_to_upload_to(path: str, clean: str) -> None:
+    assert check_remote_folder(path) == clean
+
+
+@pytest.mark.parametrize("path", ["/", "//", "/etc", "..", "a/../..", "../", "a\\b", "a\nb"])
+def test_folders_outside_of_the_work_folder(path: str) -> None:
+    with pytest.raises(LocalProtocolError):
+        check_remote_folder(path)

@@ -10,7 +10,7 @@ import click
 
 from backendai_trio import Client, Config, ConfigError
 from backendai_trio.config import Login, forget_login, read_settings, save_login
-from backendai_trio.errors import OtpNeeded
+from backendai_trio.errors import AuthError, OtpNeeded
 from backendai_trio.login import log_in, log_out
 
 from ..configuration import chosen_profile, command_config
@@ -93,7 +93,12 @@ def _log_in(config: Config, username: str, secrets: Iterator[str], *, force: boo
     try:
         return attempt(password)
     except OtpNeeded:
-        return attempt(password, _next(secrets, "one-time password"))
+        otp = _next(secrets, "one-time password")
+    try:
+        return attempt(password, otp)
+    except AuthError as exc:
+        exc.advice = "log in again, with the next one-time password"
+        raise
 
 
 def _web_server() -> Config:
@@ -129,7 +134,9 @@ def _asked_secrets() -> Iterator[str]:
 def _next(secrets: Iterator[str], name: str) -> str:
     secret = next(secrets, "")
     if not secret:
+        line = "second" if name == "one-time password" else "first"
         raise click.ClickException(
-            f"a {name} is needed; give it with --password-file or on standard input"
+            f"a {name} is needed; give it in the {line} line of --password-file, or of standard "
+            "input"
         )
     return secret

@@ -65,13 +65,13 @@ def command(
       rsync -e 'backend.ai ssh' -a src/ lab1:src/
       backend.ai ssh --print-config lab1 >> ~/.ssh/config
     """
-    from ..openssh import connect, host_block, replace_process
+    from ..openssh import connect, find_program, host_block, replace_process
 
-    connection = connect(session, key=identity, user=user)
     if print_config:
-        click.echo(host_block(connection), nl=False)
+        click.echo(host_block(connect(session, key=identity, user=user)), nl=False)
         return 0
-    return replace_process("ssh", connection, [session, *arguments])
+    ssh = find_program("ssh")
+    return replace_process(ssh, connect(session, key=identity, user=user), [session, *arguments])
 
 
 @click.command(
@@ -93,7 +93,7 @@ def scp(arguments: tuple[str, ...], identity: Path | None) -> int:
       backend.ai scp data.csv lab1:
       backend.ai scp -r lab1:results .
     """
-    from ..openssh import connect, replace_process
+    from ..openssh import connect, find_program, replace_process
 
     sessions = {remote[0] for text in _operands(arguments) if (remote := split_remote(text))}
     names = {session.rpartition("@")[2] for session in sessions}
@@ -103,8 +103,9 @@ def scp(arguments: tuple[str, ...], identity: Path | None) -> int:
             "write either SRC or DST as ID:PATH, with one kernel; a local name "
             "with a colon is written ./NAME"
         )
+    program = find_program("scp")
     connection = connect(names.pop(), key=identity, user=users.pop() or None)
-    return replace_process("scp", connection, arguments)
+    return replace_process(program, connection, arguments)
 
 
 def _operands(arguments: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ from ..copy_options import (
     refuse_options,
 )
 from ..local_streams import read_stdin, stream_name
-from ..parameters import NAME, REMOTE_PATH, LocalPath, Stream
+from ..parameters import NAME, REMOTE_FOLDER, LocalPath, Stream
 from ..progress_bars import progress_bars
 from ..server import call_kernel
 
@@ -30,7 +30,7 @@ __all__ = ["command"]
 @click.option(
     "--to",
     metavar="DIR",
-    type=REMOTE_PATH,
+    type=REMOTE_FOLDER,
     help="Folder below the work folder [default: the work folder].",
 )
 @kernel_selection_options

@@ -4,7 +4,24 @@ Each is an async context manager that yields the variables for the command. The 
 ``error_texts.txt``.
 """
 
-from . import failing_servers, proxies, servers, settings, tls  # they enter their situations
+from . import (  # they enter their situations
+    failing_servers,
+    files,
+    logins,
+    proxies,
+    servers,
+    settings,
+    tls,
+)
 from .registry import SITUATIONS
 
-__all__ = ["SITUATIONS", "failing_servers", "proxies", "servers", "settings", "tls"]
+__all__ = [
+    "SITUATIONS",
+    "failing_servers",
+    "files",
+    "logins",
+    "proxies",
+    "servers",
+    "settings",
+    "tls",
+]

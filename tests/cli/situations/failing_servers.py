@@ -41,11 +41,11 @@ def _answers(name: str, *replies: bytes) -> None:
     SITUATIONS[name] = answers
 
 
-def _problem(status: int, kind: str, title: str, message: str = "") -> bytes:
+def _problem(status: int, kind: str, title: str, message: str = "", *headers: str) -> bytes:
     problem = (
         f'{{"type": "https://api.backend.ai/probs/{kind}", "title": "{title}", "msg": "{message}"}}'
     )
-    return reply(status, problem.encode(), "application/problem+json")
+    return reply(status, problem.encode(), "application/problem+json", *headers)
 
 
 for _status, _title in ((502, "Bad Gateway"), (503, "Maintenance"), (504, "Gateway Timeout")):
@@ -75,6 +75,16 @@ _answers(
     HELLO,
     _problem(412, "quota-exceeded", "You have reached your resource limit.", "5 sessions"),
 )
+_RATE_LIMIT = _problem(
+    429,
+    "rate-limit-exceeded",
+    "You have reached your API query rate limit.",
+    "",
+    "Retry-After: 900",  # longer than a command waits: it gives up at once
+)
+_answers("a rate limit", HELLO, _RATE_LIMIT)
+_answers("a page of 429", page(429, "429 Too Many Requests"))
+_answers("a page of 429 later", HELLO, page(429, "429 Too Many Requests"))
 _answers("a failure of the server", HELLO, _problem(500, "internal-server-error", "Internal error"))
 _answers("a problem without words", HELLO, reply(500, b"", "text/plain"))
 _answers("a clock that is off", HELLO, _problem(400, "invalid-auth-params", "Date/time sync error"))

@@ -80,6 +80,15 @@ _dotenv("an empty key in .env", b"BACKEND_ENDPOINT=http://127.0.0.1:1\nBACKEND_A
 
 @situation
 @asynccontextmanager
+async def an_empty_variable_before_env(work: Path) -> AsyncIterator[Variables]:
+    """The variable is empty, and .env has a value."""
+    await trio.lowlevel.checkpoint()
+    (work / ".env").write_text("BACKEND_ENDPOINT=http://127.0.0.1:1\n")
+    yield {**KEY_PAIR, "BACKEND_ENDPOINT": ""}
+
+
+@situation
+@asynccontextmanager
 async def a_dangling_env_file(work: Path) -> AsyncIterator[Variables]:
     await trio.lowlevel.checkpoint()
     (work / ".env").symlink_to("none")

@@ -28,7 +28,7 @@ from ...copy_options import (
     selection_options,
 )
 from ...local_streams import spooled_stdin, stream_name, write_stream
-from ...parameters import NAME, REMOTE_PATH, STREAM, LocalPath, Stream
+from ...parameters import NAME, REMOTE_FOLDER, REMOTE_PATH, STREAM, LocalPath, Stream
 from ...progress_bars import progress_bars, suggesting_overwrite
 from .requests import call_vfolders, folder_argument, json_option, quiet_option
 
@@ -46,7 +46,7 @@ _READ_BYTES = 1024 * 1024
     "--to",
     "--dst-dir",
     metavar="PATH",
-    type=REMOTE_PATH,
+    type=REMOTE_FOLDER,
     help="Folder within NAME [default: NAME itself].",
 )
 @click.option(

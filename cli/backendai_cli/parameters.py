@@ -54,7 +54,7 @@ class _NonEmpty(click.types.StringParamType):
 
 
 class _RemoteFolder(_NonEmpty):
-    """A path of something that is made below a folder of the server."""
+    """A folder to upload to, below the work folder of a kernel or in a virtual folder."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         from backendai_trio import LocalProtocolError  # slow to import, and seldom needed
@@ -93,4 +93,4 @@ NAME = _NonEmpty("name")
 REMOTE_PATH = _NonEmpty("path", "; the whole folder is '.'")
 """A path in a kernel or a virtual folder."""
 REMOTE_FOLDER = _RemoteFolder("path", "; the whole folder is '.'")
-"""Where files go, below the work folder of a kernel or in a virtual folder."""
+"""A folder to upload to, or the file that standard input becomes."""

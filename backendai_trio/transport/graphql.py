@@ -17,8 +17,9 @@ __all__ = ["ask", "call_again"]
 
 _UNNAMED = 400
 _ONCE = RetryPolicy(0.0, 0.0, retries=0)
-_AGAIN = RetryPolicy(first=0.2, longest=5.0, retries=3)
-"""Transactions meet for a moment only. Callers that outlast restarts have loops of their own."""
+_AGAIN = RetryPolicy(first=0.2, longest=5.0, retries=3, seconds=30.0)
+"""Transactions meet for a moment only. Callers that outlast restarts have loops of their own.
+`seconds` is for servers that ask for a longer pause (``Retry-After``)."""
 
 
 async def ask(
@@ -75,7 +76,8 @@ async def call_again(
     """Send a request that changes nothing, and again after a failure that may pass.
 
     Managers from 20.09 on are asked up to four times: they answer 500 when two of their
-    transactions meet. Other servers are asked once.
+    transactions meet. One that asks for a pause of more than 30 s, and other servers, are asked
+    once.
 
     Args:
         client: of the server.

@@ -69,7 +69,7 @@ class RateLimitPauses:
         is_first = self._give_up_at is None
         if self._give_up_at is None:
             self._give_up_at = now + self._max_seconds
-        pause = next(self._pauses) + retry_after_of(refusal)
+        pause = next(self._pauses) + retry_after_of(refusal, seconds=self._max_seconds)
         if now + pause >= self._give_up_at:
             refusal.advice = (
                 "the key pair has sent as many requests as it may within 15 minutes; try again "

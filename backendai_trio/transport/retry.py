@@ -111,6 +111,9 @@ RATE_LIMITED = RetryPolicy(first=10.0, longest=60.0, seconds=300.0)
 Managers count the requests that they refuse, over 15 minutes. Clients that ask again after 1 s, and
 every 30 s later on, keep the count above the limit by that, and are locked out for good: 19 % of
 the requests failed. With these pauses nearly all were answered, within five minutes."""
+_LONGEST_ASKED = 300.0
+"""Where requests are repeated without an end, no server is waited for longer than this at once: it
+may ask for days."""
 
 
 def backoff(
@@ -174,13 +177,16 @@ def is_rate_limit(exc: BaseException) -> bool:
     return isinstance(exc, ApiError) and exc.status == 429 and exc.kind == "rate-limit-exceeded"
 
 
-def retry_after_of(exc: BaseException) -> float:
+def retry_after_of(exc: BaseException, *, seconds: float) -> float:
     """How many seconds the server asks to wait before the request is repeated; 0 if it does not.
 
     Args:
         exc: how an attempt failed.
+        seconds: for how long the request is repeated. If that is infinite, the result is five
+            minutes at most; otherwise the caller gives up where the result leads beyond it.
     """
-    return exc.retry_after if isinstance(exc, ApiError) else 0.0
+    asked = exc.retry_after if isinstance(exc, ApiError) else 0.0
+    return asked if seconds < math.inf else min(asked, _LONGEST_ASKED)
 
 
 async def with_retries(
@@ -192,8 +198,8 @@ async def with_retries(
     """Run an attempt that may be repeated, and again while its failure is transient.
 
     A server that asks for a pause (``Retry-After``) gets it, and the policy's pause on top, so that
-    those whom it has asked do not all come back at the same time. A rate limit was waited out
-    below this already.
+    those whom it has asked do not all come back at the same time. If it asks for more time than the
+    policy has, the failure is raised at once. A rate limit was waited out below this already.
 
     Args:
         attempt: what to do. Reads may be repeated, and so may uploads of files: a file that arrives
@@ -217,7 +223,7 @@ async def with_retries(
                 raise
             if (pause := next(pauses, None)) is None:
                 raise
-            pause += retry_after_of(exc)
+            pause += retry_after_of(exc, seconds=policy.seconds)
             now = trio.current_time()
             if give_up_at == math.inf:
                 give_up_at = now + policy.seconds

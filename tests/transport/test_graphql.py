@@ -117,6 +117,24 @@ async def test_failures_that_may_pass(version: str, repeat: bool, times: int) ->
         assert await ask(client, GraphQLQuery("{ x }", {}), repeat=repeat) == {"x": 1}
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["Retry-After: 3600"],
+        ["Date: Mon, 01 Jan 2024 00:00:00 GMT", "Retry-After: Tue, 02 Jan 2024 00:00:00 GMT"],
+    ],
+    ids=["seconds", "date"],
+)
+async def test_server_that_asks_for_a_long_pause(headers: list[str]) -> None:
+    """Such as a proxy during maintenance: callers do not hang until it is over."""
+    site = Site(answers=[reply(503, b"", PROBLEM, *headers)])
+    async with site.client() as client:
+        with trio.fail_after(20), pytest.raises(ApiError) as caught:
+            await ask(client, GraphQLQuery("{ x }", {}), repeat=True)
+    assert caught.value.retry_after >= 3600
+    assert len(site.queries) == 1
+
+
 @pytest.mark.parametrize("key", [PROJECT, PROJECT.replace("-", ""), f"{{{PROJECT}}}"])
 async def test_ids_of_projects_are_not_looked_up(key: str) -> None:
     site = Site()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from trio.testing import MockClock
 
 from backendai_trio.errors import (
     ApiError,
@@ -19,11 +21,13 @@ from backendai_trio.errors import (
     ConnectionFailed,
     InvalidRequest,
     LocalProtocolError,
+    QuotaExceeded,
     RemoteProtocolError,
     WebSocketsBlocked,
     api_error,
 )
 from backendai_trio.transport.connection_state import ConnectionState
+from backendai_trio.transport.rate_limit import RateLimitPauses
 from backendai_trio.transport.reconnecting import Reconnecting
 from backendai_trio.transport.retry import (
     TWO_TRANSACTIONS,
@@ -201,6 +205,29 @@ async def test_a_server_gets_the_pause_that_it_asks_for(
         with pytest.raises(ApiError):
             await with_retries(attempt, policy=policy)
         assert trio.current_time() == start
+
+
+@pytest.mark.parametrize(("asked", "waited"), [(60.0, 60.0), (86_400.0, 300.0)])
+def test_repeats_without_end_wait_five_minutes_for_a_server(asked: float, waited: float) -> None:
+    """It may ask for days, and be up again in a minute."""
+    failure, refusal = api_error(503), QuotaExceeded(429, kind="rate-limit-exceeded")
+    failure.retry_after = refusal.retry_after = asked
+    policy, left = RetryPolicy(2.0, 2.0), [failure]
+
+    async def attempt() -> None:  # noqa: ASYNC124
+        if left:
+            raise left.pop()
+
+    async def both() -> None:
+        for wait in (
+            partial(with_retries, attempt, policy=policy),
+            partial(RateLimitPauses("http://x", math.inf, policy=policy).wait, refusal),
+        ):
+            start = trio.current_time()
+            await wait()
+            assert waited + 1.0 <= trio.current_time() - start <= waited + 2.0
+
+    trio.run(both, clock=MockClock(autojump_threshold=0))
 
 
 async def test_stream_outlasts_a_page_in_place_of_its_websocket(autojump_clock: object) -> None:

@@ -172,22 +172,25 @@ class HeldBatch:
             await trio.lowlevel.checkpoint()
             return self._stream.outcome
         if not self._ordered:
-            await self._send_order(_CANCEL)
+            await self._send_order()
         return await self._stream.stop()
 
     async def _give_order(self) -> None:
         """Start the commands, as soon as their output would arrive."""
         if self._listened and not self._ordered:
-            await self._send_order(_CANCEL if self._interrupted else _START)
+            # The pauses of a rate limit can be cancelled, and are longer than a shield may last.
+            await self._client.sender.wait_out(self._send_order)
         if self.started and self._interrupted:
             # The interrupt came between the order and the commands.
             await self._stream.interrupt()
             self._interrupted = False
 
-    async def _send_order(self, content: bytes) -> None:
+    async def _send_order(self) -> None:
+        content = _CANCEL if self._interrupted else _START
         # Not to be cancelled half-way: a second file would stay in the kernel.
         with finish_within(self._client.config.grace_seconds):
-            await send_form(self._client, self._address, [FormFile(self._order, content)])
+            order = FormFile(self._order, content)
+            await send_form(self._client, self._address, [order], waits=False)
             self._ordered = True
 
     def _visible(self, events: Sequence[Event]) -> list[Event]:

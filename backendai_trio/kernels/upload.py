@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from typing import cast
 
@@ -115,7 +116,8 @@ async def _upload_archive(
         if length is None:
             await send()
         else:
-            await with_retries(send, policy=REPEATED.within(client.limits.retry_seconds))
+            policy = REPEATED.within(client.limits.retry_seconds)
+            await client.sender.wait_out(partial(with_retries, send, policy=policy))
 
 
 class _RequestEnded(Exception):

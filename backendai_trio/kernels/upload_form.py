@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 import trio
 
@@ -38,13 +39,17 @@ class FormFile:
         return self.content.read_at(0, self.content.size)
 
 
-async def send_form(client: Client, token: str, files: Sequence[FormFile]) -> None:
-    """Upload files in one request; it is repeated when it fails in passing.
+async def send_form(
+    client: Client, token: str, files: Sequence[FormFile], *, waits: bool = True
+) -> None:
+    """Upload files in one request, which is repeated while its failure may pass.
 
     Args:
         client: of the kernel's server.
         token: the kernel's token.
         files: as many and as large as the server takes.
+        waits: whether to wait, for `Limits.rate_limited_seconds`, while the server takes no more
+            requests of the key pair.
 
     Raises:
         UploadError: a file cannot be read.
@@ -65,7 +70,8 @@ async def send_form(client: Client, token: str, files: Sequence[FormFile]) -> No
         async with aclosing(_form_body(files, boundary)) as body:
             await client.call(request, content=body, content_length=length, head_seconds=None)
 
-    await with_retries(send, policy=REPEATED.within(client.limits.retry_seconds))
+    repeated = partial(with_retries, send, policy=REPEATED.within(client.limits.retry_seconds))
+    await (client.sender.wait_out(repeated) if waits else repeated())
 
 
 async def _form_body(files: Sequence[FormFile], boundary: str) -> AsyncGenerator[bytes, None]:

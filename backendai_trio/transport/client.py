@@ -117,7 +117,8 @@ class Client:
         """Sign a request, send it, and return the response if it is a success.
 
         A request whose body is at hand is sent again if the server takes no more of the key pair's
-        for now, for `Limits.rate_limited_seconds`.
+        for now, for `Limits.rate_limited_seconds`. `Sender.wait_out` does so for one whose body is
+        a stream.
 
         Args:
             request: what to send.

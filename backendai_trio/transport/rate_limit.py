@@ -71,10 +71,6 @@ class RateLimitPauses:
             self._give_up_at = now + self._max_seconds
         pause = next(self._pauses) + retry_after_of(refusal, seconds=self._max_seconds)
         if now + pause >= self._give_up_at:
-            refusal.advice = (
-                "the key pair has sent as many requests as it may within 15 minutes; try again "
-                "later, or ask for a higher rate limit"
-            )
             raise refusal
         if is_first:
             _log.warning(

@@ -168,8 +168,8 @@ def is_refusal(exc: ApiError) -> bool:
 
 
 def is_rate_limit(exc: BaseException) -> bool:
-    """Whether the key pair has sent too many requests. `Client` has then waited for
-    `Limits.rate_limited_seconds`.
+    """Whether the key pair has sent too many requests. If the request's body was at hand, `Client`
+    has then waited for `Limits.rate_limited_seconds`.
 
     Args:
         exc: how an attempt failed.
@@ -199,7 +199,8 @@ async def with_retries(
 
     A server that asks for a pause (``Retry-After``) gets it, and the policy's pause on top, so that
     those whom it has asked do not all come back at the same time. If it asks for more time than the
-    policy has, the failure is raised at once. A rate limit was waited out below this already.
+    policy has, the failure is raised at once. So is a rate limit, which has pauses of its own:
+    `Client` waits it out, and `Sender.wait_out` where the body of a request is a stream.
 
     Args:
         attempt: what to do. Reads may be repeated, and so may uploads of files: a file that arrives

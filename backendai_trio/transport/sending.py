@@ -22,6 +22,7 @@ from .pool import ConnectionPool
 from .rate_limit import RateLimitPauses
 from .requests import OutgoingRequest
 from .responses import ResponseStream, log_response
+from .retry import is_rate_limit
 
 __all__ = ["UNAVAILABLE", "Sender", "error_of", "outgoing_request", "unavailable_advice"]
 
@@ -30,6 +31,10 @@ T = TypeVar("T")
 UNAVAILABLE = frozenset({502, 503, 504})
 """Statuses of a server that starts, or of a proxy that cannot reach it."""
 
+_RATE_LIMIT_ADVICE = (
+    "the key pair has sent as many requests as it may within 15 minutes; try again later, or ask "
+    "for a higher rate limit"
+)
 _CLOCK_ADVICE = (
     "servers take requests whose date is at most 15 minutes away from their own: set the clock of "
     "this machine; 'backend.ai doctor' shows the difference"
@@ -118,7 +123,20 @@ class Sender:
                 return await attempt(self.addresses.config)
             return await self.addresses.reach(attempt)
 
-        return await (self._pauses().wait_out(reach) if waits else reach())
+        return await (self.wait_out(reach) if waits else reach())
+
+    async def wait_out(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Run an attempt, again after pauses while the server takes no more requests of the key
+        pair. For requests whose body is a stream: others wait by themselves.
+
+        Args:
+            attempt: sends a request, each time with a new body.
+
+        Raises:
+            QuotaExceeded: the server still refuses it after `Limits.rate_limited_seconds`.
+            Exception: what `attempt` raises otherwise.
+        """
+        return await self._pauses().wait_out(attempt)
 
     async def open_response(
         self,
@@ -135,7 +153,8 @@ class Sender:
         Args:
             request: the request.
             outgoing: the same, as the pool takes it, made for an address when it is sent there.
-            elsewhere, waits: as for `repeat`. A body that is a stream can be sent once only.
+            elsewhere, waits: as for `repeat`. A body that is a stream can be sent only once: see
+                `wait_out`.
             check_status: False gives a response of any status.
             decode: False gives the body as it came.
 
@@ -222,6 +241,8 @@ def error_of(request: Request, response: Response, *, login_advice: str) -> ApiE
     error.retry_after = decode_retry_after(response.headers)
     if error.status == 401:
         error.advice = login_advice
+    elif is_rate_limit(error):
+        error.advice = _RATE_LIMIT_ADVICE
     elif error.kind == "invalid-auth-params" and "sync" in error.reason:
         error.advice = _CLOCK_ADVICE
     elif error.status in UNAVAILABLE and not error.kind:  # not a problem of the manager's own

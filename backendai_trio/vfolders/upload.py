@@ -229,8 +229,14 @@ class _Sender:
             content_type=multipart_type(boundary),
         )
         length = len(head) + upload.size + len(tail)
-        async with aclosing(form()) as body:
-            await self._client.call(request, content=body, content_length=length, head_seconds=None)
+
+        async def send() -> None:
+            async with aclosing(form()) as body:
+                await self._client.call(
+                    request, content=body, content_length=length, head_seconds=None
+                )
+
+        await self._client.sender.wait_out(send)
 
 
 def _raced(exc: BackendError) -> bool:
@@ -278,13 +284,17 @@ class _Tus:
             content_type=head.pop("Content-Type"),
         )
         head |= {"Content-Type": request.content_type}
-        async with (
-            aclosing(_read(upload, offset, end)) as body,
-            self._client.request(
-                request, to=self._to, headers=head, content=body, content_length=end - offset
-            ) as reply,
-        ):
-            reached = TusState.decode(reply.headers).offset
+
+        async def patch() -> int:
+            async with (
+                aclosing(_read(upload, offset, end)) as body,
+                self._client.request(
+                    request, to=self._to, headers=head, content=body, content_length=end - offset
+                ) as reply,
+            ):
+                return TusState.decode(reply.headers).offset
+
+        reached = await self._client.sender.wait_out(patch)
         if not offset <= reached <= upload.size or (end > offset and reached == offset):
             raise RemoteProtocolError(f"the server is at byte {reached} after {end} were sent")
         return reached

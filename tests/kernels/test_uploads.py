@@ -12,6 +12,7 @@ import trio
 from backendai_trio import (
     Client,
     KernelSpec,
+    QuotaExceeded,
     TrioKernel,
     UploadError,
     open_client,
@@ -21,6 +22,7 @@ from backendai_trio.files import Progress, Upload, UploadStream, plan_uploads
 from backendai_trio.gateway import Gateway
 from backendai_trio.testing import Reply, open_faulty_network
 from backendai_trio.transport.limits import Limits
+from backendai_trio.wire.http import PROBLEM
 
 from ..local_kernels import work_folder
 from .file_ways import WAYS, files_in, pieces
@@ -28,6 +30,8 @@ from .file_ways import gateway as gateway
 from .file_ways import kernel as kernel
 from .file_ways import tree as tree
 from .file_ways import way as way
+
+RATE_LIMIT = Reply(429, b'{"type": "rate-limit-exceeded"}', PROBLEM)
 
 
 @pytest.mark.parametrize("way", WAYS, indirect=True)
@@ -143,3 +147,43 @@ async def test_upload_outlasts_a_restart(
         await kernel.upload([tree / "run.sh"], base=tree)
         assert len(network.hits) == 5
         assert files_in(work_folder(gateway_parent)) == {"run.sh": b"#!/bin/sh\necho ran\n"}
+
+
+async def test_upload_outlasts_a_rate_limit(
+    gateway: Gateway, gateway_parent: Path, tree: Path
+) -> None:
+    """And a restart meanwhile."""
+    async with (
+        open_faulty_network(gateway.config) as network,
+        open_client(network.config, limits=Limits(rate_limited_seconds=12.0)) as client,
+        open_kernel(client, KernelSpec(runtime="python")) as kernel,
+    ):
+        for fault in (RATE_LIMIT, Reply(503), RATE_LIMIT):
+            network.inject(fault, matching="(upload|archive)")
+        await kernel.upload([tree / "run.sh"], base=tree)
+        assert len(network.hits) == 3
+        assert files_in(work_folder(gateway_parent)) == {"run.sh": b"#!/bin/sh\necho ran\n"}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_rate_limit_that_lasts(
+    gateway: Gateway, gateway_parent: Path, tree: Path, way: str, streamed: bool
+) -> None:
+    """It is waited out for as long as the client may, unless the source can be read only once."""
+    async with (
+        open_faulty_network(gateway.config) as network,
+        open_client(network.config, limits=Limits(rate_limited_seconds=0.5)) as client,
+        open_kernel(client, KernelSpec(runtime="python")) as kernel,
+    ):
+        network.inject(RATE_LIMIT, times=None, matching="(upload|archive)")
+        with pytest.raises(QuotaExceeded) as caught:
+            if streamed:
+                await kernel.upload_stream("x", pieces(3, 5))
+            else:
+                await kernel.upload([tree / "run.sh"], base=tree)
+        assert "ask for a higher rate limit" in (caught.value.advice or "")
+        if streamed and way == "archives":
+            assert len(network.hits) == 1
+        else:
+            assert len(network.hits) > 1
+        assert files_in(work_folder(gateway_parent)) == {}

@@ -154,8 +154,10 @@ async def test_body_that_is_a_stream_is_not_sent_again() -> None:
 
     server = Server(LIMITED)
     async with client_of(server, 6) as client:
-        with pytest.raises(QuotaExceeded):
+        with pytest.raises(QuotaExceeded) as caught:
             await client.call(POST, content=content(), content_length=1)
+    assert "ask for a higher rate limit" in (caught.value.advice or "")
+    assert server.asked == 1
 
 
 async def test_request_that_is_settled_is_not_sent_again() -> None:

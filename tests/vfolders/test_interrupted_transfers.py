@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from backendai_trio import ApiError, TrioVFolder, UploadError, create_vfolder
+from backendai_trio import ApiError, TrioVFolder, UploadError, create_vfolder, open_client
 from backendai_trio.files import Progress, plan_uploads
 from backendai_trio.files.progress import ProgressReporter
 from backendai_trio.gateway import Gateway
@@ -18,13 +18,18 @@ from backendai_trio.gateway.refusals import Refused
 from backendai_trio.gateway.storage import vfolder_files
 from backendai_trio.gateway.storage.index import Folder
 from backendai_trio.gateway.storage.tus import TusUploads
+from backendai_trio.testing import Reply, open_faulty_network
+from backendai_trio.transport.limits import Limits
 from backendai_trio.vfolders.upload import upload_files
+from backendai_trio.wire.http import PROBLEM
 from backendai_trio.wire.storage_proxy import PatchHead, TusState
-from backendai_trio.wire.versions import SESSION_5, SESSION_6, Era
+from backendai_trio.wire.versions import SEED, SESSION_5, SESSION_6, Era
 
 from ..proxies import through_proxy
 from .folders import files_in, opened, tree
 from .tus import begun, patch
+
+RATE_LIMIT = Reply(429, b'{"type": "rate-limit-exceeded"}', PROBLEM)
 
 
 @pytest.mark.parametrize("checked", [True, False], ids=["checksums", "no checksums"])
@@ -166,3 +171,25 @@ async def test_uploads_that_begin_while_others_end(
         with pytest.raises(UploadError, match="0"), trio.fail_after(20):
             await TrioVFolder(client, "data").upload(paths[:1], base=tmp_path)
         assert 990 < len(failures) < 999  # it was tried again, a few times
+
+
+@pytest.mark.parametrize(
+    ("era", "request_line"),
+    [(SEED, "^POST .*/upload"), (SESSION_5, "^PATCH "), (SESSION_6, "^POST .*/request-upload")],
+    ids=["form", "part", "token"],
+)
+async def test_upload_outlasts_a_rate_limit(
+    era: Era, request_line: str, data: Path, tmp_path: Path
+) -> None:
+    content = b"abc" * 1000
+    (tmp_path / "file").write_bytes(content)
+    async with (
+        opened(era, data=data) as (gateway, _),
+        open_faulty_network(gateway.config) as network,
+        open_client(network.config, limits=Limits(rate_limited_seconds=12.0)) as client,
+    ):
+        folder = await create_vfolder(client, "data")
+        network.inject(RATE_LIMIT, times=2, matching=request_line)
+        await folder.upload([tmp_path / "file"], base=tmp_path)
+        assert len(network.hits) == 2
+    assert (files_in(data) / "file").read_bytes() == content

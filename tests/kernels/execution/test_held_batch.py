@@ -17,15 +17,20 @@ from backendai_trio import (
     GatewayOptions,
     InputRequest,
     KernelSpec,
+    QuotaExceeded,
     Stderr,
     Stdout,
     TrioKernel,
+    open_client,
     open_gateway,
     open_kernel,
 )
 from backendai_trio.gateway import Gateway
 from backendai_trio.kernels.held_batch import hold_batch
+from backendai_trio.testing import Reply, open_faulty_network
+from backendai_trio.transport.limits import Limits
 from backendai_trio.wire.execution import ExecuteRequest
+from backendai_trio.wire.http import PROBLEM
 
 GAP_SECONDS = 0.3
 
@@ -115,6 +120,28 @@ async def test_many_in_one_kernel(kernel: TrioKernel, gateway_parent: Path) -> N
         assert await ran(kernel, options) == (f"{number}\n", "", number)
     names = {path.name for path in gateway_parent.rglob("*")}  # noqa: ASYNC240 (a few)
     assert "work" in names and not any(name.startswith(".backendai-") for name in names)
+
+
+@pytest.mark.parametrize("lasts", [False, True])
+async def test_rate_limit_of_the_order(gateway: Gateway, lasts: bool) -> None:
+    """It is waited out, also where that takes longer than a shield may last."""
+    limits = Limits(rate_limited_seconds=3.0)
+    async with (
+        open_faulty_network(gateway.config) as network,
+        open_client(replace(network.config, grace_seconds=2.0), limits=limits) as client,
+        open_kernel(client, KernelSpec(runtime="python")) as kernel,
+    ):
+        refusal = Reply(429, b'{"type": "rate-limit-exceeded"}', PROBLEM)
+        network.inject(refusal, times=None if lasts else 2, matching="^POST .*/upload")
+        options = BatchOptions(build=None, exec="echo hi")
+        with trio.fail_after(20):
+            if lasts:
+                stays = pytest.warns(RuntimeWarning, match="may still go on")
+                with stays, pytest.raises(QuotaExceeded):
+                    await ran(kernel, options)
+            else:
+                assert await ran(kernel, options) == ("hi\n", "", 0)
+        assert len(network.hits) >= 2
 
 
 async def test_input(kernel: TrioKernel) -> None:

@@ -18,6 +18,7 @@ from ..errors import (
     ConnectionFailed,
     DownloadError,
     NotFound,
+    QuotaExceeded,
     RemoteProtocolError,
 )
 from ..files.chunks import CHUNK_SIZE
@@ -25,7 +26,7 @@ from ..files.pending import PendingFile
 from ..files.progress import Progress, ProgressReporter
 from ..transport.client import Client, Destination
 from ..transport.responses import ResponseStream
-from ..transport.retry import backoff, is_transient
+from ..transport.retry import backoff, is_rate_limit, is_transient
 from ..wire.content_coding import ContentDecoder
 from ..wire.download_parts import PartsDecoder
 from ..wire.files import PathsRequest
@@ -86,7 +87,7 @@ async def _download(
         modified = file.modified if preserve else 0
         async with open_pending(target, overwrite=overwrite, modified=modified) as pending:
             await _Transfer(client, folder, file, pending, reporter).run()
-    except (DownloadError, AuthError, NotFound):
+    except (DownloadError, AuthError, NotFound, QuotaExceeded):
         raise
     except BackendError as exc:
         raise DownloadError(file.path, f"could not be downloaded: {exc}") from exc
@@ -123,7 +124,7 @@ class _Transfer:
                 return
             except (ConnectionFailed, ApiError) as exc:
                 also = _ALSO_TRANSIENT if self._source is not None else ()
-                if not is_transient(exc, also=also):
+                if is_rate_limit(exc) or not is_transient(exc, also=also):
                     raise
                 if isinstance(exc, ApiError):
                     self._source = None  # its token may have expired

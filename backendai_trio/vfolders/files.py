@@ -228,6 +228,7 @@ async def download(
             received; it names the path.
         LocalProtocolError: a manager before 1.4, which cannot send files.
         AuthError, NotFound: the folder may not be read, or does not exist.
+        QuotaExceeded: the key pair has sent too many requests.
 
     Cancellation:
         Files that were complete have arrived, others have not.

@@ -28,7 +28,7 @@ from ..files.progress import Progress, ProgressReporter
 from ..files.sources import Upload
 from ..files.upload_errors import upload_errors
 from ..transport.client import Client, Destination
-from ..transport.retry import backoff, is_transient
+from ..transport.retry import backoff, is_rate_limit, is_transient
 from ..wire.http import JSON, UNKNOWN_ROUTE, Request
 from ..wire.multipart import check_name, encode_part_head, multipart_type, part_end
 from ..wire.storage_proxy import CHECKSUM_MISMATCH, TUS_CHECKSUM, PatchHead, TusState
@@ -184,7 +184,9 @@ class _Sender:
             except BackendError as exc:
                 forgotten = isinstance(exc, NotFound)
                 transient = forgotten or is_transient(exc, also=_ALSO_TRANSIENT)
-                if not transient or (pause := next(pauses, None)) is None:
+                if is_rate_limit(exc) or not transient:  # the former was waited out
+                    raise
+                if (pause := next(pauses, None)) is None:
                     raise
                 await trio.sleep(pause)
                 offset_known = False
@@ -204,7 +206,7 @@ class _Sender:
                 reply = await self._client.call(request)
                 return _Tus(self._client, Ticket.decode(reply.body))
             except BackendError as exc:
-                if not (_raced(exc) or is_transient(exc)):
+                if is_rate_limit(exc) or not (_raced(exc) or is_transient(exc)):
                     raise
                 if (pause := next(races if _raced(exc) else pauses, None)) is None:
                     raise

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 import trio
 
-from backendai_trio import ApiError, TrioVFolder, UploadError, create_vfolder, open_client
+from backendai_trio import (
+    ApiError,
+    QuotaExceeded,
+    TrioVFolder,
+    UploadError,
+    create_vfolder,
+    open_client,
+)
 from backendai_trio.files import Progress, plan_uploads
 from backendai_trio.files.progress import ProgressReporter
 from backendai_trio.gateway import Gateway
@@ -193,3 +200,37 @@ async def test_upload_outlasts_a_rate_limit(
         await folder.upload([tmp_path / "file"], base=tmp_path)
         assert len(network.hits) == 2
     assert (files_in(data) / "file").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("era", "request_line"),
+    [
+        (SEED, "^POST .*/upload"),
+        (SESSION_5, "^POST .*/create_upload_session"),
+        (SESSION_5, "^PATCH "),
+        (SESSION_6, "^POST .*/request-upload"),
+        (SESSION_5, "^POST .*/request_download"),
+        (SESSION_6, "^POST .*/request-download"),
+    ],
+)
+async def test_rate_limit_is_waited_out_once(
+    era: Era, request_line: str, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the pauses of a rate limit, and not again with those of a transfer."""
+    (tmp_path / "file").write_bytes(b"abc")
+    async with (
+        opened(era, data=data) as (gateway, _),
+        open_faulty_network(gateway.config) as network,
+        open_client(network.config, limits=Limits(rate_limited_seconds=0.5)) as client,
+    ):
+        folder = await create_vfolder(client, "data")
+        if "download" in request_line:
+            await folder.upload([tmp_path / "file"], base=tmp_path)
+        network.inject(RATE_LIMIT, times=None, matching=request_line)
+        with pytest.raises(QuotaExceeded):
+            if "download" in request_line:
+                await folder.download(["file"], tmp_path / "back")
+            else:
+                await folder.upload([tmp_path / "file"], base=tmp_path)
+    waits = [line for line in caplog.messages if "takes no more requests" in line]
+    assert len(waits) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 from collections.abc import Awaitable, Callable, Container, Iterator
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+_log = logging.getLogger("backendai_trio.http")
 
 # Request Timeout, Too Early, Too Many Requests, and the three that gateways and proxies give while
 # the server behind them restarts.
@@ -114,6 +117,8 @@ the requests failed. With these pauses nearly all were answered, within five min
 _LONGEST_ASKED = 300.0
 """Where requests are repeated without an end, no server is waited for longer than this at once: it
 may ask for days."""
+_SILENT_PAUSE = 2.0
+"""Seconds; a pause of this length or more is logged, with all that may follow."""
 
 
 def backoff(
@@ -202,6 +207,9 @@ async def with_retries(
     policy has, the failure is raised at once. So is a rate limit, which has pauses of its own:
     `Client` waits it out, and `Sender.wait_out` where the body of a request is a stream.
 
+    The first pause of 2 s or more is logged as a warning: programs and people should know why
+    nothing happens.
+
     Args:
         attempt: what to do. Reads may be repeated, and so may uploads of files: a file that arrives
             a second time replaces the first.
@@ -216,6 +224,7 @@ async def with_retries(
     """
     pauses = policy.pauses()
     give_up_at = math.inf
+    logged = False
     while True:
         try:
             return await attempt()
@@ -230,4 +239,8 @@ async def with_retries(
                 give_up_at = now + policy.seconds
             if now + pause > give_up_at:
                 raise
+            if pause >= _SILENT_PAUSE and not logged:
+                logged = True
+                limit = "" if give_up_at == math.inf else f" for up to {give_up_at - now:.0f} s"
+                _log.warning("%s; trying again%s", exc, limit)
         await trio.sleep(pause)

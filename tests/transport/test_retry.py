@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import replace
 from functools import partial
@@ -228,6 +229,33 @@ def test_repeats_without_end_wait_five_minutes_for_a_server(asked: float, waited
             assert waited + 1.0 <= trio.current_time() - start <= waited + 2.0
 
     trio.run(both, clock=MockClock(autojump_threshold=0))
+
+
+@pytest.mark.parametrize(
+    ("policy", "warning"),
+    [
+        (RetryPolicy(2.0, 8.0, jitter=0.0, seconds=60.0), "gone; trying again for up to 60 s"),
+        (RetryPolicy(1.0, 8.0, jitter=0.0, seconds=60.0), "gone; trying again for up to 59 s"),
+        (RetryPolicy(1.0, 8.0, jitter=0.0), "gone; trying again"),
+        (RetryPolicy(1.0, 1.5, jitter=0.0, seconds=60.0), None),
+    ],
+)
+async def test_first_long_pause_is_logged(
+    autojump_clock: object,
+    caplog: pytest.LogCaptureFixture,
+    policy: RetryPolicy,
+    warning: str | None,
+) -> None:
+    """Whoever waits for an upload sees why."""
+    left = [ConnectionFailed("gone")] * 3
+
+    async def attempt() -> None:  # noqa: ASYNC124
+        if left:
+            raise left.pop()
+
+    with caplog.at_level(logging.WARNING):
+        await with_retries(attempt, policy=policy)
+    assert caplog.messages == ([warning] if warning else [])
 
 
 async def test_stream_outlasts_a_page_in_place_of_its_websocket(autojump_clock: object) -> None:

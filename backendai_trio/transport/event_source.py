@@ -13,7 +13,7 @@ from ..wire.events import CONTENT_TYPE, KEEPALIVE_SECONDS, SERVER_CLOSE, EventPa
 from ..wire.http import Request
 from .client import Client
 from .responses import ResponseStream
-from .retry import RetryPolicy, is_transient
+from .retry import RetryPolicy, is_transient, retry_after_of
 
 __all__ = ["FOLLOWED", "SILENCE_SECONDS", "EventSource"]
 
@@ -130,7 +130,8 @@ class EventSource:
         Attempts go on after what may pass: failed connections, the HTTP statuses of `is_transient`
         and 500, and answers that are no events, such as a proxy's page. The pauses between them
         begin anew after a connection that has brought a message, or held for longer than the
-        longest pause.
+        longest pause. A pause that the server asks for (``Retry-After``) is added, up to the
+        longest pause: the server may be up again sooner.
 
         Raises:
             ApiError: the server refuses to go on.
@@ -141,13 +142,16 @@ class EventSource:
         if self._pauses is None:
             first = min(max(self._policy.first, self._retry_seconds), self._policy.longest)
             self._pauses = replace(self._policy, first=first).pauses()
+        asked = 0.0
         for pause in self._pauses:
-            await trio.sleep(pause)
+            await trio.sleep(pause + asked)
             try:
                 await self.connect()
             except BackendError as exc:
                 if not _may_pass(exc):
                     raise
+                policy = self._policy
+                asked = min(retry_after_of(exc, seconds=policy.seconds), policy.longest)
             else:
                 return
 

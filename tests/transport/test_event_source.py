@@ -21,6 +21,7 @@ from .servers import HELLO, read_head, reply, serving
 EVENTS = Request("GET", "/events/x")
 STREAM = f"HTTP/1.1 200 OK\r\nContent-Type: {CONTENT_TYPE}\r\n\r\n".encode()
 ONE, TWO = Message("one", "1"), Message("two", "2")
+NO_LONG_PAUSES = RetryPolicy(first=0.01, longest=30.0)
 CLOSE = encode_message(Message("server_close", ""))
 PASSING = {
     "broken": b"",
@@ -50,13 +51,13 @@ async def scripted(*answers: bytes) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def source_of(*answers: bytes) -> AsyncIterator[EventSource]:
+async def source_of(
+    *answers: bytes, policy: RetryPolicy = NO_LONG_PAUSES
+) -> AsyncIterator[EventSource]:
     """A connected source of these answers, which does not pause for long."""
     async with (
         scripted(*answers) as client,
-        aclosing(
-            EventSource(client, EVENTS, policy=RetryPolicy(first=0.01, longest=30.0))
-        ) as source,
+        aclosing(EventSource(client, EVENTS, policy=policy)) as source,
     ):
         await source.connect()
         yield source
@@ -85,6 +86,21 @@ async def test_failure_that_passes_is_waited_out(failure: bytes) -> None:
         assert [await source.next_message() for _ in range(2)] == [ONE, None]
         await source.reconnect()
         assert await source.next_message() == TWO
+
+
+@pytest.mark.parametrize(("asked", "longest", "waited"), [(1, 30.0, 1.0), (3600, 0.5, 0.5)])
+async def test_server_gets_the_pause_that_it_asks_for(
+    asked: int, longest: float, waited: float
+) -> None:
+    """As far as that is no longer than the longest one between two attempts."""
+    busy = reply(503, b"", PROBLEM, f"Retry-After: {asked}")
+    policy = RetryPolicy(first=0.01, longest=longest)
+    async with source_of(STREAM, busy, stream_of(ONE), policy=policy) as source:
+        assert await source.next_message() is None
+        start = trio.current_time()
+        with trio.fail_after(20):
+            await source.reconnect()
+        assert trio.current_time() - start >= waited
 
 
 @pytest.mark.parametrize("failure", LASTING.values(), ids=map(str, LASTING))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,7 +43,7 @@ class MemoryWatch:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._killed: list[_Killed] = []
+        self._killed: deque[_Killed] = deque()
 
     async def run(self, host: int, scope: trio.CancelScope) -> None:
         """Watch until cancelled.
@@ -50,20 +52,18 @@ class MemoryWatch:
             host: process id of the kernel's process host.
             scope: ends this when it is cancelled.
         """
-        check = partial(_checked, host, self._limit)
+        check = partial(_check, host, self._limit, self._killed.append)
         pace = pace_of("memory")
         cost: float | None = None
         with scope, pace.watching():
             while True:
                 await trio.sleep(pace.pause(CHECK_SECONDS, cost))
-                killed, spent = await trio.to_thread.run_sync(check, abandon_on_cancel=True)
-                pace.note(cost := spent)
-                if killed is not None:
-                    self._killed.append(killed)
+                cost = await trio.to_thread.run_sync(check, abandon_on_cancel=True)
+                pace.note(cost)
 
     def take_report(self) -> str:
         """What was done since the last call, for the user of the kernel; "" for nothing."""
-        killed, self._killed = self._killed, []
+        killed = [self._killed.popleft() for _ in range(len(self._killed))]
         return "".join(
             f"[the kernel ran out of its memory limit of {_mib(self._limit)}: its programs used "
             f"{_mib(item.used)}, and {item.name} was killed]\n"
@@ -71,27 +71,29 @@ class MemoryWatch:
         )
 
 
-def _checked(host: int, limit: int) -> tuple[_Killed | None, float]:
-    """What `_kill_largest` has done, and its CPU time in seconds."""
+def _check(host: int, limit: int, report: Callable[[_Killed], object]) -> float:
+    """Do what `_kill_largest` does; returns its CPU time in seconds."""
     before = time.thread_time()
-    killed = _kill_largest(host, limit)
-    return killed, time.thread_time() - before
+    _kill_largest(host, limit, report)
+    return time.thread_time() - before
 
 
-def _kill_largest(host: int, limit: int) -> _Killed | None:
-    """Kill the largest program of a kernel if all together use more than the limit. Blocks."""
+def _kill_largest(host: int, limit: int, report: Callable[[_Killed], object]) -> None:
+    """Kill the largest program of a kernel if all together use more than the limit. Blocks.
+
+    It is reported first: its end may be the end of a run, which then takes the report.
+    """
     resident = {pid: _resident_bytes(pid) for pid in _descendants(host)}
     # What programs share counts for each of them there, so it is too much at most.
     if sum(resident.values()) <= limit:
-        return None
+        return
     used = {pid: _proportional_bytes(pid) for pid in resident}
     total = sum(used.values())
     if total <= limit:
-        return None
+        return
     largest = max(used, key=lambda pid: used[pid])
-    name = _name_of(largest)
+    report(_Killed(_name_of(largest), total))
     kill([largest])
-    return _Killed(name, total)
 
 
 def _descendants(pid: int) -> list[int]:

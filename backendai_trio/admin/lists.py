@@ -106,11 +106,14 @@ async def list_kernels(
             client, "sessions", arguments, limit=limit, offset=offset, filter=whole, order=order
         )
     except ApiError as exc:
-        if filter != whole and filter and is_refusal(exc):
-            # The server's words are about the whole filter; it refuses the caller's in its own.
-            await list_rows(client, "sessions", arguments, limit=1, filter=filter)
-        raise
-    return [SessionRow.decode(row) for row in rows]
+        if filter == whole or not filter or not is_refusal(exc):
+            raise
+        refusal = exc
+    else:
+        return [SessionRow.decode(row) for row in rows]
+    # The server's words are about the whole filter; it refuses the caller's in its own.
+    await list_rows(client, "sessions", arguments, limit=1, filter=filter)
+    raise refusal
 
 
 def lists_everybody(client: Client) -> bool:

@@ -16,11 +16,10 @@ __all__ = ["check_local_name", "check_remote_folder", "link_target", "safe_join"
 
 
 def check_remote_folder(path: str) -> str:
-    """Refuse a folder to upload to that lies outside of the kernel's work folder or of the virtual
-    folder.
+    """Refuse a folder to upload to that lies outside of the one where uploads go.
 
     Args:
-        path: relative to that folder, with forward slashes; ``""`` and ``.`` are that folder.
+        path: relative to the work folder, or to the virtual folder, with forward slashes; ``""`` and ``.`` are that folder.
 
     Returns:
         The path without empty components and ``.``; ``""`` for that folder.

@@ -19,7 +19,8 @@ def check_remote_folder(path: str) -> str:
     """Refuse a folder to upload to that lies outside of the one where uploads go.
 
     Args:
-        path: relative to the work folder, or to the virtual folder, with forward slashes; ``""`` and ``.`` are that folder.
+        path: relative to the work folder, or to the virtual folder, with forward slashes; ``""``
+            and ``.`` are that folder.
 
     Returns:
         The path without empty components and ``.``; ``""`` for that folder.

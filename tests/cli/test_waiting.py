@@ -97,7 +97,7 @@ def test_enqueue_only(commands: Commands, narrow: Env) -> None:
     assert "'backend.ai create --enqueue-only'" in commands.run(
         "run", "lua", "-c", "1", "--enqueue-only", env=narrow
     ).problem(125)
-    assert "leave --max-wait out" in commands.run(
+    assert "takes no --max-wait" in commands.run(
         "create", "lua", "--enqueue-only", "--max-wait", "3", env=narrow
     ).problem(125)
 

@@ -54,7 +54,7 @@ def _proportional_bytes(pid: int) -> int:
 
 
 def family(pid: int) -> list[int]:
-    """A process and all below it."""
+    """A process and all below it, those included that have ended and were not waited for."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():

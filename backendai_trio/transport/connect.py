@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
 
 import trio
 
@@ -68,14 +67,20 @@ async def connect(
         ConnectionFailed: see `open_stream`.
     """
     seconds = config.connect_seconds
-    attempt = partial(
-        _connect, config, endpoint, proxy, tls, tunnel=tunnel, socket_options=socket_options
-    )
     with trio.move_on_after(seconds):
-        try:
-            return await attempt()
-        except SessionRefused:
-            return await attempt()
+        while True:
+            stream = await _connect_below_tls(config, endpoint, proxy, tunnel, socket_options)
+            if endpoint.scheme != "https":
+                return stream
+            tls = tls or ClientTLS(verifying_context(config.ca_file))
+            try:
+                with _named_server(endpoint, config):
+                    return await tls.secure(stream, endpoint)
+            except SessionRefused:
+                await _abort(stream)  # the next handshake is a whole one
+            except BaseException:  # cancelled, too: nobody else would close it
+                await _abort(stream)  # noqa: ASYNC102 (shielded there)
+                raise
     if proxy is not None:
         raise Unreachable(
             f"{proxy} did not lead to {endpoint.url} within {seconds:g} s; check {proxy.variable} "
@@ -87,16 +92,14 @@ async def connect(
     )
 
 
-async def _connect(
+async def _connect_below_tls(
     config: Config,
     endpoint: Endpoint,
     proxy: Proxy | None,
-    tls: ClientTLS | None,
-    *,
     tunnel: bool,
     socket_options: Sequence[SocketOption],
 ) -> trio.abc.Stream:
-    """See `connect`; it may raise `SessionRefused`, and the next attempt then begins a session."""
+    """Connect by TCP, and go through the proxy; see `connect`."""
     stream: trio.abc.Stream = await _connect_tcp(config, endpoint, proxy)
     try:
         for option in socket_options:
@@ -109,15 +112,15 @@ async def _connect(
             if tunnel or endpoint.scheme == "https":
                 headers = {"User-Agent": config.user_agent}
                 await open_tunnel(stream, proxy, endpoint, headers)
-        if endpoint.scheme == "https":
-            tls = tls or ClientTLS(verifying_context(config.ca_file))
-            with _named_server(endpoint, config):
-                stream = await tls.secure(stream, endpoint)
     except BaseException:  # cancelled, too: nobody else would close it
-        with trio.move_on_after(_ABORT_SECONDS, shield=True):
-            await trio.aclose_forcefully(stream)
+        await _abort(stream)  # noqa: ASYNC102 (shielded there)
         raise
     return stream
+
+
+async def _abort(stream: trio.abc.Stream) -> None:
+    with trio.move_on_after(_ABORT_SECONDS, shield=True):
+        await trio.aclose_forcefully(stream)
 
 
 async def _connect_tcp(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import ssl
 import sys
 import warnings
+from collections import defaultdict
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 import trio
 
@@ -31,10 +33,40 @@ class SessionRefused(Exception):
     for certificates of clients. The next handshake with it is a whole one."""
 
 
-class _Resumable(NamedTuple):
-    session: ssl.SSLSession
-    since: float
-    """When the server's certificate was looked at, on Trio's clock."""
+class _Sessions:
+    """The sessions with one server.
+
+    Attributes:
+        latest: the connection that was secured last, whose session is the next to be resumed.
+        since: when the server's certificate was last looked at, on Trio's clock.
+    """
+
+    def __init__(self) -> None:
+        self.latest: trio.SSLStream[trio.abc.Stream] | None = None
+        self.since = -math.inf
+        self._session: ssl.SSLSession | None = None
+        self._refused = False
+
+    def next(self) -> ssl.SSLSession | None:
+        """The session to resume; None for a whole handshake."""
+        # The server sends tickets after the handshake, with what it sends first.
+        if self.latest is not None and (found := self.latest.session) and found.has_ticket:
+            self._session = found
+        # After a day the certificate is looked at again (RFC 8446, section 4.6.1).
+        if self._refused or trio.current_time() - self.since > _RESUMED_SECONDS:
+            return None
+        return self._session
+
+    def secured(self, stream: trio.SSLStream[trio.abc.Stream]) -> None:
+        """Note a handshake that has succeeded."""
+        self.latest = stream
+        if not stream.session_reused:
+            self.since = trio.current_time()
+            self._session = None
+
+    def refuse(self) -> None:
+        """Resume none from now on."""
+        self._refused = True
 
 
 class ClientTLS:
@@ -50,9 +82,7 @@ class ClientTLS:
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self.context: Final = context
-        self._latest: dict[tuple[str, int], trio.SSLStream[trio.abc.Stream]] = {}
-        self._sessions: dict[tuple[str, int], _Resumable] = {}
-        self._refusing: set[tuple[str, int]] = set()
+        self._sessions: defaultdict[tuple[str, int], _Sessions] = defaultdict(_Sessions)
         # Other contexts look at the server's certificates, which a resumed session has not.
         self._resumes = type(context) is ssl.SSLContext
 
@@ -71,33 +101,17 @@ class ClientTLS:
         """
         if not self._resumes:
             return await handshake(stream, self.context, endpoint.host)
-        address = endpoint.host, endpoint.port
-        session = self._session(address)
+        sessions = self._sessions[endpoint.host, endpoint.port]
+        session = sessions.next()
         try:
             secure = await handshake(stream, self.context, endpoint.host, session=session)
         except trio.BrokenResourceError as exc:
             if session is None or isinstance(exc.__cause__, ssl.SSLCertVerificationError):
                 raise  # a whole handshake
-            self._refusing.add(address)
+            sessions.refuse()
             raise SessionRefused from exc
-        self._latest[address] = secure
+        sessions.secured(secure)
         return secure
-
-    def _session(self, address: tuple[str, int]) -> ssl.SSLSession | None:
-        """The session to resume; None for a whole handshake."""
-        if address in self._refusing:
-            return None
-        kept, latest = self._sessions.get(address), self._latest.get(address)
-        # The server sends tickets after the handshake, with what it sends first.
-        if latest is not None and (session := latest.session) is not None and session.has_ticket:
-            since = trio.current_time() if kept is None or not latest.session_reused else kept.since
-            kept = self._sessions[address] = _Resumable(session, since)
-        if kept is None or trio.current_time() - kept.since > _RESUMED_SECONDS:
-            # The certificate is looked at again (RFC 8446, section 4.6.1).
-            self._sessions.pop(address, None)
-            self._latest.pop(address, None)
-            return None
-        return kept.session
 
 
 async def handshake(

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
+from .command import benchmarks
+
 MARKED = "<!-- benchmarks: startup -->\n<!-- end of benchmarks -->\n"
-
-
-def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "benchmarks", *map(str, arguments)]
-    return subprocess.run(
-        argv, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=300
-    )
 
 
 def test_a_group_is_measured_written_and_shown(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(MARKED)
     outputs = ["--json", tmp_path / "run.json", "--plots", tmp_path, "--into", readme]
-    done = command("--quick", "--only", "startup", "--rounds", "1", "--no-peers", *outputs)
+    done = benchmarks("--quick", "--only", "startup", "--rounds", "1", "--no-peers", *outputs)
     assert done.returncode == 0, done.stderr
     assert "backend.ai --help" in done.stdout
     data = json.loads((tmp_path / "run.json").read_text())
@@ -35,7 +26,7 @@ def test_a_group_is_measured_written_and_shown(tmp_path: Path) -> None:
 
     # The same again, from what was written.
     readme.write_text(MARKED)
-    again = command("--from", tmp_path / "run.json", "--into", readme)
+    again = benchmarks("--from", tmp_path / "run.json", "--into", readme)
     assert again.returncode == 0, again.stderr
     assert "| backend.ai --help |" in readme.read_text()
 
@@ -51,8 +42,8 @@ def test_limits_fail_only_a_strict_run(tmp_path: Path) -> None:
     report |= {"seconds": {}, "missing": [], "rows": [row]}
     path = tmp_path / "run.json"
     path.write_text(json.dumps(report))
-    lenient = command("--from", path)
+    lenient = benchmarks("--from", path)
     assert lenient.returncode == 0 and "OVER" in lenient.stdout + lenient.stderr
-    assert command("--from", path, "--strict").returncode == 1
+    assert benchmarks("--from", path, "--strict").returncode == 1
     path.write_text(json.dumps(report | {"missing": ["a reason"], "rows": []}))
-    assert command("--from", path).returncode == 1
+    assert benchmarks("--from", path).returncode == 1

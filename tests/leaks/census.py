@@ -13,6 +13,8 @@ from pathlib import Path
 
 import trio
 
+from benchmarks.processes import family
+
 from ..local_kernels import kernel_processes
 
 __all__ = ["Census", "Place", "settle", "settled"]
@@ -70,7 +72,7 @@ class Place:
             kernel_processes=Counter(map(_described, processes)),
             threads=Counter(filter(_counts, (item.name for item in threading.enumerate()))),
             fds=_fds(),
-            children=_children(),
+            children=Counter(map(_described, family(os.getpid())[1:])),
             files=Counter(
                 str(path)
                 for folder in self.folders
@@ -104,25 +106,6 @@ def _described(pid: int) -> str:
     except OSError:
         return "ended"
     return b" ".join(arguments[:3]).decode(errors="replace")[:80] or "zombie"
-
-
-def _children() -> Counter[str]:
-    parents: dict[int, int] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                stat = Path(f"/proc/{name}/stat").read_text(errors="replace")
-            except OSError:
-                continue  # it has just ended
-            parents[int(name)] = int(stat.rpartition(")")[2].split()[1])
-    found: Counter[str] = Counter()
-    for pid in parents:
-        above = parents[pid]
-        while above not in (0, os.getpid()):
-            above = parents.get(above, 0)
-        if above:
-            found[_described(pid)] += 1
-    return found
 
 
 def settle(place: Place, before: Census, seconds: float = SETTLING_SECONDS) -> list[str]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
+from ..benchmarks.command import benchmarks
+
 SECONDS = 600
 MEMORY_BYTES = 16 * 2**20
 """So short, the memory still grows by what is kept for later; half an hour tells more."""
@@ -16,15 +14,8 @@ MEMORY_BYTES = 16 * 2**20
 
 def test_nothing_is_left_of_a_minute(tmp_path: Path) -> None:
     report = tmp_path / "soak.json"
-    argv = [sys.executable, "-m", "benchmarks", "--only", "soak", "--no-peers"]
-    done = subprocess.run(
-        [*argv, "--minutes", "1", "--json", str(report)],
-        cwd=ROOT,
-        env=dict(os.environ),
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
+    options = ["--only", "soak", "--no-peers", "--minutes", "1", "--json", report]
+    done = benchmarks(*options, seconds=SECONDS)
     assert done.returncode == 0, done.stderr
     rows = json.loads(report.read_text())["rows"]
     figures = {row["name"].partition(": ")[2]: row["samples"]["ours"][0] for row in rows}

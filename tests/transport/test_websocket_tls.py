@@ -88,13 +88,10 @@ async def test_certificates_are_looked_at_again_after_a_day(
     greeting = behind_tls(authority.issue_cert("127.0.0.1"), say_hello)
     async with secure_client(authority, tmp_path, [greeting] * 3) as client:
         assert client.tls is not None
-        address = client.config.endpoint.host, client.config.endpoint.port
-        assert client.tls._session(address) is not None
-        kept = client.tls._sessions[address]
-        day_ago = trio.current_time() - 86_401
-        client.tls._sessions[address] = kept._replace(since=day_ago)
-        client.tls._latest.clear()
-        assert client.tls._session(address) is None
+        sessions = client.tls._sessions[client.config.endpoint.host, client.config.endpoint.port]
+        assert sessions.next() is not None
+        sessions.since -= 86_401
+        assert sessions.next() is None
 
 
 @pytest.mark.parametrize(

@@ -47,48 +47,45 @@ async def check_served(raw: Raw) -> None:
 
 def head(raw: Raw, path: str = "/auth", *lines: str, version: str = "", body: bytes = b"") -> bytes:
     """The head of a signed POST of JSON, without its end."""
-    date, host = datetime.now(UTC).isoformat(), raw.gateway.config.endpoint.host_header
-    version, kind = version or raw.version, "application/json"
-    signature = sign(
-        Signed("POST", path, date, host, kind, version, "x-backendai-version", body),
-        access_key=raw.gateway.config.access_key,
-        secret_key=raw.gateway.config.secret_key,
-    )
-    fields = [
-        f"POST {path} HTTP/1.1",
-        f"Host: {host}",
-        f"Date: {date}",
-        f"X-BackendAI-Version: {version}",
-        f"Content-Type: {kind}",
-        f"Authorization: {signature}",
-        *lines,
-    ]
-    return "".join(f"{line}\r\n" for line in fields).encode()
+    kind = "application/json"
+    fields, signature = _signed(raw, "POST", path, kind, version or raw.version, body)
+    return _encoded([*fields, f"Content-Type: {kind}", signature, *lines])
 
 
 def handshake(raw: Raw, *lines: str, path: str = "pty", signed: bool = True) -> bytes:
     """The handshake of a WebSocket of the kernel ``lab1``."""
-    date, host = datetime.now(UTC).isoformat(), raw.gateway.config.endpoint.host_header
     path = f"/stream/session/lab1/{path}"
-    kind = "application/octet-stream"
-    signature = sign(
-        Signed("GET", path, date, host, kind, raw.version, "x-backendai-version", b""),
-        access_key=raw.gateway.config.access_key,
-        secret_key=raw.gateway.config.secret_key,
-    )
-    fields = [
-        f"GET {path} HTTP/1.1",
-        f"Host: {host}",
-        f"Date: {date}",
-        f"X-BackendAI-Version: {raw.version}",
-        *([f"Authorization: {signature}"] if signed else []),
+    fields, signature = _signed(raw, "GET", path, "application/octet-stream", raw.version, b"")
+    upgrade = [
         "Connection: Upgrade",
         "Upgrade: websocket",
         "Sec-WebSocket-Version: 13",
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-        *lines,
     ]
-    return "".join(f"{line}\r\n" for line in fields).encode() + b"\r\n"
+    return _encoded([*fields, *([signature] if signed else []), *upgrade, *lines]) + b"\r\n"
+
+
+def _signed(
+    raw: Raw, method: str, path: str, kind: str, version: str, body: bytes
+) -> tuple[list[str], str]:
+    """The first lines of a head, and the one that signs it."""
+    date, host = datetime.now(UTC).isoformat(), raw.gateway.config.endpoint.host_header
+    signature = sign(
+        Signed(method, path, date, host, kind, version, "x-backendai-version", body),
+        access_key=raw.gateway.config.access_key,
+        secret_key=raw.gateway.config.secret_key,
+    )
+    fields = [
+        f"{method} {path} HTTP/1.1",
+        f"Host: {host}",
+        f"Date: {date}",
+        f"X-BackendAI-Version: {version}",
+    ]
+    return fields, f"Authorization: {signature}"
+
+
+def _encoded(lines: list[str]) -> bytes:
+    return "".join(f"{line}\r\n" for line in lines).encode()
 
 
 def frame(data: bytes, first: int = 0x81) -> bytes:

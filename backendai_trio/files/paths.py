@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -81,5 +83,17 @@ def link_target(path: Path) -> Path:
 
     Args:
         path: a file that need not exist.
+
+    Raises:
+        OSError: links lead in a circle.
     """
-    return path.resolve() if path.is_symlink() else path
+    if not path.is_symlink():
+        return path
+    circle = OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    try:
+        target = path.resolve()
+    except RuntimeError:  # up to Python 3.12
+        raise circle from None
+    if target.is_symlink():  # from 3.13 on it is not told
+        raise circle
+    return target

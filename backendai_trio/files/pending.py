@@ -72,6 +72,15 @@ class PendingFile:
             view = view[self._file.write(view) :]
         self.size += len(data)
 
+    def sync(self) -> None:
+        """Put what was written on the disk, so that after a power failure the file has its old
+        content or the new one.
+
+        Raises:
+            OSError: the disk fails.
+        """
+        os.fsync(self._file.fileno())
+
     @property
     def path(self) -> Path:
         """Where the file is now."""

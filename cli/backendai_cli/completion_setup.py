@@ -206,5 +206,6 @@ def _write(path: Path, content: bytes) -> bool:
         make_private_folder(target.parent)
         with PendingFile(target, overwrite=True, like_cp=True) as file:
             file.write(content)
+            file.sync()
             file.complete()
     return True

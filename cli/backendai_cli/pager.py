@@ -20,7 +20,9 @@ def show_text(text: str) -> None:
     Args:
         text: the text, without its last newline.
     """
-    fits = text.count("\n") + 1 < shutil.get_terminal_size().lines  # a line is left for the prompt
+    columns, rows = shutil.get_terminal_size()
+    shown = sum(max(1, -(-len(line) // columns)) for line in text.split("\n"))  # wide ones wrap
+    fits = shown < rows  # a row is left for the prompt
     if fits or not (sys.stdin.isatty() and sys.stdout.isatty()):
         click.echo(text)
         return

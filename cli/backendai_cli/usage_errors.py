@@ -21,6 +21,8 @@ _REWORDED = (
     (r"is not a valid float(?: range)?", "is not a number"),
     (r"(\S+) is not in the range x>=(\S+)", r"\1 is less than \2"),
     (r"(\S+) is not in the range x>(\S+)", r"\1 is not more than \2"),
+    (r"(\S+) is not in the range x<=(\S+)", r"\1 is more than \2"),
+    (r"(\S+) is not in the range x<([^=\s]\S*)", r"\1 is not less than \2"),
     (r"(\S+) is not in the range (\S+)<=x<=(\S+)", r"\1 is not between \2 and \3"),
     (r"Directory '(.*)' is a file", r"'\1' is a file, not a folder"),
     (r"File '(.*)' is a directory", r"'\1' is a folder, not a file"),

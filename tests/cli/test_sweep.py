@@ -180,6 +180,16 @@ def test_a_file_that_a_crash_cut_short(commands: Commands) -> None:
     assert {line["case"]["SEED"] for line in results_of(path)} == {"0", "1"}  # type: ignore[index]
 
 
+def test_a_last_result_without_its_newline_counts(commands: Commands) -> None:
+    path = commands.work / "a.jsonl"
+    assert lua(commands, "--env-range", "SEED=range:2", "--results", "a.jsonl").code == 0
+    before = path.read_text()
+    path.write_text(before.removesuffix("\n"))
+    result = lua(commands, "--env-range", "SEED=range:3", "--resume", "a.jsonl")
+    assert (result.code, result.text) == (0, "SEED=2 | 2\n")
+    assert path.read_text().startswith(before) and len(results_of(path)) == 3
+
+
 @pytest.mark.parametrize(
     "content",
     [

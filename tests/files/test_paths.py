@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -71,9 +72,19 @@ def test_a_link_is_replaced_and_its_target_can_be_asked_for(new: Path, tmp_path:
     link.symlink_to("far/file")
     assert link_target(link) == (tmp_path / "far" / "file").resolve()
     assert link_target(new) == new
+
     place(new, link, overwrite=True)
     assert not link.is_symlink()
     assert (tmp_path / "far" / "file").read_text() == "old"
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "b"], ["a", "b", "c"]])
+def test_links_in_a_circle(tmp_path: Path, names: list[str]) -> None:
+    for name, following in zip(names, [*names[1:], names[0]], strict=True):
+        (tmp_path / name).symlink_to(following)
+    with pytest.raises(OSError, match="symbolic links") as caught:
+        link_target(tmp_path / names[0])
+    assert caught.value.errno == errno.ELOOP
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o640])

@@ -87,7 +87,8 @@ def generate(file: Path, overwrite: bool, yes: bool, quiet: bool) -> None:
         _confirm(yes=yes)
     # Made before the server replaces the old key pair: nothing else has the new private key.
     try:
-        opened, part = _open_with_room(file)
+        target = link_target(file)
+        opened, part = _open_with_room(target)
     except OSError as exc:
         raise click.ClickException(f"cannot write {file}: {exc.strerror}") from None
     try:
@@ -96,21 +97,18 @@ def generate(file: Path, overwrite: bool, yes: bool, quiet: bool) -> None:
         opened.close()
         part.unlink(missing_ok=True)
         raise
-    _write(keypair, opened, part, file)
+    _write(keypair, opened, part, file, target)
     Status(quiet=quiet).done(f"The private key is in {file}, the public key in {public}.")
 
 
 def _open_with_room(file: Path) -> tuple[TextIO, Path]:
     """A new file next to `file` that only the user can read, with room for a private key.
 
-    Where `file` is a symbolic link, it is next to the file that the link leads to.
-
     Its name is new as well: one that could not be given its name may have the only copy of a key.
 
     Raises:
         OSError: it cannot be written, or its file system lets others read it; then it is not there.
     """
-    file = link_target(file)
     handle, name = mkstemp(prefix=f".{file.name}.", suffix=".part", dir=file.parent)
     part = Path(name)
     try:
@@ -127,8 +125,11 @@ def _open_with_room(file: Path) -> tuple[TextIO, Path]:
     return os.fdopen(handle, "w", encoding="utf-8", newline="\n"), part
 
 
-def _write(keypair: SSHKeyPair, opened: TextIO, part: Path, file: Path) -> None:
-    """Write a new key pair to `file` and its public file, by way of `part`, which is `opened`."""
+def _write(keypair: SSHKeyPair, opened: TextIO, part: Path, file: Path, target: Path) -> None:
+    """Write a new key pair to `file` and its public file, by way of `part`, which is `opened`.
+
+    `file` may be a link to `target`, which `part` is next to.
+    """
     try:
         with opened:
             opened.write(keypair.private_key)
@@ -142,7 +143,7 @@ def _write(keypair: SSHKeyPair, opened: TextIO, part: Path, file: Path) -> None:
             "key is lost: make room, and generate another one"
         ) from None
     try:
-        part.replace(link_target(file))
+        part.replace(target)
     except OSError as exc:
         raise click.ClickException(
             f"cannot write {file}: {exc.strerror}; the server has a new key pair, whose private "

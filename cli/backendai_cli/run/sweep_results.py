@@ -140,9 +140,9 @@ def read_successes(path: Path, cases: Sequence[Case]) -> set[Values]:
     for number, line in enumerate(lines, start=1):
         if not line:
             continue
-        if number == len(lines) and _is_cut_short(text, line):
-            break
         values, success = _read_line(line)
+        if values is None and number == len(lines) and _is_cut_short(text, line):
+            break
         if values is None:
             raise click.ClickException(f"--resume {path}: line {number} is not a result of a sweep")
         if set(values) != names:
@@ -178,7 +178,7 @@ def _read_line(line: str) -> tuple[Mapping[str, str] | None, bool]:
 
 
 def _end_the_last_line(fd: int) -> None:
-    """Remove a last line that a crash cut short; the next result would continue it."""
+    """End the last line, which the next result would continue, or remove it if it is cut short."""
     size = os.fstat(fd).st_size
     if size == 0 or os.pread(fd, 1, size - 1) == b"\n":
         return
@@ -187,10 +187,14 @@ def _end_the_last_line(fd: int) -> None:
         start = max(0, end - 65536)
         at = os.pread(fd, end - start, start).rfind(b"\n")
         if at >= 0:
-            os.ftruncate(fd, start + at + 1)
-            return
+            end = start + at + 1
+            break
         end = start
-    os.ftruncate(fd, 0)
+    line = os.pread(fd, size - end, end).decode("utf-8", "replace")
+    if _read_line(line)[0] is None:
+        os.ftruncate(fd, end)
+    else:
+        os.write(fd, b"\n")  # appends
 
 
 def _readable(text: str) -> str:

@@ -216,6 +216,7 @@ def _end_of(session: Session) -> str:
         "gateway-closed": "the server was stopped, and has ended its kernels",
         "user-requested": "the kernel was ended by a request",
         "idle-timeout": "the kernel was ended, because it was idle",
+        "failed": "the kernel has failed: its process host has died",
     }.get(session.end_reason, "the kernel has ended")
 
 

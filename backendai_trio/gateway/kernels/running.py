@@ -42,7 +42,7 @@ class SessionRunner:
     async def run(
         self, item: QueuedSession, dotfiles: Sequence[Dotfile], on_start: Callable[[Session], None]
     ) -> None:
-        """Run a kernel until it has ended: by request, by itself, or because it was not used.
+        """Run a kernel until it has ended: by request, by itself, for want of use, or killed.
 
         Args:
             item: the kernel, whose turn it is. It gets its `Session`, and is settled then.
@@ -62,6 +62,7 @@ class SessionRunner:
                 run = start_job(session, session.job)
                 session.start_soon(self._finish_job, session, session.job, run)
             item.settle()
+            session.start_soon(_end_with_host, session)
             announce(self._events, session, "kernel_started", "session_started")
             try:
                 await self._wait_for_end(session)
@@ -97,6 +98,13 @@ class SessionRunner:
             elif trio.current_time() >= session.last_used + self._idle_seconds:
                 session.end_reason = "idle-timeout"
                 return
+
+
+async def _end_with_host(session: Session) -> None:
+    """End a kernel whose process host has died: without it, no program starts in it."""
+    await session.host.ended.wait()
+    session.end_reason = "failed"
+    session.ended.set()
 
 
 def announce(

@@ -90,8 +90,9 @@ class KernelHost:
         self.display = root / "display"
         self.usage: Mapping[str, int] = {}
         self.ready = trio.Event()
-        """Set when the host has started, or has died (`dead`)."""
-        self.dead = False
+        """Set when the host has started, or has died (`ended`)."""
+        self.ended = trio.Event()
+        """Set when the host has ended, whether it was told to or not."""
         self._connection = connection
         self._states: dict[int, ProcessState] = {}
         self._last_id = _STOP_ID
@@ -151,14 +152,14 @@ class KernelHost:
             state = self._states[process_id] = ProcessState()
             notify_host = partial(self._notify, process_id)
             try:
-                if self.dead:
+                if self.ended.is_set():
                     raise _host_died()
                 await state.started.wait()
                 if state.failure is not None:
                     number, text = state.failure
                     shortage = shortage_of(OSError(number, text))
                     raise ProgramNotStartedError(number, shortage or text)
-                if self.dead:
+                if self.ended.is_set():
                     raise _host_died()
                 yield Process(state, notify_host, streams)
             finally:
@@ -248,7 +249,7 @@ class KernelHost:
                         (received,) = memoryview(payload).cast("i")
                         stack.callback(os.close, received)
                     self._handle(message, received)
-        self.dead = True
+        self.ended.set()
         self.ready.set()
         if self._devpts is not None:
             os.close(self._devpts)

@@ -159,7 +159,7 @@ async def _wait_until_ready(host: KernelHost, process: trio.Process, seconds: fl
                 f"the kernel's process host did not start within {seconds:g} s; try again, "
                 "or serve with the isolation 'process-group'"
             )
-        if host.dead:
+        if host.ended.is_set():
             output = await process.stderr.receive_some(_MAX_REASON_BYTES)
             text = output.decode(errors="replace").strip()
             raise GatewayError(

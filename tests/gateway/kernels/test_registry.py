@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 
 import pytest
 import trio
 
 from backendai_trio import (
+    BackendError,
+    Finished,
     GatewayOptions,
     InvalidRequest,
     KernelSpec,
     NotFound,
     QuotaExceeded,
     attach_kernel,
+    list_kernels,
     open_client,
     open_gateway,
     query,
@@ -41,6 +46,33 @@ async def test_batch_session_that_is_destroyed_while_it_is_started() -> None:
             await job.destroy()
         assert gateway.tokens() == ["other"]
         assert (await other.run("print(1)"))["exitCode"] == 0
+
+
+async def test_kernel_whose_process_host_is_killed_ends() -> None:
+    """Without its host no program starts in it, so it would be of no use."""
+    options = GatewayOptions(isolation="process-group")
+    async with open_gateway(options) as gateway, open_client(gateway.config) as client:
+        other = await attach_kernel(client, PYTHON, token="other")
+        kernel = await attach_kernel(client, PYTHON, token="killed")
+        session = gateway._sessions.find(gateway.config.access_key, "killed")
+        root = session.host.work.parent
+        with pytest.raises(BackendError):
+            async with kernel.execute("print('up', flush=True); input()") as run:
+                await anext(run)
+                os.kill(session.host.own_pid, signal.SIGKILL)
+                async for _ in run:
+                    pass
+                assert run.outcome != Finished(0)
+                raise BackendError("the run has ended, and not well")
+        await session.gone.wait()
+        assert gateway.tokens() == ["other"] and not root.exists()
+        with pytest.raises(NotFound):
+            await kernel.info()
+        (row,) = await list_kernels(client, status="TERMINATED")
+        assert row.reason == "failed"
+        assert (await other.run("print(1)"))["exitCode"] == 0
+        again = await attach_kernel(client, PYTHON, token="killed")
+        assert again.created
 
 
 async def test_kernel_whose_task_fails_ends_by_itself(caplog: pytest.LogCaptureFixture) -> None:

@@ -73,8 +73,9 @@ class PendingFile:
         self.size += len(data)
 
     def sync(self) -> None:
-        """Put what was written on the disk, so that after a power failure the file has its old
-        content or the new one.
+        """Put what was written on the disk.
+
+        After a power failure the file then has its old content or the new one.
 
         Raises:
             OSError: the disk fails.

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,10 +122,11 @@ class Commands:
         )
 
     def terminal(
-        self, *arguments: str, env: Mapping[str, str] | None = None
+        self, *arguments: str, env: Mapping[str, str] | None = None, window: Sequence[int] = ()
     ) -> AbstractContextManager[Running]:
-        """Start a command on a terminal."""
-        return on_terminal(self.argv(*arguments), env=self.env | dict(env or {}), cwd=self.work)
+        """Start a command on a terminal, whose size is that of `on_terminal`."""
+        variables = self.env | dict(env or {})
+        return on_terminal(self.argv(*arguments), env=variables, cwd=self.work, window=window)
 
     @contextmanager
     def serve(self, *options: str, env: Mapping[str, str] | None = None) -> Iterator[Running]:

@@ -83,10 +83,9 @@ class Running:
         flags: list[int] = termios.tcgetattr(self._keyboard)[:4]
         return flags
 
-    def resize(self, rows: int, columns: int, width: int = 0, height: int = 0) -> None:
-        """Change the size of the window, in pixels too; the kernel tells the foreground program."""
-        size = struct.pack("HHHH", rows, columns, width, height)
-        fcntl.ioctl(self._keyboard, termios.TIOCSWINSZ, size)
+    def resize(self, rows: int, columns: int) -> None:
+        """Change the size of the window; the kernel tells the foreground program."""
+        _set_size(self._keyboard, (rows, columns))
 
     @property
     def ended(self) -> bool:
@@ -126,13 +125,31 @@ class Running:
         return bool(ready)
 
 
+def _set_size(terminal: int, window: Sequence[int]) -> None:
+    size = struct.pack("HHHH", *window, *[0] * (4 - len(window)))
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, size)
+
+
 @contextlib.contextmanager
 def on_terminal(
-    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None = None
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    window: Sequence[int] = (),
 ) -> Iterator[Running]:
-    """Run a program on a terminal of its own; it is killed at the end of the block if need be."""
+    """Run a program on a terminal of its own; it is killed at the end of the block if need be.
+
+    Args:
+        argv: the program and its arguments.
+        env: its variables.
+        cwd: its working folder.
+        window: rows and columns, and width and height in pixels, which the terminal has from the
+            beginning; those that are left out are 0, which programs take for unknown.
+    """
     master, slave = os.openpty()
     try:
+        _set_size(master, window)
         process = subprocess.Popen(
             ["/bin/sh", "-c", _ADOPT, "sh", os.ttyname(slave), *argv],
             env=dict(env),

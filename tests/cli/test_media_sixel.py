@@ -125,8 +125,8 @@ def test_prompt(work: Commands) -> None:
 
 
 def test_picture_is_shrunk_to_the_window(work: Commands) -> None:
-    with work.terminal("run", "-q", "--media", "sixel", "python", "once.py") as run:
-        run.resize(24, 80, width=20, height=400)
+    window = (24, 80, 20, 400)
+    with work.terminal("run", "-q", "--media", "sixel", "python", "once.py", window=window) as run:
         assert run.wait() == 0
     written = run.written["stdout"]
     assert [picture.size for picture in sixel_pictures(written)] == [(20, 10)]

@@ -44,8 +44,9 @@ def writing_pager(folder: Path) -> str:
 def on_a_terminal(commands: Commands, *arguments: str, **variables: str) -> str:
     """What a command prints on a terminal of 24 lines of 80 columns."""
     env = commands.env | variables
-    with on_terminal(commands.argv(*arguments), env=env, cwd=commands.work) as running:
-        running.resize(24, 80)
+    with on_terminal(
+        commands.argv(*arguments), env=env, cwd=commands.work, window=(24, 80)
+    ) as running:
         assert running.wait() == 0
         return running.text()
 
@@ -104,8 +105,8 @@ def test_no_pager_without_a_terminal(commands: Commands, redirected: str) -> Non
     pager = writing_pager(commands.work)
     program = shlex.quote(commands.argv()[0])
     call = ["/bin/sh", "-c", f"{program} help {redirected}"]
-    with on_terminal(call, env=commands.env | {"PAGER": pager}, cwd=commands.work) as running:
-        running.resize(24, 80)
+    env = commands.env | {"PAGER": pager}
+    with on_terminal(call, env=env, cwd=commands.work, window=(24, 80)) as running:
         assert running.wait() == 0
         assert running.text() == commands.run("help").text
 

@@ -44,9 +44,8 @@ def outcome(commands: Commands, program: Sequence[str], way: str) -> list[str]:
     # Without echo, what is typed can be there before it is asked for.
     script = f'stty -echo; echo ready; "$@" {way}'
     argv = ["/bin/sh", "-c", script, "sh", *program]
-    with on_terminal(argv, env=commands.env, cwd=commands.work) as run:
+    with on_terminal(argv, env=commands.env, cwd=commands.work, window=(30, 100)) as run:
         run.expect("ready\r\n")
-        run.resize(30, 100)
         run.send(ANSWERS)
         run.wait()
         shown = run.text().removeprefix("ready\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import signal
+import struct
 import subprocess
 from pathlib import Path
 
@@ -79,6 +80,31 @@ async def test_run_of_a_file_of_another_name(commands: Commands) -> None:
     (commands.work / "ask.py").write_text("print('asked')\n")
     done = await commands.run("run", "python", "ask.py")
     assert (done.code, done.stdout) == (0, b"asked\n") or "main.py" in done.stderr, done
+
+
+@pytest.mark.needs("session-files")
+async def test_pictures_of_files(commands: Commands) -> None:
+    """One of them is larger than what managers send of a file."""
+    show = "backendai_display.show('image/png', bytes(%d))\n"
+    program = f"import backendai_display\n{show % 5}{show % (3 << 20)}print('on')\n"
+    (commands.work / "draw.py").write_text(program)
+    done = await commands.run("run", "-q", "python", "draw.py")
+    assert (done.code, done.stdout) == (0, b"on\n"), done
+    saved = [commands.work / f"picture-{number}.png" for number in (1, 2)]
+    assert [path.stat().st_size for path in saved] == [5, 3 << 20]
+
+
+@pytest.mark.needs("session-files")
+async def test_figures_of_files(commands: Commands) -> None:
+    (commands.work / "plot.py").write_text(
+        "import matplotlib.pyplot as plt\nplt.figure(figsize=(3, 2))\n"
+        "plt.plot([1, 3, 2])\nplt.show()\nprint('on')\n"
+    )
+    done = await commands.run("run", "-q", "python", "plot.py")
+    assert (done.code, done.stdout) == (0, b"on\n"), done
+    content = (commands.work / "picture-1.png").read_bytes()
+    assert content.startswith(b"\x89PNG") and content.endswith(b"IEND\xaeB`\x82")
+    assert struct.unpack(">II", content[16:24]) == (300, 200)
 
 
 async def test_standard_input(commands: Commands) -> None:

@@ -36,6 +36,7 @@ from ..termination import EndedBySignal
 from .code_arguments import set_arguments
 from .device_attributes import DeviceAttributes
 from .kernel import KernelRequest, kernel_session
+from .manager_pictures import prepare_display, show_media
 from .manager_programs import (
     command_for_input,
     command_of_program,
@@ -147,6 +148,11 @@ class Runner:
         request = self._request
         runtime = self._runtime
         options = command_of_program(request.options, runtime)
+        with_display = None
+        if request.media.media != "skip":
+            program = request.options.program
+            with_display = await prepare_display(kernel, options, request.uploads, runtime, program)
+        options = with_display or options
         if self._has_input():
             name = f".stdin-{secrets.token_hex(4)}"
             redirected = command_for_input(options, runtime, request.options.program, name)
@@ -156,7 +162,10 @@ class Runner:
                 async with input_file(self._stdin, name) as upload:
                     await kernel.upload([upload])
                 options = redirected
-        return await self._execute(kernel, options)
+        code = await self._execute(kernel, options)
+        if with_display is not None:
+            await show_media(kernel, self._output.show, self._status)
+        return code
 
     async def _execute(self, kernel: TrioKernel, options: BatchOptions) -> int:
         """Run the code, with its output and its input; returns its exit code."""

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +41,7 @@ from ..server import journal_for
 from ..tables import statistics_lines
 from ..termination import EndedBySignal, cancel_on_signals
 from .code_arguments import set_arguments
+from .manager_pictures import prepare_display, show_media
 from .manager_programs import command_of_program, guarded_code
 from .media import MediaPresenter
 from .media_options import MediaOptions
@@ -212,8 +214,14 @@ class _Sweep:
             await kernel.upload(request.uploads)
         options = replace(request.options, build=case.build, exec=case.exec)
         options = append_arguments(options)
+        with_display = None
         if request.uploads and not kernel.client.hello.features:
             options = command_of_program(options, request.spec.runtime)
+            if request.media.media != "skip":
+                with_display = await prepare_display(
+                    kernel, options, request.uploads, request.spec.runtime, request.options.program
+                )
+        options = with_display or options
         if request.code is not None:
             await set_arguments(kernel, request.spec.runtime, request.arguments)
         async with kernel.execute(
@@ -246,6 +254,10 @@ class _Sweep:
         for stream, splitter in lines.items():
             if rest := splitter.rest():
                 await self._send.send(_Line(stream, name, rest + "\n"))
+        if with_display is not None:
+            label = f"{name.full}: "
+            show = partial(self._media.present, label=label)
+            await show_media(kernel, show, self._status, label)
         return outcome
 
     async def _write_lines(self) -> None:

@@ -49,7 +49,8 @@ def choose_backend(matplotlib: Any) -> None:
 
 def run_hidden() -> None:
     """Run the module of this name that a distribution or an environment has, if there is one."""
-    spec = PathFinder.find_spec(__name__, [entry for entry in sys.path if entry != FOLDER])
+    behind = sys.path[sys.path.index(FOLDER) + 1 :] if FOLDER in sys.path else sys.path
+    spec = PathFinder.find_spec(__name__, [entry for entry in behind if entry != FOLDER])
     if spec is not None and spec.loader is not None:
         module = sys.modules[__name__] = module_from_spec(spec)
         spec.loader.exec_module(module)

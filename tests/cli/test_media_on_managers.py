@@ -1,0 +1,172 @@
+"""Pictures of programs from files on servers that send only those of interpreters' code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from backendai_trio.gateway.processes.scripts import PYTHON_PATH
+
+from .commands import ACCESS_KEY, SECRET_KEY, Commands, variables_of
+from .graphics import kitty_pictures, without_pictures
+from .terminal import plain
+from .test_media import CONTENT, PICTURE, PLOT, files, size_of
+
+TWO = """
+import backendai_display, sys
+backendai_display.show("image/png", b"first")
+backendai_display.show("image/svg+xml", b"<svg/>")
+print(sys.argv[1:], input())
+sys.exit(3)
+"""
+
+
+@pytest.fixture(params=["23.09", "26.9"])
+def manager(commands: Commands, request: pytest.FixtureRequest) -> Iterator[Mapping[str, str]]:
+    """A gateway in the manner of a manager."""
+    secret = {"BACKEND_SECRET_KEY": SECRET_KEY}
+    era = ("--era", request.param)
+    with commands.serve("--access-key", ACCESS_KEY, *era, env=secret) as gateway:
+        yield variables_of(gateway)
+
+
+def test_plots(commands: Commands, manager: Mapping[str, str]) -> None:
+    (commands.work / "plot.py").write_text(PLOT)
+    done = commands.run("run", "-q", "python", "plot.py", env=manager)
+    assert (done.code, done.stdout) == (0, b"beforeafter\n")
+    assert done.stderr == "∙ Saved image/png: picture-1.png\n"
+    assert size_of((commands.work / "picture-1.png").read_bytes()) == (300, 200)
+    env = manager | {"TERM": "xterm-kitty"}
+    with commands.terminal("run", "-q", "python", "plot.py", env=env) as run:
+        assert run.wait() == 0
+    (content,) = kitty_pictures(run.written["stdout"])
+    assert size_of(content) == (300, 200)
+    rest = without_pictures(run.written["stdout"]).decode()
+    assert plain(rest).replace("\r", "") == "beforeafter\n\n"
+    assert files(commands) == ["picture-1.png"]
+
+
+@pytest.mark.parametrize(
+    ("names", "options"),
+    [
+        (("main.py",), ("--", "a b")),
+        (("plot two.py",), ("--", "a b")),
+        (("main.py",), ("--exec", "python3 main.py", "--", "a b")),
+    ],
+)
+def test_program_with_arguments_input_and_an_exit_code(
+    commands: Commands,
+    manager: Mapping[str, str],
+    names: tuple[str, ...],
+    options: tuple[str, ...],
+) -> None:
+    for name in names:
+        (commands.work / name).write_text("")
+    (commands.work / names[0]).write_text(TWO)
+    done = commands.run("run", "-q", "python", *names, *options, stdin=b"typed\n", env=manager)
+    assert (done.code, done.stdout) == (3, b"['a b'] typed\n")
+    assert done.stderr.endswith(
+        "∙ Saved image/png: picture-1.png\n∙ Saved image/svg+xml: picture-1.svg\n"
+    )
+    assert (commands.work / "picture-1.png").read_bytes() == b"first"
+    assert (commands.work / "picture-1.svg").read_bytes() == b"<svg/>"
+
+
+def test_pictures_of_earlier_runs_are_gone(commands: Commands, manager: Mapping[str, str]) -> None:
+    """And one that was not written to its end is left out."""
+    code = "import sys, backendai_display as d\nfor size in sys.argv[1:]:\n    d.show('a/b', size)"
+    code = code.replace("size)", "size.encode())")
+    torn = "open('.backendai-display/000099.000', 'wb').write(b'a/b 5\\n1')"
+    (commands.work / "main.py").write_text(f"{code}\n{torn}\n")
+    for words in (("1", "2"), ("3",), ()):
+        done = commands.run(
+            "run", "-q", "-t", "lab1", "python", "main.py", "--", *words, env=manager
+        )
+        assert (done.code, done.stdout) == (0, b"")
+        saved = re.findall(r"∙ Saved a/b: (\S+)\n", done.stderr)
+        assert [(commands.work / name).read_text() for name in saved] == list(words)
+    assert commands.run("rm", "lab1", env=manager).code == 0
+
+
+def test_picture_that_is_larger_than_downloads(
+    commands: Commands, manager: Mapping[str, str]
+) -> None:
+    """It comes in parts; one beyond all bounds is refused as on our own gateway."""
+    code = (
+        "import backendai_display as d\nfor n in 1 << 21, 2, 1 << 23:\n    d.show('a/b', bytes(n))"
+    )
+    (commands.work / "main.py").write_text(code)
+    done = commands.run("run", "-q", "python", "main.py", env=manager)
+    assert done.code == 1
+    assert "OSError: it has 8,388,620 bytes, and may have 8,388,608 at most\n" in done.stderr
+    saved = re.findall(r"∙ Saved a/b: (\S+)\n", done.stderr)
+    assert [(commands.work / name).read_bytes() for name in saved] == [bytes(1 << 21), bytes(2)]
+
+
+def test_download_that_fails(commands: Commands, manager: Mapping[str, str]) -> None:
+    """The program has run, so only a warning tells of it."""
+    code = (
+        "import backendai_display as d\nd.show('image/png', b'1')\nd.show('image/png', b'2')\n"
+        "open('.backendai-display/000098.000', 'wb').write(bytes(1 << 21))\n"
+    )
+    (commands.work / "main.py").write_text(f"{code}print('on')")
+    done = commands.run("run", "-q", "python", "main.py", env=manager)
+    assert (done.code, done.stdout) == (0, b"on\n")
+    *saved, warning = done.stderr.splitlines()
+    assert saved == [f"∙ Saved image/png: picture-{number}.png" for number in (1, 2)]
+    assert warning.startswith("! Pictures of the program cannot be downloaded: ")
+    assert warning.endswith(
+        "Let the program save them to files, or leave them out with --media skip."
+    )
+
+
+def test_programs_that_are_left_alone(commands: Commands, manager: Mapping[str, str]) -> None:
+    """Nothing is uploaded for those that show nothing, or whose pictures nobody wants."""
+    look = "import os; print(sorted(os.listdir('.')))\n"
+    (commands.work / "main.py").write_text(look)
+    done = commands.run("run", "-q", "python", "main.py", env=manager)
+    assert (done.stdout, done.stderr) == (b"['main.py']\n", "")
+    (commands.work / "main.py").write_text(f"# import matplotlib\n{look}")
+    done = commands.run("run", "-q", "--media", "skip", "python", "main.py", env=manager)
+    assert (done.stdout, done.stderr) == (b"['main.py']\n", "")
+
+
+def test_build_that_fails(commands: Commands, manager: Mapping[str, str]) -> None:
+    (commands.work / "main.py").write_text(PICTURE)
+    done = commands.run("run", "-q", "python", "main.py", "--build", "exit 4", env=manager)
+    assert done.code != 0
+    assert files(commands) == [] and "!" not in done.stderr
+
+
+def test_cases_of_a_sweep(commands: Commands, manager: Mapping[str, str]) -> None:
+    (commands.work / "main.py").write_text(PICTURE)
+    options = ("--env-range", "N=case:a,b", "--media-dir", "pictures")
+    done = commands.run("run", "python", "main.py", *options, env=manager)
+    assert done.code == 0
+    assert sorted(re.findall(r"∙ N=(.): Saved image/png: pictures/", done.stderr)) == ["a", "b"]
+    saved = list((commands.work / "pictures").iterdir())
+    assert [path.read_bytes() for path in saved] == [CONTENT] * 2
+
+
+def test_two_copies_of_the_modules_beside_those_of_the_user(tmp_path: Path) -> None:
+    """Each sitecustomize runs the one behind it, and the user's runs, too."""
+    copy, users = tmp_path / "copy", tmp_path / "users"
+    copy.mkdir()
+    users.mkdir()
+    text = Path(PYTHON_PATH, "sitecustomize.py").read_text()
+    (copy / "sitecustomize.py").write_text(text)
+    (users / "sitecustomize.py").write_text("print('mine')")
+    for first, second in ((str(copy), PYTHON_PATH), (PYTHON_PATH, str(copy))):
+        done = subprocess.run(
+            [sys.executable, "-c", "print('on')"],
+            env={"PYTHONPATH": f"{first}:{second}:{users}"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert (done.stdout, done.stderr) == ("mine\non\n", "")

@@ -3,6 +3,7 @@ a web server for logins, too."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import urllib.error
@@ -42,10 +43,13 @@ class _Modern(Lab):
     def install(self) -> None:
         """Install what is missing; the sessions' Python is made known to Jupyter."""
         super().install()
-        if not (self.folder / "runtime/share/jupyter/kernels/python3").is_dir():
+        # The package brings a description, too, which leaves open whose Python it is.
+        described = self.folder / "runtime/share/jupyter/kernels/python3/kernel.json"
+        python = str(self.runtime_python)
+        if not described.is_file() or json.loads(described.read_text())["argv"][0] != python:
             prefix = str(self.folder / "runtime")
-            python = [str(self.runtime_python), "-m", "ipykernel", "install"]
-            self.run([*python, "--prefix", prefix, "--name", "python3"])
+            command = [python, "-m", "ipykernel", "install"]
+            self.run([*command, "--prefix", prefix, "--name", "python3"])
 
     def configure(self) -> None:
         """Write all settings."""

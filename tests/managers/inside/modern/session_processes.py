@@ -96,7 +96,7 @@ class SessionProcesses:
         """Start the kernel runner in namespaces of its own."""
         scratch = self.scratch_of(kernel_id)
         env = {
-            "PATH": os.environ["PATH"],
+            "PATH": f"{LAB}/runtime/bin:{os.environ['PATH']}",  # as in an image with one Python
             "LANG": "C.UTF-8",
             **environ,
             "LAB_HOME": str(LAB),

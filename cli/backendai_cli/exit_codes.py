@@ -14,6 +14,7 @@ __all__ = [
     "FAILED",
     "INTERRUPTED",
     "NOT_FOUND",
+    "NO_INTERPRETER",
     "REFUSED",
     "SIGNALED",
     "TIMED_OUT",
@@ -32,7 +33,13 @@ FAILED = 125
 REFUSED = 126
 """The server refused or failed."""
 NOT_FOUND = 127
-"""The server does not have the runtime."""
+"""The server does not have the runtime. Managers tell it of code, too, for which their kernel has
+no interpreter (docs/protocol.md, section 4.2)."""
+NO_INTERPRETER = (
+    f"The code has printed nothing, and its exit code is {NOT_FOUND}: kernels of managers tell "
+    "this when their interpreter could not start. The log may say why: keep the kernel with "
+    "-t NAME, and run 'backend.ai logs NAME'"
+)
 SIGNALED = 128
 """Plus the number of the signal that ended the command."""
 INTERRUPTED = 130

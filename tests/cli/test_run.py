@@ -154,6 +154,25 @@ def test_programs_that_are_killed_say_so(
     assert said in result.stderr and bool(said) == bool(result.stderr)
 
 
+def test_a_managers_kernel_without_an_interpreter(commands: Commands) -> None:
+    """It tells nothing but this exit code."""
+    replaced = "type('A', (list,), {'__setitem__': lambda *_: os._exit(127)})()"
+    secret = {"BACKEND_SECRET_KEY": SECRET_KEY}
+    with commands.serve("--access-key", ACCESS_KEY, "--era", "26.9", env=secret) as gateway:
+        env = variables_of(gateway)
+        done = commands.run("run", "-q", "python", "-c", "import os; os._exit(127)", env=env)
+        assert "when their interpreter could not start" in done.problem(127)
+        code = "import sys; print('no such tool'); sys.exit(127)"
+        done = commands.run("run", "-q", "python", "-c", code, env=env)
+        assert (done.code, done.text, done.stderr) == (127, "no such tool\n", "")
+        code = f"import os, sys; sys.argv = {replaced}"
+        named = ("run", "-q", "-t", "lab1", "python", "-c")
+        assert commands.run(*named, code, env=env).code == 0
+        done = commands.run(*named, "1", "--", "word", env=env)
+        assert "when their interpreter could not start" in done.problem(125)
+        assert commands.run("rm", "lab1", env=env).code == 0
+
+
 def test_an_interpreter_that_is_killed(commands: Commands, served: Mapping[str, str]) -> None:
     for language, code, number, cause in (
         ("python", "import os; os.kill(os.getpid(), 9)", 137, "killed by SIGKILL (Killed)"),

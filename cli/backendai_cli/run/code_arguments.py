@@ -9,6 +9,7 @@ import trio
 from backendai_trio import TrioKernel
 from backendai_trio.errors import ExecutionError
 
+from .. import exit_codes
 from ..languages import language_of
 
 __all__ = ["set_arguments"]
@@ -28,12 +29,15 @@ async def set_arguments(kernel: TrioKernel, runtime: str, arguments: Sequence[st
         What the server has to say before the code runs, for standard error; ``""`` for nothing.
 
     Raises:
-        ExecutionError: code that has run in the kernel keeps them from being set.
+        ExecutionError: code that has run in the kernel keeps them from being set, or the kernel
+            has no interpreter.
     """
     if language_of(runtime) != "python" or (kernel.created and not arguments):
         await trio.lowlevel.checkpoint()
         return ""
     result = await kernel.run(f"__import__('sys').argv[:] = {['-c', *arguments]!r}")
+    if result["exitCode"] == exit_codes.NOT_FOUND and not result["console"]:
+        raise ExecutionError(exit_codes.NO_INTERPRETER)
     if result["exitCode"]:
         raise ExecutionError(
             "the arguments of the code (sys.argv) cannot be set: earlier code has replaced the "

@@ -32,6 +32,7 @@ class Output:
     """Shows the events of a run as they come.
 
     Attributes:
+        has_text: whether there was any text.
         mid_line: whether the last output ended within a line.
         of_managers_query: whether it is the output of code in a kernel of a manager, which colors
             the traceback of code that failed, whoever reads it, and does not end its last line.
@@ -49,6 +50,7 @@ class Output:
             media: what to do with pictures and the like; default: ``MediaOptions()``.
             attributes: of the user's terminal; None if it is not to be asked.
         """
+        self.has_text = False
         self.mid_line = False
         self.of_managers_query = False
         self._status = status
@@ -127,6 +129,7 @@ class Output:
 
     async def _show_text(self, stream: TextIO, text: str) -> None:
         if text:
+            self.has_text = True
             self.mid_line = _EMPTY_LINE.search(text) is None
         await self.release()
         if self._holds:

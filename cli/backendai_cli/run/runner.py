@@ -208,8 +208,11 @@ class Runner:
         # Interpreters of our own gateway say it themselves, and what becomes of their variables.
         is_told = mode == "query" and language_of(self._runtime) in STATEFUL
         cause = "" if is_told or self._interrupts.interrupted else exit_codes.cause_of(code)
+        is_silent = self._output.of_managers_query and not self._output.has_text
         if cause:
             self._status.fail(f"The program was {cause}.")
+        elif is_silent and code == exit_codes.NOT_FOUND:
+            self._status.fail(f"{exit_codes.NO_INTERPRETER}.")
         return code
 
     def _input_is_ignored(self, client: Client) -> bool:

@@ -63,6 +63,13 @@ async def an_old_manager(work: Path) -> AsyncIterator[Variables]:
 
 @situation
 @asynccontextmanager
+async def a_manager_of_today(work: Path) -> AsyncIterator[Variables]:
+    async with open_gateway(GatewayOptions(release="26.9")) as gateway:
+        yield variables_of(gateway.config)
+
+
+@situation
+@asynccontextmanager
 async def a_malformed_mount_in_the_settings(work: Path) -> AsyncIterator[Variables]:
     async with open_gateway() as gateway:
         yield {**variables_of(gateway.config), "BACKEND_VFOLDER_MOUNTS": "data:x:y:z"}

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import parse_options_header
 
 from ..errors import RemoteProtocolError
 from .content_coding import ContentDecoder
 from .http import Response
+from .multipart_parser import PartsParser
 
 __all__ = ["PartsDecoder", "decode_archives"]
 
@@ -43,7 +44,7 @@ class PartsDecoder:
         self._head_bytes = 0
         self._parts: list[ContentDecoder] = []
         self._found: list[tuple[int, bytes]] = []
-        self._parser = MultipartParser(
+        self._parser = PartsParser(
             boundary,
             {
                 "on_part_begin": self._begin,

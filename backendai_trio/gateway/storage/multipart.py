@@ -14,13 +14,14 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import trio
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import parse_options_header
 
 from ...config.user_dirs import sync_folder
 from ...errors import RemoteProtocolError
 from ...files.pending import pending_folder
 from ...files.thread_writer import feed_in_thread
 from ...wire.multipart import parse_name
+from ...wire.multipart_parser import PartsParser
 from ...wire.versions import Era
 from ..cleanup import clean_up_in_thread
 from ..refusals import Refused, refusal_of
@@ -89,7 +90,7 @@ async def receive_form(
     folder = await trio.to_thread.run_sync(pending.__enter__)
     form = _Form(folder, limits, is_lasting=workspace.is_lasting)
     try:
-        parser = MultipartParser(boundary, form.callbacks())
+        parser = PartsParser(boundary, form.callbacks())
         await feed_in_thread(body, parser.write)
         if not form.complete:
             raise Refused(400, "invalid-api-params", "The form is incomplete")

@@ -4,6 +4,7 @@ from .kernel_limits import KernelLimits as KernelLimits
 from .kernel_limits import parse_bytes as parse_bytes
 from .limits import GatewayLimits as GatewayLimits
 from .limits import QueryLimits as QueryLimits
+from .processes.scripts import PYTHON_PATH as PYTHON_PATH
 from .releases import RELEASES as RELEASES
 from .releases import Release as Release
 from .server import Gateway as Gateway

@@ -63,7 +63,7 @@ async def prepare_display(
     speak_of_pictures = await trio.to_thread.run_sync(_speak_of_pictures, uploads)
     if not speak_of_pictures or not command or kernel.client.era.prefix:
         return None
-    from backendai_trio.gateway.processes.scripts import PYTHON_PATH
+    from backendai_trio.gateway import PYTHON_PATH
 
     await kernel.upload(_modules_in(PYTHON_PATH), to=_FOLDER)
     return replace(options, exec=_SET_UP + command)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ..errors import RemoteProtocolError
+from .file_times import known_time
 from .http import JSON, Request
 from .json_fields import Fields, decode_json, encode_json
 from .multipart import received_name
@@ -49,7 +50,7 @@ class FileInfo:
     size: int
     """Bytes."""
     modified: float
-    """Seconds since 1970."""
+    """Seconds since 1970; 0 if the time is not known."""
 
     @property
     def is_folder(self) -> bool:
@@ -65,7 +66,7 @@ class FileInfo:
             state: mode bits, size in bytes, and time of modification in seconds since the epoch.
         """
         mode, size, modified = state
-        return cls(name, stat.filemode(mode), size, modified)
+        return cls(name, stat.filemode(mode), size, known_time(modified))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +147,6 @@ class Listing:
 
 
 # Storage proxies' names of the kinds of files, and the letters that `ls -l` has for them.
-_LATEST = 253_402_300_799.0
-"""The last second of the year 9999: what systems can set as a file's time."""
 _TYPES = {"-": "FILE", "d": "DIRECTORY", "l": "SYMLINK"}
 _ST_KINDS = {"-": stat.S_IFREG, "d": stat.S_IFDIR, "l": stat.S_IFLNK}
 _LETTERS = {name: letter for letter, name in _TYPES.items()}
@@ -181,20 +180,19 @@ def _bits(mode: str) -> int:
 def _moment(text: str) -> float:
     try:
         moment = datetime.fromisoformat(text)
-        return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return known_time(max(0.0, seconds))
     except (ValueError, OverflowError):
         return 0.0
 
 
 def _file(row: Fields) -> FileInfo:
     modified = row.raw("mtime")
-    if not isinstance(modified, int | float) or not abs(modified) <= _LATEST:
-        modified = 0.0  # no time, or not a number
     return FileInfo(
         row.text("filename"),
         row.text("mode", default="?"),
         row.integer("size", default=0),
-        float(modified),
+        float(known_time(modified)) if isinstance(modified, int | float) else 0.0,
     )
 
 

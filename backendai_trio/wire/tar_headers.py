@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..errors import RemoteProtocolError
+from .file_times import known_time
 
 __all__ = ["BLOCK", "MAX_NAME_BYTES", "MAX_NUMBER", "Header"]
 
@@ -34,7 +35,7 @@ class Header(NamedTuple):
     """Bytes of content that follow."""
     mode: int = 0o644
     modified: int = 0
-    """Seconds since 1970."""
+    """Seconds since 1970; 0 if the time is not known."""
     target: str = ""
     """Where a link leads."""
 
@@ -71,7 +72,7 @@ class Header(NamedTuple):
             if total != _number(block[_SUM]):
                 raise RemoteProtocolError("archive: not a tar archive (a checksum is wrong)")
             mode, size = _number(block[100:108]), _number(block[124:136])
-            modified = _number(block[136:148])
+            modified = max(0, known_time(_number(block[136:148])))
         except ValueError:
             raise RemoteProtocolError(
                 "archive: not a tar archive (a number is malformed)"
@@ -81,7 +82,7 @@ class Header(NamedTuple):
         name = _text(block[:100])
         if block[345] and block.startswith(_MAGIC, 257):
             name = f"{_text(block[345:500])}/{name}"
-        return cls(name, block[156:157], size, mode, max(modified, 0), _text(block[157:257]))
+        return cls(name, block[156:157], size, mode, modified, _text(block[157:257]))
 
 
 def _field(name: str) -> bytes:

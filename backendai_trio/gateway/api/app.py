@@ -67,9 +67,12 @@ def make_app(sessions: SessionRegistry, eras: Sequence[Era], hello: Hello) -> St
             release,
         )
 
-    return Starlette(
+    app = Starlette(
         routes=routes, exception_handlers={HTTPException: on_http_error, Exception: on_failure}
     )
+    # Managers redirect nothing, and a request that is redirected has a signature for another path.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _hello_routes(eras: Sequence[Era], hello: Hello, sessions: SessionRegistry) -> Iterator[Route]:

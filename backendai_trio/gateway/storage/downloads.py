@@ -16,6 +16,7 @@ from typing import IO
 import trio
 
 from ...errors import RemoteProtocolError
+from ...wire.file_times import known_time
 from ...wire.http import OCTETS
 from ...wire.storage_proxy import ContentRange, attachment, parse_range
 from ..bodies import StreamedResponse
@@ -123,7 +124,8 @@ def file_response(
         head_only: leave out the body.
     """
     size = state.st_size
-    modified = format_datetime(datetime.fromtimestamp(int(state.st_mtime), UTC), usegmt=True)
+    moment = datetime.fromtimestamp(int(known_time(state.st_mtime)), UTC)
+    modified = format_datetime(moment, usegmt=True)
     etag = f'"{state.st_mtime_ns:x}-{size:x}-{state.st_ino:x}"'
     headers = {
         "accept-ranges": "bytes",

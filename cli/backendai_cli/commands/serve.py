@@ -28,6 +28,7 @@ from backendai_trio.kernels import one_error
 
 from .. import exit_codes
 from ..console import Status
+from ..free_memory import keep_memory_low
 from ..limit_option import limit_option
 from ..open_files import raise_open_files
 from ..options import parse_pairs
@@ -258,6 +259,7 @@ async def _serve(options: GatewayOptions, again: list[str]) -> int:
     with one_error(), trio.open_signal_receiver(*ending_signals()) as received:
         async with trio.open_nursery() as nursery:
             gateway: Gateway = await nursery.start(serve_gateway, options)
+            nursery.start_soon(keep_memory_low)
             status.done(f"Serving on {gateway.url} (isolation: {gateway.isolation}).")
             _warn_of_missing(status, options, gateway)
             if options.release:

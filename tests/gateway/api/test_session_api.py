@@ -29,6 +29,16 @@ async def test_unsigned_requests_are_refused(gateway: Gateway) -> None:
     assert answer.kind == "invalid-auth-params"
 
 
+@pytest.mark.parametrize("path", ["/session/", "/session/x/", "/folders/", "/v2/kernel/x/"])
+async def test_nothing_is_redirected(gateway: Gateway, path: str) -> None:
+    """Nor is the client's Host header repeated to it."""
+    for method in ("GET", "POST"):
+        head = f"{method} {path} HTTP/1.1\r\nHost: elsewhere\r\nConnection: close\r\n\r\n"
+        answer = await exchange(gateway, head.encode())
+        assert (answer.status, answer.kind) == (404, "generic-not-found")
+        assert b"elsewhere" not in answer.body
+
+
 async def test_session_api(session: Raw) -> None:
     wanted = {"name": "lab1", "image": "python", "config": {"environ": {"A": "1"}}}
     answer = await session("POST", "/session", wanted)

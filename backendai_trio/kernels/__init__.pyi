@@ -26,6 +26,7 @@ from .batch import run_batch as run_batch
 from .download import DownloadStream as DownloadStream
 from .enqueueing import enqueue_kernel as enqueue_kernel
 from .events import EventStream as EventStream
+from .held_batch import PYTHON_RULE as PYTHON_RULE
 from .left_kernels import end_left_kernel as end_left_kernel
 from .logs import kernel_logs as kernel_logs
 from .logs import list_containers as list_containers

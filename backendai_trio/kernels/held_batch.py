@@ -27,7 +27,7 @@ from .run_stream import RunStream
 from .shields import finish_within
 from .upload_form import FormFile, send_form
 
-__all__ = ["HeldBatch", "hold_batch"]
+__all__ = ["PYTHON_RULE", "HeldBatch", "hold_batch"]
 
 _START = b"start\n"
 _CANCEL = b"cancel\n"
@@ -49,11 +49,11 @@ rm -f {order}
 trap - INT
 echo {mark}.
 {commands}"""
-# This shell was started by the manager's kernel runner, whose last argument is the path of
-# the image's own interpreter.
-_PYTHON_RULE = """\
+PYTHON_RULE = """\
 python=$(tr '\\0' '\\n' </proc/$PPID/cmdline 2>/dev/null | tail -n 1)
 case $python in /*python*) ;; *) python=$(command -v python || command -v python3) ;; esac"""
+"""Lines of a shell, in a stage of a batch run on a manager, that set ``$python`` to the image's own
+interpreter. The manager's kernel runner has started the shell; its last argument is that path."""
 _BUILD_RULE = """\
 (
 if [ -f Makefile ]; then make
@@ -238,7 +238,7 @@ def _commands(options: BatchOptions) -> str:
     if options.clean not in (None, "*"):  # the rule of images cleans nothing
         stages.append(f"sh -c {quote(options.clean or '')}")
     if "*" in (options.build, options.exec):
-        stages.append(_PYTHON_RULE)
+        stages.append(PYTHON_RULE)
     if options.build is not None:
         build = _BUILD_RULE if options.build == "*" else f"sh -c {quote(options.build)}"
         stages.append(f"{build} || exit {_BUILD_FAILED}")

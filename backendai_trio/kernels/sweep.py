@@ -96,7 +96,7 @@ async def open_sweep(
             # Without a buffer: a task that waits for the reader holds one result and no kernel.
             sender, receiver = trio.open_memory_channel[CaseResult[T]](0)
             async with receiver:
-                async with sender:
+                with sender:
                     for _ in range(max_parallel):
                         nursery.start_soon(_do_cases, client, spec, remaining, work, sender.clone())
                 yield receiver
@@ -111,7 +111,9 @@ async def _do_cases(
     sender: trio.MemorySendChannel[CaseResult[T]],
 ) -> None:
     """Do one case after another. Each of these tasks has at most one kernel."""
-    async with sender:
+    # Closed without a checkpoint: at the end of the results the reader cancels these tasks, and an
+    # exception of the work that is on its way would be lost.
+    with sender:
         for case in remaining:
             await sender.send(await _result_of(client, spec, case, work))
 

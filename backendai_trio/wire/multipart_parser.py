@@ -1,11 +1,13 @@
 """The parser of multipart bodies: python-multipart's, behind the preamble.
 
 RFC 2046, section 5.1.1: lines before the first delimiter are skipped. python-multipart skips some
-of them, and refuses others when the body arrives in other pieces.
+of them, and refuses others when the body arrives in other pieces. A delimiter with blanks behind
+it, which nobody sends, is none here.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from python_multipart.multipart import MultipartParser
@@ -26,7 +28,8 @@ class PartsParser:
 
     def __init__(self, boundary: bytes, callbacks: MultipartCallbacks) -> None:
         self._parser = MultipartParser(boundary, callbacks)
-        self._delimiter = b"\r\n--" + boundary
+        self._delimiter = re.compile(b"\r\n--" + re.escape(boundary) + b"(?=\r\n|--)")
+        self._longest = len(boundary) + 6  # with both line ends
         # The first delimiter stands at the beginning of a line, and so of the body.
         self._preamble: bytes | None = b"\r\n"
 
@@ -43,9 +46,9 @@ class PartsParser:
             self._parser.write(data)
             return
         self._preamble += data
-        start = self._preamble.find(self._delimiter)
-        if start < 0:
-            self._preamble = self._preamble[-len(self._delimiter) :]
+        delimiter = self._delimiter.search(self._preamble)
+        if delimiter is None:
+            self._preamble = self._preamble[-self._longest :]
             return
-        rest, self._preamble = self._preamble[start + 2 :], None
+        rest, self._preamble = self._preamble[delimiter.start() + 2 :], None
         self._parser.write(rest)

@@ -17,7 +17,7 @@ async def keep_memory_low(*, every_seconds: float = EVERY_SECONDS) -> None:
     """Give free memory back to the system now and then, until cancelled; where that can be done.
 
     Args:
-        every_seconds: how often. Each time takes a millisecond or two for a gateway.
+        every_seconds: how often. Each time takes some milliseconds of a thread.
     """
     import ctypes  # here, since it takes 5 ms
 
@@ -26,4 +26,4 @@ async def keep_memory_low(*, every_seconds: float = EVERY_SECONDS) -> None:
         await trio.sleep_forever()
     while True:
         await trio.sleep(every_seconds)
-        trim(0)
+        await trio.to_thread.run_sync(trim, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -10,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from backendai_trio.gateway.processes.scripts import PYTHON_PATH
+from backendai_trio.gateway import PYTHON_PATH
 
+from ..managers.lab.pythons import find_python
 from .commands import ACCESS_KEY, SECRET_KEY, Commands, variables_of
 from .graphics import kitty_pictures, without_pictures
 from .terminal import plain
 from .test_media import CONTENT, PICTURE, PLOT, files, size_of
 
+SKIP = "Let the program save pictures to files, or leave them out with --media skip."
 TWO = """
 import backendai_display, sys
 backendai_display.show("image/png", b"first")
@@ -77,19 +80,27 @@ def test_program_with_arguments_input_and_an_exit_code(
     assert (commands.work / "picture-1.svg").read_bytes() == b"<svg/>"
 
 
-def test_pictures_of_earlier_runs_are_gone(commands: Commands, manager: Mapping[str, str]) -> None:
-    """And one that was not written to its end is left out."""
-    code = "import sys, backendai_display as d\nfor size in sys.argv[1:]:\n    d.show('a/b', size)"
-    code = code.replace("size)", "size.encode())")
-    torn = "open('.backendai-display/000099.000', 'wb').write(b'a/b 5\\n1')"
-    (commands.work / "main.py").write_text(f"{code}\n{torn}\n")
+def test_pictures_of_other_runs_are_not_shown(
+    commands: Commands, manager: Mapping[str, str]
+) -> None:
+    """Nor is one that was not written to its end; and nothing stays in a kernel that does."""
+    code = (
+        "import os, sys, backendai_display as d\n"
+        "for word in sys.argv[1:]:\n    d.show('a/b', word.encode())\n"
+        "torn = os.path.join(os.environ['BACKENDAI_DISPLAY'], '000099.000')\n"
+        "open(torn, 'wb').write(b'a/b 5\\n1')\n"
+    )
+    (commands.work / "main.py").write_text(code)
+    named = ("run", "-q", "-t", "lab1", "python", "main.py")
     for words in (("1", "2"), ("3",), ()):
-        done = commands.run(
-            "run", "-q", "-t", "lab1", "python", "main.py", "--", *words, env=manager
-        )
+        done = commands.run(*named, "--", *words, env=manager)
         assert (done.code, done.stdout) == (0, b"")
         saved = re.findall(r"∙ Saved a/b: (\S+)\n", done.stderr)
         assert [(commands.work / name).read_text() for name in saved] == list(words)
+    done = commands.run(*named, "--build", "exit 4", env=manager)
+    assert done.code != 0 and "Saved" not in done.stderr
+    listed = commands.run("exec", "lab1", "ls", "-a", env=manager)
+    assert listed.code == 0 and "backendai-display" not in listed.text
     assert commands.run("rm", "lab1", env=manager).code == 0
 
 
@@ -98,12 +109,13 @@ def test_picture_that_is_larger_than_downloads(
 ) -> None:
     """It comes in parts; one beyond all bounds is refused as on our own gateway."""
     code = (
-        "import backendai_display as d\nfor n in 1 << 21, 2, 1 << 23:\n    d.show('a/b', bytes(n))"
+        "import backendai_display as d\n"
+        "for n in 1 << 21, 2, (1 << 23) + 1:\n    d.show('a/b', bytes(n))\n"
     )
     (commands.work / "main.py").write_text(code)
     done = commands.run("run", "-q", "python", "main.py", env=manager)
     assert done.code == 1
-    assert "OSError: it has 8,388,620 bytes, and may have 8,388,608 at most\n" in done.stderr
+    assert "OSError: it has 8,388,609 bytes, and may have 8,388,608 at most\n" in done.stderr
     saved = re.findall(r"∙ Saved a/b: (\S+)\n", done.stderr)
     assert [(commands.work / name).read_bytes() for name in saved] == [bytes(1 << 21), bytes(2)]
 
@@ -112,7 +124,9 @@ def test_download_that_fails(commands: Commands, manager: Mapping[str, str]) -> 
     """The program has run, so only a warning tells of it."""
     code = (
         "import backendai_display as d\nd.show('image/png', b'1')\nd.show('image/png', b'2')\n"
-        "open('.backendai-display/000098.000', 'wb').write(bytes(1 << 21))\n"
+        "import os\n"
+        "path = os.path.join(os.environ['BACKENDAI_DISPLAY'], '000098.000')\n"
+        "open(path, 'wb').write(bytes(1 << 21))\n"
     )
     (commands.work / "main.py").write_text(f"{code}print('on')")
     done = commands.run("run", "-q", "python", "main.py", env=manager)
@@ -120,9 +134,49 @@ def test_download_that_fails(commands: Commands, manager: Mapping[str, str]) -> 
     *saved, warning = done.stderr.splitlines()
     assert saved == [f"∙ Saved image/png: picture-{number}.png" for number in (1, 2)]
     assert warning.startswith("! Pictures of the program cannot be downloaded: ")
-    assert warning.endswith(
-        "Let the program save them to files, or leave them out with --media skip."
+    assert warning.endswith(f". {SKIP}")
+
+
+@pytest.mark.parametrize(
+    ("done_to_it", "text"),
+    [
+        ("os.mkdir(f'{folder}/000001.000')", "is left out: it is too large, or no file"),
+        ("os.symlink('/dev/zero', f'{folder}/000001.000')", "is left out: it is too large, or no"),
+        ("open(f'{folder}/000001.000', 'wb').truncate(10 << 20)", "is left out: it is too large"),
+        ("os.rename(folder, 'elsewhere')", "Pictures of the program cannot be "),
+        ("open(f'{folder}/x.000', 'wb'); open(f'{folder}/1', 'wb')", ""),
+        ("[open(f'{folder}/{n:06}.000', 'wb') for n in range(1001)]", "1,000 are shown at most"),
+    ],
+)
+def test_hostile_programs(
+    commands: Commands, manager: Mapping[str, str], done_to_it: str, text: str
+) -> None:
+    """They get a warning at most, and their exit code."""
+    code = (
+        f"import os\nfolder = os.environ['BACKENDAI_DISPLAY'] # pandas\n{done_to_it}\nos._exit(3)"
     )
+    (commands.work / "main.py").write_text(code)
+    done = commands.run("run", "-q", "python", "main.py", env=manager)
+    assert done.code == 3
+    assert text in done.stderr and done.stderr.count("\n") == bool(text), done.stderr
+
+
+@pytest.mark.parametrize("mime_type", ["a/b; charset=x", "", "a/" + "b" * 99])
+def test_type_that_is_none(commands: Commands, manager: Mapping[str, str], mime_type: str) -> None:
+    code = f"import backendai_display\nbackendai_display.show({mime_type!r}, b'')\n"
+    (commands.work / "main.py").write_text(code)
+    done = commands.run("run", "-q", "python", "main.py", env=manager)
+    assert done.code == 1 and "OSError: its MIME type or its size is malformed" in done.stderr
+
+
+def test_terminal_is_asked_for_sixel(commands: Commands, manager: Mapping[str, str]) -> None:
+    (commands.work / "plot.py").write_text(PLOT)
+    with commands.terminal("run", "-q", "python", "plot.py", env=manager) as run:
+        run.expect("\x1b[c")
+        run.send("\x1b[?62;4c")
+        assert run.wait() == 0
+    assert b"\x1bPq" in run.written["stdout"] or b"\x1bP" in run.written["stdout"]
+    assert files(commands) == []
 
 
 def test_programs_that_are_left_alone(commands: Commands, manager: Mapping[str, str]) -> None:
@@ -151,6 +205,26 @@ def test_cases_of_a_sweep(commands: Commands, manager: Mapping[str, str]) -> Non
     assert sorted(re.findall(r"∙ N=(.): Saved image/png: pictures/", done.stderr)) == ["a", "b"]
     saved = list((commands.work / "pictures").iterdir())
     assert [path.read_bytes() for path in saved] == [CONTENT] * 2
+
+
+def test_modules_on_the_pythons_of_images(tmp_path: Path) -> None:
+    """Each that is here can start with them and runs the user's own; from 3.6 on they show."""
+    (tmp_path / "users").mkdir()
+    (tmp_path / "users" / "sitecustomize.py").write_text("print('mine')")
+    code = "import backendai_display as d, sys\nif sys.version_info > (3, 6): d.show('a/b', b'c')"
+    path = os.pathsep.join([PYTHON_PATH, str(tmp_path / "users")])
+    for version in ("2.7", "3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13"):
+        python = find_python(version)
+        if python is None:
+            continue
+        folder = tmp_path / version
+        folder.mkdir()
+        env = {"PYTHONPATH": path, "BACKENDAI_DISPLAY": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        argv = [python, "-c", code]
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "mine\n", ""), version
+        kept = [path.read_bytes() for path in folder.iterdir()]
+        assert kept == ([] if version == "2.7" else [b"a/b 1\nc"]), version
 
 
 def test_two_copies_of_the_modules_beside_those_of_the_user(tmp_path: Path) -> None:

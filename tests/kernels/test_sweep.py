@@ -155,6 +155,20 @@ async def test_a_mistake_in_the_work_ends_all(gateway: Gateway, client: Client) 
     assert gateway.tokens() == []
 
 
+@pytest.mark.parametrize("max_parallel", [1, 2])
+async def test_a_mistake_in_the_last_work_is_raised(client: Client, max_parallel: int) -> None:
+    """It ends the results, after which the other tasks are cancelled: it must not be lost so."""
+
+    async def work(kernel: TrioKernel, case: Case) -> None:
+        raise ZeroDivisionError(case.label)
+
+    for _ in range(20):
+        with pytest.raises((ZeroDivisionError, ExceptionGroup)):
+            async with open_sweep(client, LUA, seeds(2), work, max_parallel=max_parallel) as found:
+                async for _ in found:
+                    pass
+
+
 @pytest.mark.parametrize("how", ["break", "cancel", "error"])
 async def test_leaving_early_leaves_nothing(gateway: Gateway, client: Client, how: str) -> None:
     both = trio.Event()

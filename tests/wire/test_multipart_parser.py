@@ -19,6 +19,8 @@ PREAMBLES = [
     b"a line\r\n",
     b"\r\na - line\r\nb\r\n",
     b"--a\r\n",
+    b"--bx\r\n",
+    b"--b\r-\r\n",
     b"x--b\r\n",
     b"-\r\n--\r\n",
     b"\r\r\n",

@@ -7,42 +7,119 @@ program has ended.
 
 from __future__ import annotations
 
-import base64
 import re
-import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+import secrets
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
+from shlex import quote
 
 import trio
 
-from backendai_trio import BackendError, BatchOptions, Media, TrioKernel
+from backendai_trio import BackendError, BatchOptions, Media, RemoteProtocolError, TrioKernel
 from backendai_trio.files import Upload
+from backendai_trio.kernels import PYTHON_RULE, FileInfo, Listing
 
 from ..console import Status, printable
-from ..languages import command_of
+from ..languages import command_of, language_of
 
-__all__ = ["prepare_display", "show_media"]
+__all__ = ["ProgramPictures", "prepare_pictures"]
 
-_FOLDER = ".backendai-display"
 _SOURCE_BYTES = 1 << 20
 _SHOWS = re.compile(rb"\b(backendai_display|matplotlib|pandas|plotnine|pylab|pyplot|seaborn)\b")
 _HEAD = re.compile(rb"([\x21-\x7e]{1,100}) ([0-9]{1,10})\n")
-_PART = re.compile(r"[0-9]{6}\.[0-9]{3}")
-_MOST_PARTS = 20
-"""Of a picture: 8 MiB come in 17."""
-_SET_UP = f"""\
-export BACKENDAI_DISPLAY="$PWD/{_FOLDER}"
-export PYTHONPATH="$PWD/{_FOLDER}${{PYTHONPATH:+:$PYTHONPATH}}"
-rm -f {_FOLDER}/[0-9]*
-"""
-"""Pictures of an earlier run in the kernel go first."""
+_PART = re.compile(r"[0-9]{6,9}\.[0-9]{3}")
+_MOST_BYTES = 9 << 20
+"""Of one picture: 8 MiB, and its head. Programs can write files by themselves."""
+_MOST_PICTURES = 1000
+_SKIP = "Let the program save pictures to files, or leave them out with --media skip"
 
 
-async def prepare_display(
-    kernel: TrioKernel, options: BatchOptions, uploads: Sequence[Upload], runtime: str, program: str
-) -> BatchOptions | None:
+class ProgramPictures:
+    """The pictures that a program in a kernel of a manager shows.
+
+    Attributes:
+        options: what is to be run, so that its Python programs keep what they show.
+    """
+
+    def __init__(
+        self, kernel: TrioKernel, folder: str, options: BatchOptions, status: Status, label: str
+    ) -> None:
+        """
+        Args:
+            kernel: where the program runs.
+            folder: of the kernel, for the pictures; the modules are in it.
+            options: see the attribute.
+            status: where to warn.
+            label: what warnings begin with.
+        """
+        self.options = options
+        self._kernel = kernel
+        self._folder = folder
+        self._status = status
+        self._label = label
+
+    async def show(self, show: Callable[[Media], Awaitable[object]], *, keeps: bool) -> None:
+        """Show them, in their order, when the program has ended.
+
+        Pictures that cannot be downloaded break no run: a warning tells of it.
+
+        Args:
+            show: shows one.
+            keeps: whether the kernel stays, so that the folder is to be removed.
+        """
+        try:
+            for parts in self._listed(await self._kernel.list_files(self._folder)):
+                content = b"".join([await self._read(file.name) for file in parts])
+                if (medium := _medium_in(content)) is not None:
+                    await show(medium)
+            if keeps:
+                await self._kernel.remove([self._folder], recursive=True)
+        except BackendError as exc:
+            self._warn(f"Pictures of the program cannot be downloaded: {printable(str(exc))}")
+
+    def _listed(self, listing: Listing) -> Iterator[list[FileInfo]]:
+        """The parts of each picture."""
+        if listing.problem:
+            self._warn(f"Pictures of the program cannot be listed: {printable(listing.problem)}")
+        files = [file for file in listing.files if _PART.fullmatch(file.name)]
+        groups = groupby(sorted(files, key=lambda file: file.name), lambda file: file.name[:-4])
+        for count, (_, group) in enumerate(groups):
+            parts = list(group)
+            if count == _MOST_PICTURES:
+                self._warn(f"Of the program's pictures, {_MOST_PICTURES:,} are shown at most")
+                return
+            is_sound = all(file.mode.startswith("-") for file in parts)
+            if is_sound and sum(file.size for file in parts) <= _MOST_BYTES:
+                yield parts
+            else:
+                self._warn("A picture of the program is left out: it is too large, or no file")
+
+    async def _read(self, name: str) -> bytes:
+        content = b""
+        async with self._kernel.open_download(f"{self._folder}/{name}") as chunks:
+            async for chunk in chunks:
+                content += chunk
+                if len(content) > _MOST_BYTES:
+                    raise RemoteProtocolError(f"{name} is larger than it was listed")
+        return content
+
+    def _warn(self, text: str) -> None:
+        self._status.warn(f"{self._label}{text}. {_SKIP}.")
+
+
+async def prepare_pictures(
+    kernel: TrioKernel,
+    options: BatchOptions,
+    uploads: Sequence[Upload],
+    runtime: str,
+    program: str,
+    *,
+    status: Status,
+    label: str = "",
+) -> ProgramPictures | None:
     """Prepare a kernel for a program that shows pictures.
 
     Args:
@@ -51,28 +128,51 @@ async def prepare_display(
         uploads: the files of the program.
         runtime: runtime or image.
         program: the script that is the program; ``""`` for what the runtime runs by itself.
+        status: where to warn.
+        label: what warnings begin with.
 
     Returns:
-        The options, with a command whose Python programs keep what they show; None if none of the
-        files speaks of pictures, the program's command is not known, or the server sends no files
-        of kernels (before 1.4).
-
-    Raises:
-        UploadError: the server refuses the modules that show pictures.
-        ApiError, ConnectionFailed: as for `TrioKernel.upload`.
+        The pictures; None if none of the files speaks of pictures, the program's command is not
+        known, the server sends no files of kernels (before 1.4), or the kernel refuses the modules,
+        of which a warning tells.
     """
-    command = command_of(runtime, program) if options.exec == "*" else options.exec
+    command = _command_of(options, runtime, program)
     speak_of_pictures = await trio.to_thread.run_sync(_speak_of_pictures, uploads)
     if not speak_of_pictures or not command or kernel.client.era.prefix:
         return None
+    folder = f".backendai-display-{secrets.token_hex(4)}"
+    try:
+        modules = await trio.to_thread.run_sync(_modules)
+        await kernel.upload(modules, to=folder)
+    except BackendError as exc:
+        text = f"{label}Pictures of the program cannot be shown: {printable(str(exc))}"
+        status.warn(f"{text}. {_SKIP}.")
+        return None
+    in_folder = replace(options, exec=f"{_set_up(folder)}{command}")
+    return ProgramPictures(kernel, folder, in_folder, status, label)
+
+
+def _command_of(options: BatchOptions, runtime: str, program: str) -> str:
+    """The command of the program, for a shell; ``""`` if it is not known, or there is none."""
+    if options.exec != "*":
+        return options.exec or ""
+    if program == "main.py" and language_of(runtime) == "python":
+        return f'{PYTHON_RULE}\n"$python" main.py'  # as the rule of the image
+    return command_of(runtime, program)
+
+
+def _set_up(folder: str) -> str:
+    # Behind: modules of the user that are called alike count first, as on our own gateway.
+    return (
+        f'export BACKENDAI_DISPLAY="$PWD/"{quote(folder)}\n'
+        f'export PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}$PWD/"{quote(folder)}\n'
+    )
+
+
+def _modules() -> list[Path]:
     from backendai_trio.gateway import PYTHON_PATH
 
-    await kernel.upload(_modules_in(PYTHON_PATH), to=_FOLDER)
-    return replace(options, exec=_SET_UP + command)
-
-
-def _modules_in(folder: str) -> list[Path]:
-    return sorted(Path(folder).glob("*.py"))
+    return sorted(Path(PYTHON_PATH).glob("*.py"))
 
 
 def _speak_of_pictures(uploads: Sequence[Upload]) -> bool:
@@ -88,48 +188,10 @@ def _speak_of_pictures(uploads: Sequence[Upload]) -> bool:
     return False
 
 
-async def show_media(
-    kernel: TrioKernel,
-    show: Callable[[Media], Awaitable[object]],
-    status: Status,
-    label: str = "",
-) -> None:
-    """Show the pictures that a program has shown, in their order.
-
-    Pictures that cannot be downloaded break no run: a warning tells of it.
-
-    Args:
-        kernel: where the program has run, as `prepare_display` says.
-        show: shows one.
-        status: where to warn.
-        label: what the warning begins with.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            listing = await kernel.list_files(_FOLDER)
-            parts = sorted(file.name for file in listing.files if _PART.fullmatch(file.name))
-            for _, names in groupby(parts, lambda name: name.partition(".")[0]):
-                content = b""
-                # No program of ours writes more: this bounds what one that does can make of it.
-                names = islice(names, _MOST_PARTS)
-                for name in names:
-                    path = Path(folder, name)
-                    await kernel.download_as(f"{_FOLDER}/{name}", path)
-                    content += await trio.to_thread.run_sync(path.read_bytes)
-                if (medium := _medium_in(content)) is not None:
-                    await show(medium)
-        except BackendError as exc:
-            status.warn(
-                f"{label}Pictures of the program cannot be downloaded: {printable(str(exc))}. "
-                "Let the program save them to files, or leave them out with --media skip."
-            )
-
-
 def _medium_in(content: bytes) -> Media | None:
     """The medium of a file; None if its program was killed while it wrote it."""
     head = _HEAD.match(content)
     if head is None or len(content) - head.end() != int(head[2]):
         return None
     mime_type = head[1].decode()
-    data = base64.b64encode(content[head.end() :]).decode()
-    return Media(mime_type, f"data:{mime_type};base64,{data}")
+    return Media(mime_type, f"data:{mime_type};base64,{b64encode(content[head.end() :]).decode()}")

@@ -36,7 +36,7 @@ from ..termination import EndedBySignal
 from .code_arguments import set_arguments
 from .device_attributes import DeviceAttributes
 from .kernel import KernelRequest, kernel_session
-from .manager_pictures import prepare_display, show_media
+from .manager_pictures import prepare_pictures
 from .manager_programs import (
     command_for_input,
     command_of_program,
@@ -148,11 +148,14 @@ class Runner:
         request = self._request
         runtime = self._runtime
         options = command_of_program(request.options, runtime)
-        with_display = None
+        pictures = None
         if request.media.media != "skip":
             program = request.options.program
-            with_display = await prepare_display(kernel, options, request.uploads, runtime, program)
-        options = with_display or options
+            pictures = await prepare_pictures(
+                kernel, options, request.uploads, runtime, program, status=self._status
+            )
+        if pictures is not None:
+            options = pictures.options
         if self._has_input():
             name = f".stdin-{secrets.token_hex(4)}"
             redirected = command_for_input(options, runtime, request.options.program, name)
@@ -163,8 +166,10 @@ class Runner:
                     await kernel.upload([upload])
                 options = redirected
         code = await self._execute(kernel, options)
-        if with_display is not None:
-            await show_media(kernel, self._output.show, self._status)
+        if pictures is not None:
+            keeps = isinstance(request.kernel, str) or request.kernel.keep
+            with self._mode:  # the terminal may be asked whether it draws them
+                await pictures.show(self._output.show, keeps=keeps)
         return code
 
     async def _execute(self, kernel: TrioKernel, options: BatchOptions) -> int:

@@ -41,7 +41,7 @@ from ..server import journal_for
 from ..tables import statistics_lines
 from ..termination import EndedBySignal, cancel_on_signals
 from .code_arguments import set_arguments
-from .manager_pictures import prepare_display, show_media
+from .manager_pictures import prepare_pictures
 from .manager_programs import command_of_program, guarded_code
 from .media import MediaPresenter
 from .media_options import MediaOptions
@@ -138,7 +138,7 @@ class _Sweep:
         self._send, self._receive = trio.open_memory_channel[_Line](0)
 
     async def run(self, config: Config) -> int:
-        """Run the cases; returns 0, or 1 if a case failed."""
+        """Run the cases; returns 0, or 1 if a case failed or did not run to its end."""
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(
                 open_client(config, journal=journal_for(config))
@@ -164,7 +164,8 @@ class _Sweep:
                         break
         self._status.clear()
         self.report_summary()
-        return exit_codes.CASE_FAILED if self._failed else 0
+        is_complete = self._ended == len(self._todo)
+        return 0 if is_complete and not self._failed else exit_codes.CASE_FAILED
 
     def report_summary(self) -> None:
         """Show how many cases succeeded, failed, and did not end."""
@@ -214,14 +215,21 @@ class _Sweep:
             await kernel.upload(request.uploads)
         options = replace(request.options, build=case.build, exec=case.exec)
         options = append_arguments(options)
-        with_display = None
+        pictures = None
         if request.uploads and not kernel.client.hello.features:
             options = command_of_program(options, request.spec.runtime)
             if request.media.media != "skip":
-                with_display = await prepare_display(
-                    kernel, options, request.uploads, request.spec.runtime, request.options.program
+                pictures = await prepare_pictures(
+                    kernel,
+                    options,
+                    request.uploads,
+                    request.spec.runtime,
+                    request.options.program,
+                    status=self._status,
+                    label=f"{name.full}: ",
                 )
-        options = with_display or options
+        if pictures is not None:
+            options = pictures.options
         if request.code is not None:
             await set_arguments(kernel, request.spec.runtime, request.arguments)
         async with kernel.execute(
@@ -254,10 +262,9 @@ class _Sweep:
         for stream, splitter in lines.items():
             if rest := splitter.rest():
                 await self._send.send(_Line(stream, name, rest + "\n"))
-        if with_display is not None:
-            label = f"{name.full}: "
-            show = partial(self._media.present, label=label)
-            await show_media(kernel, show, self._status, label)
+        if pictures is not None:
+            show = partial(self._media.present, label=f"{name.full}: ")
+            await pictures.show(show, keeps=False)
         return outcome
 
     async def _write_lines(self) -> None:

@@ -50,7 +50,7 @@ def _candidates(version: str) -> Iterator[str]:
         (pyenv / "versions", f"{version}.*"),
         (uv, f"cpython-{version}.*"),
     ):
-        yield from map(str, sorted(parent.glob(f"{pattern}/bin/python3"), reverse=True))
+        yield from map(str, sorted(parent.glob(f"{pattern}/bin/python"), reverse=True))
 
 
 def install(venv: Path, version: str, requirements: Path, *, log: Path) -> bool:

@@ -7,12 +7,12 @@
     backendai_display.show("image/png", content)
 
 The gateway's end is `backendai_trio.gateway.kernels.display`. On managers, `backend.ai run` uploads
-this module and downloads what it has kept. It runs on any Python that a kernel has.
+this module and downloads what it has kept. It runs on Python 3.3 and later, and 2.7 can compile it:
+a kernel has any Python, not only the gateway's.
 """
 
-from __future__ import annotations
-
 import os
+import re
 import socket
 import sys
 
@@ -23,9 +23,11 @@ VARIABLE = "BACKENDAI_DISPLAY"
 KEPT_BYTES = 8 * 1024 * 1024
 PART_BYTES = 512 * 1024
 """Managers send files of less than 1 MiB."""
+MIME_TYPE = re.compile("[\x21-\x7e]{1,100}$")
 
 
-def show(mime_type: str, content: bytes) -> None:
+def show(mime_type, content):
+    # type: (str, bytes) -> None
     """Show a medium, after all that the program has written so far.
 
     Args:
@@ -37,12 +39,17 @@ def show(mime_type: str, content: bytes) -> None:
     """
     path = os.environ.get(VARIABLE)
     if not path:
-        raise OSError(f"{VARIABLE} is not set: this is no program of a kernel")
+        raise OSError("%s is not set: this is no program of a kernel" % VARIABLE)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
-    message = f"{mime_type} {len(content)}\n".encode() + content
+    message = ("%s %d\n" % (mime_type, len(content))).encode() + content
     if os.path.isdir(path):  # noqa: PTH112
+        if not MIME_TYPE.match(mime_type):
+            raise OSError("its MIME type or its size is malformed")
+        if len(content) > KEPT_BYTES:
+            text = "it has {:,} bytes, and may have {:,} at most"
+            raise OSError(text.format(len(content), KEPT_BYTES))
         _keep(path, message)
         return
     answer = _exchange(path, message)
@@ -50,14 +57,13 @@ def show(mime_type: str, content: bytes) -> None:
         raise OSError(answer or "the kernel is ending")
 
 
-def _keep(folder: str, message: bytes) -> None:
+def _keep(folder, message):
+    # type: (str, bytes) -> None
     """Write a message to files of its own, which are numbered: its number, and that of the part."""
-    if len(message) > KEPT_BYTES:
-        raise OSError(f"it has {len(message):,} bytes, and may have {KEPT_BYTES:,} at most")
     number = len(os.listdir(folder))  # noqa: PTH208
     for at in range(0, len(message), PART_BYTES):
         while True:
-            name = f"{number:06}.{at // PART_BYTES:03}"
+            name = "%06d.%03d" % (number, at // PART_BYTES)
             try:
                 with open(os.path.join(folder, name), "xb") as file:  # noqa: PTH118, PTH123
                     file.write(message[at : at + PART_BYTES])
@@ -67,13 +73,15 @@ def _keep(folder: str, message: bytes) -> None:
                 break
 
 
-def _exchange(path: str, message: bytes) -> str:
+def _exchange(path, message):
+    # type: (str, bytes) -> str
     """Send a message; returns the answer."""
     # An address holds no more than 107 bytes of a path.
     folder = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)  # noqa: PTH120
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(f"/proc/self/fd/{folder}/{os.path.basename(path)}")  # noqa: PTH119
+            name = os.path.basename(path)  # noqa: PTH119
+            connection.connect("/proc/self/fd/%d/%s" % (folder, name))
             try:
                 connection.sendall(message)
             except BrokenPipeError:

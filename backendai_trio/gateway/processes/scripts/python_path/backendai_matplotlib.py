@@ -8,8 +8,6 @@ Updates with ``block=False``, as in loops with ``pause``, are shown once a secon
 become a file of its own at the client. The last one is always shown, when the figure is closed.
 """
 
-from __future__ import annotations
-
 import io
 import time
 import warnings
@@ -39,18 +37,21 @@ class FigureManager(FigureManagerBase):
     _shown_at = 0.0
     _is_behind = False
 
-    def update(self) -> None:
+    def update(self):
+        # type: () -> None
         """Show the figure soon."""
         self._is_behind = self._seen != b"" and time.monotonic() - self._shown_at < UPDATE_SECONDS
         if not self._is_behind:
             self.show()
 
-    def destroy(self) -> None:
+    def destroy(self):
+        # type: () -> None
         """Show the last update, when the figure is closed; Matplotlib closes all at its end."""
         if self._is_behind:
             self.show()
 
-    def show(self) -> None:
+    def show(self):
+        # type: () -> None
         """Show the figure, if it has changed. A warning tells when that is not possible."""
         self._is_behind = False
         buffer = io.BytesIO()
@@ -61,7 +62,8 @@ class FigureManager(FigureManagerBase):
         try:
             backendai_display.show("image/png", content)
         except OSError as exc:
-            warnings.warn(f"a figure cannot be shown, save it with savefig(): {exc}", stacklevel=2)
+            text = "a figure cannot be shown, save it with savefig(): %s" % exc
+            warnings.warn(text, stacklevel=2)
         else:
             self._seen, self._shown_at = content, time.monotonic()
 
@@ -72,7 +74,8 @@ class FigureCanvas(FigureCanvasAgg):
     manager_class = FigureManager
 
 
-def show(block: bool | None = None, **_: Any) -> None:
+def show(block=None, **_):
+    # type: (bool | None, Any) -> None
     """Show all open figures.
 
     Args:

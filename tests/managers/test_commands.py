@@ -83,12 +83,13 @@ async def test_run_of_a_file_of_another_name(commands: Commands) -> None:
 
 
 @pytest.mark.needs("session-files")
-async def test_pictures_of_files(commands: Commands) -> None:
+@pytest.mark.parametrize("name", ["draw.py", "main.py"])
+async def test_pictures_of_files(commands: Commands, name: str) -> None:
     """One of them is larger than what managers send of a file."""
     show = "backendai_display.show('image/png', bytes(%d))\n"
     program = f"import backendai_display\n{show % 5}{show % (3 << 20)}print('on')\n"
-    (commands.work / "draw.py").write_text(program)
-    done = await commands.run("run", "-q", "python", "draw.py")
+    (commands.work / name).write_text(program)
+    done = await commands.run("run", "-q", "python", name)
     assert (done.code, done.stdout) == (0, b"on\n"), done
     saved = [commands.work / f"picture-{number}.png" for number in (1, 2)]
     assert [path.stat().st_size for path in saved] == [5, 3 << 20]

@@ -53,6 +53,7 @@ SLOW = (
     "cli/test_links.py",
     "cli/test_login.py",
     "cli/test_media.py",
+    "cli/test_media_on_managers.py",
     "cli/test_media_sixel.py",
     "cli/test_memory.py",
     "cli/test_openssh.py",

@@ -31,11 +31,10 @@ sys.exit(3)
 
 @pytest.fixture(params=["23.09", "26.9"])
 def manager(commands: Commands, request: pytest.FixtureRequest) -> Iterator[Mapping[str, str]]:
-    """A gateway in the manner of a manager, whose ``python3`` is the Python of the tests."""
-    path = f"{Path(sys.executable).parent}:{commands.env['PATH']}"
-    env = {"BACKEND_SECRET_KEY": SECRET_KEY, "PATH": path}
+    """A gateway in the manner of a manager."""
+    secret = {"BACKEND_SECRET_KEY": SECRET_KEY}
     era = ("--era", request.param)
-    with commands.serve("--access-key", ACCESS_KEY, *era, env=env) as gateway:
+    with commands.serve("--access-key", ACCESS_KEY, *era, env=secret) as gateway:
         yield variables_of(gateway)
 
 

@@ -23,8 +23,11 @@ from .requirements import lacking
 
 HANG_SECONDS = 30
 
-# How long an example takes depends on what else the machine does.
-hypothesis.settings.register_profile("any machine", deadline=None)
+# How long an example takes depends on what else the machine does. The examples are the same in each
+# run, so that a run says what the next one says; `--hypothesis-profile=search` looks for others, as
+# tests/fuzz does.
+hypothesis.settings.register_profile("search", deadline=None)
+hypothesis.settings.register_profile("any machine", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("any machine")
 
 # What installs other clients, starts a program for each line, kills, soaks, or drives a browser.

@@ -82,11 +82,19 @@ def _exchange(path, message):
         with socket.socket(socket.AF_UNIX) as connection:
             name = os.path.basename(path)  # noqa: PTH119
             connection.connect("/proc/self/fd/%d/%s" % (folder, name))
+            answer = b""
             try:
                 connection.sendall(message)
-            except BrokenPipeError:
+            except (BrokenPipeError, ConnectionResetError):
                 pass  # it was refused, and the answer says why
-            with connection.makefile("rb") as answer:
-                return answer.read().decode()
+            try:
+                while True:
+                    data = connection.recv(4096)
+                    if not data:
+                        break
+                    answer += data
+            except ConnectionResetError:
+                pass  # the end, too, where not all was received
+            return answer.decode()
     finally:
         os.close(folder)

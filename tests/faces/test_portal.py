@@ -96,7 +96,8 @@ def test_calls_of_daemon_threads_end_with_the_interpreter(
 kernel = Kernel.get_or_create("python", client_token="left")
 code = "open('up', 'w').close()\\nwhile True: pass"
 threading.Thread(target=kernel.execute, args=(code,), daemon=True).start()
-time.sleep(1)
+while not any(file.name == "up" for file in kernel.list_files().files):
+    time.sleep(0.01)
 """,
         tmp_path,
         served.environ,

@@ -156,6 +156,7 @@ def running_portal() -> Portal:
         with _lock:
             portal = _portal
             if _exiting:
+                stop_if_daemon()
                 raise PortalError("the interpreter is ending; make calls before that")
             if portal is not None and portal.has_ended:
                 portal.close()
@@ -168,6 +169,17 @@ def running_portal() -> Portal:
             "a blocking call in the Trio thread that would have to do its work; use the Trio API"
         )
     return portal
+
+
+def stop_if_daemon() -> None:
+    """At the interpreter's exit, stop a daemon thread: this never returns.
+
+    The interpreter does not wait for such a thread, and stops it itself a moment later. What the
+    thread prints until then, such as the error of its call, can abort the process: its main thread
+    finds the lock of standard error taken ("could not acquire lock ... at interpreter shutdown").
+    """
+    if _exiting and threading.current_thread().daemon:
+        threading.Event().wait()
 
 
 def _close_at_exit() -> None:

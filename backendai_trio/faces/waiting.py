@@ -10,6 +10,7 @@ from types import FrameType
 from typing import TypeVar
 
 from .calls import Call
+from .portal import stop_if_daemon
 
 __all__ = ["wait"]
 
@@ -21,13 +22,15 @@ def wait(call: Call[T]) -> T:
 
     Ctrl-C in the main thread, with Python's own handler, does not break out of the wait at whatever
     instruction it finds: it cancels the call, and KeyboardInterrupt is raised when that has ended.
-    What other handlers raise waits for the end as well.
+    What other handlers raise waits for the end as well. In a daemon thread, a call that the
+    interpreter's exit has ended does not return.
     """
     over = _Signal()
     try:
         with _interrupting(call) as interruptions:
             call.submit(over.set)
             over.wait()
+            stop_if_daemon()
         # Only now: until the block was left, Ctrl-C was noted.
         if interruptions:
             raise KeyboardInterrupt

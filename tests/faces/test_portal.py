@@ -90,7 +90,8 @@ threading.Thread(target=work).start()
 def test_calls_of_daemon_threads_end_with_the_interpreter(
     served: TestGateway, tmp_path: Path
 ) -> None:
-    """Their code is interrupted before the client closes: the kernel is free again."""
+    """Their code is interrupted before the client closes: the kernel is free again. The threads
+    print nothing, which could abort the interpreter."""
     done = run(
         """
 kernel = Kernel.get_or_create("python", client_token="left")
@@ -102,7 +103,7 @@ while not any(file.name == "up" for file in kernel.list_files().files):
         tmp_path,
         served.environ,
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
 
     async def main() -> str:
         async with open_client(served.config) as client:
@@ -112,6 +113,35 @@ while not any(file.name == "up" for file in kernel.list_files().files):
             return str(result["console"])
 
     assert trio.run(main) == "[('stdout', 'True\\n')]"
+
+
+def test_daemon_threads_make_no_calls_after_the_end(served: TestGateway, tmp_path: Path) -> None:
+    done = run(
+        """
+import atexit
+at_end = threading.Event()
+# It was registered last, and is called first: before the library's own.
+atexit.register(at_end.set)
+kernel = Kernel.get_or_create("python", client_token="left")
+def work():
+    begun.set()
+    at_end.wait()
+    while True:
+        kernel.info()
+begun = threading.Event()
+threading.Thread(target=work, daemon=True).start()
+begun.wait()
+""",
+        tmp_path,
+        served.environ,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+    async def main() -> None:
+        async with open_client(served.config) as client:
+            await (await find_kernel(client, "left")).destroy()
+
+    trio.run(main)
 
 
 def test_fork_is_noticed(served: TestGateway, tmp_path: Path) -> None:

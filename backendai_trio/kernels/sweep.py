@@ -95,12 +95,15 @@ async def open_sweep(
         async with trio.open_nursery() as nursery:
             # Without a buffer: a task that waits for the reader holds one result and no kernel.
             sender, receiver = trio.open_memory_channel[CaseResult[T]](0)
-            async with receiver:
-                with sender:
-                    for _ in range(max_parallel):
-                        nursery.start_soon(_do_cases, client, spec, remaining, work, sender.clone())
+            with sender:
+                for _ in range(max_parallel):
+                    nursery.start_soon(_do_cases, client, spec, remaining, work, sender.clone())
+            try:
                 yield receiver
+            finally:
+                # In this order: a task that waits for the reader is cancelled, and does not fail.
                 nursery.cancel_scope.cancel()
+                receiver.close()
 
 
 async def _do_cases(

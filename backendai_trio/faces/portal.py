@@ -143,6 +143,7 @@ def running_portal() -> Portal:
     Raises:
         PortalError: this process was forked from one that had it, the interpreter is ending, or
             this is the portal's own thread.
+        SystemExit: the interpreter is ending, and this is a daemon thread.
     """
     global _portal
     if _forked:
@@ -156,7 +157,7 @@ def running_portal() -> Portal:
         with _lock:
             portal = _portal
             if _exiting:
-                stop_if_daemon()
+                end_daemon_at_exit()
                 raise PortalError("the interpreter is ending; make calls before that")
             if portal is not None and portal.has_ended:
                 portal.close()
@@ -171,15 +172,19 @@ def running_portal() -> Portal:
     return portal
 
 
-def stop_if_daemon() -> None:
-    """At the interpreter's exit, stop a daemon thread: this never returns.
+def end_daemon_at_exit() -> None:
+    """End the caller's thread if it is a daemon thread and the interpreter is ending.
 
-    The interpreter does not wait for such a thread, and stops it itself a moment later. What the
-    thread prints until then, such as the error of its call, can abort the process: its main thread
-    finds the lock of standard error taken ("could not acquire lock ... at interpreter shutdown").
+    The interpreter does not wait for such a thread. If the thread printed the error of its call
+    meanwhile, the main thread could find the lock of standard error taken, and abort the process
+    ("could not acquire lock ... at interpreter shutdown").
+
+    Raises:
+        SystemExit: this is such a thread. `threading` prints nothing of it, and blocks are left as
+            with any exception, so that no lock stays held.
     """
     if _exiting and threading.current_thread().daemon:
-        threading.Event().wait()
+        raise SystemExit
 
 
 def _close_at_exit() -> None:

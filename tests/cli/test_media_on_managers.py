@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from backendai_trio import GatewayOptions
 from backendai_trio.gateway import PYTHON_PATH
+from backendai_trio.testing import Reply, faulty_gateway_in_thread
 
 from ..managers.lab.pythons import find_python
-from .commands import ACCESS_KEY, SECRET_KEY, Commands, variables_of
-from .graphics import kitty_pictures, without_pictures
+from .commands import ACCESS_KEY, SECRET_KEY, Commands, Result, variables_of
+from .graphics import kitty_pictures, sixel_pictures, without_pictures
 from .terminal import plain
 from .test_media import CONTENT, PICTURE, PLOT, files, size_of
 
@@ -28,6 +30,14 @@ print(sys.argv[1:], input())
 sys.exit(3)
 """
 
+SHOW_WORDS = """
+import os, sys, backendai_display
+for word in sys.argv[1:]:
+    backendai_display.show("a/b", word.encode())
+torn = os.path.join(os.environ["BACKENDAI_DISPLAY"], "000099.000")
+open(torn, "wb").write(b"a/b 5\\n1")
+"""
+
 
 @pytest.fixture(params=["23.09", "26.9"])
 def manager(commands: Commands, request: pytest.FixtureRequest) -> Iterator[Mapping[str, str]]:
@@ -36,6 +46,18 @@ def manager(commands: Commands, request: pytest.FixtureRequest) -> Iterator[Mapp
     era = ("--era", request.param)
     with commands.serve("--access-key", ACCESS_KEY, *era, env=secret) as gateway:
         yield variables_of(gateway)
+
+
+def run_main(commands: Commands, manager: Mapping[str, str], source: str, *options: str) -> Result:
+    """Run a program called main.py."""
+    (commands.work / "main.py").write_text(source)
+    return commands.run("run", "-q", "python", "main.py", *options, env=manager)
+
+
+def saved(commands: Commands, done: Result) -> list[bytes]:
+    """The pictures of type ``a/b`` that a command says it has saved."""
+    names = re.findall(r"∙ Saved a/b: (\S+)\n", done.stderr)
+    return [(commands.work / name).read_bytes() for name in names]
 
 
 def test_plots(commands: Commands, manager: Mapping[str, str]) -> None:
@@ -80,44 +102,32 @@ def test_program_with_arguments_input_and_an_exit_code(
     assert (commands.work / "picture-1.svg").read_bytes() == b"<svg/>"
 
 
-def test_pictures_of_other_runs_are_not_shown(
-    commands: Commands, manager: Mapping[str, str]
-) -> None:
-    """Nor is one that was not written to its end; and nothing stays in a kernel that does."""
-    code = (
-        "import os, sys, backendai_display as d\n"
-        "for word in sys.argv[1:]:\n    d.show('a/b', word.encode())\n"
-        "torn = os.path.join(os.environ['BACKENDAI_DISPLAY'], '000099.000')\n"
-        "open(torn, 'wb').write(b'a/b 5\\n1')\n"
-    )
-    (commands.work / "main.py").write_text(code)
-    named = ("run", "-q", "-t", "lab1", "python", "main.py")
-    for words in (("1", "2"), ("3",), ()):
-        done = commands.run(*named, "--", *words, env=manager)
+def test_runs_do_not_mix(commands: Commands, manager: Mapping[str, str]) -> None:
+    """Pictures of other runs in a kernel are not shown, nor is one that was not written to its
+    end; and nothing stays in a kernel that does."""
+    for words in ((b"1", b"2"), (b"3",), ()):
+        given = ["-t", "lab1", "--", *(word.decode() for word in words)]
+        done = run_main(commands, manager, SHOW_WORDS, *given)
         assert (done.code, done.stdout) == (0, b"")
-        saved = re.findall(r"∙ Saved a/b: (\S+)\n", done.stderr)
-        assert [(commands.work / name).read_text() for name in saved] == list(words)
-    done = commands.run(*named, "--build", "exit 4", env=manager)
+        assert saved(commands, done) == list(words)
+    done = run_main(commands, manager, SHOW_WORDS, "-t", "lab1", "--build", "exit 4")
     assert done.code != 0 and "Saved" not in done.stderr
     listed = commands.run("exec", "lab1", "ls", "-a", env=manager)
     assert listed.code == 0 and "backendai-display" not in listed.text
     assert commands.run("rm", "lab1", env=manager).code == 0
 
 
-def test_picture_that_is_larger_than_downloads(
-    commands: Commands, manager: Mapping[str, str]
-) -> None:
-    """It comes in parts; one beyond all bounds is refused as on our own gateway."""
+def test_large_picture(commands: Commands, manager: Mapping[str, str]) -> None:
+    """What is larger than downloads comes in parts; what is beyond all bounds is refused, as on
+    our own gateway."""
     code = (
         "import backendai_display as d\n"
         "for n in 1 << 21, 2, (1 << 23) + 1:\n    d.show('a/b', bytes(n))\n"
     )
-    (commands.work / "main.py").write_text(code)
-    done = commands.run("run", "-q", "python", "main.py", env=manager)
+    done = run_main(commands, manager, code)
     assert done.code == 1
     assert "OSError: it has 8,388,609 bytes, and may have 8,388,608 at most\n" in done.stderr
-    saved = re.findall(r"∙ Saved a/b: (\S+)\n", done.stderr)
-    assert [(commands.work / name).read_bytes() for name in saved] == [bytes(1 << 21), bytes(2)]
+    assert saved(commands, done) == [bytes(1 << 21), bytes(2)]
 
 
 def test_download_that_fails(commands: Commands, manager: Mapping[str, str]) -> None:
@@ -128,11 +138,10 @@ def test_download_that_fails(commands: Commands, manager: Mapping[str, str]) -> 
         "path = os.path.join(os.environ['BACKENDAI_DISPLAY'], '000098.000')\n"
         "open(path, 'wb').write(bytes(1 << 21))\n"
     )
-    (commands.work / "main.py").write_text(f"{code}print('on')")
-    done = commands.run("run", "-q", "python", "main.py", env=manager)
+    done = run_main(commands, manager, f"{code}print('on')")
     assert (done.code, done.stdout) == (0, b"on\n")
-    *saved, warning = done.stderr.splitlines()
-    assert saved == [f"∙ Saved image/png: picture-{number}.png" for number in (1, 2)]
+    *said, warning = done.stderr.splitlines()
+    assert said == [f"∙ Saved image/png: picture-{number}.png" for number in (1, 2)]
     assert warning.startswith("! Pictures of the program cannot be downloaded: ")
     assert warning.endswith(f". {SKIP}")
 
@@ -152,20 +161,52 @@ def test_hostile_programs(
     commands: Commands, manager: Mapping[str, str], done_to_it: str, text: str
 ) -> None:
     """They get a warning at most, and their exit code."""
-    code = (
-        f"import os\nfolder = os.environ['BACKENDAI_DISPLAY'] # pandas\n{done_to_it}\nos._exit(3)"
-    )
-    (commands.work / "main.py").write_text(code)
-    done = commands.run("run", "-q", "python", "main.py", env=manager)
+    named = "import os  # not pandas\nfolder = os.environ['BACKENDAI_DISPLAY']\n"
+    done = run_main(commands, manager, f"{named}{done_to_it}\nos._exit(3)")
     assert done.code == 3
     assert text in done.stderr and done.stderr.count("\n") == bool(text), done.stderr
+
+
+@pytest.mark.parametrize("mode", ["run", "sweep"])
+def test_modules_that_the_server_refuses(commands: Commands, mode: str) -> None:
+    """The program runs nevertheless; so it does when the folder cannot be listed."""
+    show = "import backendai_display; backendai_display.show('a/b', b'1')"
+    label, sweep = ("N=a: ", ("--env-range", "N=case:a")) if mode == "sweep" else ("", ())
+    with faulty_gateway_in_thread(GatewayOptions(release="26.9")) as gateway:
+        refused = Reply(500, b'{"title": "no room"}', "application/problem+json")
+        gateway.network.inject(refused, matching="^POST .*/upload", skip=1)
+        done = run_main(commands, gateway.environ, "# pandas\nprint('on')", *sweep)
+        assert (done.code, done.text[-3:]) == (0, "on\n")
+        assert f"! {label}Pictures of the program cannot be shown: " in done.stderr
+        assert "no room" in done.stderr and SKIP in done.stderr
+        gateway.network.clear()
+        gateway.network.inject(refused, matching="^GET .*/files", times=None)
+        done = run_main(commands, gateway.environ, show, *sweep)
+        assert done.code == 0
+        assert f"! {label}Pictures of the program cannot be downloaded: " in done.stderr
+        assert "no room" in done.stderr and SKIP in done.stderr
+        assert gateway.tokens() == []
+
+
+def test_folder_that_cannot_be_removed(commands: Commands) -> None:
+    show = "import backendai_display; backendai_display.show('a/b', b'1')"
+    with faulty_gateway_in_thread(GatewayOptions(release="26.9")) as gateway:
+        done = run_main(commands, gateway.environ, show, "-t", "lab1")
+        assert saved(commands, done) == [b"1"] and "!" not in done.stderr
+        # The first one runs the program, the second one removes the folder.
+        refused = Reply(500, b'{"title": "no room"}', "application/problem+json")
+        gateway.network.inject(refused, matching="/execute", skip=1, times=None)
+        done = run_main(commands, gateway.environ, show, "-t", "lab1")
+        assert done.code == 0 and saved(commands, done) == [b"1"]
+        assert re.search(r"! the folder \.backendai-display-\S+ stays in the kernel: ", done.stderr)
+        gateway.network.clear()
+        assert commands.run("rm", "lab1", env=gateway.environ).code == 0
 
 
 @pytest.mark.parametrize("mime_type", ["a/b; charset=x", "", "a/" + "b" * 99])
 def test_type_that_is_none(commands: Commands, manager: Mapping[str, str], mime_type: str) -> None:
     code = f"import backendai_display\nbackendai_display.show({mime_type!r}, b'')\n"
-    (commands.work / "main.py").write_text(code)
-    done = commands.run("run", "-q", "python", "main.py", env=manager)
+    done = run_main(commands, manager, code)
     assert done.code == 1 and "OSError: its MIME type or its size is malformed" in done.stderr
 
 
@@ -175,24 +216,22 @@ def test_terminal_is_asked_for_sixel(commands: Commands, manager: Mapping[str, s
         run.expect("\x1b[c")
         run.send("\x1b[?62;4c")
         assert run.wait() == 0
-    assert b"\x1bPq" in run.written["stdout"] or b"\x1bP" in run.written["stdout"]
+    (picture,) = sixel_pictures(run.written["stdout"])
+    assert picture.size == (300, 200)
     assert files(commands) == []
 
 
 def test_programs_that_are_left_alone(commands: Commands, manager: Mapping[str, str]) -> None:
     """Nothing is uploaded for those that show nothing, or whose pictures nobody wants."""
     look = "import os; print(sorted(os.listdir('.')))\n"
-    (commands.work / "main.py").write_text(look)
-    done = commands.run("run", "-q", "python", "main.py", env=manager)
+    done = run_main(commands, manager, look)
     assert (done.stdout, done.stderr) == (b"['main.py']\n", "")
-    (commands.work / "main.py").write_text(f"# import matplotlib\n{look}")
-    done = commands.run("run", "-q", "--media", "skip", "python", "main.py", env=manager)
+    done = run_main(commands, manager, f"# import matplotlib\n{look}", "--media", "skip")
     assert (done.stdout, done.stderr) == (b"['main.py']\n", "")
 
 
 def test_build_that_fails(commands: Commands, manager: Mapping[str, str]) -> None:
-    (commands.work / "main.py").write_text(PICTURE)
-    done = commands.run("run", "-q", "python", "main.py", "--build", "exit 4", env=manager)
+    done = run_main(commands, manager, PICTURE, "--build", "exit 4")
     assert done.code != 0
     assert files(commands) == [] and "!" not in done.stderr
 
@@ -203,8 +242,8 @@ def test_cases_of_a_sweep(commands: Commands, manager: Mapping[str, str]) -> Non
     done = commands.run("run", "python", "main.py", *options, env=manager)
     assert done.code == 0
     assert sorted(re.findall(r"∙ N=(.): Saved image/png: pictures/", done.stderr)) == ["a", "b"]
-    saved = list((commands.work / "pictures").iterdir())
-    assert [path.read_bytes() for path in saved] == [CONTENT] * 2
+    kept = list((commands.work / "pictures").iterdir())
+    assert [path.read_bytes() for path in kept] == [CONTENT] * 2
 
 
 def test_modules_on_the_pythons_of_images(tmp_path: Path) -> None:

@@ -25,11 +25,18 @@ from backendai_trio import Kernel
 
 
 def run(
-    script: str, folder: Path, environ: Mapping[str, str] | None = None
+    script: str, folder: Path, environ: Mapping[str, str] | None = None, *, before: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program that has no settings but these; its gateways' folders lie below `folder`."""
+    """Run a program that has no settings but these; its gateways' folders lie below `folder`.
+
+    Args:
+        script: the program, behind the imports that all need.
+        folder: where it runs.
+        environ: its further variables.
+        before: what it does before it imports the library.
+    """
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", KERNELS + script],
+        [sys.executable, "-W", "error", "-c", before + KERNELS + script],
         env=bare_environ(TMPDIR=str(folder), **(environ or {})),
         cwd=folder,
         capture_output=True,
@@ -115,27 +122,43 @@ while not any(file.name == "up" for file in kernel.list_files().files):
     assert trio.run(main) == "[('stdout', 'True\\n')]"
 
 
-def test_daemon_threads_make_no_calls_after_the_end(served: TestGateway, tmp_path: Path) -> None:
+def test_daemon_threads_that_go_on_after_the_end(served: TestGateway, tmp_path: Path) -> None:
+    """They end without a word, and hold no lock that later callbacks need, ours among them."""
+    script = """
+import atexit
+def late():
+    with lock:
+        print("got the lock")
+    try:
+        kernel.info()
+    except Exception as exc:
+        print(type(exc).__name__)
+atexit.register(late)  # before ours is, so it runs after it
+"""
     done = run(
         """
-import atexit
-at_end = threading.Event()
-# It was registered last, and is called first: before the library's own.
-atexit.register(at_end.set)
 kernel = Kernel.get_or_create("python", client_token="left")
-def work():
-    begun.set()
-    at_end.wait()
+lock = threading.Lock()
+def call_on():
     while True:
-        kernel.info()
-begun = threading.Event()
-threading.Thread(target=work, daemon=True).start()
-begun.wait()
+        with lock:
+            kernel.info()
+def call_after_errors():
+    while True:
+        try:
+            kernel.info()
+        except Exception:
+            pass
+for work in (call_on, call_after_errors):
+    threading.Thread(target=work, daemon=True).start()
+kernel.info()
 """,
         tmp_path,
         served.environ,
+        before=script,
     )
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "got the lock\nPortalError\n"
 
     async def main() -> None:
         async with open_client(served.config) as client:

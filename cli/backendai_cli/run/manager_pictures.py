@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from shlex import quote
 
 import trio
 
@@ -24,10 +23,10 @@ from backendai_trio.kernels import PYTHON_RULE, FileInfo, Listing
 
 from ..console import Status, printable
 from ..languages import command_of, language_of
+from .manager_programs import any_source_has
 
 __all__ = ["ProgramPictures", "prepare_pictures"]
 
-_SOURCE_BYTES = 1 << 20
 _SHOWS = re.compile(rb"\b(backendai_display|matplotlib|pandas|plotnine|pylab|pyplot|seaborn)\b")
 _HEAD = re.compile(rb"([\x21-\x7e]{1,100}) ([0-9]{1,10})\n")
 _PART = re.compile(r"[0-9]{6,9}\.[0-9]{3}")
@@ -75,10 +74,17 @@ class ProgramPictures:
                 content = b"".join([await self._read(file.name) for file in parts])
                 if (medium := _medium_in(content)) is not None:
                     await show(medium)
-            if keeps:
-                await self._kernel.remove([self._folder], recursive=True)
         except BackendError as exc:
             self._warn(f"Pictures of the program cannot be downloaded: {printable(str(exc))}")
+        if keeps:
+            await self._remove_folder()
+
+    async def _remove_folder(self) -> None:
+        try:
+            await self._kernel.remove([self._folder], recursive=True)
+        except BackendError as exc:
+            text = f"the folder {self._folder} stays in the kernel: {printable(str(exc))}"
+            self._status.warn(f"{self._label}{text}")
 
     def _listed(self, listing: Listing) -> Iterator[list[FileInfo]]:
         """The parts of each picture."""
@@ -137,8 +143,8 @@ async def prepare_pictures(
         of which a warning tells.
     """
     command = _command_of(options, runtime, program)
-    speak_of_pictures = await trio.to_thread.run_sync(_speak_of_pictures, uploads)
-    if not speak_of_pictures or not command or kernel.client.era.prefix:
+    may_show = await trio.to_thread.run_sync(any_source_has, _SHOWS, uploads, ".py")
+    if not may_show or not command or kernel.client.era.prefix:
         return None
     folder = f".backendai-display-{secrets.token_hex(4)}"
     try:
@@ -165,8 +171,8 @@ def _set_up(folder: str) -> str:
     # In front: kernels of managers have a sitecustomize of their own in PYTHONPATH (measured:
     # 26.9.6), which ours runs.
     return (
-        f'export BACKENDAI_DISPLAY="$PWD/"{quote(folder)}\n'
-        f'export PYTHONPATH="$PWD/"{quote(folder)}"${{PYTHONPATH:+:$PYTHONPATH}}"\n'
+        f'export BACKENDAI_DISPLAY="$PWD/{folder}"\n'
+        f'export PYTHONPATH="$PWD/{folder}${{PYTHONPATH:+:$PYTHONPATH}}"\n'
     )
 
 
@@ -174,19 +180,6 @@ def _modules() -> list[Path]:
     from backendai_trio.gateway import PYTHON_PATH
 
     return sorted(Path(PYTHON_PATH).glob("*.py"))
-
-
-def _speak_of_pictures(uploads: Sequence[Upload]) -> bool:
-    """Whether one of the files is a Python module that speaks of showing pictures."""
-    for upload in uploads:
-        if not upload.name.endswith(".py") or upload.link or upload.size > _SOURCE_BYTES:
-            continue
-        try:
-            if _SHOWS.search(upload.path.read_bytes()):
-                return True
-        except OSError:
-            pass  # it has been uploaded: what has become of it here does not matter
-    return False
 
 
 def _medium_in(content: bytes) -> Media | None:

@@ -22,6 +22,7 @@ from ..languages import command_of, language_of
 from ..standard_input import Stdin
 
 __all__ = [
+    "any_source_has",
     "command_for_input",
     "command_of_program",
     "guarded_code",
@@ -87,11 +88,23 @@ def command_of_program(options: BatchOptions, runtime: str) -> BatchOptions:
 
 def reads_input(uploads: Sequence[Upload]) -> bool:
     """Whether one of the files speaks of reading standard input, other than with ``input()``."""
+    return any_source_has(_READS_INPUT, uploads)
+
+
+def any_source_has(pattern: re.Pattern[bytes], uploads: Sequence[Upload], suffix: str = "") -> bool:
+    """Whether a pattern is found in one of the files that are small enough for a source. Blocks.
+
+    Args:
+        pattern: what to look for.
+        uploads: the files; folders and links are left out.
+        suffix: only files whose names end so.
+    """
     for upload in uploads:
-        if upload.is_folder or upload.link or upload.size > _SOURCE_BYTES:
+        is_file = not upload.is_folder and not upload.link
+        if not is_file or upload.size > _SOURCE_BYTES or not upload.name.endswith(suffix):
             continue
         try:
-            if _READS_INPUT.search(upload.path.read_bytes()):
+            if pattern.search(upload.path.read_bytes()):
                 return True
         except OSError:
             pass  # it has been uploaded: what has become of it here does not matter

@@ -74,6 +74,11 @@ class RunRequest:
     media: MediaOptions = field(default_factory=MediaOptions)
     """What to do with pictures and other media."""
 
+    @property
+    def keeps_kernel(self) -> bool:
+        """Whether the kernel stays when the command ends."""
+        return isinstance(self.kernel, str) or self.kernel.keep
+
 
 class Runner:
     """A run, and what signals do to it."""
@@ -87,8 +92,7 @@ class Runner:
         self._input_requested = trio.Event()
         attributes = DeviceAttributes(self._stdin, self._mode)
         self._output = Output(status, request.media, attributes)
-        keep = isinstance(request.kernel, str) or request.kernel.keep
-        self._interrupts = Interrupts(status, keep=keep)
+        self._interrupts = Interrupts(status, keep=request.keeps_kernel)
 
     async def run(self) -> int:
         """Run it; returns the exit code of the command.
@@ -167,9 +171,8 @@ class Runner:
                 options = redirected
         code = await self._execute(kernel, options)
         if pictures is not None:
-            keeps = isinstance(request.kernel, str) or request.kernel.keep
             with self._mode:  # the terminal may be asked whether it draws them
-                await pictures.show(self._output.show, keeps=keeps)
+                await pictures.show(self._output.show, keeps=request.keeps_kernel)
         return code
 
     async def _execute(self, kernel: TrioKernel, options: BatchOptions) -> int:

@@ -10,7 +10,7 @@ from .chosen import Seeds, chosen
 def names() -> Seeds:
     given = [
         "a/b\nc", "deep/er", "../x", "out/x", "deep/out/secret", f"{WORK_FOLDER}/file",
-        "up/root/file", "loop/x", "chain/secret", "ok/er/\nfile", ".", "\ud55c\uad6d/\u00fc",
+        "up/tree/file", "loop/x", "chain/secret", "ok/er/\nfile", ".", "\ud55c\uad6d/\u00fc",
         "a//./b/", "secret",
     ]  # fmt: skip
     return {

@@ -36,7 +36,7 @@ def paths(data: bytes) -> None:
     name, target = raw.decode("utf-8", "surrogateescape"), other.decode("utf-8", "surrogateescape")
     _check_form(raw, name)
     with guarded() as base:
-        root, staging = base / "root", base / "staging"
+        root, staging = base / "tree", base / "staging"
         for folder in (root, staging, root / "deep", root / "deep" / "er"):
             folder.mkdir()
         (root / "file").write_bytes(b"mine")
@@ -49,7 +49,7 @@ def paths(data: bytes) -> None:
         for link in _LINKS:
             (root / link).unlink(missing_ok=True)
         check_tree(root)
-        assert sorted(os.listdir(base)) == ["root", "staging"]
+        assert sorted(os.listdir(base)) == ["staging", "tree"]
 
 
 def _check_form(raw: bytes, name: str) -> None:

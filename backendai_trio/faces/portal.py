@@ -17,6 +17,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 import trio
 from anyio.abc import TaskStatus
@@ -143,7 +144,6 @@ def running_portal() -> Portal:
     Raises:
         PortalError: this process was forked from one that had it, the interpreter is ending, or
             this is the portal's own thread.
-        SystemExit: the interpreter is ending, and this is a daemon thread.
     """
     global _portal
     if _forked:
@@ -157,7 +157,6 @@ def running_portal() -> Portal:
         with _lock:
             portal = _portal
             if _exiting:
-                end_daemon_at_exit()
                 raise PortalError("the interpreter is ending; make calls before that")
             if portal is not None and portal.has_ended:
                 portal.close()
@@ -172,26 +171,37 @@ def running_portal() -> Portal:
     return portal
 
 
-def end_daemon_at_exit() -> None:
-    """End the caller's thread if it is a daemon thread and the interpreter is ending.
-
-    The interpreter does not wait for such a thread. If the thread printed the error of its call
-    meanwhile, the main thread could find the lock of standard error taken, and abort the process
-    ("could not acquire lock ... at interpreter shutdown").
-
-    Raises:
-        SystemExit: this is such a thread. `threading` prints nothing of it, and blocks are left as
-            with any exception, so that no lock stays held.
-    """
-    if _exiting and threading.current_thread().daemon:
-        raise SystemExit
-
-
 def _close_at_exit() -> None:
     global _exiting
     _exiting = True
+    threading.excepthook = partial(_report_unless_ended, threading.excepthook)
     if _portal is not None:
         _portal.close()
+
+
+def _report_unless_ended(
+    report: Callable[[threading.ExceptHookArgs], object], failed: threading.ExceptHookArgs
+) -> None:
+    """Report a thread's error, unless it is that of a daemon thread whose call has ended with us.
+
+    The interpreter does not wait for such a thread. While the thread prints, the main thread can
+    find the lock of standard error taken, and abort the process ("could not acquire lock ... at
+    interpreter shutdown").
+
+    Args:
+        report: what reported errors of threads before the interpreter's end.
+        failed: the thread and its error.
+    """
+    is_daemon = failed.thread is not None and failed.thread.daemon
+    if not (is_daemon and failed.exc_value is not None and _is_ours(failed.exc_value)):
+        report(failed)
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether an error is a `PortalError`, or a group of nothing else."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_ours, error.exceptions))
+    return isinstance(error, PortalError)
 
 
 def _close_with_worker_process() -> None:

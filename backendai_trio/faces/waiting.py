@@ -10,7 +10,6 @@ from types import FrameType
 from typing import TypeVar
 
 from .calls import Call
-from .portal import end_daemon_at_exit
 
 __all__ = ["wait"]
 
@@ -22,15 +21,13 @@ def wait(call: Call[T]) -> T:
 
     Ctrl-C in the main thread, with Python's own handler, does not break out of the wait at whatever
     instruction it finds: it cancels the call, and KeyboardInterrupt is raised when that has ended.
-    What other handlers raise waits for the end as well. A daemon thread ends with a call that
-    the interpreter's exit has ended.
+    What other handlers raise waits for the end as well.
     """
     over = _Signal()
     try:
         with _interrupting(call) as interruptions:
             call.submit(over.set)
             over.wait()
-            end_daemon_at_exit()
         # Only now: until the block was left, Ctrl-C was noted.
         if interruptions:
             raise KeyboardInterrupt

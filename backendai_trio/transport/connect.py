@@ -67,12 +67,15 @@ async def connect(
         ConnectionFailed: see `open_stream`.
     """
     seconds = config.connect_seconds
+    if endpoint.scheme != "https":
+        tls = None
+    elif tls is None:
+        tls = ClientTLS(verifying_context(config.ca_file))
     with trio.move_on_after(seconds):
         while True:
             stream = await _connect_below_tls(config, endpoint, proxy, tunnel, socket_options)
-            if endpoint.scheme != "https":
+            if tls is None:
                 return stream
-            tls = tls or ClientTLS(verifying_context(config.ca_file))
             try:
                 with _named_server(endpoint, config):
                     return await tls.secure(stream, endpoint)

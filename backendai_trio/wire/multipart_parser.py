@@ -1,8 +1,9 @@
 """The parser of multipart bodies: python-multipart's, behind the preamble.
 
-RFC 2046, section 5.1.1: lines before the first delimiter are skipped. python-multipart skips some
-of them, and refuses others when the body arrives in other pieces. A delimiter with blanks behind
-it, which nobody sends, is none here.
+RFC 2046, section 5.1.1: lines before the first delimiter are skipped, and blanks may follow a
+delimiter. python-multipart skips some preambles, refuses others when the body arrives in other
+pieces, and takes no blanks. A first delimiter that is malformed is refused: skipped as a part of
+the preamble, it would take the part behind it along.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 __all__ = ["PartsParser"]
+
+_LINE_END = re.compile(rb"[ \t]{0,80}(\r\n)")
+_BEGUN_LINE_END = re.compile(rb"[ \t]{0,80}\r?\Z")
 
 
 class PartsParser:
@@ -28,10 +33,10 @@ class PartsParser:
 
     def __init__(self, boundary: bytes, callbacks: MultipartCallbacks) -> None:
         self._parser = MultipartParser(boundary, callbacks)
-        self._delimiter = re.compile(b"\r\n--" + re.escape(boundary) + b"(?=\r\n|--)")
-        self._longest = len(boundary) + 6  # with both line ends
+        self._dashes = b"--" + boundary
         # The first delimiter stands at the beginning of a line, and so of the body.
         self._preamble: bytes | None = b"\r\n"
+        self._skipped = False
 
     def write(self, data: bytes) -> None:
         """Parse further bytes.
@@ -46,9 +51,27 @@ class PartsParser:
             self._parser.write(data)
             return
         self._preamble += data
-        delimiter = self._delimiter.search(self._preamble)
-        if delimiter is None:
-            self._preamble = self._preamble[-self._longest :]
+        before, found, behind = self._preamble.partition(self._dashes)
+        if not found:
+            # Kept: as much as may be the first delimiter's beginning, with the line end before it.
+            kept = self._preamble[-len(self._dashes) - 1 :]
+            self._skipped = self._skipped or len(kept) < len(self._preamble)
+            self._preamble = kept
             return
-        rest, self._preamble = self._preamble[delimiter.start() + 2 :], None
-        self._parser.write(rest)
+        # A body without parts has nothing else: parts before its end would be lost.
+        may_end = not self._skipped and before == b"\r\n"
+        if before.endswith(b"\r\n"):
+            if (line_end := _LINE_END.match(behind)) is not None:
+                self._begin(behind[line_end.start(1) :])
+                return
+            if may_end and behind.startswith(b"--"):
+                self._begin(behind)
+                return
+            if _BEGUN_LINE_END.match(behind) or (may_end and behind == b"-"):
+                return
+        raise MultipartParseError("The first delimiter is not a line of its own")
+
+    def _begin(self, behind: bytes) -> None:
+        """Parse from the first delimiter on."""
+        self._preamble = None
+        self._parser.write(self._dashes + behind)

@@ -46,6 +46,17 @@ def run(
     )
 
 
+def destroy_kernels(served: TestGateway) -> None:
+    """Destroy what a program has left."""
+
+    async def main() -> None:
+        async with open_client(served.config) as client:
+            for token in served.tokens():
+                await (await find_kernel(client, token)).destroy()
+
+    trio.run(main)
+
+
 def test_gateway_of_its_own_ends_with_the_interpreter(tmp_path: Path) -> None:
     """With nothing configured, kernels run here; those that nobody destroyed end all the same."""
     done = run(
@@ -159,12 +170,90 @@ kernel.info()
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "got the lock\nPortalError\n"
+    destroy_kernels(served)
 
-    async def main() -> None:
-        async with open_client(served.config) as client:
-            await (await find_kernel(client, "left")).destroy()
 
-    trio.run(main)
+JOINED = """
+import atexit
+threads = []
+def join():  # registered before ours, so it runs after it
+    for thread in threads:
+        thread.join()
+    print("joined")
+atexit.register(join)
+"""
+
+
+def test_daemon_threads_go_on_after_a_call_that_has_ended(
+    served: TestGateway, tmp_path: Path
+) -> None:
+    """What they do about an error is done: a queue's item is marked as done, for example."""
+    done = run(
+        """
+import asyncio, queue
+from backendai_trio.asyncio import AsyncKernel
+from backendai_trio.errors import PortalError
+tasks = queue.Queue()
+def take_tasks():
+    for _ in range(3):
+        code = tasks.get()
+        try:
+            Kernel.get_or_create("python", client_token="left").execute(code)
+        except PortalError:
+            pass
+        finally:
+            tasks.task_done()
+    tasks.join()
+    print("tasks done")
+up = threading.Barrier(3)
+def call():
+    kernel = Kernel.get_or_create("python", client_token="second")
+    up.wait()
+    kernel.execute("while True: pass")
+async def call_twice():
+    kernel = await AsyncKernel.get_or_create("python", client_token="third")
+    up.wait()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(kernel.execute("while True: pass"))
+for work in (take_tasks, call, lambda: asyncio.run(call_twice())):
+    threads.append(threading.Thread(target=work, daemon=True))
+    threads[-1].start()
+for _ in range(3):
+    tasks.put("while True: pass")
+up.wait()
+""",
+        tmp_path,
+        served.environ,
+        before="import threading\n" + JOINED,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "tasks done\njoined\n"
+    destroy_kernels(served)
+
+
+def test_other_errors_of_daemon_threads_are_reported(served: TestGateway, tmp_path: Path) -> None:
+    done = run(
+        """
+up = threading.Event()
+def fail(error):
+    try:
+        with Kernel.get_or_create("python") as kernel:
+            up.set()
+            kernel.execute("while True: pass")
+    finally:
+        raise error
+threads.append(threading.Thread(target=fail, args=(ValueError("of the program"),), daemon=True))
+threads[-1].start()
+up.wait()
+""",
+        tmp_path,
+        served.environ,
+        before=JOINED,
+    )
+    assert (done.returncode, done.stdout) == (0, "joined\n")
+    assert "ValueError: of the program" in done.stderr
+    destroy_kernels(served)
 
 
 def test_fork_is_noticed(served: TestGateway, tmp_path: Path) -> None:

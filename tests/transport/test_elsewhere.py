@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 import trio
 
-from backendai_trio import BackendError, Client, Config, open_client
+from backendai_trio import BackendError, Client, Config, ConfigError, open_client
 from backendai_trio.config.endpoints import parse_endpoint
 from backendai_trio.config.settings import Login
 from backendai_trio.transport.websocket_connect import open_websocket
@@ -90,6 +90,18 @@ async def test_redirects(status: int, way: object, endpoint_type: str, same_host
                     await way(client)
     assert elsewhere.connections == 0
     assert len(heads) <= 2 and not any(b" /login" in head for head in heads)
+
+
+async def test_certificates_that_cannot_be_read_for_a_storage_proxy() -> None:
+    """A client of a server on plain HTTP reads them for the first connection by TLS: before it."""
+    storage = Recorder()
+    async with serving(storage.handle) as at_storage, serving(Recorder().handle) as config:
+        to = at_storage.endpoint._replace(scheme="https")
+        async with open_client(replace(config, ca_file="missing.pem")) as client:
+            with pytest.raises(ConfigError, match=r"missing\.pem"):
+                async with client.request(INFO, to=to):
+                    raise AssertionError
+    assert storage.connections == 0
 
 
 @pytest.mark.parametrize("status", STATUSES)

@@ -19,9 +19,6 @@ PREAMBLES = [
     b"a line\r\n",
     b"\r\na - line\r\nb\r\n",
     b"--a\r\n",
-    b"--bx\r\n",
-    b"--b\r-\r\n",
-    b"x--b\r\n",
     b"-\r\n--\r\n",
     b"\r\r\n",
 ]
@@ -64,9 +61,43 @@ def test_preamble_is_skipped(preamble: bytes) -> None:
         assert contents(cut(body, [place])) == [b"first", b"--c"]
 
 
-@pytest.mark.parametrize("body", [b"", b"\r\n", b"no delimiter", b"x--b--\r\n", b"\n--b--\r\n"])
+@pytest.mark.parametrize("blanks", [b" ", b"\t", b" \t" * 40])
+def test_blanks_behind_the_first_delimiter(blanks: bytes) -> None:
+    body = PARTS.replace(b"\r\n", blanks + b"\r\n", 1)
+    for place in range(len(body)):
+        assert contents(cut(body, [place])) == [b"first", b"--c"]
+
+
+def test_body_without_parts() -> None:
+    for place in range(7):
+        assert contents(cut(b"--b--\r\n", [place])) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"\r\n", b"no delimiter", b"--", b"--b", b"--b "])
 def test_without_a_delimiter_there_is_no_end(body: bytes) -> None:
     assert contents([body]) is None
+
+
+MALFORMED = [
+    b"--b\n",
+    b"--b \n",
+    b" --b\r\n",
+    b"\n--b\r\n",
+    b"x--b\r\n",
+    b"--bx\r\n",
+    b"--b\r-\r\n",
+    b"--b" + b" " * 81 + b"\r\n",
+    b"x\r\n--b--",
+]
+
+
+@pytest.mark.parametrize("first", MALFORMED)
+@pytest.mark.parametrize("others", [b"--b--\r\n", PARTS])
+def test_part_behind_a_malformed_delimiter_is_not_lost(first: bytes, others: bytes) -> None:
+    body = first + b"A: 1\r\n\r\nlost\r\n" + others
+    assert contents([body]) is None
+    for place in range(len(body)):
+        assert contents(cut(body, [place])) is None
 
 
 @given(

@@ -61,8 +61,9 @@ class SessionRunner:
                 # Before others learn that the kernel runs, and may destroy it.
                 run = start_job(session, session.job)
                 session.start_soon(self._finish_job, session, session.job, run)
+            else:
+                session.start_soon(_end_with_host, session)
             item.settle()
-            session.start_soon(_end_with_host, session)
             announce(self._events, session, "kernel_started", "session_started")
             try:
                 await self._wait_for_end(session)
@@ -101,10 +102,17 @@ class SessionRunner:
 
 
 async def _end_with_host(session: Session) -> None:
-    """End a kernel whose process host has died: without it, no program starts in it."""
+    """End a kernel whose process host has died: without it, no program starts in it.
+
+    First the clients of its runs learn how these have ended, if they ask soon. A batch session ends
+    with its command, whose result is told, and is none of these.
+    """
     await session.host.ended.wait()
-    session.end_reason = "failed"
-    session.ended.set()
+    with trio.move_on_after(session.limits.close_seconds):
+        await session.wait_without_runs()
+    if not session.ended.is_set():  # by its client, at the same moment
+        session.end_reason = "failed"
+        session.ended.set()
 
 
 def announce(

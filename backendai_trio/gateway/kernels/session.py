@@ -95,6 +95,7 @@ class Session:
         self._turn = trio.Lock()
         self._current: Run | None = None
         self._runs: dict[str, Run] = {}
+        self._without_runs = trio.lowlevel.ParkingLot()
         self._outcomes: OrderedDict[str, int] = OrderedDict()
         self._interrupted_early: deque[str] = deque(maxlen=_REMEMBERED_RUNS)
         self._log: deque[str] = deque()
@@ -124,7 +125,7 @@ class Session:
             return run
         reply = await run.poll(self.limits.poll_seconds)
         if reply.status == "finished":
-            self._runs.pop(run.run_id, None)
+            self.forget(run)
         return reply
 
     def start(self, request: ExecuteRequest, *, live: bool = False) -> Run:
@@ -169,6 +170,14 @@ class Session:
     def forget(self, run: Run) -> None:
         """Forget a run whose client has got all of it, or will not come back."""
         self._runs.pop(run.run_id, None)
+        if not self._runs:
+            self._without_runs.unpark_all()
+
+    async def wait_without_runs(self) -> None:
+        """Wait until the clients of all runs have got all of them, or will not come back."""
+        await trio.lowlevel.checkpoint()
+        while self._runs:
+            await self._without_runs.park()
 
     async def abandon_later(self, run: Run) -> None:
         """Interrupt a run unless its client comes back within `GatewayLimits.resume_seconds`."""

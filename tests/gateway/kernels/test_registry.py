@@ -10,13 +10,15 @@ import pytest
 import trio
 
 from backendai_trio import (
-    BackendError,
     Finished,
     GatewayOptions,
+    InputRequest,
     InvalidRequest,
     KernelSpec,
     NotFound,
     QuotaExceeded,
+    Stderr,
+    Stdout,
     attach_kernel,
     list_kernels,
     open_client,
@@ -25,8 +27,10 @@ from backendai_trio import (
 )
 from backendai_trio.gateway import GatewayLimits
 from backendai_trio.gateway.kernels.queue import QueuedSession
-from backendai_trio.kernels import BatchJob, enqueue_kernel
+from backendai_trio.kernels import BatchJob, BatchResult, enqueue_kernel, run_batch
 from backendai_trio.wire.execution import ExecuteRequest
+
+from ..processes.programs import wait_until
 
 PYTHON = KernelSpec(runtime="python")
 
@@ -56,14 +60,14 @@ async def test_kernel_whose_process_host_is_killed_ends() -> None:
         kernel = await attach_kernel(client, PYTHON, token="killed")
         session = gateway._sessions.find(gateway.config.access_key, "killed")
         root = session.host.work.parent
-        with pytest.raises(BackendError):
-            async with kernel.execute("print('up', flush=True); input()") as run:
-                await anext(run)
-                os.kill(session.host.own_pid, signal.SIGKILL)
-                async for _ in run:
-                    pass
-                assert run.outcome != Finished(0)
-                raise BackendError("the run has ended, and not well")
+        async with kernel.execute("print('up', flush=True); input()") as run:
+            assert await anext(run) == Stdout("up\n")
+            assert await anext(run) == InputRequest()
+            os.kill(session.host.own_pid, signal.SIGKILL)
+            assert [event async for event in run] == [
+                Stderr("the kernel's process host has died\n"),
+                Finished(1),
+            ]
         await session.gone.wait()
         assert gateway.tokens() == ["other"] and not root.exists()
         with pytest.raises(NotFound):
@@ -73,6 +77,42 @@ async def test_kernel_whose_process_host_is_killed_ends() -> None:
         assert (await other.run("print(1)"))["exitCode"] == 0
         again = await attach_kernel(client, PYTHON, token="killed")
         assert again.created
+
+
+async def test_kernel_whose_process_host_is_killed_waits_for_no_client() -> None:
+    """The client of a run may never ask how it has ended."""
+    limits = GatewayLimits(close_seconds=0.1)
+    options = GatewayOptions(isolation="process-group", limits=limits)
+    async with open_gateway(options) as gateway, open_client(gateway.config) as client:
+        await attach_kernel(client, PYTHON, token="killed")
+        session = gateway._sessions.find(gateway.config.access_key, "killed")
+        session.start(ExecuteRequest("query", "never-polled", "1"))
+        os.kill(session.host.own_pid, signal.SIGKILL)
+        await session.gone.wait()
+        assert session.end_reason == "failed"
+
+
+async def test_batch_session_whose_process_host_is_killed_has_a_result() -> None:
+    options = GatewayOptions(isolation="process-group")
+    async with (
+        open_gateway(options) as gateway,
+        open_client(gateway.config) as client,
+        trio.open_nursery() as nursery,
+    ):
+        results: list[BatchResult] = []
+
+        async def run_job() -> None:
+            job = BatchJob("echo up; sleep 60")
+            results.append(await run_batch(client, PYTHON, job, token="job"))
+
+        nursery.start_soon(run_job)
+        await wait_until(lambda: gateway.tokens() == ["job"])
+        session = gateway._sessions.find(gateway.config.access_key, "job")
+        await wait_until(lambda: "up" in session.logs())
+        os.kill(session.host.own_pid, signal.SIGKILL)
+    (result,) = results
+    assert (result.succeeded, result.exit_code, result.reason) == (False, 1, "task-failed")
+    assert result.log == "up\nthe kernel's process host has died\n"
 
 
 async def test_kernel_whose_task_fails_ends_by_itself(caplog: pytest.LogCaptureFixture) -> None:

@@ -92,13 +92,14 @@ async def main():
     options = GatewayOptions(max_sessions=0, release="22.03")
     async with open_gateway(options) as gateway, open_client(gateway.config) as client:
         key = gateway.config.access_key
-        for token in ("lab1", "lab10", "other"):
+        for token in ("lab1", "lab1x", "other"):
             await enqueue_kernel(client, KernelSpec(runtime="python"), token=token)
 
         def tokens(name):
             return sorted(item.token for item in gateway._sessions.beginning_with(key, name))
 
-        print(tokens("lab"), tokens("l_b1"), tokens("%10"), tokens("lab[0-9]"), tokens("*"))
+        # No id, which is hexadecimal, holds an "l" or an "x".
+        print(tokens("lab"), tokens("l_b1"), tokens("%x"), tokens("lab[0-9x]"), tokens("*"))
         for name in ("%" * 40 + "!", "%a" * 63 + "!", "%a" * 4000, "_%" * 60 + "!"):
             print(tokens(name))
 
@@ -112,5 +113,5 @@ def test_names_as_patterns() -> None:
         [sys.executable, "-c", PATTERNS], capture_output=True, text=True, check=True, timeout=60
     )
     first, *others = done.stdout.splitlines()
-    assert first == "['lab1', 'lab10'] ['lab1', 'lab10'] ['lab10'] [] []"
+    assert first == "['lab1', 'lab1x'] ['lab1', 'lab1x'] ['lab1x'] [] []"
     assert others == ["[]"] * 4

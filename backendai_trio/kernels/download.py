@@ -89,9 +89,8 @@ async def download_file_as(
     if overwrite:
         try:
             target = await run_sync(link_target, target)
-        except (OSError, RuntimeError) as exc:  # RuntimeError: links in a circle, up to 3.12
-            reason = getattr(exc, "strerror", None) or exc
-            raise DownloadError(str(target), f"cannot be written: {reason}") from exc
+        except OSError as exc:
+            raise DownloadError(str(target), f"cannot be written: {exc.strerror}") from exc
     make = _extractor_maker(preserve, exclude)
     async with _extracted(client, token, [path], target.parent, make, reporter) as extractor:
         if extractor.names != [_last_component(path)]:

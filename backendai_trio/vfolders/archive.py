@@ -73,9 +73,8 @@ async def download_archive(
     if overwrite:
         try:
             local = await run_sync(link_target, local)
-        except (OSError, RuntimeError) as exc:  # RuntimeError: links in a circle, up to 3.12
-            reason = getattr(exc, "strerror", None) or exc
-            raise DownloadError(str(local), f"cannot be written: {reason}") from exc
+        except OSError as exc:
+            raise DownloadError(str(local), f"cannot be written: {exc.strerror}") from exc
     async with open_pending(local, overwrite=overwrite) as pending:
         await _receive(folder, ArchiveRequest(names, Path(target).name), pending, progress)
         await run_sync(check_archive, pending.path, str(local))

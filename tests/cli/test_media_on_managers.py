@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -149,12 +150,13 @@ def test_download_that_fails(commands: Commands, manager: Mapping[str, str]) -> 
 @pytest.mark.parametrize(
     ("done_to_it", "text"),
     [
-        ("os.mkdir(f'{folder}/000001.000')", "is left out: it is too large, or no file"),
-        ("os.symlink('/dev/zero', f'{folder}/000001.000')", "is left out: it is too large, or no"),
-        ("open(f'{folder}/000001.000', 'wb').truncate(10 << 20)", "is left out: it is too large"),
+        ("os.mkdir(f'{folder}/000001.000')", "1 picture"),
+        ("os.symlink('/dev/zero', f'{folder}/000001.000')", "1 picture"),
+        ("open(f'{folder}/000001.000', 'wb').truncate(10 << 20)", "1 picture"),
+        ("open(f'{folder}/000001.000', 'wb').write(b'a/b 5\\n1')", "1 picture"),
         ("os.rename(folder, 'elsewhere')", "Pictures of the program cannot be "),
         ("open(f'{folder}/x.000', 'wb'); open(f'{folder}/1', 'wb')", ""),
-        ("[open(f'{folder}/{n:06}.000', 'wb') for n in range(1001)]", "1,000 are shown at most"),
+        ("[open(f'{folder}/{n:06}.000', 'wb') for n in range(1001)]", "1,001 pictures"),
     ],
 )
 def test_hostile_programs(
@@ -164,7 +166,8 @@ def test_hostile_programs(
     named = "import os  # not pandas\nfolder = os.environ['BACKENDAI_DISPLAY']\n"
     done = run_main(commands, manager, f"{named}{done_to_it}\nos._exit(3)")
     assert done.code == 3
-    assert text in done.stderr and done.stderr.count("\n") == bool(text), done.stderr
+    said = f"! {text} of the program left out: incomplete, " if "picture" in text else text
+    assert said in done.stderr and done.stderr.count("\n") == bool(text), done.stderr
 
 
 @pytest.mark.parametrize("mode", ["run", "sweep"])
@@ -203,7 +206,24 @@ def test_folder_that_cannot_be_removed(commands: Commands) -> None:
         assert commands.run("rm", "lab1", env=gateway.environ).code == 0
 
 
-@pytest.mark.parametrize("mime_type", ["a/b; charset=x", "", "a/" + "b" * 99])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_kept_kernel_keeps_no_pictures_of_a_run_that_ends_early(
+    commands: Commands, manager: Mapping[str, str], number: signal.Signals
+) -> None:
+    (commands.work / "main.py").write_text(
+        "import backendai_display as d\nd.show('a/b', b'1')\nprint('shown')\ninput()\n"
+    )
+    argv = ("run", "-q", "-t", "lab1", "python", "main.py")
+    with commands.terminal(*argv, env=manager) as run:
+        run.expect("shown")
+        run.signal(number)
+        assert run.wait() == 128 + number
+    left = commands.run("ls", "lab1", env=manager)
+    assert left.code == 0 and "main.py" in left.text and "backendai" not in left.text
+    assert commands.run("rm", "lab1", env=manager).code == 0
+
+
+@pytest.mark.parametrize("mime_type", ["a/b; charset=x", "", "a/" + "b" * 99, "a/b\n"])
 def test_type_that_is_none(commands: Commands, manager: Mapping[str, str], mime_type: str) -> None:
     code = f"import backendai_display\nbackendai_display.show({mime_type!r}, b'')\n"
     done = run_main(commands, manager, code)
@@ -246,10 +266,12 @@ def test_cases_of_a_sweep(commands: Commands, manager: Mapping[str, str]) -> Non
     assert [path.read_bytes() for path in kept] == [CONTENT] * 2
 
 
-def test_modules_on_the_pythons_of_images(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["sitecustomize.py", "sitecustomize/__init__.py"])
+def test_modules_on_the_pythons_of_images(tmp_path: Path, name: str) -> None:
     """Each that is here can start with them and runs the user's own; from 3.6 on they show."""
-    (tmp_path / "users").mkdir()
-    (tmp_path / "users" / "sitecustomize.py").write_text("print('mine')")
+    users = tmp_path / "users" / name
+    users.parent.mkdir(parents=True)
+    users.write_text("print('mine')")
     code = "import backendai_display as d, sys\nif sys.version_info > (3, 6): d.show('a/b', b'c')"
     path = os.pathsep.join([PYTHON_PATH, str(tmp_path / "users")])
     for version in ("2.7", "3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13"):

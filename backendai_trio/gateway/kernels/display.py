@@ -8,7 +8,6 @@ comes when they are in the output of the run, after all that the program has wri
 from __future__ import annotations
 
 import os
-import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -19,17 +18,14 @@ import trio
 
 from ..._groups import one_error
 from ...wire.media import encode_media
+from ...wire.shown_media import MAX_SHOWN_BYTES, MAX_SHOWN_HEAD_BYTES, parse_shown_head
 from .run import Run
 
 __all__ = ["Display", "listen_at"]
 
-MAX_BYTES = 8 * 1024 * 1024
-"""Largest medium: a WebSocket message of our client holds 16 MiB, and base64 takes a third more."""
 RECEIVE_SECONDS = 30.0
 """How long a program may take to send one; others of the kernel wait meanwhile."""
 _ACCEPT_PAUSE_SECONDS = 0.1
-_HEAD = re.compile(rb"([\x21-\x7e]{1,100}) ([0-9]{1,10})\n")
-_MAX_HEAD_BYTES = 120
 _READ_BYTES = 64 * 1024
 
 
@@ -150,18 +146,18 @@ class Display:
 async def _receive(stream: trio.SocketStream) -> tuple[str, bytes]:
     """The MIME type and the bytes of a medium."""
     received = bytearray()
-    while b"\n" not in received and len(received) < _MAX_HEAD_BYTES:
+    while b"\n" not in received and len(received) < MAX_SHOWN_HEAD_BYTES:
         received += await _some(stream)
-    head = _HEAD.match(received)
+    head = parse_shown_head(bytes(received))
     if head is None:
         raise _RefusedError("its MIME type or its size is malformed")
-    size = int(head[2])
-    if size > MAX_BYTES:
-        raise _RefusedError(f"it has {size:,} bytes, and may have {MAX_BYTES:,} at most")
-    content = received[head.end() :]
+    size = head.content_bytes
+    if size > MAX_SHOWN_BYTES:
+        raise _RefusedError(f"it has {size:,} bytes, and may have {MAX_SHOWN_BYTES:,} at most")
+    content = received[head.head_bytes :]
     while len(content) < size:
         content += await _some(stream)
-    return head[1].decode("ascii"), bytes(content[:size])
+    return head.mime_type, bytes(content[:size])
 
 
 async def _some(stream: trio.SocketStream) -> bytes:

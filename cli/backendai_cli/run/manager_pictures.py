@@ -10,29 +10,31 @@ from __future__ import annotations
 import re
 import secrets
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
 import trio
 
-from backendai_trio import BackendError, BatchOptions, Media, RemoteProtocolError, TrioKernel
+from backendai_trio import BackendError, BatchOptions, Media, TrioKernel
 from backendai_trio.files import Upload
+from backendai_trio.gateway import MAX_SHOWN_BYTES, parse_shown_head
 from backendai_trio.kernels import PYTHON_RULE, FileInfo, Listing
 
-from ..console import Status, printable
+from ..console import Status, count, printable
 from ..languages import command_of, language_of
 from .manager_programs import any_source_has
 
-__all__ = ["ProgramPictures", "prepare_pictures"]
+__all__ = ["ProgramPictures", "open_pictures"]
 
 _SHOWS = re.compile(rb"\b(backendai_display|matplotlib|pandas|plotnine|pylab|pyplot|seaborn)\b")
-_HEAD = re.compile(rb"([\x21-\x7e]{1,100}) ([0-9]{1,10})\n")
+_HEAD_BYTES = 120
+"""Most bytes in front of a picture's own."""
 _PART = re.compile(r"[0-9]{6,9}\.[0-9]{3}")
-_MOST_BYTES = 9 << 20
-"""Of one picture: 8 MiB, and its head. Programs can write files by themselves."""
 _MOST_PICTURES = 1000
+_REMOVE_SECONDS = 5.0
 _SKIP = "Let the program save pictures to files, or leave them out with --media skip"
 
 
@@ -44,89 +46,122 @@ class ProgramPictures:
     """
 
     def __init__(
-        self, kernel: TrioKernel, folder: str, options: BatchOptions, status: Status, label: str
+        self, kernel: TrioKernel, options: BatchOptions, status: Status, label: str
     ) -> None:
         """
         Args:
             kernel: where the program runs.
-            folder: of the kernel, for the pictures; the modules are in it.
-            options: see the attribute.
+            options: what is to be run without pictures.
             status: where to warn.
             label: what warnings begin with.
         """
         self.options = options
         self._kernel = kernel
-        self._folder = folder
+        self._folder = ""
+        """Of the kernel, for the pictures; the modules are in it."""
         self._status = status
         self._label = label
 
-    async def show(self, show: Callable[[Media], Awaitable[object]], *, keeps: bool) -> None:
+    async def prepare(self, command: str) -> None:
+        """Get ready to keep pictures. If the kernel refuses the modules, a warning tells of it.
+
+        Args:
+            command: of the program, for a shell.
+        """
+        self._folder = f".backendai-display-{secrets.token_hex(4)}"
+        modules = await trio.to_thread.run_sync(_modules)
+        try:
+            await self._kernel.upload(modules, to=self._folder)
+        except BackendError as exc:
+            self._folder = ""
+            self._warn(f"Pictures of the program cannot be shown: {printable(str(exc))}")
+        else:
+            self.options = replace(self.options, exec=f"{_set_up(self._folder)}{command}")
+
+    async def show(self, show: Callable[[Media], Awaitable[object]]) -> None:
         """Show them, in their order, when the program has ended.
 
         Pictures that cannot be downloaded break no run: a warning tells of it.
 
         Args:
             show: shows one.
-            keeps: whether the kernel stays, so that the folder is to be removed.
         """
+        if not self._folder:
+            return
+        left_out = 0
         try:
-            for parts in self._listed(await self._kernel.list_files(self._folder)):
-                content = b"".join([await self._read(file.name) for file in parts])
-                if (medium := _medium_in(content)) is not None:
+            listing = await self._kernel.list_files(self._folder)
+            if listing.problem:
+                problem = printable(listing.problem)
+                self._warn(f"Pictures of the program cannot be listed: {problem}")
+            for number, parts in enumerate(_pictures_in(listing)):
+                medium = await self._read(parts) if number < _MOST_PICTURES else None
+                if medium is None:
+                    left_out += 1
+                else:
                     await show(medium)
         except BackendError as exc:
             self._warn(f"Pictures of the program cannot be downloaded: {printable(str(exc))}")
-        if keeps:
-            await self._remove_folder()
+        if left_out:
+            self._warn(
+                f"{count(left_out, 'picture')} of the program left out: incomplete, larger than "
+                f"{MAX_SHOWN_BYTES:,} bytes, or behind the first {_MOST_PICTURES:,}"
+            )
 
-    async def _remove_folder(self) -> None:
-        try:
-            await self._kernel.remove([self._folder], recursive=True)
-        except BackendError as exc:
-            text = f"the folder {self._folder} stays in the kernel: {printable(str(exc))}"
-            self._status.warn(f"{self._label}{text}")
-
-    def _listed(self, listing: Listing) -> Iterator[list[FileInfo]]:
-        """The parts of each picture."""
-        if listing.problem:
-            self._warn(f"Pictures of the program cannot be listed: {printable(listing.problem)}")
-        files = [file for file in listing.files if _PART.fullmatch(file.name)]
-        groups = groupby(sorted(files, key=lambda file: file.name), lambda file: file.name[:-4])
-        for count, (_, group) in enumerate(groups):
-            parts = list(group)
-            if count == _MOST_PICTURES:
-                self._warn(f"Of the program's pictures, {_MOST_PICTURES:,} are shown at most")
-                return
-            is_sound = all(file.mode.startswith("-") for file in parts)
-            if is_sound and sum(file.size for file in parts) <= _MOST_BYTES:
-                yield parts
+    async def remove(self) -> None:
+        """Remove what was uploaded and kept, from a kernel that stays; bounded, and shielded."""
+        if not self._folder:
+            return
+        problem = f"the server did not remove it within {_REMOVE_SECONDS:g} s"
+        with trio.move_on_after(_REMOVE_SECONDS, shield=True):
+            try:
+                await self._kernel.remove([self._folder], recursive=True)
+            except BackendError as exc:
+                problem = printable(str(exc))
             else:
-                self._warn("A picture of the program is left out: it is too large, or no file")
+                return
+        self._status.warn(f"{self._label}the folder {self._folder} stays in the kernel: {problem}")
 
-    async def _read(self, name: str) -> bytes:
+    async def _read(self, parts: list[FileInfo]) -> Media | None:
+        """A picture; None if it is too large, none, or its program was killed while it wrote it."""
+        most = MAX_SHOWN_BYTES + _HEAD_BYTES
+        is_sound = all(file.mode.startswith("-") for file in parts)
+        if not is_sound or sum(file.size for file in parts) > most:
+            return None
         content = b""
-        async with self._kernel.open_download(f"{self._folder}/{name}") as chunks:
-            async for chunk in chunks:
-                content += chunk
-                if len(content) > _MOST_BYTES:
-                    raise RemoteProtocolError(f"{name} is larger than it was listed")
-        return content
+        for file in parts:
+            async with self._kernel.open_download(f"{self._folder}/{file.name}") as chunks:
+                async for chunk in chunks:
+                    content += chunk
+                    if len(content) > most:
+                        return None
+        head = parse_shown_head(content)
+        if head is None or len(content) - head.head_bytes != head.content_bytes:
+            return None
+        data = b64encode(content[head.head_bytes :]).decode()
+        return Media(head.mime_type, f"data:{head.mime_type};base64,{data}")
 
     def _warn(self, text: str) -> None:
         self._status.warn(f"{self._label}{text}. {_SKIP}.")
 
 
-async def prepare_pictures(
+@asynccontextmanager
+async def open_pictures(
     kernel: TrioKernel,
     options: BatchOptions,
     uploads: Sequence[Upload],
     runtime: str,
     program: str,
     *,
+    keeps_kernel: bool,
     status: Status,
     label: str = "",
-) -> ProgramPictures | None:
-    """Prepare a kernel for a program that shows pictures.
+) -> AsyncIterator[ProgramPictures]:
+    """Run a program that may show pictures in the block, and show them at its end.
+
+    There are no pictures if none of the files speaks of any, the program's command is not known,
+    the server sends no files of kernels (before 1.4), or is a gateway, which sends pictures by
+    itself.
 
     Args:
         kernel: where the program is to run.
@@ -134,28 +169,28 @@ async def prepare_pictures(
         uploads: the files of the program.
         runtime: runtime or image.
         program: the script that is the program; ``""`` for what the runtime runs by itself.
+        keeps_kernel: whether the kernel stays; nothing of this stays in it.
         status: where to warn.
         label: what warnings begin with.
-
-    Returns:
-        The pictures; None if none of the files speaks of pictures, the program's command is not
-        known, the server sends no files of kernels (before 1.4), or the kernel refuses the modules,
-        of which a warning tells.
     """
+    pictures = ProgramPictures(kernel, options, status, label)
     command = _command_of(options, runtime, program)
+    is_needed = not (kernel.client.hello.features or kernel.client.era.prefix)
     may_show = await trio.to_thread.run_sync(any_source_has, _SHOWS, uploads, ".py")
-    if not may_show or not command or kernel.client.era.prefix:
-        return None
-    folder = f".backendai-display-{secrets.token_hex(4)}"
     try:
-        modules = await trio.to_thread.run_sync(_modules)
-        await kernel.upload(modules, to=folder)
-    except BackendError as exc:
-        text = f"{label}Pictures of the program cannot be shown: {printable(str(exc))}"
-        status.warn(f"{text}. {_SKIP}.")
-        return None
-    in_folder = replace(options, exec=f"{_set_up(folder)}{command}")
-    return ProgramPictures(kernel, folder, in_folder, status, label)
+        if may_show and command and is_needed:
+            await pictures.prepare(command)
+        yield pictures
+    finally:
+        if keeps_kernel:
+            await pictures.remove()  # noqa: ASYNC102 (shielded there)
+
+
+def _pictures_in(listing: Listing) -> Iterator[list[FileInfo]]:
+    """The parts of each picture."""
+    files = [file for file in listing.files if _PART.fullmatch(file.name)]
+    for _, parts in groupby(sorted(files, key=lambda file: file.name), lambda file: file.name[:-4]):
+        yield list(parts)
 
 
 def _command_of(options: BatchOptions, runtime: str, program: str) -> str:
@@ -180,12 +215,3 @@ def _modules() -> list[Path]:
     from backendai_trio.gateway import PYTHON_PATH
 
     return sorted(Path(PYTHON_PATH).glob("*.py"))
-
-
-def _medium_in(content: bytes) -> Media | None:
-    """The medium of a file; None if its program was killed while it wrote it."""
-    head = _HEAD.match(content)
-    if head is None or len(content) - head.end() != int(head[2]):
-        return None
-    mime_type = head[1].decode()
-    return Media(mime_type, f"data:{mime_type};base64,{b64encode(content[head.end() :]).decode()}")

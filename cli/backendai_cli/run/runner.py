@@ -36,7 +36,7 @@ from ..termination import EndedBySignal
 from .code_arguments import set_arguments
 from .device_attributes import DeviceAttributes
 from .kernel import KernelRequest, kernel_session
-from .manager_pictures import prepare_pictures
+from .manager_pictures import open_pictures
 from .manager_programs import (
     command_for_input,
     command_of_program,
@@ -152,28 +152,35 @@ class Runner:
         request = self._request
         runtime = self._runtime
         options = command_of_program(request.options, runtime)
-        pictures = None
-        if request.media.media != "skip":
-            program = request.options.program
-            pictures = await prepare_pictures(
-                kernel, options, request.uploads, runtime, program, status=self._status
-            )
-        if pictures is not None:
-            options = pictures.options
-        if self._has_input():
-            name = f".stdin-{secrets.token_hex(4)}"
-            redirected = command_for_input(options, runtime, request.options.program, name)
-            if redirected is not None:
-                if not self._stdin.has_unread:
-                    self._status.info("Waiting for the end of standard input, to upload it.")
-                async with input_file(self._stdin, name) as upload:
-                    await kernel.upload([upload])
-                options = redirected
-        code = await self._execute(kernel, options)
-        if pictures is not None:
+        async with open_pictures(
+            kernel,
+            options,
+            request.uploads if request.media.media != "skip" else (),
+            runtime,
+            request.options.program,
+            keeps_kernel=request.keeps_kernel,
+            status=self._status,
+        ) as pictures:
+            options = await self._with_input(kernel, pictures.options)
+            code = await self._execute(kernel, options)
             with self._mode:  # the terminal may be asked whether it draws them
-                await pictures.show(self._output.show, keeps=request.keeps_kernel)
+                await pictures.show(self._output.show)
         return code
+
+    async def _with_input(self, kernel: TrioKernel, options: BatchOptions) -> BatchOptions:
+        """The options, with standard input from a file that is uploaded, if there may be input."""
+        if not self._has_input():
+            return options
+        name = f".stdin-{secrets.token_hex(4)}"
+        program = self._request.options.program
+        redirected = command_for_input(options, self._runtime, program, name)
+        if redirected is None:
+            return options
+        if not self._stdin.has_unread:
+            self._status.info("Waiting for the end of standard input, to upload it.")
+        async with input_file(self._stdin, name) as upload:
+            await kernel.upload([upload])
+        return redirected
 
     async def _execute(self, kernel: TrioKernel, options: BatchOptions) -> int:
         """Run the code, with its output and its input; returns its exit code."""

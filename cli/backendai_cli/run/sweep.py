@@ -41,7 +41,7 @@ from ..server import journal_for
 from ..tables import statistics_lines
 from ..termination import EndedBySignal, cancel_on_signals
 from .code_arguments import set_arguments
-from .manager_pictures import prepare_pictures
+from .manager_pictures import open_pictures
 from .manager_programs import command_of_program, guarded_code
 from .media import MediaPresenter
 from .media_options import MediaOptions
@@ -138,7 +138,7 @@ class _Sweep:
         self._send, self._receive = trio.open_memory_channel[_Line](0)
 
     async def run(self, config: Config) -> int:
-        """Run the cases; returns 0, or 1 if a case failed or did not run to its end."""
+        """Run the cases; returns the exit code of the command."""
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(
                 open_client(config, journal=journal_for(config))
@@ -164,8 +164,7 @@ class _Sweep:
                         break
         self._status.clear()
         self.report_summary()
-        is_complete = self._ended == len(self._todo)
-        return 0 if is_complete and not self._failed else exit_codes.CASE_FAILED
+        return exit_codes.CASE_FAILED if self._failed else 0
 
     def report_summary(self) -> None:
         """Show how many cases succeeded, failed, and did not end."""
@@ -208,33 +207,38 @@ class _Sweep:
     async def _run_case(self, kernel: TrioKernel, case: Case) -> Outcome:
         """Run one case, with its output; it has no standard input."""
         request = self._request
-        outcome = Outcome()
-        lines = {name: _LineSplitter() for name in _STREAMS.values()}
+        runtime = request.spec.runtime
         name = self._names[case.label]
         if request.uploads:
             await kernel.upload(request.uploads)
+        if request.code is not None:
+            await set_arguments(kernel, runtime, request.arguments)
         options = replace(request.options, build=case.build, exec=case.exec)
         options = append_arguments(options)
-        pictures = None
         if request.uploads and not kernel.client.hello.features:
-            options = command_of_program(options, request.spec.runtime)
-            if request.media.media != "skip":
-                pictures = await prepare_pictures(
-                    kernel,
-                    options,
-                    request.uploads,
-                    request.spec.runtime,
-                    request.options.program,
-                    status=self._status,
-                    label=f"{name.full}: ",
-                )
-        if pictures is not None:
-            options = pictures.options
-        if request.code is not None:
-            await set_arguments(kernel, request.spec.runtime, request.arguments)
+            options = command_of_program(options, runtime)
+        async with open_pictures(
+            kernel,
+            options,
+            request.uploads if request.media.media != "skip" else (),
+            runtime,
+            request.options.program,
+            keeps_kernel=False,
+            status=self._status,
+            label=f"{name.full}: ",
+        ) as pictures:
+            outcome = await self._execute(kernel, pictures.options, name)
+            await pictures.show(partial(self._media.present, label=f"{name.full}: "))
+        return outcome
+
+    async def _execute(self, kernel: TrioKernel, options: BatchOptions, name: _Name) -> Outcome:
+        """Run the program or the code of a case; see `_run_case`."""
+        source = self._request.code
+        outcome = Outcome()
+        lines = {stream: _LineSplitter() for stream in _STREAMS.values()}
         async with kernel.execute(
-            guarded_code(request.code or "", request.spec.runtime, kernel.client),
-            mode="batch" if request.code is None else "query",
+            guarded_code(source or "", self._request.spec.runtime, kernel.client),
+            mode="batch" if source is None else "query",
             options=options,
         ) as run:
             try:
@@ -262,9 +266,6 @@ class _Sweep:
         for stream, splitter in lines.items():
             if rest := splitter.rest():
                 await self._send.send(_Line(stream, name, rest + "\n"))
-        if pictures is not None:
-            show = partial(self._media.present, label=f"{name.full}: ")
-            await pictures.show(show, keeps=False)
         return outcome
 
     async def _write_lines(self) -> None:

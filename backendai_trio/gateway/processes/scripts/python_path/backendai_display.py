@@ -20,10 +20,10 @@ __all__ = ["show"]
 
 VARIABLE = "BACKENDAI_DISPLAY"
 """The path of the kernel's socket; or of a folder, which the client reads after the run."""
-KEPT_BYTES = 8 * 1024 * 1024
+MAX_BYTES = 8 * 1024 * 1024
 PART_BYTES = 512 * 1024
 """Managers send files of less than 1 MiB."""
-MIME_TYPE = re.compile("[\x21-\x7e]{1,100}$")
+MIME_TYPE = re.compile(r"[\x21-\x7e]{1,100}\Z")
 
 
 def show(mime_type, content):
@@ -47,9 +47,9 @@ def show(mime_type, content):
     if os.path.isdir(path):  # noqa: PTH112
         if not MIME_TYPE.match(mime_type):
             raise OSError("its MIME type or its size is malformed")
-        if len(content) > KEPT_BYTES:
+        if len(content) > MAX_BYTES:
             text = "it has {:,} bytes, and may have {:,} at most"
-            raise OSError(text.format(len(content), KEPT_BYTES))
+            raise OSError(text.format(len(content), MAX_BYTES))
         _keep(path, message)
         return
     answer = _exchange(path, message)

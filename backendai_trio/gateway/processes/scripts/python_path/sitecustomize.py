@@ -74,8 +74,11 @@ def _run_old(entries):
         file, path, description = imp.find_module(__name__, entries)
     except ImportError:
         return
-    with file:
+    try:
         imp.load_module(__name__, file, path, description)
+    finally:
+        if file is not None:  # as it is for a package
+            file.close()
 
 
 if __name__ == "sitecustomize":

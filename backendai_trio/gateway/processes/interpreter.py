@@ -6,7 +6,7 @@ import json
 import marshal
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import trio
 
@@ -58,8 +58,8 @@ class Interpreter:
         self._received = bytearray()
         self._busy = False
         self._run = 0
-        self._submitted = False
-        self._started = False
+        self._phase: Literal["idle", "preparing", "submitted", "running", "done"] = "idle"
+        """Of the run."""
         self._interrupt_at_start = False
         self._reads_terminal = False
 
@@ -75,11 +75,9 @@ class Interpreter:
 
     def interrupt(self) -> None:
         """Send SIGINT to the running code and its child processes; does nothing if none runs."""
-        if not self._busy:
-            return
-        if self._started:
+        if self._phase == "running":
             self._process.interrupt()
-        else:
+        elif self._phase in ("preparing", "submitted"):
             # The signal would kill an interpreter that is not set up yet.
             self._interrupt_at_start = True
 
@@ -124,14 +122,15 @@ class Interpreter:
             self._run += 1
             message = {"op": "execute", "run": self._run, "code": source}
             message |= {"show": show_value, "piped": piped}
-            self._submitted = self._started = self._interrupt_at_start = False
-            self._reads_terminal = False
+            self._interrupt_at_start = self._reads_terminal = False
 
             async def ask_terminal(is_password: bool) -> bytes | None:
                 self._reads_terminal = True
                 return await (ask_bytes or ask)(is_password)
 
+            self._phase = "preparing"
             try:
+                await self._process.wait_signalled()  # interrupts of the run before
                 async with self._process.streaming(sink, ask_terminal):
                     return await self._run_until_done(message, sink, ask)
             except BaseException:
@@ -142,6 +141,8 @@ class Interpreter:
                     except trio.BrokenResourceError:
                         pass  # the kernel is ending, and has killed the process before
                 raise
+            finally:
+                self._phase = "idle"
 
     async def drain(self, sink: Sink) -> None:
         """Deliver everything that running code has written so far."""
@@ -181,14 +182,14 @@ class Interpreter:
     async def _interrupt_once_started(self) -> None:
         """Interrupt this run; if it was submitted, wait until it has begun."""
         self.interrupt()
-        while self._submitted and not self._started and self.alive:
+        while self._phase == "submitted" and self.alive:
             event = await self._receive()
             if event is None:
                 return
             if event["run"] != self._run:
                 await self._decline(event)
             elif event["ev"] == "started":
-                self._started = True
+                self._phase = "running"
                 self.interrupt()
 
     async def _run_until_done(self, message: dict[str, Any], sink: Sink, ask: Ask) -> int:
@@ -199,7 +200,7 @@ class Interpreter:
             nonlocal code
             try:
                 await self._send(message)
-                self._submitted = True
+                self._phase = "submitted"
                 code = await self._follow(nursery, sink, ask)
             except trio.BrokenResourceError:
                 await trio.lowlevel.checkpoint()  # the process has just died: `wait` below returns
@@ -222,7 +223,7 @@ class Interpreter:
                 continue
             match event["ev"]:
                 case "started":
-                    self._started = True
+                    self._phase = "running"
                     if self._interrupt_at_start:
                         self._process.interrupt()
                 case "input":
@@ -231,6 +232,7 @@ class Interpreter:
                 case "input-over":
                     request.cancel()
                 case "done":
+                    self._phase = "done"
                     return int(event["code"])
         return None
 

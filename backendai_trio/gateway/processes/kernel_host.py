@@ -256,7 +256,7 @@ class KernelHost:
             self._devpts = None
         for state in self._states.values():
             state.started.set()
-            state.ended.set()
+            state.end()
         for request in self._sockets.values():
             request.answered.set()
 
@@ -291,10 +291,12 @@ class KernelHost:
             case "failed":
                 state.failure = (message["errno"], message["error"])
                 state.started.set()
-                state.ended.set()
+                state.end()
+            case "signalled":
+                state.note_signal()
             case "exit":
                 state.exit_code = message["code"]
-                state.ended.set()
+                state.end()
 
     async def stop(self) -> None:
         """Ask the host to end, and wait until it has closed the connection."""

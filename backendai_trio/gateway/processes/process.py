@@ -7,6 +7,7 @@ up to date, and a function that sends the host a message about it.
 from __future__ import annotations
 
 import signal
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -45,7 +46,7 @@ LEFTOVER_BYTES = 256 * 1024
 class ProcessState:
     """What the process host has reported about one program.
 
-    When the host dies, both events are set and nothing else.
+    When the host dies, all events are set and nothing else.
     """
 
     started: trio.Event = field(default_factory=trio.Event)
@@ -55,6 +56,18 @@ class ProcessState:
     failure: tuple[int, str] | None = None
     """Errno and text, if it could not be started."""
     exit_code: int | None = None
+    signals: deque[trio.Event] = field(default_factory=deque)
+    """One for each signal that the host was asked for and has not sent yet."""
+
+    def note_signal(self) -> None:
+        """The host has sent the first of these signals."""
+        self.signals.popleft().set()
+
+    def end(self) -> None:
+        """The program has ended, and gets no signals any more."""
+        self.ended.set()
+        while self.signals:
+            self.note_signal()
 
 
 class Process:
@@ -94,7 +107,14 @@ class Process:
 
     def interrupt(self) -> None:
         """Send SIGINT to its process group, as Ctrl-C at a terminal does."""
-        self._notify_host({"op": "signal", "signal": int(signal.SIGINT)})
+        self._signal(signal.SIGINT)
+
+    async def wait_signalled(self) -> None:
+        """Wait until it has got all signals so far, or has ended."""
+        if self._state.signals:
+            await self._state.signals[-1].wait()
+        else:
+            await trio.lowlevel.checkpoint()
 
     def kill(self) -> None:
         """Send SIGKILL to it, to all processes below it and to its session."""
@@ -134,7 +154,13 @@ class Process:
             return
         if self._terminal is not self._stdin:
             # It is not the controlling terminal, and so Linux has told nobody.
-            self._notify_host({"op": "signal", "signal": int(signal.SIGWINCH)})
+            self._signal(signal.SIGWINCH)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Send a signal to its process group, unless it has ended."""
+        if not self._state.ended.is_set():
+            self._state.signals.append(trio.Event())
+            self._notify_host({"op": "signal", "signal": int(number)})
 
     async def run(self, sink: Sink, ask: Ask | None) -> int:
         """Deliver its output and answer its requests for input until it ends.

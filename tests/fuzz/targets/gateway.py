@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import json
-import logging
 import re
 import socket
 from contextlib import ExitStack
@@ -29,7 +28,6 @@ _TOKEN = re.compile(r"[A-Za-z]{1,16}")
 @cache
 def served() -> TestGateway:
     """A gateway for all executions of this process. It runs no kernel, so no code either."""
-    logging.getLogger("backendai_trio").setLevel(logging.CRITICAL)
     stack = ExitStack()
     limits = GatewayLimits(refused_seconds=0.1, body_seconds=0.05, keepalive_seconds=0.1)
     options = GatewayOptions(max_sessions=0, max_waiting=0, max_vfolders=10, limits=limits)

@@ -12,7 +12,7 @@ import trio
 
 from backendai_trio.errors import GatewayError
 
-from .programs import TALK, interpreter, linux_only
+from .programs import TALK, interpreter, linux_only, stat, wait_until
 
 pytestmark = linux_only
 
@@ -239,6 +239,42 @@ async def test_interrupts_at_any_time_never_end_the_interpreter(
                 interp.interrupt()
         assert await interp.execute("print('usable')", talk.sink, talk.ask) == 0
     assert talk.said[-1] == ("stdout", b"usable\n")
+
+
+async def test_late_interrupts_do_not_reach_the_next_run(root: Path, conversation: TALK) -> None:
+    """Neither those that come when the code is over, nor those that the host has not sent yet."""
+    async with interpreter(root, "python") as interp:
+        talk = conversation()
+
+        async def interrupt_when_done(kind: Literal["stdout", "stderr"], data: bytes) -> None:
+            await talk.sink(kind, data)
+            await wait_until(lambda: interp._phase == "done")
+            interp.interrupt()
+
+        await interp.execute("import os, time", talk.sink, talk.ask)
+        for _ in range(20):
+            assert await interp.execute("print(1)", interrupt_when_done, talk.ask) == 0
+            assert await interp.execute("time.sleep(0.001)", talk.sink, talk.ask) == 0
+
+        host = int(stat(interp._process.pid)[1])
+        for _ in range(20):
+
+            async def end(kind: Literal["stdout", "stderr"], data: bytes) -> None:
+                await trio.lowlevel.checkpoint()
+                os.kill(host, signal.SIGSTOP)
+                interp.interrupt()
+                (root / "work" / "end").touch()
+
+            ends = "print(1, flush=True)\nwhile not os.path.exists('end'): pass\nos.remove('end')"
+            assert await interp.execute(ends, end, talk.ask) == 0
+            async with trio.open_nursery() as nursery:
+                code = "time.sleep(0.001)\nopen('begun', 'w').close()"
+                nursery.start_soon(interp.execute, code, talk.sink, talk.ask)
+                await trio.testing.wait_all_tasks_blocked()
+                assert not (root / "work" / "begun").exists()
+                os.kill(host, signal.SIGCONT)
+            assert (root / "work" / "begun").exists()
+            (root / "work" / "begun").unlink()
 
 
 async def test_interrupt_ends_a_question(root: Path, conversation: TALK) -> None:

@@ -26,8 +26,8 @@ A message is a dict. The gateway sends::
     {"op": "stop"}
 
 The host first sends ``ready`` (pid; with its pidfd). It answers ``spawned`` (pid; with its pidfd),
-``failed`` (errno, error), ``exit`` (code; 128 + n for signal n), ``socket`` (with the socket, or
-errno) and last ``stopped`` (usage).
+``failed`` (errno, error), ``signalled``, ``exit`` (code; 128 + n for signal n), ``socket`` (with
+the socket, or errno) and last ``stopped`` (usage).
 """
 
 from __future__ import annotations
@@ -186,6 +186,7 @@ class Host:
                 os.killpg(pid, message["signal"])
             except (ProcessLookupError, PermissionError):
                 pass
+            self.send({"ev": "signalled", "id": ident})
 
     def send_socket(self, ident: int, family: int) -> None:
         """Send a socket that is not connected yet; it stays in the network it was made in."""

@@ -1,4 +1,5 @@
 from ..wire.shown_media import MAX_SHOWN_BYTES as MAX_SHOWN_BYTES
+from ..wire.shown_media import MAX_SHOWN_HEAD_BYTES as MAX_SHOWN_HEAD_BYTES
 from ..wire.shown_media import parse_shown_head as parse_shown_head
 from .companion import open_gateway_process as open_gateway_process
 from .faults import Faults as Faults

@@ -87,5 +87,8 @@ class GatewayLimits:
     sweep_seconds: float = 3600.0
     """Time between two sweeps of what has stayed on the disk of deleted virtual folders, of uploads
     that nobody goes on with, and of gateways that were killed."""
+    last_words_seconds: float = 5.0
+    """How long a kernel whose process host has died waits for the clients of its runs to ask how
+    these have ended."""
     close_seconds: float = 5.0
     """How long all kernels together may take to end when the gateway closes."""

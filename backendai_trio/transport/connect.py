@@ -36,7 +36,8 @@ async def open_stream(
     Raises:
         ConnectionFailed: the server or the proxy cannot be reached, the proxy refuses, the TLS
             handshake fails, or all of it takes longer than `Config.connect_seconds`.
-        ConfigError: the proxy's address is none.
+        ConfigError: the proxy's address is none, or the certificates of `Config.ca_file` cannot
+            be read.
     """
     return await connect(
         config, config.endpoint, proxy_of(config), tls, tunnel=True, socket_options=socket_options
@@ -64,7 +65,7 @@ async def connect(
         socket_options: for the TCP connection.
 
     Raises:
-        ConnectionFailed: see `open_stream`.
+        ConnectionFailed, ConfigError: see `open_stream`.
     """
     seconds = config.connect_seconds
     if endpoint.scheme != "https":
@@ -103,13 +104,14 @@ async def _connect_below_tls(
     socket_options: Sequence[SocketOption],
 ) -> trio.abc.Stream:
     """Connect by TCP, and go through the proxy; see `connect`."""
+    is_secure = proxy is not None and proxy.scheme == "https"
+    context = verifying_context(config.ca_file) if is_secure else None
     stream: trio.abc.Stream = await _connect_tcp(config, endpoint, proxy)
     try:
         for option in socket_options:
             socket_of(stream).setsockopt(*option)
         if proxy is not None and not proxy.is_socks:
-            if proxy.scheme == "https":
-                context = verifying_context(config.ca_file)
+            if context is not None:
                 with _named_proxy(proxy, config):
                     stream = await handshake(stream, context, proxy.host)
             if tunnel or endpoint.scheme == "https":

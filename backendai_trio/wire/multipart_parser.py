@@ -8,6 +8,7 @@ the preamble, it would take the part behind it along.
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PartsParser"]
 
+_NO_LOG = logging.Logger("multipart", logging.CRITICAL)
+"""What the parser warns of, it raises as well."""
 _LINE_END = re.compile(rb"[ \t]{0,80}(\r\n)")
 _BEGUN_LINE_END = re.compile(rb"[ \t]{0,80}\r?\Z")
 
@@ -33,10 +36,12 @@ class PartsParser:
 
     def __init__(self, boundary: bytes, callbacks: MultipartCallbacks) -> None:
         self._parser = MultipartParser(boundary, callbacks)
+        self._parser.logger = _NO_LOG
         self._dashes = b"--" + boundary
         # The first delimiter stands at the beginning of a line, and so of the body.
         self._preamble: bytes | None = b"\r\n"
-        self._skipped = False
+        self._has_text = False
+        """Whether the preamble has, as far as it was skipped."""
 
     def write(self, data: bytes) -> None:
         """Parse further bytes.
@@ -55,11 +60,11 @@ class PartsParser:
         if not found:
             # Kept: as much as may be the first delimiter's beginning, with the line end before it.
             kept = self._preamble[-len(self._dashes) - 1 :]
-            self._skipped = self._skipped or len(kept) < len(self._preamble)
+            self._has_text = self._has_text or _is_text(self._preamble.removesuffix(kept))
             self._preamble = kept
             return
-        # A body without parts has nothing else: parts before its end would be lost.
-        may_end = not self._skipped and before == b"\r\n"
+        # A body without parts has no text in front: it may be a part that would be lost.
+        may_end = not (self._has_text or _is_text(before))
         if before.endswith(b"\r\n"):
             if (line_end := _LINE_END.match(behind)) is not None:
                 self._begin(behind[line_end.start(1) :])
@@ -75,3 +80,8 @@ class PartsParser:
         """Parse from the first delimiter on."""
         self._preamble = None
         self._parser.write(self._dashes + behind)
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether there is more than line ends."""
+    return bool(data.strip(b"\r\n"))

@@ -170,24 +170,32 @@ def test_hostile_programs(
     assert said in done.stderr and done.stderr.count("\n") == bool(text), done.stderr
 
 
-@pytest.mark.parametrize("mode", ["run", "sweep"])
+@pytest.mark.parametrize("mode", ["run", "run in a kernel that stays", "sweep"])
 def test_modules_that_the_server_refuses(commands: Commands, mode: str) -> None:
     """The program runs nevertheless; so it does when the folder cannot be listed."""
     show = "import backendai_display; backendai_display.show('a/b', b'1')"
-    label, sweep = ("N=a: ", ("--env-range", "N=case:a")) if mode == "sweep" else ("", ())
+    label, options = ("N=a: ", ("--env-range", "N=case:a")) if mode == "sweep" else ("", ())
+    if "stays" in mode:
+        options = ("-t", "lab1")
     with faulty_gateway_in_thread(GatewayOptions(release="26.9")) as gateway:
         refused = Reply(500, b'{"title": "no room"}', "application/problem+json")
         gateway.network.inject(refused, matching="^POST .*/upload", skip=1)
-        done = run_main(commands, gateway.environ, "# pandas\nprint('on')", *sweep)
+        done = run_main(commands, gateway.environ, "# pandas\nprint('on')", *options)
         assert (done.code, done.text[-3:]) == (0, "on\n")
         assert f"! {label}Pictures of the program cannot be shown: " in done.stderr
         assert "no room" in done.stderr and SKIP in done.stderr
         gateway.network.clear()
         gateway.network.inject(refused, matching="^GET .*/files", times=None)
-        done = run_main(commands, gateway.environ, show, *sweep)
+        done = run_main(commands, gateway.environ, show, *options)
         assert done.code == 0
         assert f"! {label}Pictures of the program cannot be downloaded: " in done.stderr
         assert "no room" in done.stderr and SKIP in done.stderr
+        assert "stays in the kernel" not in done.stderr
+        if "stays" in mode:
+            gateway.network.clear()
+            left = commands.run("ls", "lab1", env=gateway.environ)
+            assert left.code == 0 and "backendai" not in left.text
+            assert commands.run("rm", "lab1", env=gateway.environ).code == 0
         assert gateway.tokens() == []
 
 

@@ -68,9 +68,12 @@ def test_blanks_behind_the_first_delimiter(blanks: bytes) -> None:
         assert contents(cut(body, [place])) == [b"first", b"--c"]
 
 
-def test_body_without_parts() -> None:
-    for place in range(7):
-        assert contents(cut(b"--b--\r\n", [place])) == []
+@pytest.mark.parametrize("preamble", [b"", b"\r\n", b"\r\n" * 9])
+def test_body_without_parts(preamble: bytes) -> None:
+    body = preamble + b"--b--\r\n"
+    assert contents([body[at : at + 1] for at in range(len(body))]) == []
+    for place in range(len(body)):
+        assert contents(cut(body, [place])) == []
 
 
 @pytest.mark.parametrize("body", [b"", b"\r\n", b"no delimiter", b"--", b"--b", b"--b "])
@@ -88,6 +91,7 @@ MALFORMED = [
     b"--b\r-\r\n",
     b"--b" + b" " * 81 + b"\r\n",
     b"x\r\n--b--",
+    b"a long line\r\n\r\n--b--",
 ]
 
 
@@ -108,3 +112,9 @@ def test_pieces_make_no_difference(words: list[bytes], places: list[int]) -> Non
     body = b"".join(words)
     inside = [place for place in places if place < len(body)]
     assert contents(cut(body, inside)) == contents([body])
+
+
+def test_errors_are_raised_and_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    for body in (b"--b\r\nno header\r\n\r\n", b"--b\r\n: 1\r\n", b"--b\r\n\r\n--b-x"):
+        assert contents([body]) is None
+    assert caplog.text == ""

@@ -187,7 +187,7 @@ class SessionRegistry:
         key = (access_key, create.token)
         async with self._creating.held(key):
             found = self._index.of_key(key)
-            if isinstance(found, Session) and found.ended.is_set():
+            if isinstance(found, Session) and found.is_ending:
                 await found.gone.wait()
                 found = None
             is_new = found is None

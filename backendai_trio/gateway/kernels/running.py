@@ -108,7 +108,7 @@ async def _end_with_host(session: Session) -> None:
     with its command, whose result is told, and is none of these.
     """
     await session.host.ended.wait()
-    with trio.move_on_after(session.limits.close_seconds):
+    with trio.move_on_after(session.limits.last_words_seconds):
         await session.wait_without_runs()
     if not session.ended.is_set():  # by its client, at the same moment
         session.end_reason = "failed"

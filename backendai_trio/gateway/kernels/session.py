@@ -106,6 +106,11 @@ class Session:
         """Whether it has a run (running or queued), an attached terminal or an open connection."""
         return bool(self._runs) or self.terminal.attached or self.connections > 0
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether it takes no more work: it was told to end, or its process host has died."""
+        return self.ended.is_set() or self.host.ended.is_set()
+
     def touch(self) -> None:
         """Note a request of a client: the idle time starts anew."""
         self.queries += 1
@@ -193,7 +198,7 @@ class Session:
 
     def _check_not_ended(self) -> None:
         """A kernel may end after a request has found it; then its nursery is closed."""
-        if self.ended.is_set():
+        if self.is_ending:
             detail = f"kernel {self.token!r} has just ended"
             raise Refused(404, "session-not-found", "No such kernel", detail)
 

@@ -159,8 +159,8 @@ class Process:
     def _signal(self, number: signal.Signals) -> None:
         """Send a signal to its process group, unless it has ended."""
         if not self._state.ended.is_set():
-            self._state.signals.append(trio.Event())
             self._notify_host({"op": "signal", "signal": int(number)})
+            self._state.signals.append(trio.Event())  # only if the host was told
 
     async def run(self, sink: Sink, ask: Ask | None) -> int:
         """Deliver its output and answer its requests for input until it ends.

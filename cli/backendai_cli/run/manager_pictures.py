@@ -20,7 +20,7 @@ import trio
 
 from backendai_trio import BackendError, BatchOptions, Media, TrioKernel
 from backendai_trio.files import Upload
-from backendai_trio.gateway import MAX_SHOWN_BYTES, parse_shown_head
+from backendai_trio.gateway import MAX_SHOWN_BYTES, MAX_SHOWN_HEAD_BYTES, parse_shown_head
 from backendai_trio.kernels import PYTHON_RULE, FileInfo, Listing
 
 from ..console import Status, count, printable
@@ -30,8 +30,6 @@ from .manager_programs import any_source_has
 __all__ = ["ProgramPictures", "open_pictures"]
 
 _SHOWS = re.compile(rb"\b(backendai_display|matplotlib|pandas|plotnine|pylab|pyplot|seaborn)\b")
-_HEAD_BYTES = 120
-"""Most bytes in front of a picture's own."""
 _PART = re.compile(r"[0-9]{6,9}\.[0-9]{3}")
 _MOST_PICTURES = 1000
 _REMOVE_SECONDS = 5.0
@@ -59,6 +57,7 @@ class ProgramPictures:
         self._kernel = kernel
         self._folder = ""
         """Of the kernel, for the pictures; the modules are in it."""
+        self._is_ready = False
         self._status = status
         self._label = label
 
@@ -73,9 +72,9 @@ class ProgramPictures:
         try:
             await self._kernel.upload(modules, to=self._folder)
         except BackendError as exc:
-            self._folder = ""
             self._warn(f"Pictures of the program cannot be shown: {printable(str(exc))}")
         else:
+            self._is_ready = True
             self.options = replace(self.options, exec=f"{_set_up(self._folder)}{command}")
 
     async def show(self, show: Callable[[Media], Awaitable[object]]) -> None:
@@ -86,7 +85,7 @@ class ProgramPictures:
         Args:
             show: shows one.
         """
-        if not self._folder:
+        if not self._is_ready:
             return
         left_out = 0
         try:
@@ -115,16 +114,22 @@ class ProgramPictures:
         problem = f"the server did not remove it within {_REMOVE_SECONDS:g} s"
         with trio.move_on_after(_REMOVE_SECONDS, shield=True):
             try:
-                await self._kernel.remove([self._folder], recursive=True)
+                if self._is_ready or await self._is_there():
+                    await self._kernel.remove([self._folder], recursive=True)
             except BackendError as exc:
                 problem = printable(str(exc))
             else:
                 return
         self._status.warn(f"{self._label}the folder {self._folder} stays in the kernel: {problem}")
 
+    async def _is_there(self) -> bool:
+        """Whether the folder was made, of which no answer has told."""
+        listing = await self._kernel.list_files()
+        return any(file.name == self._folder for file in listing.files)
+
     async def _read(self, parts: list[FileInfo]) -> Media | None:
         """A picture; None if it is too large, none, or its program was killed while it wrote it."""
-        most = MAX_SHOWN_BYTES + _HEAD_BYTES
+        most = MAX_SHOWN_BYTES + MAX_SHOWN_HEAD_BYTES
         is_sound = all(file.mode.startswith("-") for file in parts)
         if not is_sound or sum(file.size for file in parts) > most:
             return None
@@ -175,15 +180,18 @@ async def open_pictures(
     """
     pictures = ProgramPictures(kernel, options, status, label)
     command = _command_of(options, runtime, program)
-    is_needed = not (kernel.client.hello.features or kernel.client.era.prefix)
-    may_show = await trio.to_thread.run_sync(any_source_has, _SHOWS, uploads, ".py")
+    keeps_none = kernel.client.hello.features or kernel.client.era.prefix
     try:
-        if may_show and command and is_needed:
+        if command and not keeps_none and await _may_show(uploads):
             await pictures.prepare(command)
         yield pictures
     finally:
         if keeps_kernel:
             await pictures.remove()  # noqa: ASYNC102 (shielded there)
+
+
+async def _may_show(uploads: Sequence[Upload]) -> bool:
+    return await trio.to_thread.run_sync(any_source_has, _SHOWS, uploads, ".py")
 
 
 def _pictures_in(listing: Listing) -> Iterator[list[FileInfo]]:

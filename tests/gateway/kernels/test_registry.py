@@ -80,16 +80,19 @@ async def test_kernel_whose_process_host_is_killed_ends() -> None:
 
 
 async def test_kernel_whose_process_host_is_killed_waits_for_no_client() -> None:
-    """The client of a run may never ask how it has ended."""
-    limits = GatewayLimits(close_seconds=0.1)
+    """The client of a run may never ask how it has ended, and meanwhile there are new clients."""
+    limits = GatewayLimits(last_words_seconds=0.1)
     options = GatewayOptions(isolation="process-group", limits=limits)
     async with open_gateway(options) as gateway, open_client(gateway.config) as client:
-        await attach_kernel(client, PYTHON, token="killed")
+        kernel = await attach_kernel(client, PYTHON, token="killed")
         session = gateway._sessions.find(gateway.config.access_key, "killed")
         session.start(ExecuteRequest("query", "never-polled", "1"))
         os.kill(session.host.own_pid, signal.SIGKILL)
-        await session.gone.wait()
-        assert session.end_reason == "failed"
+        await session.host.ended.wait()
+        with pytest.raises(NotFound):
+            await kernel.run("1")
+        again = await attach_kernel(client, PYTHON, token="killed")
+        assert again.created and session.gone.is_set() and session.end_reason == "failed"
 
 
 async def test_batch_session_whose_process_host_is_killed_has_a_result() -> None:

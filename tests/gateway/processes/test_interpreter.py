@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import trio
@@ -241,40 +241,92 @@ async def test_interrupts_at_any_time_never_end_the_interpreter(
     assert talk.said[-1] == ("stdout", b"usable\n")
 
 
-async def test_late_interrupts_do_not_reach_the_next_run(root: Path, conversation: TALK) -> None:
-    """Neither those that come when the code is over, nor those that the host has not sent yet."""
-    async with interpreter(root, "python") as interp:
+SHORT = {"python": "for i in range(10_000): pass", "lua": "for i = 1, 10000 do end"}
+UNTIL_END = {
+    "python": "import os\nprint(1, flush=True)\nwhile not os.path.exists('end'): pass",
+    "lua": "print(1) repeat until io.open('end')",
+}
+
+
+@pytest.mark.parametrize("name", ["python", "lua"])
+async def test_interrupts_at_the_end_do_not_reach_the_next_run(
+    root: Path, conversation: TALK, name: str
+) -> None:
+    """They come when the code is over: before the interpreter's message of it is read, or after."""
+    async with interpreter(root, name) as interp:
         talk = conversation()
+        receive = interp._receive
+
+        async def receive_late() -> dict[str, Any] | None:
+            event = await receive()
+            if event is not None and event["ev"] == "done":
+                interp.interrupt()
+            return event
 
         async def interrupt_when_done(kind: Literal["stdout", "stderr"], data: bytes) -> None:
             await talk.sink(kind, data)
             await wait_until(lambda: interp._phase == "done")
             interp.interrupt()
 
-        await interp.execute("import os, time", talk.sink, talk.ask)
-        for _ in range(20):
+        for _ in range(100):
+            interp._receive = receive_late  # type: ignore[method-assign]
+            assert await interp.execute("x = 1", talk.sink, talk.ask) == 0
+            interp._receive = receive  # type: ignore[method-assign]
+            assert await interp.execute(SHORT[name], talk.sink, talk.ask) == 0
             assert await interp.execute("print(1)", interrupt_when_done, talk.ask) == 0
-            assert await interp.execute("time.sleep(0.001)", talk.sink, talk.ask) == 0
+            assert await interp.execute(SHORT[name], talk.sink, talk.ask) == 0
 
+
+@pytest.mark.parametrize("name", ["python", "lua"])
+async def test_next_run_waits_until_interrupts_are_sent(
+    root: Path, conversation: TALK, name: str
+) -> None:
+    async with interpreter(root, name) as interp:
+        talk = conversation()
         host = int(stat(interp._process.pid)[1])
+        end = root / "work" / "end"
+
+        async def interrupt_late(kind: Literal["stdout", "stderr"], data: bytes) -> None:
+            await trio.lowlevel.checkpoint()
+            os.kill(host, signal.SIGSTOP)
+            interp.interrupt()
+            end.touch()
+
+        codes: list[int] = []
+
+        async def go_on() -> None:
+            codes.append(await interp.execute(SHORT[name], talk.sink, talk.ask))
+
         for _ in range(20):
-
-            async def end(kind: Literal["stdout", "stderr"], data: bytes) -> None:
-                await trio.lowlevel.checkpoint()
-                os.kill(host, signal.SIGSTOP)
-                interp.interrupt()
-                (root / "work" / "end").touch()
-
-            ends = "print(1, flush=True)\nwhile not os.path.exists('end'): pass\nos.remove('end')"
-            assert await interp.execute(ends, end, talk.ask) == 0
+            assert await interp.execute(UNTIL_END[name], interrupt_late, talk.ask) == 0
+            end.unlink()
             async with trio.open_nursery() as nursery:
-                code = "time.sleep(0.001)\nopen('begun', 'w').close()"
-                nursery.start_soon(interp.execute, code, talk.sink, talk.ask)
+                nursery.start_soon(go_on)
                 await trio.testing.wait_all_tasks_blocked()
-                assert not (root / "work" / "begun").exists()
+                assert interp._phase == "preparing"
                 os.kill(host, signal.SIGCONT)
-            assert (root / "work" / "begun").exists()
-            (root / "work" / "begun").unlink()
+            assert codes.pop() == 0
+
+
+async def test_interrupts_that_cannot_be_sent(root: Path, conversation: TALK) -> None:
+    """The host was stopped, and does not take more of them; later runs do not wait for these."""
+    async with interpreter(root, "python") as interp:
+        talk = conversation()
+        host = int(stat(interp._process.pid)[1])
+
+        async def interrupt_often(kind: Literal["stdout", "stderr"], data: bytes) -> None:
+            await talk.sink(kind, data)
+            if kind != "stdout":
+                return
+            os.kill(host, signal.SIGSTOP)
+            with pytest.raises(GatewayError, match="process host"):
+                for _ in range(1_000_000):
+                    interp.interrupt()
+            os.kill(host, signal.SIGCONT)
+
+        code = "print(1, flush=True)\nwhile True: pass"
+        assert await interp.execute(code, interrupt_often, talk.ask) == 130
+        assert await interp.execute(SHORT["python"], talk.sink, talk.ask) == 0
 
 
 async def test_interrupt_ends_a_question(root: Path, conversation: TALK) -> None:

@@ -39,6 +39,14 @@ def wait_until_read(fd: int) -> None:
         pass  # it is redirected to something other than a pipe
 
 
+def take_signals(fd: int) -> bytes:
+    """What Python has written to a descriptor for signals: a byte for each."""
+    try:
+        return os.read(fd, 4096)
+    except BlockingIOError:
+        return b""
+
+
 class Control:
     """The interpreter's end of the socket to the gateway.
 
@@ -103,10 +111,10 @@ class Control:
             ready = [] if self.interrupted else select.select([self.fd, self.wakeup], [], [])[0]
         finally:
             signal.set_wakeup_fd(others)
-        if self.wakeup in ready:
-            signals = os.read(self.wakeup, 4096)
-            if others >= 0:
-                os.write(others, signals)  # for an event loop of user code, which waits for it
+        # Also what came after `select`, which the next call would take for its own.
+        signals = take_signals(self.wakeup)
+        if signals and others >= 0:
+            os.write(others, signals)  # for an event loop of user code, which waits for it
         return self.fd in ready
 
     def take(self) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import select
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from .interpreter_control import Control, wait_until_read
+    from .interpreter_control import Control, take_signals, wait_until_read
 else:
     import _signal as signal
 
-    from interpreter_control import wait_until_read
+    from interpreter_control import take_signals, wait_until_read
 
 FOLDER = __file__.rpartition("/")[0]
 
@@ -56,11 +57,12 @@ class LuaInterpreter:
             self.set_hook = self.find_hook(runtime, library)
         except (AttributeError, OSError, ValueError):
             self.driver.arm(True)  # this lupa hides Lua's symbols, so the hook is always on
-        wakeup, wakeup_end = os.pipe()
-        os.set_blocking(wakeup_end, False)
+        self.wakeup, wakeup_end = os.pipe()
+        for end in (self.wakeup, wakeup_end):
+            os.set_blocking(end, False)
         signal.set_wakeup_fd(wakeup_end, warn_on_full_buffer=False)
         signal.signal(signal.SIGINT, lambda number, frame: None)
-        _thread.start_new_thread(self.watch, (wakeup,))
+        _thread.start_new_thread(self.watch, ())
 
     def find_hook(self, runtime: Any, library: str) -> Callable[[bool], None]:
         """A function that sets and removes Lua's count hook, from any thread.
@@ -84,21 +86,23 @@ class LuaInterpreter:
         set_hook(False)
         return set_hook
 
-    def watch(self, wakeup: int) -> None:
+    def watch(self) -> None:
         """In a thread: stop the running code at each SIGINT.
 
         Python's signal handlers run in the main thread, which is inside Lua.
         """
         # The signal has to reach the main thread, so that a blocking read there ends.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        while os.read(wakeup, 1):
+        while True:
+            select.select([self.wakeup], [], [])
             with self.lock:
-                if self.running:
+                if take_signals(self.wakeup) and self.running:
                     self.interrupted = True
                     self.set_hook(True)
 
     def execute(self, run: int, source: str, show: bool, piped: bool) -> None:
         with self.lock:
+            take_signals(self.wakeup)  # they were for the run before
             self.interrupted, self.running = False, True
         self.control.send("started", run=run)
         try:

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -74,12 +74,19 @@ class Place:
             fds=_fds(),
             children=Counter(map(_described, family(os.getpid())[1:])),
             files=Counter(
-                str(path)
+                path
                 for folder in self.folders
-                for path in folder.rglob("*")
-                if not _REMEMBERED.search(str(path))
+                for path in _paths_below(folder)
+                if not _REMEMBERED.search(path)
             ),
         )
+
+
+def _paths_below(folder: Path) -> Iterator[str]:
+    """All files and folders below a folder, but for those that vanish meanwhile."""
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            yield os.path.join(parent, name)
 
 
 def _counts(thread: str) -> bool:

@@ -209,19 +209,27 @@ class KernelHost:
         """Send a message with descriptors. Never blocks: messages are small, and the host is fast.
 
         Raises:
-            GatewayError: the host has died.
+            GatewayError: the host has died, or does not read.
         """
+        if not self._send(message, fds):
+            raise _host_died()
+
+    def _send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> bool:
+        """Send a message; returns False if the host has died, which `listen` is about to report."""
+        attached = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
         try:
-            attached = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
             self._connection.sendmsg([marshal.dumps(message)], attached)
+        except (BrokenPipeError, ConnectionResetError):
+            return False
         except OSError as exc:
             raise GatewayError(f"cannot reach the kernel's process host: {exc}") from exc
+        return True
 
     def _notify(self, process_id: int, message: dict[str, object]) -> None:
-        """Send a message about a program, unless it has ended."""
+        """Send a message about a program, unless it has ended, as all have if the host has died."""
         state = self._states.get(process_id)
         if state is not None and not state.ended.is_set():
-            self.send({**message, "id": process_id})
+            self._send({**message, "id": process_id})
 
     async def listen(self, scope: trio.CancelScope) -> None:
         """Handle the host's messages until the host ends.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -112,6 +113,27 @@ async def test_the_death_of_the_host(root: Path, conversation: TALK, isolation: 
     assert not alive(daemons[0])
     assert not alive(process.pid)
     assert not exists(root)
+
+
+async def test_signals_when_the_host_has_just_died(root: Path, isolation: Isolation) -> None:
+    """Before the gateway has been told of its death: its programs have ended with it."""
+    with trio.fail_after(30):
+        async with (
+            open_host(root, isolation) as host,
+            host.open_process(
+                ["cat"], env=environment(host), cwd=host.work, stdio=PIPED
+            ) as process,
+        ):
+            connection = select.poll()
+            connection.register(host._connection, select.POLLHUP)
+            os.kill(parent(process.pid), signal.SIGKILL)
+            connection.poll()  # meanwhile the event loop, which would be told, does not run
+            assert not host.ended.is_set()
+            process.interrupt()
+            process.kill()
+            await process.wait_signalled()
+            with pytest.raises(GatewayError, match="has died"):
+                await process.wait()
 
 
 async def test_a_host_that_hangs(root: Path, conversation: TALK, isolation: Isolation) -> None:

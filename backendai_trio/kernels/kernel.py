@@ -198,7 +198,7 @@ class TrioKernel:
 
         Cancellation:
             Is raised when the kernel has ended all the same, or after the grace time; six times as
-            long if it has not been started.
+            long if it has not been started, and twelve times while its manager is ending it.
 
         Endpoint: ``DELETE /session/{name}`` (docs/protocol.md, section 3.6).
         """
@@ -233,8 +233,8 @@ class TrioKernel:
             Whether it has ended. If not, a `KernelLeftBehindWarning` says why.
 
         Cancellation:
-            Is not raised. It leaves the kernel the grace time, or six times as long if it has not
-            been started.
+            Is not raised. It leaves the kernel the grace time; six times as long if it has not been
+            started, and twelve times while its manager is ending it.
 
         Endpoint: ``DELETE /session/{name}`` (docs/protocol.md, section 3.6).
         """

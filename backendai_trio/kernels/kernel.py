@@ -198,7 +198,7 @@ class TrioKernel:
 
         Cancellation:
             Is raised when the kernel has ended all the same, or after the grace time; six times as
-            long if it has not been started, and twelve times while its manager is ending it.
+            long if it has not been started, and twelve times once its manager is ending it.
 
         Endpoint: ``DELETE /session/{name}`` (docs/protocol.md, section 3.6).
         """
@@ -234,7 +234,7 @@ class TrioKernel:
 
         Cancellation:
             Is not raised. It leaves the kernel the grace time; six times as long if it has not been
-            started, and twelve times while its manager is ending it.
+            started, and twelve times once its manager is ending it.
 
         Endpoint: ``DELETE /session/{name}`` (docs/protocol.md, section 3.6).
         """

@@ -36,8 +36,9 @@ _FOLLOWING = 6
 """A session that is not started yet is followed to its end for this many grace times. Measured on
 manager 23.09.10: up to 50 s from the destroy of a waiting session to its start."""
 _ENDING = 12
-"""One that its manager is ending already, for this many. Measured on 26.9.6 on a busy machine: its
-agent's start of the kernel is given up after 85 s, and until then the session does not end."""
+"""One that was seen to be ended by its manager, for this many. Measured on 26.9.6 on a busy
+machine: the start of the kernel is given up after 85 s. Until then the session does not end, and
+then it may be listed as being started again, and be destroyed once more."""
 _CALM_SECONDS = (3.0, 30.0)
 _PASS = 10
 """A pass of a manager's scheduler starts what was destroyed since the pass began. It takes about as
@@ -80,7 +81,7 @@ async def destroy_kernel(
         kernel_id: its id; the token where the server gives none.
         started: whether the kernel has run. If not, its destroy is not the last word: up to 25.x
             the scheduler may start it all the same. So it is followed until the server lists it as
-            ended, for `following_seconds` at most; twice that while its manager is ending it.
+            ended, for `following_seconds` at most; twice that once its manager is ending it.
         force: whether it is destroyed in any state; see `TrioKernel.destroy`.
         recursive: whether the sessions that depend on it are destroyed as well.
 
@@ -158,7 +159,7 @@ async def end_kernel(
 
     Cancellation:
         Leaves it the grace time (`Config.grace_seconds`). A kernel that was not started is left
-        `following_seconds`, or twice that if its manager is ending it. It is not raised.
+        `following_seconds`, or twice that once its manager is ending it. It is not raised.
     """
     grace = client.config.grace_seconds
     # A session that is followed to its end has limits of its own, and a request may be on its way.
@@ -197,7 +198,7 @@ async def _follow_to_end(
     client: Client, token: str, kernel_id: str, *, force: bool, recursive: bool
 ) -> Statistics | None:
     """Destroy a session that may not have been started yet, and see that it ends."""
-    began = trio.current_time()
+    began, times = trio.current_time(), _FOLLOWING
     pauses = backoff(0.3, longest=3.0)
     state = KernelState("PENDING")  # to look first would be one more request for a busy server
     statistics: Statistics | None = None
@@ -223,7 +224,8 @@ async def _follow_to_end(
                 longest = max(longest, trio.current_time() - now)
                 shortest, most = _CALM_SECONDS
                 calm_at = trio.current_time() + min(max(shortest, _PASS * longest), most)
-        times = _ENDING if state.status == "TERMINATING" else _FOLLOWING
+        if state.status == "TERMINATING":
+            times = _ENDING
         left = began + times * client.config.grace_seconds - now
         if left <= 0:
             title = (

@@ -84,7 +84,7 @@ async def open_kernel(
         shield. A kernel that runs takes the grace time (`Config.grace_seconds`) at most. A manager
         refuses to destroy a session that it is starting, and up to 25.x may start one that was
         destroyed before: so from 20.09 on, a create that is not answered and a kernel that does not
-        run yet take up to six times as long (twelve while its manager is ending it), and 3 to 10 s
+        run yet take up to six times as long (twelve once its manager is ending it), and 3 to 10 s
         on a server that is not busy. Running out of time is reported as a `KernelLeftBehindWarning`
         with the token, and the kernel stays in the client's journal.
 

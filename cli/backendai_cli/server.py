@@ -13,6 +13,7 @@ from backendai_trio.config import Journal, journal_folder
 
 from .configuration import command_config
 from .console import Status, show_warnings
+from .termination import run_async
 
 if TYPE_CHECKING:
     from backendai_trio import Client, TrioKernel
@@ -85,7 +86,6 @@ def call_server(config: Config, call: Callable[[Client], Awaitable[T]]) -> T:
         config: settings of the server.
         call: gets a client of the server.
     """
-    import trio
 
     from backendai_trio import open_client
 
@@ -95,7 +95,7 @@ def call_server(config: Config, call: Callable[[Client], Awaitable[T]]) -> T:
         async with cancel_on_signals(), open_client(config) as client:
             return await call(client)
 
-    return trio.run(main)
+    return run_async(main)
 
 
 def call_kernel(name: str, action: str, call: Callable[[TrioKernel], Awaitable[T]]) -> T:

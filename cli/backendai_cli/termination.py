@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
-__all__ = ["EndedBySignal", "cancel_on_signals", "ending_signals"]
+__all__ = ["EndedBySignal", "cancel_on_signals", "ending_signals", "run_async"]
+
+T = TypeVar("T")
+
+
+def run_async(function: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+    """Run the Trio code of a command.
+
+    Where Ctrl-C is not handled yet or any more, it raises KeyboardInterrupt at checkpoints only.
+    Elsewhere it could come when a block has ended and its `__aexit__` is not awaited yet, which is
+    then left out: a nursery would be closed with its tasks still in it.
+
+    Args:
+        function: the code.
+        arguments: its arguments.
+
+    Returns:
+        What it returns.
+    """
+    import trio
+
+    return trio.run(function, *arguments, restrict_keyboard_interrupt_to_checkpoints=True)
 
 
 class EndedBySignal(Exception):

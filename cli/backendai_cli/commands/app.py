@@ -18,7 +18,7 @@ from ..parameters import NAME
 from ..server import configured_server
 from ..service_options import service_options
 from ..standard_streams import StandardStreams, is_pipe
-from ..termination import cancel_on_signals
+from ..termination import cancel_on_signals, run_async
 
 __all__ = ["command"]
 
@@ -78,8 +78,8 @@ def command(
     if stdio:
         if ctx.get_parameter_source("bind") is not click.core.ParameterSource.DEFAULT:
             raise click.UsageError("--stdio opens no port, so it takes no --bind")
-        return trio.run(_connect_standard_streams, session, name, options)
-    return trio.run(_serve, session, name, bind, options)
+        return run_async(_connect_standard_streams, session, name, options)
+    return run_async(_serve, session, name, bind, options)
 
 
 async def _serve(

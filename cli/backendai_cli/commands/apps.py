@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import click
-import trio
 
 from backendai_trio import find_kernel, open_client
 from backendai_trio.kernels import AppInfo, list_apps
@@ -13,6 +12,7 @@ from backendai_trio.kernels import AppInfo, list_apps
 from ..console import printable
 from ..parameters import NAME
 from ..server import configured_server
+from ..termination import run_async
 
 __all__ = ["command"]
 
@@ -31,7 +31,7 @@ def command(session: str, as_json: bool) -> None:
       backend.ai apps lab1
       backend.ai apps lab1 --json
     """
-    found = trio.run(_list, session)
+    found = run_async(_list, session)
     if as_json:
         rows = [
             {

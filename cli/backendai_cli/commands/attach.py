@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-import trio
 
 from backendai_trio import Config, find_kernel, open_client
 
@@ -13,7 +12,7 @@ from ..options import quiet_option
 from ..parameters import NAME
 from ..run.terminal import Detached, connect
 from ..server import configured_server
-from ..termination import cancel_on_signals
+from ..termination import cancel_on_signals, run_async
 
 __all__ = ["command"]
 
@@ -33,7 +32,7 @@ def command(kernel: str, quiet: bool) -> int:
     """
     check_terminal()
     config = configured_server(f"attach to the kernel {kernel}")
-    return trio.run(_attach, kernel, config, Status(quiet=quiet))
+    return run_async(_attach, kernel, config, Status(quiet=quiet))
 
 
 async def _attach(name: str, config: Config, status: Status) -> int:

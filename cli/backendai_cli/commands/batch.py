@@ -17,6 +17,7 @@ from ..options import local_option, new_token_option, quiet_option
 from ..parameters import LocalPath
 from ..runtime_argument import RUNTIME, WORDS
 from ..server import configured_server, open_server
+from ..termination import run_async
 from ..usage_errors import no_such_option
 
 __all__ = ["command"]
@@ -121,7 +122,6 @@ def command(
     selection.left_out.report(status)
     with open_server(status, local=local, lasting=bool(spec.mounts)) as config:
         # Imported here: a gateway loads in its process at the same time.
-        import trio
 
         from ..run.batch import JobRequest, follow_job
 
@@ -132,7 +132,7 @@ def command(
             token=client_token,
             max_wait=kernel.max_wait,
         )
-        return trio.run(follow_job, request, config, status)
+        return run_async(follow_job, request, config, status)
 
 
 def _job(line: str, timeout: float | None, starts_at: str) -> BatchJob:

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 import click
-import trio
 
 from backendai_trio import (
     AuthError,
@@ -27,6 +26,7 @@ from ..configuration import command_config
 from ..console import Status, printable
 from ..errors import message_of
 from ..tables import show_rows
+from ..termination import run_async
 
 __all__ = ["command"]
 
@@ -100,7 +100,7 @@ def _check(local: bool) -> Iterator[Finding]:
         return
     if config is not None:
         yield Finding("Settings", True, f"{config.endpoint.url} as {config.user}")
-        yield from trio.run(_check_server, config)
+        yield from run_async(_check_server, config)
         return
     yield Finding(
         "Settings",
@@ -112,7 +112,7 @@ def _check(local: bool) -> Iterator[Finding]:
 
     try:
         with open_gateway_process() as config:
-            yield from trio.run(_check_server, config)
+            yield from run_async(_check_server, config)
     except BackendError as exc:
         yield Finding("Gateway", False, message_of(exc))
 

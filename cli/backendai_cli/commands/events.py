@@ -6,7 +6,6 @@ import json
 from datetime import datetime
 
 import click
-import trio
 
 from backendai_trio import Client, NotFound, SessionEvent, find_kernel, open_client, open_events
 
@@ -14,7 +13,7 @@ from .. import exit_codes
 from ..console import Status, printable
 from ..parameters import NAME
 from ..server import configured_server
-from ..termination import cancel_on_signals
+from ..termination import cancel_on_signals, run_async
 
 __all__ = ["command"]
 
@@ -36,7 +35,7 @@ def command(session: str | None, as_json: bool) -> int:
       backend.ai events
       backend.ai events lab1 --json
     """
-    return trio.run(_follow, session, as_json)
+    return run_async(_follow, session, as_json)
 
 
 async def _follow(session: str | None, as_json: bool) -> int:

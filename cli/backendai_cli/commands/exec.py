@@ -11,6 +11,7 @@ from ..keyboard import check_terminal, window_size
 from ..parameters import NAME
 from ..run.media_options import MediaOptions, media_options
 from ..server import configured_server
+from ..termination import run_async
 
 __all__ = ["command"]
 
@@ -38,8 +39,6 @@ def command(kernel: str, arguments: tuple[str, ...], tty: bool, media: MediaOpti
         check_terminal("--tty")
     config = configured_server(f"run a command in the kernel {kernel}")
 
-    import trio
-
     from backendai_trio import BatchOptions
 
     from ..run.runner import Runner, RunRequest
@@ -57,4 +56,4 @@ def command(kernel: str, arguments: tuple[str, ...], tty: bool, media: MediaOpti
         window=window_size() if tty else None,
         media=media,
     )
-    return trio.run(Runner(request, config, Status(quiet=True)).run)
+    return run_async(Runner(request, config, Status(quiet=True)).run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-import trio
 
 from backendai_trio import BackendError, Client, Config, open_client
 from backendai_trio.config import Journal, LeftKernel, journal_folder
@@ -12,7 +11,7 @@ from backendai_trio.kernels import end_left_kernel
 from ..console import Status, count
 from ..errors import report_error
 from ..server import configured_server
-from ..termination import cancel_on_signals
+from ..termination import cancel_on_signals, run_async
 
 __all__ = ["command"]
 
@@ -31,7 +30,7 @@ def command(dry_run: bool) -> int:
       backend.ai gc --dry-run
       backend.ai --profile lab gc
     """
-    return trio.run(_collect, configured_server("end the kernels of killed commands"), dry_run)
+    return run_async(_collect, configured_server("end the kernels of killed commands"), dry_run)
 
 
 async def _collect(config: Config, dry_run: bool) -> int:

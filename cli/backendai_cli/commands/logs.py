@@ -13,7 +13,7 @@ from backendai_trio.kernels import kernel_logs, new_text, task_log
 from ..console import Status, write_bytes
 from ..parameters import NAME
 from ..server import configured_server
-from ..termination import cancel_on_signals
+from ..termination import cancel_on_signals, run_async
 
 __all__ = ["command"]
 
@@ -53,8 +53,8 @@ def command(kernel: str, follow: bool, container: str | None, task: bool) -> int
         raise click.UsageError("--task shows a whole log: it goes with neither -f nor --kernel")
     config = configured_server(f"show the log of the kernel {kernel}")
     if task:
-        return trio.run(_show_task, kernel, config)
-    return trio.run(_show, kernel, config, follow, container or "")
+        return run_async(_show_task, kernel, config)
+    return run_async(_show, kernel, config, follow, container or "")
 
 
 async def _show_task(container_id: str, config: Config) -> int:

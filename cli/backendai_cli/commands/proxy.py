@@ -13,7 +13,7 @@ from .. import exit_codes
 from ..console import Status
 from ..parameters import NAME
 from ..server import open_server
-from ..termination import ending_signals
+from ..termination import ending_signals, run_async
 
 __all__ = ["command"]
 
@@ -65,9 +65,7 @@ def command(bind: str, port: int, allow_origins: tuple[str, ...]) -> int:
     """
     status = Status()
     with open_server(status) as config:
-        import trio
-
-        return trio.run(_serve, config, bind, port, allow_origins, status)
+        return run_async(_serve, config, bind, port, allow_origins, status)
 
 
 async def _serve(

@@ -17,6 +17,7 @@ from ..options import (
 from ..run.media_options import MediaOptions, media_options
 from ..runtime_argument import RUNTIME
 from ..server import open_server
+from ..termination import run_async
 
 __all__ = ["command"]
 
@@ -61,7 +62,6 @@ def command(
     status = Status(quiet=quiet)
     with open_server(status, local=local, lasting=bool(spec.mounts)) as config:
         # Imported here: a gateway loads in its process at the same time.
-        import trio
 
         from ..repl.loop import Repl
         from ..run.kernel import KernelRequest
@@ -74,4 +74,4 @@ def command(
             stats=stats,
             max_wait=kernel.max_wait,
         )
-        return trio.run(Repl(request, config, status, media).run)
+        return run_async(Repl(request, config, status, media).run)

@@ -30,6 +30,7 @@ from ..run.program import (
 from ..run.sweep_options import sweep_options
 from ..runtime_argument import RUNTIME, WORDS
 from ..server import open_server
+from ..termination import run_async
 
 if TYPE_CHECKING:
     from backendai_trio import Case, Config
@@ -157,7 +158,6 @@ def _run_once(
     arguments: RunArguments, uploads: list[Upload], config: Config, status: Status
 ) -> int:
     # Imported here: a gateway loads in its process at the same time.
-    import trio
 
     from ..run.kernel import KernelRequest
     from ..run.runner import Runner, RunRequest
@@ -180,7 +180,7 @@ def _run_once(
         window=window_size() if arguments.tty else None,
         media=arguments.media,
     )
-    return trio.run(Runner(request, config, status).run)
+    return run_async(Runner(request, config, status).run)
 
 
 def _run_sweep(
@@ -190,7 +190,6 @@ def _run_sweep(
     config: Config,
     status: Status,
 ) -> int:
-    import trio
 
     from ..run.sweep import SweepRequest, run_sweep
 
@@ -208,4 +207,4 @@ def _run_sweep(
         stats=arguments.stats,
         media=arguments.media,
     )
-    return trio.run(run_sweep, request, config, status)
+    return run_async(run_sweep, request, config, status)

@@ -34,7 +34,7 @@ from ..open_files import raise_open_files
 from ..options import parse_pairs
 from ..parameters import NAME, STREAM, LocalPath, Stream
 from ..secret_files import SECRET_FILE, read_secret
-from ..termination import ending_signals
+from ..termination import ending_signals, run_async
 
 __all__ = ["command"]
 
@@ -239,10 +239,10 @@ def command(
         release=era or "",
     )
     if print_env:
-        return trio.run(_print_env, options)
+        return run_async(_print_env, options)
     raise_open_files()
     again = _print_env_command(options, secret_key_file)
-    return trio.run(_serve, options, again)
+    return run_async(_serve, options, again)
 
 
 def _secret(file: Path | Stream | None) -> str | None:

@@ -11,6 +11,7 @@ from ..keyboard import check_terminal
 from ..options import local_option, quiet_option, token_option
 from ..runtime_argument import RUNTIME
 from ..server import open_server
+from ..termination import run_async
 
 __all__ = ["command"]
 
@@ -44,7 +45,6 @@ def command(
     status = Status(quiet=quiet)
     with open_server(status, local=local, lasting=bool(spec.mounts)) as config:
         # Imported here: a gateway loads in its process at the same time.
-        import trio
 
         from ..run.kernel import KernelRequest
         from ..run.terminal import run_shell
@@ -56,4 +56,4 @@ def command(
             max_wait=kernel.max_wait,
         )
         embedded = local or command_config() is None
-        return trio.run(run_shell, config, request, status, embedded)
+        return run_async(run_shell, config, request, status, embedded)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import trio
+
 from backendai_trio import TrioVFolder, create_vfolder, list_vfolders
 
 from .cells import Cell
 
-__all__ = ["CONTENT", "files_of", "folder_name", "folders", "local_file", "names"]
+__all__ = ["CONTENT", "files_of", "folder_name", "folders", "local_file", "names", "one_file_of"]
 
 CONTENT = bytes(range(256)) * 600
+_RENAME_SECONDS = 10.0
 
 
 def local_file(cell: Cell) -> Path:
@@ -43,3 +46,14 @@ async def folders(cell: Cell, *files: str) -> tuple[TrioVFolder, TrioVFolder]:
 
 async def files_of(folder: TrioVFolder) -> dict[str, int]:
     return {file.name: file.size for file in await folder.list_files()}
+
+
+async def one_file_of(folder: TrioVFolder) -> str:
+    """The name of the one file, with `CONTENT`. While a server renames a file, a list can show both
+    names or none, and the client may have left."""
+    with trio.fail_after(_RENAME_SECONDS):
+        while True:
+            there = await files_of(folder)
+            if list(there.values()) == [len(CONTENT)]:
+                return next(iter(there))
+            await trio.sleep(0.01)

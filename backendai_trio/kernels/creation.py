@@ -18,7 +18,7 @@ from ..wire.kernel_states import NOT_NOW
 from ..wire.kernels import CreateReply, CreateRequest, Statistics
 from ..wire.resumable import RESUMABLE_STREAMS
 from .kernel import TrioKernel
-from .lifecycle import destroy_kernel, following_seconds, warn_of_kernel
+from .lifecycle import destroy_kernel, ending_seconds, following_seconds, warn_of_kernel
 from .lookup import living_state
 from .own_project import with_known_project, with_own_project
 from .refused_creates import advice_for
@@ -155,17 +155,19 @@ class _Creation:
         grace = client.config.grace_seconds
         limit = following_seconds(client) if self._follows else grace
         left = f"the server did not answer the create within {limit:g} s"
-        with finish_within(limit):
+        most = ending_seconds(client) if self._follows else grace
+        with finish_within(most):
             try:
-                with trio.move_on_after(max(grace - _LAST_SECONDS, limit / 2)):
-                    await call.settle()
-                if not call.done and not self._create.reuse:
-                    async with trio.open_nursery() as nursery:
-                        nursery.start_soon(_keep_destroying, client, token)
+                with trio.move_on_after(limit):
+                    with trio.move_on_after(max(grace - _LAST_SECONDS, limit / 2)):
                         await call.settle()
-                        nursery.cancel_scope.cancel()
+                    if not call.done and not self._create.reuse:
+                        async with trio.open_nursery() as nursery:
+                            nursery.start_soon(_keep_destroying, client, token)
+                            await call.settle()
+                            nursery.cancel_scope.cancel()
                 if call.done:
-                    left = f"its end was not confirmed within {limit:g} s"
+                    left = f"its end was not confirmed within {most:g} s"
                     if not (left := await self._destroy_made(call)):
                         return
             except BackendError as exc:

@@ -28,7 +28,14 @@ from ..wire.resumable import RESUMABLE_STREAMS
 from .lookup import kernel_state, living_state
 from .shields import finish_within
 
-__all__ = ["address_of", "destroy_kernel", "end_kernel", "following_seconds", "warn_of_kernel"]
+__all__ = [
+    "address_of",
+    "destroy_kernel",
+    "end_kernel",
+    "ending_seconds",
+    "following_seconds",
+    "warn_of_kernel",
+]
 
 _END_SECONDS = 60.0
 """Limit for the destroy at a block's ordinary end; a loaded manager takes more than 10 s."""
@@ -58,6 +65,20 @@ def following_seconds(client: Client) -> float:
     """How long a session that has not been started yet is followed to its end, in seconds: six
     times `Config.grace_seconds`, since managers refuse to destroy one that they are starting."""
     return _FOLLOWING * client.config.grace_seconds
+
+
+def ending_seconds(client: Client) -> float:
+    """How long the end of a session that has not been started yet may take in all, in seconds:
+    twelve times `Config.grace_seconds` where it is followed, which has limits of its own, and a
+    moment; else `following_seconds`."""
+    if not _follows(client):
+        return following_seconds(client)
+    return (_ENDING + 1) * client.config.grace_seconds
+
+
+def _follows(client: Client) -> bool:
+    """Whether sessions that have not been started yet are followed to their end."""
+    return client.era.takes_ids and not client.has(RESUMABLE_STREAMS)
 
 
 async def destroy_kernel(
@@ -97,7 +118,7 @@ async def destroy_kernel(
     Endpoint: ``DELETE /session/{name}`` (docs/protocol.md, section 3.6).
     """
     query = destroy_query(client.hello, client.era, force=force, recursive=recursive)
-    if not started and client.era.takes_ids and not client.has(RESUMABLE_STREAMS):
+    if not started and _follows(client):
         return await _follow_to_end(client, token, kernel_id, force=force, recursive=recursive)
     give_up = trio.current_time() + client.config.grace_seconds
     give_up_unreachable = math.inf
@@ -162,8 +183,7 @@ async def end_kernel(
         `following_seconds`, or twice that once its manager is ending it. It is not raised.
     """
     grace = client.config.grace_seconds
-    # A session that is followed to its end has limits of its own, and a request may be on its way.
-    limit, shield = (_END_SECONDS if started else (_ENDING + 1) * grace), False
+    limit, shield = (_END_SECONDS if started else ending_seconds(client)), False
     left = ""
     for _ in range(2):
         try:
@@ -198,52 +218,51 @@ async def _follow_to_end(
     client: Client, token: str, kernel_id: str, *, force: bool, recursive: bool
 ) -> Statistics | None:
     """Destroy a session that may not have been started yet, and see that it ends."""
-    began, times = trio.current_time(), _FOLLOWING
+    began = trio.current_time()
     pauses = backoff(0.3, longest=3.0)
     state = KernelState("PENDING")  # to look first would be one more request for a busy server
     statistics: Statistics | None = None
     tried: tuple[str, bool] | None = None
     calm_at, longest = 0.0, 0.0
-    while True:
-        now = trio.current_time()
-        if state.ended and (state.status == "TERMINATED" or now >= calm_at):
-            return statistics
-        kind = state.status, state.is_stuck
-        if not state.ended and state.status != "TERMINATING" and kind != tried:
-            # Without force a manager refuses it in these states to the end of time.
-            query = destroy_query(
-                client.hello,
-                client.era,
-                force=force or state.status == "ERROR" or state.is_stuck,
-                recursive=recursive,
-            )
-            answered, used = await _try_to_destroy(client, token, kernel_id, query)
-            statistics = used or statistics
-            tried = kind if answered else None
-            if answered and client.hello.revives_cancelled:
-                longest = max(longest, trio.current_time() - now)
-                shortest, most = _CALM_SECONDS
-                calm_at = trio.current_time() + min(max(shortest, _PASS * longest), most)
-        if state.status == "TERMINATING":
-            times = _ENDING
-        left = began + times * client.config.grace_seconds - now
-        if left <= 0:
-            title = (
-                "may still be started: it was destroyed while it waited for its resources"
-                if state.ended
-                else f"has not ended: the server lists it as {state.status}"
-            )
-            raise ServerError(
-                200,
-                title=f"The kernel {token!r} {title}",
-                request=f"DELETE {client.era.session_path(kernel_id)}",
-            )
-        await trio.sleep(min(next(pauses), left))
-        try:
-            state = await kernel_state(client, token, kernel_id)
-        except BackendError as exc:
-            if not is_transient(exc, also=TWO_TRANSACTIONS):
-                raise
+    with trio.CancelScope(deadline=began + following_seconds(client)) as scope:
+        while not state.ended or (state.status != "TERMINATED" and trio.current_time() < calm_at):
+            kind = state.status, state.is_stuck
+            if state.status == "TERMINATING":
+                scope.deadline = began + _ENDING * client.config.grace_seconds
+                tried = None  # should it be started again after this
+            elif not state.ended and kind != tried:
+                # Without force a manager refuses it in these states to the end of time.
+                query = destroy_query(
+                    client.hello,
+                    client.era,
+                    force=force or state.status == "ERROR" or state.is_stuck,
+                    recursive=recursive,
+                )
+                asked = trio.current_time()
+                answered, used = await _try_to_destroy(client, token, kernel_id, query)
+                statistics = used or statistics
+                tried = kind if answered else None
+                if answered and client.hello.revives_cancelled:
+                    longest = max(longest, trio.current_time() - asked)
+                    shortest, most = _CALM_SECONDS
+                    calm_at = trio.current_time() + min(max(shortest, _PASS * longest), most)
+            await trio.sleep(next(pauses))
+            try:
+                state = await kernel_state(client, token, kernel_id)
+            except BackendError as exc:
+                if not is_transient(exc, also=TWO_TRANSACTIONS):
+                    raise
+        return statistics
+    title = (
+        "may still be started: it was destroyed while it waited for its resources"
+        if state.ended
+        else f"has not ended: the server lists it as {state.status}"
+    )
+    raise ServerError(
+        200,
+        title=f"The kernel {token!r} {title}",
+        request=f"DELETE {client.era.session_path(kernel_id)}",
+    )
 
 
 async def _try_to_destroy(

@@ -243,13 +243,29 @@ async def test_destroy_by_force_is_asked_for_in_each_request() -> None:
     assert manager.asked("DELETE") == [f"{path}?forced=true&recursive=true"] * 2
 
 
-@pytest.mark.parametrize("last", ["TERMINATING", "CREATING"])
+@pytest.mark.parametrize("last", ["TERMINATING", "CREATING", "PREPARING", "PENDING"])
 async def test_session_that_its_manager_is_ending_gets_more_time(last: str) -> None:
-    """As long as an agent hangs at its start, the session does not end (26.9.6: 85 s)."""
+    """As long as an agent hangs at its start, the session does not end (26.9.6: 85 s). It may then
+    be listed as being started again."""
     manager = Manager(states=["PREPARING", "TERMINATING", last], destroys=[ENDED])
     async with client_of(manager, grace_seconds=0.1) as client:
         began = trio.current_time()
         with pytest.warns(KernelLeftBehindWarning, match=f"lists it as {last}"):
             await cancel_while_it_waits(client, manager)
     assert trio.current_time() - began >= 12 * 0.1
-    assert len(manager.asked("DELETE")) == 1 + (last == "CREATING")
+    assert len(manager.asked("DELETE")) == 1 + (last != "TERMINATING")
+
+
+async def test_destroy_that_is_not_answered_is_given_up() -> None:
+    manager = Manager(states=["PREPARING"], destroys=[b""])
+    forever = trio.Event()
+
+    async def serve(stream: trio.SocketStream, head: str) -> bool:
+        if head.startswith("DELETE"):
+            await forever.wait()
+        return await Manager.serve(manager, stream, head)
+
+    manager.serve = serve  # type: ignore[method-assign]
+    async with client_of(manager, grace_seconds=0.1) as client:
+        with pytest.warns(KernelLeftBehindWarning, match="abc"):
+            await cancel_while_it_waits(client, manager)

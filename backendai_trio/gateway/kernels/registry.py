@@ -314,6 +314,7 @@ class SessionRegistry:
                     self._remove(item.session)
             except Exception:  # such as a full disk: the next one has its turn all the same
                 _log.exception("what kernel %r has left is not recorded", item.token)
+            item.settle()  # it may have ended before it had begun
             self._start_next()
 
     def _remove(self, session: Session) -> None:

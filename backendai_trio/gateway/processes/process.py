@@ -56,12 +56,13 @@ class ProcessState:
     failure: tuple[int, str] | None = None
     """Errno and text, if it could not be started."""
     exit_code: int | None = None
-    signals: deque[trio.Event] = field(default_factory=deque)
-    """One for each signal that the host was asked for and has not sent yet."""
+    signals: deque[tuple[int, trio.Event]] = field(default_factory=deque)
+    """Signals that the host was asked for and has not sent yet."""
 
     def note_signal(self) -> None:
         """The host has sent the first of these signals."""
-        self.signals.popleft().set()
+        _, sent = self.signals.popleft()
+        sent.set()
 
     def end(self) -> None:
         """The program has ended, and gets no signals any more."""
@@ -112,7 +113,8 @@ class Process:
     async def wait_signalled(self) -> None:
         """Wait until it has got all signals so far, or has ended."""
         if self._state.signals:
-            await self._state.signals[-1].wait()
+            _, sent = self._state.signals[-1]
+            await sent.wait()
         else:
             await trio.lowlevel.checkpoint()
 
@@ -157,10 +159,15 @@ class Process:
             self._signal(signal.SIGWINCH)
 
     def _signal(self, number: signal.Signals) -> None:
-        """Send a signal to its process group, unless it has ended."""
-        if not self._state.ended.is_set():
+        """Send a signal to its process group, unless it has ended.
+
+        One that is not sent yet is not sent again: it would have the same effect. (A flood of
+        them makes handlers in Python call themselves until the stack is full.)
+        """
+        state = self._state
+        if not state.ended.is_set() and all(number != waiting for waiting, _ in state.signals):
             self._notify_host({"op": "signal", "signal": int(number)})
-            self._state.signals.append(trio.Event())  # only if the host was told
+            state.signals.append((number, trio.Event()))  # only if the host was told
 
     async def run(self, sink: Sink, ask: Ask | None) -> int:
         """Deliver its output and answer its requests for input until it ends.

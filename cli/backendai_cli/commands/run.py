@@ -207,4 +207,4 @@ def _run_sweep(
         stats=arguments.stats,
         media=arguments.media,
     )
-    return run_async(run_sweep, request, config, status)
+    return run_sweep(request, config, status)

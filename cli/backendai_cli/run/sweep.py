@@ -39,7 +39,7 @@ from ..console import Status, count, printable, uses_color, write_bytes
 from ..errors import message_of
 from ..server import journal_for
 from ..tables import statistics_lines
-from ..termination import EndedBySignal, cancel_on_signals
+from ..termination import EndedBySignal, cancel_on_signals, run_async
 from .code_arguments import set_arguments
 from .manager_pictures import open_pictures
 from .manager_programs import command_of_program, guarded_code
@@ -98,8 +98,8 @@ class _Line(NamedTuple):
     text: str
 
 
-async def run_sweep(request: SweepRequest, config: Config, status: Status) -> int:
-    """Run a sweep; returns the exit code of the command.
+def run_sweep(request: SweepRequest, config: Config, status: Status) -> int:
+    """Run a sweep; returns the exit code of the command. Blocks: files may be pipes.
 
     Raises:
         click.ClickException: the results cannot be read or written; no kernel was created then.
@@ -111,14 +111,17 @@ async def run_sweep(request: SweepRequest, config: Config, status: Status) -> in
         status.info(f"{before} of {count(len(request.cases), 'case')} succeeded before.")
     path = request.results or request.resume
     with ResultsFile.opened(path, resumed=path == request.resume) as results:
-        sweep = _Sweep(request, todo, results, status)
-        try:
-            async with cancel_on_signals():
-                return await sweep.run(config)
-        except EndedBySignal:
-            status.clear()
-            sweep.report_summary()
-            raise
+        return run_async(_run_cases, _Sweep(request, todo, results, status), config, status)
+
+
+async def _run_cases(sweep: _Sweep, config: Config, status: Status) -> int:
+    try:
+        async with cancel_on_signals():
+            return await sweep.run(config)
+    except EndedBySignal:
+        status.clear()
+        sweep.report_summary()
+        raise
 
 
 class _Sweep:

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from backendai_trio import (
+    BackendError,
     Finished,
     GatewayOptions,
     InputRequest,
@@ -26,7 +27,10 @@ from backendai_trio import (
     query,
 )
 from backendai_trio.gateway import GatewayLimits
+from backendai_trio.gateway.kernels import running
 from backendai_trio.gateway.kernels.queue import QueuedSession
+from backendai_trio.gateway.kernels.run import Run
+from backendai_trio.gateway.kernels.session import Session
 from backendai_trio.kernels import BatchJob, BatchResult, enqueue_kernel, run_batch
 from backendai_trio.wire.execution import ExecuteRequest
 
@@ -116,6 +120,28 @@ async def test_batch_session_whose_process_host_is_killed_has_a_result() -> None
     (result,) = results
     assert (result.succeeded, result.exit_code, result.reason) == (False, 1, "task-failed")
     assert result.log == "up\nthe kernel's process host has died\n"
+
+
+async def test_batch_session_whose_process_host_dies_at_its_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before its command is started. Its create is answered, and the session has failed."""
+    start_job = running.start_job
+
+    def start_late(session: Session, job: BatchJob) -> Run:
+        os.kill(session.host.own_pid, signal.SIGKILL)
+        session.host.ended.set()
+        return start_job(session, job)
+
+    monkeypatch.setattr(running, "start_job", start_late)
+    options = GatewayOptions(isolation="process-group")
+    async with open_gateway(options) as gateway, open_client(gateway.config) as client:
+        job = BatchJob("echo up")
+        with trio.fail_after(30), pytest.raises(BackendError):
+            await run_batch(client, PYTHON, job, token="job")
+        assert gateway.tokens() == []
+        (row,) = await list_kernels(client, status="TERMINATED")
+        assert row.reason == "failed"
 
 
 async def test_kernel_whose_task_fails_ends_by_itself(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,10 +1,11 @@
-"""Calls into the Trio thread: their context, and what becomes of an interrupted call's work."""
+"""Calls into the Trio thread: context, errors, closed objects, and interrupted calls."""
 
 from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
 
+import pytest
 import trio
 import trio.testing
 
@@ -84,3 +85,69 @@ def test_undoing_that_fails_is_no_error_of_the_caller() -> None:
     assert waiting.wait(call) == 1
     waiting._join(call)
     assert in_trio(make) == 1
+
+
+def test_error_is_the_very_object() -> None:
+    error = ValueError("of the work")
+
+    async def fail() -> None:
+        await trio.lowlevel.checkpoint()
+        raise error
+
+    with pytest.raises(ValueError, match="of the work") as caught:
+        waiting.wait(calls.Call(fail))
+    assert caught.value is error
+    assert [entry.name for entry in caught.traceback][-1] == "fail"
+
+
+def test_result_that_nobody_wants_is_undone() -> None:
+    """Stopped when it is over already, and stopped when it does not let itself be cancelled."""
+    undone: list[int] = []
+
+    async def make(number: int) -> int:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(0.05)
+        return number
+
+    async def undo(number: int) -> None:
+        await trio.lowlevel.checkpoint()
+        undone.append(number)
+
+    late = calls.Call(lambda: make(1), undo=undo)
+    assert waiting.wait(late) == 1
+    waiting._join(late)
+    early = calls.Call(lambda: make(2), undo=undo)
+    early.submit(lambda: None)
+    waiting._join(early)
+    never = calls.Call(lambda: make(3), undo=undo)
+    waiting._join(never)
+    assert undone == [1, 2]
+
+
+def test_closed_object_refuses_calls(served: TestGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    from threading import Thread
+
+    from backendai_trio import Kernel
+
+    for name, value in served.environ.items():
+        monkeypatch.setenv(name, value)
+    failures: list[BaseException] = []
+    with Kernel.get_or_create("python") as kernel:
+        run = kernel.stream_execute("input()")
+        next(run)  # the question
+
+        def read() -> None:
+            try:
+                next(run)
+            except BaseException as exc:  # noqa: ASYNC103 (for the main thread)
+                failures.append(exc)
+
+        reader = Thread(target=read)
+        reader.start()
+        run.close()
+        reader.join()
+        assert isinstance(failures[0], trio.ClosedResourceError | StopIteration)
+        with pytest.raises(trio.ClosedResourceError):
+            run.send_stdin(b"x")
+        run.close()
+        assert run.closed

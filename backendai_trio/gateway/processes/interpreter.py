@@ -17,6 +17,8 @@ from .program_streams import PIPED
 
 __all__ = ["Interpreter", "open_interpreter"]
 
+_Phase = Literal["idle", "completing", "preparing", "submitted", "running", "done"]
+"""What an interpreter does; the last four are of a run."""
 #: A run that is cancelled before it has begun can be interrupted only once it has; this is how long
 #: to wait for that. An interpreter takes 50 ms to start.
 START_SECONDS = 2.0
@@ -56,10 +58,8 @@ class Interpreter:
         self._process = process
         self._control = process.control
         self._received = bytearray()
-        self._busy = False
         self._run = 0
-        self._phase: Literal["idle", "preparing", "submitted", "running", "done"] = "idle"
-        """Of the run."""
+        self._phase: _Phase = "idle"
         self._interrupt_at_start = False
         self._reads_terminal = False
 
@@ -118,7 +118,7 @@ class Interpreter:
 
         Cancellation: the code is interrupted. If it goes on nevertheless, it delays the next run.
         """
-        with self._exclusively():
+        with self._exclusively("preparing"):
             self._run += 1
             message = {"op": "execute", "run": self._run, "code": source}
             message |= {"show": show_value, "piped": piped}
@@ -128,7 +128,6 @@ class Interpreter:
                 self._reads_terminal = True
                 return await (ask_bytes or ask)(is_password)
 
-            self._phase = "preparing"
             try:
                 await self._process.wait_signalled()  # interrupts of the run before
                 async with self._process.streaming(sink, ask_terminal):
@@ -141,8 +140,6 @@ class Interpreter:
                     except trio.BrokenResourceError:
                         pass  # the kernel is ending, and has killed the process before
                 raise
-            finally:
-                self._phase = "idle"
 
     async def drain(self, sink: Sink) -> None:
         """Deliver everything that running code has written so far."""
@@ -159,7 +156,7 @@ class Interpreter:
             trio.BusyResourceError: code is running.
             GatewayError: the interpreter has died.
         """
-        with self._exclusively():
+        with self._exclusively("completing"):
             await self._send({"op": "complete", "code": code, "options": dict(options)})
             while (event := await self._receive()) is not None:
                 if event["ev"] == "completions":
@@ -168,16 +165,16 @@ class Interpreter:
             raise GatewayError("the interpreter has ended")
 
     @contextmanager
-    def _exclusively(self) -> Iterator[None]:
-        if self._busy:
+    def _exclusively(self, phase: _Phase) -> Iterator[None]:
+        if self._phase != "idle":
             raise trio.BusyResourceError("this interpreter is doing something else")
         if not self.alive:
             raise GatewayError("the interpreter has ended")
-        self._busy = True
+        self._phase = phase
         try:
             yield
         finally:
-            self._busy = False
+            self._phase = "idle"
 
     async def _interrupt_once_started(self) -> None:
         """Interrupt this run; if it was submitted, wait until it has begun."""

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import Protocol
 
 import trio
 
@@ -26,6 +27,7 @@ from backendai_trio.kernels import PYTHON_RULE, FileInfo, Listing
 from ..console import Status, count, printable
 from ..languages import command_of, language_of
 from .manager_programs import any_source_has
+from .media_options import MediaOptions
 
 __all__ = ["ProgramPictures", "open_pictures"]
 
@@ -34,6 +36,22 @@ _PART = re.compile(r"[0-9]{6,9}\.[0-9]{3}")
 _MOST_PICTURES = 1000
 _REMOVE_SECONDS = 5.0
 _SKIP = "Let the program save pictures to files, or leave them out with --media skip"
+
+
+class ProgramRequest(Protocol):
+    """What a command line asks for, as far as it matters here."""
+
+    @property
+    def uploads(self) -> Sequence[Upload]:
+        """The files of the program."""
+
+    @property
+    def options(self) -> BatchOptions:
+        """With the script that is the program."""
+
+    @property
+    def media(self) -> MediaOptions:
+        """What to do with pictures."""
 
 
 class ProgramPictures:
@@ -154,9 +172,8 @@ class ProgramPictures:
 async def open_pictures(
     kernel: TrioKernel,
     options: BatchOptions,
-    uploads: Sequence[Upload],
+    request: ProgramRequest,
     runtime: str,
-    program: str,
     *,
     keeps_kernel: bool,
     status: Status,
@@ -164,25 +181,24 @@ async def open_pictures(
 ) -> AsyncIterator[ProgramPictures]:
     """Run a program that may show pictures in the block, and show them at its end.
 
-    There are no pictures if none of the files speaks of any, the program's command is not known,
-    the server sends no files of kernels (before 1.4), or is a gateway, which sends pictures by
-    itself.
+    There are no pictures if they are not asked for, none of the files speaks of any, the program's
+    command is not known, the server sends no files of kernels (before 1.4), or is a gateway, which
+    sends pictures by itself.
 
     Args:
         kernel: where the program is to run.
         options: what is to be run, from `command_of_program`.
-        uploads: the files of the program.
+        request: what the command line asks for.
         runtime: runtime or image.
-        program: the script that is the program; ``""`` for what the runtime runs by itself.
         keeps_kernel: whether the kernel stays; nothing of this stays in it.
         status: where to warn.
         label: what warnings begin with.
     """
     pictures = ProgramPictures(kernel, options, status, label)
-    command = _command_of(options, runtime, program)
+    command = _command_of(options, runtime, request.options.program)
     keeps_none = kernel.client.hello.features or kernel.client.era.prefix
     try:
-        if command and not keeps_none and await _may_show(uploads):
+        if command and not keeps_none and await _may_show(request):
             await pictures.prepare(command)
         yield pictures
     finally:
@@ -190,8 +206,10 @@ async def open_pictures(
             await pictures.remove()  # noqa: ASYNC102 (shielded there)
 
 
-async def _may_show(uploads: Sequence[Upload]) -> bool:
-    return await trio.to_thread.run_sync(any_source_has, _SHOWS, uploads, ".py")
+async def _may_show(request: ProgramRequest) -> bool:
+    if request.media.media == "skip":
+        return False
+    return await trio.to_thread.run_sync(any_source_has, _SHOWS, request.uploads, ".py")
 
 
 def _pictures_in(listing: Listing) -> Iterator[list[FileInfo]]:

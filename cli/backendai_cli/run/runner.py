@@ -152,14 +152,9 @@ class Runner:
         request = self._request
         runtime = self._runtime
         options = command_of_program(request.options, runtime)
+        keeps = request.keeps_kernel
         async with open_pictures(
-            kernel,
-            options,
-            request.uploads if request.media.media != "skip" else (),
-            runtime,
-            request.options.program,
-            keeps_kernel=request.keeps_kernel,
-            status=self._status,
+            kernel, options, request, runtime, keeps_kernel=keeps, status=self._status
         ) as pictures:
             options = await self._with_input(kernel, pictures.options)
             code = await self._execute(kernel, options)

@@ -220,18 +220,12 @@ class _Sweep:
         options = append_arguments(options)
         if request.uploads and not kernel.client.hello.features:
             options = command_of_program(options, runtime)
+        label = f"{name.full}: "
         async with open_pictures(
-            kernel,
-            options,
-            request.uploads if request.media.media != "skip" else (),
-            runtime,
-            request.options.program,
-            keeps_kernel=False,
-            status=self._status,
-            label=f"{name.full}: ",
+            kernel, options, request, runtime, keeps_kernel=False, status=self._status, label=label
         ) as pictures:
             outcome = await self._execute(kernel, pictures.options, name)
-            await pictures.show(partial(self._media.present, label=f"{name.full}: "))
+            await pictures.show(partial(self._media.present, label=label))
         return outcome
 
     async def _execute(self, kernel: TrioKernel, options: BatchOptions, name: _Name) -> Outcome:

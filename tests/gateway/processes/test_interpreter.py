@@ -241,6 +241,12 @@ async def test_interrupts_at_any_time_never_end_the_interpreter(
     assert talk.said[-1] == ("stdout", b"usable\n")
 
 
+@pytest.fixture(params=["python", "lua"])
+def language(request: pytest.FixtureRequest) -> str:
+    """Each language of an interpreter."""
+    return str(request.param)
+
+
 SHORT = {"python": "for i in range(10_000): pass", "lua": "for i = 1, 10000 do end"}
 UNTIL_END = {
     "python": "import os\nprint(1, flush=True)\nwhile not os.path.exists('end'): pass",
@@ -248,12 +254,11 @@ UNTIL_END = {
 }
 
 
-@pytest.mark.parametrize("name", ["python", "lua"])
 async def test_interrupts_at_the_end_do_not_reach_the_next_run(
-    root: Path, conversation: TALK, name: str
+    root: Path, conversation: TALK, language: str
 ) -> None:
     """They come when the code is over: before the interpreter's message of it is read, or after."""
-    async with interpreter(root, name) as interp:
+    async with interpreter(root, language) as interp:
         talk = conversation()
         receive = interp._receive
 
@@ -272,16 +277,15 @@ async def test_interrupts_at_the_end_do_not_reach_the_next_run(
             interp._receive = receive_late  # type: ignore[method-assign]
             assert await interp.execute("x = 1", talk.sink, talk.ask) == 0
             interp._receive = receive  # type: ignore[method-assign]
-            assert await interp.execute(SHORT[name], talk.sink, talk.ask) == 0
+            assert await interp.execute(SHORT[language], talk.sink, talk.ask) == 0
             assert await interp.execute("print(1)", interrupt_when_done, talk.ask) == 0
-            assert await interp.execute(SHORT[name], talk.sink, talk.ask) == 0
+            assert await interp.execute(SHORT[language], talk.sink, talk.ask) == 0
 
 
-@pytest.mark.parametrize("name", ["python", "lua"])
 async def test_next_run_waits_until_interrupts_are_sent(
-    root: Path, conversation: TALK, name: str
+    root: Path, conversation: TALK, language: str
 ) -> None:
-    async with interpreter(root, name) as interp:
+    async with interpreter(root, language) as interp:
         talk = conversation()
         host = int(stat(interp._process.pid)[1])
         end = root / "work" / "end"
@@ -295,10 +299,10 @@ async def test_next_run_waits_until_interrupts_are_sent(
         codes: list[int] = []
 
         async def go_on() -> None:
-            codes.append(await interp.execute(SHORT[name], talk.sink, talk.ask))
+            codes.append(await interp.execute(SHORT[language], talk.sink, talk.ask))
 
         for _ in range(20):
-            assert await interp.execute(UNTIL_END[name], interrupt_late, talk.ask) == 0
+            assert await interp.execute(UNTIL_END[language], interrupt_late, talk.ask) == 0
             end.unlink()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(go_on)
@@ -308,10 +312,9 @@ async def test_next_run_waits_until_interrupts_are_sent(
             assert codes.pop() == 0
 
 
-@pytest.mark.parametrize("name", ["python", "lua"])
-async def test_many_interrupts_at_once(root: Path, conversation: TALK, name: str) -> None:
+async def test_many_interrupts_at_once(root: Path, conversation: TALK, language: str) -> None:
     """Each is one signal at most, so that handlers are not called within themselves."""
-    async with interpreter(root, name) as interp:
+    async with interpreter(root, language) as interp:
         talk = conversation()
         host = int(stat(interp._process.pid)[1])
 
@@ -324,8 +327,8 @@ async def test_many_interrupts_at_once(root: Path, conversation: TALK, name: str
                 os.kill(host, signal.SIGCONT)
 
         for _ in range(10):
-            assert await interp.execute(UNTIL_END[name], interrupt_often, talk.ask) == 130
-            assert await interp.execute(SHORT[name], talk.sink, talk.ask) == 0
+            assert await interp.execute(UNTIL_END[language], interrupt_often, talk.ask) == 130
+            assert await interp.execute(SHORT[language], talk.sink, talk.ask) == 0
 
 
 async def test_interrupt_ends_a_question(root: Path, conversation: TALK) -> None:

@@ -163,13 +163,23 @@ class Terminal(trio.abc.HalfCloseableStream):
     async def restart(self) -> None:
         """Restart the kernel: files stay, variables and processes go.
 
-        The terminal stays open and gets a fresh shell. Managers from 26.4.4 on ignore this.
+        The terminal stays open and gets a fresh shell. Managers do not answer this: code that is
+        run there right after it may be ended by the restart. Those from 26.4.4 on ignore it.
 
         Raises:
             trio.BusyResourceError: another task is restarting it.
             trio.ClosedResourceError: the terminal is closed.
-            trio.BrokenResourceError: the connection broke for good; the cause says why.
+            trio.BrokenResourceError: the connection broke for good; the cause says why (managers).
+            ApiError, ConnectionFailed: the restart failed (our own gateway).
+
+        Cancellation: a restart that was sent goes on.
+
+        Endpoint: our own gateway's ``PATCH /session/{name}`` (docs/protocol.md, section 3.1);
+        managers: a message of the terminal.
         """
+        if self.closed:
+            await trio.lowlevel.checkpoint()
+            raise trio.ClosedResourceError("the terminal is closed")
         await trio.lowlevel.checkpoint()
         with self._restarting:
             await self._stream.restart()

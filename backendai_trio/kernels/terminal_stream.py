@@ -15,6 +15,7 @@ from ..transport.connection_state import ConnectionState
 from ..transport.resumable import ResumableStream, open_resumable
 from ..transport.websocket import ConnectionClosed, WebSocket
 from ..transport.websocket_connect import open_websocket
+from ..wire.http import Request
 from ..wire.manager_streams import (
     FromTerminal,
     Resize,
@@ -82,7 +83,7 @@ async def open_terminal_stream(
         # By this name the gateway knows a client that comes back when its shell has ended.
         query = [("client", secrets.token_hex(8)), *([("term", term)] if term else [])]
         async with open_resumable(client, path, query=tuple(query)) as stream:
-            yield _ResumableTerminal(stream)
+            yield _ResumableTerminal(stream, client, address)
         return
     # What is typed before the kernel has come up is lost on 1.x (measured: 1.1.0, 1.3.12).
     await wait_until_ready(client, address)
@@ -93,10 +94,12 @@ async def open_terminal_stream(
 class _ResumableTerminal:
     """A terminal of our own gateway; a broken connection is replaced without a gap."""
 
-    def __init__(self, stream: ResumableStream) -> None:
+    def __init__(self, stream: ResumableStream, client: Client, address: str) -> None:
         self.exit_code: int | None = None
         self.connection = stream.connection
         self._stream = stream
+        self._client = client
+        self._address = address
 
     async def receive_some(self) -> bytes:
         try:
@@ -120,7 +123,9 @@ class _ResumableTerminal:
         await self._stream.control({"resize": [rows, columns]}, keep=True)
 
     async def restart(self) -> None:
-        await self._stream.control({"restart": True})
+        # Not by a message of the stream, which nothing answers: it could hit the next run.
+        request = Request("PATCH", self._client.era.session_path(self._address))
+        await self._client.call(request)
 
     async def aclose(self) -> None:
         await self._stream.aclose()

@@ -212,6 +212,15 @@ async def test_restart(kernel: TrioKernel) -> None:
         await rest(terminal)
 
 
+@pytest.mark.parametrize("form", ["resumable"])
+async def test_restart_is_over_when_it_returns(kernel: TrioKernel) -> None:
+    """It does not end the code that is run next."""
+    for _ in range(100):
+        async with open_terminal(kernel) as terminal:
+            await terminal.restart()
+        assert (await kernel.run("print(1)"))["exitCode"] == 0
+
+
 # --- rules of Trio's streams ---------------------------------------------------------------------
 
 
